@@ -38,7 +38,7 @@ FRONTS = (
     "thence.sim.schemas",
     "thence.work",
     "thence.sync",
-    "thence.merge",
+    "thence.core.merge",
     "thence.core.clock",
     "thence.core.order",
     "thence.server.app",

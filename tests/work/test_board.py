@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import canonical
+from tests.core.merge.histories import canonical
 from tests.plain_order import heads
 from tests.work.project_events import PROJECT, SLUG, Clone, planned, work_event
 

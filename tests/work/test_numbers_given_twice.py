@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.merge.histories import canonical
+from tests.core.merge.histories import canonical
 from tests.tiers import examples
 from tests.work.project_events import SLUG, Clone, planned
 

@@ -40,7 +40,7 @@ OPTIONS = (
 # which tests a room is put to: its own, and those beside it that are quick
 PLACES = {
     "core": ("tests/core", "tests/golden"),
-    "merge": ("tests/merge",),
+    "merge": ("tests/core/merge",),
     "log": ("tests/log", "tests/golden", "tests/contracts", "tests/open_log"),
 }
 

@@ -12,9 +12,9 @@ from msgspec import structs, to_builtins
 
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run, session_command
+from thence.core.merge.conflicts import Conflict
 from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, ThenceError
-from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_request import (

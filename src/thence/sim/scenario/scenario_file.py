@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from thence.core.nearest import nearest
+from thence.core.yaml import BYTES_MAX, reader
 from thence.errors import ScenarioError
-from thence.yaml import BYTES_MAX, reader
 
 KeyPath = tuple[str | int, ...]
 # the row of a table that made an agent: the entry's index, file, line, and the paths in the entry

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event
+from thence.core.merge.ancestry import CausalHistory, history, in_turn
+from thence.core.merge.conflicts import Conflict
 from thence.errors import PlanningError
-from thence.merge.ancestry import CausalHistory, history, in_turn
-from thence.merge.conflicts import Conflict
 from thence.work.board.replay import text, texts
 from thence.work.board.state import PackageState
 from thence.work.names import derived_id, is_derived, number_in

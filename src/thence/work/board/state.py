@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from thence.core.merge.conflicts import Conflict
 from thence.core.vocabulary import work_subject
-from thence.merge.conflicts import Conflict
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)

@@ -132,7 +132,7 @@ def id_of_spec_kitty(data: bytes) -> str | None:
         return None
     from ruamel.yaml.error import YAMLError
 
-    from thence.yaml import reader  # needed once in a clone's life
+    from thence.core.yaml import reader  # needed once in a clone's life
 
     try:
         uuid = reader("safe").load(data.decode())["project"]["uuid"]

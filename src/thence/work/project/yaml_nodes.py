@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from thence.core.yaml import reader
 from thence.errors import PlanningError
-from thence.yaml import reader
 
 TAG = "tag:yaml.org,2002:"
 FILE_BYTES_MAX = 256 * 1024
@@ -43,7 +43,7 @@ def _compose(yaml: str, fault: Fault) -> Node | None:
     """Returns the root node of a YAML document, None for an empty one.
 
     Raises the error of `fault` for invalid YAML, and for aliases beyond the limits of
-    `thence.yaml`.
+    `thence.core.yaml`.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import foreign, histories, on
+from tests.core.merge.histories import foreign, histories, on
 
+from thence.core.merge import merge_counter, merge_gset
+from thence.core.merge.fold import counting
 from thence.core.order import totally_ordered
-from thence.merge import merge_counter, merge_gset
-from thence.merge.fold import counting
 
 
 def in_order(events):

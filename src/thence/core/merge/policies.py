@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 import msgspec
 
 from thence.core.event import Event
+from thence.core.merge.ancestry import SubjectHistory
 from thence.core.nearest import nearest
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.ancestry import SubjectHistory
 
 # equal values are equal bytes
 _canonical = msgspec.json.Encoder(order="sorted").encode

@@ -3,10 +3,10 @@
 from itertools import product
 
 import pytest
-from tests.merge.histories import on
+from tests.core.merge.histories import on
 
+from thence.core.merge.conflicts import _shared, swept
 from thence.core.order import causes_of, totally_ordered
-from thence.merge.conflicts import _shared, swept
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_events_of_a_subject_keep_what_they_saw_beside_other_subjects(forked, wr
 
 
 def test_subjects_share_a_sweep_as_long_as_there_is_room(monkeypatch):
-    monkeypatch.setattr("thence.merge.conflicts.CHOSEN_MAX", 5)
+    monkeypatch.setattr("thence.core.merge.conflicts.CHOSEN_MAX", 5)
     counts = {"a": 3, "b": 3, "c": 2, "d": 9, "e": 1}
     on = {subject: range(count) for subject, count in counts.items()}
     assert _shared(on) == [["a"], ["b", "c"], ["d"], ["e"]]

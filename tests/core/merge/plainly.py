@@ -7,8 +7,8 @@ from itertools import combinations
 from tests.events import event_of
 
 from thence.core.event import Event
+from thence.core.merge.policies import SlotOf
 from thence.core.order import causes_of, is_concurrent, totally_ordered
-from thence.merge.policies import SlotOf
 
 Pair = frozenset[str]
 

@@ -5,12 +5,12 @@ from itertools import groupby, pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import foreign, foreign_graphs, histories, on
-from tests.merge.plainly import lacks_causes
+from tests.core.merge.histories import foreign, foreign_graphs, histories, on
+from tests.core.merge.plainly import lacks_causes
 
+from thence.core.merge.ancestry import history, seen
+from thence.core.merge.conflicts import swept
 from thence.core.order import causes_of, totally_ordered
-from thence.merge.ancestry import history, seen
-from thence.merge.conflicts import swept
 
 
 def laid_out(events):
@@ -82,7 +82,7 @@ def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
     events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
     subjects = [event.subject for event in events]
     whole = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
-    monkeypatch.setattr("thence.merge.conflicts.CHOSEN_MAX", 4)
+    monkeypatch.setattr("thence.core.merge.conflicts.CHOSEN_MAX", 4)
     parts = dict(swept(events, subjects, {"a", "b", "c"}, (), {}))
     assert parts == whole
     assert [len(each.events) for each in parts.values()] == [2, 3, 2]

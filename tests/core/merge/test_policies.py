@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.merge.histories import LANES, histories, move, on
+from tests.core.merge.histories import LANES, histories, move, on
 
+from thence.core.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
+from thence.core.merge.ancestry import SubjectHistory
+from thence.core.merge.policies import LANE, WHOLE, slots_of
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
-from thence.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
-from thence.merge.ancestry import SubjectHistory
-from thence.merge.policies import LANE, WHOLE, slots_of
 
 PRIORITY = {"done": 3, "for_review": 2, "doing": 2, "planned": 1, "rejected": 1}
 

@@ -15,11 +15,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from thence.core.event import Event, Header
+from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
+from thence.core.merge.fold import counting
+from thence.core.merge.policies import Slot, SlotOf, slots_of
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
-from thence.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
-from thence.merge.fold import counting
-from thence.merge.policies import Slot, SlotOf, slots_of
 
 
 def swept(

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import (
+from tests.core.merge.histories import (
     canonical,
     foreign,
     foreign_graphs,
@@ -15,16 +15,16 @@ from tests.merge.histories import (
     move,
     on,
 )
-from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
+from tests.core.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 from tests.plain_order import heads
 
 from thence.core.event import Event
+from thence.core.merge import find_conflicts
+from thence.core.merge.conflicts import judged
+from thence.core.merge.fold import counting
+from thence.core.merge.policies import WORK_SLOTS, slots_of
 from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
-from thence.merge import find_conflicts
-from thence.merge.conflicts import judged
-from thence.merge.fold import counting
-from thence.merge.policies import WORK_SLOTS, slots_of
 
 WP01 = "p/028-sync/WP01"
 
