@@ -29,7 +29,7 @@ import thence
 from thence.agents.blame import BlamedLine, CommitHistory, blame
 from thence.agents.intake import take_in
 from thence.agents.ownership import Owner, Ownership
-from thence.work.git.repository import repository
+from thence.git.repository import repository
 
 HERE = Path(__file__).parent
 FORMS = (

@@ -8,15 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.work.repositories import git, make_repository
+from tests.git.repositories import git, make_repository
 
 import thence
 from thence.agents.blame import blame
 from thence.agents.ownership import Owner, Ownership
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
+from thence.git.repository import Repository, repository
 from thence.open_log.log import Log
-from thence.work.git.repository import Repository, repository
 
 _numbers = count(1)
 PAY = "def pay(total):\n    return total\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.agents.played import PlayedRepository, Session, commit, write
 from tests.cli.warm import warm
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 import thence as package
 

@@ -10,7 +10,7 @@ from tests.agents.firing import COMMAND, WAIT_S, events, fire, git, hook, log_in
 import thence
 from thence.agents.fired import ancestors
 from thence.agents.ownership import Ownership
-from thence.work.git.repository import repository as work_repository
+from thence.git.repository import repository as work_repository
 
 # an agent: a process of its own, under which a shell fires hooks and runs git
 AGENT = r"""

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.agents.played import PAY, PlayedRepository, Session, owners, told, write
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 import thence
 from thence.agents.blame import lines_of

@@ -14,12 +14,12 @@ from tests.agents.played import (
     told,
     write,
 )
-from tests.work.repositories import git, own_variables
+from tests.git.repositories import git, own_variables
 
 import thence
 from thence.agents.ownership import Ownership
-from thence.work.git.git import Git
-from thence.work.git.patches import patch_ids
+from thence.git.git import Git
+from thence.git.patches import patch_ids
 
 
 @pytest.mark.promise("A5e")

@@ -10,7 +10,7 @@ from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, planned
 from tests.events import drafted, stamped
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 import thence
 from thence.cli.frame import root

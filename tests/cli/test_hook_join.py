@@ -7,8 +7,8 @@ import pytest
 from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
+from tests.git.repositories import git, make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.work.repositories import git, make_repository
 
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore

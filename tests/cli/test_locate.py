@@ -5,7 +5,7 @@ import pytest
 from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
-from tests.work.repositories import begin_work, git, make_repository
+from tests.git.repositories import begin_work, git, make_repository
 
 import thence as package
 from thence.agents.intake import make_log

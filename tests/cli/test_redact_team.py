@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.work.boards import view
-from tests.work.repositories import make_repository
 
 SECRET = "swordfish"
 

@@ -10,12 +10,12 @@ import apsw
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.test_sync_commands import User, ada
+from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.http_servers import BOMB, HEALTH, HTML, HostileServer
 from tests.sync.http_servers import TeamServer as PlainTeamServer
 from tests.sync.plain_server import PlainServer
 from tests.sync.test_restored_logs import Backup
-from tests.work.repositories import make_repository
 
 from thence import open as thence_open
 from thence.errors import EventTooLarge

@@ -34,7 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
     "agents": ("tests.agents.real",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
-    "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
+    "worktrees": ("tests.git.implementers", str(WORKTREE_ROUNDS)),
     "landings": ("tests.work.landing_histories", str(HISTORIES)),
     "worlds": ("tests.sim.worlds", str(WORLDS)),
     "sessions": ("tests.sync.every_byte",),

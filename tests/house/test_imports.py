@@ -27,7 +27,7 @@ READERS_OF_VARIABLES = (
     "src/thence/open_log/log.py",
     "src/thence/sim/models/client.py",  # the variable that an endpoint names, and that of sweeps
     "src/thence/sim/record/writer.py",
-    "src/thence/work/git/git.py",
+    "src/thence/git/git.py",
     "src/thence/agents/fired.py",  # a program of its own
     "src/thence/work/supervisor.py",  # those of other processes, in a file of that name
 )

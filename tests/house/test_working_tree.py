@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-DOOR = "src/thence/work/git/files.py"
+DOOR = "src/thence/git/files.py"
 OS_CALLS = {
     "access",
     "chmod",

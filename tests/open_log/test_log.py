@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from tests.codes import raises_code
 from tests.events import drafted, line_of
+from tests.git.repositories import make_repository
 from tests.log.processes import ran
-from tests.work.repositories import make_repository
 
 import thence
 from thence.core.codec import CAUSES_MAX

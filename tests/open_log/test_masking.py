@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
-from tests.work.repositories import make_repository
+from tests.git.repositories import make_repository
 
 import thence
 from thence.core.new_event import HostEvent, NewEvent

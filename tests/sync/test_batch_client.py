@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
+from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, team_server
 from tests.sync.batch_client import BatchClient
 from tests.sync.http_servers import TeamServer, told
-from tests.work.repositories import make_repository
 
 from thence.work.journal.store import EventStore
 

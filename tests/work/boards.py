@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cli.installed import Ended
 from tests.cli.warm import warm
-from tests.work.repositories import commit, git, write
+from tests.git.repositories import commit, git, write
 
 BOARD = "thence-board"
 ONLY_THE_BOARD = """#!/bin/sh

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.cli.installed import THENCE, environment, thence
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 HERE = Path(__file__).resolve().parent
 SLUG = "001-chaos"

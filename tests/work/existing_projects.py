@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.work.repositories import make_repository
+from tests.git.repositories import make_repository
 
 SLUG = "028-sync"
 FOLDER = f"kitty-specs/{SLUG}"

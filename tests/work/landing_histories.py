@@ -3,7 +3,7 @@
 The oracle knows nothing of how landed code is found. Each commit of a package puts a line into a
 file that is nowhere else; the package is in its target if the target's tree has all of them.
 `python -m tests.work.landing_histories [COUNT [SEED]] [git]` plays many and tells what came of it;
-with `git` it asks `work/git` alone, which is quicker.
+with `git` it asks `git` alone, which is quicker.
 """
 
 import random
@@ -15,16 +15,15 @@ from collections import Counter
 from pathlib import Path
 
 from msgspec.structs import replace
-from tests.work.repositories import make_repository, own_variables, write
+from tests.git.repositories import make_repository, own_variables, write
 
 from thence.cli.work.looking import status
 from thence.cli.work.merging import accept, merge, prune
 from thence.cli.work.moving import implement, move_task, reopen
 from thence.cli.work.planning import finalize_tasks, init, setup_spec
 from thence.errors import GitFailed, Refused
-from thence.work.board.state import Reviewed
-from thence.work.git.landed import Landing, landing_of, reviewed_of
-from thence.work.git.repository import repository
+from thence.git.landed import Landing, Reviewed, landing_of, reviewed_of
+from thence.git.repository import repository
 from thence.work.session.session import Session
 
 LINES = 24
@@ -449,7 +448,7 @@ class Play:
 
 
 class GitPlay(Play):
-    """A history whose answers are those of `work/git` alone."""
+    """A history whose answers are those of `git` alone."""
 
     def __init__(self, project: Path, chance: random.Random) -> None:
         super().__init__(project, chance)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.work.repositories import git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.errors import PlanningError
 from thence.work.project.agents import AgentConfig, GateConfig, argv, read_setup, setup_of

@@ -1,8 +1,8 @@
 """What the log tells of an orchestration is all that the next orchestrator needs."""
 
 import pytest
+from tests.git.repositories import make_repository
 from tests.work.project_events import Clone, planned
-from tests.work.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
 from thence.work.board.attempts import APPROVED, TRY_FAILED, attempt_histories

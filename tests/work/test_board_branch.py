@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.other_git import with_git
+from tests.git.repositories import commit, git
 from tests.work.boards import (
     BOARD,
     ONLY_THE_BOARD,
@@ -24,7 +25,6 @@ from tests.work.boards import (
     view_lines,
     work,
 )
-from tests.work.repositories import commit, git
 
 from thence.work.journal.store import WorkEvent
 from thence.work.session.session import Session

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm as thence
+from tests.git.repositories import content, git, make_repository
 from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
-from tests.work.repositories import content, git, make_repository
 
 from thence.cli.work.planning import finalize_tasks, init, setup_spec
 from thence.work.journal.store import EventStore, WorkEvent

@@ -4,7 +4,7 @@ import inspect
 import threading
 
 import pytest
-from tests.work.repositories import git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.core.vocabulary import WORK
 from thence.errors import InvalidEvent, LogReadOnly

@@ -1,10 +1,10 @@
 """A gate is run in a private checkout of one commit, which is made in no other place and goes."""
 
 import pytest
-from tests.work.repositories import commit, git, make_repository, write
+from tests.git.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.git.repository import repository
+from thence.git.repository import repository
 from thence.work.orchestrate.package_task import GateRun
 from thence.work.project.agents import GateConfig
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.git.repositories import content, git, make_repository, write
 from tests.work.boards import clone, on_remote
 from tests.work.existing_projects import (
     DAY,
@@ -13,7 +14,6 @@ from tests.work.existing_projects import (
     foreign_line,
     moved,
 )
-from tests.work.repositories import content, git, make_repository, write
 
 from thence.cli.work.looking import status
 from thence.cli.work.moving import move_task

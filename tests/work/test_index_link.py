@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from tests.work.repositories import git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.work.journal.store import EventStore, WorkEvent
 

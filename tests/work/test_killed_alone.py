@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.git.repositories import begin_work, commit, git, make_repository, patches
+from tests.git.test_killed_git import as_board, locked
 from tests.work.chaos import STASH
-from tests.work.repositories import begin_work, commit, git, make_repository, patches
-from tests.work.test_killed_git import as_board, locked
 
 from thence.errors import GitFailed
-from thence.work.git.commits import commit_files
-from thence.work.git.merging import merge
-from thence.work.git.repository import branches, repository
-from thence.work.git.worktrees import make
+from thence.git.commits import commit_files
+from thence.git.merging import merge
+from thence.git.repository import branches, repository
+from thence.git.worktrees import make
 
 ROUNDS = 15
 ROUNDS_MAX = 60

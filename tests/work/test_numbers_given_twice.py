@@ -14,8 +14,8 @@ from thence.work.board.board import as_json, fold, sentence
 from thence.work.board.move_request import GuardFailure, MoveContext
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move
-from thence.work.git.overlaps import at_work
 from thence.work.names import is_derived
+from thence.work.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")
 

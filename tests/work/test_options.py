@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import make_repository, write
+from tests.git.repositories import make_repository, write
 
 from thence.errors import PlanningError
 from thence.work.project.options import ProjectOptions, options_of, read_options

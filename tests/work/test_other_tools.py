@@ -5,8 +5,8 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.git.repositories import make_repository
 from tests.work.project_events import work_event
-from tests.work.repositories import make_repository
 
 from thence.cli.work.looking import status
 from thence.cli.work.moving import move_task

@@ -4,12 +4,12 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
-from thence.work.git import overlaps as module
-from thence.work.git.git import Git
-from thence.work.git.overlaps import EVERY_S, Forecast, Overlap, overlaps, sentence
-from thence.work.git.repository import branches, repository
+from thence.git.git import Git
+from thence.git.repository import branches, repository
+from thence.work import overlaps as module
+from thence.work.overlaps import EVERY_S, Forecast, Overlap, overlaps, sentence
 
 LINES = "".join(f"{number}\n" for number in range(30))
 FILES = {"a": LINES, "b": LINES, "folder/one": "1\n", "folder/two": "2\n", "ö ü\n.md": LINES}

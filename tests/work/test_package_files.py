@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.work.git.files import TreeFiles
+from thence.git.files import TreeFiles
 from thence.work.plan.frontmatter import read
 from thence.work.plan.package_files import holds, is_made_here, path_of, render, text_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import thence
 from tests.codes import raises_code
-from tests.work.repositories import commit, git, make_repository, write
+from tests.git.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.git.repository import repository
+from thence.git.repository import repository
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG
 

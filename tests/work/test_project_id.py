@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import commit, content, git, make_repository
+from tests.git.repositories import commit, content, git, make_repository
 
 from thence.cli.work.planning import init
 from thence.errors import PlanningError
-from thence.work.git.refs import refs_of
+from thence.git.refs import refs_of
 from thence.work.journal.store import WorkEvent
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id

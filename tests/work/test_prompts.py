@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 from thence.errors import PlanningError
 from thence.work.board.state import FeatureState, PackageState

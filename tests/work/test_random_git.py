@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.git.repositories import make_repository
 from tests.work.boards import NAMED, on_remote
-from tests.work.repositories import make_repository
 
 from thence.cli.work.planning import init
 from thence.cli.work.sharing import publish

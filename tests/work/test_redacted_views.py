@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
+from tests.git.repositories import commit, git, make_repository, write
 from tests.work.boards import (
     bare,
     clone,
@@ -19,7 +20,6 @@ from tests.work.boards import (
     view_lines,
     work,
 )
-from tests.work.repositories import commit, git, make_repository, write
 from tests.work.steps import killed_at, lines_of, reached
 
 from thence.cli.work.command_runner import attempt

@@ -2,10 +2,10 @@
 
 import threading
 
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
-from thence.work.git.refs import refs_of
-from thence.work.git.repository import repository
+from thence.git.refs import refs_of
+from thence.git.repository import repository
 from thence.work.session.session import Session
 
 

@@ -8,8 +8,8 @@ from tests.work.project_events import SLUG, Clone, planned, work_event
 
 from thence.core.codec import parse
 from thence.core.vocabulary import WORK
+from thence.git.landed import Landed, Reviewed
 from thence.work.board.board import as_json, fold
-from thence.work.board.state import Landed, Reviewed
 
 GATE = "01J00000000000000000000000"
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from tests.cli.warm import warm as thence
 from tests.cli.work.projects import done, planned
+from tests.git.repositories import git
 from tests.work.boards import NAMED, on_remote, shared_lines
-from tests.work.repositories import git
 
 from thence.work.project.project import find_project
 

@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
+from tests.git.repositories import git, make_repository
 from tests.work.boards import done, features, tool_line, view, view_lines, work
-from tests.work.repositories import git, make_repository
 
 from thence.work.session.session import Session
 

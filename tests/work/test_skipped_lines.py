@@ -4,8 +4,8 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import work
 from tests.events import drafted, new_id
+from tests.git.repositories import git, make_repository, write
 from tests.work.boards import NAMED
-from tests.work.repositories import git, make_repository, write
 
 from thence.cli.work.planning import add, init
 from thence.cli.work.recording import add_history

@@ -3,8 +3,8 @@
 import os
 
 import pytest
+from tests.git.repositories import commit, git, make_repository, write
 from tests.work.existing_projects import DAY, FIRST, FOLDER, SLUG, existing, moved
-from tests.work.repositories import commit, git, make_repository, write
 
 from thence.cli.work.looking import status
 from thence.cli.work.sharing import import_history

@@ -2,8 +2,8 @@
 
 import json
 
+from tests.git.repositories import write
 from tests.work.existing_projects import FOLDER, SLUG, existing
-from tests.work.repositories import write
 
 from thence.cli.work.looking import status
 from thence.cli.work.sharing import import_history

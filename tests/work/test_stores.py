@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.codes import raises_code
-from tests.work.repositories import git, make_repository
+from tests.git.repositories import git, make_repository
 
 import thence
 from thence.core.new_event import Unchanged

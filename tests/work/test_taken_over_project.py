@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.git.repositories import git
 from tests.work.boards import clone, done, published, shared_lines, view_lines
 from tests.work.existing_projects import DAY, FOLDER, SLUG, existing, foreign_line, moved
-from tests.work.repositories import git
 
 TURNS = 16
 OTHER = "030-log"

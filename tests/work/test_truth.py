@@ -9,16 +9,17 @@ import random
 from collections import Counter
 
 import pytest
+from tests.git.repositories import make_repository
 from tests.work.project_events import PROJECT, work_event
-from tests.work.repositories import make_repository
 
 from thence.cli.work.command_runner import attempt
 from thence.errors import Refused
+from thence.git.landed import Landed
 from thence.log.files.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
 from thence.work.board.move_request import LandingStatus, Move, MoveContext
-from thence.work.board.state import LANES, Landed
+from thence.work.board.state import LANES
 from thence.work.board.transitions import move as decide
 from thence.work.session.lane_changes import move
 from thence.work.session.session import Session

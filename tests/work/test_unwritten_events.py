@@ -9,8 +9,8 @@ import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
+from tests.git.repositories import commit, git, make_repository
 from tests.work.boards import NAMED
-from tests.work.repositories import commit, git, make_repository
 
 SLUG = "001-sync"
 TASKS = b"""# Tasks

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from thence.work.git.landed import missing_commits
-from thence.work.git.merging import merged_trees
-from thence.work.git.patches import patch_ids
-from thence.work.git.repository import Repository
+from thence.git.landed import missing_commits
+from thence.git.merging import merged_trees
+from thence.git.patches import patch_ids
+from thence.git.repository import Repository
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
 ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies

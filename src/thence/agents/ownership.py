@@ -27,10 +27,10 @@ from thence.agents.sessions import text_of
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
 from thence.errors import EventNotFound
+from thence.git.repository import Repository
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_ids
 from thence.open_log.log import Log
-from thence.work.git.repository import Repository
 
 OID_SHOWN = 12
 CHAIN_MAX = 50

@@ -4,7 +4,7 @@ A day is the UTC day of an event's own timestamp, so that the same event is in t
 every clone. Lines are in order of arrival; existing lines are never changed. Only a line that was
 redacted is replaced, by its redacted form: `RedactedLines` returns for any line what may be written
 in its place. Lines of other tools that have no numbers have no digest, so that they can't be
-redacted. A `FileEdit` is a function by which a command changes a file, of whatever kind.
+redacted.
 
 Lines that the journal did not take in are recorded in its home, for `thence verify` and `thence
 doctor`. A parked line has a clock too far in the future for any log. The record holds its bytes:
@@ -192,19 +192,6 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NO_DAY = "1970-01-01"
 _DAY_FILE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-# returns the new bytes of a file from the present ones; None stands for no file
-FileEdit = Callable[[bytes | None], bytes | None]
-
-
-def if_missing(data: bytes) -> FileEdit:
-    """Returns the function that makes a file with these bytes, unless there is one."""
-    return lambda before: data if before is None else before
-
-
-def as_it_is(data: bytes | None) -> bytes | None:
-    """Leaves a file as it is."""
-    return data
 
 
 def is_day_file(name: bytes) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.cli.work.projects import FOLDER
-from tests.work.repositories import EMAIL, NAME, git
+from tests.git.repositories import EMAIL, NAME, git
 
 CANARY = "canary-that-no-output-may-hold"
 BYSTANDER = "outside"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import done
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 AGENT = Path(__file__).resolve().parents[2] / "work/agent_program.py"
 WAIT_S = 120.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 from thence.errors import ThenceError
 from thence.work.journal.store import EventStore

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.cli.work.projects import SLUG, done, planned, refused, work
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 from thence.work.journal.store import EventStore
 from thence.work.project.project import find_project

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
+from tests.git.repositories import commit, content, git, make_repository
 from tests.work.boards import NAMED, bare, clone, on_remote, published
-from tests.work.repositories import commit, content, git, make_repository
 
 from thence.work.plan.frontmatter import read
 

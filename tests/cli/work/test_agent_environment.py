@@ -4,7 +4,7 @@ import json
 
 from tests.cli.installed import thence
 from tests.cli.work.orchestra import DO
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 from thence.work.orchestrate.agent_process import hints, passed_on
 

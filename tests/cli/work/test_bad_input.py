@@ -16,9 +16,9 @@ from tests.cli.work.projects import (
     show_lanes,
     work,
 )
+from tests.git.repositories import commit, content, git, make_repository, write
 from tests.work.boards import NAMED, view, view_lines
 from tests.work.existing_projects import DAY, foreign_line, moved
-from tests.work.repositories import commit, content, git, make_repository, write
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
 ONE = "00000000-0000-4000-8000-000000000001"

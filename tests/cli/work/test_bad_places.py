@@ -16,9 +16,9 @@ from tests.cli.installed import THENCE, environment, is_three_lines, ran, thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import WAIT_S, until
 from tests.cli.work.three_packages import SLUG, done
+from tests.git.repositories import commit, git, make_repository
 from tests.mounts import mounted
 from tests.work.boards import hook, on_remote
-from tests.work.repositories import commit, git, make_repository
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_places")]
 BRANCH = f"{SLUG}-WP03"

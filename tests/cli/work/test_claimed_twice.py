@@ -4,8 +4,8 @@ import json
 
 import pytest
 from tests.cli.work.projects import TASKS
+from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, features, published, work
-from tests.work.repositories import commit, git
 
 pytestmark = pytest.mark.promise("L10")
 BRANCH = "001-sync-WP01"

@@ -12,8 +12,8 @@ from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, planned
+from tests.git.repositories import git
 from tests.work.boards import NAMED, on_remote
-from tests.work.repositories import git
 
 from thence.work.journal.claims import claimed
 from thence.work.project.project import find_project

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.cli.work.projects import FOLDER, done, planned
-from tests.work.repositories import content, git
+from tests.git.repositories import content, git
 
 FILE = f"{FOLDER}/tasks/WP01-outbox.md"
 TASKS = """# Tasks

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
 from tests.cli.work.three_packages import done, work
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 pytestmark = pytest.mark.promise("L9")
 TESTED = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}

@@ -15,9 +15,9 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, done, plan, work
+from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
 from tests.work.chaos import STASH
-from tests.work.repositories import commit, git
 
 ROUNDS = 4
 

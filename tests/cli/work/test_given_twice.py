@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from tests.cli.work.projects import TASKS
+from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, features, published, work
-from tests.work.repositories import commit, git
 
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import EventStore, WorkEvent

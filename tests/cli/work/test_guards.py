@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.three_packages import begun, done, refused, reviewed
-from tests.work.repositories import commit
+from tests.git.repositories import commit
 
 
 @pytest.mark.promise("L8")

@@ -4,7 +4,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
 from tests.cli.work.three_packages import SLUG, done, refused, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 __all__ = ["remote"]  # a fixture
 UNSHALLOW = "git fetch --unshallow"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, published, work
-from tests.work.repositories import commit, git
 
 from thence.work.journal.store import EventStore
 

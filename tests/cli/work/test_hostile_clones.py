@@ -19,8 +19,8 @@ from tests.cli.work.hostile_clones import (
     seen,
 )
 from tests.cli.work.projects import FOLDER, done, planned
+from tests.git.repositories import commit, git, write
 from tests.work.boards import NAMED
-from tests.work.repositories import commit, git, write
 
 import thence
 from thence.work import EventStore

@@ -14,7 +14,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, is_alive
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import FOLDER, done, project
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 PACKAGES = 6
 KILLED_MIN = 9  # of 18: a command may end before it is killed

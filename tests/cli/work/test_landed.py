@@ -10,7 +10,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 BRANCH = f"{SLUG}-WP03"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, orchestrate
 from tests.cli.work.three_packages import done
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 ONCE = '[ -e "$0" ] || { touch "$0"; echo more >> WP01.txt; }'
 AGAIN = [["run", "grep", "-q", "more", "WP01.txt"], ["commit", "Keep what was left"]]

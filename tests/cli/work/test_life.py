@@ -9,7 +9,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
 from tests.cli.work.three_packages import SLUG, done, refused, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 WORKTREE = f".worktrees/{SLUG}-WP03"
 BRANCH = f"{SLUG}-WP03"

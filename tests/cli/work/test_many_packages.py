@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import done, project
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.project.project import find_project

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done, plan, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 
 @pytest.fixture

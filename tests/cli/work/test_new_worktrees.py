@@ -6,7 +6,7 @@ import sys
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done
-from tests.work.repositories import commit, git, hook
+from tests.git.repositories import commit, git, hook
 
 
 def worktree_of(project, wp_id="WP03"):

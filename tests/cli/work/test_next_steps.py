@@ -11,7 +11,7 @@ from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_claimed_twice import clones
 from tests.cli.work.test_landed import BRANCH, handed_in, remote, without_branch
 from tests.cli.work.three_packages import SLUG, begun, done, reviewed
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 __all__ = ["clones", "remote"]  # fixtures
 STEP = re.compile(r"^ *(?:next|or): (.*)$", re.MULTILINE)

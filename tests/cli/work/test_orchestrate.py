@@ -6,7 +6,7 @@ import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate, until
 from tests.cli.work.three_packages import done
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 
 @pytest.mark.promise("S1")

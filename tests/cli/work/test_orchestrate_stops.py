@@ -8,8 +8,8 @@ import signal
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate, until
+from tests.git.repositories import git
 from tests.work.boards import done
-from tests.work.repositories import git
 
 
 def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path):

@@ -8,7 +8,7 @@ from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
 from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import done
-from tests.work.repositories import commit
+from tests.git.repositories import commit
 
 MEET = "overlap    WP01 and WP02 both change shared"
 MERGING = [["run", "git", "merge", "main"], ["write", "shared", "both\n"], ["commit", "Merge"]]

@@ -7,7 +7,7 @@ from tests.cli.installed import THENCE
 from tests.cli.warm import warm as thence
 from tests.cli.work.orchestra import DO, SLUG, orchestrate
 from tests.cli.work.three_packages import done, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 pytestmark = pytest.mark.promise("L9")
 PAST_US = ["run", "env", "-u", "THENCE_RUN", str(THENCE), "work"]

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.projects import done
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 TASKS = "# Tasks\n" + "".join(f"\n## Work Package WP{n:02}: Part\n" for n in range(1, 5))
 

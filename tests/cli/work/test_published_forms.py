@@ -4,7 +4,7 @@ import jsonschema_rs
 import pytest
 from tests.cli.work.orchestra import orchestrate
 from tests.cli.work.projects import done, planned, refused
-from tests.work.repositories import commit
+from tests.git.repositories import commit
 
 from thence.work.events import EVENT_TYPES, schema
 from thence.work.journal.store import EventStore

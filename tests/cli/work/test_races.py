@@ -15,8 +15,8 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import begun, done, logged, plan, refused, work
+from tests.git.repositories import commit, git
 from tests.work.boards import NAMED, clone, on_remote
-from tests.work.repositories import commit, git
 
 pytestmark = pytest.mark.xdist_group("races")
 KILLS = 6

@@ -2,8 +2,8 @@
 
 import pytest
 from tests.cli.work.projects import TASKS, planned
+from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, published, work
-from tests.work.repositories import commit, git
 
 BRANCH = "001-sync-WP01"
 NOTE = "note: main, the target of 001-sync, is trunk now"

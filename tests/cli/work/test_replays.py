@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import done, planned
-from tests.work.repositories import commit
+from tests.git.repositories import commit
 
 from thence.cli.work.merging import accept, merge
 from thence.work.board import board

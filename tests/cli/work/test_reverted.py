@@ -6,7 +6,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 FEATURE = {"feature.py": "def feature(): ...\n"}
 DOCS = {"docs.md": "what it does\n"}

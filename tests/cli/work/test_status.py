@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cli.work.projects import SLUG, done, planned
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 

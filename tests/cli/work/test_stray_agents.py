@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate, until
-from tests.work.repositories import git
+from tests.git.repositories import git
 
 from thence.work.journal.claims import take
 from thence.work.session.session import Session

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done, work
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 WORKTREE = f".worktrees/{SLUG}-WP03"
 

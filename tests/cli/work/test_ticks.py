@@ -5,7 +5,7 @@ import shutil
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, show_lanes, work
-from tests.work.repositories import commit, git
+from tests.git.repositories import commit, git
 
 from thence.work.journal.store import EventStore
 from thence.work.project.project import find_project

@@ -10,7 +10,7 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, begun, done, plan, work
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 HOOK_S = 10
 COMMANDS = 12

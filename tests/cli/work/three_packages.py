@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.warm import warm
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 SLUG = "001-sync"
 TASKS = b"""# Tasks

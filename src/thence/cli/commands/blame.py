@@ -26,8 +26,8 @@ from thence.core.json_values import is_utf8
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
+from thence.git.repository import Repository, repository
 from thence.open_log.log import Log, open_log
-from thence.work.git.repository import Repository, repository
 
 AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apart
 PROMPT_LINES = 8

@@ -14,7 +14,7 @@ from thence.cli.sync.enable import NamedLog, login_with_team, requested_target, 
 from thence.cli.sync.now import drained
 from thence.cli.sync.synced_log import check_packages
 from thence.errors import GitFailed, SyncRefused, ThenceError
-from thence.work.git.repository import Repository, repository
+from thence.git.repository import Repository, repository
 
 
 @click.command("join", **help_with("thence hook join https://thence.example", extra="sync"))

@@ -15,6 +15,8 @@ from thence.cli.work.command_runner import command, feature_option, run, session
 from thence.core.merge.conflicts import Conflict
 from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, ThenceError
+from thence.git.refs import REMOTES, Refs, push_command, tip_of
+from thence.git.repository import HEADS, Repository
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_request import (
@@ -33,13 +35,12 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.git.overlaps import Overlap, at_work, overlaps
-from thence.work.git.overlaps import sentence as overlap_sentence
-from thence.work.git.refs import REMOTES, Refs, push_command, target_in, tip_of
-from thence.work.git.repository import HEADS, Repository
 from thence.work.journal.claims import is_held
 from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of
+from thence.work.overlaps import Overlap, at_work, overlaps
+from thence.work.overlaps import sentence as overlap_sentence
+from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
 from thence.work.session.session import CommandResult, Session

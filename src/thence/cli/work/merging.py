@@ -16,6 +16,13 @@ from thence.cli.work.command_runner import (
     session_command,
 )
 from thence.errors import GitFailed, PlanningError, Refused
+from thence.git import merging
+from thence.git.landed import landing_of
+from thence.git.merging import MergePlan, MergeStep
+from thence.git.refs import REMOTES, Refs, push_command
+from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.git.submodules import unpushed_pointers
+from thence.git.worktrees import removable, remove
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -34,17 +41,11 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.board.transitions import refusals
-from thence.work.git import merging
-from thence.work.git.landed import landing_of
-from thence.work.git.merging import MergePlan, MergeStep
-from thence.work.git.refs import REMOTES, Refs, forget_refs, push_command, target_in
-from thence.work.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
-from thence.work.git.submodules import unpushed_pointers
-from thence.work.git.worktrees import removable, remove
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of, wp_id_of
 from thence.work.names import package_of as package_named
+from thence.work.project.package_refs import forget_refs, target_in
 from thence.work.session.lane_changes import (
     context_of,
     mirror,

@@ -14,10 +14,10 @@ from thence.cli.work.command_runner import (
 from thence.core.new_event import Unchanged
 from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, HeadsMoved, Refused
+from thence.git.repository import branches
 from thence.work.board.move_request import MoveContext, reverted_by
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
-from thence.work.git.repository import branches
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of

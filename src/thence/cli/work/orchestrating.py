@@ -19,9 +19,9 @@ from thence.cli.work.command_runner import command, feature_option, run
 from thence.core.json_values import printable
 from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
-from thence.work.git.overlaps import at_work, sentence
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan, with_reverted
+from thence.work.overlaps import at_work, sentence
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported

@@ -13,13 +13,14 @@ from thence.cli.frame import checked_name
 from thence.cli.work.command_runner import feature_option, session_command
 from thence.doctor.writers import next_node_id
 from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.git.commits import FileEdit, as_it_is, if_missing
+from thence.git.locks import PLANNING, held
+from thence.git.objects import objects
+from thence.git.repository import HEADS, branch_of
 from thence.open_log.log import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import PLANNED, FeatureState
-from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
-from thence.work.git.locks import PLANNING, held
-from thence.work.git.objects import objects
-from thence.work.git.repository import HEADS, branch_of
+from thence.work.day_lines import with_lines
 from thence.work.journal.store import WorkEvent
 from thence.work.names import (
     digits_of,

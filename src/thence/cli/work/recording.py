@@ -8,11 +8,10 @@ from thence.cli.shared.completing import complete_package
 from thence.cli.work.command_runner import feature_option, reason_option, session_command
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.git.commits import FileEdit, write_files
 from thence.open_log.log import new_id
 from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
-from thence.work.day_lines import FileEdit
-from thence.work.git.commits import write_files
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick

@@ -14,15 +14,10 @@ from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
 from thence.doctor.writers import redactions_of
+from thence.git.files import TreeFiles
+from thence.git.locks import PLANNING, held
 from thence.open_log.log import new_id
-from thence.work.day_lines import (
-    FOLDER,
-    RedactedLines,
-    is_day_file,
-    lines_with_positions,
-)
-from thence.work.git.files import TreeFiles
-from thence.work.git.locks import PLANNING, held
+from thence.work.day_lines import FOLDER, RedactedLines, is_day_file, lines_with_positions
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.store import WorkEvent

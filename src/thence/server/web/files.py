@@ -21,13 +21,13 @@ from thence.core.json_values import is_utf8
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
+from thence.git.repository import Repository
 from thence.open_log.log import open_log
 from thence.server.http.workers import ClientGone
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.session import edited_paths, event_link, first_words
-from thence.work.git.repository import Repository
 
 FILES_MAX = 2_000
 LINES_MAX = 5_000

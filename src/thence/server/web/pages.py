@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from thence.core.markup import el, path
+from thence.git.repository import repository
 from thence.server.logs.root import FoundLog
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
@@ -19,7 +20,6 @@ from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
 from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
 from thence.server.web.world_map import map_section
-from thence.work.git.repository import repository
 
 FILES_S = 10.0  # how long a page waits for git and the log
 

@@ -29,14 +29,7 @@ from thence.work.board.replay import (
     members_of,
     text,
 )
-from thence.work.board.state import (
-    DOING,
-    NOBODY,
-    Board,
-    FeatureState,
-    IgnoredEvent,
-    PackageState,
-)
+from thence.work.board.state import DOING, NOBODY, Board, FeatureState, IgnoredEvent, PackageState
 
 _LOG = "Log"  # the aggregate type of a log's own notices
 _FEATURE_TYPES = ("Feature", "FeatureSpec")

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from thence.errors import Refused
+from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -16,9 +17,7 @@ from thence.work.board.state import (
     Board,
     FeatureState,
     GateState,
-    Landed,
     PackageState,
-    Reviewed,
 )
 from thence.work.events import GateStatus, GateType
 from thence.work.names import branch_of, number_in

@@ -14,6 +14,7 @@ import msgspec
 
 from thence.core.event import Event, Header
 from thence.core.vocabulary import work_subject
+from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -25,9 +26,7 @@ from thence.work.board.state import (
     FeatureState,
     GateState,
     HistoryEntry,
-    Landed,
     PackageState,
-    Reviewed,
     TakenOver,
     Workspace,
 )

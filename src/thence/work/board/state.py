@@ -10,6 +10,7 @@ import msgspec
 
 from thence.core.merge.conflicts import Conflict
 from thence.core.vocabulary import work_subject
+from thence.git.landed import Landed, Reviewed
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
@@ -36,34 +37,6 @@ class GateState(msgspec.Struct, frozen=True):
     def is_passed(self) -> bool:
         """True if the gate is passed."""
         return self.status == PASSED
-
-
-class Reviewed(msgspec.Struct, frozen=True):
-    """A package's code as it went to review: the commit, and the commit its branch began at.
-
-    `patch` is the patch-id of the whole change, empty if nothing was changed; `commits` are the
-    package's own, `patches` hold the patch-id of each that changes something. `earlier` are the
-    reviews before, the first one first.
-    """
-
-    commit: str
-    base: str
-    patch: str
-    patches: tuple[str, ...] = ()
-    commits: tuple[str, ...] = ()
-    earlier: tuple["Reviewed", ...] = ()
-
-
-class Landed(msgspec.Struct, frozen=True):
-    """The landing of a package's code: how it came to its target, and the commit that has it.
-
-    `how` is ancestor, patch, patches, merge, stated or no_code; the last two carry the reason that
-    was given.
-    """
-
-    how: str
-    commit: str | None = None
-    reason: str = ""
 
 
 class Workspace(msgspec.Struct, frozen=True):

@@ -14,6 +14,11 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.errors import GitFailed
+from thence.git.commits import commit_tree
+from thence.git.git import Answer, Git, failure, own_variables
+from thence.git.locks import PUBLISHING, held
+from thence.git.objects import Objects, objects, write_tree
+from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
@@ -24,11 +29,6 @@ from thence.work.day_lines import (
     lacking,
     with_more,
 )
-from thence.work.git.commits import commit_tree
-from thence.work.git.git import Answer, Git, failure, own_variables
-from thence.work.git.locks import PUBLISHING, held
-from thence.work.git.objects import Objects, objects, write_tree
-from thence.work.git.repository import HEADS, Repository
 from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.store import redactions_in

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.git.git import Git, failure
-from thence.work.git.refs import REMOTES, Refs
-from thence.work.git.repository import HEADS, Repository
+from thence.git.git import Git, failure
+from thence.git.refs import REMOTES, Refs
+from thence.git.repository import HEADS, Repository
 from thence.work.project.options import ProjectOptions
 
 _DEFAULT_REMOTE = "origin"

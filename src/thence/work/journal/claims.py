@@ -23,9 +23,9 @@ from thence.core.event import Event
 from thence.doctor.writers import next_node_id
 from thence.errors import Refused, ThenceError
 from thence.files import FileBusy, file_lock
+from thence.git.git import own_variables
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
-from thence.work.git.git import own_variables
 from thence.work.journal.store import RECOVERED, WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.project.project import Project

@@ -14,6 +14,8 @@ from thence.core.codec import BadLine
 from thence.core.sentences.events import counted
 from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, PlanningError, ThenceError
+from thence.git.objects import Objects, is_file, objects
+from thence.git.refs import Refs
 from thence.log.files.findings import Relayed
 from thence.work.day_lines import (
     RedactedLines,
@@ -23,8 +25,6 @@ from thence.work.day_lines import (
     record_skipped,
     skipped_lines,
 )
-from thence.work.git.objects import Objects, is_file, objects
-from thence.work.git.refs import Refs
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen

@@ -17,6 +17,10 @@ from thence.core.event import Event
 from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
+from thence.git.files import TreeFiles
+from thence.git.locks import held, take
+from thence.git.refs import OURS, REMOTES, refs_of
+from thence.git.repository import HEADS, Repository, list_worktrees
 from thence.open_log.log import Log
 from thence.work.day_lines import (
     FOLDER,
@@ -27,10 +31,6 @@ from thence.work.day_lines import (
     path_of,
     redact_parked,
 )
-from thence.work.git.files import TreeFiles
-from thence.work.git.locks import held, take
-from thence.work.git.refs import OURS, REMOTES, refs_of
-from thence.work.git.repository import HEADS, Repository, list_worktrees
 from thence.work.journal import refusals
 from thence.work.journal.shared_view import stats_of_days, writing_lock
 from thence.work.journal.store import RECOVERED, redactions_in

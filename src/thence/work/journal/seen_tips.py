@@ -7,8 +7,8 @@ and bring nothing twice.
 import msgspec
 
 from thence.files import replace_file
+from thence.git.objects import Objects, is_folder
 from thence.work.day_lines import FOLDER, is_day_file
-from thence.work.git.objects import Objects, is_folder
 from thence.work.project.project import Project
 
 _FILE = "seen.json"

@@ -19,6 +19,8 @@ from thence.core.new_event import Position
 from thence.doctor.writers import redactions_of
 from thence.errors import ThenceError
 from thence.files import replace_file
+from thence.git.files import TreeFiles
+from thence.git.locks import WRITING, held, take
 from thence.open_log.log import Log
 from thence.work.day_lines import (
     FOLDER,
@@ -31,8 +33,6 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.git.files import TreeFiles
-from thence.work.git.locks import WRITING, held, take
 from thence.work.project.project import Project
 
 _NAME = "view.json"

@@ -28,6 +28,8 @@ from thence.core.new_event import Causes, HostEvent, Unchanged
 from thence.core.vocabulary import WORK, work_subject
 from thence.doctor.writers import own_folder, redactions_of
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
+from thence.git.files import TreeFiles
+from thence.git.locks import held
 from thence.log.files.findings import Relayed
 from thence.open_log.log import Log, LogSettings, new_id, now, open_host_log
 from thence.open_log.masking_settings import RedactSettings, read_redact_settings
@@ -35,8 +37,6 @@ from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
 from thence.work.events import aggregate_of, checked
-from thence.work.git.files import TreeFiles
-from thence.work.git.locks import held
 from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
 

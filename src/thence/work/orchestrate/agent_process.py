@@ -21,8 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
+from thence.git.git import USER_VARIABLES, own_variables
 from thence.work import supervisor
-from thence.work.git.git import USER_VARIABLES, own_variables
 from thence.work.project.project_id import CONFIG
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024

@@ -18,12 +18,12 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceE
 from thence.open_log.log import now
 from thence.work.board.attempts import attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
-from thence.work.git.overlaps import Forecast, at_work, sentence
 from thence.work.journal.claims import take
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
 from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
+from thence.work.overlaps import Forecast, at_work, sentence
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned

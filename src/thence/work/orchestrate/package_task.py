@@ -16,6 +16,24 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
+from thence.git.files import TreeFiles
+from thence.git.git import Git, failure, own_variables
+from thence.git.locks import ORCHESTRATING, free_worktree, held
+from thence.git.merging import merge
+from thence.git.refs import OURS
+from thence.git.repository import (
+    HEADS,
+    Repository,
+    current_branch,
+    is_ancestor,
+    is_standing,
+    operation_under_way,
+    rebase_of,
+    repository,
+    tip,
+)
+from thence.git.submodules import unpushed_pointers
+from thence.git.worktrees import check_out, commits_made, discard, git_dir_of, uncommitted
 from thence.open_log.log import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
@@ -29,24 +47,6 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.git.files import TreeFiles
-from thence.work.git.git import Git, failure, own_variables
-from thence.work.git.locks import ORCHESTRATING, free_worktree, held
-from thence.work.git.merging import merge
-from thence.work.git.refs import OURS, base_ref
-from thence.work.git.repository import (
-    HEADS,
-    Repository,
-    current_branch,
-    is_ancestor,
-    is_standing,
-    operation_under_way,
-    rebase_of,
-    repository,
-    tip,
-)
-from thence.work.git.submodules import unpushed_pointers
-from thence.work.git.worktrees import check_out, commits_made, discard, git_dir_of, uncommitted
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts, scheduling
@@ -60,6 +60,7 @@ from thence.work.orchestrate.agent_process import (
 )
 from thence.work.orchestrate.scheduling import Failed, Task, pause_s
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
+from thence.work.project.package_refs import base_ref
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import (

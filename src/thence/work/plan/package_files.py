@@ -7,8 +7,8 @@ from posixpath import dirname, join, normpath, relpath
 from urllib.parse import unquote
 
 from thence.errors import PlanningError
+from thence.git.files import TreeFiles
 from thence.work.board.state import FeatureState, PackageState
-from thence.work.git.files import TreeFiles
 from thence.work.names import branch_of, kebab, number_in, worktree_of
 from thence.work.plan.frontmatter import as_yaml, read
 from thence.work.plan.prose import lines_of

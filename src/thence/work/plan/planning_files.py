@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.git.files import TreeFiles
-from thence.work.git.objects import is_file, is_folder, objects
-from thence.work.git.refs import Refs, refs_of
-from thence.work.git.repository import HEADS, current_branch, main_of
+from thence.git.files import TreeFiles
+from thence.git.objects import is_file, is_folder, objects
+from thence.git.refs import Refs, refs_of
+from thence.git.repository import HEADS, current_branch, main_of
 from thence.work.names import is_slug, number_of, package_of
 from thence.work.project.project import Project
 

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.git.files import TreeFiles
+from thence.git.files import TreeFiles
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_BRANCH, CONFIG
 from thence.work.project.yaml_nodes import Node, YamlFile

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.work.day_lines import FileEdit
-from thence.work.git.files import NotFollowed, TreeFiles
-from thence.work.git.refs import refs_of
-from thence.work.git.repository import Repository, list_worktrees, main_of, repository
+from thence.git.commits import FileEdit
+from thence.git.files import NotFollowed, TreeFiles
+from thence.git.refs import refs_of
+from thence.git.repository import Repository, list_worktrees, main_of, repository
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,

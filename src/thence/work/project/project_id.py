@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.git.files import TreeFiles
-from thence.work.git.locks import WAIT_S, take
-from thence.work.git.refs import REMOTES, Refs
-from thence.work.git.repository import HEADS, Repository
+from thence.git.files import TreeFiles
+from thence.git.locks import WAIT_S, take
+from thence.git.refs import REMOTES, Refs
+from thence.git.repository import HEADS, Repository
 
 CONFIG = ".kittify/config.yaml"
 BOARD_BRANCH = "thence-board"

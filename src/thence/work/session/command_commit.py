@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
+from thence.git.commits import Commit, FileEdit, commit_files
+from thence.git.objects import is_folder, objects
+from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import FileEdit
-from thence.work.git.commits import Commit, commit_files
-from thence.work.git.objects import is_folder, objects
-from thence.work.git.repository import HEADS
 from thence.work.project.project import own_files
 
 if TYPE_CHECKING:

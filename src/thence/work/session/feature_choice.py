@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thence.errors import PlanningError, Refused
+from thence.git.refs import Refs
+from thence.git.repository import HEADS, Repository, main_of
 from thence.work.board.state import Board, FeatureState
-from thence.work.git.refs import Refs
-from thence.work.git.repository import HEADS, Repository, main_of
 from thence.work.names import is_slug, resolve
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import Project

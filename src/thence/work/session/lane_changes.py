@@ -14,24 +14,23 @@ from msgspec.structs import replace
 from thence.core.new_event import Unchanged
 from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
+from thence.git.commits import FileEdit, write_files
+from thence.git.git import own_variables
+from thence.git.repository import operation_under_way
+from thence.git.worktrees import last_commit, state_of, uncommitted
 from thence.open_log.log import new_id
 from thence.work import supervisor
 from thence.work.board.move_request import GuardFailure, Move, MoveContext
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
-from thence.work.day_lines import FileEdit
-from thence.work.git.commits import write_files
-from thence.work.git.git import own_variables
-from thence.work.git.refs import keep_commit
-from thence.work.git.repository import operation_under_way
-from thence.work.git.worktrees import last_commit, state_of, uncommitted
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
+from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section

@@ -16,6 +16,21 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
+from thence.git.landed import (
+    PATHS_MAX,
+    Landed,
+    Landing,
+    Memo,
+    Reviewed,
+    absent_of,
+    landing_of,
+    missing_commits,
+    reviewed_of,
+)
+from thence.git.merging import MergePlan
+from thence.git.refs import Refs, newest_of, refs_of, tip_of
+from thence.git.repository import Repository, is_ancestor, is_shallow
+from thence.git.worktrees import Worktree, commits_made, make
 from thence.work.board.move_request import (
     SHORT,
     CodeKind,
@@ -23,41 +38,16 @@ from thence.work.board.move_request import (
     MoveContext,
     reverted_by,
 )
-from thence.work.board.state import (
-    DOING,
-    DONE,
-    FOR_REVIEW,
-    Board,
-    FeatureState,
-    Landed,
-    PackageState,
-    Reviewed,
-)
-from thence.work.git.landed import (
-    PATHS_MAX,
-    Landing,
-    Memo,
-    absent_of,
-    landing_of,
-    missing_commits,
-    reviewed_of,
-)
-from thence.work.git.merging import MergePlan
-from thence.work.git.refs import (
-    Refs,
-    base_of_package,
-    newest_of,
-    record_base,
-    record_base_if_missing,
-    refs_of,
-    target_in,
-    tip_of,
-)
-from thence.work.git.repository import Repository, is_ancestor, is_shallow
-from thence.work.git.worktrees import Worktree, commits_made, make
+from thence.work.board.state import DOING, DONE, FOR_REVIEW, Board, FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, is_derived, number_in, worktree_of
 from thence.work.project.options import read_options
+from thence.work.project.package_refs import (
+    base_of_package,
+    record_base,
+    record_base_if_missing,
+    target_in,
+)
 from thence.work.session.session import Session
 
 NOWHERE = Landing()

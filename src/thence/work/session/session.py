@@ -18,13 +18,13 @@ from thence.errors import (
     Refused,
     ThenceError,
 )
+from thence.git.landed import Memo
+from thence.git.refs import Refs, refs_of
+from thence.git.repository import branch_of, branches, user_of
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_request import number_of_branch
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import Board, FeatureState, PackageState
-from thence.work.git.landed import Memo
-from thence.work.git.refs import Refs, refs_of
-from thence.work.git.repository import branch_of, branches, user_of
 from thence.work.journal import day_files
 from thence.work.journal.claims import (
     CLAIM_TYPES,
@@ -194,7 +194,7 @@ class Session:
                 self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
-        from thence.work.git.refs import rename_branch  # seldom needed
+        from thence.work.project.package_refs import rename_branch
 
         slug, wp_id, home = feature.slug, package.wp_id, self.project.home
         try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import (
+from tests.git.repositories import (
     WAIT_S,
     begin_work,
     commit,
@@ -21,12 +21,12 @@ from tests.work.repositories import (
     own_variables,
     write,
 )
-from tests.work.repositories import patches as patches_of
+from tests.git.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.git.commits import Commit, commit_files
-from thence.work.git.files import draft_of
-from thence.work.git.repository import repository
+from thence.git.commits import Commit, commit_files
+from thence.git.files import draft_of
+from thence.git.repository import repository
 
 PLAN = "kitty-specs/001-a/tasks.md"
 NEW = "kitty-specs/001-a/tasks/WP01.md"
@@ -337,7 +337,7 @@ def killed(path: Path, name: str, script: str) -> None:
     """Commit in a process that a hook kills together with, or without, its git."""
     hook(path, name, script)
     code = (
-        "import sys; from pathlib import Path; from tests.work.test_commits import make;"
+        "import sys; from pathlib import Path; from tests.git.test_commits import make;"
         "make(Path(sys.argv[1]))"
     )
     done = subprocess.run(

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
+from tests.git.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.errors import GitFailed
-from thence.work.git.commits import commit_files
-from thence.work.git.locks import COMMITTING, held, naming
-from thence.work.git.merging import merge
-from thence.work.git.repository import branches, list_worktrees, remove_half_made, repository
-from thence.work.git.worktrees import make
+from thence.git.commits import commit_files
+from thence.git.locks import COMMITTING, held, naming
+from thence.git.merging import merge
+from thence.git.repository import branches, list_worktrees, remove_half_made, repository
+from thence.git.worktrees import make
 
 WORKTREES = 40
 COMMITS = 12

@@ -1,10 +1,10 @@
 """What git has told of commits is kept from one command to the next."""
 
 import pytest
-from tests.work.repositories import make_repository
+from tests.git.repositories import make_repository
 
-from thence.work.git.landed import Memo
-from thence.work.git.repository import repository
+from thence.git.landed import Memo
+from thence.git.repository import repository
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
-from tests.work.repositories import begin_work, commit, content, git, make_repository, patches
+from tests.git.repositories import begin_work, commit, content, git, make_repository, patches
 
 from thence.errors import GitFailed
-from thence.work.git.objects import objects, write_tree
-from thence.work.git.repository import repository
+from thence.git.objects import objects, write_tree
+from thence.git.repository import repository
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])

@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import git
+from tests.git.repositories import git
 
-from thence.work.git.patches import hunks_of, patch_ids, path_of
-from thence.work.git.repository import repository
+from thence.git.patches import hunks_of, patch_ids, path_of
+from thence.git.repository import repository
 
 COMMITS = 60
 OID = "1" * 40

@@ -2,8 +2,8 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.work.repositories import commit, git
-from tests.work.test_landed import (
+from tests.git.repositories import commit, git
+from tests.git.test_landed import (
     answer_of,
     code_of,
     folder,
@@ -15,9 +15,8 @@ from tests.work.test_landed import (
     squashed,
 )
 
-from thence.work.board.state import Landed, Reviewed
-from thence.work.git.landed import Landing, landing_of
-from thence.work.git.repository import repository
+from thence.git.landed import Landed, Landing, Reviewed, landing_of
+from thence.git.repository import repository
 
 __all__ = ["folder"]  # the fixture
 

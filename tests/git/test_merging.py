@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.log.processes import started
-from tests.work.repositories import (
+from tests.git.repositories import (
     begin_work,
     commit,
     content,
@@ -17,19 +16,20 @@ from tests.work.repositories import (
     patches,
     write,
 )
+from tests.log.processes import started
 
 from thence.errors import GitFailed
-from thence.work.git import merging
-from thence.work.git.merging import merge, plan
-from thence.work.git.repository import branches, repository
-from thence.work.git.worktrees import make
+from thence.git import merging
+from thence.git.merging import merge, plan
+from thence.git.repository import branches, repository
+from thence.git.worktrees import make
 
 TARGET = "028-sync"
 MERGE = """
 import sys
 from pathlib import Path
-from thence.work.git.merging import merge
-from thence.work.git.repository import repository
+from thence.git.merging import merge
+from thence.git.repository import repository
 
 print("begun", flush=True)
 merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[3:])

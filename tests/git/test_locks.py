@@ -4,16 +4,16 @@ import subprocess
 import threading
 
 import pytest
+from tests.git.repositories import WAIT_S
 from tests.log.processes import started
-from tests.work.repositories import WAIT_S
 
 from thence.errors import GitFailed
-from thence.work.git.locks import COMMITTING, MAKING, ORDER, WRITING, held
+from thence.git.locks import COMMITTING, MAKING, ORDER, WRITING, held
 
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from thence.work.git.locks import held, naming
+from thence.git.locks import held, naming
 
 path = Path(sys.argv[1])
 with held(path), naming(path, path.parent, ()) as note:

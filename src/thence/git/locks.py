@@ -21,7 +21,7 @@ from pathlib import Path
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import file_lock
-from thence.work.git.git import Git, failure
+from thence.git.git import Git, failure
 
 ORCHESTRATING = "thence/orchestrate.lock"  # of the merges of orchestrators
 PLANNING = "features.lock"  # beside the home, of the numbers of features, and of imports

@@ -4,20 +4,20 @@ import subprocess
 from contextlib import suppress
 
 import pytest
+from tests.git.implementers import AT_ONCE, judged, one_round
+from tests.git.repositories import git, make_repository
 from tests.log.processes import started
-from tests.work.implementers import AT_ONCE, judged, one_round
-from tests.work.repositories import git, make_repository
 
-from thence.work.git.repository import repository
-from thence.work.git.worktrees import make, remove
+from thence.git.repository import repository
+from thence.git.worktrees import make, remove
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
 MAKE = """
 import sys
 from pathlib import Path
-from thence.work.git.repository import repository
-from thence.work.git.worktrees import make
+from thence.git.repository import repository
+from thence.git.worktrees import make
 
 print("begun", flush=True)
 make(repository(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), "main")

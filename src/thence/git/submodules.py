@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
-from thence.work.git.files import NotFollowed, TreeFiles
-from thence.work.git.git import Git
-from thence.work.git.repository import Repository
+from thence.git.files import NotFollowed, TreeFiles
+from thence.git.git import Git
+from thence.git.repository import Repository
 
 _LINK = "160000"  # the mode of a submodule in a tree
 _FIRST = "refs/remotes/"

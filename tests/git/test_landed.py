@@ -1,13 +1,12 @@
 """Whether a package's code is in its target, asked of real git after every way of bringing it."""
 
 import pytest
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
 from thence.errors import GitFailed
-from thence.work.board.state import Landed
-from thence.work.git.landed import landing_of, missing_commits, reviewed_of
-from thence.work.git.patches import hunks_of, patch_id
-from thence.work.git.repository import repository
+from thence.git.landed import Landed, landing_of, missing_commits, reviewed_of
+from thence.git.patches import hunks_of, patch_id
+from thence.git.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
 

@@ -12,19 +12,47 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.work.board.state import Landed, Reviewed
-from thence.work.git.merging import merged_tree
-from thence.work.git.patches import Hunk, Line, hunks_of, patch_id, patch_ids, path_of
-from thence.work.git.repository import Repository, is_ancestor, is_shallow
+from thence.git.merging import merged_tree
+from thence.git.patches import Hunk, Line, hunks_of, patch_id, patch_ids, path_of
+from thence.git.repository import Repository, is_ancestor, is_shallow
 
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a package
 PATCHES_MAX = 1_000  # a package of more commits is identified by its whole change alone
 PATHS_MAX = 500  # most paths on a command line
+
+
+class Reviewed(msgspec.Struct, frozen=True):
+    """A package's code as it went to review: the commit, and the commit its branch began at.
+
+    `patch` is the patch-id of the whole change, empty if nothing was changed; `commits` are the
+    package's own, `patches` hold the patch-id of each that changes something. `earlier` are the
+    reviews before, the first one first.
+    """
+
+    commit: str
+    base: str
+    patch: str
+    patches: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
+    earlier: tuple["Reviewed", ...] = ()
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """The landing of a package's code: how it came to its target, and the commit that has it.
+
+    `how` is ancestor, patch, patches, merge, stated or no_code; the last two carry the reason that
+    was given.
+    """
+
+    how: str
+    commit: str | None = None
+    reason: str = ""
 
 
 class Landing(NamedTuple):

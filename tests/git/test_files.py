@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thence.work.git.files import TreeFiles, draft_of
+from thence.git.files import TreeFiles, draft_of
 
 pytestmark = pytest.mark.promise("L18")
 

@@ -4,11 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, make_repository
 
-import thence.work.git.repository as module
+import thence.git.repository as module
 from thence.errors import GitFailed
-from thence.work.git.repository import (
+from thence.git.repository import (
     branches,
     current_branch,
     is_ancestor,

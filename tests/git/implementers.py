@@ -1,6 +1,6 @@
 """Many commands that make worktrees in one repository at once, in threads and processes.
 
-`python -m tests.work.implementers 100` does it in a hundred repositories, one after another.
+`python -m tests.git.implementers 100` does it in a hundred repositories, one after another.
 """
 
 import multiprocessing
@@ -12,10 +12,10 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from tests.work.repositories import WAIT_S, git, make_repository
+from tests.git.repositories import WAIT_S, git, make_repository
 
-from thence.work.git.repository import branches, list_worktrees, repository
-from thence.work.git.worktrees import make
+from thence.git.repository import branches, list_worktrees, repository
+from thence.git.worktrees import make
 
 AT_ONCE = 32
 _PROCESSES = 4

@@ -17,11 +17,11 @@ from stat import S_ISREG
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.git.files import IS_LINK, TreeFiles
-from thence.work.git.git import Git, failure, in_one_line, own_variables
-from thence.work.git.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
-from thence.work.git.merging import base_of
-from thence.work.git.repository import (
+from thence.git.files import IS_LINK, TreeFiles
+from thence.git.git import Git, failure, in_one_line, own_variables
+from thence.git.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
+from thence.git.merging import base_of
+from thence.git.repository import (
     HEADS,
     Repository,
     WorktreeInfo,
@@ -31,7 +31,7 @@ from thence.work.git.repository import (
     operation_under_way,
     remove_half_made,
 )
-from thence.work.git.submodules import files_in_empty_ones, initialise, only_here
+from thence.git.submodules import files_in_empty_ones, initialise, only_here
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20

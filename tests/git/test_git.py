@@ -4,10 +4,10 @@ import os
 import threading
 
 import pytest
-from tests.work.repositories import WAIT_S, git, make_repository
+from tests.git.repositories import WAIT_S, git, make_repository
 
 from thence.errors import GitFailed
-from thence.work.git.git import Git, disk_hint, in_one_line
+from thence.git.git import Git, disk_hint, in_one_line
 
 
 def test_what_git_refuses_is_told_in_its_own_words(tmp_path):
@@ -74,8 +74,8 @@ def test_git_that_takes_too_long_is_ended_and_leaves_no_lock(tmp_path, monkeypat
     repo = make_repository(tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    monkeypatch.setattr("thence.work.git.git.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("thence.work.git.git._END_S", 0.5)
+    monkeypatch.setattr("thence.git.git.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("thence.git.git._END_S", 0.5)
     # git opens the pipe to read its content, and nobody ever writes to it
     git(repo, "config", "filter.slow.clean", f"cat {pipe}")
     (repo / ".gitattributes").write_text("*.slow filter=slow\n")

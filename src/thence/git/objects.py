@@ -11,8 +11,8 @@ from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
-from thence.work.git.git import disk_hint, failure, in_one_line
-from thence.work.git.repository import Repository
+from thence.git.git import disk_hint, failure, in_one_line
+from thence.git.repository import Repository
 
 FILE = b"100644"
 PROGRAM = b"100755"

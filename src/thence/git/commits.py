@@ -7,21 +7,34 @@ not reverted. While it runs git keeps the index locked, as beside any commit.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.day_lines import FileEdit
-from thence.work.git.files import TreeFiles, is_draft
-from thence.work.git.git import Git, disk_hint, failure
-from thence.work.git.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
-from thence.work.git.repository import Repository, operation_under_way
+from thence.git.files import TreeFiles, is_draft
+from thence.git.git import Git, disk_hint, failure
+from thence.git.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
+from thence.git.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
 WAIT_S = 10.0  # for another git to unlock the index
 _PAUSE_S = 0.02
 _DOING = "could not commit in"
+
+
+# returns the new bytes of a file from the present ones; None stands for no file
+FileEdit = Callable[[bytes | None], bytes | None]
+
+
+def if_missing(data: bytes) -> FileEdit:
+    """Returns the function that makes a file with these bytes, unless there is one."""
+    return lambda before: data if before is None else before
+
+
+def as_it_is(data: bytes | None) -> bytes | None:
+    """Leaves a file as it is."""
+    return data
 
 
 class Commit(NamedTuple):

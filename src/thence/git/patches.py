@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from thence.work.git.repository import Repository
+from thence.git.repository import Repository
 
 COMMITS_AT_ONCE = 200  # their diffs are in memory together
 _DIFF = (

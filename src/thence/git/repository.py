@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.git.files import NotFollowed, TreeFiles
-from thence.work.git.git import Git, failure
-from thence.work.git.locks import MAKING, held
+from thence.git.files import NotFollowed, TreeFiles
+from thence.git.git import Git, failure
+from thence.git.locks import MAKING, held
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100

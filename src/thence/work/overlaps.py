@@ -10,9 +10,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 from thence.errors import ThenceError
+from thence.git.repository import Repository, branches
 from thence.work.board.state import DOING, FOR_REVIEW, FeatureState
 from thence.work.day_lines import FOLDER
-from thence.work.git.repository import Repository, branches
 
 PAIRS_MAX = 100  # most pairs that are compared with each other, by two calls of git for each
 FILES_SHOWN_MAX = 3

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.git.commits import commit_tree
-from thence.work.git.git import Git, failure
-from thence.work.git.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
-from thence.work.git.repository import (
+from thence.git.commits import commit_tree
+from thence.git.git import Git, failure
+from thence.git.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
+from thence.git.repository import (
     HEADS,
     Repository,
     WorktreeInfo,

@@ -5,11 +5,11 @@ import shutil
 import signal
 
 import pytest
-from tests.work.repositories import begin_work, git, patches
-from tests.work.test_merging import THREE, left_of, project, subjects
+from tests.git.repositories import begin_work, git, patches
+from tests.git.test_merging import THREE, left_of, project, subjects
 
-from thence.work.git.merging import merge
-from thence.work.git.repository import repository
+from thence.git.merging import merge
+from thence.git.repository import repository
 
 COMMANDS_MAX = 60
 # counts the commands of git, and kills all when it has come to one: before it or behind it

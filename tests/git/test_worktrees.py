@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import commit, content, git, make_repository, write
+from tests.git.repositories import commit, content, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.git.repository import Repository, branches, list_worktrees, repository
-from thence.work.git.worktrees import make, remove, state_of, uncommitted
+from thence.git.repository import Repository, branches, list_worktrees, repository
+from thence.git.worktrees import make, remove, state_of, uncommitted
 
 NAME = "028-sync-WP01"
 

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.work.repositories import begin_work, commit, content, git, hook, patches, write
-from tests.work.test_merging import THREE, left_of, project, subjects
+from tests.git.repositories import begin_work, commit, content, git, hook, patches, write
+from tests.git.test_merging import THREE, left_of, project, subjects
 
 from thence.errors import GitFailed
-from thence.work.git.merging import merge
-from thence.work.git.repository import repository
+from thence.git.merging import merge
+from thence.git.repository import repository
 
 NAMES = list(THREE)
 
