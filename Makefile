@@ -42,12 +42,12 @@ soak: setup-dev ## the attacks that take hours; ARGS=kills runs one part of test
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
 real-agents: setup-dev ## real Claude Code and Codex against the hooks; ARGS=windows plays one scenario
-	@$(VENV)/python -m tests.agents.real $(ARGS)
+	@$(VENV)/python -m tests.trace.agents.real $(ARGS)
 
 frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene
 	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall \
 		.venv/wheels/*.whl
-	@$(VENV)/python -m tests.frameworks $(ARGS)
+	@$(VENV)/python -m tests.trace.frameworks $(ARGS)
 
 # an environment of its own for what goes into no other: bench, frameworks, mutants, release
 .venv-%/ready: requirements-%.lock
@@ -74,7 +74,7 @@ peers: setup-dev .venv-bench/ready ## what other loggers keep of what they ackno
 ROOMS := core log index merge
 # Signal handlers that raise amid a tracer leave its lock taken for ever, and so does a fork; where
 # the disk is full it fails too; coverage imports SQLite, of which a test says that nothing does.
-UNTRACED := tests/log/test_many_hands_signals.py tests/open_log/test_answers.py \
+UNTRACED := tests/log/test_many_hands_signals.py tests/log/open/test_answers.py \
 	tests/sim/test_event_filter.py tests/cli/test_doctor.py tests/crash/test_full_disks.py
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 

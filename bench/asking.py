@@ -15,15 +15,15 @@ from thence.core.codec import draft, stamper
 from thence.core.event import Members
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.index import causality
-from thence.index.causality import common_causes, concurrent
-from thence.index.connection import Index
-from thence.index.lookup import arrival_of, events_at, get, lines_at
-from thence.index.overview import latest_steps
-from thence.index.query import count, page
 from thence.log.files.disk import OS_DISK
 from thence.log.files.process_state import new_id, now
 from thence.log.files.segment import current_path
+from thence.log.index import causality
+from thence.log.index.causality import common_causes, concurrent
+from thence.log.index.connection import Index
+from thence.log.index.lookup import arrival_of, events_at, get, lines_at
+from thence.log.index.overview import latest_steps
+from thence.log.index.query import count, page
 
 EVENTS = 1_000_000
 EVENTS_A_TURN = 1_000

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 import thence
 from bench.durable import PAYLOAD
 from bench.rounds import Contender, per_second
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 BLOCKING_EVENTS = 2_000
 THREAD_EVENTS = 8_000

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import thence
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 EVENTS = 1_000_000
 ROUNDS = 9

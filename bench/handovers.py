@@ -11,8 +11,8 @@ from bench.contended import timed
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.vocabulary import PLAIN
+from thence.log.open import Log
 from thence.log.read.opening import prepare
-from thence.open_log.log import Log
 
 HANDOVERS = 20_000
 APPENDS = 2_000

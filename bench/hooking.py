@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from thence.agents import fired
-from thence.agents.fired import LOG, SPOOL
-from thence.agents.intake import take_in
+from thence.trace.agents import fired
+from thence.trace.agents.fired import LOG, SPOOL
+from thence.trace.agents.intake import take_in
 
 ROUNDS = 101
 TARGET = 2.5

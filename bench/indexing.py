@@ -14,9 +14,13 @@ from bench.rounds import per_second
 from thence.core.codec import draft, have_valid_crcs, stamper
 from thence.core.event import Members
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.index.builder import build
-from thence.index.connection import Index
-from thence.index.rows import (
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path, own_folder
+from thence.log.index.builder import build
+from thence.log.index.connection import Index
+from thence.log.index.rows import (
     LINES_TOGETHER,
     BlockRows,
     Times,
@@ -24,10 +28,6 @@ from thence.index.rows import (
     entries,
     statements,
 )
-from thence.log.blobs.blob_files import Bodies
-from thence.log.files.disk import OS_DISK
-from thence.log.files.process_state import new_id, now
-from thence.log.files.segment import current_path, own_folder
 from thence.log.read.reader import blocks
 
 EVENTS = 100_000
@@ -48,7 +48,7 @@ _MEMORY = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.index.connection import Index
+from thence.log.index.connection import Index
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
 folder = Path(sys.argv[1])

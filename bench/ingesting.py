@@ -26,9 +26,9 @@ from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.validation import checked
-from thence.signing import SigningKey
-from thence.wire.authorship import signed_push
-from thence.wire.messages import KeyRequest
+from thence.sync.wire.authorship import signed_push
+from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signing import SigningKey
 
 LINES = 100_000
 BATCH = 1_000

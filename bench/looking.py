@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, CDPSession
-from tests.pages.browser import chromium, tab_of
+from tests.server.pages.browser import chromium, tab_of
 from tests.server.serving import Serving, serving
 
 import thence

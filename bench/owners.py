@@ -9,7 +9,7 @@ session's whose event is the nearest before it.
 import tempfile
 from pathlib import Path
 
-from tests.agents import driver
+from tests.trace.agents import driver
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
 from thence.log.files.process_state import new_id, now
+from thence.log.open import Log
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log
 from thence.sim import ActionEvent, EventWriter
 from thence.sim.record.writer import draft_of, members_of
 

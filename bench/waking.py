@@ -17,6 +17,7 @@ from thence.core.event import Event
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
+from thence.log.open import Log
 from thence.log.read.opening import opened_vocabulary
 from thence.log.write.batch import (
     Outcome,
@@ -27,7 +28,6 @@ from thence.log.write.batch import (
     take_batch,
 )
 from thence.log.write.conditions import Condition
-from thence.open_log.log import Log
 
 TASKS = 1_000
 EVENTS = 40 * TASKS

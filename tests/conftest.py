@@ -87,8 +87,8 @@ def pytest_runtest_teardown() -> None:
     """Takes the configuration of log records back, which structlog's own capture leaves behind."""
     if "structlog" in sys.modules:
         sys.modules["structlog"].reset_defaults()
-    if "thence.tracing.context" in sys.modules:
-        causes = sys.modules["thence.tracing.context"].current_causes()
+    if "thence.log.causes" in sys.modules:
+        causes = sys.modules["thence.log.causes"].current_causes()
         assert not causes, f"a block was left open, and tests to come would name {causes}"
 
 

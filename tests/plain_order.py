@@ -38,9 +38,9 @@ from thence.core.query.why import (
     subject_named,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.index.page import Page, PageBounds, PageRequest, key_of
 from thence.log.files.disk import Disk
 from thence.log.files.segment import CURRENT
+from thence.log.index.page import Page, PageBounds, PageRequest, key_of
 from thence.log.read.reader import events as read_events
 from thence.log.read.reader import raw_lines
 

@@ -16,7 +16,7 @@ from tests.docs.test_examples import examples as python_examples
 from tools.python_reference import FRONTS
 
 import thence
-import thence.index.page
+import thence.log.index.page
 import thence.sim
 from thence import errors
 
@@ -127,7 +127,7 @@ def signatures(door: ModuleType) -> Iterator[object]:
 def test_classes_of_public_signatures_are_public(room: str):
     doors = (import_module(room), thence)
     public = [getattr(door, name) for door in doors for name in door.__all__]
-    names = {**vars(thence.index.page), "pandas": import_module("pandas")}
+    names = {**vars(thence.log.index.page), "pandas": import_module("pandas")}
     unknown = {
         kind.__name__
         for each in signatures(doors[0])

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
         VocabularyMismatch,
         WriterClosed,
     )
-    from thence.index.page import Page
-    from thence.open_log.log import Log
-    from thence.open_log.log import open_log as open  # the name users expect: thence.open(path)
+    from thence.log.index.page import Page
+    from thence.log.open import Log
+    from thence.log.open import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.record.event_filter import EventFilter
-    from thence.tracing.context import because
-    from thence.tracing.log_records import LogHandler, StructlogProcessor
-    from thence.tracing.outcomes import CallOutcome, outcome, outcome_async
-    from thence.tracing.propagation import (
+    from thence.trace.causes.log_records import LogHandler, StructlogProcessor
+    from thence.trace.causes.outcomes import CallOutcome, outcome, outcome_async
+    from thence.trace.causes.propagation import (
         CauseMiddleware,
         ProcessPoolExecutor,
         ThreadPoolExecutor,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
         carry,
         propagate,
     )
-    from thence.tracing.steps import step
+    from thence.trace.causes.steps import because, step
 
 __version__ = "0.2.0"
 __all__ = [
@@ -88,29 +87,29 @@ __all__ = [
 ]
 # where each name is defined; the errors that a log's user meets are all others
 _MODULES = {
-    "open": "thence.open_log.log",
-    "Log": "thence.open_log.log",
+    "open": "thence.log.open",
+    "Log": "thence.log.open",
     "Event": "thence.core.event",
     "NewEvent": "thence.core.new_event",
     "Position": "thence.core.new_event",
-    "Page": "thence.index.page",
+    "Page": "thence.log.index.page",
     "Why": "thence.core.query.why",
     "Vocabulary": "thence.core.vocabulary",
     "EventFilter": "thence.sim.record.event_filter",
     "Unchanged": "thence.core.new_event",
-    "because": "thence.tracing.context",
-    "step": "thence.tracing.steps",
-    "outcome": "thence.tracing.outcomes",
-    "outcome_async": "thence.tracing.outcomes",
-    "CallOutcome": "thence.tracing.outcomes",
-    "LogHandler": "thence.tracing.log_records",
-    "StructlogProcessor": "thence.tracing.log_records",
-    "carry": "thence.tracing.propagation",
-    "carried": "thence.tracing.propagation",
-    "propagate": "thence.tracing.propagation",
-    "ThreadPoolExecutor": "thence.tracing.propagation",
-    "ProcessPoolExecutor": "thence.tracing.propagation",
-    "CauseMiddleware": "thence.tracing.propagation",
+    "because": "thence.trace.causes.steps",
+    "step": "thence.trace.causes.steps",
+    "outcome": "thence.trace.causes.outcomes",
+    "outcome_async": "thence.trace.causes.outcomes",
+    "CallOutcome": "thence.trace.causes.outcomes",
+    "LogHandler": "thence.trace.causes.log_records",
+    "StructlogProcessor": "thence.trace.causes.log_records",
+    "carry": "thence.trace.causes.propagation",
+    "carried": "thence.trace.causes.propagation",
+    "propagate": "thence.trace.causes.propagation",
+    "ThreadPoolExecutor": "thence.trace.causes.propagation",
+    "ProcessPoolExecutor": "thence.trace.causes.propagation",
+    "CauseMiddleware": "thence.trace.causes.propagation",
 }
 
 

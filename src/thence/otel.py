@@ -20,10 +20,7 @@ from thence.core.json_values import Repair, repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
 from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
-from thence.log.files.disk import process_id
-from thence.log.files.process_state import stays_here
-from thence.log.write.drafting import warn
-from thence.tracing.context import (
+from thence.log.causes import (
     CauseScope,
     SpanScope,
     Words,
@@ -36,10 +33,13 @@ from thence.tracing.context import (
     span_around,
     watch_spans,
 )
-from thence.tracing.losses import Losses
-from thence.tracing.model_calls import ModelCalls, SpanKey
-from thence.tracing.propagation import TRACESTATE, carried
-from thence.tracing.steps import MESSAGE_CHARACTERS_MAX, is_cancellation
+from thence.log.files.disk import process_id
+from thence.log.files.process_state import stays_here
+from thence.log.write.drafting import warn
+from thence.trace.causes.losses import Losses
+from thence.trace.causes.model_calls import ModelCalls, SpanKey
+from thence.trace.causes.propagation import TRACESTATE, carried
+from thence.trace.causes.steps import MESSAGE_CHARACTERS_MAX, is_cancellation
 
 with needs_extra("otel", "thence.otel"):
     from opentelemetry import context as otel_context
@@ -49,7 +49,7 @@ with needs_extra("otel", "thence.otel"):
     from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, get_current_span
 
 if TYPE_CHECKING:
-    from thence.open_log.log import Log
+    from thence.log.open import Log
 
 __all__ = ["SpanProcessor"]
 

@@ -134,7 +134,7 @@ def test_names_complete_without_importing_the_commands(tmp_path):
         [sys.executable, "-c", script], env=asked, cwd=tmp_path, capture_output=True, check=True
     )
     assert b"plain,why" in done.stdout
-    assert not {b"thence.cli.commands.verify", b"thence.open_log.log", b"thence.sim"} & set(
+    assert not {b"thence.cli.commands.log.verify", b"thence.log.open", b"thence.sim"} & set(
         done.stderr.split()
     )
 

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from tests.cli.installed import THENCE, begin, begun, in_shell, on_terminal, thence
 
-from thence.agents.demo_session import AFTER, ASK, FILE, LINE
+from thence.trace.agents.demo_session import AFTER, ASK, FILE, LINE
 
 DEMO_S = 15
 README = Path(__file__).parents[2] / "README.md"

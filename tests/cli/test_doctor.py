@@ -16,11 +16,11 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import HOLD, started
 
 import thence as package
-from thence.cli.commands.doctor import PACKAGES
+from thence.cli.commands.log.doctor import PACKAGES
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull
 from thence.log.files.disk_errors import DiskError
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 CHECKS = ["install", "disk", "writing", "log", "events", "writers", "clock"]
 SMALL = """
@@ -351,8 +351,8 @@ def test_packages_are_those_of_the_base_install():
 )
 def test_python_and_platform_that_nobody_tried_are_told(tmp_path, change, told):
     script = (
-        "import sys, platform, rich, structlog, thence.doctor.condition\n"
-        "import ruamel.yaml, thence.doctor.health\nfrom thence.cli.frame import run\n"
+        "import sys, platform, rich, structlog, thence.log.doctor.condition\n"
+        "import ruamel.yaml, thence.log.doctor.health\nfrom thence.cli.frame import run\n"
         f"{change}\nsys.exit(run(['doctor', '--json']))"
     )
     done = in_python(script, cwd=tmp_path)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
 from tests.git.repositories import git, make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.trace.agents.played import PlayedRepository, Session
 
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore

@@ -11,7 +11,7 @@ from tests.events import drafted, new_id, stamped
 from tests.log.processes import ran
 
 import thence as package
-from thence.cli.commands.listing import OPEN_SHOWN_MAX
+from thence.cli.commands.log.listing import OPEN_SHOWN_MAX
 
 DEADLY = """
 import os, signal

@@ -2,15 +2,15 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
 from tests.git.repositories import begin_work, git, make_repository
+from tests.trace.agents.played import PlayedRepository, Session
 
 import thence as package
-from thence.agents.intake import make_log
 from thence.cli.frame import LOG_ORDER
 from thence.core.new_event import HostEvent
+from thence.trace.agents.intake import make_log
 
 
 def run_of(root, name, text, made_ns):

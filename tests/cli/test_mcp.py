@@ -11,13 +11,13 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import THENCE, environment, on_terminal
 from tests.log.faults import WAIT_S
+from tests.trace.agents.played import PlayedRepository, Session
 
 import thence
-from thence.cli.commands.mcp import ANSWER_CHARACTERS_MAX, bounded
-from thence.cli.commands.mcp_wire import PROTOCOL_VERSIONS
+from thence.cli.commands.trace.mcp import ANSWER_CHARACTERS_MAX, bounded
+from thence.cli.commands.trace.mcp_wire import PROTOCOL_VERSIONS
 from thence.core.new_event import HostEvent
 
 

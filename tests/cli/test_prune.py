@@ -8,7 +8,7 @@ from tests.cli.installed import is_three_lines, on_terminal, thence
 from tests.log.pruned import filled, gunzipped, names
 
 from thence.log.files.segment import CURRENT
-from thence.open_log.log import OS_DISK, open_log
+from thence.log.open import OS_DISK, open_log
 from thence.sync.outbox import Outbox
 from thence.sync.target import SyncTarget, write_target
 

@@ -17,7 +17,7 @@ from tests.cli.warm import warm
 from tests.events import large_log, new_id
 
 from thence.cli.shared.progress import INDEX_AFTER_S
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 
 EVENTS = 40_000
 BAR = "bytes read "

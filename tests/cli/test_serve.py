@@ -16,9 +16,9 @@ from tests.cli.installed import THENCE, begin, in_python, is_three_lines, thence
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 
-from thence.agents import fired
 from thence.cli.shared import beside
 from thence.server.running import PORT, listening
+from thence.trace.agents import fired
 
 pytestmark = pytest.mark.xdist_group("ports")
 

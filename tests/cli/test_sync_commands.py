@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.git.repositories import begin_work, make_repository
 from tests.log.pruned import filled
 from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
+from tests.trace.agents.played import PlayedRepository, Session
 
 from thence.files import file_lock
 from thence.sync.client import log_in

@@ -10,9 +10,9 @@ from tests.cli.installed import THENCE, begin, in_shell, thence
 from tests.log.processes import APPEND, started
 
 import thence as package
-from thence.cli.commands.listing import TAIL_EVENTS_MAX
+from thence.cli.commands.log.listing import TAIL_EVENTS_MAX
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 WAIT_S = 60
 

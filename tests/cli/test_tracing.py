@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
 from tests.cli.test_server_commands import make_certificate
-from tests.otlp.collector import collector, spans_of
+from tests.trace.otlp.collector import collector, spans_of
 
 import thence as package
 from thence.core.new_event import HostEvent

@@ -12,8 +12,8 @@ from tests.ratios import full_collections
 
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk
+from thence.log.open import Log
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log
 
 SYNCS = ("sync_data", "sync_folder", "write_new")
 # four for a torn tail, one for unclean ends, two for the notices of tails, one for the event; and

@@ -18,7 +18,7 @@ from thence.core.cutting import BODIES_FROM
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 from thence.sim.record.events import ActionEvent, create_action_event
 from thence.sim.record.writer import EventWriter, WriteMode
 

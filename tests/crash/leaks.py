@@ -21,7 +21,7 @@ from typing import NamedTuple
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 from thence.sim import EventWriter, create_action_event
 
 SECONDS = 60.0

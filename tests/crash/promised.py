@@ -19,8 +19,8 @@ from thence.core.new_event import HostEvent
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
+from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log, LogSettings
 from thence.sim.record.events import create_action_event
 from thence.sim.record.writer import EventWriter, WriteMode
 

@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.process_state import new_id
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 from thence.sim.record.writer import WriteMode
 
 CHILD_S = 60.0

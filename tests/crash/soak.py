@@ -31,15 +31,15 @@ PARTS: dict[str, tuple[str, ...]] = {
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
-    "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
-    "agents": ("tests.agents.real",),
+    "hooks": ("tests.trace.agents.campaign", str(HOOK_KILLS)),
+    "agents": ("tests.trace.agents.real",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.git.implementers", str(WORKTREE_ROUNDS)),
     "landings": ("tests.work.landing_histories", str(HISTORIES)),
     "worlds": ("tests.sim.worlds", str(WORLDS)),
     "sessions": ("tests.sync.every_byte",),
-    "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),
-    "team": ("tests.fleet.storm", str(TEAM_REPLICAS), str(TEAM_S)),
+    "fleets": ("tests.sync.fleet.fleet", str(FLEET_STEPS)),
+    "team": ("tests.sync.fleet.storm", str(TEAM_REPLICAS), str(TEAM_S)),
 }
 
 

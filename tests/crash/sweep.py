@@ -28,8 +28,8 @@ from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
+from thence.log.open import Log, LogSettings
 from thence.log.write import committer
-from thence.open_log.log import Log, LogSettings
 
 RUN_S = 60.0
 THREAD_S = 60.0

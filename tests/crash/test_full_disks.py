@@ -164,7 +164,7 @@ CROWDED = """
 import os, resource, sys
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log, LogSettings, open_log
+from thence.log.open import Log, LogSettings, open_log
 
 log = Log(open_log(sys.argv[1]).folder, PLAIN, LogSettings(max_file_size=10))
 print(log.append("a").seq)
@@ -199,7 +199,7 @@ import os, sys
 import logging, _strptime  # later nobody may not read them
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log, LogSettings, open_log
+from thence.log.open import Log, LogSettings, open_log
 
 with open_log(sys.argv[2]) as other:  # brings in what nobody may not read
     other.append("a")

@@ -24,7 +24,7 @@ from tests.ratios import full_collections
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 TORN = b'{"event_id":"01J'
 

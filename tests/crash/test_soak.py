@@ -22,7 +22,7 @@ def test_soak_goes_on_behind_a_broken_part_and_tells_of_it(monkeypatch, capfd):
 
 
 def test_part_that_this_machine_cannot_run_is_named_and_breaks_nothing(monkeypatch, capfd):
-    monkeypatch.setattr(soak, "PARTS", {"agents": ("tests.agents.real", "no-such-scenario")})
+    monkeypatch.setattr(soak, "PARTS", {"agents": ("tests.trace.agents.real", "no-such-scenario")})
     assert soak.main([]) == 0
     assert "agents: NOT RUN" in (told := capfd.readouterr().out)
     assert "not run: agents" in told

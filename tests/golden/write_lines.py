@@ -12,8 +12,7 @@ from pathlib import Path
 import thence
 from thence.core.redaction import digests
 from thence.core.vocabulary import WORK
-from thence.open_log.log import open_host_log
-from thence.signing import SigningKey
+from thence.log.open import open_host_log
 from thence.sim import (
     Event,
     EventWriter,
@@ -24,7 +23,8 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.wire.authorship import REDACTED, signed_redaction
+from thence.sync.wire.authorship import REDACTED, signed_redaction
+from thence.sync.wire.signing import SigningKey
 
 FOLDER = Path(__file__).parent / "lines"
 FOREIGN = b'{"event_id": "theirs-1", "timestamp": "2026-11-20T07:12:59Z", "note": "\\u00e9"}\n'

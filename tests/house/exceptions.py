@@ -10,8 +10,8 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # "path:Class.function" of src: (parameters, the promise that names them)
 MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     "src/thence/core/query/filter.py:Filter.of": (9, "P1: the keys of query and each filter"),
-    "src/thence/open_log/log.py:Log.append": (9, "P1: what a program says of an event"),
-    "src/thence/open_log/log.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
+    "src/thence/log/open.py:Log.append": (9, "P1: what a program says of an event"),
+    "src/thence/log/open.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
     "src/thence/sim/record/events.py:create_decision_event": (9, "E3: all fields of the event"),
     "src/thence/sim/record/events.py:create_state_event": (10, "E3: all fields of the event"),
     "src/thence/sim/record/events.py:create_system_event": (9, "E3: all fields of the event"),

@@ -24,11 +24,11 @@ READERS_OF_VARIABLES = (
     "src/thence/server/app.py",
     "src/thence/log/files/disk.py",
     "src/thence/settings.py",
-    "src/thence/open_log/log.py",
+    "src/thence/log/open.py",
     "src/thence/sim/models/client.py",  # the variable that an endpoint names, and that of sweeps
     "src/thence/sim/record/writer.py",
     "src/thence/git/git.py",
-    "src/thence/agents/fired.py",  # a program of its own
+    "src/thence/trace/agents/fired.py",  # a program of its own
     "src/thence/work/supervisor.py",  # those of other processes, in a file of that name
 )
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")

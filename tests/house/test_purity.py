@@ -13,7 +13,7 @@ from tests.house.tree import Module, modules, parsed
 ROOMS = {"core", "wire", "log", "doctor", "open_log", "tracing"}
 DISK = "src/thence/log/files/disk.py"
 # the user's own files of settings, which are no part of a log
-SETTINGS = "src/thence/open_log/masking_settings.py"
+SETTINGS = "src/thence/log/masking.py"
 FILES = "thence.files"  # for files outside a log
 DISK_MODULES = {"os", "fcntl", "mmap", "shutil", "tempfile", "io", "glob", "subprocess"}
 DISK_CALLS = {"open", "io.open"}

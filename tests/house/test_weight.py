@@ -95,7 +95,7 @@ def test_a_session_is_one_thing():
 def test_weight_and_nameless_values_are_counted():
     text = "class C:\n    known: int\n    def f(found, rows):\n"
     text += "        for each in rows:\n            made: int = each\n        return rows"
-    sample = parsed("src/thence/cli/work/a.py", text)
+    sample = parsed("src/thence/cli/commands/work/a.py", text)
     assert nameless_values(sample) == 3
     text = (
         "class A:\n    def f(self): ...\n    @property\n    def g(self): ...\n    def _h(self): ..."

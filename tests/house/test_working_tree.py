@@ -146,7 +146,7 @@ def _in_functions(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Call]]:
 def past_the_layer(module: Module) -> dict[str, list[str]]:
     """Find the functions of `work` that reach files by themselves, with their calls."""
     found: dict[str, list[str]] = {}
-    is_command = module.path.startswith("src/thence/cli/work/")
+    is_command = module.path.startswith("src/thence/cli/commands/work/")
     if (module.room == "work" or is_command) and module.path != DOOR:
         short = module.path.removeprefix("src/thence/").removeprefix("work/")
         for name, line, call in touches(module):
@@ -180,7 +180,7 @@ def test_every_way_past_the_layer_is_found():
     ):
         module = parsed("src/thence/work/a.py", text)
         assert bool(past_the_layer(module)) is (text != "TreeFiles"), text
-        command = parsed("src/thence/cli/work/a.py", text)
+        command = parsed("src/thence/cli/commands/work/a.py", text)
         assert bool(past_the_layer(command)) is (text != "TreeFiles"), text
         assert not past_the_layer(parsed("src/thence/cli/a.py", text))
 

@@ -15,11 +15,11 @@ import thence
 from thence.core.codec import Draft
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK, Disk
+from thence.log.open import QUEUE_EVENTS_MAX, Log, LogSettings
 from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Notice, Report, SegmentWriter
-from thence.open_log.log import QUEUE_EVENTS_MAX, Log, LogSettings
 
 NOTICE = NoticeMaker(PLAIN, {})
 

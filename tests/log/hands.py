@@ -12,7 +12,7 @@ from tests.log.processes import lines
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 FILE_BYTES = 40_000
 

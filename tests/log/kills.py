@@ -20,7 +20,7 @@ from threading import Event
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 folder, place, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 

@@ -21,7 +21,7 @@ APPEND = """
 import sys
 from pathlib import Path
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 with Log(Path(sys.argv[1]), PLAIN, LogSettings(max_file_size=2000)) as log:
     for n in range(int(sys.argv[2])):
         print(log.append("t", {"writer": sys.argv[3], "n": n}).seq, flush=True)

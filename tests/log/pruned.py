@@ -10,7 +10,7 @@ from thence.log.check.pruning import PrunePlan, Pruning
 from thence.log.files.archive import unpacked_data
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.segment import archived_names, segments
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 SEGMENT_BYTES = 1_500
 EVENTS = 40

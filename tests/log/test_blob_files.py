@@ -23,16 +23,15 @@ from thence.core.bodies import BodyMissing
 from thence.core.codec import LINE_BYTES_MAX, close_line
 from thence.core.cutting import BODIES_FROM
 from thence.core.new_event import HostEvent
-from thence.core.redaction import digests, redacted
+from thence.core.redaction import Redaction, digests, redacted
 from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog
 from thence.log.blobs.blob_files import Bodies, piece_of
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import BODIES, older_names
-from thence.open_log.log import Log, LogSettings, open_host_log
+from thence.log.open import Log, LogSettings, open_host_log
 from thence.sim.record.events import SystemEvent
 from thence.sim.record.writer import EventWriter
-from thence.wire.authorship import Redaction
 
 opened = partial(thence.open, bodies_from=BODIES_FROM)
 PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
@@ -419,7 +418,7 @@ def test_rotation_loses_nothing(tmp_path):
 KILLED = """
 import os, signal, sys, thence
 from thence.log.files.disk import Disk
-from thence.open_log.log import LogSettings, open_host_log
+from thence.log.open import LogSettings, open_host_log
 
 class Dying(Disk):
     def sync_data(self, descriptor):
@@ -470,7 +469,7 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
     ran(
         "from thence.log.files.disk import Disk\nclass NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
-        "from thence.open_log.log import LogSettings, open_host_log\n"
+        "from thence.log.open import LogSettings, open_host_log\n"
         "import sys; settings = LogSettings(bodies_from=1024)\n"
         "log = open_host_log(sys.argv[1], settings=settings, disk=NoSync())\n"
         "log.append('asked', {'text': 'x' * 5000})",

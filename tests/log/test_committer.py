@@ -15,7 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 pytestmark = pytest.mark.usefixtures("prepared")
 

@@ -25,8 +25,8 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk_errors import DiskError
+from thence.log.open import Log, LogSettings
 from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
-from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.usefixtures("prepared")
 

@@ -12,6 +12,7 @@ from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
+from thence.log.open import Log, LogSettings, new_id
 from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
@@ -20,7 +21,6 @@ from thence.log.write.conditions import (
     merged,
     verdicts,
 )
-from thence.open_log.log import Log, LogSettings, new_id
 
 
 def lines_of(path):

@@ -13,6 +13,7 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import Identity, Own
 from thence.log.files.segment import CURRENT
+from thence.log.open import Log, LogSettings
 from thence.log.recovery.damage import (
     TORN_NOTICES_MAX,
     DamageRecord,
@@ -23,7 +24,6 @@ from thence.log.recovery.damage import (
     scope,
 )
 from thence.log.recovery.sessions import DurablePosition, SessionRecord, segment_id
-from thence.open_log.log import Log, LogSettings
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"

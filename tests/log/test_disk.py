@@ -29,7 +29,7 @@ from thence.log.files.disk import (
     variable,
 )
 from thence.log.files.disk_errors import DiskError
-from thence.open_log.log import Log
+from thence.log.open import Log
 from thence.sim import EventWriter, MilestoneEvent
 
 

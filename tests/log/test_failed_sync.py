@@ -21,9 +21,9 @@ from thence.errors import HeadsMoved, LogReadOnly, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, READ_BYTES, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
+from thence.log.open import Log, LogSettings
 from thence.log.write.conditions import AlreadyStored
 from thence.log.write.writer import are_behind, copy_lines, regions, write_again
-from thence.open_log.log import Log, LogSettings
 
 BROKEN = DiskError(errno.EIO, "device error")
 

@@ -16,8 +16,8 @@ from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.files.disk import OS_DISK, Disk, FileId
 from thence.log.files.segment import CURRENT
+from thence.log.open import Log
 from thence.log.read.reader import events
-from thence.open_log.log import Log
 
 APPENDS = 120
 

@@ -22,9 +22,9 @@ from thence.core.new_event import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
+from thence.log.open import Log, LogSettings
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.open_log.log import Log, LogSettings
 
 
 @pytest.fixture

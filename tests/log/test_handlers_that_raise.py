@@ -11,7 +11,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.files import disk_errors
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 
 class Alarm(BaseException):

@@ -31,7 +31,7 @@ from thence.log.files.identity import (
     read_info,
     renew,
 )
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 NOW_S = 1_800_000_000.0
 

@@ -14,10 +14,10 @@ from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
 from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.log.files.segment import own_folder
+from thence.log.open import Log, LogSettings
 from thence.log.write import importing
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.importing import Relay
-from thence.open_log.log import Log, LogSettings
 
 OTHER = "0123456789ab"
 NOW_S = 1_800_000_000.0

@@ -21,7 +21,7 @@ from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import identify
 from thence.log.files.segment import older_names
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 pytestmark = [
     pytest.mark.xdist_group("heavy"),
@@ -107,7 +107,7 @@ FORKING = """
 import faulthandler, os, sys, thence, threading, time
 from datetime import datetime
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 def forked(log):
     child = os.fork()
@@ -414,7 +414,7 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
 TEN_THOUSAND = """
 import sys, thence
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with Log(thence.open(folder).folder, PLAIN, LogSettings(max_file_size=limit)) as log:
     print(flush=True)

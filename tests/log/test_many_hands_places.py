@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import older_names, segments
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -30,7 +30,7 @@ real, step_s = time.time_ns, 0
 time.time_ns = lambda: real() + step_s * 1_000_000_000
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 folder, year_s = sys.argv[1], 365 * 86_400
 log = Log(thence.open(folder).folder, PLAIN, LogSettings(max_file_size=600))
 for line in sys.stdin:

@@ -17,8 +17,8 @@ from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.files.disk import Disk
+from thence.log.open import Log, LogSettings
 from thence.log.write.drafting import guarded, warn
-from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -218,7 +218,7 @@ from threading import Thread
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 class Stopping(Disk):
     is_armed = False

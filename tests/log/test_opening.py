@@ -19,8 +19,8 @@ from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
+from thence.log.open import Log, LogSettings
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
-from thence.open_log.log import Log, LogSettings
 
 
 def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):

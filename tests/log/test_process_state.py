@@ -20,7 +20,7 @@ from thence.errors import LogBusy
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.process_state import at_worker_end, new_id, now
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -30,14 +30,13 @@ import thence
 from thence.core.cutting import BODIES_FROM
 from thence.core.new_event import HostEvent, joined_ranges
 from thence.core.pruned import Pruned
-from thence.core.redaction import digests
+from thence.core.redaction import Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, ThenceError
 from thence.log.check.pruning import check_prunable
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import CURRENT, segments
-from thence.open_log.log import Log, LogSettings
-from thence.wire.authorship import Redaction
+from thence.log.open import Log, LogSettings
 
 PLACE = Path("/log")
 ARCHIVE = Path("/archive")

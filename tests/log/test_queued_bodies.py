@@ -8,8 +8,8 @@ from tests.log.committers import until
 
 from thence.core.cutting import BODIES_FROM
 from thence.errors import LogFull
+from thence.log.open import LogSettings, open_host_log
 from thence.log.write.batch import QUEUE_BYTES_MAX
-from thence.open_log.log import LogSettings, open_host_log
 
 KIND = "asked"
 

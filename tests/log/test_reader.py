@@ -25,9 +25,9 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
+from thence.log.open import Log, LogSettings
 from thence.log.read import reader
 from thence.log.read.reader import Block, durable_event
-from thence.open_log.log import Log, LogSettings
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
 

@@ -18,9 +18,9 @@ from thence.log.check.rewriting import repair
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
+from thence.log.open import Log, LogSettings
 from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
-from thence.open_log.log import Log, LogSettings
 
 MARK = b"\xef\xbb\xbf"
 

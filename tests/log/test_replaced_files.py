@@ -16,7 +16,7 @@ from thence.errors import InvalidEvent, NotALog, ThenceError
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import strays
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 from thence.sim import EventWriter
 
 

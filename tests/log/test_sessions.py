@@ -22,8 +22,8 @@ from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id, known_node_ids
+from thence.log.open import Log, LogSettings
 from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records
-from thence.open_log.log import Log, LogSettings
 
 
 def files(folder):

@@ -35,7 +35,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.open_log.log import Log
+from thence.log.open import Log
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.numbering import Numbering
+from thence.log.open import Log
 from thence.log.recovery.damage import SessionReport
 from thence.log.recovery.sessions import WriterSession
-from thence.open_log.log import Log
 
 
 def losers(folder):

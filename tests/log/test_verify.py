@@ -13,7 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import NumberRanges, subtract, verify
 from thence.log.files.disk import OS_DISK
 from thence.log.files.findings import FINDINGS_MAX, Finding
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 
 def found(folder, *lines, own=NODE):

@@ -16,11 +16,11 @@ from thence.errors import HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterC
 from thence.log.files.disk import OS_DISK, Disk, warnings
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import read_info
+from thence.log.open import Log
 from thence.log.read.follower import Follower
 from thence.log.read.reader import durable_event
 from thence.log.write.batch import Retained
 from thence.log.write.drafting import guarded, warn
-from thence.open_log.log import Log
 
 BROKEN = DiskError(errno.EIO, "as said")
 

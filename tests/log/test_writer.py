@@ -27,7 +27,7 @@ from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
-from thence.open_log.log import Log, LogSettings
+from thence.log.open import Log, LogSettings
 
 
 @pytest.mark.promise("W8")

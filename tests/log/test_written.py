@@ -21,8 +21,8 @@ from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
+from thence.log.open import Log, LogSettings
 from thence.log.write.batch import PendingAppend
-from thence.open_log.log import Log, LogSettings
 
 
 @contextmanager

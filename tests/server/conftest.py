@@ -8,7 +8,7 @@ import pytest
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 
 
 class Shop(NamedTuple):

@@ -9,7 +9,7 @@ from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, page
 from tests.work.project_events import SLUG, Clone, planned
 
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.server.web.board import EVENTS_MAX
 
 

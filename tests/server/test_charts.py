@@ -15,7 +15,7 @@ from tests.server.test_home import counted, make_sweep
 from tests.server.test_pages import HOSTILE, page
 
 import thence as library
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.sim import open_run
 
 ENDS = {1: (3, 8, 5), 2: (21, -4, 0.5)}

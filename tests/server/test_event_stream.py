@@ -12,7 +12,7 @@ from tests.server.runs import make_run
 
 from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.server.logs import live
 from thence.server.logs.live import Listener
 from thence.server.logs.root import FoundLog, Root

@@ -10,7 +10,7 @@ from tests.cli.installed import environment
 from tests.server.runs import foreign, lines, make_run, remove, stored
 from tests.server.serving import Serving, serving
 
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.sim import EventWriter, create_action_event
 
 WRITER = """

@@ -15,7 +15,7 @@ from tests.server.listening import Listening, arrived, frames, gauge, heard, unt
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, hasty_serving, serving
 
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.server.logs.live import event_id, id_text
 from thence.server.routes.live_events import HEARTBEAT_S
 from thence.sim import EventWriter, create_action_event

@@ -12,7 +12,7 @@ from tests.server.runs import foreign, make_orders, make_run, remove, stored
 from tests.server.serving import Serving, serving
 
 from thence.core.markup import path
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.agents.played import PlayedRepository, Session, commit, write
 from tests.cli.warm import warm
 from tests.server.serving import Serving, altered_serving, serving
 from tests.server.team.team_server import of_members
 from tests.server.test_pages import HOSTILE, page
+from tests.trace.agents.played import PlayedRepository, Session, commit, write
 
 import thence
 from thence.server.web import files, session

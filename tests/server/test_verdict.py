@@ -17,7 +17,7 @@ from tests.work.project_events import SLUG, planned
 
 import thence
 from thence.core.new_event import HostEvent
-from thence.doctor.writers import run_status
+from thence.log.recovery.writers import run_status
 from thence.sim import Event, EventWriter, SimulationConfig, SimulationOrchestrator, VerbosityLevel
 
 USELESS = json.dumps({"reasoning": HOSTILE, "action": {"do": "none"}})

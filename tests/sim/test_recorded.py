@@ -10,7 +10,7 @@ from tests.codes import raises_code
 from tests.sim.toys import SCENARIO, Doer, Hiring, add, always, hiring, lines, orchestrator
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run, sweep_table
 from thence.sim.results.recorded import fitting
 from thence.sim.scenario.state import State

@@ -11,7 +11,7 @@ from tests.core.test_json_values import wild_values
 from tests.sim.written import lines
 
 from thence.core.codec import CAUSES_MAX, draft
-from thence.open_log.log import new_id
+from thence.log.open import new_id
 from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationOrchestrator, View
 from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
 from thence.sim.record.writer import RunEvent, UsualEvent

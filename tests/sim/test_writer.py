@@ -28,7 +28,7 @@ from thence.core.event import Event as StoredEvent
 from thence.core.event import StepMembers
 from thence.core.vocabulary import SIM
 from thence.errors import VocabularyMismatch, WriterClosed
-from thence.open_log.log import new_id, now
+from thence.log.open import new_id, now
 from thence.sim import (
     Event,
     EventWriter,

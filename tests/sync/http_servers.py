@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from thence.errors import SyncRefused
-from thence.wire.messages import Cursors, joined_page
+from thence.sync.wire.messages import Cursors, joined_page
 
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}

@@ -11,10 +11,10 @@ from random import Random
 
 from thence.core.redaction import redacted
 from thence.errors import SyncRefused
-from thence.signing import is_signed
 from thence.sync.client import TakenPage
-from thence.wire.authorship import TeamKeys
-from thence.wire.messages import Cursors, EventVerdict, Missing, Results
+from thence.sync.wire.authorship import TeamKeys
+from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
+from thence.sync.wire.signing import is_signed
 
 BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")

@@ -12,11 +12,11 @@ from tests.sync.proxy import Proxy
 
 import thence
 from thence.errors import SyncRefused
-from thence.signing import own_key
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
+from thence.sync.wire.signing import own_key
 
 ALTERED_TIMES = 6
 SMALL = {"n": 13}

@@ -25,7 +25,7 @@ from thence.sync.client import SyncClient, log_in, revoke
 from thence.sync.connection import Connection, server_address
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget
-from thence.wire.messages import BatchRefused, Cursors, Missing, Tokens
+from thence.sync.wire.messages import BatchRefused, Cursors, Missing, Tokens
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from thence.errors import NotLoggedIn, SyncRefused
-from thence.signing import known_key, own_key
 from thence.sync.credentials import CredentialStore, Login
-from thence.wire.messages import Tokens
+from thence.sync.wire.messages import Tokens
+from thence.sync.wire.signing import known_key, own_key
 
 URL = "https://thence.example"
 ADA = Login(URL, "ada", "secret-access", "secret-refresh")

@@ -15,14 +15,14 @@ from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
 from thence.errors import SyncRefused
-from thence.index.rows import statements
+from thence.log.index.rows import statements
+from thence.log.open import OS_DISK
 from thence.log.read import reader
-from thence.open_log.log import OS_DISK
 from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
-from thence.wire.messages import BatchRefused, EventVerdict, Results
+from thence.sync.wire.messages import BatchRefused, EventVerdict, Results
 
 
 def stored(folder):

@@ -18,8 +18,8 @@ from tests.tiers import examples
 
 import thence
 from thence.errors import SyncRefused
+from thence.log.open import OS_DISK
 from thence.log.read import reader
-from thence.open_log.log import OS_DISK
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine

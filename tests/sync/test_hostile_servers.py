@@ -14,7 +14,7 @@ from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
-from thence.wire.messages import joined_page
+from thence.sync.wire.messages import joined_page
 
 JSON = {"Content-Type": "application/json"}
 PAGE = "/api/v1/events"

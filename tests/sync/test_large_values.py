@@ -3,15 +3,15 @@
 from hashlib import sha256
 
 import pytest
-from tests.fleet.fleet import Replica, Server
 from tests.log.pruned import pruned
+from tests.sync.fleet.fleet import Replica, Server
 
 import thence
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
 from thence.sync.authorship import redact
 from thence.sync.large_values import lost_values
-from thence.wire.messages import PIECES_BYTES_MAX
+from thence.sync.wire.messages import PIECES_BYTES_MAX
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -359,8 +359,7 @@ def test_redaction_that_did_not_count_gives_the_value_back(machines):
     synced(a)
     synced(b)
     stolen = b.log.redactions
-    from thence.core.redaction import digests
-    from thence.wire.authorship import Redaction
+    from thence.core.redaction import Redaction, digests
 
     stolen.take_back([Redaction(event.event_id, digests(event.line).line.hex())])
     (b.folder / ".thence" / "redactions.json").unlink(missing_ok=True)

@@ -9,8 +9,8 @@ from tests.server.team.team_server import PASSWORD, team_server
 
 import thence
 from thence.core.secrets import FoundSecret
+from thence.log.open import OS_DISK
 from thence.log.read.reader import raw_lines
-from thence.open_log.log import OS_DISK
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine

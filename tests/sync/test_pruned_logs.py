@@ -3,13 +3,13 @@
 from contextlib import closing
 
 import pytest
-from tests.fleet.fleet import Server
 from tests.log.pruned import SEGMENT_BYTES, filled, names, pruned
+from tests.sync.fleet.fleet import Server
 from tests.sync.test_restored_logs import node_of, notices, synced
 
 import thence
 from thence.log.files.segment import CURRENT
-from thence.open_log.log import OS_DISK
+from thence.log.open import OS_DISK
 from thence.sync.outbox import Outbox
 
 

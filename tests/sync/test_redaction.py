@@ -11,18 +11,13 @@ from tests.sync.plain_server import Connection, PlainServer
 
 import thence
 from thence.core.redaction import digests, redacted
+from thence.log.open import OS_DISK
 from thence.log.read.reader import raw_lines
-from thence.open_log.log import OS_DISK
-from thence.signing import SigningKey, is_signed, known_key, own_key
 from thence.sync.authorship import check_right, redact
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.wire.authorship import (
-    push_text,
-    redaction_in,
-    signed_push,
-    signed_redaction,
-)
+from thence.sync.wire.authorship import push_text, redaction_in, signed_push, signed_redaction
+from thence.sync.wire.signing import SigningKey, is_signed, known_key, own_key
 
 SECRET = "swordfish"
 _CRC = ',"crc":"00000000"}'

@@ -4,18 +4,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.fleet.fleet import BEGINNING, LOG, TEAM, Server, taken
+from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, taken
 from tests.sync.test_parked import closed, stored
 
 import thence
 from thence.core.redaction import digests
 from thence.log.files.identity import known_node_id
-from thence.open_log.log import OS_DISK
+from thence.log.open import OS_DISK
 from thence.server.team.accounts import Member
-from thence.signing import SigningKey
 from thence.sync.engine import SyncEngine
-from thence.wire.authorship import signed_push
-from thence.wire.messages import KeyRequest
+from thence.sync.wire.authorship import signed_push
+from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signing import SigningKey
 
 ADA = SigningKey(b"a" * 32)
 

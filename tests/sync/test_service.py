@@ -16,7 +16,6 @@ from tests.sync.plain_server import PlainServer
 import thence
 from thence.errors import SyncRefused, ThenceError
 from thence.files import file_lock
-from thence.signing import own_key
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.live import backoff_s
@@ -28,6 +27,7 @@ from thence.sync.target import (
     read_status,
     write_target,
 )
+from thence.sync.wire.signing import own_key
 
 WAIT_S = 60  # of a busy disk: each state is synced
 

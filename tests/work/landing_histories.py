@@ -17,10 +17,10 @@ from pathlib import Path
 from msgspec.structs import replace
 from tests.git.repositories import make_repository, own_variables, write
 
-from thence.cli.work.looking import status
-from thence.cli.work.merging import accept, merge, prune
-from thence.cli.work.moving import implement, move_task, reopen
-from thence.cli.work.planning import finalize_tasks, init, setup_spec
+from thence.cli.commands.work.looking import status
+from thence.cli.commands.work.merging import accept, merge, prune
+from thence.cli.commands.work.moving import implement, move_task, reopen
+from thence.cli.commands.work.planning import finalize_tasks, init, setup_spec
 from thence.errors import GitFailed, Refused
 from thence.git.landed import Landing, Reviewed, landing_of, reviewed_of
 from thence.git.repository import repository

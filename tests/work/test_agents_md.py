@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.cli.work.planning import BEGIN, END, with_section
+from thence.cli.commands.work.planning import BEGIN, END, with_section
 from thence.errors import PlanningError
 
 SECTION = with_section(None)

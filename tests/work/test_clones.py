@@ -9,7 +9,7 @@ from tests.cli.warm import warm as thence
 from tests.git.repositories import content, git, make_repository
 from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
 
-from thence.cli.work.planning import finalize_tasks, init, setup_spec
+from thence.cli.commands.work.planning import finalize_tasks, init, setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 

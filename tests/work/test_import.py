@@ -15,10 +15,10 @@ from tests.work.existing_projects import (
     moved,
 )
 
-from thence.cli.work.looking import status
-from thence.cli.work.moving import move_task
-from thence.cli.work.planning import add, finalize_tasks, setup_spec
-from thence.cli.work.sharing import import_history, publish
+from thence.cli.commands.work.looking import status
+from thence.cli.commands.work.moving import move_task
+from thence.cli.commands.work.planning import add, finalize_tasks, setup_spec
+from thence.cli.commands.work.sharing import import_history, publish
 from thence.work.session.session import Session
 
 CONFIG = "project_uuid: 00000000-0000-4000-8000-000000000001\n"

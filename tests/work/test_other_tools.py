@@ -8,10 +8,10 @@ import pytest
 from tests.git.repositories import make_repository
 from tests.work.project_events import work_event
 
-from thence.cli.work.looking import status
-from thence.cli.work.moving import move_task
-from thence.cli.work.planning import add, init, setup_spec
-from thence.cli.work.recording import add_history
+from thence.cli.commands.work.looking import status
+from thence.cli.commands.work.moving import move_task
+from thence.cli.commands.work.planning import add, init, setup_spec
+from thence.cli.commands.work.recording import add_history
 from thence.core.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.vocabulary import WORK
 from thence.work.board.board import fold

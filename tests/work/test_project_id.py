@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import commit, content, git, make_repository
 
-from thence.cli.work.planning import init
+from thence.cli.commands.work.planning import init
 from thence.errors import PlanningError
 from thence.git.refs import refs_of
 from thence.work.journal.store import WorkEvent

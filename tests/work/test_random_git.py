@@ -10,8 +10,8 @@ import pytest
 from tests.git.repositories import make_repository
 from tests.work.boards import NAMED, on_remote
 
-from thence.cli.work.planning import init
-from thence.cli.work.sharing import publish
+from thence.cli.commands.work.planning import init
+from thence.cli.commands.work.sharing import publish
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 

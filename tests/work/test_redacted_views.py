@@ -22,13 +22,12 @@ from tests.work.boards import (
 )
 from tests.work.steps import killed_at, lines_of, reached
 
-from thence.cli.work.command_runner import attempt
+from thence.cli.commands.work.command_runner import attempt
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.redaction import digests, redacted
+from thence.core.redaction import Redaction, digests, redacted
 from thence.core.vocabulary import WORK
 from thence.errors import Refused
-from thence.wire.authorship import Redaction
 from thence.work.journal import redacted_views
 from thence.work.journal.redacted_views import SharedCopies, redact_shared
 from thence.work.journal.store import EventStore, WorkEvent

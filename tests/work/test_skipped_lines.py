@@ -7,8 +7,8 @@ from tests.events import drafted, new_id
 from tests.git.repositories import git, make_repository, write
 from tests.work.boards import NAMED
 
-from thence.cli.work.planning import add, init
-from thence.cli.work.recording import add_history
+from thence.cli.commands.work.planning import add, init
+from thence.cli.commands.work.recording import add_history
 from thence.core.codec import stamper
 from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.work.session.session import Session

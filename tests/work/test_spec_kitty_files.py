@@ -6,8 +6,8 @@ import pytest
 from tests.git.repositories import commit, git, make_repository, write
 from tests.work.existing_projects import DAY, FIRST, FOLDER, SLUG, existing, moved
 
-from thence.cli.work.looking import status
-from thence.cli.work.sharing import import_history
+from thence.cli.commands.work.looking import status
+from thence.cli.commands.work.sharing import import_history
 from thence.errors import Refused
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.spec_kitty import Unread, history_in

@@ -5,8 +5,8 @@ import json
 from tests.git.repositories import write
 from tests.work.existing_projects import FOLDER, SLUG, existing
 
-from thence.cli.work.looking import status
-from thence.cli.work.sharing import import_history
+from thence.cli.commands.work.looking import status
+from thence.cli.commands.work.sharing import import_history
 from thence.work.session.session import Session
 
 FILE = f"{FOLDER}/status.events.jsonl"

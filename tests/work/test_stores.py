@@ -16,8 +16,8 @@ from tests.git.repositories import git, make_repository
 import thence
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent
+from thence.log.causes import CAUSE_VARIABLE
 from thence.log.files.disk import Disk
-from thence.tracing.context import CAUSE_VARIABLE
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
 
 SLUG = "001-sync"

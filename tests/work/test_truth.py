@@ -12,7 +12,7 @@ import pytest
 from tests.git.repositories import make_repository
 from tests.work.project_events import PROJECT, work_event
 
-from thence.cli.work.command_runner import attempt
+from thence.cli.commands.work.command_runner import attempt
 from thence.errors import Refused
 from thence.git.landed import Landed
 from thence.log.files.process_state import new_id

@@ -41,7 +41,7 @@ OPTIONS = (
 PLACES = {
     "core": ("tests/core", "tests/golden"),
     "merge": ("tests/core/merge",),
-    "log": ("tests/log", "tests/golden", "tests/contracts", "tests/open_log"),
+    "log": ("tests/log", "tests/golden", "tests/contracts", "tests/log/open"),
 }
 
 

@@ -277,14 +277,22 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "completion": "Write the script that completes thence in a shell.",
     },
 }
-_MODULES = {name: name for name in ("work", "sync", "server")}
-_MODULES |= dict.fromkeys(("why", "effects"), "commands.causes")
-_MODULES |= dict.fromkeys(
-    ("log", "query", "tail", "show", "last", "unfinished", "rebuild"), "commands.listing"
-)
-_MODULES |= {"import": "commands.tracing", "completion": "frame"}
+# the module of each command; that of one on a log is named as the command is
+_MODULES = {
+    "completion": "frame",
+    "demo": "commands.demo",
+    "serve": "commands.server.serve",
+    "sim": "commands.sim.sim",
+    **dict.fromkeys(("why", "effects"), "commands.log.causes"),
+    **dict.fromkeys(
+        ("log", "query", "tail", "show", "last", "unfinished", "rebuild"), "commands.log.listing"
+    ),
+    **{name: f"commands.{name}" for name in ("work", "sync", "server")},
+    **{name: f"commands.trace.{name}" for name in ("blame", "export", "hook", "mcp")},
+    "import": "commands.trace.tracing",
+}
 TABLE = {
-    name: (_MODULES.get(name, f"commands.{name}"), line)
+    name: (_MODULES.get(name, f"commands.log.{name}"), line)
     for lines in SECTIONS.values()
     for name, line in lines.items()
 }

@@ -32,6 +32,34 @@ class Digests(NamedTuple):
     line: bytes
 
 
+class Redaction(msgspec.Struct, frozen=True):
+    """The facts of a `log.redacted`: the event, D of its line in hex, and why in a few words.
+
+    Key and signature are hex. Only what a server has redacted is without them.
+    """
+
+    event_id: str
+    line_sha256: str
+    reason: str = ""
+    public_key: str = ""
+    signature: str = ""
+
+    @property
+    def digest(self) -> bytes:
+        """D of the line that is taken back."""
+        return bytes.fromhex(self.line_sha256)
+
+    @property
+    def signed_text(self) -> bytes:
+        """The bytes that the signature is made of."""
+        return f"thence redaction 1\n{self.event_id} {self.line_sha256}".encode(errors="replace")
+
+    def facts(self) -> dict[str, str]:
+        """Returns the facts of the notice, without empty ones."""
+        facts: dict[str, str] = msgspec.to_builtins(self)
+        return {name: value for name, value in facts.items() if value}
+
+
 def digests(line: bytes) -> Digests:
     """Returns the digests of a line that `core.codec.parse` takes for an event with numbers.
 

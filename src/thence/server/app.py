@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from thence.errors import needs_extra
-from thence.server.http.login_settings import LoginSettings, TeamSettings
 from thence.server.logs.root import Root
+from thence.server.team.login_settings import LoginSettings, TeamSettings
 from thence.settings import from_environment
 
 with needs_extra("server", "thence.server.app"):

@@ -22,7 +22,7 @@ from starlette.types import Scope
 from thence.core.nearest import did_you_mean
 from thence.errors import EventNotFound, NotALog, ThenceError
 from thence.server.models import Problem
-from thence.wire.messages import BatchRefused
+from thence.sync.wire.messages import BatchRefused
 
 MESSAGE_CHARACTERS_MAX = 500
 _NAME_CHARACTERS_MAX = 100

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from thence.errors import ThenceError
-from thence.server.http.login_settings import TeamSettings
-from thence.wire.messages import EVENT_BYTES_MAX
+from thence.server.team.login_settings import TeamSettings
+from thence.sync.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

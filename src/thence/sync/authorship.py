@@ -15,26 +15,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from thence.core.bodies import BodySource
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.redaction import BODY_DIGEST, same_line_key
+from thence.core.redaction import BODY_DIGEST, Redaction, same_line_key
 from thence.core.redaction import digests as digests_of
 from thence.errors import SuppressCodes, ThenceError
-from thence.index import lookup
 from thence.log.files.digest_files import DISOWNED, OUTRANKED, Disowned, read_by_node, read_digests
 from thence.log.files.disk import wall_ns
 from thence.log.files.disk_errors import DiskError, append_error, reading
 from thence.log.files.identity import known_node_id, known_node_ids, renew
-from thence.open_log.log import OS_DISK, Disk, Log, now
+from thence.log.index import lookup
+from thence.log.open import OS_DISK, Disk, Log, now
 from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
-from thence.wire.authorship import (
+from thence.sync.wire.authorship import (
     REDACTED,
-    Redaction,
     Signer,
     TeamKeys,
     digests_by_id,
     signed_redaction,
     superseded,
 )
-from thence.wire.messages import PAGE_EVENTS_MAX
+from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient

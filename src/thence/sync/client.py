@@ -24,8 +24,8 @@ from thence.sync.connection import (
 )
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
-from thence.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
-from thence.wire.messages import (
+from thence.sync.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
+from thence.sync.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
     REQUEST_DIGEST_HEADER,

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore2
 
 from thence.errors import SyncRefused
-from thence.wire.messages import BODY_BYTES_MAX
+from thence.sync.wire.messages import BODY_BYTES_MAX
 
 CONNECT_S = 5.0
 REQUEST_S = 15.0

@@ -16,8 +16,8 @@ import msgspec
 
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError
 from thence.files import file_lock, read_private, replace_file
-from thence.signing import user_folder
-from thence.wire.messages import Secret, Tokens
+from thence.sync.wire.messages import Secret, Tokens
+from thence.sync.wire.signing import user_folder
 
 FILE = "credentials.json"
 _LOCK = "credentials.lock"

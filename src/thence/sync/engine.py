@@ -18,16 +18,16 @@ from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.findings import Relayed
 from thence.log.files.numbering import CLOCK_AHEAD_MAX
-from thence.open_log.log import OS_DISK, Disk, Log
-from thence.signing import known_key
+from thence.log.open import OS_DISK, Disk, Log
 from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
 from thence.sync.target import SyncReport, enabled_target
-from thence.wire.authorship import Signer
-from thence.wire.messages import BODIES_MISSING, BatchRefused, Cursors, EventVerdict, batches
+from thence.sync.wire.authorship import Signer
+from thence.sync.wire.messages import BODIES_MISSING, BatchRefused, Cursors, EventVerdict, batches
+from thence.sync.wire.signing import known_key
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100

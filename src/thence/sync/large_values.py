@@ -16,8 +16,8 @@ from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.errors import SyncRefused
 from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
 from thence.log.files.disk import OS_DISK
-from thence.open_log.log import Log
-from thence.wire.messages import CHAIN_PIECES_MAX, PAGE_EVENTS_MAX, PIECES_BYTES_MAX
+from thence.log.open import Log
+from thence.sync.wire.messages import CHAIN_PIECES_MAX, PAGE_EVENTS_MAX, PIECES_BYTES_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient

@@ -25,7 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 from thence.errors import SyncRefused, ThenceError
 from thence.log.files.disk import FileId, monotonic_ns
 from thence.log.files.segment import current_path
-from thence.open_log.log import OS_DISK, Log, warn
+from thence.log.open import OS_DISK, Log, warn
 from thence.sync.client import client_to
 from thence.sync.connection import is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore

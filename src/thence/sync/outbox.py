@@ -17,12 +17,23 @@ from weakref import finalize
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
-from thence.core.redaction import BODY_DIGEST, digests, redacted, same_event_key, same_line_key
+from thence.core.redaction import (
+    BODY_DIGEST,
+    Redaction,
+    digests,
+    redacted,
+    same_event_key,
+    same_line_key,
+)
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
-from thence.index.lines import LineReader
-from thence.index.rows import schema_digest, statements
-from thence.index.segments import (
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.identity import known_node_ids
+from thence.log.files.segment import current_path, own_folder
+from thence.log.index.lines import LineReader
+from thence.log.index.rows import schema_digest, statements
+from thence.log.index.segments import (
     Intake,
     PresentSegment,
     SegmentSnapshot,
@@ -31,13 +42,9 @@ from thence.index.segments import (
     present,
     snapshots,
 )
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError, reading
-from thence.log.files.identity import known_node_ids
-from thence.log.files.segment import current_path, own_folder
 from thence.log.read.reader import lines_of
-from thence.wire.authorship import REDACTED, Redaction, redaction_in
-from thence.wire.messages import Cursors
+from thence.sync.wire.authorship import REDACTED, redaction_in
+from thence.sync.wire.messages import Cursors
 
 SYNC_FOLDER = "sync"
 _NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"

@@ -14,8 +14,7 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock, is_locked
-from thence.open_log.log import Log, now
-from thence.signing import known_key
+from thence.log.open import Log, now
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import Progress, SyncEngine
@@ -27,6 +26,7 @@ from thence.sync.target import (
     sync_folder,
     write_status,
 )
+from thence.sync.wire.signing import known_key
 
 _QUEUE_S = 0.5
 

@@ -15,7 +15,7 @@ from threading import Lock, Thread, current_thread
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError, WriterClosed
 from thence.files import file_lock
 from thence.log.files.disk import monotonic_ns
-from thence.open_log.log import Log, warn
+from thence.log.open import Log, warn
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, ServiceSignals, backoff_s

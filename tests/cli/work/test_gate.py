@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.work.recording import gate_command
+from thence.cli.commands.work.recording import gate_command
 from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES
 from thence.work.events import checked
 

@@ -10,9 +10,9 @@ from rich.live import Live
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import APPROVE, DO, SLUG
 
+from thence.cli.commands.work import orchestrating as orchestration
+from thence.cli.commands.work.orchestrating import display, undisturbed
 from thence.cli.output import Output
-from thence.cli.work import orchestrating as orchestration
-from thence.cli.work.orchestrating import display, undisturbed
 from thence.settings import Settings
 from thence.work.orchestrate.orchestrator import ProgressNote
 

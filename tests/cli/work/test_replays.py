@@ -8,7 +8,7 @@ import pytest
 from tests.cli.work.projects import done, planned
 from tests.git.repositories import commit
 
-from thence.cli.work.merging import accept, merge
+from thence.cli.commands.work.merging import accept, merge
 from thence.work.board import board
 from thence.work.session.session import CommandResult, Session
 

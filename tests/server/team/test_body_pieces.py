@@ -17,16 +17,16 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent, VocabularyMismatch
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
+from thence.log.open import OS_DISK
 from thence.log.read import reader
-from thence.open_log.log import OS_DISK
 from thence.server.team import body_pieces
 from thence.server.team.accounts import Member
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.log_cache import LogCache
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.wire.authorship import REDACTED, signed_push, signed_redaction
-from thence.wire.messages import KeyRequest
+from thence.sync.wire.authorship import REDACTED, signed_push, signed_redaction
+from thence.sync.wire.messages import KeyRequest
 
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"

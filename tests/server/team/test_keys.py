@@ -11,7 +11,7 @@ from thence.errors import SyncRefused
 from thence.server.team import keys
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.keys import KeyRegistry
-from thence.wire.messages import CLAIMED_NODES_MAX, KeyRequest
+from thence.sync.wire.messages import CLAIMED_NODES_MAX, KeyRequest
 
 PATH = "/api/v1/keys/"
 NODE, OTHER = "a00000000001", "a00000000002"

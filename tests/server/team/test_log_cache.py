@@ -13,7 +13,7 @@ from tests.server.team.team_server import PASSWORD, team_server
 
 from thence.core.query.filter import Filter
 from thence.files import FileBusy, file_lock
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.server.app import create_team_app
 from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root

@@ -31,7 +31,7 @@ from thence.server.team.logins import (
     is_right,
 )
 from thence.server.team.sqlite import SqliteDatabase, make_database
-from thence.wire.messages import Tokens
+from thence.sync.wire.messages import Tokens
 
 PASSWORD = "correct horse"
 pytestmark = pytest.mark.usefixtures("engine")

@@ -31,8 +31,8 @@ from tests.sync.http_servers import TeamServer as WireServer
 from tests.sync.plain_server import PlainServer
 
 from thence.errors import NotLoggedIn
-from thence.server.http.login_settings import OidcSettings
 from thence.server.team import oidc
+from thence.server.team.login_settings import OidcSettings
 
 PLACE = "http://thence.test"  # the test's browser asks the server itself
 SOON_S = 0.9 * oidc.REQUEST_S

@@ -13,9 +13,9 @@ from thence.server.team.accounts import Accounts, Member
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.signing import SigningKey, is_signed
-from thence.wire.authorship import TeamKeys, signed_push
-from thence.wire.messages import RELAYED_MAX, BatchRefused, KeyRequest
+from thence.sync.wire.authorship import TeamKeys, signed_push
+from thence.sync.wire.messages import RELAYED_MAX, BatchRefused, KeyRequest
+from thence.sync.wire.signing import SigningKey, is_signed
 
 THEIRS = "ffffffffffff"
 # each begins at another digest, the same ones in each run

@@ -16,7 +16,7 @@ from thence.server.team.database import Database
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.wire.messages import PAGE_BYTES_MAX, BatchRefused, Cursors, Missing
+from thence.sync.wire.messages import PAGE_BYTES_MAX, BatchRefused, Cursors, Missing
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -7,7 +7,7 @@ from tests.server.team.lines import foreign, line, sealed
 
 from thence.core.redaction import digests
 from thence.server.team.validation import checked
-from thence.wire.messages import BatchRefused
+from thence.sync.wire.messages import BatchRefused
 
 FOREIGN = foreign(1)
 WHOLE: dict[str, object] = {

@@ -1,1 +1,1 @@
-"""The commands of `thence`, one file each."""
+"""The commands of `thence`, a folder for each room."""

@@ -1,7 +1,7 @@
 """The command `demo`: a killed coding agent, a simulation and a board, in one new repository.
 
 The repository, the hooks, the commits, the kill, the run and the board are real; the agent is one
-without a model (`thence.agents.demo_session`), and recorded answers play the simulation. Each
+without a model (`thence.trace.agents.demo_session`), and recorded answers play the simulation. Each
 answer is the output of a command of thence there, 80 columns wide; a terminal adds colour.
 """
 
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import click
 
-from thence.agents.demo_session import BEFORE, BRANCH, FILE, LINE, SESSION, WAITING
-from thence.agents.fired import (
+from thence.cli.frame import help_with, verbosity_options
+from thence.cli.output import Painted, current
+from thence.cli.shared.logs import program
+from thence.errors import GitFailed, ThenceError
+from thence.trace.agents.demo_session import BEFORE, BRANCH, FILE, LINE, SESSION, WAITING
+from thence.trace.agents.fired import (
     AGENT_VARIABLES,
     CLAUDE_FOLDER,
     CLAUDE_SESSION,
     NAMING_VARIABLES,
 )
-from thence.cli.frame import help_with, verbosity_options
-from thence.cli.output import Painted, current
-from thence.cli.shared.logs import program
-from thence.errors import GitFailed, ThenceError
 
 _PERSON, _MAIL = "Ada", "ada@example.org"
 _OTHER = "Ben <ben@example.org>"
@@ -155,7 +155,7 @@ def _play_team(folder: Path) -> None:
 @contextmanager
 def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Runs the agent as far as the call that never ends; at the end nothing of it is left."""
-    words = (sys.executable, "-m", "thence.agents.demo_session", ".")
+    words = (sys.executable, "-m", "thence.trace.agents.demo_session", ".")
     agent = subprocess.Popen(
         words,
         cwd=folder,

@@ -49,7 +49,7 @@ def _runs(context: click.Context) -> Iterable[str]:
 
 def _packages(context: click.Context) -> Iterable[str]:
     from thence.cli.shared.locate import logs_of_repository
-    from thence.open_log.log import open_log
+    from thence.log.open import open_log
 
     named = set()
     for place in logs_of_repository(Path(), lambda error: None).values():

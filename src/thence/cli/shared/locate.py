@@ -13,11 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.agents.fired import LOG, SPOOL, log_of, spools
 from thence.cli.output import Output
 from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder, segments
+from thence.trace.agents.fired import LOG, SPOOL, log_of, spools
 
 _SHOWN_LOGS_MAX = 3
 _AGENTS = "what hooks of coding agents recorded"

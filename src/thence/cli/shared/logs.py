@@ -33,15 +33,15 @@ from thence.core.query.why import named_by
 from thence.errors import EventNotFound, LogBusy, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
+from thence.log.open import Log, open_log
+from thence.log.queries import INDEXED_BYTES_MIN
 from thence.log.read.reader import blocks
-from thence.open_log.log import Log, open_log
-from thence.open_log.queries import INDEXED_BYTES_MIN
 
 if TYPE_CHECKING:
     from thence.cli.shared.progress import Show
     from thence.core.vocabulary import Vocabulary
-    from thence.index.overview import By
-    from thence.index.page import Keys
+    from thence.log.index.overview import By
+    from thence.log.index.page import Keys
     from thence.work.project.project import Project
 
 
@@ -196,7 +196,7 @@ def take_in_hooks(folder: Path) -> bool:
     """Appends what hooks have left for a log of agents; returns whether something still waits."""
     if not is_log_of_agents(folder):
         return False
-    from thence.agents.intake import is_waiting, take_in
+    from thence.trace.agents.intake import is_waiting, take_in
 
     take_in(folder)
     return is_waiting(folder)
@@ -412,7 +412,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if out.is_quiet:
         return
     if by_index:
-        from thence.index.segments import passed_over
+        from thence.log.index.segments import passed_over
 
         damaged, torn = replica.answers.index().answer(passed_over)
     else:

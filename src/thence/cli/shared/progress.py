@@ -214,7 +214,7 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
     if out.is_json:
         out.json(result.to_dict())
     else:
-        from thence.doctor.writers import run_status
+        from thence.log.recovery.writers import run_status
 
         counts = {"decisions": result.decisions, "decisions_failed": result.decisions_failed}
         status = run_status(result.status, counts).text

@@ -18,7 +18,7 @@ from pathlib import Path
 from thence.core.bodies import BodyMissing, BodySource
 from thence.core.codec import JOINED, BadLine, parse
 from thence.core.event import Event
-from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
+from thence.core.redaction import BODY_DIGEST, Redaction, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.blobs.blob_check import sweep
@@ -48,7 +48,6 @@ from thence.log.files.segment import (
 from thence.log.files.tail import copy_aside
 from thence.log.read.reader import NEWLINE_LOST, Line, lines, segment_lines
 from thence.log.write.writer import Notice, SegmentWriter
-from thence.wire.authorship import Redaction
 
 # what the notice of a repair names of numbers; beyond that the last range grows
 RANGES_MAX = 10_000

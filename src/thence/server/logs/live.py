@@ -27,9 +27,9 @@ from urllib.parse import quote, unquote
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
-from thence.index import arrivals
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import current_path
+from thence.log.index import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, LogKey, Root

@@ -16,15 +16,15 @@ from thence.core.event import Event
 from thence.core.new_event import id_of
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import Vocabulary
-from thence.index import causality, lookup, query
-from thence.index.causality import CausalityLines, NamedCauses
-from thence.index.connection import Index
-from thence.index.keeper import Builds
-from thence.index.page import Page, PageBounds, PageOfLines
-from thence.index.tiles import Names
 from thence.log.files.disk import OS_DISK
+from thence.log.index import causality, lookup, query
+from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.log.index.connection import Index
+from thence.log.index.keeper import Builds
+from thence.log.index.page import Page, PageBounds, PageOfLines
+from thence.log.index.tiles import Names
+from thence.log.queries import Answers
 from thence.log.read.opening import known_info
-from thence.open_log.queries import Answers
 from thence.server.logs.root import FoundLog, LogKey
 
 OPEN_MAX = 16

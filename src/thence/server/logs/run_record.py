@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.doctor.writers import RunStatus, outcome, run_status
 from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import own_folder
 from thence.log.read.reader import lines
+from thence.log.recovery.writers import RunStatus, outcome, run_status
 from thence.server.logs.root import FoundLog, Root
 
 # in the own folder of a log at a team's server: how far it is, and what its pages call it

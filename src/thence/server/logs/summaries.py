@@ -19,7 +19,10 @@ from thence.core.codec import BadLine
 from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes, ThenceError
-from thence.index.overview import (
+from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import reading
+from thence.log.files.segment import CURRENT, current_path, segments, strays
+from thence.log.index.overview import (
     DAMAGE_LISTED_MAX,
     BadBytes,
     EventMoment,
@@ -29,12 +32,9 @@ from thence.index.overview import (
     figures,
     overview,
 )
-from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import reading
-from thence.log.files.segment import CURRENT, current_path, segments, strays
+from thence.log.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
+from thence.log.queries import INDEXED_BYTES_MIN
 from thence.log.read.reader import Cursor, blocks, lines_of
-from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
 from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record

@@ -12,8 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from thence.core.event import Event, readable_lines
 from thence.core.query.filter import Filter
-from thence.index.causality import CausalityLines, NamedCauses
-from thence.index.page import PageOfLines
+from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.log.index.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
 from thence.server.routes.parameters import LogPage, SimulationPage
 from thence.server.routes.state import ServerState, app_state

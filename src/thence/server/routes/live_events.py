@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
-from thence.index import arrivals
+from thence.log.index import arrivals
 from thence.server.errors import LIVE_RESPONSE
 from thence.server.logs.live import (
     BEGINNING,

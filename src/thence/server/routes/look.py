@@ -38,8 +38,8 @@ from starlette.responses import Response, StreamingResponse
 
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
-from thence.index import tiles
-from thence.index.tiles import POSITION_MAX, Axis, Sort, TileView
+from thence.log.index import tiles
+from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.live import (
     BEGINNING,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names
-from thence.index.page import PageBounds
+from thence.log.index.page import PageBounds
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000

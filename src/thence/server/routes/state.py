@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from thence.errors import NotALog, SuppressCodes, ThenceError
-from thence.index.page import PageOfLines
+from thence.log.index.page import PageOfLines
 from thence.server.http.metrics import Metrics
 from thence.server.http.workers import Slow, Workers
 from thence.server.logs.live import Feeds

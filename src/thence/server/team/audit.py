@@ -14,7 +14,7 @@ from threading import Lock
 from time import monotonic
 
 from thence.errors import ThenceError
-from thence.open_log.log import Log, open_log
+from thence.log.open import Log, open_log
 from thence.server.team.logins import Pace
 
 FOLDER = "audit"

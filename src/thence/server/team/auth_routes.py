@@ -42,7 +42,7 @@ from thence.server.team.wire_http import (
     packed,
 )
 from thence.server.web.layout import page
-from thence.wire.messages import (
+from thence.sync.wire.messages import (
     Credentials,
     DeviceCode,
     DevicePending,

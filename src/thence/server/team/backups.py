@@ -30,7 +30,7 @@ from thence.server.team.sqlite import (
 )
 from thence.server.team.store import Store
 from thence.server.team.validation import checked
-from thence.wire.messages import BatchRefused
+from thence.sync.wire.messages import BatchRefused
 
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"

@@ -25,7 +25,7 @@ from thence.log.blobs.blob_files import (
 )
 from thence.server.team.database import Transaction, first
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog
-from thence.wire.messages import BODIES_MISSING, CHAIN_PIECES_MAX
+from thence.sync.wire.messages import BODIES_MISSING, CHAIN_PIECES_MAX
 
 # of the chains that one request has to be walked
 _WALKED_MAX = 100_000

@@ -12,8 +12,8 @@ from thence.server.errors import too_large
 from thence.server.team.sync_service import LOG_NAME, Exchange
 from thence.server.team.validation import checked
 from thence.server.team.wire_http import decoded_as
-from thence.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
-from thence.wire.messages import (
+from thence.sync.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
+from thence.sync.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     BODY_BYTES_MAX,

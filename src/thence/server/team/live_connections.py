@@ -30,7 +30,7 @@ from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
 from thence.server.team.sync_service import Exchange
 from thence.server.team.wire_http import decoded_as, token_of
-from thence.wire.messages import Results, joined
+from thence.sync.wire.messages import Results, joined
 
 LISTENERS_MAX, LISTENERS_OF_USER_MAX = 2_000, 100
 # how long a listener may take nothing before it is cut off

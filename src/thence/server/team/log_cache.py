@@ -23,16 +23,16 @@ from typing import NamedTuple
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import SuppressCodes, ThenceError
 from thence.files import file_lock
-from thence.index import lookup
 from thence.log.files.digest_files import REDACTIONS, record_digests
 from thence.log.files.identity import make_info
 from thence.log.files.segment import own_folder
-from thence.open_log.log import OS_DISK, Log, open_log
+from thence.log.index import lookup
+from thence.log.open import OS_DISK, Log, open_log
 from thence.server.logs.run_record import CURSOR_FILE, TITLE_FILE
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.wire.authorship import digests_by_id, superseded
+from thence.sync.wire.authorship import digests_by_id, superseded
 
 FOLDER = "teams"
 # of all folders together

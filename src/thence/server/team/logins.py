@@ -26,7 +26,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX, is_user_name
 from thence.server.team.database import Database, Transaction, first
-from thence.wire.messages import LiveToken, Tokens
+from thence.sync.wire.messages import LiveToken, Tokens
 
 ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600

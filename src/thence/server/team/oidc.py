@@ -21,9 +21,9 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from thence.errors import NotLoggedIn, SyncRefused
-from thence.server.http.login_settings import OidcSettings
+from thence.server.team.login_settings import OidcSettings
 from thence.sync.connection import Connection, HttpAnswer
-from thence.wire.messages import DeviceCode, DevicePending
+from thence.sync.wire.messages import DeviceCode, DevicePending
 
 REQUEST_S = 10.0
 DOCUMENTS_S = 600.0  # how long the provider's documents are believed

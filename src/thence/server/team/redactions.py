@@ -14,15 +14,15 @@ import msgspec
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.redaction import redacted
+from thence.core.redaction import Redaction, redacted
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent
 from thence.server.team.body_pieces import forget_names
 from thence.server.team.database import Transaction
 from thence.server.team.keys import Authority
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
-from thence.signing import is_signed
-from thence.wire.authorship import REDACTED, Redaction, redaction_in
+from thence.sync.wire.authorship import REDACTED, redaction_in
+from thence.sync.wire.signing import is_signed
 
 _TARGET = """
     SELECT event_id, node, line FROM events

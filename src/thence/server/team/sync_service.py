@@ -20,9 +20,8 @@ from thence.server.team.redactions import is_redacted
 from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
 from thence.server.team.store import Ingested, Store
 from thence.server.team.validation import CheckedLines, checked
-from thence.signing import is_signed
-from thence.wire.authorship import PushSignature, lines_sha256, push_text
-from thence.wire.messages import (
+from thence.sync.wire.authorship import PushSignature, lines_sha256, push_text
+from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODIES_MISSING,
     DIGEST_BYTES,
@@ -34,6 +33,7 @@ from thence.wire.messages import (
     Missing,
     Results,
 )
+from thence.sync.wire.signing import is_signed
 
 TITLE_CHARACTERS_MAX = 200
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)

@@ -21,7 +21,6 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import grant_time
-from thence.server.http.login_settings import LoginSettings
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting
@@ -31,6 +30,7 @@ from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.log_cache import LogCache
+from thence.server.team.login_settings import LoginSettings
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.oidc import Provider
 from thence.server.team.rows import StoredLog
@@ -38,8 +38,8 @@ from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import WirePath, answered, decoded_as, packed, token_of
-from thence.wire.authorship import TeamKeys
-from thence.wire.messages import (
+from thence.sync.wire.authorship import TeamKeys
+from thence.sync.wire.messages import (
     BATCH_BYTES_MAX,
     PROTOCOL,
     KeyRequest,

@@ -18,7 +18,7 @@ from thence.core.redaction import digests, same_event_key
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
 from thence.server.team.rows import NewLine, is_storable
-from thence.wire.messages import BatchRefused
+from thence.sync.wire.messages import BatchRefused
 
 REASONS_MAX = 100
 _ID_BYTES_SHOWN = 128

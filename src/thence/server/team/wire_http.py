@@ -15,7 +15,7 @@ from starlette.responses import Response
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.http.workers import Workers
-from thence.wire.messages import REQUEST_DIGEST_HEADER, request_sha256
+from thence.sync.wire.messages import REQUEST_DIGEST_HEADER, request_sha256
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 # a path of the wire, its methods, and what answers there

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from thence.core.event import Event
 from thence.core.markup import Child, Html, el, joined, link, moment, path, words
 from thence.core.sentences.events import counted
-from thence.index.arrivals import behind
+from thence.log.index.arrivals import behind
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.work.board.board import fold, people

@@ -10,15 +10,15 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.sentences.events import conversation
-from thence.index.causality import NamedCauses
 from thence.log.files.digest_files import REDACTIONS, read_digests
 from thence.log.files.disk import OS_DISK
+from thence.log.index.causality import NamedCauses
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
 from thence.server.web.verdict import mark
-from thence.wire.authorship import REDACTED, redaction_in
+from thence.sync.wire.authorship import REDACTED, redaction_in
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200

@@ -13,8 +13,6 @@ from threading import Event as Signal
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.agents.blame import BlamedLine, lines_of
-from thence.agents.ownership import OID_SHOWN, Owner, Ownership
 from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
@@ -22,12 +20,14 @@ from thence.core.markup import Child, Column, Html, el, joined, link, moment, pa
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.git.repository import Repository
-from thence.open_log.log import open_log
+from thence.log.open import open_log
 from thence.server.http.workers import ClientGone
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.session import edited_paths, event_link, first_words
+from thence.trace.agents.blame import BlamedLine, lines_of
+from thence.trace.agents.ownership import OID_SHOWN, Owner, Ownership
 
 FILES_MAX = 2_000
 LINES_MAX = 5_000

@@ -28,8 +28,8 @@ from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidFilter
-from thence.index.overview import LogFacts
-from thence.index.page import Page, PageBounds
+from thence.log.index.overview import LogFacts
+from thence.log.index.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord

@@ -8,7 +8,7 @@ from thence.core.event import Event, decoded
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.sentences.events import clipped, counted
 from thence.core.sentences.events import line as in_line
-from thence.index.overview import LogFacts, StreamEvents, newest_streams, standing
+from thence.log.index.overview import LogFacts, StreamEvents, newest_streams, standing
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.verdict import SESSION, since

@@ -13,8 +13,8 @@ from thence.core.query.filter import Filter
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import counted, duration
 from thence.core.vocabulary import WORK
-from thence.index.overview import LogFacts, Standing, longest_step, standing
-from thence.index.query import count
+from thence.log.index.overview import LogFacts, Standing, longest_step, standing
+from thence.log.index.query import count
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord

@@ -15,9 +15,9 @@ import msgspec
 from thence.core.markup import Html, cut, el, facts, path
 from thence.core.query.filter import Filter
 from thence.core.sentences.events import counted
-from thence.index.lookup import values_at
-from thence.index.overview import LogFacts
-from thence.index.query import count
+from thence.log.index.lookup import values_at
+from thence.log.index.overview import LogFacts
+from thence.log.index.query import count
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.run_record import run_object

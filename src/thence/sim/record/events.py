@@ -20,7 +20,7 @@ from thence.core.clock import timestamp_of
 from thence.core.json_values import is_plain, repair
 from thence.core.new_event import Causes, cause_ids
 from thence.errors import InvalidEvent
-from thence.open_log.log import new_id, now
+from thence.log.open import new_id, now
 
 DESCRIPTION_CHARACTERS_MAX = 500
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")

@@ -19,7 +19,7 @@ from msgspec import structs
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import AnyMembers, StepMembers
 from thence.core.vocabulary import SIM
-from thence.open_log.log import new_id, now
+from thence.log.open import new_id, now
 from thence.sim.again.replay_input import Alterations, ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thence.core.codec import CAUSES_MAX, encode
 from thence.core.json_values import INT_MAX, INT_MIN, is_plain
-from thence.open_log.log import ids_of_process, now
+from thence.log.open import ids_of_process, now
 from thence.sim.record.ledger import Ids
 from thence.sim.record.writer import UsualEvent
 from thence.sim.run.agents import Accepted

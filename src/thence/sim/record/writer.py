@@ -35,7 +35,8 @@ from thence.core.json_values import (
 from thence.core.new_event import Cause, id_of
 from thence.core.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
-from thence.open_log.log import (
+from thence.log.causes import current_causes
+from thence.log.open import (
     FILE_BYTES_MAX,
     OS_DISK,
     QUEUE_EVENTS_MAX,
@@ -49,7 +50,6 @@ from thence.open_log.log import (
 )
 from thence.sim.record.events import Event, SystemEvent, VerbosityLevel, level_of
 from thence.sim.record.loggers import logger
-from thence.tracing.context import current_causes
 
 STOP_S = 10.0
 _APPEND_S = 30.0

@@ -21,7 +21,7 @@ from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.filter import Names, names
 from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, ThenceError
-from thence.open_log.log import Log, open_log
+from thence.log.open import Log, open_log
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
 from thence.sim.results.table import REST, Kind, Table, Values, joined, kind_of
 from thence.sim.scenario.state import GLOBAL

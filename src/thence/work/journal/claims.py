@@ -20,10 +20,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.doctor.writers import next_node_id
 from thence.errors import Refused, ThenceError
 from thence.files import FileBusy, file_lock
 from thence.git.git import own_variables
+from thence.log.recovery.writers import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.store import RECOVERED, WorkEvent

@@ -12,11 +12,11 @@ import msgspec
 
 from thence.core.codec import BadLine
 from thence.core.sentences.events import counted
-from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.objects import Objects, is_file, objects
 from thence.git.refs import Refs
 from thence.log.files.findings import Relayed
+from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
     RedactedLines,
     SharedFilePosition,

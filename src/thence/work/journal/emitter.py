@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from thence.core.event import Event
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
-from thence.open_log.log import new_id
+from thence.log.open import new_id
 from thence.work.events import member_names
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.names import digits_of

@@ -14,14 +14,14 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
 from thence.git.locks import held, take
 from thence.git.refs import OURS, REMOTES, refs_of
 from thence.git.repository import HEADS, Repository, list_worktrees
-from thence.open_log.log import Log
+from thence.log.open import Log
+from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
     FOLDER,
     LineEdit,

@@ -16,7 +16,7 @@ import msgspec
 from thence.core.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.git.files import TreeFiles
-from thence.open_log.log import new_id, now
+from thence.log.open import new_id, now
 from thence.work.day_lines import LineEdit
 from thence.work.journal.store import Result, WorkEvent, hide_keyword, redact_settings_of
 from thence.work.names import is_wp_id, wp_id_of

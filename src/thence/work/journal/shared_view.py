@@ -16,12 +16,12 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position
-from thence.doctor.writers import redactions_of
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
 from thence.git.locks import WRITING, held, take
-from thence.open_log.log import Log
+from thence.log.open import Log
+from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,

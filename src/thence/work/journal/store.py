@@ -26,13 +26,13 @@ from thence.core.codec import LINE_BYTES_MAX, numbers
 from thence.core.event import Event
 from thence.core.new_event import Causes, HostEvent, Unchanged
 from thence.core.vocabulary import WORK, work_subject
-from thence.doctor.writers import own_folder, redactions_of
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.git.files import TreeFiles
 from thence.git.locks import held
 from thence.log.files.findings import Relayed
-from thence.open_log.log import Log, LogSettings, new_id, now, open_host_log
-from thence.open_log.masking_settings import RedactSettings, read_redact_settings
+from thence.log.masking import RedactSettings, read_redact_settings
+from thence.log.open import Log, LogSettings, new_id, now, open_host_log
+from thence.log.recovery.writers import own_folder, redactions_of
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
@@ -41,7 +41,7 @@ from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
 
 if TYPE_CHECKING:
-    from thence.index.page import Page, PageQuery
+    from thence.log.index.page import Page, PageQuery
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from thence.core.clock import microseconds
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
-from thence.open_log.log import now
+from thence.log.open import now
 from thence.work.board.attempts import attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
 from thence.work.journal.claims import take

@@ -34,7 +34,7 @@ from thence.git.repository import (
 )
 from thence.git.submodules import unpushed_pointers
 from thence.git.worktrees import check_out, commits_made, discard, git_dir_of, uncommitted
-from thence.open_log.log import new_id
+from thence.log.open import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (

@@ -12,13 +12,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from thence.core.new_event import Unchanged
-from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.git.commits import FileEdit, write_files
 from thence.git.git import own_variables
 from thence.git.repository import operation_under_way
 from thence.git.worktrees import last_commit, state_of, uncommitted
-from thence.open_log.log import new_id
+from thence.log.open import new_id
+from thence.log.recovery.writers import next_node_id
 from thence.work import supervisor
 from thence.work.board.move_request import GuardFailure, Move, MoveContext
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState

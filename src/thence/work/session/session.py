@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.core.new_event import Position, Unchanged, cause_ids
-from thence.doctor.writers import next_node_id
 from thence.errors import (
     GitFailed,
     HeadsMoved,
@@ -21,6 +20,7 @@ from thence.errors import (
 from thence.git.landed import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import branch_of, branches, user_of
+from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_request import number_of_branch
 from thence.work.board.package_numbers import by_number

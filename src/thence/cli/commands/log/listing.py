@@ -1,0 +1,419 @@
+"""The commands that list, follow and index the events of a log.
+
+`log`, `show`, `query`, `last`, `tail` and `rebuild` read; none of them appends.
+"""
+
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from threading import Event as Signal
+from threading import Thread
+from time import monotonic
+
+import click
+import msgspec
+
+from thence.cli import INTERRUPTED
+from thence.cli.frame import help_with, log_options
+from thence.cli.output import Output, current, wrapped
+from thence.cli.shared.locate import is_log_of_agents
+from thence.cli.shared.logs import (
+    Conditions,
+    OptionValue,
+    command,
+    event_printer,
+    filter_options,
+    find_event,
+    index_options,
+    keys,
+    names_event,
+    names_events,
+    open_for_reading,
+    report_matches,
+    take_in_hooks,
+)
+from thence.cli.shared.render import counted, page
+from thence.core.clock import microseconds
+from thence.core.event import Event
+from thence.core.ids import is_ulid
+from thence.core.json_values import printable
+from thence.core.new_event import parse_cause
+from thence.core.query.filter import Filter
+from thence.core.query.why import LogEnd
+from thence.core.sentences.events import conversation, duration
+from thence.log.files.disk import OS_DISK
+from thence.log.open import Log
+
+# those are held in memory at once
+LAST_EVENTS_MAX = 10_000
+SCREEN_EVENTS = 50
+OPEN_SHOWN_MAX = 20
+
+
+@click.command(
+    "log",
+    **help_with(
+        "thence log --last 20 --type 'order.*'",
+        "thence log --since 1h --count",
+        "thence query --where 'amount > 10 and not reason ~ stock'",
+    ),
+)
+@filter_options
+@click.option(
+    "-n",
+    "--last",
+    type=click.IntRange(1, LAST_EVENTS_MAX),
+    metavar="N",
+    help=f"The last N events, {LAST_EVENTS_MAX:,} at most; {SCREEN_EVENTS} on a terminal.",
+)
+@click.option("--desc", "is_descending", is_flag=True, help="List the latest event first.")
+@click.option("--count", "is_count", is_flag=True, help="Print only the number of events.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="A page: the first N events, and the command for the next page; 0 for all.",
+)
+@click.option("--cursor", metavar="CURSOR", help="Continue after the page that gave this cursor.")
+@index_options
+def log_command(
+    last: int | None,
+    is_descending: bool,
+    is_count: bool,
+    limit: int | None,
+    cursor: str | None,
+    log: str | None,
+    **conditions: OptionValue,
+) -> None:
+    """List events in total order, one line each.
+
+    A line shows time (UTC), turn, type, actor, what happened, and the event's short id. An event is
+    listed if it matches every option; of a repeated option it needs to match one value, of --where
+    all. A terminal gets the last 50, other outputs get all. With --json the lines are those of the
+    file. `thence query` is another name of it.
+    """
+    out = current()
+    bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
+    names = [name for name, bound in bounds.items() if bound is not None]
+    if is_count and names:
+        raise click.UsageError(f"--count counts all events, without {names[0]}")
+    if last is not None and len(names) > 1:
+        raise click.UsageError(f"--last and {names[1]} exclude each other")
+    if not names and not out.is_json and out.columns:
+        last = SCREEN_EVENTS
+    is_small = last is not None and not is_count and not any(conditions.values())
+    named = names_events(conditions)
+    with open_for_reading(out, log, is_small=is_small, has=named) as replica:
+        if is_small and replica.answers.lacks_index():
+            _write_latest(out, replica, last or 0, is_descending)
+            return
+        if is_count:
+            total = replica.answers.query(**keys(conditions), limit=1).total
+            report_matches(out, replica, conditions, total)
+            out.result({"events": total}, [str(total)])
+            return
+        show = event_printer(out, replica.vocabulary)
+        listed = 0
+        if last is not None:
+            only = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
+            pages = iter((only,))
+        else:
+            pages = replica.answers.pages(limit or None, cursor, is_descending, **keys(conditions))
+        for batch in pages:
+            show(batch.events)
+            listed += len(batch.events)
+        report_matches(out, replica, conditions, listed)
+    if last is not None and listed < batch.total:
+        out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
+    elif batch.next_cursor is not None:
+        words = f"{click.get_current_context().info_name} {_options(conditions)}"
+        words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
+        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log)
+        out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
+
+
+query_command = log_command
+
+
+def _write_latest(out: Output, replica: Log, count: int, is_descending: bool) -> None:
+    """Writes the last events as they arrived, from a large log without an index."""
+    events = replica.answers.latest(count)
+    event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
+    out.notice(
+        f"the last {counted(len(events), 'event')} in the order of arrival: the total order needs"
+        " an index, which `thence rebuild` makes"
+    )
+
+
+def _options(conditions: Conditions) -> str:
+    """Returns conditions as options for a shell."""
+    arguments = ""
+    for key, value in conditions.items():
+        if isinstance(value, bool):
+            arguments += f"--{key} " * value
+            continue
+        texts = (value,) if isinstance(value, str) else value or ()
+        arguments += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
+    return arguments
+
+
+@click.command("show", **help_with("thence show @last"))
+@click.argument("event")
+@index_options
+def show_command(event: str, log: str | None) -> None:
+    """Show everything that one event holds.
+
+    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject or
+    type, which names its latest event. With --json the event's line is written as it is stored.
+    """
+    out = current()
+    named_event = names_event(event)
+    with open_for_reading(out, log, is_small=is_ulid(event), has=named_event) as replica:
+        named = replica.answers.with_ids([event]) if is_ulid(event) else {}
+        stored = named.get(event) or find_event(out, replica, event, by_type=True)
+        if out.is_json:
+            out.line(stored.readable_line)
+            return
+        present = replica.answers.with_ids(stored.caused_by)
+        spoken = []
+        for role, content in conversation(stored, present.values()):
+            spoken += ["", f"{printable(role)}:"]
+            for line in content.splitlines():
+                spoken += wrapped(printable(line), out.width, "  ")
+    other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
+    causes = [
+        replica.vocabulary.sentence(present[cause])
+        if cause in present
+        else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
+        for cause in stored.caused_by
+    ]
+    out.write(*page(stored, replica.vocabulary, causes, out.width), *spoken)
+
+
+@click.command("last", **help_with("thence last --log output/my-run"))
+@index_options
+def last_command(log: str | None) -> None:
+    """Show the last event, and what was open when the log ended.
+
+    A step is open if an event began it and none ended it: the turn of a killed simulation, a call
+    that never returned. The answer says how long before the last event each began, and whether the
+    process that began it has ended.
+    """
+    out = current()
+    with open_for_reading(out, log) as replica:
+        end, ended = read_end(replica)
+    last = end.last
+    if out.is_json:
+        line = last and msgspec.Raw(last.readable_line)
+        still_open = [msgspec.Raw(event.readable_line) for event in end.still_open]
+        out.json({"last": line, "open": still_open, "writers_ended": ended})
+        return
+    if last is None:
+        out.notice("no events")
+        return
+    sentence = f"last event: {replica.vocabulary.sentence(last)}"
+    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
+    hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
+    if hidden:
+        out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
+    for event in end.still_open[hidden:]:
+        sentence = f"{replica.vocabulary.sentence(event)}{_begin_text(event, last)}"
+        time = ended.get(event.event_id)
+        if time is None:
+            sentence = f"still open: {sentence}"
+        else:
+            sentence = f"left open: {sentence}; {_ended_text(event, time)}"
+        out.write(*wrapped(sentence, out.width, "", "  "))
+    if not end.still_open:
+        out.write("nothing was left open")
+
+
+def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
+    """Returns the end of a log, and which of its open steps belong to ended processes.
+
+    What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
+    """
+    from thence.log.recovery.writers import ended_writers, living_writers
+    from thence.trace.agents.sessions import has_ended
+    from thence.trace.otlp.decoding import SOURCE
+
+    before = living_writers(OS_DISK, replica.folder)
+    end = replica.answers.end()
+    after = living_writers(OS_DISK, replica.folder) if end.still_open else None
+    if before is None or after is None:
+        return end, {}
+    where = OS_DISK, replica.folder, replica.vocabulary
+    ended = ended_writers(*where, end, before | after)
+    is_of_agents = is_log_of_agents(replica.folder)
+    for event in end.still_open:
+        is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
+        if is_elsewhere or (is_of_agents and not has_ended(event)):
+            ended.pop(event.event_id, None)
+    return end, ended
+
+
+def _ended_text(event: Event, last: str) -> str:
+    """Returns that a step's process has ended, with the time of its last event if it had more."""
+    return "its process has ended" + (
+        f", its last event: {last}" if last != event.timestamp else ""
+    )
+
+
+def _begin_text(event: Event, last: Event) -> str:
+    """Returns the begin of a step relative to the last event; "" without a valid time."""
+    if event is last:
+        return ", the last event"
+    begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
+    if begin_us is None or last_us is None:  # another tool's time, or none
+        return ""
+    seconds = (last_us - begin_us) / 1e6
+    return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
+
+
+@click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
+@index_options
+def unfinished_command(log: str | None) -> None:
+    """List steps that began and never ended, and whether their processes live.
+
+    The latest comes last. A step of another machine, or of a copied log, counts as alive: this
+    machine can't check its process.
+    """
+    out = current()
+    with open_for_reading(out, log) as replica:
+        end, ended = read_end(replica)
+    if out.is_json:
+        steps = [
+            {
+                "event": msgspec.Raw(event.readable_line),
+                "is_alive": event.event_id not in ended,
+                "writer_ended": ended.get(event.event_id),
+            }
+            for event in end.still_open
+        ]
+        out.json({"unfinished": steps})
+        return
+    for event in end.still_open:
+        last = ended.get(event.event_id)
+        state = "may still go on" if last is None else _ended_text(event, last)
+        sentence = replica.vocabulary.sentence(event)
+        out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
+    if not end.still_open:
+        out.notice("nothing is unfinished")
+
+
+@click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
+@log_options
+def rebuild_command(log: str | None) -> None:
+    """Rebuild the index of a log from its lines.
+
+    You never need it: a command that finds the index missing, damaged or old rebuilds it. A small
+    log keeps its index in memory until it has one in a file.
+    """
+    from thence.cli.shared.progress import bar
+
+    out = current()
+    with open_for_reading(out, log, by_index=False, counts_damage=False) as replica:
+        size = replica.answers.size()
+        begin = monotonic()
+        with bar(out, "bytes read") as show:
+            events = replica.answers.rebuild(lambda done: show(done, size))
+        seconds = monotonic() - begin
+    line = f"indexed {counted(events, 'event')} in {seconds:.1f} s"
+    out.result({"events": events, "bytes": size, "seconds": round(seconds, 3)}, [line])
+
+
+TAIL_EVENTS = 10
+BATCH_EVENTS = 32
+# how long a hook's event waits for `tail -f`
+TAKE_IN_S = 0.5
+# the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
+TAIL_EVENTS_MAX = 500_000
+
+
+@click.command("tail", **help_with("thence tail -f --log orders"))
+@click.option(
+    "-n",
+    "--last",
+    "count",
+    type=click.IntRange(0, TAIL_EVENTS_MAX),
+    default=TAIL_EVENTS,
+    show_default=True,
+    metavar="N",
+    help="The last N events; `thence log` lists all.",
+)
+@click.option("-f", "--follow", "is_live", is_flag=True, help="Show new events until Ctrl-C.")
+@filter_options
+@log_options
+def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:
+    """Show the last events in the order of their arrival, and follow.
+
+    An event is listed if it matches every option, as in `thence log`; with --json the lines are
+    those of the file. Following continues over rotations, and ends when the reader of the output
+    closes it.
+    """
+    try:
+        _tail(current(), count, is_live, log, conditions)
+    except KeyboardInterrupt:
+        if is_live:  # the usual end of `tail -f`, which needs no report
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        raise
+
+
+def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
+    """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
+    from thence.log.read.follower import Follower
+
+    event_filter = Filter.of(**keys(conditions))
+    with (
+        open_for_reading(
+            out, log, by_index=False, counts_damage=False, has=names_events(conditions)
+        ) as replica,
+        Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
+    ):
+        matches = None if event_filter == Filter() else event_filter.matches
+        follower.skip_to_last(count, matches)
+        show = event_printer(out, replica.vocabulary)
+        listed = 0
+        events = filter(matches or (lambda event: True), follower.events())
+        while batch := tuple(islice(events, BATCH_EVENTS)):
+            show(batch)
+            listed += len(batch)
+        if not is_live:
+            if count:
+                report_matches(out, replica, conditions, listed)
+            return
+        out.flush()
+        stop = Signal()
+        _stop_when_unread(stop)
+        if is_log_of_agents(replica.folder):
+
+            def take_in() -> None:
+                while not stop.wait(TAKE_IN_S):
+                    take_in_hooks(replica.folder)
+
+            Thread(target=take_in, name="thence-take-in", daemon=True).start()
+        while follower.wait(stop):
+            for event in filter(event_filter.matches, follower.events()):
+                show((event,))
+                out.flush()
+
+
+def _stop_when_unread(stop: Signal) -> None:
+    """Sets `stop` when the pipe's reader is gone, also while there is nothing to write."""
+    descriptor = sys.stdout.fileno()
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return
+
+    def watch() -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, 0)  # errors and the close of the other end are always reported
+        poll.poll()
+        stop.set()
+
+    Thread(target=watch, name="thence-tail", daemon=True).start()

@@ -1,0 +1,177 @@
+"""The command `prune`: removes a log's oldest events, or puts them into an archive."""
+
+import re
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import click
+
+from thence.cli.frame import help_with, is_agreed, log_options
+from thence.cli.output import Output, current
+from thence.cli.shared.logs import open_for_reading
+from thence.cli.shared.render import counted, write_some
+from thence.core.clock import dated, microseconds, timestamp_at
+from thence.errors import ThenceError
+from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning, check_prunable
+from thence.log.files.disk import wall_ns
+from thence.log.open import OS_DISK, Log
+
+FILES_SHOWN_MAX = 20
+_FILE_KEYS = ("name", "events", "unverified", "bad_lines", "bytes", "since", "until", "open_steps")
+_SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
+
+
+def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(value.lower())
+    if match is None:
+        raise click.BadParameter("write bytes, or a size such as 500MB or 2GiB", context, parameter)
+    power = " kmgt".index(match[3] or " ")
+    return int(match[1]) * int((1024 if match[4] else 1000) ** power)
+
+
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Reads a time as events have it; a date is its beginning."""
+    if value is None:
+        return None
+    us = microseconds(dated(value, wall_ns() // 1_000))
+    if us is None:
+        raise click.BadParameter("write a time: 2026-11-20, 30d, yesterday", context, parameter)
+    return timestamp_at(us)
+
+
+@click.command(
+    "prune",
+    **help_with(
+        "thence prune --before 90d --archive /backup/orders --yes",
+        "thence prune --keep-bytes 2GB --dry-run",
+    ),
+)
+@click.option(
+    "--before",
+    metavar="DATE",
+    callback=_moment,
+    help="Files with only older events: 2026-11-20, 90d, in UTC.",
+)
+@click.option(
+    "--keep-bytes",
+    metavar="N",
+    callback=_bytes,
+    help="All files but the newest, up to this size.",
+)
+@click.option(
+    "--archive",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Put them there first, compressed; otherwise they are gone for good.",
+)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be removed.")
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
+@log_options
+def prune_command(
+    before: str | None,
+    keep_bytes: int | None,
+    archive: Path | None,
+    is_dry: bool,
+    is_sure: bool,
+    log: str | None,
+) -> None:
+    """Remove a log's oldest files, or move them to an archive.
+
+    It takes whole closed files, oldest first, never the one that is appended to; `thence.open(…,
+    rotate_after="1d")` closes one a day. A notice records what was removed, for numbers, causes and
+    sync; nothing counts as damage. A project's journal and a run are refused, and so are events
+    that the server of a synced log does not hold yet. An archive is a folder with a log: gunzip its
+    files, and name it with --log, or move them back into the log's folder.
+    """
+    if (before is None) == (keep_bytes is None):
+        raise click.UsageError("choose the files, by --before or by --keep-bytes")
+    from thence.cli.shared.progress import bar
+
+    out = current()
+    archive = archive.resolve() if archive else None
+    with open_for_reading(out, log) as replica:
+        check_prunable(replica.folder, replica.vocabulary)
+        where = (OS_DISK, replica.folder, replica.vocabulary)
+        pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
+        with nullcontext() if is_dry else pruning.alone():
+            open_ids = {event.event_id for event in replica.answers.end().still_open}
+            plan = pruning.plan(before, keep_bytes or 0, _held_back(replica), open_ids)
+            if not out.is_json:
+                _show(out, plan, archive)
+            is_done = bool(plan.segments) and not is_dry
+            if is_done:
+                question = "Move them there?" if archive else "It can't be undone. Remove them?"
+                if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
+                    cause, hint = "you did not agree", "nothing was changed"
+                    raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
+                out.resumption = "run the same command again; it removes the rest"
+                with bar(out, "pruning"):
+                    pruned = pruning.run(plan, archive)
+                    replica.answers.renew()
+    if out.is_json:
+        out.json(
+            {
+                "pruned": is_done,
+                "files": [
+                    {key: getattr(file, key) for key in _FILE_KEYS} for file in plan.segments
+                ],
+                "events": plan.total("events"),
+                "bytes": plan.total("bytes"),
+                "archive": str(archive) if archive else None,
+                "stopped": plan.rest or None,
+            }
+        )
+    elif is_done:
+        out.write(f"pruned: {pruned.words(pruned.archives[-1][0])}")
+
+
+def _held_back(replica: Log) -> Callable[[str, bool], str]:
+    """Returns what tells why a segment of a synced log has to stay, empty where it may go."""
+    from thence.sync.target import read_target
+
+    target = read_target(replica.folder)
+    if target is None:
+        return lambda name, has_unverified: ""
+    from thence.sync.outbox import Outbox
+
+    with closing(Outbox(OS_DISK, replica.folder, replica.vocabulary, target.key)) as outbox:
+        outbox.update()
+        undelivered = outbox.undelivered()
+
+    def held_back(name: str, has_unverified: bool) -> str:
+        if count := undelivered.get(name):
+            lines = f"{counted(count, 'line')} of it"
+            return f"the server is not known to hold {lines}: thence sync now"
+        if has_unverified:
+            return "it holds lines of other tools, without numbers: sync would bring them back"
+        return ""
+
+    return held_back
+
+
+def _show(out: Output, plan: PrunePlan, archive: Path | None) -> None:
+    """Shows what would go, and why no more does."""
+
+    def lines(segment: PlannedSegment) -> list[str]:
+        times = f"{segment.since[:10]} to {segment.until[:10]}"
+        size = f"{segment.bytes:,} bytes"
+        return [f"{segment.name}  {counted(segment.events, 'event')}, {size}, {times}"]
+
+    write_some(out, plan.segments, FILES_SHOWN_MAX, "file", lines)
+    total = plan.total
+    if plan.segments:
+        lies = f"into {archive}" if archive else "removed for good"
+        words = f"{counted(len(plan.segments), 'file')}, {counted(total('events'), 'event')}"
+        out.write(f"in all {words}, {total('bytes'):,} bytes: {lies}")
+    else:
+        out.write("nothing to prune")
+    if steps := total("open_steps"):
+        words = f"{counted(steps, 'step')} that never ended began there"
+        out.notice(f"{words}: `unfinished` won't list them")
+    if damaged := total("bad_lines"):
+        out.notice(f"{counted(damaged, 'damaged line')} among them")
+    if plan.rest:
+        out.notice(plan.rest)

@@ -1,0 +1,102 @@
+"""The command `redact`: removes what one event says."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.commands.sync.synced_log import check_packages
+from thence.cli.frame import help_with, is_agreed, log_options
+from thence.cli.output import Output, current
+from thence.cli.shared.logs import (
+    command,
+    find_event,
+    names_event,
+    open_for_reading,
+    redact_copies,
+)
+from thence.errors import SyncRefused, ThenceError
+
+if TYPE_CHECKING:
+    from thence.sync.target import SyncTarget
+    from thence.sync.wire.authorship import TeamKeys
+
+_REMAINS = (
+    "what git has committed, other people's copies, archives, backups and exports: they keep it",
+    "people who have read it",
+)
+
+
+@click.command(
+    "redact",
+    **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
+)
+@click.argument("event")
+@click.option("--reason", metavar="TEXT", default="", help="The reason, for all to read.")
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
+@log_options
+def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
+    """Remove an event's payload for good; the rest of the event stays.
+
+    The event keeps its place, its type, its causes and its digests. With sync, the server and every
+    clone follow, if your key wrote the event or you are an admin of the team.
+    """
+    check_packages()
+    from thence.cli.shared.progress import bar
+    from thence.sync.authorship import check_right, is_redacted, redact
+    from thence.sync.target import read_target
+    from thence.sync.wire.signing import known_key, own_key
+
+    out = current()
+    with open_for_reading(out, log, has=names_event(event)) as replica:
+        stored = find_event(out, replica, event)
+        target = read_target(replica.folder)
+        enabled = target if target is not None and target.is_enabled else None
+        author = known_key()
+        keys = _team_keys(out, enabled) if enabled else None
+        key = author.public_key if author else ""
+        check_right(replica, stored, key, keys, is_synced=enabled is not None)
+        is_done = is_redacted(replica, stored)
+        if not is_done:
+            out.notice(f"to be redacted: {replica.vocabulary.sentence(stored)}")
+            if not (is_sure or is_dry or is_agreed("It can't be undone. Redact it?")):
+                raise ThenceError(
+                    "did not redact",
+                    place=stored.event_id,
+                    cause="you did not agree",
+                    hint="nothing was changed",
+                    code="redaction_refused",
+                )
+        lines, remains = 0, list(_REMAINS)
+        if not is_dry:
+            name = target.key if target else ""
+            out.resumption = command(f"redact {stored.event_id} --yes", str(replica.folder))
+            with bar(out, "redacting every line of the event"):
+                lines = redact(replica, stored, reason, own_key(), target=name).lines
+                shared, others = redact_copies(replica)
+            lines, remains = lines + shared, [*others, *remains]
+    if out.is_json:
+        out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
+        return
+    verb = "would be" if is_dry else "was already" if is_done else "was"
+    out.write(f"the payload of {stored.event_id} {verb} redacted")
+    if enabled is not None and not is_dry:
+        out.notice(f"carry it to team {enabled.team}: thence sync now")
+    for remaining in remains:
+        out.notice(f"not reached: {remaining}")
+    if not stored.members.get("nonce") and not is_done:
+        out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")
+
+
+def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
+    """Returns the keys of the team, None if its server can't be asked now."""
+    from thence.sync.client import client_to
+    from thence.sync.credentials import CredentialStore
+
+    try:
+        with closing(client_to(target, CredentialStore())) as client:
+            return client.keys()
+    except SyncRefused as error:
+        out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
+        return None

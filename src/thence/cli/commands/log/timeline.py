@@ -1,0 +1,187 @@
+"""The command `timeline`: shows what lasted as bars."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import click
+
+from thence.cli.frame import help_with
+from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
+from thence.cli.shared.logs import (
+    OptionValue,
+    check_names,
+    filter_options,
+    index_options,
+    keys,
+    names_events,
+    open_for_reading,
+)
+from thence.core.clock import microseconds, timestamp_at
+from thence.core.event import Event
+from thence.core.failures import is_failure
+from thence.core.json_values import printable
+from thence.core.sentences.agents import agent_sentence
+from thence.core.sentences.events import clipped, duration, duration_s_of
+from thence.core.vocabulary import Vocabulary
+from thence.log.index.overview import StepEvents
+
+SPANS_MAX = 200
+_NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
+_COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "cyan"}
+
+
+class Span(NamedTuple):
+    """What lasted: its begin and its end, None while it is open, in microseconds since 1970.
+
+    The begin is that of the body, where the end says how long that took: the event of the begin is
+    on the device before. It is a part of its `parent`, the id of that one's begin.
+    """
+
+    begin_us: int
+    end_us: int | None
+    begin: Event
+    end: Event | None
+    parent: str | None = None
+    depth: int = 0
+
+    @property
+    def duration_s(self) -> float | None:
+        """The seconds that it took, as the end says them; None while it is open."""
+        if self.end is None or self.end_us is None:
+            return None
+        seconds = duration_s_of(self.end.cut_payload)
+        return (self.end_us - self.begin_us) / 1e6 if seconds is None else seconds
+
+    @property
+    def outcome(self) -> str:
+        """The word "ended", "failed", "cancelled" or "open"."""
+        if self.end is None:
+            return "open"
+        if self.end.event_type.endswith((".cancelled", ".canceled")):
+            return "cancelled"
+        return "failed" if is_failure(self.end) else "ended"
+
+
+@click.command("timeline", **help_with("thence timeline --subject order/881"))
+@filter_options
+@click.option(
+    "-n",
+    "--last",
+    type=click.IntRange(1, SPANS_MAX),
+    default=SPANS_MAX,
+    metavar="N",
+    help=f"The last N to begin, {SPANS_MAX} at most.",
+)
+@index_options
+def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> None:
+    """Draw steps as bars over time.
+
+    A line is a step, or another pair of events of which one began what the other ended, if its
+    begin matches every option; --failed asks about its end. The bar of an open step reaches to the
+    last event. The steps that it caused while it ran are indented below it.
+    """
+    out = current()
+    with open_for_reading(out, log, has=names_events(conditions)) as replica:
+        steps = replica.answers.steps(last, **keys(conditions))
+        check_names(out, replica, conditions, steps.total)
+    spans, until_us = spans_of(steps.steps), steps.until_us or 0
+    if out.is_json:
+        rows = [
+            {
+                "event_id": span.begin.event_id,
+                "name": name_of(span.begin, replica.vocabulary),
+                "actor": span.begin.actor,
+                "begin": timestamp_at(span.begin_us),
+                "end": None if span.end_us is None else timestamp_at(span.end_us),
+                "duration_s": span.duration_s,
+                "outcome": span.outcome,
+                "parent": span.parent,
+                "depth": span.depth,
+            }
+            for span in spans
+        ]
+        out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
+    elif spans:
+        out.write(*_lines(out, spans, until_us, replica.vocabulary))
+    if not steps.total:
+        out.notice("nothing lasted")
+    elif len(spans) < steps.total:
+        out.notice(f"the last {len(spans)} of {steps.total:,}; --until shows earlier ones")
+
+
+def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
+    """Returns steps as spans, each behind the one that it is a part of.
+
+    That is the latest of its causes that had not ended when it began.
+    """
+    before: dict[str, Span] = {}
+    below: dict[str | None, list[Span]] = {}
+    for span in sorted(map(_span, steps), key=lambda span: span.begin_us):
+        causes = (before[cause] for cause in span.begin.caused_by if cause in before)
+        around = [one for one in causes if one.end_us is None or one.end_us >= span.begin_us]
+        if around:
+            parent = max(around, key=lambda one: one.begin_us)
+            span = span._replace(parent=parent.begin.event_id, depth=parent.depth + 1)
+        below.setdefault(span.parent, []).append(span)
+        before[span.begin.event_id] = span
+    spans: list[Span] = []
+    pending = below.pop(None, [])[::-1]
+    while pending:
+        spans.append(pending.pop())
+        pending += below.pop(spans[-1].begin.event_id, [])[::-1]
+    return spans
+
+
+def _span(step: "StepEvents") -> Span:
+    begin, end = step
+    begin_us = microseconds(begin.timestamp) or 0
+    end_us = None if end is None else microseconds(end.timestamp)
+    if end is not None and end_us is not None:
+        # the clocks of two machines may differ, but nothing lasts less than no time
+        end_us = max(begin_us, end_us)
+        seconds = duration_s_of(end.cut_payload)
+        if seconds is not None:
+            begin_us = max(begin_us, end_us - round(seconds * 1e6))
+    return Span(begin_us, end_us, begin, end)
+
+
+def name_of(begin: Event, vocabulary: Vocabulary) -> str:
+    """Returns the name of a span: its type without the word for the begin, and its subject.
+
+    What coding agents do has the words of `thence log`: their subjects are ids.
+    """
+    name, _, word = begin.event_type.rpartition(".")
+    if word not in ("begun", "started") or agent_sentence(begin) is not None:
+        return vocabulary.in_columns(begin) or begin.event_type
+    return f"{name} {begin.subject}" if begin.subject else name
+
+
+def _lines(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> list[Line]:
+    """Returns a line for each span: name, duration, and the bar where it lay in time."""
+    width = out.columns or WIDTH_COLUMNS
+    names = ["  " * span.depth + printable(name_of(span.begin, vocabulary)) for span in spans]
+    lengths = [
+        f"open {duration((until_us - span.begin_us) / 1e6)}"
+        if span.duration_s is None
+        else duration(span.duration_s)
+        for span in spans
+    ]
+    name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
+    length_columns = max(map(len, lengths))
+    columns = max(width - name_columns - length_columns - 4, _BAR_COLUMNS_MIN)
+    first = min(span.begin_us for span in spans)
+    last = max(until_us if span.end_us is None else span.end_us for span in spans)
+    scale = columns / max(last - first, 1)
+    bar, arrow = ("━", "▶") if out.has_blocks else ("=", ">")
+    margin = " " * (name_columns + length_columns + 4)
+    begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
+    room = columns - len(begin_text + end_text)
+    lines: list[Line] = [f"{timestamp_at(first)[:10]}", margin + begin_text + " " * room + end_text]
+    for span, name, length in zip(spans, names, lengths, strict=True):
+        begin = min(int((span.begin_us - first) * scale), columns - 1)
+        end = min(int(((span.end_us or last) - first) * scale), columns)
+        drawn = bar * (max(end - begin, 1) - 1) + (arrow if span.end_us is None else bar)
+        head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
+        colour = _COLOURS[span.outcome]
+        lines.append((head + " " * begin, Painted(drawn, fg=colour)))
+    return lines

@@ -1,0 +1,257 @@
+"""The commands of `thence server` about who uses it: teams, users, tokens."""
+
+import re
+import secrets
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from thence.cli.commands.server.opened_server import (
+    OpenedServer,
+    ServerResult,
+    server_command,
+    team_option,
+)
+from thence.cli.frame import command_group
+
+if TYPE_CHECKING:
+    from thence.server.team.logins import MachineToken
+
+_ROLES = ("reader", "writer", "admin")
+_PASSWORD_BYTES = 18
+_PASSWORD_LINE_MAX = 4_096
+_TOKEN_DAYS_MAX = 3_650
+_DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
+_DAY_S = 24 * 3_600
+_ONCE = "it is shown only once; the server keeps a hash"
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def _role_option(member: str) -> Callable[[_F], _F]:
+    return click.option(
+        "--role",
+        type=click.Choice(_ROLES),
+        default="writer",
+        help="The role: a reader pulls events, a writer pushes them too.",
+    )
+
+
+def _lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
+    """Returns a number of days in seconds; raises BadParameter."""
+    days = _DAYS.fullmatch(text)
+    if days is None or int(days[1]) > _TOKEN_DAYS_MAX:
+        raise click.BadParameter(f"it is not 1d to {_TOKEN_DAYS_MAX}d")
+    return int(days[1]) * _DAY_S
+
+
+_password_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from stdin, one line."
+)
+
+
+@command_group("team", "thence server team add docs", "thence server team list")
+def team_command() -> None:
+    """Add teams, list them, or give a node to another key."""
+
+
+@server_command(team_command, "add", "thence server team add docs")
+@click.argument("name")
+def add_team(server: OpenedServer, name: str) -> ServerResult:
+    """Add a team; only its users see its logs."""
+    server.accounts.add_team(name)
+    server.audit("team.added", team=name)
+    return ServerResult({"team": name}, [f"added the team {name}"])
+
+
+@server_command(team_command, "list", "thence server team list --json")
+def list_teams(server: OpenedServer) -> ServerResult:
+    """List the teams."""
+    teams = server.accounts.teams()
+    return ServerResult({"teams": teams}, teams)
+
+
+@server_command(team_command, "claim", "thence server team claim docs 0123456789ab KEY")
+@click.argument("team")
+@click.argument("node")
+@click.argument("key")
+def claim_node(server: OpenedServer, team: str, node: str, key: str) -> ServerResult:
+    """Give a node of a team to a key, also one that has another key.
+
+    The server may be running. The key may then redact the lines of the node. A key has 64 hex
+    digits.
+    """
+    former = server.keys.claim(team, node, key)
+    server.audit("node.claimed", team=team, nodes=[node], public_key=key, former=former)
+    lines = [f"the node {node} of {team} belongs to the key {key}"]
+    if former not in (None, key):
+        lines.append(f"before it belonged to {former}")
+    return ServerResult({"team": team, "node": node, "public_key": key, "former": former}, lines)
+
+
+@command_group("user", "thence server user add ada", "thence server user list")
+def user_command() -> None:
+    """Add users, list or remove them, change their roles and passwords."""
+
+
+@server_command(
+    user_command, "add", "thence server user add ada", "thence server user add bob --role reader"
+)
+@click.argument("name")
+@_role_option("user")
+@team_option
+@_password_option
+def add_user(
+    server: OpenedServer, name: str, role: str, team: str | None, password_stdin: bool
+) -> ServerResult:
+    """Add a user to a team, also while the server runs.
+
+    Without --password-stdin a password is made and shown once. A user who is in another team
+    keeps their password.
+    """
+    passwords: list[str | None] = []
+
+    def password() -> str:
+        text, new_password = _password(password_stdin)
+        passwords.append(new_password)
+        return text
+
+    team = server.team(team)
+    added = server.accounts.add_user(name, team, role, password)
+    server.audit("user.added", user=name, team=team, role=role, is_new=added.is_new)
+    new_password = passwords[0] if passwords and added.is_new else None
+    article = "an" if role == "admin" else "a"
+    return _with_password(
+        {"user": name, "team": team, "role": role},
+        f"{name} is {article} {role} in {team}",
+        new_password,
+    )
+
+
+def _password(from_stdin: bool) -> tuple[str, str | None]:
+    """Returns a password, and again if it was made here and is to be shown."""
+    if from_stdin:
+        return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n"), None
+    text = secrets.token_urlsafe(_PASSWORD_BYTES)
+    return text, text
+
+
+def _with_password(value: dict[str, object], line: str, new_password: str | None) -> ServerResult:
+    """Returns a result that shows a password if it was made here."""
+    lines, notes = ([f"password: {new_password}"], [_ONCE]) if new_password else ([], [])
+    return ServerResult({**value, "password": new_password}, [line, *lines], notes)
+
+
+@server_command(user_command, "role", "thence server user role bob reader")
+@click.argument("name")
+@click.argument("role", type=click.Choice(_ROLES))
+@team_option
+def set_role(server: OpenedServer, name: str, role: str, team: str | None) -> ServerResult:
+    """Change what a user or a token may do in a team, from their next request on."""
+    team = server.team(team)
+    former = server.accounts.set_role(name, team, role)
+    change = {"user": name, "team": team, "role": role, "former": former}
+    server.audit("role.changed", **change)
+    line = f"{name} has the role {role} in {team}, and had the role {former}"
+    return ServerResult(change, [line])
+
+
+@server_command(user_command, "password", "thence server user password ada")
+@click.argument("name")
+@_password_option
+def set_password(server: OpenedServer, name: str, password_stdin: bool) -> ServerResult:
+    """Give a user another password, and end all their logins.
+
+    Without --password-stdin a password is made and shown once.
+    """
+    text, new_password = _password(password_stdin)
+    server.accounts.set_password(name, text)
+    server.audit("password.changed", user=name)
+    line = f"{name} has another password, and has to log in again"
+    return _with_password({"user": name}, line, new_password)
+
+
+@server_command(user_command, "list", "thence server user list --json")
+def list_users(server: OpenedServer) -> ServerResult:
+    """List the users with their teams and roles."""
+    members = server.accounts.members()
+    return ServerResult(
+        {"users": [member._asdict() for member in members]},
+        [f"{member.user}  {member.team}  {member.role}" for member in members],
+        () if members else ["no users yet: thence server user add NAME"],
+    )
+
+
+@server_command(user_command, "remove", "thence server user remove ada")
+@click.argument("name")
+def remove_user(server: OpenedServer, name: str) -> ServerResult:
+    """Remove a user from all teams, and end their logins; their events stay."""
+    server.accounts.remove_user(name)
+    server.audit("user.removed", user=name)
+    return ServerResult({"removed": name}, [f"removed {name}"])
+
+
+@command_group("token", "thence server token add ci --role reader", "thence server token list")
+def token_command() -> None:
+    """Add, list or revoke the tokens of machines such as CI."""
+
+
+@server_command(token_command, "add", "thence server token add ci --role writer --expires 90d")
+@click.argument("name")
+@_role_option("machine")
+@click.option(
+    "--expires",
+    metavar="DAYS",
+    callback=_lifetime_s,
+    default="90d",
+    show_default=False,
+    help="The number of days; default: 90d.",
+)
+@team_option
+def add_token(
+    server: OpenedServer, name: str, role: str, expires: int, team: str | None
+) -> ServerResult:
+    """Make a token and show it once, also while the server runs.
+
+    A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
+    """
+    team = server.team(team)
+    server.accounts.add_machine(name, team, role)
+    token = server.logins.machine_token(name, expires)
+    (record,) = (one for one in server.logins.machine_tokens() if one.name == name)
+    until = _date(record.expires)
+    server.audit("token.made", token=name, team=team, role=role, expires=until)
+    value = {"name": name, "team": team, "role": role, "expires": until, "token": token}
+    lines = [f"{name} has the role {role} in {team} until {until}", f"token: {token}"]
+    return ServerResult(value, lines, [_ONCE])
+
+
+@server_command(token_command, "list", "thence server token list --json")
+def list_tokens(server: OpenedServer) -> ServerResult:
+    """List the tokens with their teams, roles and ends; never the tokens themselves."""
+    tokens = server.logins.machine_tokens()
+    return ServerResult(
+        {"tokens": [{**row._asdict(), "expires": _date(row.expires)} for row in tokens]},
+        [f"{row.name}  {row.team}  {row.role}  {_end(row)}" for row in tokens],
+        () if tokens else ["no tokens yet: thence server token add NAME"],
+    )
+
+
+@server_command(token_command, "revoke", "thence server token revoke ci")
+@click.argument("name")
+def revoke_token(server: OpenedServer, name: str) -> ServerResult:
+    """Revoke a token, at once in all processes that serve; the events it pushed stay."""
+    server.accounts.remove_machine(name)
+    server.audit("token.revoked", token=name)
+    return ServerResult({"revoked": name}, [f"revoked {name}"])
+
+
+def _end(row: "MachineToken") -> str:
+    return "has expired" if row.has_expired else f"until {_date(row.expires)}"
+
+
+def _date(seconds: float) -> str:
+    """Returns a time in seconds since 1970 as the second of a day, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

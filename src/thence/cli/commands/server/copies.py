@@ -1,0 +1,99 @@
+"""The commands `server backup`, `verify` and `restore`: copies of what a server keeps."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.commands.server.opened_server import audit, data_option, database_place
+from thence.cli.frame import help_with, output_options
+from thence.cli.output import current
+from thence.cli.shared.progress import bar
+
+if TYPE_CHECKING:
+    from thence.server.team.backups import Contents
+
+
+@click.command("backup", **help_with("thence server backup copy.db"))
+@click.argument("copy", metavar="FILE")
+@data_option
+@output_options
+def backup_command(copy: str, data: str) -> None:
+    """Copy a server's data into one file, also while it runs, and check it.
+
+    The file must not exist yet; only you can read it. It holds password hashes too. A server on
+    PostgreSQL is copied by pg_dump.
+    """
+    out = current()
+    database = _file(data)
+    from thence.server.team.backups import back_up
+
+    with bar(out, "lines checked") as show:
+        contents = back_up(database, Path(copy), show)
+    audit(data, "server.copied", copy=str(Path(copy).absolute()))
+    size_bytes = Path(copy).stat().st_size
+    out.result(
+        {"copy": str(Path(copy).absolute()), "bytes": size_bytes, **asdict(contents)},
+        [f"copied {database} to {copy}, {size_bytes:,} bytes, whole: {_counts(contents)}"],
+    )
+
+
+@click.command("verify", **help_with("thence server verify", "thence server verify copy.db"))
+@click.argument("copy", metavar="[FILE]", required=False)
+@data_option
+@output_options
+def verify_command(copy: str | None, data: str) -> None:
+    """Read each line that a server or a backup holds, and check its digest.
+
+    Large values are checked too. Nothing is changed. Exit code 3 names the first wrong one.
+    """
+    out = current()
+    place = Path(copy) if copy else database_place(data)
+    from thence.server.team.backups import verify
+
+    with bar(out, "lines checked") as show:
+        contents = verify(place, show)
+    out.result(asdict(contents), [f"whole: {_counts(contents)}"])
+
+
+@click.command("restore", **help_with("thence server restore copy.db"))
+@click.argument("copy", metavar="FILE")
+@data_option
+@output_options
+def restore_command(copy: str, data: str) -> None:
+    """Verify a backup and restore it; end the server first.
+
+    The present data is moved into a folder beside it. The backup stays as it is. Clones push again
+    what is newer than the backup.
+    """
+    out = current()
+    database = _file(data)
+    from thence.server.team.backups import restore
+
+    aside = database.with_name(f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}")
+    with bar(out, "lines checked") as show:
+        contents = restore(Path(copy), database, aside, show)
+    audit(data, "server.restored", copy=str(Path(copy).absolute()))
+    replaced = str(aside.absolute()) if aside.exists() else None
+    notes = [f"what was there is in {aside}"] if replaced else []
+    out.result(
+        {**asdict(contents), "replaced": replaced},
+        [f"restored {_counts(contents)}"],
+        [*notes, "next: thence server run; clones bring again what came after the copy"],
+    )
+
+
+def _file(data: str) -> Path:
+    """Returns the file of a server's database; raises UsageError where it is in PostgreSQL."""
+    place = database_place(data)
+    if isinstance(place, Path):
+        return place
+    raise click.UsageError(
+        "the database is in PostgreSQL: pg_dump copies it, pg_restore puts it back"
+    )
+
+
+def _counts(contents: "Contents") -> str:
+    return f"teams {contents.teams:,}, logs {contents.logs:,}, events {contents.events:,}"

@@ -1,0 +1,1 @@
+"""Commands on simulations and their runs."""

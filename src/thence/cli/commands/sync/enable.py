@@ -1,0 +1,219 @@
+"""The commands `sync enable` and `sync disable`: the target of a log's sync."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from thence.cli.commands.sync.synced_log import check_packages, find_synced_log, synced_log_option
+from thence.cli.frame import checked_name, help_with, is_agreed, output_options
+from thence.cli.output import Output, current
+from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
+from thence.cli.shared.logs import take_in_hooks
+from thence.errors import SuppressCodes, SyncRefused
+from thence.log.open import open_log
+
+if TYPE_CHECKING:
+    from thence.sync.credentials import Login
+    from thence.sync.target import SyncTarget
+
+
+_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+
+
+class NamedLog(NamedTuple):
+    """A log's folder, the name that it has at a server by itself, its kind, and its title there."""
+
+    folder: Path
+    name: str
+    kind: str
+    title: str
+
+
+@click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
+@synced_log_option
+@click.option("--server", metavar="URL", callback=checked_name, help="Default: the only server.")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=checked_name,
+    help="The log's name on the server, to join another replica; a project has its own.",
+)
+@click.option(
+    "--switch", "may_switch", is_flag=True, help="Change the target, and send it all the history."
+)
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
+@output_options
+def enable_command(
+    log: str | None,
+    server: str | None,
+    team: str | None,
+    username: str | None,
+    name: str | None,
+    may_switch: bool,
+    is_sure: bool,
+) -> None:
+    """Name the server and team that a log is synced with; nothing is sent yet.
+
+    It needs a login, and no network. From then on new events of a project carry the team. With
+    --name a missing log is created: for the second machine of a log.
+    """
+    check_packages()
+    from thence.sync.target import read_target, switched
+
+    out = current()
+    login = login_with_team(server, username, team)
+    named = _named_log(out, log, name)
+    before = read_target(named.folder)
+    log_name = name or (before.log if before else named.name)
+    _check_name(named.folder, log_name)
+    title = name or (before.title if before else "") or named.title
+    requested = requested_target(login, named._replace(name=log_name, title=title), before, team)
+    target = switched(before, requested, may_switch=may_switch)
+    if before is not None and before.key != target.key:
+        _ask(out, named.folder, target, is_sure=is_sure)
+    store_target(named.folder, target)
+    out.result(
+        target,
+        [f"sync is on: {target.place}"],
+        [f"the log is {target.log} there; push and pull events: thence sync now"],
+    )
+
+
+def login_with_team(server: str | None, username: str | None, team: str | None) -> "Login":
+    """Returns the login to a server; raises NotLoggedIn, and SyncRefused without any team there."""
+    from thence.sync.credentials import CredentialStore
+
+    login = CredentialStore().login(server, username)
+    if team is None and login.team_slug is None:
+        raise SyncRefused(
+            "could not enable sync with",
+            place=login.server,
+            cause=f"{login.username} is in no team there",
+            hint="ask an admin of the server for a team, then log in again",
+        )
+    return login
+
+
+def store_target(folder: Path, target: "SyncTarget") -> None:
+    """Stores the target of a log, with a key of this machine: it signs what the log writes."""
+    from thence.sync.target import write_target
+    from thence.sync.wire.signing import own_key
+
+    own_key()
+    write_target(folder, target)
+
+
+def requested_target(
+    login: "Login", named: NamedLog, before: "SyncTarget | None", team: str | None
+) -> "SyncTarget":
+    """Returns the target of a log, with the team of the one before at the same server."""
+    from thence.log.open import now
+    from thence.sync.target import SyncTarget
+
+    is_same = before is not None and (before.server, before.user) == (login.server, login.username)
+    slug = team or (before.team if before and is_same else login.team_slug) or ""
+    words = (login.server, slug, login.username, named.name, named.kind, now())
+    return SyncTarget(*words, title=named.title)
+
+
+def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> None:
+    """Tells what a switch does, and asks for it on a terminal; raises SyncRefused, UsageError."""
+    out.notice(
+        f"the next sync sends all events of this log to a new log, {target.log} of {target.place};"
+        " events sent before stay where they are"
+    )
+    if is_sure:
+        return
+    if not is_agreed("Switch?"):
+        raise SyncRefused(
+            "did not switch the target of",
+            place=folder,
+            cause="you did not agree",
+            hint="nothing was changed",
+        )
+
+
+@click.command("disable", **help_with("thence sync disable"))
+@synced_log_option
+@output_options
+def disable_command(log: str | None) -> None:
+    """Turn sync of a log off; target, cursor and events are kept for the next time."""
+    import msgspec
+
+    from thence.sync.target import read_target, write_target
+
+    out = current()
+    folder = find_synced_log(out, log)
+    target = read_target(folder)
+    if target is not None and target.is_enabled:
+        write_target(folder, msgspec.structs.replace(target, is_enabled=False))
+    out.result({"is_enabled": False}, ["sync is off" if target else "sync was never on"])
+
+
+def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
+    """Returns a log with the name that it has by itself; without one, that of `thence log`.
+
+    A project's journal is named by the project's id, and made in a clone that has no log yet;
+    another log is named by its own id. With `name` a log that is missing is made, for the second
+    machine of a log. Raises NotALog, PlanningError, SyncRefused.
+    """
+    if name is not None:
+        _check_name(Path(named_log(out, log) or "."), name)
+    text = named_log(out, log)
+    listed: Path | None = None
+    if text is None:
+        with SuppressCodes("not_a_log"):
+            listed = find_log(out, None)
+        journal = journal_of(Path())
+        is_project = listed is None or (journal is not None and listed.samefile(journal))
+    else:
+        is_project = Path(text).is_dir() and not is_log(Path(text))
+        if name is not None and is_project:  # an empty folder is one for a log
+            is_project = any(Path(text).iterdir())
+    named = _project_journal(Path(text or ".")) if is_project else None
+    if named is None:
+        folder = listed or find_log(out, log, create=name is not None)
+        take_in_hooks(folder)
+        is_new = text is not None and not is_log(folder)
+        with open_log(folder, create=is_new) as replica:
+            named = NamedLog(
+                folder, replica.log_id or "", replica.vocabulary.name, folder.resolve().name
+            )
+        if is_new:
+            out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
+        if named.kind == "work" and name is None:
+            raise SyncRefused(
+                "could not name the log in",
+                place=folder,
+                cause="it is the journal of a project, which is named by the project's id",
+                hint="name the project's folder: thence sync enable --log FOLDER",
+            )
+    return named
+
+
+def _check_name(folder: Path, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise SyncRefused(
+            "could not name the log in",
+            place=folder,
+            cause=f"{name!r:.80} is not a name of a log at a server",
+            hint="give it one of letters, digits, . _ and -: --name NAME",
+        )
+
+
+def _project_journal(folder: Path) -> NamedLog | None:
+    """Returns the journal of the project in a folder, made if it is missing; None without one."""
+    from thence.core.vocabulary import WORK
+    from thence.work.project.project import find_project
+
+    with SuppressCodes("not_a_project", "git_failed"):
+        project = find_project(folder, create=False)
+        if project.uuid:
+            with open_log(project.home, WORK):
+                title = project.root.resolve().name
+                return NamedLog(project.home, project.uuid, WORK.name, title)
+    return None

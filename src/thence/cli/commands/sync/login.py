@@ -1,0 +1,179 @@
+"""The commands `sync login` and `sync logout`: a login begins, and ends."""
+
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.commands.sync.synced_log import check_packages
+from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.output import Output, current
+from thence.errors import NotLoggedIn, SyncRefused
+
+if TYPE_CHECKING:
+    from thence.sync.credentials import CredentialStore, Login
+
+_PASSWORD_CHARACTERS_MAX = 4_096
+_INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
+
+
+@click.command("login", **help_with("thence sync login https://thence.example --username ada"))
+@click.argument("url", metavar="URL")
+@click.option("--username", metavar="NAME", callback=checked_name, help="The name to log in with.")
+@click.option(
+    "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
+)
+@click.option(
+    "--new-password",
+    "is_changing",
+    is_flag=True,
+    help="Also change your password: it is asked for, or the second line of stdin.",
+)
+@click.option(
+    "--oidc", "is_by_provider", is_flag=True, help="Log in in a browser, at the server's provider."
+)
+@click.option(
+    "--ca",
+    "ca_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Trust the certificates in this file (PEM) instead of the system's.",
+)
+@output_options
+def login_command(
+    url: str,
+    username: str | None,
+    is_piped: bool,
+    is_changing: bool,
+    is_by_provider: bool,
+    ca_file: str | None,
+) -> None:
+    """Log in to a team's server, and keep the login for this user.
+
+    It asks for the password on a terminal, and stores it nowhere. The tokens are stored in
+    ~/.config/thence/credentials.json, which only you can read.
+    """
+    check_packages()
+    from thence.sync.client import log_in
+    from thence.sync.connection import server_address
+    from thence.sync.credentials import CredentialStore
+
+    server = server_address(url)
+    ca_path = str(Path(ca_file).absolute()) if ca_file else None
+    store = CredentialStore()
+    # a file that can't be used is reported before a password is typed
+    logins = [login for login in store.logins() if login.server == server]
+    if is_by_provider:
+        if username or is_piped or is_changing:
+            raise click.UsageError("--oidc goes with --ca alone: the provider names the user")
+        _keep(store, _by_provider(server, ca_path))
+        return
+    name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
+    name = name or _asked("--username", "Username", is_piped=is_piped)
+    password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
+    new_password = _new_password(is_piped=is_piped) if is_changing else ""
+    if is_changing and ca_path is None:
+        ca_path = next((login.ca_file for login in logins if login.username == name), None)
+    login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
+    _keep(store, login)
+    if is_changing:
+        current().notice("the password is changed, and all other logins of this user have ended")
+
+
+@click.command("logout", **help_with("thence sync logout https://thence.example"))
+@click.argument("url", metavar="[URL]", required=False)
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@output_options
+def logout_command(url: str | None, username: str | None) -> None:
+    """End a login at its server, and remove it here.
+
+    If the server can't be reached, the login is only removed here: its tokens are valid there
+    until they expire.
+    """
+    check_packages()
+    from thence.sync.client import revoke
+    from thence.sync.credentials import CredentialStore
+
+    out = current()
+    store = CredentialStore()
+    login = store.login(url, username)
+    is_revoked = True
+    try:
+        revoke(login)
+    except SyncRefused as error:
+        is_revoked = False
+        out.warn(f"note: the server did not end the login: {error.cause}")
+    store.remove(login)
+    _note_mended(out, store.notes)
+    out.result(
+        {"server": login.server, "username": login.username, "is_revoked": is_revoked},
+        [f"logged out at {login.server} as {login.username}"],
+    )
+
+
+def _by_provider(server: str, ca_file: str | None) -> "Login":
+    """Returns a login that somebody confirms in a browser; raises NotLoggedIn after its time."""
+    from thence.sync.client import begin_device, device_login
+    from thence.sync.connection import words
+    from thence.sync.wire.messages import DevicePending
+
+    code = begin_device(server, ca_file=ca_file)
+    address, text = words(code.verification_uri), words(code.user_code)
+    current().notice(f"open {address} and type {text}; Ctrl-C ends it")
+    interval_s = min(max(code.interval, 1), _INTERVAL_S_MAX)
+    end_s = monotonic() + min(max(code.expires_in, 1), _CONFIRM_S_MAX)
+    while monotonic() < end_s:
+        sleep(interval_s)
+        login = device_login(server, code.device_code, ca_file=ca_file)
+        if not isinstance(login, DevicePending):
+            return login
+        interval_s += _SLOWER_S if login.slow_down else 0
+    hint = "begin again: thence sync login URL --oidc"
+    cause = "nobody confirmed it in time"
+    raise NotLoggedIn("could not log in at", place=server, cause=cause, hint=hint)
+
+
+def _keep(store: "CredentialStore", login: "Login") -> None:
+    """Stores a new login, and writes whose it is."""
+    out = current()
+    store.save(login)
+    _note_mended(out, store.notes)
+    team = login.team_slug
+    out.result(
+        {"server": login.server, "username": login.username, "team": team},
+        [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
+        () if team else ["you are not in a team yet: events are kept, not sent"],
+    )
+
+
+def _new_password(*, is_piped: bool) -> str:
+    """Returns the next line of stdin, or what is typed twice on a terminal."""
+    if is_piped:
+        return _piped()
+    password = _asked("--password-stdin", "New password", is_hidden=True)
+    if _asked("--password-stdin", "New password, again", is_hidden=True) != password:
+        raise click.UsageError("the two passwords differ; nothing has changed")
+    return password
+
+
+def _note_mended(out: Output, notes: list[str]) -> None:
+    """Writes what was mended about the file of logins to stderr."""
+    for note in notes:
+        out.notice(f"note: {note}")
+
+
+def _asked(option: str, text: str, *, is_piped: bool = False, is_hidden: bool = False) -> str:
+    """Asks for a text on a terminal; raises UsageError without one."""
+    if is_piped or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"there is no terminal to ask on; give {option}")
+    answer: str = click.prompt(text, hide_input=is_hidden, err=True)
+    return answer
+
+
+def _piped() -> str:
+    line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).removesuffix("\n").removesuffix("\r")
+    if not line:
+        raise click.UsageError("stdin holds no password")
+    return line

@@ -1,0 +1,1 @@
+"""Commands on coding agents, traces and questions of agents."""

@@ -1,0 +1,364 @@
+"""The command `blame`, and what `why` answers about a commit, a line of a file, or a text.
+
+Git is asked about the repository that the file, or this folder, lies in.
+"""
+
+import os.path
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from thence.cli.frame import help_with
+from thence.cli.output import Output, current, wrapped
+from thence.cli.shared.locate import journal_of
+from thence.cli.shared.logs import index_options, open_for_reading
+from thence.cli.shared.render import counted, numbered, table
+from thence.core.bodies import BodyMissing
+from thence.core.event import Event
+from thence.core.json_values import is_utf8
+from thence.core.sentences.events import clipped, short_id
+from thence.core.sentences.events import line as in_line
+from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
+from thence.git.repository import Repository, repository
+from thence.log.open import Log, open_log
+from thence.trace.agents.blame import BINARY_BYTES, lines_of
+from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
+
+AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apart
+PROMPT_LINES = 8
+OTHERS_SHOWN = 5
+_NAME_COLUMNS_MAX = 28
+_ASK_COLUMNS = 32
+_SESSION_COLUMNS = 8
+_OID_SHOWN = 12
+_HEX = re.compile("[0-9a-f]{7,64}")
+_LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
+
+
+@click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
+@click.argument("file")
+@index_options
+def blame_command(file: str, log: str | None) -> None:
+    """Show who owns each line of a file: the agent and its prompt.
+
+    A line is an agent's if an edit that the log recorded holds it, in the working tree of its
+    commit; otherwise its commit decides, through squash, rebase, amend and cherry-pick. For a
+    person it shows the author in git; a bot owns nothing. A commit that no git hook recorded is
+    unknown, followed by its author in git. `thence why FILE:LINE` shows why one line was written.
+    """
+    out = current()
+    repo, path, _ = _file_of(file)
+    with open_for_reading(out, log, about=Path(file).parent) as replica:
+        ownership = _ownership(replica, repo)
+        lines = lines_of(repo, path)
+        pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
+        if out.is_json:
+            entries = []
+            for line, owner in pairs:
+                members = _owner_json(owner)
+                del members["others"]
+                own = {"line": line.number, "commit": line.commit or None}
+                entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
+            out.json({"file": path, "lines": entries})
+        elif pairs:
+            words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
+            rows = [
+                (
+                    words.get(owner.kind, "{}").format(in_line(owner.name))
+                    if owner.name
+                    else owner.kind,
+                    (owner.session or "")[:_SESSION_COLUMNS],
+                    _ask(owner),
+                    str(line.number),
+                    line.text,
+                )
+                for line, owner in pairs
+            ]
+            most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
+            out.write(*table(rows, most=most, right=(3,), width=out.columns))
+
+
+class Explanation(NamedTuple):
+    """An answer about a commit, a line or a text: whose it is, its first sentences, its members."""
+
+    owner: Owner
+    opening: list[str]
+    members: dict[str, Any]
+
+    def sentences(self, replica: Log, *, is_whole: bool) -> list[str]:
+        """Returns the first sentences and those of the causes."""
+        chain = self.owner.chain
+        ended = {event.ends for event in chain if event.ends}
+        causes = (
+            event
+            for event in chain
+            if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
+        )
+        return [*self.opening, *map(replica.vocabulary.sentence, causes)]
+
+    @property
+    def prompt(self) -> str | None:
+        """What the user asked, None where that is unknown."""
+        if self.owner.prompt is None:
+            return None
+        try:
+            text = self.owner.prompt.payload.get("prompt")
+        except BodyMissing as error:
+            return f"({error.message}: {error.cause})"
+        return text if isinstance(text, str) else None
+
+
+def explanation(replica: Log, text: str, error: EventNotFound) -> Explanation:
+    """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
+
+    Raises `error` for anything else, `line_not_found`, EventNotFound, GitFailed.
+    """
+    match = _LINE.fullmatch(text)
+    if match and os.path.exists(match["file"]):
+        return _of_line(replica, match["file"], int(match["number"]))
+    if _is_text(text):
+        return _of_text(replica, text)
+    if match:
+        error.cause += f"; nor is {match['file']} a file here"
+    raise error
+
+
+def holds_text(replica: Log, text: str) -> bool:
+    """Reports whether an event of a log holds a text, which has a space or is in quotes."""
+    return _is_text(text) and any(True for _ in _holding(replica, _needle(text)))
+
+
+def commit_named(text: str) -> tuple[Repository, str] | None:
+    """Returns this folder's repository and its commit of a name: hex digits, or `commit/` NAME."""
+    name = text.removeprefix("commit/")
+    if name == text and not _HEX.fullmatch(text):
+        return None
+    with suppress(GitFailed):
+        repo = repository(Path())
+        if (commit := repo.git.commit_of(name)) is not None:
+            return repo, commit
+    return None
+
+
+def commit_explanation(replica: Log, text: str) -> Explanation | None:
+    """Answers for a commit; None for a text that names none, or another event of the log."""
+    with SuppressCodes("event_not_found", "ambiguous_id"):
+        event = replica.answers.find(text, by_type=True)
+        if event.event_type != "commit" or event.header.source != "git":
+            return None
+    if (pair := commit_named(text)) is None:
+        return None
+    repo, commit = pair
+    ownership = _ownership(replica, repo)
+    owner = ownership.of_commit(commit)
+    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
+    rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
+    members = {"commit": commit, "co_authors": _co_authors(ownership, owner)}
+    return Explanation(owner, [first, *_steps(owner), *rest], members)
+
+
+def _of_line(replica: Log, file: str, number: int) -> Explanation:
+    repo, path, count = _file_of(file)
+    if not 1 <= number <= count:
+        raise ThenceError(
+            "could not find the line",
+            place=f"{file}:{number}",
+            cause=f"the file has {counted(count, 'line')}",
+            hint=f"ask about one of them, or about all: thence blame {file}",
+            code="line_not_found",
+        )
+    span = (max(1, number - AROUND_LINES), min(count, number + AROUND_LINES))
+    lines = lines_of(repo, path, span)
+    at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
+    blamed = lines[at]
+    ownership = _ownership(replica, repo)
+    owner = ownership.of_line(lines, at)
+    sentences = [f"{path}:{number} is not committed yet"]
+    by: Owner | None = None
+    if blamed.commit:
+        by = ownership.of_commit(blamed.commit)
+        whose = _whose(ownership, by)
+        commit = _named(ownership, blamed.commit)
+        sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
+    sentences += _steps(owner)
+    if owner.edit is None and (by is None or owner.key != by.key):
+        sentences.append(f"The line {_whose(ownership, owner, 'no edit of an agent holds it')}")
+    elif owner.edit is None and owner.kind == "agent":
+        sentences.append("No recorded edit holds the line: its owner is that of its commit")
+    members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
+    members["co_authors"] = _co_authors(ownership, owner)
+    return Explanation(owner, sentences, members)
+
+
+def _of_text(replica: Log, text: str) -> Explanation:
+    needle = _needle(text)
+    holding = [*_holding(replica, needle)][::-1]
+    # the edits that wrote it, newest first, then what else holds it
+    events = [event for event, _ in sorted(holding, key=lambda pair: not pair[1])]
+    if not events:
+        raise EventNotFound(
+            "could not find the text",
+            place=f'"{clipped(in_line(text), 80)}"',
+            cause="no event of the log holds it",
+            hint="give less of it, as it was written; `thence log` lists the events",
+        )
+    chain = chain_of(events[0], lambda event_id: held(replica, event_id))
+    sentences = []
+    if len(events) > 1:
+        ids = ", ".join(short_id(event.event_id) for event in events[1 : OTHERS_SHOWN + 1])
+        sentences.append(f"It is in {counted(len(events) - 1, 'other event')} too: {ids}")
+    kind: Kind = "agent" if events[0].header.source else "unknown"
+    owner = Owner(kind, events[0].actor or "", events[0].stream, chain=chain)
+    members = {"text": needle, "events": [event.event_id for event in events]}
+    return Explanation(owner, sentences, members)
+
+
+def _is_text(text: str) -> bool:
+    return " " in text or "\n" in text or text[:1] == text[-1:] == '"'
+
+
+def _needle(text: str) -> str:
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
+
+
+def _holding(replica: Log, needle: str) -> Iterator[tuple[Event, bool]]:
+    """Yields the events that hold a text, and whether each is an edit that wrote it."""
+    if not is_utf8(needle):  # half a surrogate pair, which no line holds
+        return
+    sign = msgspec.json.encode(needle)[1:-1]
+    for event in replica.read():
+        is_edit = b'"files":[' in event.line
+        if sign not in event.line and not event.body_entries:
+            continue
+        with suppress(BodyMissing):
+            payload = event.payload
+            files = payload.get("files") if is_edit else ()
+            texts = (
+                (str(file.get("added")), str(file.get("removed")))
+                for file in files or ()
+                if isinstance(file, dict) and file.get("added")
+            )
+            if any(needle in added and needle not in removed for added, removed in texts):
+                yield event, True
+            elif sign in msgspec.json.encode(payload):
+                yield event, False
+
+
+def _file_of(file: str) -> tuple[Repository, str, int]:
+    """Returns the repository of a file, its path in it, and how many lines it has."""
+    path = Path(file).absolute()
+    if not path.is_file():
+        cause = "it is a folder" if path.is_dir() else "there is no such file"
+        raise _no_file(file, cause, "name a file of this working tree")
+    folder = path.parent.resolve()
+    try:
+        repo = repository(folder)
+        top = repo.top.resolve() if repo.top else None
+    except GitFailed:
+        top = None
+    if top is None or not folder.is_relative_to(top):
+        cause = "it lies in no working tree of a git repository"
+        hint = "name a file of a working tree, or ask for its text: thence why '\"TEXT\"'"
+        raise _no_file(file, cause, hint)
+    data = path.read_bytes()
+    if b"\0" in data[:BINARY_BYTES]:
+        hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
+        raise _no_file(file, "it is a binary file, which has no lines", hint)
+    count = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+    return repo, (folder / path.name).relative_to(top).as_posix(), count
+
+
+def _no_file(file: str, cause: str, hint: str) -> ThenceError:
+    operation, code = "could not find who wrote", "line_not_found"
+    return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
+
+
+def _ownership(replica: Log, repo: Repository) -> Ownership:
+    """Returns the answers about a repository, which ask its project's journal where it has one."""
+
+    def journal() -> Iterable[Event]:
+        if replica.vocabulary.name == "work":
+            return replica.events()
+        with suppress(ThenceError):  # an answer without it is one too
+            folder = journal_of(repo.top or Path())
+            if folder is not None:
+                with open_log(folder, create=False) as project:
+                    return project.events()
+        return ()
+
+    return Ownership(replica, repo, journal)
+
+
+def _named(ownership: Ownership, commit: str) -> str:
+    info = ownership.history.info(commit)
+    return f'{commit[:_OID_SHOWN]} "{clipped(in_line(info.title), 60)}"' if info else commit
+
+
+def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made it") -> str:
+    """Returns whose a commit or a line is, behind its name; of an unknown owner what git says."""
+    if owner.kind == "agent":
+        session = f" in session {owner.session}" if owner.session else ""
+        also = " or a subagent of it" if owner.is_agent_unknown else ""
+        return f"is by {owner.name or 'an agent'}{also}{session}"
+    if owner.kind == "person":
+        return f"is by {in_line(owner.name)}, a person: {of_person}"
+    if owner.kind == "bot":
+        return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
+    said = [f"its author is {in_line(owner.name)}"] if owner.name else []
+    if names := _co_authors(ownership, owner):
+        said.append(f"co-authored by {', '.join(map(in_line, names))}")
+    of_git = f" (git says: {', '.join(said)})" if said else ""
+    return f"is of an unknown owner{of_git}: {owner.reason}"
+
+
+def _co_authors(ownership: Ownership, owner: Owner) -> list[str]:
+    """Returns whom the message of an unknown owner's commit names beside its author."""
+    if owner.kind != "unknown" or not owner.commit or not ownership.history.info(owner.commit):
+        return []
+    return ownership.history.co_authors(owner.commit)
+
+
+def _steps(owner: Owner) -> list[str]:
+    return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
+
+
+def write_explanation(out: Output, replica: Log, answer: Explanation, *, is_whole: bool) -> None:
+    """Writes an answer: its first sentences, the causes, and what the user asked."""
+    sentences, prompt = answer.sentences(replica, is_whole=is_whole), answer.prompt
+    if out.is_json:
+        chain = [msgspec.Raw(event.readable_line) for event in answer.owner.chain]
+        causes = {"sentences": sentences, "chain": chain, "prompt": prompt}
+        out.json({**answer.members, **_owner_json(answer.owner), **causes})
+        return
+    out.write(*numbered(sentences, out.width, len(sentences), 0, ""))
+    if prompt:
+        rows = [row for text in prompt.splitlines() for row in wrapped(text, out.width - 4) or [""]]
+        first_rows = rows if is_whole else rows[:PROMPT_LINES]
+        out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
+        if rest_count := len(rows) - len(first_rows):
+            out.write(f"  {counted(rest_count, 'more line')}; --all shows the whole")
+
+
+def _owner_json(owner: Owner) -> dict[str, Any]:
+    return {
+        "kind": owner.kind,
+        "name": owner.name or None,
+        "session": owner.session,
+        "agent": owner.agent,
+        "agent_type": owner.agent_type,
+        "is_agent_unknown": owner.is_agent_unknown,
+        "reason": owner.reason or None,
+        "via": owner.via,
+        "edit": owner.edit.event_id if owner.edit else None,
+        "others": [_owner_json(other) for other in owner.others],
+    }
+
+
+def _ask(owner: Owner) -> str:
+    text = owner.prompt.cut_payload.get("prompt") if owner.prompt else None
+    return in_line(text) if isinstance(text, str) else ""

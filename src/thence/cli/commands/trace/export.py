@@ -1,0 +1,322 @@
+"""The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from thence.cli import INTERRUPTED
+from thence.cli.frame import checked_name, help_with
+from thence.cli.output import Output, current
+from thence.cli.shared.logs import (
+    Conditions,
+    OptionValue,
+    filter_options,
+    index_options,
+    keys,
+    names_events,
+    open_for_reading,
+    report_matches,
+)
+from thence.cli.shared.render import counted
+from thence.core.json_values import printable
+from thence.core.sentences.table import COLUMNS, escape_formula, payload_values, row_of
+from thence.files import replacing
+
+if TYPE_CHECKING:
+    from thence.sim.results.table import Kind
+
+Rows = list[tuple[Any, ...]]
+# the columns of ids, a list in each row
+_IDS = slice(COLUMNS.index("caused_by"), COLUMNS.index("inferred_causes") + 1)
+
+
+def _payload_keys(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    keys = tuple(dict.fromkeys(key.strip() for key in (value or "").split(",")))
+    taken = next((key for key in keys if key in COLUMNS), None)
+    if value is not None and (not all(keys) or taken):
+        cause = f"'{taken}' is a column of its own" if taken else "a key is missing beside a comma"
+        raise click.BadParameter(cause, context, parameter)
+    return keys if value else ()
+
+
+def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value and not _is_url(context.params.get("otlp")):
+        raise click.BadParameter("it goes with --otlp URL", context, parameter)
+    return value
+
+
+@click.command(
+    "export",
+    **help_with(
+        "thence export --csv --type order.failed -o failed.csv",
+        "thence export --otlp http://localhost:4318",
+        extra="tables for Parquet",
+    ),
+)
+@click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
+@click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
+@click.option(
+    "--otlp",
+    metavar="FILE|URL",
+    is_eager=True,
+    callback=checked_name,
+    help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
+    " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 3600),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="With a URL: how long to retry a batch that the endpoint does not take now.",
+)
+@click.option(
+    "--follow",
+    is_flag=True,
+    callback=_with_url,
+    help="With a URL: send each span once it has ended, until Ctrl-C; the next time continues.",
+)
+@click.option(
+    "--open", "is_open", is_flag=True, help="With --follow: also send steps that a kill left open."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write or replace, as a whole; default: stdout.",
+)
+@click.option(
+    "--raw",
+    "is_raw",
+    is_flag=True,
+    help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
+)
+@click.option(
+    "--columns",
+    "columns",
+    metavar="KEYS",
+    callback=_payload_keys,
+    help="Payload keys that get a column each, such as amount,currency.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="A page: the first N events."
+)
+@filter_options
+@index_options
+def export_command(
+    is_csv: bool,
+    is_parquet: bool,
+    otlp: str | None,
+    wait_s: float,
+    follow: bool,
+    is_open: bool,
+    output: Path | None,
+    is_raw: bool,
+    columns: tuple[str, ...],
+    limit: int | None,
+    log: str | None,
+    **conditions: OptionValue,
+) -> None:
+    """Write events as a table, CSV or Parquet, or as spans of OTLP.
+
+    A row is an event that matches every option, as in `thence log`, in total order. Keys of the
+    payload get columns if --columns names them. Events appended meanwhile are left out. Few events
+    are in memory at once. In CSV a text that a spreadsheet would take for a formula gets an
+    apostrophe before it, unless --raw is given. In OTLP a step is one span, written if its begin or
+    its end matches; any other event is a span of no length, and causes beside the parent are links.
+    """
+    out = current()
+    if [is_csv, is_parquet, otlp is not None].count(True) != 1:
+        raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
+    if otlp is not None:
+        if output is not None or columns or is_raw:
+            raise click.UsageError("--otlp goes without --output, --columns and --raw")
+        if follow and limit is not None:
+            raise click.UsageError("--follow goes without --limit")
+        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if follow else None)
+        return
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
+    if output is None and out.is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    if is_parquet and output is None and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+    _export_table(out, output, columns, limit, log, conditions, is_parquet, is_raw)
+
+
+def _export_table(
+    out: Output,
+    output: Path | None,
+    columns: Sequence[str],
+    limit: int | None,
+    log: str | None,
+    conditions: Conditions,
+    is_parquet: bool,
+    is_raw: bool,
+) -> None:
+    """Writes a row for each event, as CSV unless it is Parquet."""
+    from thence.cli.shared.progress import bar
+
+    is_terminal = output is None and sys.stdout.isatty()
+    cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
+    with (
+        open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
+        _output_file(output) as file,
+        bar(out, "rows read") as show,
+    ):
+        count = 0
+        empty = dict.fromkeys(columns)  # in order
+
+        def groups() -> Iterator[Rows]:
+            nonlocal count
+            count = 0
+            for page in replica.answers.pages(limit, **keys(conditions)):
+                count += len(page.events)
+                show(count, 0)
+                rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+                for place, key in enumerate(columns, len(COLUMNS)):
+                    if key in empty and any(row[place] is not None for row in rows):
+                        del empty[key]
+                yield rows
+
+        if not is_parquet:
+            _write_csv(file, columns, groups(), cell)
+        else:
+            from thence.sim.results.table import write_parquet
+
+            kinds = _kinds(columns, groups())
+            write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
+        report_matches(out, replica, conditions, count)
+    for key in empty if count else ():
+        out.notice(f"no event that was written has a payload key `{key}`")
+    _report_written(out, output, count, "row")
+
+
+def _report_written(out: Output, path: Path | None, count: int, noun: str) -> None:
+    if out.is_json and path is not None:
+        out.json({f"{noun}s": count, "file": str(path), "bytes": path.stat().st_size})
+    else:
+        out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
+
+
+def _is_url(to: str | None) -> bool:
+    return to is not None and to.lower().startswith(("http://", "https://"))
+
+
+def _export_spans(
+    out: Output,
+    to: str,
+    wait_s: float,
+    log: str | None,
+    limit: int | None,
+    conditions: Conditions,
+    is_open: bool | None,
+) -> None:
+    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer.
+
+    Unless `is_open` is None it follows the log, until Ctrl-C: the usual end, which needs no report.
+    """
+    from thence.cli.commands.trace.tracing import follow_spans, report_sent, span_batches
+    from thence.cli.shared.progress import bar
+    from thence.trace.otlp.sending import Sender, SpansSent, headers_of
+
+    if is_open is not None:
+        try:
+            follow_spans(out, to, wait_s, log, conditions, is_open=is_open)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+    batches = span_batches(out, log, limit, conditions)
+    if _is_url(to):
+        sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
+        with bar(out, "spans sent") as show:
+            total = 0
+            for trace, count in batches:
+                sender.send(trace, count)
+                total += count
+                show(total, 0)
+        report_sent(out, sender, SpansSent())
+        return
+    if "://" in to:
+        raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")
+    path = None if to == "-" else Path(to)
+    if path is None and out.is_json:
+        raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
+    total = 0
+    with _output_file(path) as file, bar(out, "spans written") as show:
+        for trace, count in batches:
+            file.write(msgspec.json.encode(trace) + b"\n")
+            total += count
+            show(total, 0)
+    _report_written(out, path, total, "span")
+
+
+def _cell(text: str, *, is_terminal: bool, is_raw: bool) -> str:
+    text = printable(text) if is_terminal else text
+    return text if is_raw else escape_formula(text)
+
+
+def _write_csv(
+    file: IO[bytes], columns: Sequence[str], groups: Iterable[Rows], cell: Callable[[str], str]
+) -> None:
+    """Writes RFC 4180 with a header; `cell` returns the form of a text, and None is empty."""
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    table = csv.writer(text)
+    try:
+        table.writerow([*COLUMNS, *map(cell, columns)])
+        for rows in groups:
+            for row in rows:
+                ids = (" ".join(value) for value in row[_IDS])
+                texts = (*row[: _IDS.start], *ids, *map(_csv_value, row[_IDS.stop :]))
+                table.writerow(cell(value) if type(value) is str else value for value in texts)
+    finally:
+        text.detach()  # the file is the caller's to close
+
+
+def _csv_value(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
+    """Returns the kinds of the columns of a table; those of payload keys by all their values."""
+    from thence.sim.results.table import joined, kind_of
+
+    kinds: dict[str, Kind] = dict.fromkeys(COLUMNS, "str")
+    kinds |= dict.fromkeys(("seq", "lamport_clock", "turn"), "int")
+    kinds |= {"timestamp": "time", "caused_by": "ids", "inferred_causes": "ids"}
+    kinds["verified"] = "bool"
+    kinds |= dict.fromkeys(columns, "none")
+    for rows in groups if columns else ():
+        for row in rows:
+            for name, value in zip(columns, row[len(COLUMNS) :], strict=True):
+                kinds[name] = joined(kinds[name], kind_of(value))
+    return kinds
+
+
+@contextmanager
+def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
+    """Yields stdout, or a file that gets its name when all of it is on the device."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif path.exists() and not path.is_file():  # a pipe or device keeps its name
+        with path.open("wb") as file:
+            yield file
+    else:
+        with replacing(path.resolve()) as draft, draft.open("xb") as file:
+            yield file

@@ -1,0 +1,233 @@
+"""The spans of OpenTelemetry at the command line: `export --otlp`, and the command `import`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import click
+import msgspec
+
+from thence import __version__
+from thence.cli.commands.log.listing import read_end
+from thence.cli.frame import help_with, log_options
+from thence.cli.output import Output, current
+from thence.cli.shared.locate import find_log, named_log
+from thence.cli.shared.logs import (
+    Conditions,
+    keys,
+    names_events,
+    open_for_reading,
+    report_matches,
+    take_in_hooks,
+)
+from thence.cli.shared.progress import bar
+from thence.cli.shared.render import counted
+from thence.core.cutting import BODIES_FROM
+from thence.core.query.filter import Filter
+from thence.errors import InvalidEvent
+from thence.files import file_lock
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import own_folder
+from thence.log.open import Log, LogSettings, new_id
+from thence.log.read.opening import opened_vocabulary
+from thence.log.recovery.writers import living_writers
+from thence.trace.otlp.decoding import Arrivals, SpanReader
+from thence.trace.otlp.encoding import LOG_ID, Json, LogSpans, trace_of
+from thence.trace.otlp.sending import Sender, SpansSent, batches, headers_of
+
+# memory holds ten times as much
+FILE_BYTES_MAX = 128 * 1024 * 1024
+_BATCH_EVENTS = 256
+# between two batches of a follower, and two looks at whose process has ended
+_PAUSE_S, _LOOK_S = 0.2, 1.0
+
+
+def span_batches(
+    out: Output, log: str | None, limit: int | None, conditions: Conditions
+) -> Iterator[tuple[Json, int]]:
+    """Yields the spans of the events that fit as batches in OTLP, each with their number.
+
+    What was left out, and a filter that nothing fits, are reported at the end.
+    """
+
+    def chosen() -> Iterator[dict[str, Any]]:
+        matches = Filter.of(**keys(conditions)).matches
+        chosen_count = read_count = 0
+        with bar(out, "events read") as show:
+            for page in replica.answers.pages():
+                for event in page.events:
+                    is_chosen = chosen_count != limit and matches(event)
+                    chosen_count += is_chosen
+                    span = spans.take(event, is_chosen)
+                    if span is not None:
+                        yield span
+                read_count += len(page.events)
+                show(read_count, page.total)
+                if chosen_count == limit and not spans.awaited:
+                    break
+        yield from spans.unfinished()
+        report_matches(out, replica, conditions, chosen_count)
+
+    named = names_events(conditions)
+    with open_for_reading(out, log, counts_damage=False, has=named) as replica:
+        spans = LogSpans(replica.vocabulary)
+        for batch in batches(chosen()):
+            yield trace_of(batch, _resource(replica), __version__), len(batch)
+    if spans.unlinked:
+        why = "to events that are not in the log, or too old"
+        out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
+
+
+def follow_spans(
+    out: Output, url: str, wait_s: float, log: str | None, conditions: Conditions, *, is_open: bool
+) -> None:
+    """Sends each span to an endpoint when its end is in the log, until Ctrl-C.
+
+    With `is_open` also what began and will not end, for the process of it has ended.
+    """
+    from thence.log.read.follower import Follower
+    from thence.trace.otlp.following import CursorFile, SpanFeed
+
+    def warn(cause: str) -> None:
+        out.warn(f"{sender.place}: {cause}; it is tried again")
+
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s, warn)
+    chosen = {key: value for key, value in conditions.items() if value}
+    target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
+    named = names_events(conditions)
+    with (
+        open_for_reading(out, log, by_index=False, counts_damage=False, has=named) as replica,
+        closing(CursorFile(replica.folder, replica.log_id or "", target)) as file,
+        Follower(OS_DISK, replica.folder, replica.vocabulary, is_durable=True) as follower,
+    ):
+        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.cursor)
+
+        def send() -> bool:
+            before = sender.outcome
+            for batch in batches(feed.spans):
+                sender.send(trace_of(batch, _resource(replica), __version__), len(batch))
+            file.write(feed.sent())
+            if sender.outcome != before:
+                report_sent(out, sender, before)
+                out.flush()
+            return sender.outcome != before
+
+        wake, looked_at = Signal(), None
+        Thread(target=_wakes, args=(wake, replica.folder), name="thence-wake", daemon=True).start()
+        while True:
+            for event in follower.events():
+                feed.take(event)
+                if feed.is_full:
+                    send()
+            if is_open and feed.log.awaited:
+                state = (living_writers(OS_DISK, replica.folder), feed.log.awaited)
+                if state != looked_at:
+                    feed.spans += feed.log.unfinished(read_end(replica)[1].keys())
+                looked_at = state
+            if send():
+                sleep(_PAUSE_S)
+            follower.wait(wake)
+            wake.clear()
+
+
+def _wakes(wake: Signal, folder: Path) -> None:
+    """Takes in what hooks left, again and again, and lets the steps that are open be looked at."""
+    while True:
+        sleep(_LOOK_S)
+        take_in_hooks(folder)
+        wake.set()
+
+
+def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
+    """Reports what an endpoint took and what it rejected, beside what it had before."""
+    sent, rejected, message = sender.outcome
+    sent, rejected = sent - before.sent, rejected - before.rejected
+    if rejected or message != before.message:
+        words = f": {message}" if message else ""
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
+
+
+def _resource(replica: Log) -> Json:
+    return {"service.name": replica.folder.absolute().name, LOG_ID: replica.log_id or ""}
+
+
+@click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
+@click.option(
+    "--otlp",
+    "file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="A file of OTLP/JSON, as a collector's file exporter writes it; - is stdin.",
+)
+@log_options
+def import_command(file: Path, log: str | None) -> None:
+    """Import spans of OpenTelemetry into a log, as begun and ended steps.
+
+    A span's parent and links are its causes, if the file or the log has them; otherwise the payload
+    keeps their ids. Spans that are in the log already are skipped. A log named by --log or
+    THENCE_LOG is created if it is missing.
+    """
+    out = current()
+    out.resumption = "run the same command again; it skips what is in the log already"
+    data = _read(file)
+    folder = find_log(out, log, create=True)
+    words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log) is not None)
+    if words.name != "plain":
+        raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
+    # without THENCE_CAUSE, which caused no span
+    with (
+        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as replica,
+        file_lock(own_folder(folder) / "import.lock", 30),
+    ):
+        reader = SpanReader(replica.log_id)
+        spans = reader.spans(data)
+        if not spans and not reader.own_count:
+            pairs = [f"{number:,} × {reason}" for reason, number in reader.refused.items()]
+            cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
+            hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
+            raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
+        arrivals = Arrivals(spans, replica.read())
+        events, count = arrivals.events(new_id), 0
+        with bar(out, "events imported") as show:
+            while batch := list(islice(events, _BATCH_EVENTS)):
+                count += len(replica._host_append(batch))
+                show(count, 2 * len(spans))
+    facts = {
+        "already": ("in the log already", arrivals.already),
+        "own": ("of this log itself", reader.own_count),
+        "unknown_parents": ("with a parent that is nowhere here", arrivals.unknown),
+    }
+    for text, number in facts.values():
+        if number:
+            out.notice(f"{counted(number, 'span')} {text}")
+    if arrivals.circular:
+        out.notice(f"{counted(arrivals.circular, 'cause')} left out: the spans are in a circle")
+    for reason, number in reader.refused.items():
+        out.warn(f"refused {counted(number, 'record')}: {reason}")
+    numbers = {name: number for name, (_, number) in facts.items()}
+    numbers |= {"events": count, "spans": len(spans), "circular_causes": arrivals.circular}
+    line = f"{counted(count, 'event')} of {counted(len(spans), 'span')}"
+    out.result({**numbers, "refused": dict(reader.refused)}, [line])
+
+
+def _read(file: Path) -> bytes:
+    """Returns what a file or stdin holds; raises InvalidEvent for too much, and for protobuf."""
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+        data = source.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
+    elif file.suffix == ".pb" or b"\0" in data[:4096]:
+        cause = "it is not JSON, but looks like protobuf"
+        hint = "write it as JSON: `format: json` at the collector's file exporter"
+    else:
+        return data
+    raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)

@@ -1,0 +1,509 @@
+"""The commands of `thence work` that show what is on the board."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import click
+from msgspec import structs, to_builtins
+
+from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
+from thence.cli.output import current
+from thence.core.merge.conflicts import Conflict
+from thence.errors import GitFailed, ThenceError
+from thence.git.refs import REMOTES, Refs, push_command, tip_of
+from thence.git.repository import HEADS, Repository
+from thence.log.recovery.writers import next_node_id
+from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
+from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
+from thence.work.board.move_request import (
+    LandingStatus,
+    can_begin_on,
+    changed_since,
+    reverted_by,
+)
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    Board,
+    FeatureState,
+    PackageState,
+)
+from thence.work.journal.claims import is_held
+from thence.work.journal.refusals import ErrorStore
+from thence.work.names import branch_of
+from thence.work.overlaps import Overlap, at_work, overlaps
+from thence.work.overlaps import sentence as overlap_sentence
+from thence.work.project.package_refs import target_in
+from thence.work.session.feature_choice import not_imported
+from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.session import CommandResult, Session
+
+_TITLE_CHARACTERS_MAX = 60
+_NAMED_MAX = 10
+# the sentences on packages that are done, and have not landed
+_DONE_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "missing": "its code, on {branch}, is not in {target}",
+    "no_code": "{branch} changes nothing",
+    "unknown": "landed unknown: its code was not found",
+    "gone": "its code is not in {target} any more",
+}
+# those on packages in review
+_REVIEW_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "landed": "its code is in {target}, and it is not done",
+    "no_code": "{branch} changes nothing",
+}
+_SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
+_Codes = Mapping[tuple[str, str], LandingStatus]
+_Early = Mapping[tuple[str, str], str]
+CONFLICTS_FOUND = 3
+# by lane: the command by which a person settles a conflict otherwise than its rule did
+_SETTLING_MOVES: Mapping[str, str] = {
+    PLANNED: "implement {}",
+    DOING: "implement {} --take-over",
+    FOR_REVIEW: "move-task {} --to doing --reason TEXT",
+    DONE: "reopen {} --reason TEXT",
+    REJECTED: "move-task {} --to planned --reason TEXT",
+}
+_COMMITS_MAX = 1000
+
+
+class _FeatureStatus(NamedTuple):
+    """What status shows of a feature beside its packages, by their ids where they are packages'."""
+
+    feature: FeatureState
+    codes: Mapping[str, LandingStatus]
+    early: Mapping[str, str]
+    steps: Mapping[str, tuple[str, ...]]
+    troubles: Mapping[str, str]
+    overlaps: Sequence[Overlap]
+    conflicts: Sequence[str]
+
+    @property
+    def is_in_work(self) -> bool:
+        """True if somebody works on the feature, or if something of it waits for a person."""
+        lanes = {package.lane for package in self.feature.packages.values()}
+        return bool(lanes & {DOING, FOR_REVIEW} or self.steps or self.conflicts)
+
+
+@command("status", "thence work status --json")
+@click.option("--all", "is_all", is_flag=True, help="Show the packages of every feature.")
+@feature_option
+def status_command(feature: str | None, is_all: bool) -> int:
+    """Show the board: the packages of features in work, a line for each other feature.
+
+    It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
+    that settled them. So are packages at work whose branches change the same files.
+    """
+
+    def show(session: Session) -> CommandResult:
+        current().keep(session)
+        return status(session, feature, is_all=is_all)
+
+    gc.disable()  # what is read of the log lives until the end
+    return run(show, create=False)
+
+
+def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
+    """Returns the board, of one feature if one is named.
+
+    Features of which only planning files are there are named. The text shows the packages of
+    features in work, and a line for each other feature; with `is_all`, or for a named feature, all
+    packages. Raises Refused for a feature that is not on the board.
+    """
+    board = session.refresh()
+    unlogged = not_imported(session.board, session.planning) if feature is None else []
+    if feature is not None:
+        slug = session.feature(feature).slug
+        board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
+    codes = _codes(session, board)
+    conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
+    early = _early(session, board)
+    parts = [
+        _feature_status(session, state, codes, early, conflicts)
+        for state in board.features.values()
+    ]
+    summary = _summary(parts)
+    data: dict[str, Any] = {"summary": summary, **as_json(board)}
+    data["here"] = {
+        "not_imported": unlogged,
+        "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
+        "in_target_before_done": [
+            {"feature_slug": slug, "wp_id": wp_id, "target": target}
+            for (slug, wp_id), target in early.items()
+        ],
+        "overlaps": [
+            {"feature_slug": part.feature.slug, **overlap._asdict()}
+            for part in parts
+            for overlap in part.overlaps
+        ],
+        "next": [
+            {"feature_slug": part.feature.slug, "wp_id": wp_id, "next": "; or ".join(steps)}
+            for part in parts
+            for wp_id, steps in part.steps.items()
+        ],
+    }
+    lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
+    if unlogged:
+        names = ", ".join(unlogged[:_NAMED_MAX])
+        rest = len(unlogged) - _NAMED_MAX
+        others = f" and {rest:,} others" if rest > 0 else ""
+        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+    return session.result(data, lines)
+
+
+def _feature_status(
+    session: Session,
+    feature: FeatureState,
+    codes: _Codes,
+    early: _Early,
+    conflicts: Sequence[tuple[str, str]],
+) -> _FeatureStatus:
+    home = session.project.home
+    histories = attempt_histories(session.events, feature.slug, session.board.names)
+    of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
+    is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
+    where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
+    steps: dict[str, tuple[str, ...]] = {}
+    for wp_id, package in feature.packages.items():
+        commands = _steps(session, package, histories.get(wp_id), of_feature.get(wp_id), where)
+        if commands and not is_held(home, package.subject):
+            steps[wp_id] = commands
+    return _FeatureStatus(
+        feature,
+        of_feature,
+        {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
+        steps,
+        {
+            wp_id: trouble(package, histories.get(wp_id))
+            for wp_id, package in feature.packages.items()
+        },
+        _forecast(session, feature),
+        [text for subject, text in conflicts if feature.is_about(subject)],
+    )
+
+
+def _steps(
+    session: Session,
+    package: PackageState,
+    history: AttemptHistory | None,
+    code: LandingStatus | None,
+    where: str,
+) -> tuple[str, ...]:
+    has_branch = code is not None and tip_of(session.refs, code.branch) is not None
+    return next_steps(package, history, code, where=where, has_branch=has_branch)
+
+
+def _codes(session: Session, board: Board) -> _Codes:
+    """Returns the state of the code of packages in review or done, as far as git knows."""
+    features = board.features.values()
+    try:
+        codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
+        return {key: _with_push(session, key, code) for key, code in codes.items()}
+    except GitFailed:
+        session.warnings.append("where the code of packages is was not looked for: git failed")
+    return {}
+
+
+def _early(session: Session, board: Board) -> _Early:
+    """Returns the targets that have code of packages which are not done, as far as git knows."""
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        return in_target_before_done(session, board)
+    return {}
+
+
+def _with_push(session: Session, key: tuple[str, str], code: LandingStatus) -> LandingStatus:
+    if code.kind != "local":
+        return code
+    target = session.target_of(session.board.features[key[0]])
+    return structs.replace(code, push=push_command(session.refs, target))
+
+
+def _is_done(board: Board, key: tuple[str, str]) -> bool:
+    return board.features[key[0]].packages[key[1]].lane == DONE
+
+
+def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, Any]:
+    landed = code.landed
+    reverted = (
+        {"reverted_by": code.reverts, "missing": code.missing} if code.kind == "reverted" else {}
+    )
+    return {
+        "feature_slug": key[0],
+        "wp_id": key[1],
+        "state": code.kind,
+        "target": code.target,
+        "how": landed.how if landed else None,
+        "commit": landed.commit if landed else None,
+        **(reverted if code.kind == "reverted" else {}),
+    }
+
+
+def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
+    """Returns the number of packages by lane, of landed and blocked ones, and of open conflicts.
+
+    A blocked package is planned, and waits for what others do.
+    """
+    lanes = Counter(package.lane for part in parts for package in part.feature.packages.values())
+    done = [
+        (part, wp_id)
+        for part in parts
+        for wp_id, p in part.feature.packages.items()
+        if p.lane == DONE
+    ]
+    blocked = [
+        package
+        for part in parts
+        for package in part.feature.packages.values()
+        if package.lane == PLANNED
+        and not all(can_begin_on(part.feature, package, wp_id) for wp_id in package.dependencies)
+    ]
+    return {
+        **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
+        "landed": sum(_has_landed(part.codes.get(wp_id)) for part, wp_id in done),
+        "blocked": len(blocked),
+        "conflicts": sum(len(part.conflicts) for part in parts),
+    }
+
+
+def _has_landed(code: LandingStatus | None) -> bool:
+    return code is None or code.kind == "landed"
+
+
+def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
+    """Returns the packages at work that change the same files, as far as git knows."""
+    packages = at_work(feature)
+    if len(packages) < 2:
+        return ()
+    with suppress(ThenceError):  # no target, and no branch is checked out
+        target, tips = session.target_of(feature), session.refs.branches
+        commits = (tips.get(name, "-") for name in (target, *packages.values()))
+        ask = partial(overlaps, session.project.repo, target, packages, tips)
+        try:
+            pairs = session.memo.last(
+                f"files of {feature.slug}", " ".join((*packages, *commits)), ask
+            )
+            return [Overlap(first, second, tuple(files)) for first, second, files in pairs]
+        except GitFailed as error:
+            session.warnings.append(
+                f"overlaps of {feature.slug} were not looked for: {error.cause}"
+            )
+    return ()
+
+
+def _lines(
+    parts: Sequence[_FeatureStatus], summary: Mapping[str, int], *, is_all: bool
+) -> Iterator[str]:
+    if not parts:
+        yield "the board is empty"
+        yield 'next: thence work setup-spec "what the feature is"'
+        return
+    yield _summary_line(summary)
+    in_full = [part for part in parts if is_all or part.is_in_work]
+    if not in_full:  # what is to be begun next
+        in_full = [part for part in parts if not part.feature.is_completed][:1]
+    for part in in_full:
+        yield ""
+        yield from _feature_lines(part)
+    others = [part for part in parts if part not in in_full]
+    if others:
+        yield ""
+        yield from map(_title, others)
+        yield "their packages: thence work status --all"
+
+
+def _summary_line(summary: Mapping[str, int]) -> str:
+    rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
+    return (
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
+        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
+    )
+
+
+def _title(part: _FeatureStatus) -> str:
+    feature, done = part.feature, part.feature.done_count
+    title = f"  {feature.title}" if feature.title else ""
+    apart = [
+        wp_id
+        for wp_id, package in feature.packages.items()
+        if package.lane == DONE and not _has_landed(part.codes.get(wp_id))
+    ]
+    landed = f", {done - len(apart)} landed" if apart else ""
+    return f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{landed})"
+
+
+def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
+    yield _title(part)
+    for lane, packages in part.feature.by_lane().items():
+        for package in packages:
+            wp_id = package.wp_id
+            yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if lane == DOING and wp_id in part.early:
+                yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
+            for number, step in enumerate(part.steps.get(wp_id, ())):
+                yield f"{'':14}{'or' if number else 'next'}: {step}"
+    yield from (f"  conflict: {text}" for text in part.conflicts)
+    yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
+
+
+def _package_line(
+    package: PackageState, code: LandingStatus | None, troubles: Mapping[str, str]
+) -> str:
+    title = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
+    notes = []
+    if package.agent and package.lane not in ("planned", DONE):
+        notes.append(package.agent)
+    if code is not None:
+        notes += _code_notes(package, code)
+    if troubles.get(package.wp_id):
+        notes.append(troubles[package.wp_id])
+    if package.open_claim:
+        notes.append("its worktree is not there yet")
+    if package.dependencies and package.lane == "planned":
+        notes.append(f"after {', '.join(package.dependencies)}")
+    gates = [gate for gate in package.gates.values() if not gate.is_passed]
+    if gates:
+        notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
+    return f"{title}  ({'; '.join(notes)})" if notes else title
+
+
+def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
+    """Yields what has to be told of a package's code."""
+    sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
+    if code.is_shallow:
+        yield _SHALLOW_SENTENCE
+    elif code.kind == "reverted":
+        yield reverted_by(code)
+    elif code.kind in sentences:
+        yield sentences[code.kind].format(target=code.target, branch=code.branch)
+    if code.changed_since is not None:
+        yield changed_since(code.changed_since)
+
+
+@click.option("--all", "is_all", is_flag=True, help="Include those that somebody has resolved.")
+def conflicts(session: Session, is_all: bool) -> CommandResult:
+    """Show conflicting events that clones wrote at once.
+
+    A rule settles each conflict, and both sides stay in the log; a later move of the package
+    overrides the rule. Exit code 3 if a conflict is open.
+    """
+    session.refresh()
+    chosen = [one for one in session.board.conflicts if is_all or one.is_open]
+    sentences = [_sentence_here(session, conflict) for conflict in chosen]
+    data = {
+        "conflicts": [
+            {**conflict_json(conflict), "open": conflict.is_open, "sentence": text}
+            for conflict, text in zip(chosen, sentences, strict=True)
+        ]
+    }
+    lines = []
+    for conflict, text in zip(chosen, sentences, strict=True):
+        feature, _, name = conflict.subject.rpartition("/")
+        state = "open" if conflict.is_open else "resolved"
+        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
+        for event in conflict.events:
+            kept = "kept  " if event.event_id == conflict.winner.event_id else "passed"
+            lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
+        about = feature.rpartition("/")[2]
+        package = session.board.package(about, name)
+        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
+            move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
+            lines.append(f"  next: thence work {move}")
+    code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
+    return session.result(data, lines or ["no conflicts"], exit_code=code)
+
+
+conflicts_command = session_command(conflicts, "conflicts", "thence work conflicts", create=False)
+
+
+@click.option(
+    "--last",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="The last N refusals.",
+)
+def errors(session: Session, last: int) -> CommandResult:
+    """Show recent refusals, and what to do about each.
+
+    The newest come first.
+    """
+    records = ErrorStore(session.project).recent(last, session.warnings.append)
+    data = {"errors": [to_builtins(record) for record in records]}
+    lines = []
+    for record in records:
+        lines.append(f"{record.timestamp[:19]}  {record.error_type}  {record.attempted_operation}")
+        lines.append(f"  {record.reason}")
+        if remedy := record.context.get("remedy"):
+            lines.append(f"  what to do: {remedy}")
+    return session.result(data, lines or ["nothing was refused"])
+
+
+errors_command = session_command(errors, "errors", "thence work errors --last 5", create=False)
+
+
+def _sentence_here(session: Session, conflict: Conflict) -> str:
+    """Returns a conflict in one sentence, with the losers' commits known in this clone."""
+    commits: tuple[Commits, ...] = ()
+    about = [
+        feature for feature in session.board.features.values() if feature.is_about(conflict.subject)
+    ]
+    if about and conflict.is_open:
+        with suppress(ThenceError):  # no target, or git failed: the rest is reported
+            node_id, target = next_node_id(session.project.home), session.target_of(about[0])
+            commits = _commits_of(
+                session.project.repo, session.refs, node_id, target, about[0], conflict
+            )
+    return sentence(conflict, commits)
+
+
+def _commits_of(
+    repo: Repository,
+    refs: Refs,
+    node_id: str | None,
+    target: str,
+    feature: FeatureState,
+    conflict: Conflict,
+) -> tuple[Commits, ...]:
+    """Returns the commits of people who lost a package, as far as this clone has them.
+
+    A branch of this clone belongs to the person who claimed the package here, under `node_id`;
+    commits on branches of remotes belong to their authors. Raises GitFailed.
+    """
+    losers = {person(event) for event in conflict.events} - {person(conflict.winner)}
+    if not losers or conflict.slot != "lane":
+        return ()
+    aim, branch = target_in(refs, target), branch_of(feature.slug, package_name(conflict))
+    counted = [commit for commit in (aim.tip, aim.local) if commit]
+    here = {person(event) for event in conflict.events if event.node_id == node_id}
+    counts: Counter[tuple[str, str]] = Counter()
+    for ref, commit in refs.commits.items():
+        is_local = ref == HEADS + branch
+        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
+        if (not is_local and is_remote != branch) or commit in counted:
+            continue
+        arguments = (
+            "log",
+            "--format=%an",
+            f"--max-count={_COMMITS_MAX}",
+            commit,
+            "--not",
+            *counted,
+        )
+        authors = repo.git.run(*arguments, "--").decode("utf-8", "replace").splitlines()
+        for author in authors:
+            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
+            if owner in losers:
+                counts[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
+        counted.append(commit)
+    return tuple(Commits(*where, count) for where, count in counts.items())

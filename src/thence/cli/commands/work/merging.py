@@ -1,0 +1,563 @@
+"""The commands of `thence work` by which the code of packages gets into its target."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import click
+from msgspec.structs import replace
+
+from thence.cli.commands.work.command_runner import (
+    feature_option,
+    force_option,
+    local_option,
+    reason_option,
+    session_command,
+)
+from thence.cli.shared.completing import complete_package
+from thence.errors import GitFailed, PlanningError, Refused
+from thence.git import merging
+from thence.git.landed import landing_of
+from thence.git.merging import MergePlan, MergeStep
+from thence.git.refs import REMOTES, Refs, push_command
+from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.git.submodules import unpushed_pointers
+from thence.git.worktrees import removable, remove
+from thence.work.board.dependencies import in_order
+from thence.work.board.move_request import (
+    SHORT,
+    LandingStatus,
+    MoveContext,
+    changed_since,
+    reverted_by,
+)
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.board.transitions import refusals
+from thence.work.journal.claims import claimed
+from thence.work.journal.store import WorkEvent
+from thence.work.names import branch_of, worktree_of, wp_id_of
+from thence.work.names import package_of as package_named
+from thence.work.project.package_refs import forget_refs, target_in
+from thence.work.session.lane_changes import (
+    context_of,
+    mirror,
+    move_all,
+    package_of,
+    refuse_agents,
+)
+from thence.work.session.package_code import (
+    check_whole,
+    code_of,
+    code_of_packages,
+    newest_branch,
+)
+from thence.work.session.session import CommandResult, Session
+
+# the merging actor answers for all packages; a merged package needs no further commit
+_EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
+_Landed = dict[tuple[str, str], LandingStatus]
+
+
+class _LocalPackage(NamedTuple):
+    """A package that has a branch or a worktree in this clone."""
+
+    feature: FeatureState
+    package: PackageState
+    branch: str
+    worktree: str
+    tip: str | None
+
+
+@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@feature_option
+@force_option
+@reason_option
+def merge(
+    session: Session,
+    packages: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    is_dry: bool = False,
+) -> CommandResult:
+    """Merge the branches of packages into their feature's target branch.
+
+    Without packages it takes all in doing or for_review. It checks all before it merges the first,
+    in the order of their dependencies.
+    """
+    if not is_dry:
+        place = ", ".join(packages) or feature or "a feature"
+        refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
+    session.refresh()
+    state = session.feature(feature, *packages)
+    target = session.target_of(state)
+    wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
+    chosen = _mergeable(session.project.repo, state, wp_ids, tips)
+    contexts = _check_packages(session, state, chosen, reason, is_forced)
+    codes = _codes(session, state, chosen)
+    names = [
+        branch_of(state.slug, package.wp_id)
+        for package in chosen
+        if package.wp_id not in codes or not _is_landed(codes[package.wp_id])
+    ]
+    if is_dry:
+        return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
+    by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
+    check = partial(check_whole, session, state, by_branch)
+    merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    session.warnings += unpushed_pointers(session.project.repo, merged.begin, merged.end)
+    return _finish(session, state, merged, contexts, codes)
+
+
+merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
+
+
+def _codes(
+    session: Session, feature: FeatureState, chosen: Sequence[PackageState]
+) -> dict[str, LandingStatus]:
+    """Returns the state of the packages' code before the merge, by package."""
+    part = replace(feature, packages={package.wp_id: package for package in chosen})
+    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW))
+    return {wp_id: code for (_, wp_id), code in codes.items()}
+
+
+def _is_landed(code: LandingStatus) -> bool:
+    """Reports whether a target has a package's changes by other commits than the package's own."""
+    landed = code.landed
+    is_there = code.kind in ("landed", "local") and code.changed_since is None
+    return is_there and landed is not None and landed.how != "ancestor"
+
+
+def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
+    """Returns what a reviewer has to know of the packages, a line each."""
+    notes = []
+    for wp_id, code in codes.items():
+        if code.changed_since is not None:
+            notes.append(f"{wp_id} has {changed_since(code.changed_since)}")
+        if _is_landed(code) and code.landed is not None:
+            by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
+            notes.append(f"{code.target} has the changes of {wp_id} already{by}")
+        if code.kind == "reverted":
+            notes.append(f"{wp_id} is {reverted_by(code)}")
+    return notes
+
+
+def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
+    """Returns the newest commits of packages by their branches, those on remotes with them."""
+    branches = ((wp_id, newest_branch(session, feature, wp_id)) for wp_id in feature.packages)
+    return {branch_of(feature.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
+
+
+def _mergeable(
+    repo: Repository, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
+) -> tuple[PackageState, ...]:
+    if wp_ids:
+        named = [package_of(feature, wp_id) for wp_id in wp_ids]
+        for package in named:
+            if branch_of(feature.slug, package.wp_id) not in branches:
+                raise _without_branch(repo, feature, package)
+            if package.lane in (PLANNED, REJECTED):
+                raise _not_begun(feature, package)
+        return in_order(named)
+    packages = [
+        package
+        for package in feature.packages.values()
+        if package.lane in (DOING, FOR_REVIEW)
+        and branch_of(feature.slug, package.wp_id) in branches
+    ]
+    if not packages:
+        raise PlanningError(
+            "could not merge",
+            place=feature.slug,
+            cause="no package with a branch is in doing or for_review",
+            hint="thence work status",
+        )
+    return in_order(packages)
+
+
+def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
+    return Refused(
+        "could not merge",
+        guard="not_in_lane",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}: nobody works on it",
+        hint=f"thence work implement {package.wp_id} takes it up again",
+    )
+
+
+def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
+    branch = branch_of(feature.slug, package.wp_id)
+    hint = (
+        f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        f" else thence work implement {package.wp_id} makes it"
+    )
+    if package.reviewed and repo.git.commit_of(package.reviewed.commit):  # it was here
+        hint = f"git branch {branch} {package.reviewed.commit} puts it back"
+    return Refused(
+        "could not merge",
+        guard="no_branch",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}, and has no branch {branch}",
+        hint=hint,
+    )
+
+
+def _check_packages(
+    session: Session,
+    feature: FeatureState,
+    chosen: Sequence[PackageState],
+    reason: str,
+    is_forced: bool,
+) -> dict[str, MoveContext]:
+    """Returns each package's context; raises Refused for the first that may not be merged."""
+    contexts: dict[str, MoveContext] = {}
+    for package in chosen:
+        context = context_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
+        context = replace(context, waived_guards=_EXEMPT)
+        contexts[package.wp_id] = context
+        if package.lane != DOING:
+            continue
+        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, context):
+            if not (is_forced and refusal.may_be_forced):
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not merge", place, is_agent=context.is_agent)
+    return contexts
+
+
+def _dry(
+    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, LandingStatus]
+) -> CommandResult:
+    steps = [
+        {"branch": step.branch, "status": step.status, "files": list(step.files)}
+        for step in planned.steps
+    ]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": planned.target,
+        "steps": steps,
+        "dry_run": True,
+    }
+    lines = [f"into {planned.target}:"]
+    for step in planned.steps:
+        files = f": {', '.join(step.files)}" if step.files else ""
+        lines.append(f"  {step.status:<8}  {step.branch}{files}")
+    lines += _notes(codes)
+    return session.result(data, lines)
+
+
+def _finish(
+    session: Session,
+    feature: FeatureState,
+    plan: MergePlan,
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
+) -> CommandResult:
+    """Moves the merged packages to for_review; raises GitFailed for a conflict."""
+    target = plan.target
+    if plan.conflict is not None:
+        raise _conflict(session, feature, plan.conflict, target)
+    # what had been reverted is whole again: the merge was checked
+    codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
+    merged = [step.branch for step in plan.steps]
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
+    names = filter(None, map(package_named, merged))
+    moved = _move_merged(session, feature, [*(name[1] for name in names), *landed], contexts)
+    mirror(session, session.board.features.get(feature.slug, feature))
+    lacking = _upstream_without(session, target, plan.end)
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": target,
+        "merged": merged,
+        "already_there": landed,
+        "changed_since": {
+            wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
+        },
+        "moved": moved,
+        "merge_commit": plan.end,
+        "not_pushed_to": lacking,
+    }
+    refused = [wp_id for wp_id, code in codes.items() if code.changed_since]
+    empty = [wp_id for wp_id, code in codes.items() if code.kind == "no_code"]
+    unmerged = {branch_of(feature.slug, wp_id) for wp_id in empty}
+    lines = [f"{name} is merged into {target}" for name in merged if name not in unmerged]
+    lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
+    lines += _notes(codes)
+    lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    if lacking is not None:
+        push = push_command(session.refs, target)
+        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+    lines += [
+        f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
+        for wp_id in refused
+    ]
+    lines += [
+        f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
+        for wp_id in empty
+    ]
+    if not codes or len(refused) + len(empty) < len(codes):
+        lines.append(f"next: thence work accept --feature {feature.slug}")
+    return session.result(data, lines)
+
+
+def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
+    """Returns the error for a branch that can't be merged, with the place to resolve it."""
+    trees = worktrees_of(list_worktrees(session.project.repo), step.branch)
+    wp_id = step.branch.removeprefix(f"{feature.slug}-")
+    place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+    return GitFailed(
+        "could not merge",
+        place=f"{step.branch} into {target}",
+        cause=f"both changed {', '.join(step.files)}; nothing is merged",
+        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+    )
+
+
+def _move_merged(
+    session: Session,
+    feature: FeatureState,
+    merged: Sequence[str],
+    contexts: Mapping[str, MoveContext],
+) -> list[str]:
+    """Moves the merged packages that are in doing to for_review; returns their ids."""
+    requests = {wp_id: contexts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
+    if not requests:
+        return []
+    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests, needs_log=False)
+    for error in refused.values():
+        raise error
+    return [move.wp_id for move in moves]
+
+
+def _upstream_without(session: Session, target: str, commit: str) -> str | None:
+    """Returns the short name of a branch's upstream, if that lacks a commit."""
+    upstream = session.refs.upstreams.get(HEADS + target)
+    if push_command(session.refs, target) is None or upstream is None:
+        return None
+    is_there = is_ancestor(session.project.repo, commit, session.refs.commits[upstream])
+    return None if is_there else upstream.removeprefix(REMOTES)
+
+
+@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
+@click.option(
+    "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
+)
+@click.option("--no-code", metavar="REASON", help="The reason why the package has no code.")
+@local_option
+@feature_option
+@force_option
+@reason_option
+def accept(
+    session: Session,
+    packages: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    is_local: bool = False,
+    landed: str | None = None,
+    no_code: str | None = None,
+) -> CommandResult:
+    """Move reviewed and merged packages to done.
+
+    Without packages it checks all in review. Each needs its gates passed, its dependencies done,
+    and its code in the target branch: merged, squashed or rebased, and pushed if that branch has an
+    upstream.
+    """
+    if landed or no_code:
+        _check_one(packages)
+    session.refresh()
+    state = session.feature(feature, *packages)
+    slug = state.slug
+    chosen = _reviewed(state, [wp_id_of(name) for name in packages])
+    requests: dict[str, MoveContext] = {}
+    for package in chosen:
+        context = context_of(
+            session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced
+        )
+        code = code_of(session, state, package, landed, no_code, reason)
+        requests[package.wp_id] = replace(context, is_local=is_local, code=code)
+    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
+    accepted = [move.wp_id for move in moves]
+    if accepted:
+        mirror(session, session.board.features[slug])
+    if packages and refused:  # those before the first that may not be done have been moved
+        raise next(iter(refused.values()))
+    kept = {wp_id: f"{error.cause}; {error.hint}" for wp_id, error in refused.items()}
+    data = {
+        "feature_slug": slug,
+        "accepted": accepted,
+        "kept": [{"wp_id": wp_id, "reason": why} for wp_id, why in kept.items()],
+    }
+    lines = [f"{wp_id} of {slug} is done" for wp_id in accepted]
+    lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]
+    if all(package.lane == DONE for package in session.board.features[slug].packages.values()):
+        lines.append(f"all of {slug} is done")
+    return session.result(data, lines, exit_code=1 if kept and not accepted else 0)
+
+
+accept_command = session_command(accept, "accept", "thence work accept --feature 001")
+
+
+def _check_one(packages: Sequence[str]) -> None:
+    if len(packages) != 1:
+        raise PlanningError(
+            "could not accept",
+            cause="--landed and --no-code are said of one package",
+            hint="name it: thence work accept WP01 --landed COMMIT",
+        )
+
+
+def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
+    if wp_ids:
+        return in_order([package_of(feature, wp_id) for wp_id in wp_ids])
+    in_review = [package for package in feature.packages.values() if package.lane == FOR_REVIEW]
+    if not in_review:
+        lanes_now = ", ".join(
+            f"{package.wp_id} {package.lane}" for package in feature.packages.values()
+        )
+        raise PlanningError(
+            "could not accept",
+            place=feature.slug,
+            cause=f"no package is in for_review: {lanes_now or 'it has none'}",
+            hint="thence work status",
+        )
+    return in_order(in_review)
+
+
+@feature_option
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="Only show what would be removed, and what stays."
+)
+@click.option(
+    "--refs", "takes_refs", is_flag=True, help="Also remove the refs that keep reviewed commits."
+)
+def prune(
+    session: Session, feature: str | None = None, *, is_dry: bool = False, takes_refs: bool = False
+) -> CommandResult:
+    """Remove worktrees and branches of packages whose code has landed.
+
+    Whatever is not committed or has not landed stays, and the command reports why. Ignored files go
+    with the worktree's folder.
+    """
+    board = session.refresh()
+    slugs = [session.feature(feature).slug] if feature else list(board.features)
+    landed = code_of_packages(session, board.features.values())
+    refs = session.refs
+    pruned: list[_LocalPackage] = []
+    kept: list[tuple[_LocalPackage, str]] = []
+    for local in _local_packages(session, [board.features[slug] for slug in slugs], refs):
+        try:
+            _remove(session, local, refs, landed, is_dry=is_dry)
+        except (GitFailed, Refused) as error:
+            kept.append((local, error.cause or error.message))
+            continue
+        pruned.append(local)
+        if takes_refs and not is_dry:
+            forget_refs(session.project.repo, refs, local.feature.slug, local.package.wp_id)
+    data = {
+        "pruned": [_as_json(local) for local in pruned],
+        "kept": [{**_as_json(local), "reason": why} for local, why in kept],
+        "dry_run": is_dry,
+    }
+    verb = "would go" if is_dry else "are gone"
+    lines = [f"{_name(local)}: its worktree and branch {verb}" for local in pruned]
+    lines += [f"{_name(local)} stays: {why}" for local, why in kept]
+    return session.result(data, lines or ["no package has a branch or worktree here"])
+
+
+prune_command = session_command(prune, "prune", "thence work prune --dry-run")
+
+
+def _local_packages(
+    session: Session, features: list[FeatureState], refs: Refs
+) -> Iterator[_LocalPackage]:
+    standing = {
+        checkout.path.name
+        for checkout in list_worktrees(session.project.repo)
+        if not checkout.is_main
+    }
+    for feature in features:
+        for package in feature.packages.values():
+            branch = branch_of(feature.slug, package.wp_id)
+            worktree = worktree_of(feature.slug, package.wp_id)
+            tip = refs.commits.get(HEADS + branch)
+            if tip is not None or worktree.rpartition("/")[2] in standing:
+                yield _LocalPackage(feature, package, branch, worktree, tip)
+
+
+def _remove(
+    session: Session, local: _LocalPackage, refs: Refs, landed: _Landed, *, is_dry: bool
+) -> None:
+    """Removes a package's worktree and branch; raises Refused or GitFailed if they have to stay."""
+    package, path = local.package, session.project.root / local.worktree
+    if package.lane != DONE:
+        raise _refusal(local, f"it is in {package.lane}")
+    if path == session.project.here:
+        raise _refusal(local, "this command was given in its worktree")
+    code = landed.get((local.feature.slug, package.wp_id))
+    if code is None or code.kind != "landed":
+        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
+        state = reverted_by(code) if code and code.kind == "reverted" else state
+        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
+    into = _holder(session, local, refs)
+    repo = session.project.main
+    with claimed(session.project.home, package.subject):
+        if is_dry:
+            removable(repo, local.branch, path, into)
+            return
+        if package.landed is None and code.landed is not None:
+            session.append(_landing(local, code))  # without the branch it may not be found again
+        remove(repo, local.branch, path, into)
+
+
+def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
+    """Returns a commit that contains the branch, and that is in the target or has landed there."""
+    target = target_in(refs, session.target_of(local.feature))
+    reviewed = local.package.reviewed
+    if target.tip is not None:
+        if local.tip is None or is_ancestor(session.project.repo, local.tip, target.tip):
+            return target.tip
+        is_known = reviewed is not None and reviewed.commit == local.tip and reviewed.base
+        if (
+            reviewed is not None
+            and is_known
+            and landing_of(session.project.repo, target.tip, reviewed).landed
+        ):
+            return reviewed.commit
+    raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
+
+
+def _landing(local: _LocalPackage, code: LandingStatus) -> WorkEvent:
+    assert code.landed is not None, "it has landed"
+    payload = {"wp_id": local.package.wp_id, "how": code.landed.how}
+    if code.landed.commit:
+        payload["commit"] = code.landed.commit
+    return WorkEvent("WPLanded", payload, local.feature.slug, local.package.events_of("lane"))
+
+
+def _refusal(local: _LocalPackage, why: str) -> Refused:
+    hint = "thence work status"
+    return Refused("could not prune", guard="kept", place=_name(local), cause=why, hint=hint)
+
+
+def _name(local: _LocalPackage) -> str:
+    return f"{local.package.wp_id} of {local.feature.slug}"
+
+
+def _as_json(local: _LocalPackage) -> dict[str, str]:
+    return {
+        "feature_slug": local.feature.slug,
+        "wp_id": local.package.wp_id,
+        "branch": local.branch,
+        "worktree": local.worktree,
+    }

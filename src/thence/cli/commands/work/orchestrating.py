@@ -1,0 +1,278 @@
+"""The command `thence work orchestrate`: works a feature off with agent programs.
+
+While it runs a terminal shows the board, redrawn, below the progress notes; elsewhere each note is
+a line on stderr, and with --json a line of JSON on stdout.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+import click
+
+from thence.cli.commands.work.command_runner import command, feature_option, run
+from thence.cli.output import Output, current
+from thence.cli.shared.progress import is_drawn, live
+from thence.core.json_values import printable
+from thence.work.board.attempts import attempt_histories, next_steps
+from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
+from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
+from thence.work.orchestrate.scheduling import plan, with_reverted
+from thence.work.overlaps import at_work, sentence
+from thence.work.project.agents import read_setup
+from thence.work.session.command_commit import check_committer
+from thence.work.session.feature_choice import not_imported
+from thence.work.session.lane_changes import (
+    planned,
+    refuse_agents,
+)
+from thence.work.session.package_code import reverted_in
+from thence.work.session.session import CommandResult, Session
+
+STRANDED = 1
+DRAWN_EVERY_S = 0.5
+TITLE_CHARACTERS = 40
+OVERLAPS_SHOWN_MAX = 5
+_LOOK = "thence work orchestrate, once that is settled"
+
+
+@command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
+@feature_option
+def orchestrate_command(is_dry: bool, feature: str | None) -> int:
+    """Have agent programs work on a feature until all of it is done.
+
+    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
+    committed stays. Exit code 1 if packages remain that nobody can do.
+    """
+    if is_dry:
+        return run(
+            lambda session: dry_run(session, feature=feature), operation="orchestrate --dry-run"
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
+
+    current().resumption = "run the same command again; it continues this work"
+
+    def work(session: Session) -> CommandResult:
+        with display(current()) as live:  # the display ends before the result is written
+            return orchestrate(session, feature=feature, report=live.report, turn=live.turn)
+
+    return run(work)
+
+
+def orchestrate(
+    session: Session,
+    *,
+    feature: str | None = None,
+    report: Callable[[ProgressNote], None],
+    turn: Callable[[Orchestrator], None] = lambda _: None,
+) -> CommandResult:
+    """Works a feature off until all packages are done, or none is left that can be.
+
+    The work of an orchestrator that ended is continued; its failures and send-backs do not count.
+    With packages left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the
+    log raises.
+    """
+    _refuse_agents(feature)
+    session.refresh()
+    check_committer(session)
+    state = _feature(session, feature)
+    setup = read_setup(session.project)
+    planned(session, state)  # a file that can't be read is reported at once
+    orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
+    summary = orchestrator.run()
+    packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
+    steps = {
+        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id)))
+        or _step_past_rejected(packages, wp_id)
+        or _LOOK
+        for wp_id in summary.stranded
+    }
+    events = [event.event_id for event in session.appended]
+    data = {
+        "events": [*events, *orchestrator.progress.appended],
+        "feature_slug": state.slug,
+        "status": summary.status,
+        "done": list(summary.done),
+        "stranded": [
+            {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
+            for wp_id, why in summary.stranded.items()
+        ],
+        "unreviewed": [
+            {"wp_id": wp_id, "commits": list(commits)}
+            for wp_id, commits in summary.unreviewed.items()
+        ],
+    }
+    lines = [f"{state.slug}: {len(summary.done)} packages are done"]
+    for wp_id, why in summary.stranded.items():
+        lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
+    if not summary.stranded:
+        is_idle = state.is_completed  # before the run began
+        lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
+    for wp_id, commits in summary.unreviewed.items():
+        names = ", ".join(commit[:10] for commit in commits)
+        lines.append(f"{wp_id}: {names} came to the target past review")
+    code = STRANDED if summary.stranded else 0
+    return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
+
+
+def _step_past_rejected(packages: Mapping[str, PackageState], wp_id: str) -> str:
+    """Returns the command that begins a package although what it needs was rejected, if it was."""
+    lanes = {packages[needed].lane for needed in packages[wp_id].dependencies if needed in packages}
+    return f"thence work implement {wp_id} --force --reason TEXT" if REJECTED in lanes else ""
+
+
+def _feature(session: Session, name: str | None) -> FeatureState:
+    """Returns the feature as `Session.feature` does; where all are completed, the last of them."""
+    features = session.board.features
+    is_idle = all(feature.is_completed for feature in features.values())
+    if name is None and features and is_idle and not not_imported(session.board, session.planning):
+        name = max(features)
+    return session.feature(name)
+
+
+def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
+    """Returns the plan of an orchestration: its waves, the critical path, the problems."""
+    session.refresh()
+    state = _feature(session, feature)
+    histories = attempt_histories(session.events, state.slug, session.board.names)
+    approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
+    pending = with_reverted(state, reverted_in(session, state))
+    dry_plan = plan(
+        pending, planned(session, state), read_setup(session.project), approved=approved
+    )
+    problems = [
+        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
+    ]
+    problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
+    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
+    data = {
+        "feature_slug": state.slug,
+        "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
+        "critical_path": list(dry_plan.critical_path),
+        "problems": problems,
+        "dry_run": True,
+    }
+    lines = []
+    for number, wave in enumerate(dry_plan.waves, 1):
+        tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
+        lines.append(f"wave {number}: {', '.join(tasks)}")
+    if dry_plan.critical_path:
+        lines.append(f"critical path: {' -> '.join(dry_plan.critical_path)}")
+    return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
+
+
+def _refuse_agents(feature: str | None) -> None:
+    rule = "begins an orchestration"
+    refuse_agents("could not orchestrate", feature or "a feature", "run_by_an_agent", rule)
+
+
+class Display(NamedTuple):
+    """The functions to call with each progress note, and several times a second."""
+
+    report: Callable[[ProgressNote], None]
+    turn: Callable[[Orchestrator], None]
+
+
+@contextmanager
+def display(out: Output) -> Iterator[Display]:
+    """Yields the display of an orchestration."""
+    if out.is_json:
+        yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
+    elif is_drawn(out):
+        with _live_display(out) as drawn:
+            yield drawn
+    else:
+        yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
+
+
+def line(progress_note: ProgressNote) -> str:
+    """Returns a progress note as a line of text."""
+    wp_id = f"{progress_note.wp_id}  " if progress_note.wp_id else ""
+    took = f"  ({progress_note.seconds:.1f} s)" if progress_note.seconds is not None else ""
+    return f"{progress_note.kind:<9}  {wp_id}{progress_note.text}{took}"
+
+
+def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
+    """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
+    feature = orchestrator.shared.feature
+    packages = feature.packages
+    counts = ", ".join(
+        f"{count} {lane}"
+        for lane in LANES
+        if (count := sum(package.lane == lane for package in packages.values()))
+    )
+    yield f"{orchestrator.slug}: {counts}"
+    for wp_id, active in sorted(orchestrator.active.items()):
+        task = active.task
+        agent = f" by {task.agent}" if task.agent else ""
+        title = packages[wp_id].title[:TITLE_CHARACTERS]
+        yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
+    packages_at_work = at_work(feature)
+    overlaps = [
+        overlap
+        for overlap in orchestrator.forecast.overlaps
+        if {overlap.first, overlap.second} <= {*packages_at_work}
+    ]
+    for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
+        yield f"  {sentence(overlap)}"
+    if len(overlaps) > OVERLAPS_SHOWN_MAX:
+        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} pairs more"
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Delays the first Ctrl-C until the drawing is complete.
+
+    A partly drawn board could not be erased.
+    """
+    signals: list[int] = []
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        if signals:
+            signal.default_int_handler(number, frame)
+        signals.append(number)
+
+    handlers = {number: signal.signal(number, defer) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if signals:
+        signal.raise_signal(signals[0])
+
+
+def _as_json(out: Output, progress_note: ProgressNote) -> None:
+    out.json({"happening": progress_note._asdict()})
+    out.flush()
+
+
+@contextmanager
+def _live_display(out: Output) -> Iterator[Display]:
+    """Draws the board below the progress notes."""
+    from rich.console import Group
+    from rich.text import Text
+
+    drawn_s = 0.0
+    with live(out, auto_refresh=False) as screen:
+
+        def report(progress_note: ProgressNote) -> None:
+            with undisturbed():
+                screen.console.print(Text(printable(line(progress_note))))
+
+        def turn(orchestrator: Orchestrator) -> None:
+            nonlocal drawn_s
+            now_s = time.monotonic()
+            if now_s - drawn_s >= DRAWN_EVERY_S:
+                drawn_s = now_s
+                head, *rest = map(printable, board(orchestrator, now_s))
+                # the empty last line takes what the user types, so that the board does not wrap
+                cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
+                with undisturbed():
+                    screen.update(Group(Text(head), cut), refresh=True)
+
+        yield Display(report, turn)

@@ -1,0 +1,630 @@
+"""The commands of `thence work` that begin a project, a feature and its packages."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from stat import S_ISREG
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from thence.cli.commands.work.command_runner import feature_option, session_command
+from thence.cli.frame import checked_name
+from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.git.commits import FileEdit, as_it_is, if_missing
+from thence.git.locks import PLANNING, held
+from thence.git.objects import objects
+from thence.git.repository import HEADS, branch_of
+from thence.log.open import new_id, now
+from thence.log.recovery.writers import next_node_id
+from thence.work.board.dependencies import in_order
+from thence.work.board.state import PLANNED, FeatureState
+from thence.work.day_lines import with_lines
+from thence.work.journal.store import WorkEvent
+from thence.work.names import (
+    digits_of,
+    is_derived,
+    is_wp_id,
+    new_slug,
+    next_wp_id,
+    number_in,
+    wp_id_of,
+)
+from thence.work.plan.package_files import (
+    READ_FIRST,
+    holds,
+    is_file_of,
+    is_made_here,
+    path_of,
+    render,
+    text_of,
+    title_of,
+)
+from thence.work.plan.planning_files import Meta
+from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.project.project import KITTIFY
+from thence.work.project.project_id import CONFIG, with_another_id
+from thence.work.session.command_commit import check_committer, check_here, commit
+from thence.work.session.feature_choice import existing_branch, not_imported
+from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+
+BEGIN = b"<!-- thence:begin -->"
+END = b"<!-- thence:end -->"
+_INSTRUCTIONS = """<!-- thence:begin -->
+## How work is shared out here
+
+Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
+A log that everybody shares records what happens to them, so use the commands below instead of
+editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
+`--actor NAME` with each command. Each also takes `--json`, and `--help` shows the rest.
+
+| to | do |
+|---|---|
+| see the board | `thence work status` |
+| take the next package that is ready | `thence work next --json` |
+| begin a package, in a worktree of its own | `thence work implement WP01` |
+| tick a subtask | `thence work mark-status T001` |
+| say what others should know | `thence work add-history WP01 "..."` |
+| give a package back | `thence work release WP01` |
+| hand a package over for review | `thence work move-task WP01 --to for_review` |
+| ask for changes | `thence work move-task WP01 --to doing --reason "..."` |
+| add a package | `thence work add "title" --owns PATH` |
+| see why something is as it is | `thence why EVENT` |
+
+- Work in the worktree of your package, and commit there before you hand it over.
+- With several features name yours: `--feature 028-sync`.
+- A refused command changes nothing, exits 1 and says which guard stopped it and what to do next.
+  `thence work errors` shows the recent ones: read them before you try again.
+- Somebody else was faster? Take the next package.
+- The task of each package is in `kitty-specs/<feature>/tasks/WP01-*.md`.
+<!-- thence:end -->
+"""
+_IGNORED = f"{KITTIFY}/.gitignore"
+_IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n"
+_CONFIG_ATTRIBUTES = f"{KITTIFY}/.gitattributes"
+_CONFIG_ATTRIBUTES_TEXT = b"config.yaml merge=union\n"
+_AGENTS = "AGENTS.md"
+_WORKTREES = b".worktrees/\n"
+_MISSION = "software-dev"
+_SPEC = """# {title}
+
+## What and why
+
+## How it is accepted
+
+"""
+_PLAN = """# How {slug} is built
+
+"""
+_CREATION_TYPES = ("FeatureCreated", "WPCreated")
+_WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
+# the feature of packages that belong to none
+_GENERAL = "000-general"
+_GENERAL_TITLE = "General"
+
+
+@click.option(
+    "--new-id",
+    "has_new_id",
+    is_flag=True,
+    help="Give the project an id of its own: the repository was made from a template.",
+)
+def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
+    """Make this repository a project, with instructions for coding agents.
+
+    Its own files (.kittify/, a line of .gitignore, a section of AGENTS.md) are committed on the
+    branch that is checked out. Run again, it adds what is missing.
+    """
+    project_uuid = str(uuid4()) if has_new_id else session.project.uuid
+    changes: dict[str, FileEdit] = {
+        _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
+        _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
+        ".gitignore": lambda data: with_lines(data, _WORKTREES),
+        _AGENTS: with_section,
+    }
+    if has_new_id:
+        changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
+    branch = branch_of(session.project.main)
+    committed = commit(session, changes, "Make this repository a thence project", "init")
+    data = {
+        "project_uuid": project_uuid,
+        "branch": branch,
+        "journal": str(session.project.home),
+        "commit": committed.oid if committed else None,
+    }
+    lines = [f"project {project_uuid}"]
+    if committed is not None:
+        lines.append(f"committed {', '.join(committed.paths)} on {branch}")
+    elif not session.warnings:
+        lines.append("all of it was there already")
+    lines.append('next: thence work setup-spec "what the feature is"')
+    return session.result(data, lines)
+
+
+init_command = session_command(init, "init", "thence work init")
+
+
+def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
+    """Returns the file with the current section: in its old position, else at the end.
+
+    None stands for no file. All other bytes stay, and the section gets the file's line ends.
+    Raises PlanningError unless the markers are one beginning and one end behind it.
+    """
+    data = data or b""
+    begins, ends = data.count(BEGIN), data.count(END)
+    start, end = data.find(BEGIN), data.find(END)
+    if not begins and not ends:
+        newline = _newline(data)
+        gap = b"" if not data else newline if data.endswith(b"\n") else newline * 2
+        return data + gap + _section(newline)
+    if begins != 1 or ends != 1 or end < start:
+        line = data.count(b"\n", 0, start if begins else end) + 1
+        raise PlanningError(
+            "could not renew the section",
+            place=f"{file}:{line}",
+            cause=f"there are {begins} of {BEGIN.decode()} and {ends} of {END.decode()}",
+            hint="leave one pair of them, the beginning first, or none",
+        )
+    newline = _newline(data[start:])
+    return data[:start] + _section(newline).removesuffix(newline) + data[end + len(END) :]
+
+
+def _newline(data: bytes) -> bytes:
+    """Returns the end of the first line."""
+    return b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
+
+
+def _section(newline: bytes) -> bytes:
+    return _INSTRUCTIONS.encode().replace(b"\n", newline)
+
+
+@click.argument("title")
+@click.option("--mission", default=_MISSION, show_default=True, help="The kind of work.")
+@click.option(
+    "--target-branch",
+    metavar="BRANCH",
+    help="The branch for its packages; default: the one that is checked out.",
+)
+def setup_spec(
+    session: Session, title: str, *, mission: str = _MISSION, target_branch: str | None = None
+) -> CommandResult:
+    """Begin a feature: its folder, its spec, the branch it goes to.
+
+    The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
+    branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
+    """
+    for word, text in (("title", title), ("mission", mission)):
+        if not text.strip():
+            raise PlanningError(
+                "could not begin a feature",
+                cause=f"its {word} is empty",
+                hint='thence work setup-spec "Sync in the background"',
+            )
+    check_committer(session)
+    if target_branch is None:
+        branch = branch_of(session.project.main)
+    else:
+        branch = existing_branch(session.refs, target_branch)
+    with held(session.project.shared_folder / PLANNING):
+        session.refresh()
+        names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
+        slug = _uncommitted_spec(session, title.strip(), mission, branch)
+        if slug is None:
+            slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
+            payload = {
+                "feature_slug": slug,
+                "title": title.strip(),
+                "mission": mission,
+                "target_branch": branch,
+            }
+            session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
+        files = _files_of_spec(session, slug, title.strip(), mission, branch)
+        committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
+    spec = session.planning.path(slug, "spec.md")
+    data = {
+        "feature_slug": slug,
+        "target_branch": branch,
+        "spec": spec,
+        "commit": committed.oid if committed else None,
+    }
+    lines = (
+        f"feature {slug}, to be merged into {branch}",
+        f"write {spec} and {session.planning.path(slug, 'tasks.md')}",
+        f"next: thence work finalize-tasks --feature {slug}",
+    )
+    return session.result(data, lines)
+
+
+setup_spec_command = session_command(
+    setup_spec, "setup-spec", 'thence work setup-spec "Sync in the background"'
+)
+
+
+def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
+    """Returns the feature that an earlier run began while the log could not be written, if any.
+
+    It has this title and target, and neither events nor packages.
+    """
+    for slug in not_imported(session.board, session.planning):
+        meta = session.planning.meta(None, slug)
+        is_same = meta and (meta.friendly_name, meta.target_branch) == (title, branch)
+        if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
+            return slug
+    return None
+
+
+def _uncommitted_spec(session: Session, title: str, mission: str, branch: str) -> str | None:
+    """Returns the feature that a command of this clone recorded and was killed before its commit.
+
+    It has this title, mission and target, no package, and no meta.json in a commit.
+    """
+    same = (title, mission, branch)
+    for slug, state in session.board.features.items():
+        if (state.title, state.mission, state.target_branch) != same or state.created_event:
+            continue
+        meta = session.planning.path(slug, "meta.json")
+        if _is_half_done(session, state.spec_event, meta, branch):
+            return slug
+    return None
+
+
+def _is_half_done(session: Session, event_id: str | None, path: str, branch: str) -> bool:
+    """Reports whether this clone wrote an event whose file is in no commit.
+
+    The commits are the last one of a branch, and of the one that is checked out.
+    """
+    node_id = next_node_id(session.project.home)
+    events = (event for event in session.events if event.event_id == event_id)
+    if node_id is None or not any(event.node_id == node_id for event in events):
+        return False
+    with objects(session.project.main) as store:
+        commits = [store.commit(name) for name in ("HEAD", f"{HEADS}{branch}")]
+        return not any(commit and store.find(commit[1], path) for commit in commits)
+
+
+def _files_of_spec(
+    session: Session, slug: str, title: str, mission: str, branch: str
+) -> dict[str, FileEdit]:
+    meta = Meta(slug[:3], slug, title, mission, branch, now())
+    files = {
+        "spec.md": _SPEC.format(title=title).encode(),
+        "plan.md": _PLAN.format(slug=slug).encode(),
+        "meta.json": meta.as_bytes(),
+    }
+    return {session.planning.path(slug, name): if_missing(data) for name, data in files.items()}
+
+
+@feature_option
+def finalize_tasks(session: Session, feature: str | None = None) -> CommandResult:
+    """Make work packages from the plan in tasks.md.
+
+    Each package gets a file in tasks/, and is planned on the board. All planning files
+    of the feature are committed on the branch that is checked out. Run again, it adds new packages.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        session.refresh()
+        state = session.feature(feature)
+        branch = session.target_of(state)
+        path = session.planning.path(state.slug, "tasks.md")
+        check_here(session, state, branch)
+        data = session.planning.read(None, path)
+        if data is None:
+            raise PlanningError(
+                "could not read",
+                place=path,
+                cause="there is no such file",
+                hint="write it: a heading `## Work Package WP01: Title` for each package",
+            )
+        packages = packages_of(data, path)
+        _refuse_unknown_names(state, packages, path)
+        events = _creation_events(state, branch, packages)
+        guard = session.guard(
+            (state.slug, state.slug),
+            *((state.slug, package.wp_id) for package in packages),
+            types=_CREATION_TYPES,
+        )
+        try:
+            if events:
+                session.append_or_warn(*events, guard=guard)
+            break
+        except HeadsMoved:  # somebody else finalizes it too
+            continue
+    else:
+        raise moved_meanwhile(
+            "could not make the packages of",
+            state.slug,
+            f"others changed them {ATTEMPTS_MAX} times meanwhile",
+        )
+    files = _files_of_plan(session, state.slug, packages, data)
+    subject = f"Packages of {state.slug}"
+    committed = commit(session, files, subject, "finalize-tasks", target=branch)
+    result = {
+        "feature_slug": state.slug,
+        "target_branch": branch,
+        "packages": [package.wp_id for package in packages],
+        "commit": committed.oid if committed else None,
+    }
+    new = sum(one.event_type == "WPCreated" for one in events)
+    lines = [f"feature {state.slug}: {len(packages)} packages, {new} of them new"]
+    for package in packages:
+        after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
+        lines.append(f"  {package.wp_id}  {package.title}{after}")
+    first = in_order(packages)[0].wp_id
+    lines.append(f"next: thence work implement {first} --feature {state.slug}")
+    return session.result(result, lines)
+
+
+finalize_tasks_command = session_command(
+    finalize_tasks, "finalize-tasks", "thence work finalize-tasks --feature 001"
+)
+
+
+def _refuse_unknown_names(
+    feature: FeatureState, packages: Sequence[PlannedPackage], path: str
+) -> None:
+    for package in packages:
+        if is_derived(package.wp_id) and package.wp_id not in feature.packages:
+            raise PlanningError(
+                "could not use the planning file",
+                place=f"{path}:{package.line}",
+                cause=f"the feature has no package {package.wp_id}",
+                hint=f"write {number_in(package.wp_id)}, or a name that `thence work status` shows",
+            )
+
+
+def _creation_events(
+    state: FeatureState, branch: str, packages: Sequence[PlannedPackage]
+) -> list[WorkEvent]:
+    """Returns a FeatureCreated and WPCreateds for the packages that the board lacks."""
+    events = []
+    created = state.created_event
+    if created is None:
+        payload: dict[str, Any] = {
+            "feature_slug": state.slug,
+            "feature_number": digits_of(state.slug),
+            "target_branch": branch,
+            "wp_count": len(packages),
+        }
+        causes = (state.spec_event,) if state.spec_event else ()
+        created = new_id()
+        events.append(WorkEvent("FeatureCreated", payload, state.slug, causes, event_id=created))
+    creations = {wp_id: package.events_of("package") for wp_id, package in state.packages.items()}
+    for package in packages:
+        if package.wp_id in state.packages:
+            continue
+        # the causes identify the package meant, should its number have been given twice
+        needs = [
+            event_id for wp_id in package.dependencies for event_id in creations.get(wp_id, ())
+        ]
+        payload = {
+            "wp_id": package.wp_id,
+            "title": package.title,
+            "feature_slug": state.slug,
+            "dependencies": list(package.dependencies),
+        }
+        events.append(WorkEvent("WPCreated", payload, state.slug, (created, *needs)))
+        creations[package.wp_id] = (events[-1].event_id,)
+    return events
+
+
+def _files_of_plan(
+    session: Session, slug: str, packages: Sequence[PlannedPackage], data: bytes
+) -> dict[str, FileEdit]:
+    """Returns the files to commit: planning files as they are, missing files of packages."""
+    written = _planning_files(session, slug)
+    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
+    tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
+    listed = (session.planning.path(slug, name) for name in READ_FIRST)
+    reading = [
+        name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
+    ]
+    package_files = [path for path, _ in session.planning.package_files(None, slug)]
+    for package in packages:
+        body = text_of(data, tasks, package, tree)
+        own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
+        files |= dict.fromkeys(own_files, as_it_is)
+        for path in own_files:
+            text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
+            if is_made_here(text, package.wp_id) and not holds(text, body):
+                session.warnings.append(
+                    f"{path} stays as it is: tasks.md says more of {package.wp_id}"
+                )
+        if not own_files:
+            path = session.planning.path(slug, path_of(package))
+            files[path] = if_missing(render(package, slug, body, reading))
+    return files
+
+
+def _planning_files(session: Session, slug: str) -> list[str]:
+    """Returns the planning files of a feature: the usual ones, and its other documents."""
+    folder, tree = session.planning.path(slug), session.project.files
+    out = session.project.main.git.run(
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
+    )
+    others = [
+        path
+        for path in os.fsdecode(out).split("\0")[:-1]
+        if path.endswith(".md") or path.startswith(f"{folder}/contracts/")
+    ]
+    usual = [f"{folder}/{name}" for name in _WRITTEN]
+    seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
+    return [path for path, stat in seen if stat is not None and S_ISREG(stat.st_mode)]
+
+
+@click.argument("title")
+@click.option(
+    "--owns",
+    multiple=True,
+    metavar="PATH",
+    callback=checked_name,
+    help="A path that only this package works on.",
+)
+@click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
+@feature_option
+def add(
+    session: Session,
+    title: str,
+    *,
+    owns: Sequence[str] = (),
+    after: Sequence[str] = (),
+    feature: str | None = None,
+) -> CommandResult:
+    """Add a package without a spec.
+
+    It goes to --feature, by default to 000-general, which is created at first use.
+    """
+    title = " ".join(title.split())
+    if not title:
+        raise PlanningError(
+            "could not add a package",
+            cause="its title is empty",
+            hint='thence work add "what is to be done"',
+        )
+    check_committer(session)
+    state, package = _append_package(
+        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
+    )
+    branch = session.target_of(state)
+    message = f"Add {package.wp_id}: {title}"
+    # tasks.md stays as it is, so that two clones that both add never meet in one file
+    files = _files_of_package(session, state, package, branch)
+    committed = commit(session, files, message, "add", target=branch)
+    data = {
+        "feature_slug": state.slug,
+        "wp_id": package.wp_id,
+        "title": title,
+        "commit": committed.oid if committed else None,
+    }
+    lines = [
+        f"{package.wp_id} of {state.slug}: {title}",
+        f"next: thence work implement {package.wp_id} --feature {state.slug}",
+    ]
+    return session.result(data, lines)
+
+
+add_command = session_command(
+    add, "add", 'thence work add "Read the spec again" --owns docs/spec.md'
+)
+
+
+def _append_package(
+    session: Session, feature: str | None, planned: PlannedPackage, after: Sequence[str]
+) -> tuple[FeatureState, PlannedPackage]:
+    """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
+    for _ in range(ATTEMPTS_MAX):
+        session.refresh()
+        state = _general(session) if feature is None else session.feature(feature)
+        branch = session.target_of(state)
+        check_here(session, state, branch)
+        ids = _ids_in_use(session, state)
+        package = planned._replace(dependencies=_dependencies(state, after, ids))
+        wp_id = _unrecorded_package(session, state, planned.title)
+        wp_id = wp_id or _uncommitted_package(session, state, package, branch)
+        package = package._replace(wp_id=wp_id or next_wp_id(ids))
+        guard = session.guard(
+            (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
+        )
+        try:
+            if events := _creation_events(state, branch, [package]):
+                session.append_or_warn(*events, guard=guard)
+        except HeadsMoved:
+            continue
+        return state, package
+    raise moved_meanwhile(
+        "could not add a package to",
+        state.slug,
+        "others added packages again and again meanwhile",
+        "try again",
+    )
+
+
+def _unrecorded_package(session: Session, state: FeatureState, title: str) -> str | None:
+    """Returns the package that an earlier run added while the log could not be written, if any.
+
+    Its file has this title, and the board lacks it.
+    """
+    for path, _ in session.planning.package_files(None, state.slug):
+        wp_id = _id_in(path)
+        data = session.planning.read(None, path)
+        if wp_id not in state.packages and is_wp_id(wp_id) and title_of(data or b"", path) == title:
+            return wp_id
+    return None
+
+
+def _uncommitted_package(
+    session: Session, state: FeatureState, planned: PlannedPackage, branch: str
+) -> str | None:
+    """Returns the package that a command of this clone recorded and was killed before its commit.
+
+    It has this title and these dependencies, is planned, and no commit has its file. The file of a
+    package that tasks.md has is made by `finalize-tasks`. The same command at the same time, which
+    has not committed yet, adds this package too: both name it.
+    """
+    sections = _sections(session, state)
+    for wp_id, package in state.packages.items():
+        is_same = (package.title, package.dependencies) == (planned.title, planned.dependencies)
+        if not is_same or package.lane != PLANNED or is_derived(wp_id) or wp_id in sections:
+            continue
+        path = session.planning.path(state.slug, path_of(planned._replace(wp_id=wp_id)))
+        if _is_half_done(session, package.created_event, path, branch):
+            return wp_id
+    return None
+
+
+def _sections(session: Session, state: FeatureState) -> list[str]:
+    """Returns the ids of the packages in a feature's tasks.md."""
+    data = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
+    return [package.wp_id for package in parse(data or b"", "").packages]
+
+
+def _id_in(path: str) -> str:
+    """Returns the id of a package by the name of its file."""
+    return path.rpartition("/")[2].partition("-")[0].removesuffix(".md")
+
+
+def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
+    """Returns the ids in use: on the board, in tasks.md, by a file."""
+    paths = (path for path, _ in session.planning.package_files(None, state.slug))
+    used = {*state.packages, *_sections(session, state), *map(_id_in, paths)}
+    return sorted(wp_id for wp_id in used if is_wp_id(wp_id))
+
+
+def _paths(owns: Sequence[str]) -> tuple[str, ...]:
+    """Returns the paths of an option that may be repeated, and may name several with commas."""
+    parts = (
+        " ".join(part.strip(" `\t\r\n").split()) for names in owns for part in names.split(",")
+    )
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    dependencies = tuple(map(wp_id_of, after))
+    for wp_id in dependencies:
+        if wp_id not in ids and wp_id not in state.packages:
+            raise Refused(
+                "could not add a package after",
+                guard="unknown_package",
+                place=f"{state.slug}/{wp_id}",
+                cause=f"the feature has {', '.join(ids) or 'none yet'}",
+                hint="look at `thence work status`",
+            )
+    return dependencies
+
+
+def _general(session: Session) -> FeatureState:
+    return session.board.features.get(_GENERAL) or FeatureState(
+        project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
+    )
+
+
+def _files_of_package(
+    session: Session, state: FeatureState, package: PlannedPackage, branch: str
+) -> dict[str, FileEdit]:
+    slug = state.slug
+    data = render(package, slug, "")
+    files: dict[str, FileEdit] = {session.planning.path(slug, path_of(package)): if_missing(data)}
+    if slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
+        meta = Meta(slug[:3], slug, _GENERAL_TITLE, _MISSION, branch)
+        files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())
+    return files

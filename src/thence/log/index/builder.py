@@ -1,0 +1,525 @@
+"""The builder of an index: it adds the lines of the segments that the index lacks.
+
+An index is made from nothing in the same way, only that most column indexes come afterwards.
+Each block of lines is one transaction, so that a kill at any instant leaves an index that fits.
+The caller holds the index lock and has checked that the index fits.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain, compress, repeat
+from operator import lt
+from pathlib import Path
+from typing import Any
+
+from thence.core.json_values import storable
+from thence.core.vocabulary import Vocabulary
+from thence.log.files.disk import Disk, FileId
+from thence.log.index.lines import LineReader
+from thence.log.index.rows import (
+    ACTOR,
+    COLUMNS,
+    EVENT_ID,
+    INTEGER_MAX,
+    NO_FACTS,
+    NODE,
+    SEQ,
+    TOTAL_ORDER,
+    TYPE,
+    BlockRows,
+    Entry,
+    Times,
+    columns_of,
+    entry_of,
+    rows_of,
+    statements,
+    usage_of,
+)
+from thence.log.index.segments import Intake, PresentSegment, SegmentSnapshot, present
+from thence.log.index.zones import zone_arrivals, zone_of
+
+# the events whose arrivals are kept in memory, once or twice as many
+RECENT_EVENTS = 8_192
+# the ids in one query: only two sizes, so that each statement is prepared once
+_IDS_FEW = 100
+_IDS = 200
+# the most values in one statement; SQLite allows 32,766
+_VALUES_MAX = 1_024
+_ADD_COUNT = """
+    INSERT INTO counts VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+_ADD_ZONE_TYPE = """
+    INSERT INTO zone_types VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE
+    SET events = events + excluded.events, failures = failures + excluded.failures
+"""
+_BOUNDED = ("lamport", "seq", "time", "turn")
+_WIDENED = ", ".join(
+    f"{name} = {least}(ifnull({name}, excluded.{name}), ifnull(excluded.{name}, {name}))"
+    for column in _BOUNDED
+    for name, least in ((f"{column}_first", "min"), (f"{column}_last", "max"))
+)
+_WIDEN_ZONE = f"""
+    INSERT INTO zones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {_WIDENED}
+"""
+# what a zone knows of its events
+_OF_ZONE = ("node", "type", "failed", *_BOUNDED)
+# an event that another line of it began keeps its end
+_BEGIN = """
+    INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
+    ON CONFLICT DO UPDATE SET time = excluded.time
+"""
+# of the ends of a step the first in total order
+_SETTLE = f"""
+    UPDATE steps SET end = (
+        SELECT child FROM ends JOIN events ON arrival = child
+        WHERE begin_id = :id ORDER BY {TOTAL_ORDER} LIMIT 1
+    ) WHERE begin = (SELECT arrival FROM events WHERE event_id = :id)
+"""
+# what the line of an event has named, when another takes its place
+_FORGET = (
+    "DELETE FROM causes WHERE child = :child",
+    "DELETE FROM waiting WHERE child = :child",
+    "DELETE FROM usage WHERE arrival = :child",
+    "DELETE FROM spans WHERE arrival = :child",
+    "DELETE FROM steps WHERE begin = :child AND NOT :begins",
+    "DELETE FROM ends WHERE child = :child",
+)
+
+Run = tuple[str, int, int]  # node, first, last
+
+
+def build(
+    disk: Disk,
+    folder: Path,
+    vocabulary: Vocabulary,
+    connection: sqlite3.Connection,
+    on_read: Callable[[int], None],
+) -> int:
+    """Makes the index of a log in an empty database; returns how many events it holds.
+
+    `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
+    segment was renamed meanwhile: then begin again.
+    """
+    for statement in statements("schema.sql"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0)")
+    builder = Builder(disk, folder, vocabulary, connection)
+    segments = present(disk, folder)
+    builder.catch_up(segments, {}, on_read)
+    size = sum(segment.state.size for segment in segments)
+    connection.execute("BEGIN")
+    for statement in statements("indexes.sql"):
+        connection.execute(statement)
+        on_read(size)
+    connection.execute("COMMIT")
+    return builder.events
+
+
+class Builder:
+    """The builder over one connection. `events` is the number of events in the index."""
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._db = connection
+        self._times = Times()
+        self._recent: dict[str, int] = {}
+        self._earlier: dict[str, int] = {}
+        self._greatest_id = ""
+        self._has_waiting = False
+        self.events = 0
+
+    def catch_up(
+        self,
+        segments: Sequence[PresentSegment],
+        snapshots: dict[FileId, SegmentSnapshot],
+        on_read: Callable[[int], None],
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Adds the events of segments that the index lacks; `snapshots` are those read so far.
+
+        `on_read` is called repeatedly with the number of bytes read so far. The transaction after
+        which `is_late` holds is the last one. Returns the number of transactions. Raises Stale when
+        a segment was renamed meanwhile: then list the segments again.
+        """
+        self._begin()
+        commits = read_bytes = 0
+        for segment in segments:
+            snapshot = snapshots.get(segment.state.file)
+            if snapshot is not None and (snapshot.name, snapshot.state) == segment:
+                continue
+            with closing(Intake(self._disk, self._folder, segment, snapshot, self._db)) as intake:
+                begin = read_bytes - intake.read_bytes
+                for _ in self._take(intake):
+                    commits += 1
+                    read_bytes = begin + intake.read_bytes
+                    on_read(read_bytes)
+                    if is_late():
+                        return commits
+        return commits
+
+    def _begin(self) -> None:
+        """Reads what another process may have changed since the last time."""
+        greatest = self._db.execute("SELECT max(event_id) FROM events").fetchone()[0]
+        waiting = self._db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone()
+        count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
+        self._greatest_id = greatest or ""
+        self._has_waiting = waiting is not None
+        self.events = count[0]
+
+    def _take(self, intake: Intake) -> Iterator[None]:
+        """Takes in the rest of a segment, and yields after each transaction."""
+        commits = 0
+        try:
+            for block in intake.blocks():
+                self._begin_transaction()
+                for block_rows in rows_of(block, self._vocabulary):
+                    self._add(block_rows, intake.id)
+                    intake.save_damage(self._db, block_rows.bad)
+                self._commit(intake)
+                commits += 1
+                yield
+            if not commits or not intake.is_at_end:
+                self._begin_transaction()
+                self._commit(intake)
+                yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _begin_transaction(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _commit(self, intake: Intake) -> None:
+        """Ends a transaction that wrote, which counts in `meta`."""
+        intake.save(self._db)
+        values = {"events": self.events}
+        self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
+        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'commits'")
+        self._db.execute("COMMIT")
+
+    def _add(self, block_rows: BlockRows, segment: int) -> None:
+        """Adds the events of some lines to the tables; each id once."""
+        entries = block_rows.entries
+        if not entries:
+            return
+        columns = columns_of(block_rows, self._vocabulary, segment, self._times)
+        add_numbers(self._db, columns[NODE], columns[SEQ])
+        repeated = self._repeated(columns[EVENT_ID])
+        if not repeated:
+            self._insert(columns, entries)
+            return
+        fresh = [at for at in range(len(entries)) if at not in repeated]
+        if fresh:
+            parts = [[column[at] for at in fresh] for column in columns]
+            self._insert(parts, [entries[at] for at in fresh])
+        for at in repeated:
+            self._serve_better_line(entries[at], [column[at] for column in columns])
+
+    def _repeated(self, ids: Sequence[str]) -> list[int]:
+        """Returns which ids stand for an earlier event, of the index or of these, in order."""
+        is_behind = min(ids) > self._greatest_id
+        if is_behind and len(set(ids)) == len(ids):
+            return []
+        seen = set() if is_behind else set(self._arrivals_of(ids))
+        repeated = []
+        for at, event_id in enumerate(ids):
+            if event_id in seen:
+                repeated.append(at)
+            seen.add(event_id)
+        return repeated
+
+    def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
+        """Adds events whose ids are new."""
+        ids = columns[EVENT_ID]
+        arrivals = range(self.events + 1, self.events + 1 + len(ids))
+        self.events += len(ids)
+        self._greatest_id = max(self._greatest_id, max(ids))
+        self._insert_rows("INSERT INTO events VALUES", [arrivals, *columns])
+        self._count(columns)
+        self._add_to_zones(arrivals[0], [columns[COLUMNS.index(name)] for name in _OF_ZONE])
+        if len(self._recent) >= RECENT_EVENTS:
+            self._earlier, self._recent = self._recent, {}
+        self._recent.update(zip(ids, arrivals, strict=True))
+        if self._has_waiting:
+            self._end_waiting("cause", dict(zip(ids, arrivals, strict=True)))
+        self._link(arrivals, entries)
+
+    def _count(self, columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
+        """Adds events to the counts by type, actor and node, or takes them away."""
+        types, actors, nodes, seqs = (columns[at] for at in (TYPE, ACTOR, NODE, SEQ))
+        names = zip(types, map(_or_empty, actors), map(_own_node, nodes, seqs), strict=True)
+        rows = [(*name, sign * count) for name, count in Counter(names).items()]
+        self._db.executemany(_ADD_COUNT, rows)
+
+    def _add_to_zones(self, first: int, columns: Sequence[Sequence[Any]]) -> None:
+        """Adds events, from an arrival on, to the counts and bounds of their zones."""
+        at = 0
+        while at < len(columns[0]):
+            number = zone_of(first + at)
+            end = zone_arrivals(number)[1] + 1 - first
+            nodes, types, failed, *bounded = (column[at:end] for column in columns)
+            failures = Counter(compress(types, failed))
+            counts = [(number, *one, failures[one[0]]) for one in Counter(types).items()]
+            self._db.executemany(_ADD_ZONE_TYPE, counts)
+            for node in set(nodes):
+                own = list(map(node.__eq__, nodes))
+                bounds = chain.from_iterable(_ends(compress(column, own)) for column in bounded)
+                self._db.execute(_WIDEN_ZONE, (number, node, *bounds))
+            at = end
+
+    def _link(self, arrivals: Sequence[int], entries: Sequence[Entry]) -> None:
+        """Records the causes that events name, the steps that they begin or end, and spans."""
+        named = [entry.caused_by for entry in entries]
+        children = list(chain.from_iterable(map(repeat, arrivals, map(len, named))))
+        causes = list(chain.from_iterable(named))
+        self._connect("cause", children, causes, self._recent, self._arrivals_of)
+        pairs = [
+            (arrival, entry)
+            for arrival, entry in zip(arrivals, entries, strict=True)
+            if entry.payload is not NO_FACTS or entry.begins or entry.ends is not None
+        ]
+        usage = [(at, *row) for at, one in pairs if (row := usage_of(one.payload, one.begins))]
+        self._db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?)", usage)
+        begins = [(arrival, entry) for arrival, entry in pairs if entry.begins]
+        ends = [(one.ends, arrival) for arrival, one in pairs if one.ends is not None]
+        if begins:
+            self._begin_steps(begins)
+        if ends:
+            self._db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
+            self._settle(name for name, _ in ends)
+
+    def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
+        rows = [(arrival,) for arrival, _ in begins]
+        self._db.executemany(_BEGIN, rows)
+        ids = [entry.event_id for _, entry in begins]
+        ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
+        self._settle(name for (name,) in ended)
+        spans = {
+            storable(span_id): arrival
+            for arrival, entry in begins
+            if isinstance(span_id := entry.payload.span_id, str)
+        }
+        parents = [
+            (arrival, storable(span_id))
+            for arrival, entry in begins
+            if isinstance(span_id := entry.payload.parent_span_id, str)
+        ]
+        if spans:
+            self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
+            self._end_waiting("span", spans)
+        if parents:
+            children, names = zip(*parents, strict=True)
+            self._connect("span", children, names, spans, self._spans_of)
+
+    def _settle(self, begin_ids: Iterable[str]) -> None:
+        """Finds the ends of steps anew, by the ids of their begins."""
+        self._db.executemany(_SETTLE, [{"id": begin_id} for begin_id in set(begin_ids)])
+
+    def _connect(
+        self,
+        kind: str,
+        children: Sequence[int],
+        names: Sequence[str],
+        near: Mapping[str, int],
+        find: Callable[[Iterable[str]], Mapping[str, int]],
+    ) -> None:
+        """Links events to what they name; a name that is not indexed yet goes into `waiting`.
+
+        Where a name is not `near`, the arrivals of all names are looked up.
+        """
+        try:
+            parents = list(map(near.__getitem__, names))
+        except KeyError:
+            arrivals = find(set(names))
+            waiting = [
+                (name, kind, child)
+                for child, name in zip(children, names, strict=True)
+                if name not in arrivals
+            ]
+            self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", waiting)
+            self._has_waiting = self._has_waiting or bool(waiting)
+            here = [name in arrivals for name in names]
+            children = list(compress(children, here))
+            parents = list(map(arrivals.__getitem__, compress(names, here)))
+        self._insert_rows("INSERT OR IGNORE INTO causes VALUES", [children, parents])
+
+    def _end_waiting(self, kind: str, arrivals: Mapping[str, int]) -> None:
+        """Links events that named others, by id or span, before these arrived."""
+        select = f"SELECT id, kind, child FROM waiting WHERE kind = '{kind}' AND id"
+        waiting = list(self._by_ids(select, arrivals))
+        links = [(child, arrivals[name]) for name, _, child in waiting]
+        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", links)
+        self._db.executemany("DELETE FROM waiting WHERE (id, kind, child) = (?, ?, ?)", waiting)
+
+    def _arrivals_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """Returns the arrivals of events by their ids; an unknown id is left out."""
+        near = {name: self._recent.get(name) or self._earlier.get(name) for name in ids}
+        arrivals = {name: arrival for name, arrival in near.items() if arrival}
+        if len(arrivals) < len(near):
+            far = [name for name, arrival in near.items() if not arrival]
+            select = "SELECT event_id, arrival FROM events WHERE event_id"
+            arrivals.update(self._by_ids(select, far))
+        return arrivals
+
+    def _spans_of(self, span_ids: Iterable[str]) -> dict[str, int]:
+        return dict(self._by_ids("SELECT span_id, arrival FROM spans WHERE span_id", span_ids))
+
+    def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """Yields the rows of a query for ids, a bounded number of them at once."""
+        texts = list(ids)
+        for at in range(0, len(texts), _IDS):
+            part = texts[at : at + _IDS]
+            room = _IDS_FEW if len(part) <= _IDS_FEW else _IDS
+            gaps: list[str | None] = [None] * (room - len(part))
+            yield from self._db.execute(f"{select} IN ({', '.join('?' * room)})", [*part, *gaps])
+
+    def _insert_rows(self, command: str, columns: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows, given as columns, many with each statement: twice as fast as one by one."""
+        width = len(columns)
+        values: list[Any] = [None] * (width * len(columns[0]))
+        for at, column in enumerate(columns):
+            values[at::width] = column
+        row = f"({', '.join('?' * width)})"
+        together = _VALUES_MAX // width
+        many = f"{command} {', '.join([row] * together)}"
+        for first in range(0, len(values), width * together):
+            part = values[first : first + width * together]
+            if len(part) < width * together:
+                many = f"{command} {', '.join([row] * (len(part) // width))}"
+            self._db.execute(many, part)
+
+    def _serve_better_line(self, entry: Entry, row: Sequence[Any]) -> None:
+        """Serves another line of an id if it takes precedence; the event keeps its arrival."""
+        event_id = {"id": entry.event_id}
+        sql = f"SELECT arrival, {', '.join(COLUMNS)} FROM events WHERE event_id = :id"
+        arrival, *columns = self._db.execute(sql, event_id).fetchone()
+        with closing(LineReader(self._disk, self._folder, self._db)) as lines:
+            extents = tuple(row[-3:]), tuple(columns[-3:])
+            ours, theirs = lines.events(extents, self._vocabulary)
+            is_better = lines.ranking(ours) < lines.ranking(theirs)
+        if ours.line == theirs.line:
+            return
+        beside = columns if is_better else row
+        self._db.execute("INSERT INTO other_lines VALUES (?, ?, ?, ?)", [beside[0], *beside[-3:]])
+        if not is_better:
+            return
+        assigned = ", ".join(f"{name} = ?" for name in COLUMNS)
+        update = f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival]
+        self._count([[value] for value in columns], -1)
+        self._db.execute(*update)
+        self._count([[value] for value in row])
+        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+        self._measure(zone_of(arrival))
+        before = entry_of(theirs)
+        span_id = before.payload.span_id
+        values = {
+            "child": arrival,
+            "begins": entry.begins,
+            "ends": before.ends,
+            "span_id": storable(span_id) if isinstance(span_id, str) else None,
+        }
+        for statement in _FORGET:
+            self._db.execute(statement, values)
+        self._settle(one.ends for one in (entry, before) if one.ends)
+        self._link([arrival], [entry])
+
+    def _measure(self, number: int) -> None:
+        """Makes the counts and bounds of a zone anew."""
+        for table in ("zones", "zone_types"):
+            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
+        sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
+        first, last = zone_arrivals(number)
+        self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
+
+
+def _or_empty(text: Any) -> str:
+    return text if isinstance(text, str) else ""
+
+
+def _own_node(node: str, seq: int) -> str:
+    """Returns the node of a line of thence, "" for another tool's."""
+    return node if seq else ""
+
+
+def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
+    """Returns the least and the greatest of some numbers; NULL of none."""
+    present = [value for value in values if value is not None and value == value]
+    return (min(present), max(present)) if present else (None, None)
+
+
+def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequence[int]) -> None:
+    """Adds the numbers of lines, given with the names of their nodes, to the runs; 0 is none.
+
+    A node's own lines come in the order of its numbers: a log has few runs however long it is,
+    so that they cost no index of two columns (decision 0026).
+    """
+    for run in _runs(nodes, seqs):
+        _add_run(connection, *run)
+
+
+def taken_numbers(
+    connection: sqlite3.Connection, numbers: Iterable[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Returns those of some (node_id, seq) that a line has."""
+    taken = set()
+    sql = (
+        "SELECT last FROM number_runs WHERE node = :node"
+        " AND first <= :seq ORDER BY first DESC LIMIT 1"
+    )
+    for node_id, seq in numbers:
+        bound = min(seq, INTEGER_MAX)
+        row = connection.execute(sql, {"node": node_id, "seq": bound}).fetchone()
+        if row is not None and row[0] >= bound:
+            taken.add((node_id, seq))
+    return taken
+
+
+def _runs(nodes: Sequence[str], seqs: Sequence[int]) -> Iterator[Run]:
+    """Yields the numbers of lines as runs; those of one node in order are one at once."""
+    first, last = seqs[0], seqs[-1]
+    is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
+    if is_run and len(set(nodes)) == 1:
+        yield nodes[0], first, last
+        return
+    node, first, last = "", 0, 0
+    for own, seq in sorted(set(zip(nodes, seqs, strict=True))):
+        if (own, seq) == (node, last + 1) and first:
+            last = seq
+            continue
+        if first:
+            yield node, first, last
+        node, first, last = own, seq, seq
+    if first:
+        yield node, first, last
+
+
+def _add_run(connection: sqlite3.Connection, node: str, first: int, last: int) -> None:
+    """Adds a run, joined with those that it touches."""
+    before = connection.execute(
+        "SELECT first, last FROM number_runs WHERE node = :node AND first <= :first"
+        " ORDER BY first DESC LIMIT 1",
+        {"node": node, "first": first},
+    ).fetchone()
+    if before is not None and before[1] >= last:
+        return
+    if before is not None and before[1] >= first - 1:
+        first = before[0]
+    run = {"node": node, "first": first, "last": last, "reach": min(last + 1, INTEGER_MAX)}
+    touched = "node = :node AND first BETWEEN :first AND :reach"
+    (end,) = connection.execute(
+        f"SELECT max(last) FROM number_runs WHERE {touched}", run
+    ).fetchone()
+    if end is not None:
+        connection.execute(f"DELETE FROM number_runs WHERE {touched}", run)
+        run["last"] = max(last, end)
+    connection.execute("INSERT INTO number_runs VALUES (:node, :first, :last)", run)

@@ -1,0 +1,356 @@
+"""Queries of causes and effects by an index, for logs of any size.
+
+Each answer is of the present log. The walks follow the links between arrivals. A cause usually
+arrives before its effects, but need not: lines of other tools carry no clock, may come before their
+causes, and name each other in a cycle. Every walk ends all the same, because it visits an event
+once. A long chain of causes leads from one event to the next, usually a near one: one query for
+each link takes longer than reading a hundred links at once.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from thence.core.event import Event
+from thence.core.json_values import is_utf8
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
+from thence.core.query.why import Concurrent, Effects, Why, ends_of
+from thence.core.vocabulary import Vocabulary
+from thence.log.index.connection import Index
+from thence.log.index.lookup import (
+    IN_ORDER,
+    arrival_of,
+    event_at,
+    events_at,
+    ids_at,
+    in_total_order,
+    lines_at,
+    present,
+)
+from thence.log.index.rows import TOTAL_ORDER
+
+
+class CausalityLines(NamedTuple):
+    """An event with its causes and effects, nearest first, as stored bytes."""
+
+    event: Event
+    upstream: tuple[bytes, ...]
+    downstream: tuple[bytes, ...]
+    truncated: bool
+
+
+class NamedCauses(NamedTuple):
+    """The content of `core.query.answer.Why` with ids of causes and distances, nearest first."""
+
+    chain: tuple[Event, ...]
+    causes: tuple[tuple[str, int], ...]
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+def causality(
+    index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
+) -> CausalityLines:
+    """Returns an event with both its cones, as of one moment; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> CausalityLines:
+        arrival = arrival_of(index, connection, event_id)
+        causes, is_cut = Walk(connection, "upstream").cone(arrival, depth, limit)
+        effects, is_cut_too = Walk(connection, "downstream").cone(arrival, depth, limit)
+        return CausalityLines(
+            event=event_at(index, connection, arrival),
+            upstream=tuple(lines_at(index, connection, causes)),
+            downstream=tuple(lines_at(index, connection, effects)),
+            truncated=is_cut or is_cut_too,
+        )
+
+    return index.answer(work)
+
+
+def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
+    """Finds the causes of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Why:
+        arrival = arrival_of(index, connection, event_id)
+        walk = Walk(connection, "upstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        arrivals = list({**distances, **dict.fromkeys(line)})
+        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+        steps = tuple(events[link] for link in line)
+        near = tuple((events[cause], distance) for cause, distance in distances.items())
+        ends = ends_of(steps, near, lambda ids: present(connection, ids))
+        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
+
+    return index.answer(work)
+
+
+def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
+    """Finds the causes like `why`, but reads only the events of the chain.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> NamedCauses:
+        arrival = arrival_of(index, connection, event_id)
+        walk = Walk(connection, "upstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        causes = zip(ids_at(connection, distances), distances.values(), strict=True)
+        steps = tuple(events_at(index, connection, line))
+        sentences = tuple(map(vocabulary.sentence, steps))
+        return NamedCauses(steps, tuple(causes), sentences, truncated)
+
+    return index.answer(work)
+
+
+def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
+    """Finds the effects of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Effects:
+        arrival = arrival_of(index, connection, event_id)
+        walk = Walk(connection, "downstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        event, *later = events_at(index, connection, [arrival, *distances])
+        near = tuple(zip(later, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
+
+    return index.answer(work)
+
+
+def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
+    """Finds the first events that neither caused an event nor were caused by it.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> Concurrent:
+        arrival = arrival_of(index, connection, event_id)
+        related = Walk(connection, "upstream").reachable([arrival]) | {arrival}
+        related |= Walk(connection, "downstream").reachable([arrival])
+        rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
+        others = [*islice((other for (other,) in rows if other not in related), limit + 1)]
+        event, *beside = events_at(index, connection, [arrival, *others[:limit]])
+        return Concurrent(event, tuple(beside), len(others) > limit)
+
+    return index.answer(work)
+
+
+def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
+    """Returns the latest common causes of some events, in total order.
+
+    They caused no other common cause. An event counts among its own causes. Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = {arrival_of(index, connection, event_id) for event_id in event_ids}
+        walk = Walk(connection, "upstream")
+        pasts = [walk.reachable([one]) | {one} for one in arrivals]
+        shared = set[int].intersection(*pasts)
+        # what caused one of them is one of them, so that one step is enough
+        latest = in_total_order(connection, shared - walk.neighbours(shared))
+        return tuple(events_at(index, connection, latest))
+
+    return index.answer(work)
+
+
+def heads(
+    index: Index, subject: str | Sequence[str], but: Collection[str] = ()
+) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order.
+
+    A subject may have several names. Events of the types in `but` don't count as events on the
+    subject, but links through them do.
+    """
+    names = [name for name in _names(subject) if is_utf8(name)]
+    on_subject = (
+        "SELECT arrival FROM events"
+        " WHERE subject IN (SELECT value FROM json_each(:names))"
+        " AND type NOT IN (SELECT value FROM json_each(:but))"
+    )
+    values = {"names": json.dumps(names), "but": json.dumps(list(but))}
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
+        return tuple(events_at(index, connection, maximal(connection, arrivals)))
+
+    return index.answer(work)
+
+
+def _names(subject: str | Sequence[str]) -> Sequence[str]:
+    return (subject,) if isinstance(subject, str) else subject
+
+
+Direction = Literal["upstream", "downstream"]
+
+# the columns of `causes` from which and to which a step leads
+ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
+
+# the most arrivals whose links one query reads
+_TOGETHER = 500
+# a step from at most so many events reads links of their neighbours in the log too
+_FEW_EVENTS = 3
+_AHEAD = 64
+_LINKS_AHEAD_MAX = 1_024
+# arrivals whose links a walk to all that can be reached reads together: 2^10
+_WINDOW_BITS = 10
+
+# the total order, behind what a chain avoids
+Key = tuple[str, int, str, str, str]
+
+
+class Walk:
+    """A walk from an event to its causes or its effects; what it has read is not read again."""
+
+    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
+        self._db = connection
+        self._is_upstream = direction == "upstream"
+        self._near, self._far = ENDS[direction]
+        self._links: dict[int, list[int]] = {}
+        self._keys: dict[int, Key] = {}
+
+    def cone(self, arrival: int, depth: int | None, limit: int) -> tuple[dict[int, int], bool]:
+        """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
+
+        At equal distance the total order decides; the plain algorithm in the tests defines the
+        rest.
+        """
+        distances = {arrival: 0}
+        layer = [arrival]
+        distance = 0
+        is_cut = is_wide = False
+        while layer and distance != depth and not is_cut:
+            distance += 1
+            layer = [other for other in self.neighbours(layer) if other not in distances]
+            is_wide = is_wide or len(layer) > 1
+            if len(distances) + len(layer) > limit + 1:
+                is_cut = True
+                layer = self._in_order(layer)[: limit + 1 - len(distances)]
+            distances.update(dict.fromkeys(layer, distance))
+        del distances[arrival]
+        if is_wide:
+            distances = {other: distances[other] for other in self._in_order(distances)}
+            distances = dict(sorted(distances.items(), key=lambda item: item[1]))
+        return distances, is_cut
+
+    def chain(self, arrival: int, avoided_type: str, limit: int) -> list[int]:
+        """Returns one chain of causes that ends at an event, the first cause first.
+
+        The chain follows the cause that is latest in total order, through an event of the avoided
+        type only where no other cause is named.
+        """
+        chain = {arrival: None}
+        while len(chain) < limit:
+            causes = [cause for cause in self.neighbours([arrival]) if cause not in chain]
+            if not causes:
+                break
+            if len(causes) > 1:
+                keys = self._keys_of(causes)
+                causes.sort(key=lambda cause: (keys[cause][0] != avoided_type, keys[cause][1:]))
+            arrival = causes[-1]
+            chain[arrival] = None
+        return list(reversed(chain))
+
+    def reachable(self, arrivals: Iterable[int], floor: int = 0) -> set[int]:
+        """Returns all events reachable by steps from some, none that arrived before `floor`.
+
+        A starting event is included only if a step leads back to it. The links of many arrivals
+        are read together, and again only where a step leads back to what was walked through.
+        """
+        sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} BETWEEN ? AND ?"
+        sign = -1 if self._is_upstream else 1
+        pending: defaultdict[int, list[int]] = defaultdict(list)
+        for arrival in arrivals:
+            pending[arrival >> _WINDOW_BITS].append(arrival)
+        windows = sorted(sign * number for number in pending)
+        reached: set[int] = set()
+        while windows:
+            number = sign * heappop(windows)
+            stack = pending.pop(number)
+            first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
+            links: defaultdict[int, list[int]] = defaultdict(list)
+            for near, far in self._db.execute(sql, (first, last)):
+                links[near].append(far)
+            while stack:
+                for far in links.get(stack.pop(), ()):
+                    if far in reached or far < floor:
+                        continue
+                    reached.add(far)
+                    if first <= far <= last:
+                        stack.append(far)
+                        continue
+                    if (window := far >> _WINDOW_BITS) not in pending:
+                        heappush(windows, sign * window)
+                    pending[window].append(far)
+        return reached
+
+    def neighbours(self, arrivals: Collection[int]) -> set[int]:
+        """Returns the events one step away from any of some events."""
+        links = self._links
+        missing = [arrival for arrival in arrivals if arrival not in links]
+        if missing and len(missing) <= _FEW_EVENTS:
+            missing = self._read_ahead(missing)
+        for at in range(0, len(missing), _TOGETHER):
+            part = missing[at : at + _TOGETHER]
+            links |= {arrival: [] for arrival in part}
+            sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} IN"
+            for near, far in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
+                links[near].append(far)
+        return {far for arrival in arrivals for far in links[arrival]}
+
+    def _read_ahead(self, missing: list[int]) -> list[int]:
+        """Reads links of a range of arrivals, where a long line of causes leads next.
+
+        Returns those that are still missing: there are too many links.
+        """
+        end = max(missing) if self._is_upstream else min(missing)
+        first, last = (end - _AHEAD, end) if self._is_upstream else (end, end + _AHEAD)
+        between = f"FROM causes WHERE {self._near} BETWEEN ? AND ? LIMIT ?"
+        sql = f"SELECT {self._near}, {self._far} {between}"
+        rows = self._db.execute(sql, (first, last, _LINKS_AHEAD_MAX)).fetchall()
+        if len(rows) == _LINKS_AHEAD_MAX:
+            return missing
+        read: dict[int, list[int]] = {arrival: [] for arrival in range(first, last + 1)}
+        for near, far in rows:
+            read[near].append(far)
+        self._links |= read
+        return [arrival for arrival in missing if arrival not in read]
+
+    def _in_order(self, arrivals: Collection[int]) -> list[int]:
+        """Returns arrivals in the total order of their events."""
+        keys = self._keys_of(arrivals)
+        return sorted(arrivals, key=lambda arrival: keys[arrival][1:])
+
+    def _keys_of(self, arrivals: Collection[int]) -> Mapping[int, Key]:
+        missing = [arrival for arrival in arrivals if arrival not in self._keys]
+        sql = f"SELECT arrival, type, {TOTAL_ORDER} FROM events WHERE arrival IN"
+        for at in range(0, len(missing), _TOGETHER):
+            part = missing[at : at + _TOGETHER]
+            for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
+                self._keys[other] = tuple(key)
+        return self._keys
+
+
+def _is_forward(connection: sqlite3.Connection) -> bool:
+    """Reports whether every cause arrived before its effects."""
+    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+    return connection.execute(backward).fetchone() is None
+
+
+def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
+    """Returns those of some events that are causes of none of the others, in total order.
+
+    One step excludes most events. Where every cause arrived before its effects, the rest of the
+    search ends at the first undecided event.
+    """
+    walk = Walk(connection, "upstream")
+    causes = walk.neighbours(arrivals)
+    undecided = [arrival for arrival in arrivals if arrival not in causes]
+    if len(undecided) > 1 or (undecided and not _is_forward(connection)):
+        floor = min(undecided) if _is_forward(connection) else 0
+        causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
+    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])

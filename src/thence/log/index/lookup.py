@@ -1,0 +1,342 @@
+"""Lookup of events in an index: by id, by a text that names an event, by arrival."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import compress
+from typing import Any, TypeVar
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.json_values import is_utf8
+from thence.core.query.why import (
+    PREFIX_CHARACTERS_MIN,
+    SUBJECTS_COMPARED_MAX,
+    ambiguous,
+    beginnings,
+    not_found,
+    subject_named,
+)
+from thence.log.index.builder import taken_numbers
+from thence.log.index.connection import Index
+from thence.log.index.lines import Extent
+from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+
+T = TypeVar("T")
+
+_TOGETHER_MIN = 64
+
+# all events by the index of that order, which SQLite does not choose by itself
+IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
+
+# SQLite returns lists faster than rows
+_BETWEEN = """
+    SELECT json_group_array(arrival), json_group_array(segment), json_group_array(offset),
+        json_group_array(length), json_group_array(event_id)
+    FROM (
+        SELECT arrival, segment, offset, length, event_id
+        FROM events WHERE arrival BETWEEN :first AND :last ORDER BY arrival
+    )
+"""
+# in bytes: no text contains 0xff, so the upper bound is behind all texts with this prefix
+_BY_PREFIX = """
+    event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
+        OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
+"""
+_NAMERS_BY_PREFIX = _BY_PREFIX.replace("event_id", "id")
+# each found by one step in the column's index
+_SUBJECTS = """
+    WITH RECURSIVE subjects (text) AS (
+        SELECT min(subject) FROM events WHERE subject IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(subject) FROM events WHERE subject > text)
+        FROM subjects WHERE text IS NOT NULL
+    )
+    SELECT text FROM subjects
+    WHERE text IS NOT NULL AND (substr(text, -length(:ending)) = :ending OR :ending = '')
+    LIMIT :limit
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
+_texts = msgspec.json.Decoder(list[str]).decode
+
+
+def get(index: Index, event_id: str) -> Event:
+    """Returns the event of an id; raises EventNotFound."""
+    return index.answer(
+        lambda connection: event_at(index, connection, arrival_of(index, connection, event_id))
+    )
+
+
+def held(
+    index: Index, ids: Collection[str], numbers: Collection[tuple[str, int]]
+) -> tuple[int, list[Event], set[tuple[str, int]]]:
+    """Returns what the log holds of ids and numbers, which are pairs of node_id and seq.
+
+    Returned are the number of the log's events, all differing lines of these ids, and those
+    of the numbers that a line has. The cost is that of what is asked for.
+    """
+    values = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
+    columns = "segment, offset, length, event_id"
+
+    def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
+        count = event_count(connection)
+        extents = [
+            extent
+            for table in ("events", "other_lines")
+            for extent in connection.execute(
+                f"SELECT {columns} FROM json_each(:ids) CROSS JOIN {table} ON event_id = value",
+                values,
+            )
+        ]
+        events = index.fetch(connection, sorted(extents))
+        return count, events, taken_numbers(connection, numbers)
+
+    return index.answer(work)
+
+
+def contested(index: Index, limit: int) -> list[str]:
+    """Returns ids of which the log has several lines, the first ones by id."""
+    sql = "SELECT DISTINCT event_id FROM other_lines ORDER BY event_id LIMIT :limit"
+
+    def work(connection: sqlite3.Connection) -> list[str]:
+        return [event_id for (event_id,) in connection.execute(sql, {"limit": limit})]
+
+    return index.answer(work)
+
+
+def find(
+    index: Index,
+    text: str,
+    *,
+    by_subject: bool = True,
+    by_type: bool = False,
+) -> Event:
+    """Returns the event that a text names. Raises EventNotFound, `ambiguous_id`.
+
+    It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
+    else, `by_subject`, the latest event on the subject of that name, of which the last parts
+    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type.
+    """
+
+    def work(connection: sqlite3.Connection) -> Event:
+        if text in ("@last", "@last-error"):
+            arrival = last_arrival(connection) if text == "@last" else _last_failure(connection)
+        else:
+            arrival = _arrival_by_prefix(index, connection, text, by_subject, by_type)
+        if arrival is None:
+            raise not_found(index.folder, text)
+        return event_at(index, connection, arrival)
+
+    return index.answer(work)
+
+
+def span_begin(index: Index, span_id: str) -> Event | None:
+    """Returns the event that began a tracer's span, None if there is none."""
+
+    def work(connection: sqlite3.Connection) -> Event | None:
+        sql = "SELECT arrival FROM spans WHERE span_id = ?"
+        row = connection.execute(sql, (span_id,)).fetchone()
+        return None if row is None else event_at(index, connection, row[0])
+
+    return index.answer(work)
+
+
+def event_count(connection: sqlite3.Connection) -> int:
+    """Returns the number of the log's events, which is the last arrival."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0])
+
+
+def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+    """Returns the arrival of an event; raises EventNotFound."""
+    if is_utf8(event_id):  # no event's id holds half a surrogate pair
+        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+        row = connection.execute(sql, {"event_id": event_id}).fetchone()
+        if row is not None:
+            return int(row[0])
+    raise not_found(index.folder, event_id)
+
+
+def last_arrival(connection: sqlite3.Connection, column: str = "", text: str = "") -> int | None:
+    """Returns the arrival of the event that is last in total order, None if there is none.
+
+    Of the events with a name in a column, if one is given.
+    """
+    source = f"events WHERE {column} = :text" if column else IN_ORDER
+    sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
+    row = connection.execute(sql, {"text": text}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def in_total_order(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[int]:
+    """Returns arrivals in the total order of their events."""
+    sql = (
+        "SELECT arrival FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
+        f" ORDER BY {TOTAL_ORDER}"
+    )
+    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
+    return [arrival for (arrival,) in rows]
+
+
+def event_at(index: Index, connection: sqlite3.Connection, arrival: int) -> Event:
+    """Returns the event of an arrival."""
+    return events_at(index, connection, [arrival])[0]
+
+
+def events_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[Event]:
+    """Returns the events of arrivals, in the given order; they are read in the log's order."""
+    return _in_order_of(list(arrivals), connection, index.fetch)
+
+
+def lines_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[bytes]:
+    """Returns the stored lines of the events of arrivals, in the order of `events_at`."""
+    return _in_order_of(list(arrivals), connection, index.lines)
+
+
+def _in_order_of(
+    arrivals: list[int],
+    connection: sqlite3.Connection,
+    read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
+) -> list[T]:
+    in_order = sorted(set(arrivals))
+    values = read(connection, _extents(connection, in_order))
+    by_arrival = dict(zip(in_order, values, strict=True))
+    return [by_arrival[arrival] for arrival in arrivals]
+
+
+def ids_at(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[str]:
+    """Returns the ids of the events of arrivals, in the given order; no line is read."""
+    sql = (
+        "SELECT event_id FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
+        " ORDER BY key"
+    )
+    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
+    return [event_id for (event_id,) in rows]
+
+
+def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Returns those of some ids that events of the log have."""
+    sql = "SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value"
+    rows = connection.execute(sql, {"ids": json.dumps(list(filter(is_utf8, ids)))})
+    return {event_id for (event_id,) in rows}
+
+
+def _extents(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[Extent]:
+    """Returns the extents of the events of arrivals, which are in order."""
+    if len(arrivals) >= _TOGETHER_MIN and arrivals[-1] - arrivals[0] < 2 * len(arrivals):
+        # a scan of all rows between is faster than single lookups
+        ends = {"first": arrivals[0], "last": arrivals[-1]}
+        *numbers, ids = connection.execute(_BETWEEN, ends).fetchone()
+        between, segments, offsets, lengths = map(_numbers, numbers)
+        rows = zip(segments, offsets, lengths, _texts(ids), strict=True)
+        return list(compress(rows, map(set(arrivals).__contains__, between)))
+    sql = (
+        "SELECT segment, offset, length, event_id"
+        " FROM json_each(:arrivals) CROSS JOIN events ON arrival = value ORDER BY key"
+    )
+    return connection.execute(sql, {"arrivals": json.dumps(arrivals)}).fetchall()
+
+
+def _arrival_by_prefix(
+    index: Index, connection: sqlite3.Connection, text: str, by_subject: bool, by_type: bool
+) -> int:
+    """Returns the arrival of the one event whose id begins with a text, else by subject or type."""
+    count = 0
+    values = {"text": text, "upper": text.upper()}
+    if is_utf8(text):
+        sql = "SELECT arrival FROM events WHERE event_id = :text"
+        exact = connection.execute(sql, values).fetchone()
+        if exact is not None:
+            return int(exact[0])
+        sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
+        count = connection.execute(sql, values).fetchone()[0]
+    if by_subject and (not count or len(text) < PREFIX_CHARACTERS_MIN):
+        arrival = _latest_on(connection, text)
+        if arrival is None and by_type:
+            arrival = _latest_of_type(connection, text)
+        if arrival is not None:
+            return arrival
+        if not count:
+            subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
+            namer = _namer_of(index, connection, text)
+            raise not_found(index.folder, text, subjects, namer, by_type=by_type)
+    if not count:
+        raise not_found(index.folder, text)
+    beginnings(text)
+    sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
+    first = int(connection.execute(sql, values).fetchone()[0])
+    if count > 1:
+        raise ambiguous(text, count, event_at(index, connection, first).event_id)
+    return first
+
+
+def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
+    """Returns the arrival of the latest event on a subject that a text names, None if none is."""
+    if not is_utf8(text) or not text:
+        return None
+    arrival = last_arrival(connection, "subject", text)
+    if arrival is None:
+        subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
+        if subject is not None:
+            arrival = last_arrival(connection, "subject", subject)
+    return arrival
+
+
+def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
+    if not is_utf8(text) or not text:
+        return None
+    return last_arrival(connection, "type", text)
+
+
+def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
+    """Returns the first event that names a missing cause whose id begins with a text, if any."""
+    if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
+        return None
+    sql = (
+        "SELECT arrival FROM waiting JOIN events ON arrival = child"
+        f" WHERE kind = 'cause' AND ({_NAMERS_BY_PREFIX}) ORDER BY {TOTAL_ORDER} LIMIT 1"
+    )
+    row = connection.execute(sql, {"text": text, "upper": text.upper()}).fetchone()
+    return None if row is None else event_at(index, connection, row[0])
+
+
+def _last_failure(connection: sqlite3.Connection) -> int | None:
+    source = "events INDEXED BY failures WHERE failed = 1"
+    sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
+    row = connection.execute(sql).fetchone()
+    return None if row is None else int(row[0])
+
+
+def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
+    """Returns at most `limit` subjects of the log with an ending, all for -1."""
+    rows = connection.execute(_SUBJECTS, {"ending": ending, "limit": limit})
+    return [text for (text,) in rows]
+
+
+def values_at(
+    index: Index, connection: sqlite3.Connection, variable: str, turn: int, limit: int
+) -> dict[str, Any] | None:
+    """Returns the values of a simulation's variable after a turn by scope, of those that changed.
+
+    None of more than `limit` changes. A value that changed later is the old one of that change.
+    """
+    names = json.dumps(subjects_of(connection, -1, f"/{variable}"))
+    sql = (
+        "SELECT subject, turn, arrival FROM events INDEXED BY subjects"
+        " WHERE subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
+        " AND type = 'STATE' AND turn IS NOT NULL ORDER BY lamport, stamp LIMIT :limit"
+    )
+    rows = connection.execute(sql, {"names": names, "limit": limit + 1}).fetchall()
+    chosen: dict[str, tuple[int, str]] = {}
+    for subject, at, arrival in rows:
+        if at <= turn:
+            chosen[subject] = (arrival, "new_value")
+        else:
+            chosen.setdefault(subject, (arrival, "old_value"))
+    if len(rows) > limit:
+        return None
+    events = events_at(index, connection, [arrival for arrival, _ in chosen.values()])
+    return {
+        subject.rpartition("/")[0]: event.payload.get(key)
+        for (subject, (_, key)), event in zip(chosen.items(), events, strict=True)
+    }

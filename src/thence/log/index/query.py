@@ -1,0 +1,443 @@
+"""Queries of an index: a page of the events that match a filter, and their number.
+
+The index of a column holds the total order within each name: the column with the fewest events
+leads, so that few are sorted for a page, and behind a cursor it costs no more in a larger log. A
+span of times or turns has no index: it lies between clocks that the zones know. An offset is walked
+to. The matches of `where` are found by reading the candidates that the columns leave:
+`core.query.where` decides, and most lines are excluded by their bytes alone.
+"""
+
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import accumulate, islice
+from typing import Any, NamedTuple, Unpack
+
+from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
+from thence.core.codec import parse
+from thence.core.event import Event, Header, decoded, readable_lines
+from thence.core.query.filter import Filter, is_pattern
+from thence.core.query.where import Condition
+from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.log.index.connection import Index
+from thence.log.index.lines import Extent
+from thence.log.index.lookup import (
+    event_count,
+    events_at,
+    lines_at,
+)
+from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
+from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.log.index.segments import Stale
+from thence.log.index.zones import Hull, hull
+
+
+class PageRows(NamedTuple):
+    """The arrivals of a page's events, the highest arrival, and the number of all matches."""
+
+    arrivals: list[int]
+    snapshot: int
+    total: int
+
+
+def page(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[PageBounds],
+) -> Page:
+    """Returns a page of the events that match, from the present log.
+
+    The page begins `offset` events behind the first match, or behind the page that returned
+    the cursor; then it holds only events that had arrived at the first page. `log_id` is part
+    of the cursors. Raises InvalidFilter, `invalid_cursor`, `read_failed`.
+    """
+    request = PageRequest.of(filter, log_id, **paging)
+
+    def work(connection: sqlite3.Connection) -> Page:
+        answer = _answer(index, connection, filter, request)
+        events = events_at(index, connection, answer.arrivals)
+        return request.page(events, answer.snapshot, answer.total)
+
+    return index.answer(work)
+
+
+def page_of_lines(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[PageBounds],
+) -> PageOfLines:
+    """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
+    request = PageRequest.of(filter, log_id, **paging)
+
+    def work(connection: sqlite3.Connection) -> PageOfLines:
+        answer = _answer(index, connection, filter, request)
+        lines = readable_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
+        last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
+        return request.page_of_lines(lines, last, answer.snapshot, answer.total)
+
+    return index.answer(work)
+
+
+def count(index: Index, filter: Filter) -> int:
+    """Counts the events of the present log that match. Raises `read_failed`."""
+
+    def work(connection: sqlite3.Connection) -> int:
+        scan = scan_of(connection, filter)
+        if scan is None:
+            return 0
+        if not filter.where:
+            return scan.count(connection)
+        return sum(1 for _ in matching(index, connection, scan, filter))
+
+    return index.answer(work)
+
+
+def _answer(
+    index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
+) -> PageRows:
+    snapshot = event_count(connection)
+    scan = scan_of(connection, filter, request.descending)
+    if scan is None:
+        return PageRows([], snapshot, 0)
+    if request.mark is not None:
+        scan = scan.behind(request.mark.last, min(request.mark.snapshot, snapshot))
+    if filter.where:
+        arrivals, matches = matching_page(index, connection, scan, filter, request)
+        return PageRows(arrivals, snapshot, matches)
+    matches = request.mark.total if request.mark else scan.count(connection)
+    if request.offset >= matches:
+        return PageRows([], snapshot, matches)
+    rows = scan.rows(connection, "arrival", request.room(matches), request.offset)
+    return PageRows([arrival for (arrival,) in rows], snapshot, matches)
+
+
+def _key_of(connection: sqlite3.Connection, arrival: int) -> Key:
+    """Returns the key of an event in the total order."""
+    sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :arrival"
+    row = connection.execute(sql, {"arrival": arrival}).fetchone()
+    lamport, stamp, event_id, node = row
+    own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+    return (lamport, *own, event_id.encode())
+
+
+BATCH_EVENTS = 1_000
+BATCH_BYTES = 4 * 1024 * 1024
+
+# the members that hold the content
+_CONTENT = ("payload", "details")
+# arrival and extent of a line; the event_id of another tool's line, which has no checksum
+Candidate = tuple[Any, ...]
+_CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
+
+
+def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns a function that reports whether all conditions hold for an event's line."""
+    needles = [needle for condition in conditions for needle in condition.needles()]
+    paths = [part.path for condition in conditions for part in condition.comparisons()]
+    keys = {str(path[path[0] in _CONTENT and len(path) > 1]) for path in paths}
+
+    def holds(line: bytes) -> bool:
+        # a needle may stand as an escape, or in a large value
+        is_plain = needles and b"\\" not in line and BODIES_SIGN not in line
+        if is_plain and any(needle not in line for needle in needles):
+            return False
+        candidate = _Candidate(line, vocabulary, keys)
+        return all(condition.matches(candidate) for condition in conditions)
+
+    return holds
+
+
+class _Candidate(Event):
+    """A candidate whose members are decoded once, and its header only if a comparison needs it."""
+
+    __slots__ = ("_keys", "_members", "_payload")
+
+    def __init__(self, line: bytes, vocabulary: Vocabulary, keys: Set[str]) -> None:
+        # not by the class above: this runs for each line that is read
+        self.line, self.vocabulary, self._header = line, vocabulary, None
+        self._members: dict[str, Any] = decoded(line)
+        self._keys = keys
+        self._payload: dict[str, Any] | None = None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The payload, the same dict at each access; whole where a comparison needs a large value.
+
+        Of a value that can't be read its beginning counts.
+
+        `keys` are the first names of the paths that are compared.
+        """
+        if self._payload is None:
+            value = self._members.get(self.vocabulary.payload_key)
+            self._payload = value if isinstance(value, dict) else {}
+            if entries := self.body_entries:
+                is_whole = not self._keys.isdisjoint(_CONTENT)
+                needed = [e for e in entries if is_whole or first_key(e.pointer) in self._keys]
+                put_back_readable(self._payload, needed, self.vocabulary.bodies, decoded)
+        return self._payload
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """All members of the line, the same dict at each access."""
+        return self._members
+
+    @property
+    def header(self) -> Header:
+        """The typed members, also of another tool's line."""
+        if self._header is None:
+            event = parse(self.line, PLAIN)
+            if not isinstance(event, Event):
+                raise Stale("a line is not an event any more")
+            self._header = event.header
+        return self._header
+
+
+def matching_page(
+    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter, request: PageRequest
+) -> tuple[list[int], int]:
+    """Returns the arrivals of the matches on a page, and the number of all matches.
+
+    All candidates are read for a first page, for a later one those up to its end.
+    """
+    matches = matching(index, connection, scan, filter)
+    if request.mark is not None:
+        total = request.mark.total
+        return list(islice(matches, request.room(total))), total
+    total = sum(1 for _ in islice(matches, request.offset))
+    arrivals = list(islice(matches, request.limit))
+    return arrivals, total + len(arrivals) + sum(1 for _ in matches)
+
+
+def matching(
+    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
+) -> Iterator[int]:
+    """Yields the arrivals of the candidates for which `where` holds, in order."""
+    candidates = scan.rows(connection, _CANDIDATE)
+    holds = judge(filter.where, index.vocabulary)
+    while rows := candidates.fetchmany(BATCH_EVENTS):
+        for batch in _batches(rows):
+            lines = index.lines(connection, map(_extent, batch))
+            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
+
+
+def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
+    """Yields candidates in batches whose lines fit into `BATCH_BYTES`."""
+    ends = list(accumulate(row[3] for row in rows))
+    first = 0
+    while first < len(rows):
+        before = ends[first - 1] if first else 0
+        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
+        yield rows[first:end]
+        first = end
+
+
+def _extent(row: Candidate) -> Extent:
+    _, segment, offset, length, event_id = row[:5]
+    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)
+
+
+NUMBER_MIN = -(2**63)
+# the most rows that are sorted for one page: 10,000 take about 10 ms
+SORTED_MAX = 10_000
+# the index in which a column's names have their events in total order
+INDEXES = {
+    "type": "types",
+    "stream": "streams",
+    "subject": "subjects",
+    "actor": "actors",
+    "failed": "failures",
+    "lane": "lanes",
+}
+_NOT_FAILED = "failed = 0"
+# the columns by which the table of counts is asked
+_COUNTED = frozenset(("type", "actor"))
+_KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
+
+
+class Scan(NamedTuple):
+    """The events that match a filter, all but its `where`, in total order.
+
+    `conditions` are SQL by column of the index, with `values`. `lead` is the column whose index
+    gives the candidates, None for the index of the order. `within` is where spans of times and
+    turns lie. The scan begins behind the key of a cursor, if one is in `values`, and then holds
+    what had arrived at a `snapshot`.
+    """
+
+    conditions: Mapping[str, str]
+    values: Mapping[str, object]
+    lead: str | None
+    descending: bool = False
+    within: Hull | None = None
+    snapshot: int | None = None
+
+    def behind(self, key: Key, snapshot: int) -> "Scan":
+        """Returns the scan of the events behind one key that had arrived at a snapshot."""
+        lamport, *texts = key
+        node, stamp, event_id = (text.decode("utf-8", "replace") for text in texts)
+        values = {"lamport": lamport, "stamp": stamp, "node": node, "event_id": event_id}
+        return self._replace(values={**self.values, **values}, snapshot=snapshot)
+
+    def source(self) -> str:
+        """Returns the table and conditions that select each event once, in no order."""
+        lead = [] if self.lead is None else [self.conditions[self.lead]]
+        by = "NOT INDEXED" if self.lead is None else f"INDEXED BY {INDEXES[self.lead]}"
+        if self.within is not None:
+            lead.append("arrival BETWEEN {2} AND {3}".format(*self.within))
+        return f"events {by} WHERE {' AND '.join([*lead, *self._others(), 'TRUE'])}"
+
+    def in_order(self, clock: int | None = None) -> str:
+        """Returns the table and conditions that select each event once, in total order.
+
+        With a clock those from this one on.
+        """
+        first, last = self.within[:2] if self.within else (0, NUMBER_MAX)
+        if clock is not None:
+            first, last = (first, clock) if self.descending else (clock, last)
+        bounds = [f"lamport >= {first}", f"lamport <= {last}"]
+        if self.snapshot is not None:
+            sign = "<" if self.descending else ">"
+            # one bound alone at each end: SQLite uses the first for its index
+            bounds[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
+            bounds.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
+            bounds.append(f"+arrival <= {self.snapshot}")
+        lead = [] if self.lead is None else [self.conditions[self.lead]]
+        by = INDEXES.get(self.lead or "", "ordered")
+        return f"events INDEXED BY {by} WHERE {' AND '.join([*lead, *bounds, *self._others()])}"
+
+    def _others(self) -> list[str]:
+        """Returns the conditions of all columns but the first, for which SQLite uses no index."""
+        return [f"+({sql})" for column, sql in self.conditions.items() if column != self.lead]
+
+    def rows(
+        self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
+    ) -> sqlite3.Cursor:
+        """Returns columns of the events, in order."""
+        order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
+        clock = None
+        if offset:
+            clock, offset = self._position(connection, offset)
+        sql = f"SELECT {columns} FROM {self.in_order(clock)} ORDER BY {order}"
+        sql += " LIMIT :limit OFFSET :offset"
+        return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
+
+    def _position(self, connection: sqlite3.Connection, offset: int) -> tuple[int | None, int]:
+        """Returns the clock of the event behind an offset, and the offset among those of it.
+
+        No names and ids are compared on the way: the index alone is walked.
+        """
+        sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
+        order = f"ORDER BY lamport {sign}, stamp {sign} LIMIT 1 OFFSET :offset"
+        sql = f"SELECT lamport FROM {self.in_order()} {order}"
+        row = connection.execute(sql, {**self.values, "offset": offset}).fetchone()
+        if row is None:
+            return None, offset
+        sql = f"SELECT count(*) FROM {self.in_order()} AND lamport {before} {row[0]}"
+        return row[0], offset - connection.execute(sql, self.values).fetchone()[0]
+
+    def count(self, connection: sqlite3.Connection) -> int:
+        """Returns the number of all events that match."""
+        if not self.conditions:
+            return event_count(connection)
+        sql = f"SELECT count(*) FROM {self.source()}"
+        if self.is_counted:
+            conditions = " AND ".join(self.conditions.values())
+            sql = f"SELECT CAST(total(events) AS INTEGER) FROM counts WHERE {conditions}"
+        return int(connection.execute(sql, self.values).fetchone()[0])
+
+    @property
+    def is_counted(self) -> bool:
+        """True if the table of counts has all that matches; it knows no empty actor."""
+        is_held = _COUNTED.issuperset(self.conditions)
+        return is_held and "" not in self.values.values()
+
+
+def scan_of(
+    connection: sqlite3.Connection, filter: Filter, descending: bool = False
+) -> Scan | None:
+    """Returns the scan of a filter; None if no event can match."""
+    named = {
+        "type": filter.types,
+        "actor": filter.actors,
+        "subject": filter.subjects,
+        "stream": filter.streams,
+    }
+    conditions: dict[str, str] = {}
+    values: dict[str, object] = {}
+    for column, names in named.items():
+        if names:
+            conditions[column] = _named(column, names, values)
+    if filter.failed is not None:
+        conditions["failed"] = f"failed = {int(filter.failed)}"
+    bounds = {
+        "turn": (filter.turn_first, filter.turn_last),
+        "time": (filter.since, filter.until),
+    }
+    spans = {
+        column: (
+            NUMBER_MIN if first is None else max(first, NUMBER_MIN),
+            NUMBER_MAX if last is None else min(last, NUMBER_MAX),
+        )
+        for column, (first, last) in bounds.items()
+        if first is not None or last is not None
+    }
+    within = hull(connection, spans.items()) if spans else None
+    if spans and within is None:
+        return None
+    single = {
+        column
+        for column, names in named.items()
+        if len(names) == 1 and "GLOB" not in conditions[column]
+    }
+    lead = _lead(connection, conditions, values, frozenset((*single, "failed")))
+    conditions |= {
+        column: f"{column} BETWEEN {first} AND {last}" for column, (first, last) in spans.items()
+    }
+    return Scan(conditions, values, lead, descending, within)
+
+
+def _named(column: str, names: Sequence[str], values: dict[str, object]) -> str:
+    """Returns the condition that a column has one of some names, as SQL, and adds its values.
+
+    A type or an actor may be a glob, which stands for all names of its column that match.
+    """
+    patterns = [name for name in names if column in ("type", "actor") and is_pattern(name)]
+    exact = [name for name in names if name not in patterns]
+    keys = {f"{column}{at}": name for at, name in enumerate(exact)}
+    globs = {f"{column}_{at}": name.replace("[", "[[]") for at, name in enumerate(patterns)}
+    values |= keys | globs
+    if len(names) == len(keys) == 1:
+        return f"{column} = :{column}0"
+    if not globs:
+        return f"{column} IN ({', '.join(f':{key}' for key in keys)})"
+    own = [f"{column} = :{key}" for key in keys]
+    own += [f"{column} <> '' AND {column} GLOB :{key}" for key in globs]
+    return f"{column} IN (SELECT {column} FROM counts WHERE {' OR '.join(own)})"
+
+
+def _lead(
+    connection: sqlite3.Connection,
+    conditions: Mapping[str, str],
+    values: Mapping[str, object],
+    single: frozenset[str],
+) -> str | None:
+    """Chooses the column with the fewest events, if these are few or come in order.
+
+    Those of a `single` name do.
+    """
+    if len(conditions) == 1 and single.issuperset(conditions):
+        return next((column for column in conditions if conditions[column] != _NOT_FAILED), None)
+    sizes: dict[str, int] = {}
+    for column, condition in conditions.items():
+        if condition == _NOT_FAILED:  # most events did not fail: these have no index
+            continue
+        some = f"SELECT 1 FROM events INDEXED BY {INDEXES[column]} WHERE {condition}"
+        sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
+        if column in _COUNTED:
+            sql = f"SELECT total(events) FROM counts WHERE {condition}"
+        sizes[column] = connection.execute(sql, values).fetchone()[0]
+    for column, size in sorted(sizes.items(), key=lambda item: item[1]):
+        if size <= SORTED_MAX or column in single:
+            return column
+    return None

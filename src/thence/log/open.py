@@ -1,0 +1,700 @@
+"""The open log of one folder: the only object that a host holds.
+
+A `Log` appends events durably, reads them back, and finds their causes. It is safe from threads,
+and after a fork the child has a session of its own. New events enter by one path, whatever
+function appends them: their causes are checked and completed, they are drafted, get their
+conditions and are committed; an error that leaves the outcome unknown gets a retry. Reading takes
+no lock of the log; a large log gets an index (`thence.log.queries`). A host imports
+its functions for ids, times and the disk from here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Event as Signal
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from weakref import finalize
+
+import msgspec
+
+from thence.core.bodies import BodySource
+from thence.core.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
+from thence.core.cutting import BODIES_FROM, without_bodies
+from thence.core.event import Event
+from thence.core.json_values import Encode, Plain
+from thence.core.new_event import (
+    CAUSE_VARIABLE,
+    Cause,
+    Causes,
+    HostEvent,
+    NewEvent,
+    PassedCause,
+    Position,
+    cause_ids,
+    id_of,
+)
+from thence.core.order import CONE_EVENTS_MAX
+from thence.core.vocabulary import Vocabulary
+from thence.errors import OutcomeUnknown
+from thence.log.blobs.blob_files import Bodies
+from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
+from thence.log.files.append_lock import WAIT_S
+from thence.log.files.disk import OS_DISK as OS_DISK
+from thence.log.files.disk import Disk as Disk
+from thence.log.files.disk import Durability, durability_on, variable, wall_ns
+from thence.log.files.disk_errors import poisoned_error
+from thence.log.files.process_state import CLOSE_S, new_nonce
+from thence.log.files.process_state import ids_of_process as ids_of_process
+from thence.log.files.process_state import new_id as new_id
+from thence.log.files.process_state import now as now
+from thence.log.files.process_state import stays_here as stays_here
+from thence.log.files.process_state import watch_forks as watch_forks
+from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
+from thence.log.files.segment import current_path
+from thence.log.masking import RedactSettings, read_redact_settings
+from thence.log.queries import After, Answers, html_of_log
+from thence.log.read.opening import (
+    Age,
+    checked_bounds,
+    is_synced,
+    known_id,
+    known_info,
+    opened_vocabulary,
+    prepare,
+)
+from thence.log.write.batch import PendingAppend
+from thence.log.write.committer import Committer, with_retry
+from thence.log.write.committer import OnFull as OnFull
+from thence.log.write.conditions import Condition
+from thence.log.write.drafting import Drafting, NoticeMaker
+from thence.log.write.drafting import guarded as guarded
+from thence.log.write.drafting import warn as warn
+from thence.log.write.writer import Report, SegmentWriter
+
+if TYPE_CHECKING:
+    from thence.core.new_event import Unchanged
+    from thence.core.query.why import Concurrent, Effects, Why
+    from thence.log.check.rewriting import Redactions
+    from thence.log.files.findings import Relayed, Verification
+    from thence.log.index.page import Page, PageQuery
+    from thence.log.write.importing import Relay
+
+QUEUE_EVENTS_MAX = 10_000
+T = TypeVar("T")
+E = TypeVar("E")
+Ids = tuple[str, ...]
+# takes an event, the causes that it names, and those of them that lie in other logs
+HostEncoder = Callable[[E, Ids, Ids], Draft]
+# takes events with their causes, and returns those that were dropped
+HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E] | None]
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of an open log: what `open_log` takes, then what hosts alone set.
+
+    `report` is called with a word and facts when events are dropped, refused, lost or resumed;
+    `context` holds members for notices. With `nonces`, and in each log that is synced, events get
+    the member `nonce`. `redact` are the settings of masking, where the host has read them.
+    `strict_causes` is for events that the host does not encode, `bodies_from` for logs whose lines
+    no other tool reads.
+    """
+
+    max_queue_size: int = QUEUE_EVENTS_MAX
+    on_full: OnFull = "block"
+    max_file_size: int = FILE_BYTES_MAX
+    rotate_after: Age = None
+    strict_causes: bool = False
+    bodies_from: int | None = None
+    encode: Encode | None = None
+    strict_values: bool = False
+    report: Report = warn
+    context: Mapping[str, Any] = {}
+    nonces: bool = False
+    redact: RedactSettings | None = None
+
+
+USUAL = LogSettings()
+
+
+def open_log(
+    path: str | Path,
+    vocabulary: Vocabulary | str | None = None,
+    create: bool = True,
+    max_queue_size: int = QUEUE_EVENTS_MAX,
+    on_full: OnFull = "block",
+    max_file_size: int = FILE_BYTES_MAX,
+    strict_causes: bool = False,
+    bodies_from: int | None = BODIES_FROM,
+    encode: Encode | None = None,
+    strict_values: bool = False,
+    rotate_after: Age = None,
+) -> "Log":
+    """Opens the log in a folder, made if missing and `create` is true.
+
+    `vocabulary` is "plain", "sim" or "work"; None takes the log's own, plain for a new one. At most
+    `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with `on_full="drop"`
+    drops, counts and reports. A file that has `max_file_size` bytes, or began `rotate_after` ago
+    ("1d", seconds, a timedelta), is closed by the next append. The cause that THENCE_CAUSE names
+    (see `environment`) is around all appends, as a `because` block would be. With `strict_causes` a
+    cause is refused by InvalidEvent that neither the log nor its queue has, nor an event of the
+    same append; each that this session has not written lately is looked up. Without it a ULID is
+    taken as it is; `verify` reports missing ones. Values in payloads that JSON has not become JSON
+    as docs/concepts/event.md lists; `encode` makes JSON of any other, and raises TypeError where it
+    can't. With `strict_values` JSON alone is taken. A text or list of `bodies_from` bytes or more
+    is kept once, beside the lines that name it; None keeps lines whole. Raises NotALog,
+    VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`, InvalidEvent for a wrong bound.
+    """
+    settings = LogSettings(
+        max_queue_size=max_queue_size,
+        on_full=on_full,
+        max_file_size=max_file_size,
+        rotate_after=rotate_after,
+        strict_causes=strict_causes,
+        bodies_from=bodies_from,
+        encode=encode,
+        strict_values=strict_values,
+    )
+    return open_host_log(path, vocabulary, settings, create=create)
+
+
+def open_host_log(
+    path: str | Path,
+    vocabulary: Vocabulary | str | None = None,
+    settings: LogSettings = USUAL,
+    *,
+    create: bool = True,
+    disk: Disk = OS_DISK,
+) -> "Log":
+    """Opens the log like `open_log`, with a host's settings."""
+    words = opened_vocabulary(disk, path, vocabulary, create)
+    path = Path(path).absolute()  # the program may change its folder
+    return Log(path, words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
+
+
+class Log:
+    """An open log. Use `thence.open`; close it, or use it as a context manager.
+
+    All that was emitted is written at the latest at `close`, garbage collection or exit.
+    """
+
+    __reduce__ = stays_here
+    _repr_html_ = html_of_log
+
+    def __init__(
+        self,
+        folder: Path,
+        vocabulary: Vocabulary,
+        settings: LogSettings = USUAL,
+        *,
+        received: str | None = None,
+        disk: Disk = OS_DISK,
+    ) -> None:
+        on_full, queue_max = settings.on_full, settings.max_queue_size
+        sizes = (queue_max, settings.max_file_size, settings.bodies_from)
+        age_us = checked_bounds(folder, on_full, *sizes, settings.rotate_after)
+        vocabulary = vocabulary.of_log(Bodies(disk, folder))
+        self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
+        self._report = guarded(settings.report)
+        self._has_nonces = settings.nonces or is_synced(disk, folder)
+        self.redact_settings = settings.redact or read_redact_settings(folder)
+        self.answers = Answers(disk, folder, vocabulary)
+        self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
+        self._where = (disk, folder, vocabulary)
+        bounds = (settings.max_file_size, age_us)
+        self._writer = SegmentWriter(*self._where, self._notice, self._report, *bounds)
+        self._committer = Committer(self._writer, self._notice, queue_max, on_full, self._report)
+        can_cut = vocabulary.cuts_lines_with is not None
+        self._bodies_from = settings.bodies_from if can_cut else None
+        parts = (Plain(settings.encode, is_strict=settings.strict_values), self._bodies_from)
+        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
+        info = partial(known_info, disk, folder)
+        self._origin = Origin(received, self._writer.numbers.witness, info)
+        strict = StrictCauses(folder, self.answers.holds, queue_max)
+        self._strict = strict if settings.strict_causes else None
+        self._is_prepared = self._is_ready = False
+        self._relay: Relay | None = None
+        watch_forks(self._committer)
+        self._closing = finalize(self, self._committer.close, CLOSE_S)
+
+    @property
+    def log_id(self) -> str | None:
+        """The id of the log, which stays when its folder moves; None while it has none."""
+        return self._origin.log_id
+
+    @property
+    def current_file(self) -> Path:
+        """The segment that is appended to."""
+        return current_path(self.folder)
+
+    @property
+    def current_size(self) -> int:
+        """The size of `current_file` in bytes, as far as this process has seen it."""
+        return self._writer.current_size
+
+    @property
+    def dropped_count(self) -> int:
+        """The number of emitted events that a full queue dropped."""
+        return self._committer.drops.count
+
+    @property
+    def failed_count(self) -> int:
+        """The number of emitted events that the disk refused for good."""
+        return self._committer.failed_count
+
+    @property
+    def received_causes(self) -> tuple[str, ...]:
+        """The cause that THENCE_CAUSE handed on, if there is one."""
+        return self._origin.causes
+
+    @property
+    def redactions(self) -> "Redactions":
+        """The redactions of this log, for those who take lines back."""
+        from thence.log.check.rewriting import Redactions
+
+        return Redactions(*self._where, self._host_append_note, self.answers.renew)
+
+    @property
+    def durability(self) -> Durability:
+        """The effect of a sync on its filesystem: "synced", "unproven" (a network) or "memory"."""
+        return durability_on(self._disk.filesystem(self.folder))
+
+    def append(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Causes = None,
+        event_id: str | None = None,
+        guard: "Unchanged | None" = None,
+        timeout_s: float = 30,
+    ) -> Event:
+        """Appends an event and returns it once it is durable, with all queued before it.
+
+        `caused_by` takes an event, an id (a ULID, or of an event that the log holds), several
+        of these or None; those of the surrounding `because` block are added, and the ends of
+        steps whose error is being handled. With an `event_id` that the log holds, the stored
+        event is returned if it says the same. With a `guard`, nothing is appended if an event
+        that it watches for has come in. Raises InvalidEvent (also for a type that begins
+        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`, `clock_exhausted`,
+        HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
+        """
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        condition = Condition.of(guard, event_id)
+        return self._committed(self._drafted(new), condition, timeout_s, self._last)
+
+    def append_many(
+        self,
+        events: "Iterable[NewEvent | Mapping[str, Any]]",
+        *,
+        guard: "Unchanged | None" = None,
+        timeout_s: float = 30,
+    ) -> list[Event]:
+        """Appends events in one piece, with one sync, and returns them once they are durable.
+
+        Each is a NewEvent, or a mapping of what `append` takes: event_type, and payload, subject,
+        actor, stream, caused_by. Nothing stands between them. With a `guard`, none is appended
+        if an event that it watches for has come in. Raises what `append` raises; when that is
+        LogFull or `append_failed`, the first of them may stand, whole.
+        """
+        return self._host_append([*map(HostEvent.of, events)], guard=guard, timeout_s=timeout_s)
+
+    async def append_async(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Causes = None,
+        event_id: str | None = None,
+        guard: "Unchanged | None" = None,
+    ) -> Event:
+        """Does what `append` does for a task, without holding up its event loop.
+
+        Tasks that append at once share a sync. A cancelled one leaves its event to be written.
+        Raises what `append` raises, such as OutcomeUnknown.
+        """
+        import asyncio
+
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        drafts = self._drafted(new)
+        future = asyncio.get_running_loop().create_future()
+        waiting = PendingAppend(drafts, Condition.of(guard, new.event_id), future)
+        self._committer.join(waiting)
+        try:
+            await future
+            return self._done(drafts, self._last(waiting.result()))
+        except OutcomeUnknown as unknown:
+            raise with_retry(unknown, self._writer, drafts, self._last) from unknown.__cause__
+        finally:
+            self._committer.callers.leave()
+
+    def plain(self, value: Any, path: str = "payload") -> Any:
+        """Returns a value as JSON; raises InvalidEvent."""
+        return self._drafting.plain(value, path)
+
+    def emit(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        stream: str | None = None,
+        caused_by: Causes = None,
+    ) -> str:
+        """Queues an event and returns its id; `flush` waits until it is durable.
+
+        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, `bad_settings`,
+        WriterClosed.
+        """
+        event_id = new_id()
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        for draft in self._drafted(new):
+            if self._committer.put(draft) and self._strict is not None:
+                self._strict.note((draft.event_id,))
+        return event_id
+
+    def _host_append(
+        self,
+        events: Sequence[HostEvent],
+        *,
+        guard: "Unchanged | None" = None,
+        timeout_s: float | None = WAIT_S,
+        is_synced: bool = True,
+    ) -> list[Event]:
+        """Appends a host's events in one piece, and returns them once they are durable.
+
+        Without a timeout they are queued, and returned without numbers; those that a full queue
+        refused are left out. Those that are not `is_synced` are written, and synced soon after.
+        """
+        drafts, places = self._drafted_together(events)
+        if timeout_s is None:
+            is_queued = [self._committer.put(draft) for draft in drafts]
+            queued = [drafts[place] for place in places if is_queued[place]]
+            return self._done(queued, [unnumbered(draft, self.vocabulary) for draft in queued])
+
+        def chosen(lines: Sequence[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
+
+        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen, is_synced)
+
+    def _host_appender(
+        self, encode: HostEncoder[E], timeout_s: float | None = None
+    ) -> tuple[HostAppender[E], Callable[[E, Ids], bool]]:
+        """Returns a function that appends events which their host encodes, with ids of all causes.
+
+        With a timeout the events are durable, written in one piece, when the function returns;
+        without one they are queued, which makes no file. It returns the events that a full queue
+        dropped; None if it has no room for all of several, and none of them is queued. A NewEvent
+        for each would cost a seventh (decision 0031). Beside it a function that queues one event,
+        False if it was dropped. Both raise `bad_settings`.
+        """
+        put, put_all = self._committer.put, self._committer.put_all
+        external, has_nonces = self._origin.external, self._has_nonces
+        drops = self._committer.on_full == "drop"
+        self._origin.warn_malformed()
+        if masking := self.redact_settings.masking:
+            encode = masking.encoding(encode, self.vocabulary)
+        bodies_from = self._bodies_from
+
+        def drafted(event: E, causes: Ids) -> Draft:
+            item = encode(event, causes, external(causes) if causes else ())
+            if bodies_from and len(item.tail) >= bodies_from:
+                item = without_bodies(item, self.vocabulary, bodies_from)
+            return with_nonce(item, new_nonce()) if has_nonces else item
+
+        def take(pairs: Sequence[tuple[E, Ids]]) -> list[E] | None:
+            drafts: list[Draft] = []
+            for event, causes in pairs:  # all, or none at all is queued
+                if len(causes) > CAUSES_MAX:
+                    notices, causes = self._notice.join(causes)
+                    drafts += notices
+                drafts.append(drafted(event, causes))
+            if timeout_s is not None:
+                self._committed(drafts, None, timeout_s, self._last)
+                return []
+            if len(pairs) > 1:
+                if put_all(drafts):
+                    return []
+                if drops:
+                    return None
+            queued = [put(item) for item in drafts]
+            return [] if queued[-1] else [event for event, _ in pairs]
+
+        return take, lambda event, causes: put(drafted(event, causes))
+
+    def start(self) -> None:
+        """Starts the thread that writes what is emitted; the first `emit` does it too."""
+        self._committer.start()
+
+    def flush(self, timeout_s: float = 30) -> None:
+        """Returns when everything emitted before is durable; raises what prevents it."""
+        self._committer.append_all((), timeout_s)
+        if self._committer.failed_count:
+            raise poisoned_error(current_path(self.folder))
+
+    def relay(self, lines: Iterable[bytes], bodies: BodySource | None = None) -> "Relayed":
+        """Appends lines from elsewhere, each once, durably, with large values from `bodies`."""
+        from thence.log.write.importing import Relay
+
+        self._prepare()
+        if self._relay is None:
+            self._relay = Relay(*self._where, self._notice, self._report)
+        return self._relay.take(lines, self.answers.held, bodies, now_s=wall_ns() / 1e9)
+
+    def environment(self, event: Cause) -> dict[str, str]:
+        """Returns the variable by which another process names an event as cause of its own.
+
+        `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
+        and `thence append` find it. The event, and all that was emitted, is durable first.
+        Raises EventNotFound, InvalidEvent, `read_failed`, and what `flush` raises.
+        """
+        from thence.log.read.reader import durable_event
+
+        self.flush()
+        self._prepare()
+        return self._origin.environment(durable_event(*self._where, id_of(event)))
+
+    def handed_on(self, event: Event) -> PassedCause | None:
+        """Returns an event of this log as another log names it; None while the log has no id."""
+        return self._origin.handed_on(event)
+
+    def read(self, after: After = None) -> Iterator[Event]:
+        """Yields each event once, in arrival order: those behind `after`.
+
+        `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
+        passed over. Raises EventNotFound when `after` is not there, `read_failed`.
+        """
+        return self.answers.read(after)
+
+    def follow(
+        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
+    ) -> Iterator[Event]:
+        """Yields each event once, in arrival order, and goes on as any process appends more.
+
+        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
+        when `stop` is set. With `sync` an event is on the device when it is yielded, as a
+        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
+        """
+        return self.answers.follow(after, stop, sync)
+
+    def position(self) -> Position:
+        """Returns the position behind all that is there; take it before what depends on it."""
+        return self.answers.position()
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        return self.answers.heads_of((subject,))[subject]
+
+    def events(self) -> list[Event]:
+        """Returns all events in total order."""
+        return self.answers.events()
+
+    def arrived(self) -> list[Event]:
+        """Returns all events in arrival order."""
+        return self.answers.arrived()
+
+    def get(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        return self.answers.get(event_id)
+
+    def find(self, text: str) -> Event:
+        """Returns the event that a text names.
+
+        It is an id, a prefix of 6 characters or more, "@last", "@last-error", or the subject of
+        events, of which the latest is taken. Raises EventNotFound, `ambiguous_id`.
+        """
+        return self.answers.find(text)
+
+    def query(self, **keys: "Unpack[PageQuery]") -> "Page":
+        """Returns a page of the events that match a filter, in total order.
+
+        type, actor, subject, stream, since, until, turn and where are a filter, as
+        docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
+        `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
+        the last events instead. since and until also take 1h and yesterday, in UTC.
+        Raises InvalidFilter, `invalid_cursor`, `read_failed`; warns of a `where` key no event has.
+        """
+        return self.answers.warned(**keys)
+
+    def why(self, event: Cause) -> "Why":
+        """Returns the causes of an event, or of what `find` takes; raises what `find` raises.
+
+        A text may be a type too, for its latest event. A subject stands for its last failure if
+        no success followed that and it did not lead to the latest event on the subject.
+        """
+        return self.answers.why(self.answers.named(event))
+
+    def effects(self, event: Cause) -> "Effects":
+        """Returns the effects of an event, or of what `why` takes; raises what `find` raises."""
+        return self.answers.effects(self.answers.named(event))
+
+    def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
+        """Returns the first events that neither caused an event nor were caused by it.
+
+        Raises EventNotFound.
+        """
+        from thence.log.index.causality import concurrent
+
+        return concurrent(self.answers.index(), id_of(event), limit)
+
+    def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
+        """Returns the latest event that all of these go back to, None if they share none.
+
+        An event and its effect have the event in common. Raises EventNotFound.
+        """
+        from thence.log.index.causality import common_causes
+
+        events = common_causes(self.answers.index(), [*map(id_of, (a, b, *others))])
+        return events[-1] if events else None
+
+    def verify(self) -> "Verification":
+        """Checks every line of the log and changes nothing. Raises `read_failed`."""
+        return self.answers.verify()
+
+    def rebuild(self) -> int:
+        """Makes the index again; returns how many events it holds. Raises `read_failed`."""
+        return self.answers.rebuild()
+
+    def recover(self, timeout_s: float = 30) -> None:
+        """Mends the torn end that a killed writer left, as the next append would, and raises as it.
+
+        A whole event with only its newline missing is read from then on.
+        """
+        with closing(SegmentWriter(*self._where, self._notice, self._report)) as writer:
+            error = writer.write((), timeout_s).error
+        if error is not None:
+            raise error
+
+    def repair(self, timeout_s: float = 30) -> "Verification":
+        """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
+
+        A notice names the numbers that are missing there. No event is changed. Raises what
+        `append` raises.
+        """
+        from thence.log.check.rewriting import repair  # needed once in a log's life
+
+        self._prepare()
+        self.flush(timeout_s)
+        writer = SegmentWriter(*self._where, self._notice, self._report)
+        repair(*self._where, writer, self._notice, timeout_s)
+        return self.verify()
+
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
+        self._closing.detach()
+        self.answers.close()
+        return self._committer.close(timeout_s)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _host_append_note(self, kind: str, facts: Mapping[str, Any], causes: Ids = ()) -> Event:
+        """Appends a notice of a kind."""
+        self._prepare()
+        return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)
+
+    def _prepare(self) -> None:
+        """Makes `.thence/` where a foreign log lacks it."""
+        if not self._is_prepared:
+            prepare(self._disk, self.folder, self.vocabulary)
+            self._origin.warn_malformed()
+            self._is_prepared = True
+
+    def _done(self, drafts: Sequence[Draft], result: T) -> T:
+        """Notes events that are durable or queued, where causes are strict; returns the result."""
+        if self._strict is not None:
+            self._strict.note(draft.event_id for draft in drafts)
+        return result
+
+    def _drafted(
+        self,
+        new: HostEvent,
+        heads: tuple[str, ...] | None = None,
+        together: Collection[str | None] = (),
+    ) -> list[Draft]:
+        """Returns the draft of an event, behind the notices that its causes need.
+
+        `heads` are those of what it is about, where they are known and to be named, `together` the
+        ids of the events of the same append.
+        """
+        if self.vocabulary.adds_subject_heads and heads is None:
+            return self._drafted_together((new,))[0]
+        if not self._is_ready:  # raises `bad_settings`, so that nothing goes in unmasked
+            self._drafting.masking = self.redact_settings.masking
+            self._prepare()
+            self._is_ready = True
+        causes, ends = self._causes(new), ends_in_hand()
+        causes = (*causes, *[end.event_id for end in ends]) if ends else causes
+        causes = (*causes, *heads) if heads else causes
+        external = self._origin.external(causes, ends) if causes else ()
+        if self._strict is not None:
+            elsewhere = {text.partition("@")[0] for text in external}
+            self._strict.check({*causes}.difference(elsewhere, together))
+        return self._drafting.draft(new, causes, external)
+
+    def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
+        """Drafts events of one append; returns at which place each stands too."""
+        heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
+        together = {new.event_id for new in events}
+        drafts, places = [], []
+        for new in events:
+            about = self._drafting.subject(new) if heads else None
+            drafts += self._drafted(new, heads[about] if about else (), together)
+            places.append(len(drafts) - 1)
+            if about:
+                heads[about] = (drafts[-1].event_id,)
+        return drafts, places
+
+    def _causes(self, new: HostEvent) -> tuple[str, ...]:
+        """Returns the causes that an event names, the event that it ends, and context causes."""
+        around = () if new.is_alone else current_causes() or self._origin.causes
+        if new.ends is not None:
+            around = (new.ends, *around)
+        named = new.caused_by
+        return around if named is None else (*cause_ids(named, self.answers.holds), *around)
+
+    def _heads_of(self, events: Sequence[HostEvent]) -> dict[str, tuple[str, ...]]:
+        """Returns the heads of what events are about; what decides something names no remark."""
+        remarks = self.vocabulary.remark_types
+        but = remarks if any(new.event_type not in remarks for new in events) else ()
+        abouts = list(map(self._drafting.subject, events))
+        pairs = zip(abouts, events, strict=True)
+        aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
+        heads_by_subject = self.answers.heads_of(set(filter(None, abouts)), but, aliases)
+        return {
+            about: tuple([head.event_id for head in heads])
+            for about, heads in heads_by_subject.items()
+        }
+
+    def _committed(
+        self,
+        drafts: Sequence[Draft],
+        condition: Condition | None,
+        timeout_s: float,
+        shape: Callable[[list[bytes]], T],
+        is_synced: bool = True,
+    ) -> T:
+        """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
+        try:
+            if not is_synced:
+                lines = self._committer.write(drafts, timeout_s)
+            elif condition is None and len(drafts) == 1:
+                lines = [self._committer.append(drafts[0], timeout_s)]
+            else:
+                lines = self._committer.append_all(drafts, timeout_s, condition)
+            return self._done(drafts, shape(lines))
+        except OutcomeUnknown as unknown:
+            raise with_retry(unknown, self._writer, drafts, shape) from unknown.__cause__
+
+    def _last(self, lines: Sequence[bytes]) -> Event:
+        return Event(lines[-1][:-1], None, self.vocabulary)

@@ -1,0 +1,131 @@
+"""Which session made a commit, by two witnesses.
+
+The first are the variables that an agent sets for what it runs: their values name the session, and
+Codex's the call too. The second is the chain of processes that the commit was made under. Where the
+two differ, or several sessions fit, the session is unknown, and those that fit are named.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from thence.trace.agents.fired import (
+    AGENT_VARIABLES,
+    CLAUDE_SESSION,
+    CODEX_CALL,
+    CODEX_SESSION,
+    CODEX_THREAD,
+    NAMING_VARIABLES,
+    Process,
+)
+from thence.trace.agents.sessions import (
+    AgentSession,
+    Causes,
+    SessionTable,
+    boot_of,
+    certain,
+    likely,
+)
+
+
+class Maker(NamedTuple):
+    """Who made a commit: a session with the cause, or the reason why it is not known.
+
+    `fitting` are the sessions that may have made it. Without session and reason it was no agent.
+    `is_agent_unknown` where one of the session's subagents may have made it, or the main agent.
+    """
+
+    session: str | None = None
+    actor: str = "git"
+    agent: str | None = None
+    causes: Causes = Causes()
+    is_agent_unknown: bool = False
+    process: Process | None = None
+    reason: str | None = None
+    fitting: tuple[str, ...] = ()
+
+
+def maker_of(
+    table: SessionTable,
+    variables: Mapping[str, str],
+    chain: Sequence[Process],
+    root: str | None,
+) -> Maker:
+    """Returns who made a commit in a worktree, under these processes with these variables."""
+    named = {
+        variables[name][:200]: bridge
+        for name, bridge in (
+            (CODEX_SESSION if variables.get(CODEX_SESSION) else CODEX_THREAD, "codex"),
+            (CLAUDE_SESSION, "claude-code"),
+        )
+        if variables.get(name)
+    }
+    process = next((process for process in chain if process in table.by_process), None)
+    near = _still_open(table, table.by_process[process]) if process else []
+    outer = {name for above in chain for name in table.by_process.get(above, ())} - {*near}
+    inner = [name for name in named if name not in outer]
+    both = [name for name in inner if name in near]
+    if both or (inner and not near):
+        reason, fitting = "sessions", both or inner
+        if not near and len(inner) == 1 and not table.is_open(inner[0]):
+            has_ended = inner[0] in table.sessions
+            return Maker(reason="ended" if has_ended else "elsewhere", fitting=(inner[0],))
+    elif inner:
+        return Maker(process=process, reason="witnesses", fitting=(*inner, *near))
+    else:
+        reason, fitting = "sessions", _working_in(table, near, root)
+    if len(fitting) > 1:
+        return Maker(process=process, reason=reason, fitting=tuple(sorted(fitting)))
+    if not fitting:
+        return Maker(reason=_doubt(table, variables, chain))
+    name = fitting[0]
+    call_id, thread = (
+        (variables.get(CODEX_CALL), variables.get(CODEX_THREAD))
+        if named.get(name) == "codex"
+        else (None, None)
+    )
+    session = table.of(name)
+    maker = _in_session(session, root, call_id, thread if thread != name else None)
+    actor = maker.actor or session.actor or named.get(name, "unknown")
+    return maker._replace(session=name, actor=actor, process=process)
+
+
+def _still_open(table: SessionTable, names: Iterable[str]) -> list[str]:
+    """Returns those sessions that have not ended, all if they all have."""
+    return [name for name in names if table.is_open(name)] or [*names]
+
+
+def _working_in(table: SessionTable, names: list[str], root: str | None) -> list[str]:
+    """Returns those sessions of one process whose shell works in a worktree, all if none does."""
+    shells = {name: table.of(name).shells_in(root) for name in names}
+    working = [name for name in names if shells[name]]
+    asking = [name for name in working if shells[name][0].asks_git]
+    return asking or working or names
+
+
+def _in_session(
+    session: AgentSession, root: str | None, call_id: str | None, thread: str | None
+) -> Maker:
+    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown."""
+    call_event = session.use_ids.get(call_id or "")
+    if thread is not None or call_event is not None:
+        subagent = session.subagents.get(thread or "")
+        actor = subagent.actor if subagent else ""
+        return Maker(agent=thread, actor=actor, causes=certain(call_event))
+    calls = session.shells_in(root)
+    if len(calls) == 1 and calls[0].asks_git:
+        (call,) = calls
+        return Maker(agent=call.agent, actor=call.actor, causes=certain(call.event_id))
+    calls = calls or session.shells()
+    agents = {call.agent for call in calls} or {None, *session.subagents}
+    return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
+
+
+def _doubt(
+    table: SessionTable, variables: Mapping[str, str], chain: Sequence[Process]
+) -> str | None:
+    """Returns why a commit that is no session's may be no person's, None if it is a person's."""
+    if not chain:
+        return "processes"
+    if variables.keys() & {*AGENT_VARIABLES, *NAMING_VARIABLES}:
+        return "variables"
+    return None if boot_of(chain[0]) in table.boots() else "no_session"

@@ -1,0 +1,105 @@
+"""What became of hooks: when those of each tool last fired, and why they may never fire.
+
+Codex runs a hook once its user trusts it. A key in its settings is a hint of that alone: what
+fired is the proof.
+"""
+
+import os
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.clock import timestamp_at
+from thence.errors import ThenceError
+from thence.trace.agents.fired import repository, spools
+from thence.trace.agents.git_hooks import git_states
+from thence.trace.agents.hook_script import log_here, users_path
+from thence.trace.agents.installed import (
+    EVENTS,
+    HookFile,
+    readable_text,
+    settings_of,
+    settings_states,
+)
+from thence.trace.agents.intake import open_agents_log, read_spooled
+
+_READ_MAX = 100
+
+
+class ToolState(NamedTuple):
+    """Whether the installed hooks of an agent or of git fire.
+
+    `state` is "fired", "never fired", or that of a file whose hooks can't: "gone", "left", "no
+    program". `last_fired` is None for a tool of which the log has nothing.
+    """
+
+    tool: str
+    state: str
+    last_fired: str | None
+    hint: str
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        states = {"gone": "installed and gone; ", "no program": "its program is gone; "}
+        last = f"last fired at {self.last_fired}" if self.last_fired else "never fired here"
+        return f"{self.tool}: {states.get(self.state, '')}{last}"
+
+
+def tool_states() -> tuple[list[HookFile], list[ToolState]]:
+    """Returns each file in which hooks of this folder may be, and the tools that have any."""
+    files = [*settings_states(), *(git_states() if repository(str(Path.cwd())) else ())]
+    states = []
+    times = _last_fired(log_here())
+    for tool in (*EVENTS, "git"):
+        own = [file for file in files if file.tool == tool and file.state != "absent"]
+        last = times.get(tool)
+        for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
+            state, hint = file.state, file.note
+            if state == "installed":
+                state, hint = ("fired", "") if last else ("never fired", _first_step(file))
+            states.append(ToolState(tool, state, last, hint))
+    return files, states
+
+
+def trust_step(is_users: bool) -> str:
+    """Returns what Codex needs before it runs a hook."""
+    folder = "" if is_users else " here, trust the folder"
+    step = f'start codex once{folder} and choose "Trust all and continue" of its hooks'
+    return f"{step} (later: /hooks): it runs no hook before, and `codex exec` does not ask"
+
+
+def _first_step(file: HookFile) -> str:
+    """Returns what makes installed hooks fire."""
+    if file.tool != "codex":
+        return "make a commit" if file.tool == "git" else "restart claude"
+    config = readable_text(users_path("CODEX_HOME", ".codex", "config.toml"))
+    with suppress(ValueError, LookupError, TypeError):  # of another form
+        if any(
+            str(key).startswith(f"{file.path}:") for key in tomllib.loads(config)["hooks"]["state"]
+        ):
+            return "its config trusts it, but it has not fired yet: start a session"
+    return trust_step(file.path == settings_of("codex", is_users=True))
+
+
+def _last_fired(log: Path) -> dict[str, str]:
+    """Returns when each tool's hooks last fired, by what waits in the spool and by the log."""
+    times: dict[str, str] = {}
+    for spool in map(Path, spools(str(log))):
+        names = sorted(os.listdir(spool) if spool.is_dir() else (), reverse=True)
+        for name in [name for name in names if name.endswith(".json")][:_READ_MAX]:
+            with suppress(ValueError, OSError):
+                spooled = read_spooled(spool / name)
+                time = timestamp_at(spooled.time_ns // 1000)
+                times[spooled.bridge] = max(times.get(spooled.bridge, ""), time)
+    if not (log / ".thence").is_dir():
+        return times
+    with suppress(ThenceError), open_agents_log(log) as opened:
+        for tool in {*EVENTS, "git"} - times.keys():
+            types = ("commit", "rewrite") if tool == "git" else ()
+            actors = () if types else (tool,)
+            page = opened.query(limit=_READ_MAX, descending=True, type=types, actor=actors)
+            own = [event.timestamp for event in page.events if event.header.source == tool]
+            times |= {tool: own[0]} if own else {}
+    return times

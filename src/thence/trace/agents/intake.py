@@ -1,0 +1,305 @@
+"""The taking in of what hooks have left in the spool of a log, in order, each file once.
+
+Whoever opens the log next does it, before reading. An event's id follows from its file's name, so
+that a file which outlives its event is not taken in twice. A file that stands for no event is moved
+to `refused` in the spool, with a line in `errors.log`. The draft of a hook that was killed is taken
+in too if it is whole, else removed.
+
+Nothing is appended before the settings that mask secrets are on the device. A file in the spool
+says that they were made: a user who removes them afterwards turns masking off.
+"""
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.core.new_event import HostEvent, Position
+from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
+from thence.files import FileBusy, file_lock, replace_file
+from thence.log.files.disk import OS_DISK
+from thence.log.masking import read_redact_settings
+from thence.log.open import Log, LogSettings
+from thence.log.read.opening import opened_vocabulary
+from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
+from thence.trace.agents.hooked import Spooled, Unreadable, cut_input, events_of
+from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
+
+BODIES_FROM = 1024
+REFUSED = "refused"
+_NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{6}\.json")
+_DRAFT = re.compile(rf"\.({_NAME.pattern})\.part")
+# a hook ends within 10 s, or its agent ends it
+_DRAFT_S = 120
+_OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
+_FILE_BYTES_MAX = 64 * 1024 * 1024
+_BATCH_FILES = 256
+_BATCH_BYTES = 8 * 1024 * 1024
+_LOCK_WAIT_S = 10.0
+_KEPT = ".sessions"
+_KEPT_FORM = 1
+_KEPT_EVENTS_MIN = 5_000
+_SETTLED = ".masking-settings-made"
+_MASKED = b"# secrets are masked before an event is stored; see `thence redact --help`\n[redact]\n"
+
+
+def make_log(folder: Path) -> None:
+    """Makes the log of agents with its spool, for this user alone; secrets are masked in it.
+
+    Nothing changes where it is. Raises ThenceError, OSError.
+    """
+    is_new = not folder.is_dir()
+    (folder / SPOOL).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if is_new:
+        folder.chmod(0o700)
+    _make_settings(folder)
+    opened_vocabulary(OS_DISK, folder, "plain", True)
+
+
+def _make_settings(folder: Path) -> None:
+    """Turns masking on, once for each log: whoever turns it off afterwards means it."""
+    settings, settled = folder / ".thence" / "settings.toml", folder / SPOOL / _SETTLED
+    if settled.exists():
+        return
+    settings.parent.mkdir(exist_ok=True)
+    if not settings.exists():
+        replace_file(settings, _MASKED)
+    sync_folder(str(settings.parent))  # it may be another's, killed before that
+    sync_folder(str(folder))
+    replace_file(settled, b"", 0o600)
+
+
+def is_masked(folder: Path) -> bool:
+    """Reports whether secrets are masked in what hooks record in a log, or will be."""
+    if not (folder / SPOOL / _SETTLED).exists():
+        return True
+    with SuppressCodes("bad_settings"):  # nothing is appended before they are mended
+        return read_redact_settings(folder).masking is not None
+    return True
+
+
+def is_waiting(folder: Path) -> bool:
+    """Reports whether a hook has left something for a log; cheap where there are no hooks."""
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    return any(True for spool in places for _ in chain(_names(spool), _drafts(spool)))
+
+
+def waiting(folder: Path) -> tuple[int, int]:
+    """Counts what hooks have left for a log: files to take in, and those that were refused."""
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    refused = sum(len([*_names(spool / REFUSED)]) for spool in places)
+    return sum(len([*_names(spool)]) for spool in places), refused
+
+
+def last_error(folder: Path) -> str:
+    """Returns the last line about what went wrong in a hook or here, "" if nothing did."""
+    lines: list[str] = []
+    for spool in spools(str(folder.absolute())):
+        with suppress(OSError):
+            lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
+    return max(lines, default="")
+
+
+def take_in(folder: Path) -> int:
+    """Appends what waits for a log, and returns the number of events; it never raises.
+
+    What can't be appended now, as on a read-only disk, stays for the next time.
+    """
+    folder = folder.absolute()
+    try:
+        if not is_waiting(folder):
+            return 0
+        make_log(folder)
+        lock = file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600)
+        with lock, open_agents_log(folder) as log:
+            return _Intake(log).run()
+    except FileBusy:  # another command takes in
+        return 0
+    except Exception as error:  # door: reading a log never fails for what hooks have left
+        note_error(spools(str(folder)), f"nothing was taken in: {error}")
+        return 0
+
+
+def open_agents_log(folder: Path) -> Log:
+    """Opens the log of agents by itself: no event in it is caused by what this process was handed.
+
+    Raises ThenceError.
+    """
+    vocabulary = opened_vocabulary(OS_DISK, folder, "plain", True)
+    return Log(folder, vocabulary, LogSettings(bodies_from=BODIES_FROM))
+
+
+class _Intake:
+    """One taking in, under its lock."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._table = log, stored_table(log)
+        self._spools = spools(str(log.folder))
+
+    def run(self) -> int:
+        """Returns the number of events that were appended; raises ThenceError, OSError."""
+        for spool in self._spools:
+            for draft in [*_drafts(Path(spool))]:
+                self._adopt(draft)
+        paths = [Path(spool, name) for spool in self._spools for name in _names(Path(spool))]
+        count = size = 0
+        events: dict[Path, list[HostEvent]] = {}
+        for path in sorted(paths, key=lambda path: path.name):
+            with suppress(OSError):
+                size += path.lstat().st_size
+            try:
+                own = events_of(read_spooled(path), self._table)
+            except Exception as error:  # door: input that nobody thought of is refused like other
+                is_told = isinstance(error, Unreadable)
+                self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
+                continue
+            holds = self._log.answers.holds
+            events[path] = [event for event in own if not holds(event.event_id or "")]
+            if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
+                count, size, events = count + self._append(events), 0, {}
+        return count + self._append(events)
+
+    def _adopt(self, draft: Path) -> None:
+        """Gives the draft of a killed hook its name if it is whole, else removes it."""
+        path = draft.with_name(_DRAFT.sub(r"\1", draft.name))
+        try:
+            read_spooled(draft)
+            draft.rename(path)
+        except (Unreadable, OSError):
+            try:
+                draft.unlink()
+            except OSError:  # a folder
+                self._refuse(draft, "it is not a draft of a hook")
+            else:
+                lost = "a hook was killed before its input was written"
+                note_error(self._spools, f"{path.name}: {lost}")
+
+    def _append(self, events: dict[Path, list[HostEvent]]) -> int:
+        """Appends the events of files, each file's alone where the log refuses one of them."""
+        try:
+            count = len(self._log._host_append([*chain(*events.values())]))
+        except (InvalidEvent, EventTooLarge) as error:
+            if len(events) > 1:
+                return sum(self._append({path: own}) for path, own in events.items())
+            self._refuse(next(iter(events)), error)
+            return 0
+        for path in events:
+            path.unlink(missing_ok=True)
+        return count
+
+    def _refuse(self, path: Path, why: object) -> None:
+        with suppress(OSError):
+            refused = path.parent / REFUSED
+            refused.mkdir(exist_ok=True, mode=0o700)
+            if not refused.is_symlink():
+                path.rename(refused / path.name)
+        note_error(self._spools, f"{path.name} is refused: {why}")
+
+
+def _names(spool: Path) -> Iterator[str]:
+    """Yields the names in a spool that are to be taken in or refused; a link leads nowhere."""
+    with suppress(OSError):
+        names = [] if spool.is_symlink() else os.listdir(spool)
+        yield from (name for name in names if name not in _OWN and not name.startswith("."))
+
+
+def _drafts(spool: Path) -> Iterator[Path]:
+    """Yields the drafts in a spool whose hooks no longer write."""
+    with suppress(OSError):
+        names = [] if spool.is_symlink() else os.listdir(spool)
+        for name in filter(_DRAFT.fullmatch, names):
+            with suppress(FileNotFoundError):
+                if abs(time.time() - (spool / name).lstat().st_mtime) > _DRAFT_S:
+                    yield spool / name
+
+
+def read_spooled(path: Path) -> Spooled:
+    """Reads a file of a spool, or a draft of one; raises Unreadable, OSError."""
+    if not _NAME.fullmatch(_DRAFT.sub(r"\1", path.name)):
+        raise Unreadable("no hook gives a file this name")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable("it is not a regular file")
+        data = file.read(_FILE_BYTES_MAX + 1)
+    if len(data) > _FILE_BYTES_MAX:
+        raise Unreadable(f"it is longer than {_FILE_BYTES_MAX} bytes")
+    # the two parts are read apart, so that the hook's input can't stand for a member beside it
+    head_line, _, rest = data.partition(b"\n")
+    head, value = _decoded(head_line + b"null}"), _decoded(rest.removesuffix(b"}"))
+    if not isinstance(head, dict) or head.get("v") != FORM:
+        raise Unreadable("unknown form")
+    if isinstance(value, str):
+        value = cut_input(value, int(head.get("input_bytes") or 0))
+    if not isinstance(value, dict):
+        raise Unreadable("its input is not a JSON object")
+    processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
+    above = map(process_of, processes if isinstance(processes, list) else ())
+    return Spooled(
+        path.name.removesuffix(".json"),
+        text_of(head, "bridge") or "unknown",
+        time_ns if isinstance(time_ns, int) else 0,
+        text_of(head, "cwd"),
+        text_of(head, "root"),
+        process_of(head.get("agent_process")),
+        tuple(process for process in above if process is not None),
+        {name: str(variables[name]) for name in variables} if isinstance(variables, dict) else {},
+        value,
+    )
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"its input is not JSON: {error}") from None
+
+
+class _Kept(msgspec.Struct):
+    """What a log told of its sessions up to a position, so that it is not read again."""
+
+    form: int
+    last_id: str
+    position: Position
+    table: SessionTable
+
+
+def stored_table(log: Log) -> SessionTable:
+    """Returns the sessions of a log; large values are read only where they matter.
+
+    Of a long log they are kept beside the spool up to its end as it is before the reading.
+    """
+    path = log.folder / SPOOL / _KEPT
+    kept = _read_kept(log, path)
+    position = log.position()
+    table, count, last_id = kept.table if kept else SessionTable(), 0, ""
+    for event in log.read(kept.position if kept else None):
+        payload = event.cut_payload
+        if payload.get("tool") in SHELLS and event.body_entries:
+            with suppress(ThenceError):
+                payload = event.payload
+        causes = event.header.caused_by
+        table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
+        count, last_id = count + 1, event.event_id
+    if count > _KEPT_EVENTS_MIN:
+        with suppress(ThenceError, OSError):
+            rest = _Kept(_KEPT_FORM, last_id, position, table)
+            replace_file(path, msgspec.msgpack.encode(rest), 0o600)
+    return table
+
+
+def _read_kept(log: Log, path: Path) -> _Kept | None:
+    """Returns what was kept, if the log is still the one that it was kept of."""
+    try:
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return kept if kept.form == _KEPT_FORM and log.answers.holds(kept.last_id) else None

@@ -1,0 +1,312 @@
+"""What a log tells of the sessions of agents: what is open in them, and which process is whose.
+
+It is a fold over the events of `thence.trace.agents.hooked`, in the order of the log. Of payloads
+it holds ids and digests alone: it is kept on the disk, where a redaction does not reach.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from thence.core.codec import CAUSES_MAX
+from thence.core.event import Event
+from thence.trace.agents.fired import Process, ancestors
+
+SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
+CALLERS = frozenset(("Task", "Agent", "spawn_agent"))
+Payload = Mapping[str, Any]
+
+
+class OpenCall(NamedTuple):
+    """A tool call without an answer; `agent` is None for the main agent's.
+
+    `actor` is that of its event; `root` and `kind`, the type of the subagent that it asks for, are
+    digests.
+    """
+
+    event_id: str
+    actor: str
+    agent: str | None
+    tool: str
+    asks_git: bool
+    root: str | None
+    kind: str | None
+
+
+class Subagent(NamedTuple):
+    """A subagent: its begin, the actor of that, and the event of the call that asked for it.
+
+    The call is None where it is not certain.
+    """
+
+    event_id: str
+    actor: str
+    call: str | None
+    is_open: bool = True
+
+
+class Abandoned(NamedTuple):
+    """What ends without a word of its own: the event of its end, and whose it is."""
+
+    event_type: str
+    subject: str
+    begin: str
+    agent: str | None
+    actor: str
+
+
+class Causes(NamedTuple):
+    """The ids of causes: those that are certain, and those that are only likely."""
+
+    certain: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+
+
+def certain(event_id: str | None) -> Causes:
+    """Returns one cause, or none."""
+    return Causes((event_id,)) if event_id else Causes()
+
+
+@dataclass
+class AgentSession:
+    """One session of an agent, as far as its events tell; the values are ids of events.
+
+    `prompts` are by the digests of the agent's own ids; `calls`, which are open, `use_ids` and
+    `answered` by tool use ids; `subagents`, the calls that `spawned` them and the last one of each
+    of their `answers` by the ids of subagents.
+    """
+
+    actor: str = ""
+    begin: str | None = None
+    is_open: bool = False
+    last_prompt: str | None = None
+    last_turn: str | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, OpenCall] = field(default_factory=dict)
+    use_ids: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    subagents: dict[str, Subagent] = field(default_factory=dict)
+    spawned: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def note(
+        self,
+        event_type: str,
+        event_id: str,
+        name: str,
+        payload: Payload,
+        actor: str,
+        cause: str | None = None,
+    ) -> None:
+        """Takes an event, whose subject has this name behind its kind, with its one cause."""
+        match event_type:
+            case "session.begun" if not self.is_open:
+                self.begin, self.is_open = event_id, True
+            case "session.ended":
+                self.is_open = False
+            case "prompt":
+                self.last_prompt = event_id
+                if prompt_id := digest_of(text_of(payload, "prompt_id")):
+                    self.prompts[prompt_id] = event_id
+            case "turn.ended":
+                self.last_turn = event_id
+            case "tool.begun":
+                self.use_ids[name] = event_id
+                self.calls[name] = _open_call(event_id, payload, actor)
+            case "tool.ended" | "tool.failed":
+                self.calls.pop(name, None)
+                if payload.get("is_unanswered"):  # what is late counts too
+                    return
+                self.answered.add(name)
+                if agent := text_of(payload, "agent"):
+                    self.answers[agent] = event_id
+                if spawned := text_of(payload, "spawned"):
+                    self.spawned[spawned] = self.use_ids.get(name, event_id)
+            case "subagent.begun":
+                self.subagents[name] = Subagent(event_id, actor, cause)
+            case "subagent.ended" if name in self.subagents:
+                self.subagents[name] = self.subagents[name]._replace(is_open=False)
+
+    def asked_by(self, agent: str | None, prompt_id: str | None) -> Causes:
+        """Returns the cause of what an agent of the session does next."""
+        if agent is not None:
+            subagent = self.subagents.get(agent)
+            return certain(subagent.event_id) if subagent else self.caller_of(agent, None)
+        return certain(self.prompt_of(prompt_id) or self.last_prompt or self.begin)
+
+    def prompt_of(self, prompt_id: str | None) -> str | None:
+        """Returns the prompt that has the agent's own id."""
+        return self.prompts.get(digest_of(prompt_id) or "")
+
+    def caller_of(self, agent: str, agent_type: str | None) -> Causes:
+        """Returns the call that began a subagent, by its answer or a type; of several none."""
+        if agent in self.spawned:
+            return certain(self.spawned[agent])
+        used = {subagent.call for subagent in self.subagents.values()}
+        calls = [
+            call
+            for call in self.calls.values()
+            if call.tool in CALLERS and call.event_id not in used
+        ]
+        kind = digest_of(agent_type)
+        calls = [call for call in calls if kind and call.kind == kind] or calls
+        return certain(calls[0].event_id) if len(calls) == 1 else likely(calls)
+
+    def shells(self) -> list[OpenCall]:
+        """Returns the open calls of a shell."""
+        return [call for call in self.calls.values() if call.tool in SHELLS]
+
+    def shells_in(self, root: str | None) -> list[OpenCall]:
+        """Returns the open calls of a shell in a worktree: those that run git, else all."""
+        place = digest_of(root)
+        calls = [call for call in self.shells() if call.root == place]
+        return [call for call in calls if call.asks_git] or calls
+
+    def abandoned(self, agent: str | None, *, has_ended: bool) -> list[Abandoned]:
+        """Returns what an agent went on without, and all that is open where the session has ended.
+
+        These are calls without an answer, and the subagents that they asked for with their calls.
+        """
+        calls = {
+            name: call for name, call in self.calls.items() if has_ended or call.agent == agent
+        }
+        ids = {call.event_id for call in calls.values()}
+        over = {
+            name: subagent
+            for name, subagent in self.subagents.items()
+            if subagent.is_open and (has_ended or subagent.call in ids)
+        }
+        calls |= {name: call for name, call in self.calls.items() if call.agent in over}
+        return [
+            Abandoned("tool.failed", f"tool/{name}", call.event_id, call.agent, call.actor)
+            for name, call in calls.items()
+        ] + [
+            Abandoned("subagent.ended", f"agent/{name}", subagent.event_id, name, subagent.actor)
+            for name, subagent in over.items()
+        ]
+
+
+def likely(calls: Sequence[OpenCall]) -> Causes:
+    """Returns calls of which one is the cause."""
+    return Causes((), tuple(call.event_id for call in calls[-CAUSES_MAX:]))
+
+
+class RecordedCommit(NamedTuple):
+    """The event of a commit; `maker` is the session that made it, else the kind of its maker."""
+
+    event_id: str
+    maker: str
+
+
+@dataclass
+class SessionTable:
+    """The sessions of a log; `note` takes its events one after the other, the last ones also again.
+
+    `by_process` are the sessions of each process, the last one at the end; `starting` the session
+    whose begin is the last that was heard from a process, and whether that opened it; `commits` the
+    first event of each commit; `roots` the digests of working trees.
+    """
+
+    sessions: dict[str, AgentSession] = field(default_factory=dict)
+    by_process: dict[Process, list[str]] = field(default_factory=dict)
+    starting: dict[Process, tuple[str, bool]] = field(default_factory=dict)
+    commits: dict[str, RecordedCommit] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
+
+    def of(self, name: str) -> AgentSession:
+        """Returns a session, a new one where nothing is known of it."""
+        return self.sessions.setdefault(name, AgentSession())
+
+    def note(
+        self,
+        event_type: str,
+        event_id: str,
+        subject: str | None,
+        payload: Payload,
+        actor: str | None,
+        causes: Sequence[str] = (),
+    ) -> None:
+        """Takes one event, whose payload may be cut but for the input of a shell."""
+        commit, name = payload.get("commit"), payload.get("session")
+        if event_type == "commit" and isinstance(commit, str):
+            maker = text_of(payload, "session", "by") or ""
+            self.commits.setdefault(commit, RecordedCommit(event_id, maker))
+        if not isinstance(name, str) or event_type in ("commit", "rewrite"):
+            return
+        session = self.of(name)
+        session.actor = session.actor or (actor or "").partition("/")[0]
+        if process := process_of(payload.get("process")):
+            names = self.by_process.setdefault(process, [])
+            if name not in names:
+                names.append(name)
+        if root := digest_of(text_of(payload, "root")):
+            self.roots.add(root)
+        own = (subject or "").partition("/")[2]
+        cause = causes[0] if len(causes) == 1 else None
+        session.note(event_type, event_id, own, payload, actor or "", cause)
+        if process is not None and event_type == "session.begun":
+            self.starting[process] = name, session.begin == event_id
+        elif process is not None:
+            self.starting.pop(process, None)
+
+    def is_open(self, name: str) -> bool:
+        """Reports whether a session is known and has not ended; its begin need not be known."""
+        session = self.sessions.get(name)
+        return session is not None and (session.is_open or session.begin is None)
+
+    def forked_from(self, name: str, process: Process | None) -> str | None:
+        """Returns the session that one without a begin was forked from: it began in its process."""
+        earlier, _ = self.starting.get(process, (None, False)) if process else (None, False)
+        return None if self.of(name).begin or earlier == name else earlier
+
+    def boots(self) -> set[str]:
+        """Returns the starts of the machine in which sessions were seen with a process."""
+        return {boot_of(process) for process in self.by_process}
+
+
+def has_ended(event: Event) -> bool:
+    """Reports whether the process of an agent is certainly gone that an event names."""
+    process = process_of(event.cut_payload.get("process"))
+    if process is None:
+        return False
+    chain = ancestors(process[0])
+    return not chain or chain[0] != process
+
+
+def boot_of(process: Process) -> str:
+    """Returns the start of the machine in which a process ran; "" where that is not told."""
+    return process[1].rpartition(" ")[0] if "-" in process[1] else ""
+
+
+def process_of(value: object) -> Process | None:
+    """Reads a process of a payload or a spool file."""
+    match value:
+        case [int(pid), str(start)] if pid > 0:
+            return pid, start
+    return None
+
+
+def text_of(payload: Payload, *names: str) -> str | None:
+    """Returns the first member that is a text, not an empty one."""
+    values = (payload.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def digest_of(text: str | None) -> str | None:
+    """Returns the digest of a text, None of none."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] if text else None
+
+
+def _open_call(event_id: str, payload: Payload, actor: str) -> OpenCall:
+    value, tool = payload.get("input"), text_of(payload, "tool")
+    members = value if isinstance(value, dict) else {}
+    return OpenCall(
+        event_id,
+        actor,
+        text_of(payload, "agent"),
+        tool if tool in SHELLS | CALLERS else "",
+        "git" in str(members.get("command", members.get("cmd", value))),
+        digest_of(text_of(payload, "root")),
+        digest_of(text_of(members, "subagent_type", "agent_type")),
+    )

@@ -1,0 +1,356 @@
+"""A log's condition is told from a few reads, while others may write."""
+
+import errno
+import os
+import shutil
+import time
+
+import pytest
+from tests.disks import ReadingDisk
+from tests.events import drafted, line_of, stamped
+from tests.log.faults import FailingDisk
+from tests.log.processes import descriptors, in_child
+
+import thence
+from thence.core.codec import LINE_BYTES_MAX
+from thence.log.doctor import condition
+from thence.log.doctor.condition import log_checks
+from thence.log.doctor.health import Check
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import read_info
+from thence.log.recovery.sessions import WriterSession
+
+
+def looked_at(folder, disk=OS_DISK):
+    return {check.name: check for check in log_checks(disk, folder)}
+
+
+def segment(folder, *lines, name="events.jsonl"):
+    (folder / name).write_bytes(b"".join(lines))
+    return folder / name
+
+
+def appending(folder, effect):
+    return f"`thence append note --log {folder}` {effect}, as each append does"
+
+
+def test_whole_log_is_in_order(tmp_path):
+    segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
+    checks = looked_at(tmp_path)
+    names = ["log", "segments", "tail", "quarantine", "identity", "sessions", "lock", "clock"]
+    assert list(checks) == [*names, "causes"]
+    assert all(check.ok for check in checks.values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]
+
+
+def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
+    older = "events_2026-01-01_00-00-00-000000.jsonl"
+    segment(tmp_path, line_of(event_id="older"), name=older)
+    segment(tmp_path)
+    assert "[older]" in looked_at(tmp_path)["tail"].detail
+    segment(tmp_path, b"", name="events_2026-01-02_00-00-00-000000.jsonl")
+    assert (
+        looked_at(tmp_path)["segments"].detail
+        == f"3 segments, {len(line_of(event_id='older'))} bytes"
+    )
+
+
+def test_large_plain_log_is_told_of_pruning(tmp_path, monkeypatch):
+    for name in ("plain", "sim"):
+        thence.open(tmp_path / name, vocabulary=name).close()
+        segment(tmp_path / name, line_of())
+        assert looked_at(tmp_path / name)["segments"].hint == ""
+    monkeypatch.setattr(condition, "LARGE_BYTES", 100)
+    check = looked_at(tmp_path / "plain")["segments"]
+    assert check.ok
+    assert "thence prune" in check.hint
+    assert looked_at(tmp_path / "sim")["segments"].hint == ""
+
+
+def test_line_that_lacks_its_newline_only_is_whole(tmp_path):
+    segment(tmp_path, line_of(event_id="older"), line_of(event_id="newest", seq=2)[:-1])
+    check = looked_at(tmp_path)["tail"]
+    assert (check.ok, check.detail) == (
+        True,
+        "the newest line [newest] is complete but for its newline",
+    )
+
+
+def test_line_that_is_being_written_is_waited_for(tmp_path):
+    whole = line_of(event_id="newest")
+    path = segment(tmp_path, whole[:-30])
+
+    class WritingDisk(Disk):
+        opened = 0
+
+        def open_read(self, opened):
+            if opened == path:
+                self.opened += 1
+                if self.opened == 3:  # the second look at its end
+                    segment(tmp_path, whole)
+            return super().open_read(opened)
+
+    assert looked_at(tmp_path, WritingDisk())["tail"].ok
+
+
+def test_endless_line_is_told_from_its_end_alone(tmp_path):
+    path = segment(tmp_path, line_of())
+    os.truncate(path, 2**33)  # zeros, as a crash may leave them
+    (tmp_path / ".thence").mkdir()
+    (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
+
+    disk = ReadingDisk()
+    check = looked_at(tmp_path, disk)["tail"]
+    assert (check.ok, check.is_damage) == (False, False)
+    assert check.detail.endswith("is unfinished, 2,097,152 bytes or more")
+    assert disk.read_bytes < 2**24
+
+
+def test_newest_line_that_is_no_event_is_damage(tmp_path):
+    segment(tmp_path, line_of(), b"{}\n\n")
+    check = looked_at(tmp_path)["tail"]
+    assert (check.ok, check.is_damage) == (False, True)
+    assert "(bad_line)" in check.detail
+
+
+def test_log_without_events_has_no_tail(tmp_path):
+    segment(tmp_path)
+    (tmp_path / ".thence").mkdir()
+    (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
+    assert looked_at(tmp_path)["tail"] == Check("tail", True, "no events yet")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A log of one event, closed."""
+    with thence.open(tmp_path) as log:
+        log.append("noted", event_id="only-one")
+    return tmp_path
+
+
+def test_each_part_of_a_log_in_order_says_what_is_there(written):
+    log_id = read_info(OS_DISK, written).log_id
+    (event,) = thence.open(written).read()
+    *checks, clock, causes = log_checks(OS_DISK, written)
+    assert checks == [
+        Check("log", True, f"plain log {log_id}"),
+        Check("segments", True, f"1 segment, {len(event.line) + 1:,} bytes"),
+        Check("tail", True, "the newest line [only-one] is whole"),
+        Check("quarantine", True, "no quarantine"),
+        Check("identity", True, f"node {event.node_id}"),
+        Check("sessions", True, "0 open for appending"),
+        Check("lock", True, "the append lock is free"),
+    ]
+    assert (clock.name, clock.ok) == ("clock", True)
+    told = "all causes are here, or in a log that is named"
+    assert causes == Check("causes", True, told)
+
+
+def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp_path):
+    segment(tmp_path, line_of())
+    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "sessions")]
+    assert [*told, looked_at(tmp_path)["lock"]] == [
+        Check("log", True, "plain log without .thence/log.json, which appends make"),
+        Check("quarantine", True, "no quarantine"),
+        Check("identity", True, "no node yet: the first append makes one"),
+        Check("sessions", True, "0 open for appending"),
+        Check("lock", True, "no lock file yet: the first append makes it"),
+    ]
+
+
+def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written):
+    own = written / ".thence"
+    for name in ("log.json", "identity.json"):
+        (own / name).write_bytes(b"{")
+    (own / "open" / "x").write_bytes(b"x")
+    found = looked_at(written)
+    assert found["log"] == Check(
+        "log",
+        False,
+        f"{own / 'log.json'} can't be read",
+        appending(written, "makes it anew"),
+        is_damage=True,
+    )
+    assert found["identity"] == Check(
+        "identity",
+        False,
+        f"{own / 'identity.json'} can't be read",
+        appending(written, "makes a new one and reports it"),
+        is_damage=True,
+    )
+    assert found["sessions"] == Check(
+        "sessions",
+        False,
+        "0 open for appending, 1 ended without closing; events that 1 of them had queued may be"
+        " lost",
+        appending(written, "reports it in the log"),
+    )
+
+
+def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_factory):
+    copied = tmp_path_factory.mktemp("copy") / "log"
+    shutil.copytree(written, copied)
+    (event,) = thence.open(written).read()
+    assert looked_at(copied)["identity"] == Check(
+        "identity",
+        False,
+        f"node {event.node_id} belongs to the log that this one was copied or moved from",
+        appending(copied, "takes a node of its own and reports it"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (2 * LINE_BYTES_MAX - 1, "2,097,151 bytes"),
+        (2 * LINE_BYTES_MAX, "2,097,152 bytes or more"),
+        (2 * LINE_BYTES_MAX + 1, "2,097,152 bytes or more"),
+    ],
+)
+def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, length, told):
+    segment(tmp_path, b"x" * length, name="events.jsonl")
+    assert condition.ExaminedLog(OS_DISK, tmp_path).tail() == Check(
+        "tail",
+        False,
+        f"the last line of events.jsonl is unfinished, {told}",
+        appending(tmp_path, "moves it aside and reports it"),
+    )
+
+
+def test_damaged_newest_line_is_told_with_its_code_and_where_to_look_further(tmp_path):
+    segment(tmp_path, line_of(), line_of(seq=2)[:-4] + b'0}"\n')
+    check = looked_at(tmp_path)["tail"]
+    assert check.detail.startswith("the newest line is damaged: ")
+    assert check[3:] == ("`thence verify` lists all the damage there is", True)
+
+
+def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_path):
+    # the read begins amid the first line, whose end is no line of its own
+    first = line_of({"text": "x" * (LINE_BYTES_MAX - 400)})
+    newest = line_of({"text": "x" * (LINE_BYTES_MAX - 400)}, event_id="newest", seq=2)
+    segment(tmp_path, line_of(), first, first, newest)
+    assert looked_at(tmp_path)["tail"].detail == "the newest line [newest] is whole"
+    segment(tmp_path, line_of(), first, newest, b"\n\n")
+    assert looked_at(tmp_path)["tail"].detail == "the newest line [newest] is whole"
+
+
+def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
+    path = segment(tmp_path, line_of()[:-30])
+    opened = []
+
+    class NotingDisk(Disk):
+        def open_read(self, path):
+            opened.append(path)
+            return super().open_read(path)
+
+    opening = condition.ExaminedLog(NotingDisk(), tmp_path)
+    assert not opening.tail().ok
+    assert opened == [path] * 3
+
+
+def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
+    folder = written / ".thence/quarantine"
+    folder.mkdir()
+    for name in ("a.torn", "b.torn", "c.torn.untold"):
+        (folder / name).touch()
+    assert looked_at(written)["quarantine"] == Check(
+        "quarantine",
+        False,
+        "1 of 3 in quarantine are not reported in the log yet",
+        appending(written, "reports them in the log"),
+    )
+    (folder / "c.torn.untold").unlink()
+    assert looked_at(written)["quarantine"] == Check(
+        "quarantine", True, "2 in quarantine, all reported"
+    )
+
+
+def test_sessions_are_counted_and_what_the_dead_may_have_lost(written):
+    living, *dead = [WriterSession(OS_DISK, written) for _ in range(3)]
+    for session in (living, *dead):
+        session.begin()
+    assert looked_at(written)["sessions"] == Check("sessions", True, "3 open for appending")
+    for session in dead:
+        session.is_unsynced = True
+        session.end()
+    gone = "1 open for appending, 2 ended without closing"
+    assert looked_at(written)["sessions"] == Check("sessions", True, gone)
+
+    in_child(WriterSession(OS_DISK, written).mark_queued)
+    assert looked_at(written)["sessions"] == Check(
+        "sessions",
+        False,
+        "1 open for appending, 3 ended without closing; events that 1 of them had queued may be"
+        " lost",
+        appending(written, "reports it in the log"),
+    )
+    living.end()
+
+
+def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
+    path = written / ".thence/lock"
+    holder = OS_DISK.open_lock(path)
+    assert OS_DISK.try_lock(holder)
+    start = time.monotonic()
+    before = descriptors(written)
+    assert condition.lock(OS_DISK, written) == Check(
+        "lock",
+        False,
+        f"process {os.getpid()} has held the append lock for 1 s",
+        f"wait for it, or end it with `kill`; `fuser -v {path}` shows it",
+    )
+    assert time.monotonic() - start >= 1
+
+    class GivenBackDisk(Disk):
+        tries = 0
+
+        def try_lock(self, descriptor):
+            self.tries += 1
+            if self.tries == 3:
+                OS_DISK.unlock(holder)
+            return super().try_lock(descriptor)
+
+    assert condition.lock(GivenBackDisk(), written) == Check(
+        "lock", True, "the append lock is free"
+    )
+    assert OS_DISK.try_lock(holder)  # whoever looked has given it back
+    assert descriptors(written) == before
+    OS_DISK.close(holder)
+
+
+def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
+    to_come = "9999-11-20T07:13:00.000000Z"
+    segment(tmp_path, stamped(drafted("newest", "noted", {}, timestamp=to_come), 1, 1))
+    check = looked_at(tmp_path)["clock"]
+    assert not check.ok
+    assert check.detail.endswith(f"; the newest event is of {to_come}, which is in the future")
+
+
+def test_check_that_the_disk_refuses_bears_its_name(written):
+    class Unreadable(FailingDisk):
+        def open_read(self, path):
+            if path.name == "identity.json":
+                raise error
+            return super().open_read(path)
+
+    error = DiskError("as said")
+    _, *refused, clock, causes = log_checks(Unreadable(path_id=error, names=error), written)
+    refused.append(causes)
+    names = ["segments", "tail", "quarantine", "identity", "sessions", "lock", "causes"]
+    hint = "let this user read it: `chmod u+rX FILE`"
+    assert refused == [Check(name, False, "as said", hint) for name in names]
+    assert clock.ok
+    (written / ".thence/log.json").write_bytes(b"7")
+    named = looked_at(written)["log"]
+    assert (named.name, named.ok, named.is_damage) == ("log", False, True)
+    assert named.detail.startswith(f"{written / '.thence/log.json'}: the file is not what thence")
+    assert named.hint == "restore it from a backup; the events beside it are untouched"
+
+
+@pytest.mark.parametrize("call", ["open_read", "read_at"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_log_that_can_not_be_read_is_no_damage(written, call, number):
+    check = looked_at(written, FailingDisk(**{call: DiskError(number, "as said")}))["log"]
+    assert (check.ok, check.is_damage) == (False, False)
+    assert check.detail == f"{written}: as said"

@@ -1,0 +1,260 @@
+"""What the index says of causes is what plain algorithms say, and is read ahead."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import plain_order
+from tests.events import drafted, line_of, stamped
+from tests.log.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
+from tests.plain_order import named
+from tests.tiers import examples
+
+from thence.core import order
+from thence.core.vocabulary import PLAIN
+from thence.errors import EventNotFound, ThenceError
+from thence.log.files.disk import OS_DISK
+from thence.log.index import causality, lookup
+from thence.log.index.causality import Direction, Walk
+from thence.log.index.lookup import arrival_of, events_at
+from thence.log.index.rows import statements
+from thence.log.read.reader import events as read
+
+on_disk = settings(deadline=None, max_examples=examples(40))
+
+
+@contextmanager
+def world(batches):
+    """Open the index of a log with these lines, beside its events in total order."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with indexed(folder, batches) as index:
+            yield index, order.totally_ordered(read(OS_DISK, folder, PLAIN))
+
+
+def cone(index, event_id, direction, depth=None, limit=order.CONE_EVENTS_MAX):
+    """Return the causes or effects that a walk finds, as `order.upstream` returns them."""
+
+    def work(connection):
+        arrival = arrival_of(index, connection, event_id)
+        distances, is_cut = Walk(connection, direction).cone(arrival, depth, limit)
+        found = events_at(index, connection, distances)
+        return tuple(zip(found, distances.values(), strict=True)), is_cut
+
+    return index.answer(work)
+
+
+def chain(index, event_id, limit=order.CHAIN_EVENTS_MAX):
+    """Return the chain of causes that a walk finds, as `order.chain` returns it."""
+
+    def work(connection):
+        arrival = arrival_of(index, connection, event_id)
+        found = Walk(connection, "upstream").chain(arrival, order.MILESTONE, limit)
+        return tuple(events_at(index, connection, found))
+
+    return index.answer(work)
+
+
+@on_disk
+@given(arrivals())
+def test_cones_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in events:
+            event_id = event.event_id
+            for limit, depth in ((10_000, None), (10_000, 0), (10_000, 2), (3, None), (2, 1)):
+                found = cone(index, event_id, "upstream", depth, limit)
+                assert found == plain_order.upstream(event, known, limit, depth)
+                found = cone(index, event_id, "downstream", depth, limit)
+                assert found == plain_order.downstream(event, events, limit, depth)
+                causes, is_cut = plain_order.upstream(event, known, limit, depth)
+                around = causality.causality(index, event_id, depth, limit)
+                assert around.event == event
+                assert around.upstream == tuple(cause.line for cause, _ in causes)
+                assert around.downstream == tuple(effect.line for effect, _ in found[0])
+                assert around.truncated == (is_cut or found[1])
+
+
+@on_disk
+@given(arrivals())
+def test_why_and_effects_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in events:
+            event_id = event.event_id
+            assert causality.why(index, event_id, PLAIN) == plain_order.why(event, events, PLAIN)
+            assert causality.effects(index, event_id, PLAIN) == plain_order.effects(
+                event, events, PLAIN
+            )
+            for limit in (1, 2, 10_000):
+                found = chain(index, event_id, limit)
+                assert found == plain_order.chain(event, known, limit)
+
+
+@on_disk
+@given(arrivals())
+def test_what_is_concurrent_by_the_index_is_so_in_core(batches):
+    with world(batches) as (index, events):
+        for event in events:
+            for limit in (0, 2, 10_000):
+                found = causality.concurrent(index, event.event_id, limit)
+                assert found == plain_order.concurrent(event, events, limit)
+
+
+@on_disk
+@given(arrivals(), st.data())
+def test_common_causes_of_the_index_are_those_of_core(batches, data):
+    with world(batches) as (index, events):
+        if not events:
+            return
+        some = st.lists(st.sampled_from(events), min_size=1, max_size=4)
+        for chosen in [*([a, b] for a in events for b in events), data.draw(some)]:
+            found = causality.common_causes(index, [event.event_id for event in chosen])
+            assert found == plain_order.common_causes(chosen, events)
+
+
+@on_disk
+@given(arrivals())
+def test_heads_of_the_index_are_those_of_core(batches):
+    with world(batches) as (index, events):
+        subjects = ("nobody's", "\ud800", *filter(None, SUBJECTS))
+        for subject, but in product(subjects, ((), TYPES[:1], ("no type", *TYPES[1:]))):
+            assert causality.heads(index, subject, but) == plain_order.heads(subject, events, but)
+
+
+def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
+    ids = [f"{number:026d}" for number in range(4)]
+    subjects = ["a", None, "a", "a"]
+    causes = [[], ids[:1], ids[1:2], []]
+    batch = [
+        stamped(drafted(event_id, "t", {"subject": subject} if subject else {}, named), n, n)
+        for n, (event_id, subject, named) in enumerate(zip(ids, subjects, causes, strict=True), 1)
+    ]
+    with world([batch]) as (index, _):
+        assert [event.event_id for event in causality.heads(index, "a")] == ids[2:]
+
+
+def asked(ask):
+    """Return what a lookup finds, or the error that it raises."""
+    try:
+        return ask()
+    except ThenceError as error:
+        if error.code not in ("ambiguous_id", "event_not_found"):
+            raise
+        return error.code, str(error)
+
+
+@on_disk
+@given(arrivals(), st.data())
+def test_what_a_text_names_by_the_index_is_what_it_names_in_core(batches, data):
+    with world(batches) as (index, events):
+        texts = ["@last", "@last-error", "", "12345", MISSING, MISSING[:9], "\ud800" * 7, "%" * 7]
+        texts += [*TYPES, *filter(None, SUBJECTS), "order"]
+        for event in events:
+            size = data.draw(st.integers(6, 26))
+            texts += [event.event_id, event.event_id[:size], event.event_id[:size].lower()]
+        for text, by_type in product(texts, (False, True)):
+            words = {"by_type": by_type}
+            found = asked(lambda text=text, words=words: lookup.find(index, text, **words))
+            assert found == asked(
+                lambda text=text, words=words: named(text, events, PLAIN, index.folder, **words)
+            )
+        for event in events:
+            assert lookup.get(index, event.event_id) == event
+        with pytest.raises(EventNotFound):
+            lookup.get(index, MISSING)
+
+
+def test_ids_of_other_tools_are_found_by_their_beginning_whatever_they_hold():
+    ids = ["order:", "order:\U0010ffff", "order:\U0010ffff\U0010ffff", "orders", "ORDER:1", "é" * 8]
+    batch = [f'{{"event_id":"{event_id}"}}\n'.encode() for event_id in ids]
+    with world([batch]) as (index, events):
+        for text in (*ids, "order:\U0010ffff"[:7], "éééééé", "Order:"):
+            found = asked(lambda text=text: lookup.find(index, text))
+            assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
+
+
+def test_answers_about_an_event_that_is_not_there_say_so():
+    with world([[line_of()]]) as (index, _):
+        for ask in (
+            lambda: causality.causality(index, MISSING),
+            lambda: causality.named_causes(index, MISSING, PLAIN),
+            lambda: causality.why(index, MISSING, PLAIN),
+            lambda: causality.effects(index, MISSING, PLAIN),
+            lambda: causality.concurrent(index, MISSING),
+            lambda: causality.common_causes(index, [MISSING]),
+        ):
+            with pytest.raises(EventNotFound, match="no event of the log"):
+                ask()
+
+
+def grown(seed, events, reach, causes):
+    """Make the lines of a log whose events name some of those shortly before them."""
+    chance = random.Random(seed)
+    ids = [f"{number:026d}" for number in range(events)]
+    lines = []
+    for number, event_id in enumerate(ids):
+        before = ids[max(0, number - reach) : number]
+        named_ids = chance.sample(before, min(len(before), chance.randint(0, causes)))
+        lines.append(
+            line_of(event_id=event_id, seq=number + 1, lamport_clock=number + 1, causes=named_ids)
+        )
+    return lines
+
+
+@pytest.mark.parametrize(("reach", "causes"), [(1, 1), (3, 3), (500, 2), (3_000, 3)])
+def test_walks_through_many_layers_find_what_core_finds(reach, causes):
+    """Longer than what is read ahead, so that a walk reads many times."""
+    lines = grown(20261120 + reach, 3_000, reach, causes)
+    with world([lines]) as (index, events):
+        known = {event.event_id: event for event in events}
+        for event in (events[0], events[1_700], events[-1]):
+            event_id = event.event_id
+            assert cone(index, event_id, "upstream") == plain_order.upstream(event, known)
+            found = cone(index, event_id, "downstream")
+            assert found == plain_order.downstream(event, events)
+            assert chain(index, event_id) == plain_order.chain(event, known)
+            found = causality.concurrent(index, event_id)
+            assert found == plain_order.concurrent(event, events, 10_000)
+
+
+LENGTH = 5_000
+
+
+@pytest.fixture
+def links() -> Iterator[sqlite3.Connection]:
+    """Gives an index without events or causes."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for script in ("schema.sql", "indexes.sql"):
+            for statement in statements(script):
+                connection.execute(statement)
+        yield connection
+
+
+def name(connection: sqlite3.Connection, pairs: list[tuple[int, int]]) -> None:
+    """Notes causes by the numbers of child and parent."""
+    rows = [(child, parent) for child, parent in pairs]
+    connection.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", rows)
+
+
+def statements_of(connection: sqlite3.Connection) -> list[str]:
+    """Returns the list to which each statement is added from now on."""
+    told: list[str] = []
+    connection.set_trace_callback(told.append)
+    return told
+
+
+@pytest.mark.parametrize(("direction", "start"), [("upstream", LENGTH), ("downstream", 1)])
+def test_long_line_of_causes_takes_few_questions(links, direction: Direction, start: int):
+    name(links, [(at, at - 1) for at in range(2, LENGTH + 1)])
+    told = statements_of(links)
+    found, is_cut = Walk(links, direction).cone(start, None, LENGTH)
+    assert (len(found), max(found.values()), is_cut) == (LENGTH - 1, LENGTH - 1, False)
+    assert len(told) < LENGTH / 50

@@ -1,0 +1,440 @@
+"""What a picture of a log counts is a plain count of its lines, on every axis and level."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.events import drafted, stamped
+from tests.log.index.logs import add, index_of, read
+from tests.tiers import examples
+
+from thence.core.clock import microseconds, timestamp_at
+from thence.core.event import Event
+from thence.core.failures import is_failure
+from thence.core.query.why import Why
+from thence.core.redaction import redacted
+from thence.core.vocabulary import PLAIN
+from thence.errors import EventNotFound
+from thence.log.index import causality, tiles
+from thence.log.index.tiles import POSITION_MAX, Axis, Names, TileView
+
+AXES: tuple[Axis, ...] = ("order", "turn", "time")
+NODES = ("1" * 12, "2" * 12)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "'; DROP TABLE events; --",
+    "\u202eabc\x00",
+    "x" * 3_000,
+    "x" * 3_001,
+    "-",
+    "a,b",
+    "50%",
+)
+TYPES = ("noted", "order.failed", "moved", "a\nb", "<b>")
+
+
+class Drawn:
+    """A log of random lines, thence's own and other tools', and a picture of it."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.folder, self.chance = folder, chance
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.seqs = dict.fromkeys(NODES, 0)
+        self.index = index_of(folder)
+        self.names = Names()
+
+    def line(self, event_id: str, **members: Any) -> bytes:
+        chance = self.chance
+        told: dict[str, Any] = {"payload": {"status": chance.choice(["failure", "success", 7])}}
+        told |= {"actor": chance.choice([*HOSTILE, "ada", "ben"])} if chance.random() < 0.8 else {}
+        told |= {"turn_number": chance.randrange(40)} if chance.random() < 0.7 else {}
+        told |= {"stream": "night"} if chance.random() < 0.2 else {}
+        told |= {"subject": "order/7"} if chance.random() < 0.5 else {}
+        told |= members
+        causes = chance.sample(self.ids, min(len(self.ids), chance.randrange(3)))
+        moment = timestamp_at(
+            1_795_600_000_000_000 + chance.randrange(10 ** chance.randrange(3, 13))
+        )
+        kind = chance.choice(TYPES)
+        if chance.random() < 0.7:
+            node = chance.choice(NODES)
+            self.seqs[node] += 1
+            item = drafted(event_id, kind, told, causes, moment)
+            return stamped(item, self.seqs[node], self.seqs[node], node)
+        moment = chance.choice([moment, "", "1066-10-14T09:00:00Z"])
+        said = {"event_id": event_id, "event_type": kind, "timestamp": moment, "caused_by": causes}
+        return json.dumps(said | told).encode() + b"\n"
+
+    def grow(self, count: int) -> None:
+        lines = []
+        for _ in range(count):
+            event_id = f"01M8DDJZWX{len(self.ids):016}"
+            members: dict[str, Any] = {}
+            if self.chance.random() < 0.3:
+                members["begins"] = True
+                self.open.append(event_id)
+            elif self.open and self.chance.random() < 0.3:
+                members["ends"] = self.open.pop(self.chance.randrange(len(self.open)))
+            lines.append(self.line(event_id, **members))
+            self.ids.append(event_id)
+        add(self.folder, lines)
+
+    def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
+        size = sum(path.stat().st_size for path in self.folder.glob("*.jsonl"))
+        return tiles.read(self.index, self.names, size, work)
+
+
+def lane_of(event: Event) -> str:
+    if event.stream and event.actor:
+        return f"{event.stream}/{event.actor}"
+    return event.actor or event.stream or (event.subject or "").split("/")[0] or "-"
+
+
+def position(axis: Axis, arrival: int, event: Event) -> int | None:
+    if axis == "order":
+        return arrival - 1
+    value = event.turn_number if axis == "turn" else microseconds(event.timestamp)
+    return value if value is not None and 0 <= value <= POSITION_MAX else None
+
+
+def triples(flat: Sequence[int], of: int) -> list[tuple[int, ...]]:
+    return list(zip(*(flat[at::of] for at in range(of)), strict=True))
+
+
+def fits(log: Drawn) -> None:
+    """Asserts that overview, lanes and tiles are a plain count of the lines."""
+    events = list(enumerate(read(log.folder), 1))
+    facts = log.ask(tiles.look)
+    assert (facts["events"], facts["behind"]) == (len(events), 0)
+    assert facts["failures"] == sum(is_failure(event) for _, event in events)
+    assert facts["open"] == open_of(events)
+    types = {name: id for id, name, _ in facts["types"]}
+    assert [row[1:] for row in facts["types"]] == [
+        [name, count]
+        for name, count in sorted(
+            Counter(event.event_type for _, event in events).items(),
+            key=lambda item: (-item[1], types[item[0]]),
+        )
+    ]
+    numbers: dict[str, int] = {}
+    for arrival, event in events:
+        numbers.setdefault(lane_of(event), arrival)
+    assert facts["lanes"] == len(numbers)
+    for axis in AXES:
+        placed = [
+            (at, arrival, event)
+            for arrival, event in events
+            if (at := position(axis, arrival, event)) is not None
+        ]
+        assert (axis in facts["ends"]) == bool(placed or axis == "order")
+        if not placed:
+            continue
+        first, end = facts["ends"][axis]
+        assert (first, end) == (0 if axis == "order" else min(placed)[0], max(placed)[0] + 1)
+        overview_fits(log, axis, placed, types)
+        lanes_fit(log, axis, placed, numbers, (0, POSITION_MAX))
+        for _ in range(3):
+            span = tuple(sorted(log.chance.choices(range(first, end + 1), k=2)))
+            lanes_fit(log, axis, placed, numbers, span)
+        for level in {0, 1, 5, log.chance.randrange(44), (end - first).bit_length()}:
+            tile_fits(log, axis, placed, types, numbers, level)
+
+
+def open_of(events: list[tuple[int, Event]]) -> int:
+    ended = {event.ends for _, event in events}
+    return sum(event.begins and event.event_id not in ended for _, event in events)
+
+
+def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, int]) -> None:
+    for buckets in (600, 7, 1):
+        told = log.ask(lambda view, most=buckets: tiles.overview(view, axis, most))
+        assert told["buckets"] <= buckets
+        finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
+        assert not told["level"] or max(finer) - min(finer) >= buckets, "not the least level"
+        assert told["behind"] == 0
+        counts = Counter(
+            ((at - told["first"]) >> told["level"], types[event.event_type])
+            for at, _, event in placed
+        )
+        assert {row[:2]: row[2] for row in triples(told["counts"], 3)} == counts
+        failed = Counter(
+            (at - told["first"]) >> told["level"] for at, _, event in placed if is_failure(event)
+        )
+        assert dict(triples(told["failures"], 2)) == failed
+        assert all(0 <= bucket < told["buckets"] for bucket, _ in counts)
+
+
+def lanes_fit(
+    log: Drawn, axis: Axis, placed: list[Any], numbers: dict[str, int], span: Any
+) -> None:
+    lanes: dict[str, list[Any]] = {}
+    for at, arrival, event in placed:
+        if span[0] <= at < span[1]:
+            name = lane_of(event)
+            row = lanes.setdefault(name, [numbers[name], name[:200], 0, 0, arrival])
+            row[2] += 1
+            row[3] += is_failure(event)
+    rows = sorted(lanes.values(), key=lambda row: (-row[3], -row[2], row[4]))
+    told = log.ask(lambda view: tiles.lanes(view, axis, span, "failures", "", (0, 200)))
+    assert [row[:5] for row in told["lanes"]] == rows
+    told = log.ask(lambda view: tiles.lanes(view, axis, span, "events", "A", (1, 3)))
+    rows = sorted(rows, key=lambda row: (-row[2], row[4]))
+    rows = [row for row in rows if "a" in row[1].casefold()]
+    assert ([row[:5] for row in told["lanes"]], told["total"]) == (rows[1:4], len(rows))
+
+
+def tile_fits(
+    log: Drawn,
+    axis: Axis,
+    placed: list[Any],
+    types: dict[str, int],
+    numbers: dict[str, int],
+    level: int,
+) -> None:
+    at = log.chance.choice(placed)[0]
+    tile = at >> (level + 8)
+    lanes = log.chance.sample(sorted(numbers.values()), min(4, len(numbers)))
+    told = log.ask(lambda view: tiles.tile(view, axis, level, tile, lanes))
+    counts: dict[str, Counter[Any]] = {}
+    failures: dict[str, Counter[int]] = {}
+    for at, _, event in placed:
+        lane, bucket = numbers[lane_of(event)], (at >> level) - (tile << 8)
+        if lane in lanes and 0 <= bucket < 256:
+            counts.setdefault(str(lane), Counter())[bucket, types[event.event_type]] += 1
+            if is_failure(event):
+                failures.setdefault(str(lane), Counter())[bucket] += 1
+    assert {
+        lane: {row[:2]: row[2] for row in triples(flat, 3)} for lane, flat in told["lanes"].items()
+    } == counts
+    assert {lane: dict(triples(flat, 2)) for lane, flat in told["failures"].items()} == failures
+
+
+def causes_fit(log: Drawn) -> None:
+    """Asserts that marks and paths name the causes that `why` names."""
+    events = read(log.folder)
+    arrivals = {event.event_id: arrival for arrival, event in enumerate(events, 1)}
+    first = log.chance.randrange(len(events))
+    end = first + log.chance.randrange(1, 30)
+    told = log.ask(lambda view: tiles.marks(view, first, end, with_ids=True))
+    inside = events[first:end]
+    assert told["ids"] == [event.event_id for event in inside]
+    marks = triples(told["marks"], 4)
+    assert [mark[0] for mark in marks] == [arrivals[event_id] for event_id in told["ids"]]
+    assert [mark[3] for mark in marks] == [microseconds(event.timestamp) for event in inside]
+    assert told["failures"] == [arrivals[one.event_id] for one in inside if is_failure(one)]
+    links = set(triples(told["causes"], 2))
+    reasons: dict[int, Why] = {}
+    for event in inside:
+        arrival = arrivals[event.event_id]
+        reasons[arrival] = why = causality.why(log.index, event.event_id, PLAIN)
+        near = {arrivals[cause.event_id] for cause, depth in why.cone if depth == 1}
+        assert {parent for child, parent in links if child == arrival} - {arrival} == near
+        path = log.ask(lambda view, it=event: tiles.path(view, it.event_id, False, 200))
+        rows = [(row[0], row[3]) for row in triples(path["path"], 4)]
+        assert rows == [(arrival, 0)] + [(arrivals[one.event_id], at) for one, at in why.cone]
+        assert path["arrival"] == arrival
+        assert not path["truncated"]
+    steps_fit(events, arrivals, first, end, told)
+
+
+def steps_fit(
+    events: list[Event], arrivals: dict[str, int], first: int, end: int, told: dict[str, Any]
+) -> None:
+    ends = {event.ends: arrivals[event.event_id] for event in reversed(events) if event.ends}
+    steps = {}
+    for event in events:
+        begin, last = arrivals[event.event_id], ends.get(event.event_id)
+        if event.begins and begin <= end and (begin > first or last is None or last > first):
+            steps[begin] = last or 0
+    assert {row[0]: row[1] for row in triples(told["steps"], 3)} == steps
+    failed = {begin for begin, last in steps.items() if last and is_failure(events[last - 1])}
+    assert set(told["failed_steps"]) == failed
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Drawn:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return Drawn(tmp_path / "log", random.Random(seed))
+
+
+@pytest.mark.parametrize("way", ["rows", "index"])
+def test_counts_are_a_plain_count_of_the_lines(
+    log: Drawn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(tiles, "_ROWS_MAX", 10**9 if way == "rows" else 0)
+    for _ in range(examples(12)):
+        log.grow(log.chance.choice([1, 3, 50, 200]))
+        fits(log)
+        causes_fit(log)
+
+
+def test_counts_fit_after_a_merge_a_redaction_and_a_rebuild(log: Drawn) -> None:
+    for _ in range(examples(6)):
+        log.grow(60)
+        fits(log)
+        own = [event for event in read(log.folder) if not event.is_foreign]
+        before = log.ask(tiles.look)["generation"]
+        other = log.line(log.chance.choice(own).event_id)
+        add(log.folder, [other, redacted(log.chance.choice(own).line) + b"\n"])  # a merge
+        fits(log)
+        path = log.folder / "events.jsonl"
+        line = next(one.line for one in own if redacted(one.line) != one.line)
+        path.write_bytes(path.read_bytes().replace(line, redacted(line)))  # a redaction
+        fits(log)
+        after = log.ask(tiles.look)["generation"]
+        assert after != before
+        log.index.rebuild()
+        fits(log)
+        assert log.ask(tiles.look)["generation"] not in (before, after)
+
+
+def test_a_long_log_is_counted_by_zones_and_a_part_at_a_time(
+    log: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.grow(9_000)
+    events = list(enumerate(read(log.folder), 1))
+    monkeypatch.setattr(tiles, "_OVERVIEW_ROWS_MAX", 100)
+    monkeypatch.setattr(tiles, "_COUNTING_NS", 1)
+    types = {name: id for id, name, _ in log.ask(tiles.look)["types"]}
+    told = log.ask(lambda view: tiles.overview(view, "order", 600))
+    assert (told["level"], told["buckets"], told["behind"]) == (13, 2, 0)
+    counts = Counter(((at - 1) >> 13, types[event.event_type]) for at, event in events)
+    assert {row[:2]: row[2] for row in triples(told["counts"], 3)} == counts
+    assert log.ask(lambda view: tiles.overview(view, "turn", 600))["behind"] == 9_000 - 8_192
+    assert log.ask(lambda view: tiles.overview(view, "turn", 600))["behind"] == 0
+    overview_fits(
+        log,
+        "turn",
+        [
+            (at, arrival, event)
+            for arrival, event in events
+            if (at := position("turn", arrival, event)) is not None
+        ],
+        types,
+    )
+
+
+def test_numbers_of_lanes_and_types_are_the_same_after_a_restart(log: Drawn) -> None:
+    seen: dict[str, Any] = {}
+    for _ in range(5):
+        log.grow(20)
+        log.names = Names() if log.chance.random() < 0.5 else log.names
+        types = {name: id for id, name, _ in log.ask(tiles.look)["types"]}
+        assert types | seen == types
+        seen = types
+    assert sorted(seen.values()) == list(range(1, len(seen) + 1))
+
+
+def test_types_and_lanes_beyond_the_bounds_are_summed(
+    log: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "TYPES_MAX", 2)
+    monkeypatch.setattr(tiles, "LANES_MAX", 3)
+    log.grow(300)
+    facts = log.ask(tiles.look)
+    assert sum(row[2] for row in facts["types"]) == 300
+    assert facts["types"][-1][:2] == [0, ""]
+    assert (len(facts["types"]), facts["lanes"]) == (3, 3)
+    told = log.ask(lambda view: tiles.overview(view, "order", 1))
+    assert sum(told["counts"][2::3]) == 300
+
+
+def test_failures_are_walked_in_both_directions(log: Drawn) -> None:
+    log.grow(200)
+    failed = [at for at, event in enumerate(read(log.folder), 1) if is_failure(event)]
+    forth: list[Any] = []
+    back: list[Any] = []
+    for ahead, at, walked in ((True, 0, forth), (False, POSITION_MAX, back)):
+        while at is not None:
+            at = log.ask(lambda view, at=at, to=ahead: tiles.failure(view, at, to))["arrival"]
+            walked.append(at)
+    assert forth[:-1] == back[-2::-1] == failed
+
+
+def test_growth_names_the_lowest_arrival_whose_picture_changed(log: Drawn) -> None:
+    def line(number: int, **members: Any) -> bytes:
+        said = {"event_id": f"other-{number}", "event_type": "noted", **members}
+        return json.dumps(said).encode() + b"\n"
+
+    def growth() -> tuple[int, int]:
+        nonlocal since
+        told = log.ask(lambda view: tiles.growth(view, since))
+        since = (told["generation"], told["events"])
+        return told["events"], told["from"]
+
+    since: tuple[int, int] | None = None
+    add(log.folder, [line(1), line(2, begins=True), line(3, caused_by=["other-6"]), line(4)])
+    assert growth() == (4, 1)
+    add(log.folder, [line(5)])
+    assert growth() == (5, 4)
+    add(log.folder, [line(6)])
+    assert growth() == (6, 3)
+    add(log.folder, [line(7, ends="other-2")])
+    assert growth() == (7, 2)
+    log.index.rebuild()
+    assert growth() == (7, 1)
+
+
+def test_an_index_that_is_behind_answers_and_says_so(log: Drawn) -> None:
+    log.grow(50)
+    log.index.refresh()
+    block = b"".join(
+        log.line(f"far-{number:08}", payload={"x": "y" * 900}) for number in range(6_000)
+    )
+    add(log.folder, [block])
+    assert not log.index.answer_soon(lambda connection, is_whole: is_whole, 0.0)
+    told = tiles.read(log.index, log.names, len(block) * 2, tiles.look)
+    assert told["events"] > 50
+    log.index = index_of(log.folder)  # as after a kill: what was taken in is not all
+    log.index.refresh()
+    assert log.ask(tiles.look)["events"] == 6_050
+    assert log.ask(tiles.look)["behind"] == 0
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_empty_log_and_one_event_have_pictures(log: Drawn, count: int) -> None:
+    log.folder.mkdir()
+    add(log.folder, [])
+    log.grow(count)
+    facts = log.ask(tiles.look)
+    assert (facts["events"], facts["lanes"], facts["ends"]["order"]) == (count, count, (0, count))
+    for axis in AXES:
+        told = log.ask(lambda view, axis=axis: tiles.overview(view, axis, 600))
+        assert told["buckets"] in (0, 1)
+        log.ask(lambda view, axis=axis: tiles.lanes(view, axis, (0, 9), "first", "", (0, 200)))
+        log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, 0, [1, 7, 2**60]))
+        far = log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, POSITION_MAX, [1]))
+        assert far["lanes"] == {}, "beyond the axis"
+    assert log.ask(lambda view: tiles.marks(view, 0, 2_000, with_ids=False))["steps"][2:] in (
+        [],
+        [1],
+    )
+    with pytest.raises(EventNotFound):
+        log.ask(lambda view: tiles.path(view, "nobody", False, 200))
+
+
+def test_turns_and_times_beyond_the_axis_are_left_out(tmp_path: Path) -> None:
+    log = Drawn(tmp_path, random.Random(1))
+    for number, (turn, when) in enumerate(
+        [(-3, "0001-01-01T00:00:00Z"), (2**70, "9999-12-31T23:59:59Z"), (2**53 - 1, ""), (4, "x")]
+    ):
+        said = {
+            "event_id": f"e-{number}",
+            "event_type": "n",
+            "turn_number": turn,
+            "timestamp": when,
+        }
+        add(log.folder, [json.dumps(said).encode() + b"\n"])
+    facts = log.ask(tiles.look)
+    assert facts["events"] == 4
+    for axis in AXES:
+        if axis in facts["ends"]:
+            told = log.ask(lambda view, axis=axis: tiles.overview(view, axis, 600))
+            assert told["buckets"] <= 600
+            assert sum(told["counts"][2::3]) == {"order": 4, "turn": 2, "time": 0}[axis]

@@ -1,0 +1,466 @@
+"""One folder's log, opened: appended, read back, asked why; drained at every end."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from copy import copy
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+from tests.codes import raises_code
+from tests.events import drafted, line_of
+from tests.git.repositories import make_repository
+from tests.log.processes import ran
+
+import thence
+from thence.core.codec import CAUSES_MAX
+from thence.core.ids import is_ulid
+from thence.core.new_event import HostEvent, NewEvent, Position, Unchanged
+from thence.core.vocabulary import PLAIN, SIM, WORK
+from thence.errors import EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
+from thence.log.files.disk import OS_DISK
+from thence.log.open import Log, LogSettings, open_host_log
+from thence.log.write.drafting import Drafting, NoticeMaker
+from thence.work import EventStore, WorkEvent
+
+
+@pytest.mark.promise("P1")
+def test_appended_event_is_what_was_said_and_what_is_in_the_file(log, tmp_path):
+    before = datetime.now(UTC)
+    event = log.append("refund.begun", {"n": 1, "é": [None]}, subject="o/1", actor="w", stream="s")
+    assert is_ulid(event.event_id)
+    assert (event.event_type, event.subject, event.actor) == ("refund.begun", "o/1", "w")
+    assert (event.stream, event.seq, event.lamport_clock) == ("s", 1, 1)
+    assert before <= datetime.fromisoformat(event.timestamp) <= datetime.now(UTC)
+    assert json.loads((tmp_path / "events.jsonl").read_bytes())["payload"] == {"n": 1, "é": [None]}
+    assert log.get(event.event_id) == event
+    assert list(log.read()) == [event]
+    bare = log.append("t")
+    assert (bare.payload, bare.subject, bare.actor, bare.stream) == ({}, None, None, None)
+
+
+@pytest.mark.promise("P1")
+def test_payload_of_an_event_can_be_appended_again(log):
+    first = log.append("a", {"m": {"list": [{"deep": 1}]}, "text": "é"})
+    second = log.append("b", first.payload)
+    assert type(second.payload["m"]["list"]) is list
+    assert second.payload == first.payload
+
+
+@pytest.mark.promise("P1")
+def test_changing_what_one_caller_was_given_changes_no_other_answer(log):
+    event = log.append("t", {"m": {"list": [1]}}, subject="s")
+    for given in (event, log.get(event.event_id), next(iter(log.read())), *log.query().events):
+        given.payload["m"]["list"].append(2)
+        given.payload.clear()
+        assert json.dumps(given.payload) == '{"m": {"list": [1]}}'
+    assert [e.payload for e in log.query(subject="s").events] == [{"m": {"list": [1]}}]
+
+
+@pytest.mark.promise("P1")
+def test_event_reaches_a_spawned_process(log):
+    event = log.append("t", {"list": [1]}, subject="s")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        asked = attrgetter("payload", "subject", "seq", "vocabulary.name")
+        assert pool.submit(asked, event).result() == ({"list": [1]}, "s", 1, "plain")
+        assert pool.submit(copy, event).result() == event
+
+
+@pytest.mark.promise("P1")
+def test_payload_is_taken_as_it_is_when_it_is_emitted(log):
+    payload = {"list": [1]}
+    event_id = log.emit("t", payload)
+    payload["list"].append(2)
+    log.flush()
+    assert log.get(event_id).payload == {"list": [1]}
+
+
+def test_read_goes_on_behind_an_event(log):
+    events = [log.append("t", {"n": n}) for n in range(4)]
+    assert list(log.read(after=events[1])) == events[2:]
+    assert list(log.read(after=events[3].event_id)) == []
+    with pytest.raises(EventNotFound, match="no event of the log"):
+        list(log.read(after="0" * 26))
+
+
+@pytest.mark.promise("P1")
+def test_why_goes_back_to_the_root_and_effects_forward(log):
+    root = log.append("order.placed", subject="order/1")
+    step = log.append("order.paid", caused_by=[root])
+    other = log.append("unrelated")
+    last = log.append("order.shipped", caused_by=[step.event_id])
+    why = log.why(last)
+    assert why.chain == (root, step, last)
+    assert why.cone == ((step, 1), (root, 2))
+    assert len(why.sentences) == 3
+    for sentence, event in zip(why.sentences, why.chain, strict=True):
+        assert sentence.endswith("]")
+        assert sentence[sentence.rindex("[") + 1 : -1] == event.event_id[:18]
+        assert log.find(event.event_id[:18]) == event
+    effects = log.effects(root.event_id)
+    assert effects.cone == ((step, 1), (last, 2))
+    assert log.effects(other).cone == ()
+    assert not why.truncated
+    assert not effects.truncated
+    for ask in (log.why, log.effects, log.get):
+        with pytest.raises(EventNotFound):
+            ask("0" * 26)
+
+
+@pytest.mark.promise("O6")
+def test_more_than_32_causes_are_gathered_by_notices(log):
+    causes = [log.append("t") for _ in range(CAUSES_MAX + 1)]
+    event = log.append("joined", caused_by=causes)
+    notices = [event for event in log.read() if event.event_type == "log.joined"]
+    assert event.caused_by == tuple(notice.event_id for notice in notices)
+    assert [notice.payload["count"] for notice in notices] == [32, 1]
+    assert {cause for cause, _ in log.why(event).cone} == {*causes, *notices}
+    emitted = log.emit("joined", caused_by=causes)
+    log.flush()
+    assert len(log.get(emitted).caused_by) == 2
+    assert log.verify().findings == ()
+
+
+@pytest.mark.promise("P1")
+def test_heads_of_a_subject_are_its_last_events_that_know_nothing_of_each_other(log):
+    first = log.append("a", subject="order/1")
+    between = log.append("b", subject="order/2", caused_by=[first])
+    left = log.append("c", subject="order/1", caused_by=[between])
+    right = log.append("d", subject="order/1", caused_by=[first])
+    log.append("e", caused_by=[left, right])
+    assert log.heads("order/1") == (left, right)
+    assert log.heads("order/2") == (between,)
+    assert log.heads("order/3") == ()
+
+
+@pytest.mark.promise("P1")
+def test_position_is_behind_all_that_is_there(log, tmp_path):
+    assert log.position() == Position()
+    for number in range(5):
+        log.append("t", {"n": number})
+    path = tmp_path / "events.jsonl"
+    other = line_of(node_id="f" * 12, seq=7)
+    damaged = line_of(node_id="f" * 12, seq=8).replace(b"noted", b"noded")
+    with path.open("ab") as file:
+        file.write(b'{"event_id":"theirs"}\n' + damaged + other + b"bad\n" + line_of(seq=99)[:-1])
+    position = log.position()
+    assert position == Position().after(log.read())
+    assert list(log.read(after=position)) == []
+    assert position.foreign == {"theirs"}
+    assert position.intervals["f" * 12] == ((7, 7),)
+    last = log.append("t")
+    assert list(log.read(after=position))[-1] == last
+
+
+def test_events_come_in_total_order(log, tmp_path):
+    foreign = b'{"event_id":"x","timestamp":"9"}\n'
+    other = line_of(node_id="f" * 12, lamport_clock=1)
+    (tmp_path / "events.jsonl").write_bytes(other + foreign)
+    mine = [log.append("t") for _ in range(2)]
+    assert [event.lamport_clock for event in mine] == [2, 3]
+    assert [event.lamport_clock for event in log.events()] == [0, 1, 2, 3]
+
+
+def test_event_is_found_by_id_prefix_and_last(log):
+    first, second = log.append("a"), log.append("b.failed")
+    third = log.append("c")
+    assert log.find(first.event_id) == first
+    assert log.find(second.event_id[:18].lower()) == second
+    assert log.find("@last") == third
+    assert log.find("@last-error") == second
+    with raises_code("ambiguous_id", match="3 events begin with it"):
+        log.find(first.event_id[:6])
+    with raises_code("ambiguous_id", match="at least 6"):
+        log.find("01")
+    with pytest.raises(EventNotFound):
+        log.find("0" * 26)
+
+
+def test_last_of_an_empty_log_is_not_found(log):
+    for text in ("@last", "@last-error"):
+        with pytest.raises(EventNotFound):
+            log.find(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (("",), "event_type"),
+        ((7,), "event_type"),
+        (("t", [1]), "payload"),
+        (("t", {"a": object()}), "payload.a"),
+        (("t", {"a": float("nan")}), "payload.a"),
+        (("t", {"a": 2**70}), "payload.a"),
+    ],
+)
+def test_what_can_not_be_stored_is_refused_before_a_number_is_taken(log, arguments, place):
+    for call in (log.append, log.emit):
+        with pytest.raises(InvalidEvent) as caught:
+            call(*arguments)
+        assert caught.value.place == f"field {place}"
+    assert log.append("next").seq == 1
+
+
+@pytest.mark.parametrize("field", ["subject", "actor", "stream"])
+@pytest.mark.parametrize("value", [7, b"x", "\ud800"])
+def test_words_that_are_no_text_are_refused(log, field, value):
+    with pytest.raises(InvalidEvent):
+        log.append("t", **{field: value})
+    with pytest.raises(InvalidEvent):
+        log.append("t\ud800")
+    assert list(log.read()) == []
+
+
+def test_circle_and_two_mebibytes_are_refused(log):
+    circle: dict = {}
+    circle["self"] = circle
+    with pytest.raises(InvalidEvent, match="a cycle"):
+        log.append("t", circle)
+    with pytest.raises(EventTooLarge):
+        log.append("t", {str(number): "x" * 1_000 for number in range(2_100)})
+    with pytest.raises(EventTooLarge):
+        log.emit("t", {str(number): "x" * 1_000 for number in range(2_100)})
+    assert log.append("next").seq == 1
+
+
+def test_simulation_has_no_subject_of_its_own(tmp_path):
+    with thence.open(tmp_path, "sim") as log:
+        with pytest.raises(InvalidEvent, match="subject"):
+            log.append("t", subject="x")
+        assert log.append("t", {"a": 1}, actor="ada", stream="run").members["details"] == {"a": 1}
+
+
+@pytest.mark.parametrize("vocabulary", [PLAIN, SIM])
+def test_notices_are_events_of_their_host(vocabulary):
+    context = {"simulation_id": "run", "turn_number": 4} if vocabulary is SIM else {}
+    notice = NoticeMaker(vocabulary, context)
+    for kind in ("recovered", "joined", "events_dropped", "write_failed"):
+        made = notice(kind, {"reason": "é\udc80", "count": 1})
+        assert b"count" in made.tail
+        assert b"\\\\udc80" in made.tail
+        assert (b'"turn_number":4' in made.tail) == (vocabulary is SIM)
+
+
+def test_log_in_a_folder_whose_name_is_no_utf_8_tells_its_failures(tmp_path):
+    folder = Path(str(tmp_path) + "/\udcff")
+    with thence.open(folder) as log:
+        log.append("a")
+        (folder / "events.jsonl").unlink()
+        (folder / "events.jsonl").mkdir()
+        with pytest.raises(thence.errors.ThenceError):
+            log.append("b")
+        (folder / "events.jsonl").rmdir()
+        log.append("c")
+        assert [event.event_type for event in log.read()] == ["log.write_failed", "c"]
+
+
+def test_current_file_and_its_size_are_known_before_the_first_append(tmp_path):
+    assert Log(tmp_path, PLAIN).current_size == 0
+    with thence.open(tmp_path) as log:
+        log.append("t")
+    log = Log(tmp_path, PLAIN, disk=OS_DISK)
+    assert log.current_file == tmp_path / "events.jsonl"
+    assert log.current_size == log.current_file.stat().st_size
+
+
+ENDS = {
+    "end of the interpreter": "log.emit('last')",
+    "unhandled exception": "log.emit('last'); raise RuntimeError('unhandled')",
+    "sys.exit": "log.emit('last'); sys.exit(3)",
+    "exit in a thread": (
+        "t = threading.Thread(target=lambda: log.emit('last')); t.start(); t.join()"
+    ),
+    "garbage collection": "log.emit('last'); del log; print('gone', flush=True)",
+    "garbage collection of a circle": (
+        "log.emit('last'); c = [log]; c.append(c); del log, c; gc.collect()"
+    ),
+    "atexit": "atexit.register(lambda: log.emit('last'))",
+}
+
+
+@pytest.mark.promise("W6")
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_emitted_is_drained_at_every_end(tmp_path, end):
+    code = f"""
+import atexit, gc, sys, threading
+import thence
+log = thence.open(sys.argv[1])
+for n in range(500):
+    log.emit("t", {{"n": n}})
+{ENDS[end]}
+"""
+    done = ran(code, tmp_path, check=False)
+    assert done.returncode == {"unhandled exception": 1, "sys.exit": 3}.get(end, 0)
+    assert ("Traceback" in done.stderr) == (end == "unhandled exception"), done.stderr
+    events = list(thence.open(tmp_path).read())
+    assert [event.payload["n"] for event in events[:-1]] == list(range(500))
+    assert events[-1].event_type == "last"
+
+
+@pytest.mark.promise("W6")
+def test_interrupted_program_drains(tmp_path):
+    code = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+log.emit("t")
+os.kill(os.getpid(), signal.SIGINT)
+log.emit("never")
+"""
+    done = ran(code, tmp_path, check=False)
+    assert "KeyboardInterrupt" in done.stderr
+    assert [event.event_type for event in thence.open(tmp_path).read()] == ["t"]
+
+
+@pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
+def test_options_out_of_range_are_refused(tmp_path, options):
+    with pytest.raises(InvalidEvent, match="max_queue_size"):
+        Log(tmp_path, PLAIN, LogSettings(**options))
+
+
+SOURCES = Path(thence.__file__).parent
+DOORS: dict[str, Callable[[Log], object]] = {
+    "append": lambda log: log.append("t"),
+    "a host's": lambda log: log._host_append([HostEvent("t")]),
+    "append_many": lambda log: log.append_many([{"event_type": "t"}]),
+    "append_many, NewEvent": lambda log: log.append_many([NewEvent("t")]),
+    "append_async": lambda log: asyncio.run(log.append_async("t")),
+    "emit": lambda log: log.emit("t"),
+    "step": lambda log: thence.step("t", log=log)(lambda: None)(),
+}
+
+
+@pytest.fixture
+def all_drafted(monkeypatch):
+    """All that is drafted, by the one who drafts."""
+    found: list[HostEvent] = []
+    draft = Drafting.draft
+
+    def noting(self, new, causes, external=()):
+        found.append(new)
+        return draft(self, new, causes, external)
+
+    monkeypatch.setattr(Drafting, "draft", noting)
+    return found
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_door_of_a_log_leads_by_the_path(tmp_path, all_drafted, door):
+    with thence.open(tmp_path) as log:
+        DOORS[door](log)
+    assert len(all_drafted) == (2 if door == "step" else 1)
+
+
+@pytest.mark.parametrize("timeout_s", [None, 30])
+def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_causes(
+    tmp_path, timeout_s
+):
+    seen = []
+
+    def encode(event, causes, external):
+        seen.append(external)
+        return drafted(event, "t", {}, causes)
+
+    with thence.open(tmp_path / "other") as other, thence.open(tmp_path / "log") as log:
+        causes = [log.append("t").event_id for _ in range(CAUSES_MAX + 1)]
+        with thence.step("outer", log=other) as outer:
+            take, put = log._host_appender(encode, timeout_s)
+            assert not take([("one", tuple(causes)), ("two", (outer.event_id,))])
+            assert put("three", (outer.event_id,))
+        log.flush()
+        *_, first, second, one, two, three = log.read()
+        handed_on = other.environment(outer)["THENCE_CAUSE"]
+    assert one.caused_by == (first.event_id, second.event_id)
+    assert first.caused_by + second.caused_by == tuple(causes)
+    assert (two.event_id, two.caused_by) == ("two", (outer.event_id,))
+    assert (three.event_id, three.caused_by) == ("three", (outer.event_id,))
+    assert seen == [(), (handed_on,), (handed_on,)]
+
+
+def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
+    with EventStore.at(make_repository(tmp_path / "project")) as store:
+        payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": "a note"}
+        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
+    assert len(all_drafted) == 1
+
+
+def test_no_host_reaches_behind_the_log():
+    """Import-linter holds the imports; this, the parts of a log that is held, but for its door."""
+    parts = re.compile(r"\b_?log\._(?!host_append)[a-z]")
+    assert parts.search("self._log._committer")
+    for path in SOURCES.rglob("*.py"):
+        assert not parts.search(path.read_text("utf-8")), path
+
+
+def test_events_of_one_append_name_each_other_as_heads_of_work(tmp_path):
+    words = {"subject": "WP01", "stream": "001-sync"}
+    with open_host_log(tmp_path, WORK) as log:
+        first = log.append("a", **words)
+        other = log.append("b", subject="WP02", stream="001-sync")
+        many = log.append_many([{"event_type": name, **words} for name in "cd"])
+    assert [event.caused_by for event in many] == [(first.event_id,), (many[0].event_id,)]
+    assert not other.caused_by
+
+
+def test_remark_is_no_head_for_what_decides(tmp_path):
+    words = {"subject": "WP01", "stream": "001-sync"}
+    with open_host_log(tmp_path, WORK) as log:
+        decided = log.append("WPStatusChanged", **words)
+        remark = log.append("HistoryAdded", **words)
+        assert remark.caused_by == (decided.event_id,)
+        assert log.append("WPStatusChanged", **words).caused_by == (decided.event_id,)
+
+
+def test_many_are_refused_together_when_their_guard_is_broken(tmp_path):
+    with thence.open(tmp_path) as log:
+        guard = Unchanged(log.position(), {"s"})
+        log.append("a", subject="s")
+        with pytest.raises(HeadsMoved):
+            log.append_many([NewEvent("b"), NewEvent("c")], guard=guard)
+        assert [event.event_type for event in log.read()] == ["a"]
+
+
+def test_what_ends_something_names_it(tmp_path):
+    with thence.open(tmp_path) as log:
+        (begun,) = log._host_append([HostEvent("a", begins=True)])
+        cause = log.append("cause")
+        new = HostEvent("b", caused_by=cause, ends=begun.event_id)
+        (ended,) = log._host_append([new])
+    assert ended.caused_by == (cause.event_id, begun.event_id)
+    assert (begun.header.begins, ended.header.ends) == (True, begun.event_id)
+
+
+def test_new_event_names_no_text_that_is_no_cause(tmp_path):
+    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent):
+        log.append_many([NewEvent("a", caused_by="nothing")])
+
+
+def test_what_is_no_new_event_is_refused(tmp_path):
+    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="not a mapping of"):
+        log.append_many(["a"])
+
+
+def test_log_by_a_relative_path_stays_where_it_is_when_the_program_changes_its_folder(
+    tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    log = thence.open("orders")
+    log.append("order.placed", {"amount": 1})
+    log.emit("order.queued")
+    monkeypatch.chdir(elsewhere)
+    log.append("order.paid", {"text": "x" * 2_000})
+    assert len(log.query().events) == 3
+    log.close()
+    assert not list(elsewhere.iterdir())
+    with thence.open(tmp_path / "orders", create=False) as again:
+        assert [event.event_type for event in again.read()] == [
+            "order.placed",
+            "order.queued",
+            "order.paid",
+        ]

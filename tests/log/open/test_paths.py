@@ -1,0 +1,51 @@
+"""How much of thence a reader meets on the two shortest ways through it: an append, and a why."""
+
+from collections.abc import Callable
+from contextvars import Context
+from pathlib import Path
+
+import pytest
+from tests.calls import called
+
+import thence
+
+ROOT = Path(thence.__file__).parent
+# way: the most functions of thence that it calls, in how many files; only lower numbers come here
+CALLED_MAX = {"append": (65, 20), "why": (103, 21)}
+
+
+@pytest.mark.parametrize("way", CALLED_MAX)
+def test_way_through_the_code_gets_no_longer(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thence.log.causes._watch", None)  # another test may have a tracer
+    with thence.open(tmp_path / "log") as log:
+        placed = log.append("order.placed", {"amount": 12}, actor="ada", subject="order/881")
+
+        def append() -> thence.Event:
+            return log.append(
+                "order.failed",
+                {"reason": "no stock"},
+                actor="ada",
+                subject="order/881",
+                caused_by=[placed],
+            )
+
+        ways: dict[str, Callable[[], object]] = {"append": append, "why": lambda: log.why("@last")}
+        append()
+        log.why("@last")  # it makes the index
+        # what an earlier test left around this one is no part of the way
+        with called() as calls:
+            Context().run(ways[way])
+    codes = {
+        code
+        for code in calls
+        if code.co_filename.startswith(str(ROOT)) and not code.co_name.startswith("<")
+    }
+    files = {Path(code.co_filename).relative_to(ROOT).as_posix() for code in codes}
+    print(f"{way}: {len(codes)} functions in {len(files)} files")
+    for code in sorted(codes, key=lambda code: (code.co_filename, code.co_firstlineno)):
+        print(f"    {Path(code.co_filename).relative_to(ROOT)} {code.co_qualname}")
+    functions_max, files_max = CALLED_MAX[way]
+    assert len(codes) <= functions_max
+    assert len(files) <= files_max

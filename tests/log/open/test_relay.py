@@ -1,0 +1,192 @@
+"""Relaying by an open log, with and without an index, against a plain model of what it keeps."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id, stamped
+from tests.log.processes import in_child
+from tests.tiers import examples
+
+import thence
+from thence.core.event import Event
+from thence.core.order import totally_ordered
+from thence.core.redaction import Redaction, same_line_key
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
+from thence.log.open import Log, LogSettings
+from thence.log.read.reader import lines
+
+LARGEST = 2**63 - 1
+IDS = [f"{number:026}" for number in range(3)]
+
+
+@st.composite
+def verified_lines(draw: st.DrawFn) -> bytes:
+    """Draw a line of two nodes: few ids, numbers and payloads, so that they meet."""
+    payload = draw(st.sampled_from([{"a": 1}, {"a": 2}]))
+    made = drafted(draw(st.sampled_from(IDS)), "noted", {"payload": payload})
+    clock = draw(st.integers(1, 3))
+    node = draw(st.sampled_from([NODE, OTHER_NODE]))
+    return stamped(made, draw(st.integers(1, 4)), clock, node)[:-1]
+
+
+foreign_lines = st.builds(
+    lambda event_id, text, gap: json.dumps(
+        {"event_id": event_id, "event_type": "noted", "text": text}, separators=(",", f":{gap}")
+    ).encode(),
+    st.sampled_from(IDS),
+    st.sampled_from("xy"),
+    st.sampled_from(["", " "]),
+)
+batches = st.lists(st.lists(verified_lines() | foreign_lines, max_size=8), max_size=5)
+
+
+class Model:
+    """The lines that a log keeps, each once, and what each relay must report."""
+
+    def __init__(self) -> None:
+        self.kept: list[Event] = []
+
+    def take(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes], int, list[bytes]]:
+        taken, beside, known, twice = [], [], 0, []
+        for line in lines:
+            event = event_of(line)
+            same = [each for each in self.kept if each.event_id == event.event_id]
+            if any(same_line_key(each) == same_line_key(event) for each in same):
+                known += 1
+                continue
+            numbers = {(each.node_id, each.seq) for each in self.kept if not each.is_foreign}
+            if not same and (event.node_id, event.seq) in numbers:
+                twice.append(line)
+            (beside if same else taken).append(line)
+            self.kept.append(event)
+        return taken, beside, known, twice
+
+    def served(self) -> dict[str, bytes]:
+        ids = {event.event_id for event in self.kept}
+        return {
+            event_id: min(
+                (each for each in self.kept if each.event_id == event_id),
+                key=lambda each: each.is_foreign,  # of equals the first to arrive
+            ).line
+            for event_id in ids
+        }
+
+
+def lines_of(folder: Path) -> Iterator[bytes]:
+    for line in (folder / "events.jsonl").read_bytes().split(b"\n")[:-1]:
+        if b'"noted"' in line:
+            yield line
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+@settings(max_examples=examples(30))
+@given(batches=batches)
+def test_any_batches_leave_each_line_once_and_serve_what_a_whole_reading_serves(
+    batches: list[list[bytes]], is_indexed: bool
+) -> None:
+    model = Model()
+    with TemporaryDirectory() as folder, thence.open(folder) as log:
+        begun = log.append("begun")
+        if is_indexed:
+            log.rebuild()
+        for batch in batches:
+            made = log.relay(batch)
+            taken, beside, known, twice = model.take(batch)
+            assert [event.line for event in made.taken] == taken
+            assert [event.line for event in made.beside] == beside
+            assert [event.line for event in made.twice] == twice
+            assert (made.known, made.bad, made.parked, made.ours) == (known, (), (), ())
+        assert sorted(lines_of(Path(folder))) == sorted(event.line for event in model.kept)
+        served = {begun.event_id: begun.line, **model.served()}
+        assert {event.event_id: event.line for event in log.read()} == served
+        expected = totally_ordered([event_of(line) for line in served.values()])
+        assert list(log.query()) == expected
+        log.rebuild()
+        assert list(log.query()) == expected
+        ids, numbers = set(IDS), {(NODE, seq) for seq in range(1, 6)}
+        assert_same_held(log, ids, numbers)
+
+
+def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> None:
+    """Assert that the index and a whole reading answer alike."""
+    whole = [line.content for line in lines(OS_DISK, log.folder, log.vocabulary)]
+    events = [event for event in whole if isinstance(event, Event)]
+    held = log.answers.held(ids, numbers)
+    assert held.event_count == len({event.event_id for event in events})
+    assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
+    of_ids = {(event.event_id, event.line) for event in events if event.event_id in ids}
+    assert {(key, event.line) for key, own in held.lines.items() for event in own} == of_ids
+
+
+def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
+    tmp_path: Path,
+) -> None:
+    with thence.open(tmp_path) as log:
+        event = log.append("noted", {"a": 1})
+        other = line_of({"a": 2}, event_id=event.event_id, seq=7, lamport_clock=3)[:-1]
+        log.rebuild()
+        assert [each.line for each in log.relay([other]).beside] == [other]
+        for _ in range(2):
+            assert (log.relay([other]).known, [*lines_of(tmp_path)].count(other)) == (1, 1)
+        assert {each.code for each in log.verify().findings} >= {"inconsistent"}
+
+
+def test_number_of_a_late_segment_is_known_to_an_index_that_was_caught_up(tmp_path: Path) -> None:
+    with closing(thence.open(tmp_path)) as log:
+        log.append("begun")
+        log.rebuild()
+        for seq in (9, 3, 5, 4, LARGEST):
+            line = line_of({"a": seq}, event_id=new_id(), seq=seq)[:-1]
+            assert not log.relay([line]).twice
+        wanted = {(NODE, seq) for seq in (*range(1, 11), LARGEST)}
+        found = log.answers.held((), wanted).numbers
+        assert found == {(NODE, seq) for seq in (3, 4, 5, 9, LARGEST)}
+
+
+def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:
+    lines = [
+        line_of({"a": number}, event_id=new_id(), seq=number, lamport_clock=10 * number)[:-1]
+        for number in range(1, 6)
+    ]
+
+    def child() -> None:
+        assert len(log.relay(lines[:3]).taken) == 1
+        log.append("noted", {"by": "child"})
+        log.close()
+
+    with thence.open(tmp_path) as log:
+        log.append("begun")
+        log.relay(lines[:1])
+        log.relay(lines[1:2])
+        in_child(child)
+        log.append("noted", {"by": "parent"})
+        assert [event.line for event in log.relay(lines).taken] == lines[3:]
+        assert log.append("noted").lamport_clock == 51
+        assert sorted(set(lines_of(tmp_path)) & set(lines)) == sorted(lines)
+        assert not log.verify().damage
+
+
+def test_log_that_was_rotated_between_two_relays_goes_on_with_its_numbers(tmp_path: Path) -> None:
+    lines = [line_of({"a": n}, event_id=new_id(), seq=n, lamport_clock=n)[:-1] for n in range(1, 9)]
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
+        for at, line in enumerate(lines):
+            assert log.relay([line]).taken
+            assert log.append("noted").seq == at + 1
+        assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
+        assert log.relay(lines).known == len(lines)
+        assert not log.verify().damage
+
+
+def test_torn_line_is_passed_over_where_lines_were_taken_back(tmp_path: Path) -> None:
+    with thence.open(tmp_path) as log:
+        event = log.append("noted", {"password": "swordfish"})
+        log.redactions.take_back([Redaction(event.event_id, same_line_key(event).hex())])
+        made = log.relay([event.line[:-40], b"no line"])
+        assert (len(made.bad), made.taken) == (2, ())

@@ -1,0 +1,45 @@
+"""One browser for the tests of a file, what a person has, and where pictures of pages go."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from tests.server.pages.browser import Tab, chromium
+from tests.server.pages.world import make_repository, make_world
+from tests.server.serving import Serving, serving
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A folder of runs and logs, which is served."""
+    root = tmp_path_factory.mktemp("world")
+    make_world(root)
+    with serving(root) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The repository of the demo, which is served."""
+    with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
+        yield server
+
+
+@pytest.fixture
+def pictures() -> Callable[[Tab, str], None]:
+    """Returns what takes a picture of a tab, into the folder THENCE_PICTURES."""
+    folder = os.environ.get("THENCE_PICTURES")
+
+    def take(tab: Tab, name: str) -> None:
+        if folder:
+            tab.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+    return take

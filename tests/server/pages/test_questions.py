@@ -1,0 +1,177 @@
+"""Twelve questions that people have, answered by following the pages alone.
+
+The clicks of each, from home, are published in docs/guides/operate/look-at-a-log.md.
+"""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator
+from tests.server.pages.browser import Tab, tab_of
+from tests.server.pages.world import SWEEP
+from tests.server.serving import Serving
+
+DOCS = Path("docs/guides/operate/look-at-a-log.md")
+CLICKS_MAX = 3
+LINE_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
+  name.includes("/series?variable=money") && responseEnd)"""
+_ROW = re.compile(r"^\| (.+) \| (\d) \|$", re.MULTILINE)
+
+
+class Visitor:
+    """A person at the home page, whose clicks and keys are counted."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab = tab
+        self.clicks = 0
+        tab.go("/")
+
+    def click(self, what: Locator) -> None:
+        self.clicks += 1
+        what.click()
+
+    def open(self, log: str) -> None:
+        """Clicks the link to the page of a run, a log or a sweep."""
+        self.click(self.tab.page.locator(f'a[href="/runs/{log}"]').first)
+
+    def follow(self, words: str) -> None:
+        """Clicks the first link of these words."""
+        self.click(self.tab.page.get_by_role("link", name=words, exact=True).first)
+
+    def press(self, button: str) -> None:
+        self.click(self.tab.page.get_by_role("button", name=button, exact=True))
+
+    def click_at(self, x: float, y: float) -> None:
+        """Clicks a place of the lanes."""
+        self.clicks += 1
+        canvas = self.tab.page.locator(".look-lanes canvas")
+        canvas.click(position={"x": x, "y": y})
+
+    def sees(self, *words: str, within: str = "main") -> None:
+        """Waits until words are seen in a part of the page."""
+        part = self.tab.page.locator(within).first
+        self.tab.wait(lambda: all(one in (part.inner_text() or "") for one in words))
+
+
+def agent_failed_first(visitor: Visitor, server: Serving) -> None:
+    visitor.open("village")
+    visitor.press("Next failure")
+    visitor.sees("ann", "the answer could not be used", within="aside h1")
+
+
+def task_failed_first(visitor: Visitor, server: Serving) -> None:
+    visitor.open("tasks")
+    visitor.press("Next failure")
+    visitor.sees("task failed", within="aside h1")
+
+
+def money_fell(visitor: Visitor, server: Serving) -> None:
+    points = server.json("/logs/market-1/series", variable="money")
+    lanes = [row[0] for row in server.json("/logs/market-1/lanes", axis="turn")["lanes"]]
+    (ada,) = (int(lane) for lane, name in points["names"].items() if name == "agent/ada")
+    values = points["lanes"][str(ada)]
+    triples = [*zip(values[::3], values[1::3], values[2::3], strict=True)]
+    turn = next(turn for (_, before, _), (turn, now, _) in pairwise(triples) if now < before)
+    visitor.open("market-1")
+    canvas = visitor.tab.page.locator(".look-lanes canvas")
+    label = 190
+    wide = visitor.tab.wait(lambda: canvas.bounding_box())["width"]
+    first, end = server.json("/logs/market-1/look")["ends"]["turn"]
+    visitor.tab.wait(lambda: canvas.get_attribute("aria-label"))
+    visitor.clicks += 1
+    visitor.tab.page.get_by_label("Line").select_option("money")
+    visitor.tab.wait(lambda: visitor.tab.run(LINE_CAME))
+    visitor.tab.run("new Promise((drawn) => setTimeout(() => requestAnimationFrame(drawn)))")
+    visitor.click_at(
+        label + (turn - first) / (end - first) * (wide - label), (lanes.index(ada) + 0.75) * 46
+    )
+    visitor.sees("ada", "money", within="aside h1")
+    visitor.sees("Why", within="aside")
+
+
+def agent_saw(visitor: Visitor, server: Serving) -> None:
+    visitor.open("village")
+    row = visitor.tab.page.get_by_role("row").filter(has_text="DECISION").first
+    visitor.click(row.get_by_role("link"))
+    visitor.sees("Model, system", "You may give money.", "Model, user", "Model, answer")
+
+
+def model_answered(visitor: Visitor, server: Serving) -> None:
+    visitor.open("village")
+    visitor.press("Next failure")
+    visitor.sees("Model, answer", "reasoning", within="aside")
+
+
+def waits_longest(visitor: Visitor, server: Serving) -> None:
+    visitor.open("project")
+    visitor.sees("waits longest for review: WP01", within=".verdict")
+
+
+def runs_part(visitor: Visitor, server: Serving) -> None:
+    for run in ("market-1", "market-2"):
+        row = visitor.tab.page.get_by_role("row").filter(has_text=run)
+        visitor.click(row.get_by_role("checkbox").first)
+    visitor.press("Compare")
+    visitor.sees("part", "root", within=".verdict")
+
+
+def prompt_led_to_line(visitor: Visitor, server: Serving) -> None:
+    visitor.follow("Files, with the owner of each line")
+    visitor.follow("src/pay.py")
+    visitor.sees("implementer", "Make pay() safe to try again")
+
+
+def was_in_flight(visitor: Visitor, server: Serving) -> None:
+    visitor.open("agents")
+    visitor.sees("in flight when it ended: ", within=".verdict")
+
+
+def run_cost(visitor: Visitor, server: Serving) -> None:
+    row = visitor.tab.page.get_by_role("row").filter(has_text="village")
+    assert re.search(r"0\.000\d+", row.first.inner_text())
+
+
+def stock_collapses(visitor: Visitor, server: Serving) -> None:
+    visitor.open(SWEEP)
+    visitor.sees("0.1", "0.35", within="main")
+    assert visitor.tab.page.locator("main svg").count()
+
+
+def lasted_longest(visitor: Visitor, server: Serving) -> None:
+    visitor.open("tasks")
+    visitor.sees("the longest: ", within=".verdict")
+
+
+QUESTIONS: dict[str, Callable[[Visitor, Serving], None]] = {
+    "Which agent failed first?": agent_failed_first,
+    "Which task of a plain log failed first?": task_failed_first,
+    "Why did ada's money fall?": money_fell,
+    "What did an agent see when it decided?": agent_saw,
+    "What did the model answer that could not be used?": model_answered,
+    "Which package waits longest for review?": waits_longest,
+    "Where do two runs part?": runs_part,
+    "Which prompt led to this line?": prompt_led_to_line,
+    "What was in flight when the agent was killed?": was_in_flight,
+    "What did the run cost?": run_cost,
+    "With which setting does the stock collapse?": stock_collapses,
+    "What lasted longest?": lasted_longest,
+}
+_IN_REPOSITORY = (prompt_led_to_line, was_in_flight)
+
+
+@pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_question_takes_the_clicks_that_are_published(
+    browser: Browser, world: Serving, request: pytest.FixtureRequest, question: str
+) -> None:
+    answer = QUESTIONS[question]
+    is_in_repository = answer in _IN_REPOSITORY
+    server = request.getfixturevalue("repository") if is_in_repository else world
+    with tab_of(browser, server.url) as tab:
+        visitor = Visitor(tab)
+        answer(visitor, server)
+        assert visitor.clicks <= CLICKS_MAX
+        assert dict(_ROW.findall(DOCS.read_text()))[question] == str(visitor.clicks)

@@ -1,0 +1,103 @@
+"""A coding agent's session in a real browser: flags, lanes, the pages of its files."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+from tests.server.pages.browser import NARROW, WIDE, Tab, tab_of
+from tests.server.pages.test_axe import AXE, FAULTS
+from tests.server.pages.test_look_page import painted
+from tests.server.serving import Serving, serving
+from tests.server.test_session_page import ASK, play
+from tests.trace.agents.played import PlayedRepository, Session
+
+CANVAS = ".look-lanes canvas"
+# what a canvas is told to write, and how many marks are drawn by lines
+NOTED = """
+window.written = new Set();
+window.diamonds = 0;
+const { fillText, fill } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+  window.written.add(text);
+  return fillText.call(this, text, ...place);
+};
+CanvasRenderingContext2D.prototype.fill = function (...path) {
+  window.diamonds += 1;
+  return fill.apply(this, path);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    played = play(tmp_path_factory.mktemp("root") / "shop")
+    with serving(played.top) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Serving) -> Iterator[Tab]:
+    with tab_of(browser, server.url) as opened:
+        opened.page.add_init_script(NOTED)
+        opened.go("/runs/agents")
+        opened.wait(lambda: painted(opened, CANVAS) > 1_000)
+        yield opened
+
+
+def written(tab: Tab) -> list[str]:
+    return tab.run("[...window.written]")
+
+
+def test_prompts_are_flags_with_their_words_and_commits_are_diamonds(tab: Tab) -> None:
+    flags = tab.wait(lambda: [text for text in written(tab) if text[:10] == ASK[:10]])
+    assert ASK.startswith(flags[0].rstrip("…"))
+    assert "Is all well?" in written(tab)
+    assert tab.run("window.diamonds") > 0
+    assert tab.page.locator("script").count() == 1
+
+
+def test_click_on_the_words_of_a_flag_opens_the_prompt(tab: Tab, server: Serving) -> None:
+    tab.wait(lambda: "Is all well?" in written(tab))
+    marks = server.json("/logs/agents/marks")
+    flags = marks["flags"]
+    (arrival, lane, _), *_ = [
+        flags[at : at + 3] for at in range(0, len(flags), 3) if flags[at + 2][:10] == ASK[:10]
+    ]
+    # the chosen lane stands at its place in the list of lanes
+    names = {row[0]: row[1] for row in server.json("/logs/agents/lanes")["lanes"]}
+    row = [*names].index(lane)
+    box = tab.page.locator(CANVAS).bounding_box()
+    label, end = 190, server.json("/logs/agents/look")["events"]
+    x = label + (arrival - 0.5) / end * (box["width"] - label)
+    tab.page.locator(CANVAS).click(position={"x": x + 12, "y": row * 46 + 34})
+    heading = tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts())
+    assert ASK[:20] in heading[0]
+
+
+def test_session_of_a_lane_is_short_enough_to_read(browser: Browser, tmp_path) -> None:
+    played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
+    name = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
+    agent = Session(played, name, ask="Do it")
+    agent.subagent("implementer", "Do it").write("a.py", "b\n")
+    played.log.close()
+    with serving(played.top) as server, tab_of(browser, server.url) as tab:
+        tab.page.add_init_script(NOTED)
+        tab.go("/runs/agents")
+        tab.wait(lambda: "5f0c1c3e claude-code" in written(tab))
+        assert [text for text in written(tab) if text.startswith("5f0c1c3e implementer/a")]
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_pages_of_a_session_fit_and_have_no_fault(browser, server, size, is_dark, pictures) -> None:
+    views = {"session": "/runs/agents", "files": "/runs/agents/files"}
+    views["lines"] = "/runs/agents/files/src/pay.py"
+    with tab_of(browser, server.url, size, is_dark=is_dark) as tab:
+        for name, path in views.items():
+            tab.go(path)
+            if tab.page.locator("#look").count():
+                tab.wait(lambda: painted(tab, CANVAS) > 1_000)
+            assert tab.run("document.documentElement.scrollWidth") <= size[0]
+            tab.run(AXE)
+            assert tab.run(FAULTS) == [], path
+            pictures(tab, f"{name}-{size[0]}-{'dark' if is_dark else 'light'}")

@@ -1,0 +1,544 @@
+"""Six sessions of agents at once in a real repository, with a person and a bot between them.
+
+Each session is a process of its own, which fires the real program of the hooks and runs git, but
+for two windows of Codex, which share one; its hooks' JSON is that of `corpus`. Subagents commit at
+once, and so do shells that their agent has left behind. The driver knows who wrote each line and
+made each commit, by tokens in them, and asks the log. Beside it stands what the nearest event
+before a commit tells.
+"""
+
+import contextlib
+import json
+import random
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.trace.agents.firing import COMMAND, clean_environment, log_in
+from tests.trace.agents.firing import git as run_git
+
+import thence
+from thence.git.repository import repository
+from thence.trace.agents.blame import BlamedLine, CommitHistory, blame
+from thence.trace.agents.intake import take_in
+from thence.trace.agents.ownership import Owner, Ownership
+
+HERE = Path(__file__).parent
+FORMS = (
+    *("SessionStart-startup", "SessionEnd-other", "UserPromptSubmit", "Stop"),
+    *("PreToolUse-Bash", "PostToolUse-Bash", "SubagentStart-sub", "SubagentStop-sub"),
+)
+COMMITS, LINES = 40, 200
+SESSIONS, ROUNDS, ROUNDS_OF_ONE = 6, 5, 8
+WINDOWS = (4, 5)  # those of Codex in one process
+ANSWER_S = 120
+SHARED = "src/shared.py"
+BLOCK = (
+    "def {token}(total):\n    if total is None:\n        return None\n    return total * 2\n\n\n"
+)
+_TOKEN = re.compile(r"\bt\d+\b")
+Truth = tuple[str, str | None]  # a session or a kind of owner, and the type of a subagent
+
+
+class Score(NamedTuple):
+    """How many owners were right, wrong, and told to be unknown, with what was told wrongly."""
+
+    right: int
+    wrong: int
+    unknown: int
+    faults: tuple[str, ...]
+
+    @classmethod
+    def of(cls, told: Sequence[tuple[str, Truth, Truth]]) -> "Score":
+        """Count what was told, as (what, truth, told) each."""
+        right = sum(truth == said for _, truth, said in told)
+        unknown = [said for _, truth, said in told if said[0] == "unknown" and said != truth]
+        faults = [
+            f"{what}: {said}, in truth {truth}" for what, truth, said in told if truth != said
+        ]
+        return cls(right, len(told) - right - len(unknown), len(unknown), tuple(faults))
+
+
+class Scores(NamedTuple):
+    """The scores of one play: by the log, and by time."""
+
+    commits: Score
+    lines: Score
+    commits_by_time: Score
+    lines_by_time: Score
+
+
+class World:
+    """A repository with hooks in it, and the truth about all that is done there."""
+
+    def __init__(self, folder: Path, is_one_worktree: bool) -> None:
+        self.folder, self.top = folder, folder / "shop"
+        (folder / "home").mkdir(parents=True)
+        self.env = clean_environment(folder / "home")
+        self.lock = threading.RLock()  # of the working tree that all share
+        self.has_one = is_one_worktree
+        self._tokens, self._titles = count(1), count(1)
+        self.truth: dict[str, Truth] = {}
+        self.made: dict[str, Truth] = {}
+        self.rounds_done = threading.Semaphore(0)
+        self.git("init", "-q", "-b", "main", self.top, cwd=folder)
+
+    def git(self, *words: object, cwd: Path | None = None, **variables: str) -> str:
+        """Run git as a person does."""
+        return run_git(*words, cwd=cwd or self.top, env={**self.env, **variables})
+
+    def token(self, session: str, kind: str | None = None) -> str:
+        """Return a new word by which a line is known to be somebody's."""
+        with self.lock:
+            token = f"t{next(self._tokens)}"
+            self.truth[token] = (session, kind)
+            return token
+
+    def title(self, owner: str, words: str = "work") -> str:
+        """Return a new message by which a commit is known to be somebody's."""
+        with self.lock:
+            title = f"c{next(self._titles)} {words}"
+            self.made[title] = (owner, None)
+            return title
+
+    def commit(self, owner: str, files: Mapping[str, str], *words: str, cwd: Path) -> str:
+        """Commit files as a person, or with an author's name as a bot."""
+        with self.lock:
+            for name, text in files.items():
+                (cwd / name).parent.mkdir(parents=True, exist_ok=True)
+                (cwd / name).write_text(text)
+            self.git("add", "--", *files, cwd=cwd)
+            title = self.title(owner)
+            self.git("commit", "-q", "-m", title, *words, "--", *files, cwd=cwd)
+            return title
+
+
+class Agent:
+    """A session: one process, or that of the session `beside`, its hooks, and what it does."""
+
+    def __init__(
+        self, world: World, number: int, root: Path, beside: "Agent | None" = None
+    ) -> None:
+        self.world, self.name, self.number, self.root = world, f"session-{number}", number, root
+        self.bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
+        (corpus,) = (HERE / "corpus").glob(f"{self.bridge}-*")
+        self.forms: dict[str, dict[str, Any]] = {
+            name.partition("-")[0]: json.loads((corpus / f"{name}.json").read_text())
+            for name in FORMS
+        }
+        self.own_file = f"src/part_{number}.py"
+        self._calls = count(1)
+        self.prompt_id = ""
+        words = [sys.executable, "-I", "-S", str(HERE / "session_program.py")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.is_beside, self.turn = beside is not None, threading.Lock()
+        if beside is not None:
+            self.process, self.turn = beside.process, beside.turn
+        else:
+            self.process = subprocess.Popen(words, env=world.env, cwd=root, **pipes)
+        self.hook("SessionStart")
+
+    def order(self, shell: str, stdin: str = "") -> str:
+        """Have the process run a command, and return what that printed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        order = {"shell": shell, "cwd": str(self.root), "stdin": stdin}
+        with self.turn:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+        assert answer["code"] == 0, (self.name, shell, answer["out"])
+        return str(answer["out"]).strip()
+
+    def hook(self, form: str, **members: Any) -> None:
+        """Fire a hook."""
+        turn = {"codex": "turn_id", "claude-code": "prompt_id"}[self.bridge]
+        common = {"session_id": self.name, "cwd": str(self.root)}
+        if turn in self.forms[form]:
+            common[turn] = self.prompt_id
+        stdin = json.dumps({**self.forms[form], **common, **members})
+        self.order(f"{COMMAND} {self.bridge} || true", stdin)
+
+    def ask(self, text: str) -> None:
+        self.prompt_id = f"{self.name}-p{next(self._calls)}"
+        self.hook("UserPromptSubmit", prompt=text)
+
+    def call(
+        self, tool: str, tool_input: Mapping[str, Any], act: Callable[[], Any], **agent: str
+    ) -> Any:
+        """Call a tool: a hook before it and one after it."""
+        members = {"tool_name": tool, "tool_input": tool_input, **agent}
+        members["tool_use_id"] = self.use_id()
+        self.hook("PreToolUse", **members)
+        result = act()
+        self.hook("PostToolUse", **members)
+        return result
+
+    def use_id(self) -> str:
+        self._last_call = next(self._calls)
+        return f"{self.name}-{self._last_call}"
+
+    def edit(self, path: str, old: str, new: str, **agent: str) -> None:
+        """Replace a text in a file, as the tool of this agent does."""
+
+        def act() -> None:
+            with self.world.lock:
+                file = self.root / path
+                text = file.read_text() if file.exists() else ""
+                assert old in text, (self.name, path, old)
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(text.replace(old, new, 1) if old else new)
+
+        file = str(self.root / path)
+        if self.bridge == "codex":
+            head = f"*** {'Update' if old else 'Add'} File: {file}\n"
+            lines = [f"-{line}" for line in old.splitlines()]
+            lines += [f"+{line}" for line in new.splitlines()]
+            patch = f"*** Begin Patch\n{head}" + "\n".join(lines) + "\n*** End Patch"
+            self.call("apply_patch", {"command": patch}, act, **agent)
+        elif old:
+            members = {"file_path": file, "old_string": old, "new_string": new}
+            self.call("Edit", {**members, "replace_all": False}, act, **agent)
+        else:
+            self.call("Write", {"file_path": file, "content": new}, act, **agent)
+
+    def add_block(self, path: str, kind: str | None = None, **agent: str) -> str:
+        """Write a function into a file, at this agent's place in the shared one."""
+        token = self.world.token(self.name, kind)
+        block = BLOCK.format(token=token)
+        if not (self.root / path).exists():
+            self.edit(path, "", block, **agent)
+        elif path == SHARED:
+            place = f"# place {self.number}\n"
+            self.edit(path, place, place + block, **agent)
+        else:
+            first = (self.root / path).read_text().split("(", 1)[0]
+            self.edit(path, f"{first}(", f"{block}{first}(", **agent)
+        return token
+
+    def change(self, path: str, token: str, **agent: str) -> None:
+        """Change the last line of a function."""
+        mark = self.world.token(self.name, agent.get("agent_type"))
+        old = BLOCK.format(token=token).rstrip("\n")
+        self.edit(path, old, old.replace("total * 2", f"total * 3  # {mark}"), **agent)
+
+    def shell(self, command: str, **agent: str) -> str:
+        with self.alone():
+            return str(self.call("Bash", {"command": command}, self.running(command), **agent))
+
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Hold the working tree that all share."""
+        return self.world.lock if self.world.has_one else contextlib.nullcontext()
+
+    def running(self, command: str) -> Callable[[], str]:
+        """Return what runs a command with the variables that this agent sets for it."""
+        variables = {"AI_AGENT": "claude-code", "CLAUDE_CODE_SESSION_ID": self.name}
+        if self.bridge == "codex":
+            call_id = f"{self.name}-{self._last_call}"
+            names = ("CODEX_SESSION_ID", "CODEX_THREAD_ID", "CODEX_TOOL_CALL_ID")
+            variables = dict(zip(names, (self.name, self.name, call_id), strict=True))
+        exported = " ".join(f"{name}={value}" for name, value in variables.items())
+        return lambda: self.order(f"export {exported}; {command}")
+
+    def committing(self, *paths: str, words: str = "work") -> tuple[str, str]:
+        """Return the title of a new commit, and the command that makes it."""
+        title = self.world.title(self.name, words)
+        names = shlex.join(paths)
+        return title, f"git add {names} && git commit -q -m '{title}' -- {names}"
+
+    def commit(self, *paths: str, words: str = "work", **agent: str) -> str:
+        title, command = self.committing(*paths, words=words)
+        if self.number in WINDOWS:  # by a script, of whose name nothing is told
+            script = self.world.folder / f"save-{self.number}.sh"
+            script.write_text(command)
+            command = f"sh {script}"
+        self.shell(command, **agent)
+        return title
+
+    def commit_detached(self, *paths: str) -> None:
+        """Commit by a shell that goes on when its call has ended, under no process of ours."""
+        _, command = self.committing(*paths)
+        done = self.world.folder / f"done-{self.number}"
+        words = shlex.quote(f"sleep 0.2; {command}; touch {done}")
+        shell = f"setsid sh -c {words} >/dev/null 2>&1 &"
+        with self.alone():
+            self.call("Bash", {"command": f"nohup {shell}"}, self.running(f"nohup {shell}"))
+            end = time.monotonic() + ANSWER_S
+            while not done.exists():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
+    def commit_at_once(self, agents: Sequence[Mapping[str, str]]) -> None:
+        """Have the shells of two subagents run git at once, each for a file of its own."""
+        for number, agent in enumerate(agents):
+            self.hook("SubagentStart", **agent)
+            self.add_block(f"src/at_once_{self.number}_{number}.py", agent["agent_type"], **agent)
+        with self.alone():
+            calls = []
+            for number, agent in enumerate(agents):
+                _, command = self.committing(f"src/at_once_{self.number}_{number}.py")
+                members = {"tool_name": "Bash", "tool_input": {"command": command}, **agent}
+                calls.append({**members, "tool_use_id": self.use_id()})
+                self.hook("PreToolUse", **calls[-1])
+            for call in calls:
+                self.running(call["tool_input"]["command"])()
+            for call in calls:
+                self.hook("PostToolUse", **call)
+        for agent in agents:
+            self.hook("SubagentStop", **agent)
+
+    def work(self) -> None:
+        """Do some tasks, each with a commit; a subagent does every second one."""
+        for number in range(ROUNDS_OF_ONE if self.world.has_one else ROUNDS):
+            self.ask(f"Do task {number} of {self.name}, and " + "think about it well. " * 60)
+            agent: dict[str, str] = {}
+            kind = ("reviewer", "coder")[number % 4 // 2]
+            if number % 2 and self.bridge == "claude-code":
+                agent = {"agent_id": f"{self.name}-a{number}", "agent_type": kind}
+                task = {"prompt": f"Task {number} for you", "subagent_type": kind}
+                self.call("Task", task, lambda agent=agent: self.delegate(**agent))
+            else:
+                self.task()
+            if self.bridge == "claude-code" and number == 2:
+                self.add_block(self.own_file)
+                self.commit_detached(self.own_file)
+            elif self.bridge == "claude-code" and number == 3:
+                kinds = ({"agent_id": f"{self.name}-{at}", "agent_type": "twin"} for at in "xy")
+                self.commit_at_once([*kinds])
+            self.hook("Stop")
+            self.world.rounds_done.release()
+
+    def delegate(self, **agent: str) -> None:
+        self.hook("SubagentStart", **agent)
+        self.task(**agent)
+        self.hook("SubagentStop", **agent)
+
+    def task(self, **agent: str) -> None:
+        kind = agent.get("agent_type")
+        token = self.add_block(SHARED, kind, **agent)
+        self.add_block(self.own_file, kind, **agent)
+        self.change(SHARED, token, **agent)
+        self.commit(SHARED, self.own_file, **agent)
+
+    def end(self) -> None:
+        """End the session, and its process however that goes."""
+        if self.is_beside:
+            self.hook("SessionEnd")
+            return
+        with self.process:
+            try:
+                self.hook("SessionEnd")
+                assert self.process.stdin is not None
+                self.process.stdin.close()
+                assert self.process.wait(ANSWER_S) == 0
+            finally:
+                self.process.kill()
+
+
+def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Scores:
+    """Play all sessions, and return how right the log is about them."""
+    world = World(folder, is_one_worktree)
+    begin(world)
+    agents: list[Agent] = []
+    for number in range(SESSIONS):
+        beside = agents[WINDOWS[0]] if number in WINDOWS[1:] else None
+        agents.append(Agent(world, number, _root(world, number), beside))
+    try:
+        with ThreadPoolExecutor(SESSIONS + 1) as pool:
+            works = [pool.submit(agent.work) for agent in agents]
+            works.append(pool.submit(by_hand, world))
+            for future in works:
+                future.result()
+        if is_one_worktree:
+            amend(agents[0], world.top)
+        else:
+            rewrite(world, agents)
+            bring_together(world)
+    finally:
+        for agent in reversed(agents):
+            agent.end()
+    return judge(world, random.Random(seed))
+
+
+def _root(world: World, number: int) -> Path:
+    if world.has_one:
+        return world.top
+    root = world.folder / f"tree-{number}"
+    world.git("worktree", "add", "-q", "-b", f"b{number}", root, "main")
+    return root
+
+
+def begin(world: World) -> None:
+    """Make the file that all work in, with a place for each; then put in git's hooks.
+
+    Nobody saw who made it.
+    """
+    parts = []
+    for number in range(SESSIONS + 1):
+        lines = (f"x = 0  # {world.token('unknown')}\n" for _ in range(8))
+        parts.append(f"# place {number}\n{''.join(lines)}")
+    world.truth["place"] = ("unknown", None)
+    world.commit("unknown", {SHARED: "".join(parts)}, cwd=world.top)
+    words = [sys.executable, "-m", "thence", "hook", "install", "git"]
+    subprocess.run(words, cwd=world.top, env=world.env, check=True, capture_output=True)
+
+
+def by_hand(world: World) -> None:
+    """Commit as a person and as a bot while the sessions go on."""
+    path = world.top / SHARED
+    for number in range(6):
+        for _ in range(3):
+            world.rounds_done.acquire(timeout=ANSWER_S)
+        owner = "bot" if number % 3 == 2 else "person"
+        token = world.token(owner)
+        if owner == "bot":
+            words = ("--author", "dependabot[bot] <49+dependabot[bot]@users.noreply.github.com>")
+            world.commit(owner, {"lock.txt": f"a==2  # {token}\n"}, *words, cwd=world.top)
+        elif world.has_one:
+            files = {f"by_hand_{number}.py": BLOCK.format(token=token)}
+            world.commit(owner, files, cwd=world.top)
+        else:
+            place = f"# place {SESSIONS}\n"
+            text = path.read_text().replace(place, place + BLOCK.format(token=token))
+            world.commit(owner, {SHARED: text}, cwd=world.top)
+
+
+def amend(agent: Agent, root: Path) -> None:
+    """Amend the last commit with another line."""
+    agent.ask("Amend it")
+    agent.add_block(agent.own_file)
+    title = agent.commit(agent.own_file, words="to be amended")
+    agent.add_block(agent.own_file)
+    agent.shell(f"git commit -q --amend -m '{title}' -- {agent.own_file}")
+
+
+def rewrite(world: World, agents: Sequence[Agent]) -> None:
+    """Have each session rewrite something: amend, rebase, fix up, pick."""
+    first, second, third, last = agents[: WINDOWS[0]]
+    first.ask("Write something new")
+    first.add_block("src/new.py")
+    first.commit("src/new.py", words="new")
+    amend(first, first.root)
+    second.ask("Rebase on main")
+    second.shell("git rebase -q main")
+    third.ask("Fix it up")
+    token = third.add_block(third.own_file)
+    title = third.commit(third.own_file, words="to be fixed")
+    third.add_block(third.own_file)
+    third.commit(third.own_file, words="other")
+    third.change(third.own_file, token)
+    third.shell(f"git commit -q -m 'fixup! {title}' -- {third.own_file}")
+    third.shell("git -c sequence.editor=true rebase -q -i --autosquash HEAD~3")
+    last.ask("Pick what the first one did, and what the person did")
+    last.shell("git cherry-pick b0~1")
+    hand = next(title for title, truth in world.made.items() if truth[0] == "bot")
+    sha = world.git("log", "main", "--format=%H", "-1", "--grep", f"^{hand}$")
+    last.shell(f"git cherry-pick {sha}")
+    world.git("branch", "kept", "b3")
+
+
+def bring_together(world: World) -> None:
+    """Bring the branches to main: squashed by a forge and by a person, merged, rebased."""
+    forge = world.folder / "forge"
+    world.git("clone", "-q", world.top, forge, cwd=world.folder)
+    title = world.title("session-1", "(#1)")
+    world.git("merge", "-q", "--squash", "origin/b1", cwd=forge)
+    name = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"}
+    world.git("commit", "-q", "-m", title, cwd=forge, **name)
+    world.git("pull", "-q", "--ff-only", forge, "main")
+    world.git("merge", "-q", "--squash", "b2")
+    world.git("commit", "-q", "-m", world.title("session-2", "squashed"))
+    world.git("merge", "-q", "--no-ff", "-m", world.title("person", "merge"), "b0")
+    world.git("rebase", "-q", "main", cwd=world.folder / "tree-3")
+    world.git("merge", "-q", "--ff-only", "b3")
+
+
+def judge(world: World, chance: random.Random) -> Scores:
+    """Ask the log for owners of commits and lines, and count how many are right."""
+    folder = log_in(world.top)
+    take_in(folder)
+    with thence.open(folder) as log:
+        by_time = ByTime(list(log.read()))
+        repo = repository(world.top)
+        ownership, history = Ownership(log, repo), CommitHistory(repo)
+        listed = world.git("log", "--all", "--format=%H %s").splitlines()
+        commits = [(line[:40], world.made[line[41:]]) for line in listed]
+        commits = chance.sample(commits, min(COMMITS, len(commits)))
+        told = [(sha, truth, said_of(ownership.of_commit(sha))) for sha, truth in commits]
+        nearest = [(sha, truth, by_time.of(sha, history)) for sha, truth in commits]
+        lines = [*_lines(world)]
+        lines = chance.sample(lines, min(LINES, len(lines)))
+        by_log, by_nearest = [], []
+        answers: dict[Path, Ownership] = {}
+        for root, blamed, at, truth in lines:
+            own = answers.setdefault(root, Ownership(log, repository(root)))
+            what = f"{root.name} {blamed[at].paths} {blamed[at]!r}"
+            by_log.append((what, truth, said_of(own.of_line(blamed, at))))
+            by_nearest.append((what, (truth[0], None), by_time.of(blamed[at].commit, history)))
+    return Scores(*map(Score.of, (told, by_log, nearest, by_nearest)))
+
+
+def said_of(owner: Owner) -> Truth:
+    """Return an owner in the words of the truth."""
+    if owner.kind != "agent":
+        return owner.kind, None
+    is_line = owner.edit is not None
+    return str(owner.session), owner.agent_type if is_line else None
+
+
+def _lines(world: World) -> Iterator[tuple[Path, list[BlamedLine], int, Truth]]:
+    """Yield all lines of all working trees that somebody's word stands in, or above."""
+    roots = [world.top] if world.has_one else [*world.folder.glob("tree-*"), world.top]
+    for root in sorted(roots):
+        names = world.git("ls-files", "src", "*.py", "lock.txt", cwd=root).splitlines()
+        for name in dict.fromkeys(names):
+            blamed = blame(repository(root), name)
+            truth: Truth = ("unknown", None)
+            for at, line in enumerate(blamed):
+                tokens = _TOKEN.findall(line.text)
+                own = world.truth[tokens[-1]] if tokens else truth
+                if line.text.startswith("# place"):
+                    own = ("unknown", None)
+                if line.text.startswith(("def ", "# place")):
+                    truth = own
+                if line.text.strip():  # of empty lines git can't tell which of two are new
+                    yield root, blamed, at, own
+
+
+class ByTime:
+    """What others do: a commit is that session's whose event is the nearest before it."""
+
+    def __init__(self, events: Sequence[thence.Event]) -> None:
+        self._latest: list[tuple[str, str]] = []
+        self._commits: dict[str, str] = {}
+        for event in events:
+            if event.event_type == "commit":
+                self._commits[event.payload["commit"]] = event.timestamp
+            elif event.event_type != "rewrite" and event.stream:
+                self._latest.append((event.timestamp, event.stream))
+        self._latest.sort()
+
+    def of(self, sha: str, history: CommitHistory) -> Truth:
+        """Return the session; the hook's time is finer than git's."""
+        from datetime import UTC, datetime
+
+        info = history.info(sha)
+        assert info is not None
+        moment = datetime.fromtimestamp(info.committer_time + 1, UTC).isoformat()
+        at = self._commits.get(sha) or moment.replace("+00:00", "Z")
+        before = [session for time, session in self._latest if time <= at]
+        return (before[-1] if before else "unknown"), None
+
+
+def main(folder: Path) -> Iterator[tuple[str, Scores]]:
+    """Play both: a worktree for each session, and one for all."""
+    yield "a worktree for each", play(folder / "many")
+    yield "one worktree for all", play(folder / "one", is_one_worktree=True)

@@ -1,0 +1,84 @@
+"""Hooks fired as agents and git fire them: the real program, by its path, under a shell."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.cli.installed import environment
+
+import thence
+from thence.trace.agents import fired
+from thence.trace.agents.intake import take_in
+
+PROGRAM = Path(fired.__file__)
+COMMAND = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(PROGRAM))}"
+AGENT_VARIABLES = (*fired.AGENT_VARIABLES, *fired.NAMING_VARIABLES)
+WAIT_S = 60
+
+
+def clean_environment(home: Path, **extra: str) -> dict[str, str]:
+    """An environment in which the developer's own agent and git do not matter."""
+    kept = environment(HOME=str(home), **extra)
+    names = (*AGENT_VARIABLES, "GIT_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    for name in names:
+        if name not in extra:
+            kept.pop(name, None)
+    return kept | {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _WHO},
+    }
+
+
+_WHO = (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
+
+
+def git(*arguments: object, cwd: Path, env: Mapping[str, str]) -> str:
+    argv = ["git", *map(str, arguments)]
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def fire(
+    stdin: Mapping[str, Any] | bytes,
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    bridge: str = "claude-code",
+) -> subprocess.CompletedProcess[bytes]:
+    """Fire one hook as `sh -c` does for an agent, and see that it disturbs nobody."""
+    words = " ".join([COMMAND, bridge, *map(shlex.quote, arguments), "|| true"])
+    data = stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode()
+    done = subprocess.run(
+        ["/bin/sh", "-c", words], input=data, cwd=cwd, env=env, capture_output=True, timeout=WAIT_S
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    return done
+
+
+def log_in(repository: Path) -> Path:
+    return repository / ".git" / "thence" / "agents"
+
+
+def events(folder: Path) -> list[thence.Event]:
+    """What the log holds when all that waits is taken in."""
+    take_in(folder)
+    with thence.open(folder) as log:
+        assert log.verify().findings == ()
+        stored = list(log.read())
+        # one that is appended twice would be served once
+        assert sum(path.read_bytes().count(b"\n") for path in folder.glob("events*.jsonl")) == len(
+            stored
+        )
+        return stored
+
+
+def hook(name: str, session: str = "s-1", **members: Any) -> dict[str, Any]:
+    """The JSON of a hook, by the members that Claude Code documents."""
+    return {"session_id": session, "hook_event_name": name, **members}

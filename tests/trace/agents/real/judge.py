@@ -1,0 +1,155 @@
+"""How right the log is about what was played: its calls, causes, owners, what is unfinished."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.trace.agents.real.model import call_id
+from tests.trace.agents.real.scenarios import Scenario
+from tests.trace.agents.real.stage import Stage
+
+import thence
+
+_SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
+_BY = re.compile(r"by:([\w-]+)")
+_AGENT_ID = re.compile(r'agent_id\\*"\s*:\s*\\*"([\w-]+)')
+COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
+Row = tuple[str, object, object]  # what it is, what the log says, what is right
+
+
+class Count(NamedTuple):
+    """How many of one kind are right, of how many, and what is wrong."""
+
+    right: int
+    total: int
+    faults: tuple[str, ...] = ()
+
+
+def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
+    """Returns the counts of each column."""
+    steps = json.loads(stage.sh("thence unfinished --json"))["unfinished"]
+    open_steps = [step["event"]["event_type"].partition(".")[0] for step in steps]
+    folder = stage.repo / ".git/thence/agents"
+    with thence.open(folder) as log:
+        events = {event.event_id: event for event in log.read()}
+    story = _Story(events, stage.home)
+    calls = [
+        (call_id(script, at, place), script)
+        for script, steps in scenario.scripts.items()
+        for at, step in enumerate(steps)
+        if not isinstance(step, str)
+        for place in range(len(step))
+    ]
+    end = "begun" if "tool" in scenario.in_flight else "ended"
+    told = [*_owners(stage, scenario, story)]
+    return {
+        "calls": _count((call, story.state_of(call), end) for call, _ in calls),
+        "causes": _count((call, story.script_of(call), script) for call, script in calls),
+        "prompts": _compared("prompt", (text for text, _ in story.prompts), stage.asked),
+        "commits": _count(row for column, row in told if column == "commit"),
+        "lines": _count(row for column, row in told if column == "line"),
+        "unfinished": _compared("step in flight", open_steps, scenario.in_flight),
+    }
+
+
+class _Story:
+    """What the log holds, by the names that scripts gave to it.
+
+    The ids of subagents are those of the agents: in Codex's answer, in Claude Code's own files.
+    """
+
+    def __init__(self, events: Mapping[str, thence.Event], home: Path) -> None:
+        self._events = events
+        files = home.glob(".claude/projects/*/*/subagents/agent-*.meta.json")
+        self._subagents = {
+            json.loads(file.read_text())["toolUseId"]: file.name[len("agent-") : -len(".meta.json")]
+            for file in files
+        }
+        self._calls: dict[str, list[thence.Event]] = {}
+        for event in events.values():
+            if (event.subject or "").startswith("tool/"):
+                self._calls.setdefault(str(event.subject).removeprefix("tool/"), []).append(event)
+        self.prompts = [
+            (str(event.payload.get("prompt")), str(event.payload.get("session")))
+            for event in events.values()
+            if event.event_type == "prompt"
+        ]
+
+    def state_of(self, call: str) -> str:
+        """Returns "ended" of a call that the log has with its end, once."""
+        states = [event.event_type.removeprefix("tool.") for event in self._calls.get(call, ())]
+        if not states:
+            return "not recorded"
+        return "ended" if states[-1] != "begun" and len(states) <= 2 else " ".join(states)
+
+    def script_of(self, call: str) -> str | None:
+        """Returns the script of the nearest text that certainly caused a call."""
+        rest = list(self._calls[call][0].caused_by) if call in self._calls else []
+        while rest:
+            event = self._events.get(rest.pop(0))
+            if event is not None:
+                names = _SCRIPT.findall(json.dumps(event.payload, default=str))
+                if names:
+                    return str(names[-1])
+                rest += event.caused_by
+        return None
+
+    def owner_of(self, script: str) -> tuple[str | None, str | None]:
+        """Returns the session, and the subagent, that followed a script."""
+        own = [session for text, session in self.prompts if f"SCRIPT:{script} " in text]
+        if own:
+            return own[0], None
+        for call, (begin, *ends) in self._calls.items():
+            if f"SCRIPT:{script} " in json.dumps(begin.payload.get("input")):
+                match = _AGENT_ID.search(json.dumps([end.payload.get("answer") for end in ends]))
+                agent = match[1] if match else self._subagents.get(call)
+                return str(begin.payload["session"]), agent
+        return None, None
+
+
+def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[str, Row]]:
+    """Yields of each commit and line what it is, what the log says, and what is right."""
+    owners = scenario.owners
+    unseen = {*owners, *re.findall(r"(?:qm|sh) by:(\w+)", json.dumps(scenario.scripts))}
+    trees = stage.sh("git worktree list --porcelain | sed -n 's/^worktree //p'").splitlines()
+    for where in [*trees, *map(str, stage.repo.glob("lib"))]:
+        for row in stage.sh("git log --format='%H %s'", where).splitlines():
+            for script in _BY.findall(row):
+                unseen.discard(script)
+                answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
+                session, agent = story.owner_of(script)
+                is_sure = owners.get(script) != "uncertain"
+                truth = (session, agent if is_sure else "not sure which")
+                right = truth if script not in owners or not is_sure else owners[script]
+                yield "commit", (row[41:], _told(answer), right)
+        for name in stage.sh("git ls-files src", where).splitlines():
+            for line in json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]:
+                for script in _BY.findall(line["text"]):
+                    kind = owners.get(script, "uncertain")
+                    right = story.owner_of(script) if kind == "uncertain" else kind
+                    yield "line", (f"{name}:{line['line']}", _told(line), right)
+    yield from (("commit", (f"by:{script}", "not there", "a commit")) for script in unseen)
+
+
+def _told(answer: Mapping[str, Any]) -> object:
+    """Returns the session and the subagent that an answer names, else the kind of the owner."""
+    if answer["kind"] != "agent":
+        return answer["kind"]
+    return answer["session"], "not sure which" if answer["is_agent_unknown"] else answer["agent"]
+
+
+def _count(rows: Iterable[Row]) -> Count:
+    listed = list(rows)
+    faults = [f"{what}: {said}, right is {right}" for what, said, right in listed if said != right]
+    return Count(len(listed) - len(faults), len(listed), tuple(faults))
+
+
+def _compared(word: str, listed: Iterable[str], right: Iterable[str]) -> Count:
+    """Returns how many texts are as they should be, each as often as it should."""
+    said, wanted = Counter(listed), Counter(right)
+    faults = [f"no {word} {text!r}" for text in (wanted - said).elements()]
+    faults += [f"a {word} too many, {text!r}" for text in (said - wanted).elements()]
+    return Count((said & wanted).total(), (said | wanted).total(), tuple(faults))

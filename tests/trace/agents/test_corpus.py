@@ -1,0 +1,76 @@
+"""Every input that real agents handed to hooks is taken in, with all that it says."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.agents.firing import events, log_in
+from thence.agents import fired
+from thence.agents.intake import waiting
+
+import thence
+
+CORPUS = Path(__file__).parent / "corpus"
+FOLDERS = sorted(path.name for path in CORPUS.iterdir() if path.is_dir())
+TYPES = {
+    "SessionStart": "session.begun",
+    "SessionEnd": "session.ended",
+    "UserPromptSubmit": "prompt",
+    "PreToolUse": "tool.begun",
+    "PostToolUse": "tool.ended",
+    "PostToolUseFailure": "tool.failed",
+    "PostToolBatch": "tool.failed",  # where no other hook told of the call
+    "SubagentStart": "subagent.begun",
+    "Stop": "turn.ended",
+    "StopFailure": "turn.ended",
+    "Interrupt": "turn.ended",
+}
+_NUMBERS = count(1)
+
+
+def keep(repository: Path, bridge: str, session: str, members: dict[str, Any]) -> None:
+    """Leaves a file in the spool as the fired program does."""
+    data = json.dumps({**members, "session_id": session}).encode()
+    content = fired.record(bridge, str(repository), str(repository), data, len(data))
+    name = f"{next(_NUMBERS):020d}-1-000000.json"
+    fired.keep(str(log_in(repository) / fired.SPOOL), name, content)
+
+
+def parts(members: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """Yields what each event has to say: the id of its call, and the members of the input."""
+    members = dict(members)
+    for name in ("session_id", "hook_event_name"):
+        members.pop(name)
+    for call in members.pop("tool_calls", [members]):
+        yield call.get("tool_use_id"), {k: v for k, v in call.items() if k != "tool_use_id"}
+
+
+def says(event: thence.Event, value: object) -> bool:
+    more = event.payload.get("more", {})
+    return value in (*event.payload.values(), *more.values())
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_each_input_of_real_agents_is_an_event_with_all_its_members(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(fired, "ancestors", lambda pid: [])  # all are of one process here
+    inputs = {path.stem: json.loads(path.read_text()) for path in (CORPUS / folder).glob("*.json")}
+    for session, members in inputs.items():
+        keep(repository, folder.rpartition("-")[0], session, members)
+    log = events(log_in(repository))
+    assert waiting(log_in(repository)) == (0, 0)
+    assert len(inputs) > 25
+    for session, members in inputs.items():
+        hook = members["hook_event_name"]
+        own = [event for event in log if event.stream == session]
+        is_task = hook == "UserPromptSubmit" and "agent_id" in members
+        event_type = "task" if is_task else TYPES.get(hook, "notice")
+        for use_id, part in parts(members):
+            (event,) = (one for one in own if use_id in (None, (one.subject or "")[5:]))
+            assert event.event_type == event_type, session
+            missing = {name: value for name, value in part.items() if not says(event, value)}
+            assert not missing, (session, event.payload)

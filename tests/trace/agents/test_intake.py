@@ -1,0 +1,286 @@
+"""What hooks left is in the log, once, in order, with its causes."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence as run
+from tests.trace.agents.firing import COMMAND, events, fire, git, hook, log_in
+
+import thence
+from thence.trace.agents import hooked, intake
+from thence.trace.agents.fired import SPOOL
+from thence.trace.agents.intake import take_in
+from thence.trace.agents.sessions import SessionTable
+
+EDIT = {"file_path": "", "old_string": "a = 1", "new_string": "a = 2\nb = 3"}
+
+
+def by_type(log: list[thence.Event]) -> dict[str, thence.Event]:
+    return {event.event_type: event for event in log}
+
+
+@pytest.mark.promise("A5a")
+def test_session_with_subagent_has_its_causes(repository: Path, env: dict[str, str]) -> None:
+    edit = EDIT | {"file_path": str(repository / "src" / "pay.py")}
+    sub = {"agent_id": "a-1", "agent_type": "reviewer"}
+    for record in (
+        hook("SessionStart", source="startup", model="m-1"),
+        hook("UserPromptSubmit", prompt_id="p-1", prompt="Make it pay" + " twice" * 400),
+        hook("PreToolUse", prompt_id="p-1", tool_name="Task", tool_use_id="t-1", tool_input={}),
+        hook("SubagentStart", prompt_id="p-1", **sub),
+        hook("PreToolUse", tool_name="Edit", tool_use_id="t-2", tool_input=edit, **sub),
+        hook(
+            "PostToolUse",
+            tool_name="Edit",
+            tool_use_id="t-2",
+            tool_input=edit,
+            tool_response={},
+            **sub,
+        ),
+        hook("SubagentStop", last_assistant_message="Done", **sub),
+        hook("PostToolUseFailure", tool_name="Task", tool_use_id="t-1", error="no", new_member=7),
+        hook("Stop", prompt_id="p-1", last_assistant_message="It pays"),
+        hook("SessionEnd", reason="exit"),
+    ):
+        fire(record, cwd=repository, env=env)
+    log = events(log_in(repository))
+    named = by_type(log)
+    task, edited = (event for event in log if event.event_type == "tool.begun")
+    begin, prompt, sub_begin = (named[n] for n in ("session.begun", "prompt", "subagent.begun"))
+    assert [set(event.caused_by) for event in log] == [
+        set(),
+        {begin.event_id},
+        {prompt.event_id},
+        {task.event_id},
+        {sub_begin.event_id},
+        {edited.event_id},
+        {sub_begin.event_id, named["tool.ended"].event_id},
+        {task.event_id},
+        {prompt.event_id},
+        {begin.event_id, named["turn.ended"].event_id},
+    ]
+    assert {event.stream for event in log} == {"s-1"}
+    assert edited.actor == "claude-code/reviewer"
+    assert prompt.actor == "claude-code"
+    assert edited.subject == "tool/t-2"
+    assert prompt.payload["prompt"].count("twice") == 400
+    assert b"twice twice twice twice twice twice twice twice" not in prompt.line[-200:]
+    assert named["tool.ended"].payload["files"] == [
+        {"path": "src/pay.py", "added": "a = 2\nb = 3", "removed": "a = 1"}
+    ]
+    assert named["tool.failed"].payload["more"] == {"new_member": 7}
+    assert named["session.begun"].payload["process"] == [os.getpid(), _start(os.getpid())]
+
+
+def _start(pid: int) -> str:
+    from thence.trace.agents.fired import ancestors
+
+    return ancestors(pid)[0][1]
+
+
+def test_hook_fired_twice_is_one_event(repository: Path, env: dict[str, str]) -> None:
+    for _ in range(2):
+        fire(hook("UserPromptSubmit", prompt_id="p", prompt="Go"), cwd=repository, env=env)
+        for name in ("PreToolUse", "PostToolUse"):
+            record = hook(name, tool_name="Read", tool_use_id="t", tool_input={})
+            fire(record, cwd=repository, env=env)
+    types = [event.event_type for event in events(log_in(repository))]
+    assert types == ["prompt", "tool.begun", "tool.ended"]
+
+
+def test_file_that_outlives_its_event_is_not_taken_in_twice(
+    repository: Path, env: dict[str, str]
+) -> None:
+    spool = log_in(repository) / SPOOL
+    fire(hook("Notification", message="waiting"), cwd=repository, env=env)
+    (path,) = spool.glob("*.json")
+    content = path.read_bytes()
+    assert len(events(log_in(repository))) == 1
+    path.write_bytes(content)
+    (event,) = events(log_in(repository))
+    assert event.header.source == "claude-code"
+    assert event.header.source_id == path.stem
+    assert not list(spool.glob("*.json"))
+
+
+def test_command_takes_in_before_it_reads(repository: Path, env: dict[str, str]) -> None:
+    git("worktree", "add", "-q", "../tree", cwd=repository, env=env)
+    tree = repository.parent / "tree"
+    fire(hook("UserPromptSubmit", prompt="Pay twice"), cwd=tree, env=env)
+    for place in (repository, tree):
+        ended = run("log", cwd=place, env=env)
+        assert ended.code == 0, ended.err
+        assert "Pay twice" in ended.out
+        assert str(log_in(repository)) in ended.err
+    assert json.loads(run("stats", "--json", cwd=tree, env=env).out)["events"] == 1
+
+
+@pytest.mark.promise("A5a")
+def test_64_hooks_at_once_lose_nothing(repository: Path, env: dict[str, str]) -> None:
+    running = []
+    for number in range(64):
+        record = json.dumps(hook("UserPromptSubmit", prompt=f"ask {number}")).encode()
+        argv = ["/bin/sh", "-c", f"{COMMAND} claude-code || true"]
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd=repository, env=env)
+        assert child.stdin is not None
+        child.stdin.write(record)
+        child.stdin.close()
+        running.append(child)
+    assert {child.wait(60) for child in running} == {0}
+    prompts = sorted(event.payload["prompt"] for event in events(log_in(repository)))
+    assert prompts == sorted(f"ask {number}" for number in range(64))
+
+
+def test_two_commands_at_once_take_each_file_in_once(repository: Path, env: dict[str, str]) -> None:
+    for number in range(20):
+        fire(hook("UserPromptSubmit", prompt=f"ask {number}"), cwd=repository, env=env)
+    code = "import sys; from pathlib import Path; from thence.trace.agents.intake import take_in"
+    argv = [sys.executable, "-c", f"{code}; take_in(Path(sys.argv[1]))", log_in(repository)]
+    children = [subprocess.Popen(argv, env=env) for _ in range(4)]
+    assert {child.wait(60) for child in children} == {0}
+    assert len(events(log_in(repository))) == 20
+
+
+def test_garbage_in_the_spool_is_set_aside(repository: Path, env: dict[str, str]) -> None:
+    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
+    spool = log_in(repository) / SPOOL
+    chance = random.Random(7)
+    (spool / "note.txt").write_text("not mine")
+    (spool / f"{'1' * 20}-1-abcdef.json").symlink_to("/etc/passwd")
+    os.mkfifo(spool / f"{'2' * 20}-1-abcdef.json")
+    (spool / f"{'3' * 20}-1-abcdef.json").mkdir()
+    for number in range(50):
+        path = spool / f"{number:020d}-1-abcdef.json"
+        path.write_bytes(chance.randbytes(chance.randrange(300)))
+    (event,) = events(log_in(repository))
+    assert event.payload["prompt"] == "Go"
+    assert len(list((spool / "refused").iterdir())) == 54
+    lines = (spool / "errors.log").read_text().splitlines()
+    assert len([line for line in lines if "is refused:" in line]) == 54
+    assert Path("/etc/passwd").exists()
+
+
+def test_input_cannot_stand_for_members_beside_it(repository: Path, env: dict[str, str]) -> None:
+    forged = b'{"session_id":"s","hook_event_name":"Stop"},"bridge":"git","input":{"hook":"x"}'
+    fire(forged, cwd=repository, env=env)
+    assert events(log_in(repository)) == []
+
+
+@pytest.mark.parametrize("cause", ["01JDA3K7QZ0000000000000000@5@01JDA3K7QZ0000000000000000"])
+def test_cause_of_the_reading_command_is_no_cause_of_a_hook(
+    repository: Path, env: dict[str, str], cause: str
+) -> None:
+    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
+    assert run("log", cwd=repository, env={**env, "THENCE_CAUSE": cause}).code == 0
+    (event,) = events(log_in(repository))
+    assert event.caused_by == ()
+
+
+@pytest.mark.promise("A5a")
+def test_secrets_are_masked(repository: Path, env: dict[str, str]) -> None:
+    token = "ghp_" + "a1B2" * 9
+    fire(hook("UserPromptSubmit", prompt=f"use {token}"), cwd=repository, env=env)
+    (event,) = events(log_in(repository))
+    assert "[redacted: " in event.payload["prompt"]
+    for path in log_in(repository).rglob("*"):
+        assert path.is_dir() or token.encode() not in path.read_bytes()
+
+
+def test_nothing_is_taken_in_for_a_log_of_another_name(tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    (folder / SPOOL).mkdir(parents=True)
+    (folder / SPOOL / "mine.txt").write_text("kept")
+    with thence.open(folder) as log:
+        log.append("note")
+    assert run("log", "--log", folder, cwd=tmp_path).code == 0
+    assert (folder / SPOOL / "mine.txt").read_text() == "kept"
+
+
+def test_take_in_of_nothing_makes_no_log(tmp_path: Path) -> None:
+    assert take_in(tmp_path / "thence" / "agents") == 0
+    assert not (tmp_path / "thence").exists()
+
+
+def test_sessions_of_a_long_log_are_not_read_again(
+    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
+    for record in (
+        hook("SessionStart"),
+        hook("UserPromptSubmit", prompt_id="p", prompt="Go"),
+        hook("PreToolUse", tool_name="Bash", tool_use_id="t", tool_input={"command": "x" * 2000}),
+        hook("PreToolUse", tool_name="Task", tool_use_id="u", tool_input={}),
+    ):
+        fire(record, cwd=repository, env=env)
+    folder = log_in(repository)
+    events(folder)
+    kept = folder / SPOOL / ".sessions"
+    with intake.open_agents_log(folder) as log:
+        whole = intake.stored_table(log)
+        assert kept.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(SessionTable, "note", None)
+            assert intake.stored_table(log) == whole
+        kept.write_bytes(b"garbage")
+        assert intake.stored_table(log) == whole
+    fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"), cwd=repository, env=env)
+    *_, end = events(folder)
+    assert end.ends == whole.sessions["s-1"].use_ids["u"]
+
+
+def test_each_path_of_an_edit_is_placed_once_and_files_are_bounded(
+    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a path costs is counted in calls: a long one takes thousands."""
+    placed: list[str] = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: placed.append(path) or real(path))
+    long = "/x" * 7_500
+    pairs = [{"old_string": f"a{n}", "new_string": f"b{n}"} for n in range(20_000)]
+    several = {"file_path": long, "edits": pairs}
+    files = "".join(f"*** Add File: f{n}.py\n+x = {n}\n" for n in range(20_000))
+    patch = f"*** Begin Patch\n{files}*** End Patch"
+    for tool_input in (several, {"command": patch}):
+        placed.clear()
+        shown, omitted = hooked.edits(tool_input, str(repository), set(), str(repository))
+        assert (len(shown), omitted) == (hooked.FILES_MAX, 20_000 - hooked.FILES_MAX)
+        distinct = {file["path"] for file in shown}
+        assert len(placed) == len(distinct)
+    placed.clear()
+    deep = "".join(f"*** Add File: {'d/' * 400}f{n}.py\n+x\n" for n in range(1_000))
+    patch = f"*** Begin Patch\n{deep}*** End Patch"
+    shown, omitted = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    assert len(shown) == len(placed) == 1_000 - omitted <= hooked.FOLDERS_MAX // 400
+    record = hook("PostToolUse", tool_name="Edit", tool_use_id="t", tool_input=several)
+    fire(record, cwd=repository, env=env)
+    (event,) = events(log_in(repository))
+    assert event.payload["files_omitted"] == 20_000 - hooked.FILES_MAX
+    assert len(event.payload["input"]["edits"]) == 20_000
+    size = sum(path.stat().st_size for path in log_in(repository).rglob("*") if path.is_file())
+    assert size < 8_000_000
+
+
+def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(repository: Path) -> None:
+    """As 0.171.0 sends it; a new file has no text before."""
+    patch = (
+        "*** Begin Patch\n*** Update File: pay.py\n@@ def pay(order):\n def pay(order):\n"
+        "-    return charge(order)\n+    return charge(order, key=order.id)\n \n@@\n+last = 1\n"
+        "*** Add File: keys.py\n+def key():\n+\n*** Delete File: old.py\n*** End Patch\n"
+    )
+    files, _ = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    assert files == [
+        {
+            "path": "pay.py",
+            "added": "def pay(order):\n    return charge(order, key=order.id)\n\n",
+            "removed": "def pay(order):\n    return charge(order)\n\n",
+            "is_hunk": True,
+        },
+        {"path": "pay.py", "added": "last = 1\n", "removed": "", "is_hunk": True},
+        {"path": "keys.py", "added": "def key():\n\n", "is_hunk": True},
+        {"path": "old.py", "added": "", "removed": "", "is_hunk": True},
+    ]

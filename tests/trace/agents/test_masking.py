@@ -1,0 +1,281 @@
+"""No event of agents is in the log before its masking settings are, whatever kills or fills."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.warm import warm as run
+from tests.mounts import mounted
+from tests.trace.agents.firing import events, fire, hook, log_in
+
+import thence
+from thence.trace.agents.fired import SPOOL
+from thence.trace.agents.intake import is_waiting, make_log, take_in
+
+SECRET = "AKIA" + "IOSFODNN7EXAMPLE"
+AUDITED = ("os.mkdir", "os.rename", "os.remove", "os.truncate", "os.link")
+CALLS_MIN, CALLS_MAX = 20, 200
+
+
+@pytest.fixture
+def spooled(repository: Path, env: dict[str, str]) -> tuple[str, bytes]:
+    """The name and the content of the file of a prompt with a secret."""
+    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
+    (path,) = (log_in(repository) / SPOOL).glob("*.json")
+    return path.name, path.read_bytes()
+
+
+def log_with(folder: Path, spooled: tuple[str, bytes]) -> Path:
+    log = folder / "thence" / "agents"
+    (log / SPOOL).mkdir(parents=True)
+    (log / SPOOL / spooled[0]).write_bytes(spooled[1])
+    return log
+
+
+def at_call(number: int, act: Callable[[], object], *, is_for_good: bool) -> None:
+    """Have the n-th call that changes the disk, or all from it on, do something before.
+
+    A call that fails must fail in C: what a handler of a signal raises is told from it by that.
+    """
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == number or (is_for_good and calls > number):
+            act()
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            count()
+            return call(*arguments)
+
+        return counted
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in AUDITED or (event == "open" and arguments[2] & os.O_CREAT):
+            count()
+
+    for name in ("write", "fsync", "fdatasync"):
+        setattr(os, name, guarded(getattr(os, name)))
+    sys.addaudithook(audit)
+
+
+def in_child(work: Callable[[], object]) -> int:
+    pid = os.fork()
+    if not pid:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.promise("A5a")
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "full"])
+def test_at_no_call_of_the_first_taking_in_does_a_kill_or_a_full_disk_turn_masking_off(
+    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str], is_killed: bool
+) -> None:
+    act = (lambda: os.kill(os.getpid(), signal.SIGKILL)) if is_killed else full
+    number, codes = 0, []
+    while not codes or codes[-1]:
+        number += 1
+        folder = log_with(tmp_path / str(number), spooled)
+
+        def work(folder: Path = folder, number: int = number) -> None:
+            at_call(number, act, is_for_good=not is_killed)
+            take_in(folder)
+            os._exit(bool([*(folder / SPOOL).glob("*.json")]))
+
+        codes.append(in_child(work))
+        stored = events(folder)
+        assert [event.event_type for event in stored] == ["prompt"], number
+        assert SECRET.encode() not in (folder / "events.jsonl").read_bytes(), number
+        assert number < CALLS_MAX
+    assert number >= CALLS_MIN
+
+
+@pytest.mark.promise("A5a")
+def test_disk_that_is_full_at_the_first_taking_in_leaves_masking_on(
+    tmp_path: Path, spooled: tuple[str, bytes]
+) -> None:
+    with mounted(tmp_path / "small", "1m") as is_mounted:
+        if not is_mounted:
+            return  # this user may mount nothing: the calls above stand for it
+        folder = log_with(tmp_path / "small", spooled)
+        ballast = tmp_path / "small" / "ballast"
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            all(file.write(b"x" * 4096) for _ in range(1_000))
+        assert take_in(folder) == 0
+        ballast.unlink()
+        (event,) = events(folder)
+        assert SECRET not in str(event.payload)
+
+
+def test_settings_that_a_user_removed_do_not_come_back(
+    repository: Path, env: dict[str, str]
+) -> None:
+    folder = log_in(repository)
+    assert run("hook", "install", "claude-code", cwd=repository, env=env).code == 0
+    (folder / ".thence" / "settings.toml").unlink()
+    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
+    (event,) = events(folder)
+    assert SECRET in event.payload["prompt"]
+    assert run("hook", "install", "claude-code", cwd=repository, env=env).code == 0
+    assert not (folder / ".thence" / "settings.toml").exists()
+
+
+def test_log_that_something_else_made_gets_its_settings_from_the_first_hook(
+    repository: Path, env: dict[str, str]
+) -> None:
+    folder = log_in(repository)
+    with thence.open(folder) as log:
+        log.append("note")
+    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
+    *_, event = events(folder)
+    assert SECRET not in event.payload["prompt"]
+
+
+def test_doctor_and_status_say_whether_masking_is_on(repository: Path, env: dict[str, str]) -> None:
+    folder = log_in(repository)
+    make_log(folder)
+    for is_on in (True, False):
+        told = run("doctor", "--json", "--log", folder, cwd=repository, env=env).json
+        (check,) = (one for one in told["checks"] if one["name"] == "hooks")
+        assert ("masking is on" if is_on else "masking is off") in check["detail"]
+        assert ("[redact]" in check["detail"]) is not is_on
+        assert (check["ok"], check["hint"]) == (True, "")
+        status = run("hook", "status", "--json", cwd=repository, env=env).json
+        assert status["is_masked"] is is_on
+        words = "secrets are masked" if is_on else "secrets are not masked"
+        assert words in run("hook", "status", cwd=repository, env=env).out
+        (folder / ".thence" / "settings.toml").unlink(missing_ok=True)
+
+
+# drafts of hooks that were killed
+
+
+def draft_of(folder: Path, name: str, data: bytes, age_s: float) -> Path:
+    path = folder / SPOOL / f".{name}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    time_s = path.stat().st_mtime - age_s
+    os.utime(path, (time_s, time_s))
+    return path
+
+
+@pytest.mark.promise("A5a")
+@pytest.mark.parametrize("cut", [0, 1, 40])
+def test_draft_of_a_killed_hook_is_taken_in_if_whole_else_removed_and_told(
+    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str], cut: int
+) -> None:
+    name, data = spooled
+    folder = tmp_path / "thence" / "agents"
+    path = draft_of(folder, name, data[: len(data) - cut], 600)
+    take_in(folder)
+    assert not path.exists()
+    assert not [file for file in folder.rglob("*") if holds(file, SECRET.encode())]
+    errors = folder / SPOOL / "errors.log"
+    if cut < 40:  # what stands behind the input says nothing
+        assert len(events(folder)) == 1
+        assert not errors.exists()
+    else:
+        assert "was killed" in errors.read_text()
+
+
+def test_draft_of_a_hook_that_may_still_write_stays(
+    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str]
+) -> None:
+    folder = tmp_path / "thence" / "agents"
+    for age_s in (0, 30):
+        path = draft_of(folder, spooled[0], spooled[1], age_s)
+        assert take_in(folder) == 0
+        assert path.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(
+    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str], kind: str
+) -> None:
+    folder = tmp_path / "thence" / "agents"
+    path = draft_of(folder, spooled[0], b"", 600)
+    path.unlink()
+    target = tmp_path / "target"
+    target.write_bytes(spooled[1])
+    {
+        "link": lambda: path.symlink_to(target),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+    }[kind]()
+    os.utime(path, (1, 1), follow_symlinks=False)
+    assert take_in(folder) == 0
+    assert target.read_bytes() == spooled[1]
+    assert not is_waiting(folder)
+
+
+def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(
+    repository: Path, env: dict[str, str]
+) -> None:
+    """The real program, killed at its first sync, when all is written."""
+    script = (
+        "import os, runpy, signal, sys\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.argv = ['fired.py', 'claude-code']\n"
+        "from thence.trace.agents import fired\n"
+        "fired.sync_folder = lambda folder: None\n"
+        "fired.main()\n"
+    )
+    data = json.dumps(hook("UserPromptSubmit", prompt=f"use {SECRET}")).encode()
+    argv = [sys.executable, "-c", script]
+    done = subprocess.run(argv, input=data, cwd=repository, env=env, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (path,) = (log_in(repository) / SPOOL).glob(".*.part")
+    os.utime(path, (1, 1))
+    (event,) = events(log_in(repository))
+    assert event.payload["prompt"].startswith("use [redacted: ")
+    assert not path.exists()
+
+
+@pytest.mark.promise("A5a")
+def test_redacted_prompt_is_in_no_file_of_a_long_log(
+    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thence.trace.agents import intake
+
+    monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
+    said = {
+        "prompt": "log in with REDACTME",
+        "prompt_id": "REDACTME-p",
+        "cwd": str(repository / "REDACTME"),
+    }
+    call = {
+        "tool_name": "REDACTME",
+        "tool_use_id": "t",
+        "tool_input": {"subagent_type": "REDACTME"},
+    }
+    (repository / "REDACTME").mkdir()
+    for record in (hook("UserPromptSubmit", **said), hook("PreToolUse", **call, **said)):
+        fire(record, cwd=repository, env=env)
+    for number in range(4):
+        fire(hook("Notification", message=str(number)), cwd=repository, env=env)
+        events(log_in(repository))
+    folder = log_in(repository)
+    assert (folder / SPOOL / ".sessions").exists()
+    prompt, begun, *_ = events(folder)
+    for event in (prompt, begun):
+        words = ("redact", event.event_id, "--log", folder, "--yes")
+        assert run(*words, cwd=repository, env=env).code == 0
+    assert not [path for path in folder.rglob("*") if holds(path, b"REDACTME")]
+
+
+def holds(path: Path, text: bytes) -> bool:
+    return path.is_file() and text in path.read_bytes()

@@ -1,0 +1,612 @@
+"""Owners of commits and lines, in real repositories with the events of played sessions."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.git.repositories import git, own_variables
+from tests.trace.agents.played import (
+    PAY,
+    PlayedRepository,
+    Session,
+    commit,
+    of_commit,
+    owners,
+    told,
+    write,
+)
+
+import thence
+from thence.git.git import Git
+from thence.git.patches import patch_ids
+from thence.trace.agents.ownership import Ownership
+
+
+@pytest.mark.promise("A5e")
+def test_line_leads_to_the_edit_of_a_subagent_its_task_and_what_was_asked(played):
+    session = Session(played, "s1", ask="Add VAT to all prices")
+    reviewer = session.subagent("reviewer", "Look at pay.py")
+    edit = reviewer.edit("pay.py", "return total", "return total * 1.19")
+    sha = session.commit("Add VAT")
+    first, second = owners(played, "pay.py")
+    assert (told(first), told(second)) == ("person Ada", "s1/reviewer")
+    assert second.commit == sha
+    assert second.edit == edit
+    kinds = [event.event_type for event in second.chain]
+    assert kinds == [
+        *("tool.ended", "tool.begun", "subagent.begun", "tool.begun", "prompt", "session.begun")
+    ]
+    assert second.prompt.payload["prompt"] == "Add VAT to all prices"
+
+
+def test_commit_has_the_owner_its_event_names_and_leads_to_what_was_asked(played):
+    session = Session(played, "s1", ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    owner = of_commit(played, session.commit("Add VAT"))
+    assert (told(owner), owner.name) == ("s1", "claude-code")
+    assert owner.prompt.payload["prompt"] == "Add VAT"
+
+
+def test_persons_commit_between_edits_of_agents_is_the_persons(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    session.write("vat.py", "VAT = 1.19\n")
+    sha = played.person(played.top, {"hand.py": "by_hand = True\n"}, "By hand", name="Eve")
+    session.commit("Add VAT")
+    assert told(of_commit(played, sha)) == "person Eve"
+    assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]
+
+
+@pytest.mark.parametrize("name", ["dependabot[bot]", "Renovate"])
+def test_bots_commit_is_owned_by_nobody(played, name):
+    session = Session(played, "s1", ask="Add VAT")
+    session.write("vat.py", "VAT = 1.19\n")
+    session.commit("Add VAT")
+    write(played.top, {"lock.txt": "a==2\n"})
+    commit(played.top, "Bump a", name=name, mail="49+renovate[bot]@users.noreply.github.com")
+    sha = git(played.top, "rev-parse", "HEAD")
+    assert of_commit(played, sha).kind == "bot"
+    assert [owner.kind for owner in owners(played, "lock.txt")] == ["bot"]
+
+
+def test_amended_commit_keeps_its_owner_and_new_lines_have_that_of_their_edit(played):
+    one, two = Session(played, "s1", ask="Add VAT"), Session(played, "s2", ask="Round it")
+    one.edit("pay.py", "return total", "return total * 1.19")
+    old = one.commit("Add VAT")
+    two.edit("pay.py", "def pay", "import math\n\n\ndef pay")
+    new = two.run(
+        lambda: git(two.root, "commit", "-qa", "--amend", "--no-edit"), "git commit --amend"
+    )
+    played.rewritten(old, new, "amend")
+    assert told(of_commit(played, new)) == "s1"
+    assert [told(owner) for owner in owners(played, "pay.py")][::4] == ["s2", "s1"]
+
+
+@pytest.mark.parametrize("has_hook", [True, False])
+def test_rebased_commits_keep_their_owners(played, has_hook):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    old = session.commit("Add VAT")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand", name="Eve")
+    git(tree, "rebase", "-q", "main")
+    new = git(tree, "rev-parse", "HEAD")
+    assert new != old
+    if has_hook:
+        played.committed(tree)
+        played.rewritten(old, new)
+    owner = of_commit(played, new)
+    assert told(owner) == "s1"
+    assert owner.via == (f"rewritten from {old[:12]}",)
+    assert [told(owner) for owner in owners(played, "pay.py", tree)] == ["person Ada", "s1"]
+
+
+def test_picked_commit_of_one_agent_is_not_of_the_agent_that_picks_it(played):
+    one, two = played.worktree("a"), played.worktree("b")
+    first, second = (
+        Session(played, "s1", one, ask="Add VAT"),
+        Session(played, "s2", two, ask="Pick"),
+    )
+    first.write("vat.py", "VAT = 1.19\n")
+    sha = first.commit("Add VAT")
+    second.write("other.py", "x = 1\n")
+    second.commit("Other")
+    picked = second.run(lambda: git(two, "cherry-pick", sha), "git cherry-pick")
+    assert picked != sha
+    assert told(of_commit(played, picked)) == "s1"
+    assert [told(owner) for owner in owners(played, "vat.py", two)] == ["s1"]
+
+
+def test_fixup_joins_commits_of_two_owners(played):
+    one, two = Session(played, "s1", ask="Add VAT"), Session(played, "s2", ask="Fix it")
+    one.write("vat.py", "VAT = 1.16\n")
+    first = one.commit("Add VAT")
+    two.write("other.py", "x = 1\n")
+    other = two.commit("Other")
+    two.edit("vat.py", "1.16", "1.19")
+    fix = two.commit("fixup! Add VAT")
+    git(played.top, "-c", "sequence.editor=true", "rebase", "-qi", "--autosquash", "HEAD~3")
+    new, rest = git(played.top, "rev-parse", "HEAD~1", "HEAD").split()
+    played.rewritten(first, new)
+    played.rewritten(fix, new)
+    played.rewritten(other, rest)
+    owner = of_commit(played, new)
+    assert (told(owner), [told(part) for part in owner.others]) == ("s1", ["s2"])
+    assert [told(owner) for owner in owners(played, "vat.py")] == ["s2"]
+    assert told(of_commit(played, rest)) == "s2"
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_squash_merge_has_the_owners_of_what_it_holds(played, is_seen):
+    """Without the event it is a forge's."""
+    one, two = played.worktree("a"), played.worktree("b")
+    first = Session(played, "s1", one, ask="Add VAT")
+    first.write("vat.py", "VAT = 1.19\nRATES = (1.19, 1.07)\n")
+    first.commit("Add VAT")
+    first.edit("vat.py", "RATES", "ALL_RATES")
+    first.commit("Rename")
+    second = Session(played, "s2", two, ask="Add fees")
+    second.write("fees.py", "FEE = 3\n")
+    second.commit("Add fees")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand", name="Eve")
+    for branch, message in (("a", "VAT (#1)"), ("b", "Fees (#2)")):
+        git(played.top, "merge", "-q", "--squash", branch)
+        commit(played.top, message, name="Eve")
+        if is_seen:
+            played.committed(played.top)
+    fees, vat = git(played.top, "log", "-2", "--format=%H").split()
+    assert (told(of_commit(played, vat)), told(of_commit(played, fees))) == ("s1", "s2")
+    assert [told(owner) for owner in owners(played, "vat.py")] == ["s1", "s1"]
+    assert [told(owner) for owner in owners(played, "fees.py")] == ["s2"]
+    assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]
+
+
+def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    session.write("vat.py", "def vat(total):\n    return total * 0.19\n")
+    session.commit("Add VAT")
+    git(played.top, "merge", "-q", "--squash", "a")
+    text = (played.top / "vat.py").read_text()
+    files = {"vat.py": f"# by hand\n{text}\n\ndef more():\n    return 1\n"}
+    played.person(played.top, files, "VAT", name="Eve")
+    told_lines = [told(owner) for owner in owners(played, "vat.py")]
+    assert told_lines == ["person Eve", "s1", "s1", *["person Eve"] * 4]
+
+
+@pytest.mark.promise("A5e")
+def test_four_agents_in_one_working_tree_each_own_their_lines(played):
+    sessions = [Session(played, f"s{number}", ask=f"Task {number}") for number in range(4)]
+    write(played.top, {"one.py": "".join(f"slot_{number} = 0\n" for number in range(4))})
+    commit(played.top, "Slots")
+    played.committed(played.top)
+    for number, session in enumerate(sessions):
+        session.edit("one.py", f"slot_{number} = 0", f"slot_{number} = {number + 1}\nsame = 1")
+    sha = sessions[2].commit("All of it")
+    kinds = [told(owner) for owner in owners(played, "one.py")]
+    assert kinds == [name for number in range(4) for name in (f"s{number}", f"s{number}")]
+    assert told(of_commit(played, sha)) == "s2"
+
+
+def test_line_that_two_sessions_wrote_alike_is_told_to_be_unknown(played):
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    one.write("a.txt", "first\n")
+    one.commit("First")
+    one.edit("a.txt", "first\n", "first\nx\n")
+    two.edit("a.txt", "first\nx\n", "x\nfirst\nx\n")
+    two.commit("Both")
+    lines = owners(played, "a.txt")
+    assert [told(owner) for owner in lines] == ["unknown", "s1", "unknown"]
+    assert "s1 and s2" in lines[0].reason
+
+
+def test_newest_edit_of_equal_lines_in_the_owners_session_tells_the_task(played):
+    session = Session(played, "s1", ask="First")
+    session.write("a.txt", "x = 1\n")
+    session.commit("One")
+    session.ask("Second")
+    session.edit("a.txt", "x = 1", "x = 2")
+    session.commit("Two")
+    session.ask("Third")
+    session.edit("a.txt", "x = 2", "x = 1")
+    session.commit("Three")
+    (owner,) = owners(played, "a.txt")
+    assert owner.prompt.payload["prompt"] == "Third"
+
+
+def test_line_an_agent_wrote_before_is_a_persons_who_writes_it_again(played):
+    session = Session(played, "s1", ask="Once")
+    session.write("a.txt", "total = 1\n")
+    session.commit("One")
+    played.person(played.top, {"a.txt": "total = 2\n"}, "Two", name="Eve")
+    played.person(played.top, {"a.txt": "total = 1\n"}, "Three", name="Eve")
+    assert [told(owner) for owner in owners(played, "a.txt")] == ["person Eve"]
+
+
+def test_same_line_of_another_agents_working_tree_is_not_taken_for_it(played):
+    one, two = played.worktree("a"), played.worktree("b")
+    first, second = Session(played, "s1", one, ask="A"), Session(played, "s2", two, ask="B")
+    for session in (second, first):
+        session.write("same.py", "import os\n")
+    second.commit("Same")
+    sha = first.commit("Same too")
+    assert told(of_commit(played, sha)) == "s1"
+    assert [told(owner) for owner in owners(played, "same.py", one)] == ["s1"]
+    assert [told(owner) for owner in owners(played, "same.py", two)] == ["s2"]
+
+
+def test_whole_file_written_again_leaves_earlier_lines_to_who_wrote_them(played):
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    one.edit("pay.py", "return total", "return total * 1.19")
+    two.write("pay.py", "def pay(total):\n    return total * 1.19\n\n\nDONE = True\n")
+    two.commit("Both")
+    lines = [told(owner) for owner in owners(played, "pay.py")]
+    assert (lines[1], lines[-1]) == ("s1", "s2")
+
+
+def test_edit_and_renaming_in_one_commit_are_followed(played):
+    session = Session(played, "s1", ask="Rename it")
+    write(played.top, {"long.py": "".join(f"line_{number} = 0\n" for number in range(30))})
+    commit(played.top, "Long")
+    played.committed(played.top)
+    session.edit("long.py", "line_7 = 0", "line_7 = 7")
+    git(played.top, "mv", "long.py", "moved name é.py")
+    session.commit("Rename")
+    lines = owners(played, "moved name é.py")
+    assert [told(owner) for owner in lines[6:9]] == ["person Ada", "s1", "person Ada"]
+
+
+def test_lines_that_end_in_cr_lf_have_owners(played):
+    one, two = Session(played, "s1", ask="CRLF"), Session(played, "s2", ask="B")
+    one.write("win.txt", "a\r\nb\r\n")
+    two.commit("CRLF")
+    assert [told(owner) for owner in owners(played, "win.txt")] == ["s1", "s1"]
+
+
+def test_uncommitted_line_is_of_the_agent_whose_edit_holds_it(played):
+    session = Session(played, "s1", ask="Add VAT")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    with (played.top / "pay.py").open("a") as file:
+        file.write("by_hand = True\n")
+    lines = owners(played, "pay.py")
+    assert [told(owner) for owner in lines] == ["person Ada", "s1", "unknown"]
+    assert "not committed" in lines[2].reason
+
+
+def test_commits_before_those_of_a_shallow_clone_are_unknown(played, tmp_path):
+    session = Session(played, "s1", ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    session.commit("Add VAT")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{played.top}", "shallow")
+    lines = owners(played, "pay.py", tmp_path / "shallow")
+    assert {owner.kind for owner in lines} == {"unknown"}
+    assert "shallow" in lines[0].reason
+
+
+def test_commit_whose_processes_could_not_be_read_is_unknown(played):
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    sha = played.committed(played.top, by="unknown", reason="processes")
+    owner = of_commit(played, sha)
+    assert owner.kind == "unknown"
+    assert "the parents of its process" in owner.reason
+
+
+def test_log_without_commits_tells_how_they_get_in(tmp_path):
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    Session(played, "s1", ask="Nothing")
+    owner = of_commit(played, git(played.top, "rev-parse", "HEAD"))
+    assert owner.kind == "unknown"
+    assert "thence hook install git" in owner.reason
+
+
+def test_rewrites_that_go_round_end(played):
+    head = git(played.top, "rev-parse", "HEAD")
+    played.rewritten("a" * 40, head)
+    played.rewritten(head, "a" * 40)
+    assert of_commit(played, head).kind == "unknown"
+
+
+def test_long_edits_lie_in_bodies_and_own_their_lines(played):
+    session = Session(played, "s1", ask="Write much " * 200)
+    session.write("much.py", "".join(f"value_{number} = {number}\n" for number in range(500)))
+    session.commit("Much")
+    lines = owners(played, "much.py")
+    assert {told(owner) for owner in lines} == {"s1"}
+    assert lines[0].prompt.payload["prompt"] == "Write much " * 200
+
+
+def test_line_of_a_patch_is_the_sessions_that_applied_it(played):
+    session = Session(played, "s1", ask="Codex")
+    write(played.top, {"pay.py": "def pay(total):\n    rate = 1.19\n    return total * rate\n"})
+    texts = {
+        "added": "    rate = 1.19\n    return total * rate",
+        "removed": "    return total",
+    }
+    session.edited("apply_patch", "pay.py", texts)
+    played.person(played.top, {}, "By hand what an agent wrote", name="Eve")
+    lines = [told(owner) for owner in owners(played, "pay.py")]
+    assert lines == ["person Ada", "s1", "s1"]
+
+
+def test_part_of_a_line_is_an_edit_of_it(played):
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    one.write("rates.py", "THE_RATE_OF_VAT_FOR_BOOKS = 7\nOTHER = 19\n")
+    one.commit("Rates")
+    two.edit("rates.py", "7", "8")
+    one.edit("rates.py", "19", "20")
+    one.commit("Both")
+    assert [told(owner) for owner in owners(played, "rates.py")] == ["s2", "s1"]
+
+
+def test_edit_of_another_working_tree_by_its_whole_path_counts_there(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", ask="A")
+    write(tree, {"far.py": "far = 1\n"})
+    session.edited("Write", str(tree / "far.py"), {"added": "far = 1\n"})
+    played.person(tree, {}, "By hand")
+    assert [told(owner) for owner in owners(played, "far.py", tree)] == ["s1"]
+
+
+def test_begin_of_a_call_counts_for_a_commit_before_its_end(played):
+    """Another agent may commit between an edit and the hook behind it."""
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    facts = {"tool": "Write", "input": {}}
+    begun = one._record("tool.begun", "tool/late", facts, begins=True)
+    write(played.top, {"late.py": "late = 1\n"})
+    two.commit("All of it")
+    payload = one.facts(tool="Write", files=[{"path": "late.py", "added": "late = 1\n"}])
+    played.record("tool.ended", payload, "tool/late", "claude-code", "s1", ends=begun.event_id)
+    assert [told(owner) for owner in owners(played, "late.py")] == ["s1"]
+
+
+def test_landed_package_without_events_of_agents_is_the_assigned_agents(played, tmp_path):
+    write(played.top, {"wp.py": "wp = 1\n"})
+    commit(played.top, "Land WP01")
+    sha = git(played.top, "rev-parse", "HEAD")
+    ((patch_id, _),) = patch_ids(played.repo, [sha])
+    for reviewed in ({"commit": sha}, {"commit": "f" * 40, "patches": [patch_id]}):
+        with thence.open(tmp_path / str(len(reviewed)), vocabulary="plain") as journal:
+            words = {"subject": "shop/WP01"}
+            journal.append("WPAssigned", {"agent_id": "claude", "phase": "implementation"}, **words)
+            journal.append("WPReviewed", {"base": "e" * 40, "patch": "", **reviewed}, **words)
+            journal.append("WPAssigned", {"agent_id": "gemini", "phase": "review"}, **words)
+            owner = Ownership(played.log, played.repo, journal.arrived).of_commit(sha)
+        assert (owner.kind, owner.name, owner.via) == ("agent", "claude", ("work's journal",))
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, "", "--all", "HEAD", "a\nb", "\0", [], {"a": 1}, "é" * 99]
+)
+def test_events_of_any_form_are_passed_over(played, value):
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand", name="Eve")
+    names = ("commit", "root", "session", "by", "old", "new", "agent", "files")
+    facts = dict.fromkeys(names, value)
+    for kind in ("commit", "rewrite", "tool.ended"):
+        played.record(kind, facts, "x", "claude-code", "s1")
+    for files in (
+        [value],
+        [{"path": value, "added": value}],
+        [{"path": "hand.py", "added": value}],
+    ):
+        played.record("tool.ended", {"files": files, "root": value}, "x", "claude-code", "s1")
+    assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]
+
+
+def test_lines_a_person_adds_while_amending_are_not_the_agents(played):
+    session = Session(played, "s1", ask="Add VAT")
+    session.write("vat.py", "VAT = 1.19\n")
+    old = session.commit("Add VAT")
+    write(played.top, {"vat.py": "VAT = 1.19\nby_hand = True\n"})
+    git(played.top, "commit", "-qa", "--amend", "--no-edit")
+    played.rewritten(old, played.committed(played.top), "amend")
+    assert [told(owner) for owner in owners(played, "vat.py")] == ["s1", "person Ada"]
+
+
+def test_line_of_a_shell_in_a_squash_is_of_the_commit_that_brought_it(played):
+    one = played.worktree("a")
+    first = Session(played, "s1", one, ask="Generate")
+    write(one, {"made.py": "made = 1\n"})
+    first.commit("Generate")
+    second = Session(played, "s2", one, ask="Generate more")
+    write(one, {"made.py": "made = 1\nmore = 2\n"})
+    second.commit("Generate more")
+    git(played.top, "merge", "-q", "--squash", "a")
+    played.person(played.top, {}, "Squashed", name="Eve")
+    assert [told(owner) for owner in owners(played, "made.py")] == ["s1", "s2"]
+
+
+def test_several_edits_of_one_call_all_count(played):
+    session, other = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    write(played.top, {"pay.py": "def pay(amount):\n    return amount * 1.19\n"})
+    facts = {"tool": "MultiEdit", "input": {}}
+    begun = session._record("tool.begun", "tool/several", facts, begins=True)
+    files = [
+        {"path": "pay.py", "added": "def pay(amount):", "removed": "def pay(total):"},
+        {"path": "pay.py", "added": "return amount * 1.19", "removed": "return total"},
+    ]
+    payload = session.facts(tool="MultiEdit", files=files)
+    actor = "claude-code"
+    played.record("tool.ended", payload, "tool/several", actor, "s1", ends=begun.event_id)
+    other.commit("All")
+    assert [told(owner) for owner in owners(played, "pay.py")] == ["s1", "s1"]
+
+
+def test_commit_of_one_of_several_open_calls_tells_what_they_have_in_common(played):
+    session = Session(played, "s1", ask="Do both")
+    calls = []
+    for kind in ("coder", "reviewer"):
+        sub = session.subagent(kind, f"Task of {kind}")
+        facts = {"tool": "Bash", "input": {"command": "git commit"}}
+        calls.append(sub._record("tool.begun", f"tool/{kind}", facts, begins=True).event_id)
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "One of them")
+    sha = git(played.top, "rev-parse", "HEAD")
+    payload = {"commit": sha, "root": str(played.top), "by": "agent", "session": "s1"}
+    words = (f"commit/{sha}", "claude-code", "s1")
+    played.record("commit", payload, *words, inferred_causes=tuple(calls))
+    owner = of_commit(played, sha)
+    assert (told(owner), owner.agent) == ("s1", None)
+    assert [event.event_type for event in owner.chain] == ["commit", "prompt", "session.begun"]
+
+
+def test_persons_lines_like_some_of_an_agents_branch_are_the_persons(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    body = "    if total is None:\n        return None\n"
+    session.write("vat.py", f"def vat(total):\n{body}")
+    session.commit("Add VAT")
+    played.person(played.top, {"vat.py": f"def tax(total):\n{body}"}, "Tax", name="Eve")
+    assert {told(owner) for owner in owners(played, "vat.py")} == {"person Eve"}
+
+
+# commits that no hook of git recorded
+
+
+def unseen(played: PlayedRepository, sha: str) -> str:
+    """Return why the owner of a commit is unknown, and see that its lines say no more."""
+    owner = of_commit(played, sha)
+    assert owner.kind == "unknown", owner
+    return owner.reason
+
+
+@pytest.mark.promise("A5e")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda top: git(top, "-c", "core.hooksPath=/dev/null", "commit", "-qam", "Unseen"),
+        lambda top: git(top, "commit", "-qa", "--amend", "-m", "Unseen"),
+        lambda top: git(top, "am", "-q", stdin=patch_of(top)),
+        lambda top: [commit(top, "Once"), git(top, "revert", "--no-edit", "HEAD")],
+    ],
+    ids=["hook switched off", "amend", "am", "revert"],
+)
+def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
+    """An agent's edit of this line and its call of git are in the log all the same."""
+    session = Session(played, "s1", ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    make(played.top)
+    sha = git(played.top, "rev-parse", "HEAD")
+    assert "made here, and the hook of git " in unseen(played, sha)
+    assert of_commit(played, sha).kind == "unknown"
+    line = owners(played, "pay.py")[1]
+    is_reverted = git(played.top, "log", "-1", "--format=%s").startswith("Revert")
+    assert (line.kind, line.session) == (("unknown", None) if is_reverted else ("agent", "s1"))
+
+
+def test_git_is_asked_once_where_the_commits_of_a_file_came_from(played, tmp_path, monkeypatch):
+    for number in range(6):
+        write(played.top, {"long.txt": "".join(f"{at}\n" for at in range(number + 1))})
+        commit(played.top, f"c{number}")
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(tmp_path / "mate")
+    mates.person(tmp_path / "mate", {"hand.py": "x = 1\n"}, "Mine")
+    asked: list[tuple[str, ...]] = []
+    run = Git.run
+    monkeypatch.setattr(
+        Git, "run", lambda self, *words, **more: asked.append(words) or run(self, *words, **more)
+    )
+    reasons = {owner.reason for owner in owners(mates, "long.txt", tmp_path / "mate")}
+    assert len(reasons) == 1
+    assert "came here by a fetch or a clone" in reasons.pop()
+    assert [words[0] for words in asked].count("rev-list") <= 2
+
+
+def patch_of(top: Path) -> bytes:
+    """Return what is changed as a mail, and take it back."""
+    commit(top, "Mailed")
+    mail = git(top, "format-patch", "--stdout", "-1").encode() + b"\n"
+    git(top, "update-ref", "HEAD", "HEAD~1")
+    git(top, "reset", "-q", "--hard")
+    return mail
+
+
+def test_commit_that_no_command_of_git_noted_is_unknown_and_nothing_is_said_of_its_place(played):
+    """As jj and libgit2 make them, and where reflogs are off."""
+    tree = git(played.top, "rev-parse", "HEAD^{tree}")
+    sha = git(played.top, "commit-tree", tree, "-p", "HEAD", "-m", "By plumbing")
+    git(played.top, "update-ref", "refs/heads/main", sha)
+    assert "nothing shows where it was made" in unseen(played, sha)
+
+
+def test_commit_made_before_the_hooks_is_unknown(tmp_path):
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    first = git(played.top, "rev-parse", "HEAD")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
+    assert "recorded neither it nor a commit before" in unseen(played, first)
+    assert [told(owner) for owner in owners(played, "pay.py")] == ["unknown Ada"] * 2
+
+
+@pytest.mark.parametrize("how", ["clone", "fetch", "pull"])
+def test_commit_that_came_from_elsewhere_is_unknown(played, tmp_path, how):
+    """Also when it is an agent's there, and a person commits here."""
+    session = Session(played, "s1", ask="Add VAT")
+    mate = tmp_path / "mate"
+    if how != "clone":
+        git(tmp_path, "clone", "-q", played.top, "mate")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    sha = session.commit("Add VAT")
+    if how == "clone":
+        git(tmp_path, "clone", "-q", played.top, "mate")
+    elif how == "fetch":
+        git(mate, "fetch", "-q")
+        git(mate, "merge", "-q", "--ff-only", "origin/main")
+    else:
+        git(mate, "pull", "-q", "--ff-only")
+    mates = PlayedRepository.of(mate)
+    mates.person(mate, {"hand.py": "x = 1\n"}, "Mine")
+    assert "came here by a fetch or a clone" in unseen(mates, sha)
+    assert {owner.kind for owner in owners(mates, "pay.py")} == {"unknown"}
+    assert {owner.kind for owner in owners(mates, "hand.py")} == {"person"}
+
+
+def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
+    """A person picks what an agent may have made."""
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    write(tmp_path / "mate", {"vat.py": "VAT = 1.19\n"})
+    commit(tmp_path / "mate", "Add VAT")
+    # a copy is younger than its original
+    env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    words = ["git", *who, "commit", "-q", "--amend", "--no-edit"]
+    subprocess.run(words, cwd=tmp_path / "mate", env=env, check=True)
+    git(played.top, "fetch", "-q", tmp_path / "mate", "main:theirs")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "Mine")
+    git(played.top, "cherry-pick", "theirs")
+    played.committed(played.top)
+    sha = git(played.top, "rev-parse", "HEAD")
+    assert "its original is" in unseen(played, sha)
+    assert [owner.kind for owner in owners(played, "vat.py")] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("variables", "an agent that thence does not know"),
+        ("no_session", "no agent's hook had fired"),
+        ("sessions", "several sessions"),
+        ("processes", "the parents of its process"),
+        ("of another tool", "could not see whose it is: s-1, s-2"),
+        ("sessions", "may have made it: s-1, s-2"),
+        ("witnesses", "is not the one that its processes belong to: s-1, s-2"),
+        ("ended", "name a session that had ended: s-1, s-2"),
+        ("elsewhere", "name a session that this log does not have: s-1, s-2"),
+    ],
+)
+def test_each_doubt_of_the_hook_has_its_reason(played, reason, words):
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    fitting = ["s-1", "s-2"]
+    sha = played.committed(played.top, by="unknown", reason=reason, fitting=fitting)
+    assert words in unseen(played, sha)
+
+
+def test_commit_of_one_of_several_agents_of_a_session_is_not_the_main_agents(played):
+    session = Session(played, "s-1", ask="Work")
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    known = {"session": session.name, "actor": "claude-code", "is_agent_unknown": True}
+    owner = of_commit(played, played.committed(played.top, "agent", **known))
+    assert (owner.kind, owner.session, owner.is_agent_unknown) == ("agent", "s-1", True)

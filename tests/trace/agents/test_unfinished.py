@@ -1,0 +1,47 @@
+"""What an agent had in flight when it was killed."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.installed import thence as run
+from tests.trace.agents.firing import COMMAND, WAIT_S
+
+AGENT = r"""
+say() {
+    printf '{"session_id":"s","hook_event_name":"%s","tool_name":"Bash","tool_use_id":"%s"}' "$@" |
+        sh -c "$FIRE claude-code || true"
+}
+say SessionStart
+say PreToolUse t-1
+say PreToolUse t-2
+say PostToolUse t-2
+echo done
+read -r end
+"""
+
+
+def unfinished(repository: Path, env: dict[str, str]) -> dict[str, Any]:
+    ended = run("unfinished", "--json", cwd=repository, env=env)
+    assert ended.code == 0, ended.err
+    return {step["event"]["subject"]: step["is_alive"] for step in ended.json["unfinished"]}
+
+
+@pytest.mark.promise("A5a")
+def test_unfinished_shows_tool_calls_in_flight_of_a_killed_agent(
+    repository: Path, env: dict[str, str]
+) -> None:
+    env = {**env, "FIRE": COMMAND}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    agent = subprocess.Popen(["bash", "-c", AGENT], cwd=repository, env=env, **pipes)
+    try:
+        assert agent.stdout.readline() == b"done\n"
+        assert unfinished(repository, env) == {"session/s": True, "tool/t-1": True}
+    finally:
+        os.kill(agent.pid, signal.SIGKILL)
+        agent.communicate(timeout=WAIT_S)
+    assert unfinished(repository, env) == {"session/s": False, "tool/t-1": False}
+    assert "its process has ended" in run("unfinished", cwd=repository, env=env).out

@@ -1,0 +1,375 @@
+"""Causes that the surrounding code names: through blocks, tasks and threads."""
+
+import asyncio
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextvars import Context, copy_context
+
+import pytest
+
+import thence
+from thence.errors import InvalidEvent
+from thence.log.causes import current_blocks, current_causes
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK
+
+A, B = "0" * 25 + "A", "0" * 25 + "B"
+
+
+@pytest.mark.promise("P1")
+def test_events_appended_inside_the_block_are_caused_by_it(log):
+    first = log.append("first")
+    with thence.because(first):
+        second = log.append("second", caused_by=[A])
+        third = log.emit("third")
+    log.flush()
+    assert second.caused_by == (A, first.event_id)
+    assert log.get(third).caused_by == (first.event_id,)
+    assert log.append("fourth").caused_by == ()
+
+
+def test_inner_block_replaces_the_causes_of_the_outer_one(log):
+    with thence.because(A):
+        with thence.because(B, A):
+            assert current_causes() == (B, A)
+        with thence.because():
+            assert current_causes() == ()
+        assert current_causes() == (A,)
+        with pytest.raises(RuntimeError), thence.because(B):
+            raise RuntimeError
+        assert current_causes() == (A,)
+    assert current_causes() == ()
+
+
+def test_same_cause_is_named_once(log):
+    with thence.because(A):
+        assert log.append("t", caused_by=[B, A, B]).caused_by == (B, A)
+
+
+def test_tasks_begun_inside_the_block_carry_it(log):
+    async def work(cause):
+        with thence.because(cause):
+            await asyncio.sleep(0)
+            return log.append("t").caused_by
+
+    async def both():
+        with thence.because(A):
+            inherited = asyncio.create_task(asyncio.to_thread(lambda: log.append("t").caused_by))
+        return await asyncio.gather(work(A), work(B), inherited)
+
+    assert asyncio.run(both()) == [(A,), (B,), (A,)]
+
+
+def test_threads_carry_it_when_they_are_given_the_context(log):
+    with ThreadPoolExecutor(1) as pool, thence.because(A):
+        assert pool.submit(current_causes).result() == ()
+        assert pool.submit(copy_context().run, current_causes).result() == (A,)
+
+
+@pytest.mark.parametrize("cause", ["", 7, object(), b"x", [[A]], {"a": 1}, "misspelt", [A, "no"]])
+def test_what_is_no_event_and_no_id_is_refused(cause, log):
+    with pytest.raises(InvalidEvent, match="caused_by"):
+        log.append("t", caused_by=cause)
+    with pytest.raises(InvalidEvent, match="caused_by"), thence.because(cause):
+        pass
+    assert list(log.read()) == []
+
+
+DOORS = {
+    "append": lambda log, causes: log.append("t", caused_by=causes),
+    "emit": lambda log, causes: log.get(flushed(log, log.emit("t", caused_by=causes))),
+    "append_async": lambda log, causes: asyncio.run(log.append_async("t", caused_by=causes)),
+    "append_many": lambda log, causes: log.append_many([{"event_type": "t", "caused_by": causes}])[
+        0
+    ],
+    "because": lambda log, causes: inside(log, causes),
+}
+
+
+def flushed(log, event_id):
+    log.flush()
+    return event_id
+
+
+def inside(log, causes):
+    with thence.because(causes):
+        return log.append("t")
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_takes_an_event_an_id_several_or_none(door, log):
+    first, second = log.append("first"), log.append("second")
+    for causes, wanted in [
+        (first, [first]),
+        (first.event_id, [first]),
+        ([first, second.event_id], [first, second]),
+        ((cause for cause in (second, first)), [second, first]),
+        (None, []),
+        ([], []),
+    ]:
+        event = DOORS[door](log, causes)
+        assert event.caused_by == tuple(cause.event_id for cause in wanted), causes
+    with pytest.raises(InvalidEvent, match="'misspelt'"):
+        DOORS[door](log, "misspelt")
+
+
+@pytest.mark.parametrize("door", sorted(set(DOORS) - {"because"}))
+def test_text_in_another_form_must_be_an_id_that_the_log_holds(door, log, tmp_path):
+    log.append("first")
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_id":"order-7","event_type":"imported"}\n')
+    assert DOORS[door](log, "order-7").caused_by == ("order-7",)
+    assert inside(log, log.get("order-7")).caused_by == ("order-7",)
+    with pytest.raises(InvalidEvent, match="'order-8'"):
+        DOORS[door](log, ["order-7", "order-8"])
+
+
+def tokens(log, entered):
+    """Streams words inside a block, with an event before each."""
+    with entered():
+        for word in ("one", "two", "three"):
+            log.append(word)
+            yield word
+
+
+async def tokens_async(log, entered):
+    async with entered():
+        for word in ("one", "two", "three"):
+            log.append(word)
+            await asyncio.sleep(0)
+            yield word
+
+
+def entered_since(before):
+    """Return the blocks that are not left, but for those of garbage that other tests made."""
+    return set(current_blocks()) - set(before)
+
+
+def by_type(log):
+    return {event.event_type: event for event in log.read()}
+
+
+@pytest.mark.promise("P1", "O6")
+@pytest.mark.parametrize("kind", ["because", "step"])
+def test_abandoned_generator_leaves_no_false_cause(kind, log):
+    before = current_blocks()
+    block = {"because": lambda: thence.because(A), "step": lambda: thence.step("stream", log=log)}
+    stream = tokens(log, block[kind])
+    assert next(stream) == "one"
+    assert log.append("after").caused_by == ()
+    with thence.because(B):
+        assert log.append("beside").caused_by == (B,)
+    assert next(stream) == "two"
+    begun = by_type(log)["stream.begun"].event_id if kind == "step" else A
+    assert by_type(log)["two"].caused_by == (begun,)
+    stream.close()
+    assert log.append("closed").caused_by == ()
+    assert not entered_since(before)
+
+
+@pytest.mark.promise("P1", "O6")
+@pytest.mark.parametrize("end", ["aclose", "collected", "raised", "kept"])
+def test_abandoned_token_stream_leaves_no_false_cause(end, log):
+    async def consume():
+        stream = tokens_async(log, lambda: thence.step("outer", log=log))
+        async for _ in stream:
+            break
+        assert log.append("after").caused_by == ()
+        assert await asyncio.to_thread(lambda: log.append("thread").caused_by) == ()
+        if end == "aclose":
+            await stream.aclose()
+        elif end == "raised":
+            with pytest.raises(KeyError):
+                await stream.athrow(KeyError("x"))
+        elif end == "collected":
+            del stream
+            gc.collect()
+            await asyncio.sleep(0)  # the loop makes a task that closes it
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        else:
+            assert await anext(stream) == "two"
+            assert by_type(log)["two"].caused_by == (by_type(log)["outer.begun"].event_id,)
+        assert log.append("at last").caused_by == ()
+        return entered_since(before) if end != "kept" else ()
+
+    before = current_blocks()
+    assert not asyncio.run(consume())
+
+
+def test_steps_inside_an_async_generator_nest(log):
+    async def stream():
+        async with thence.step("outer", log=log), thence.step("inner"):
+            yield log.append("noted")
+
+    async def consume():
+        return [event async for event in stream()]
+
+    (noted,) = asyncio.run(consume())
+    found = by_type(log)
+    assert found["inner.begun"].caused_by == (found["outer.begun"].event_id,)
+    assert noted.caused_by == (found["inner.begun"].event_id,)
+    assert found["inner.ended"].event_id in found["outer.ended"].caused_by
+
+
+@pytest.mark.promise("P1", "O6")
+def test_context_managers_made_of_generators_name_causes(log):
+    @contextmanager
+    def caused():
+        with thence.because(A):
+            yield
+
+    @asynccontextmanager
+    async def caused_async():
+        async with AsyncExitStack() as stack:
+            stack.enter_context(thence.because(A))
+            yield
+
+    def stream():
+        with ExitStack() as stack:
+            stack.enter_context(caused())
+            yield log.append("inside").caused_by
+
+    async def inside_async():
+        async with caused_async():
+            return log.append("t").caused_by
+
+    with caused():
+        assert log.append("t").caused_by == (A,)
+        assert asyncio.run(inside_async()) == (A,)
+    assert log.append("t").caused_by == ()
+    kept = stream()
+    assert next(kept) == (A,)
+    assert log.append("t").caused_by == ()
+    assert asyncio.run(inside_async()) == (A,)
+    kept.close()
+
+
+def test_very_many_abandoned_generators_are_pruned_when_they_end(log):
+    before = current_blocks()
+    streams = [tokens(log, lambda: thence.because(A)) for _ in range(200)]
+    for stream in streams:
+        next(stream)
+    assert log.append("t").caused_by == ()
+    assert len(entered_since(before)) == 200
+    del stream, streams
+    gc.collect()
+    assert not entered_since(before)
+
+
+def test_block_that_is_left_where_it_is_unknown_counts_no_more(log):
+    block = thence.because(A)
+    block.__enter__()
+    assert log.append("t").caused_by == (A,)
+    Context().run(block.__exit__, None, None, None)
+    assert log.append("t").caused_by == ()
+
+
+def test_block_decorates_functions_and_is_entered_once_at_a_time(log):
+    @thence.because(A)
+    def work(depth):
+        return log.append("t").caused_by if depth == 0 else work(depth - 1)
+
+    assert work(3) == (A,)
+    with (block := thence.because(B)), pytest.raises(InvalidEvent, match="entered already"), block:
+        pass
+    assert log.append("t").caused_by == ()
+
+
+@pytest.fixture
+def strict(tmp_path):
+    with thence.open(tmp_path / "strict", strict_causes=True) as opened:
+        yield opened
+
+
+@contextmanager
+def nothing_written(log):
+    """Holds the append lock, so that what is emitted meanwhile stays queued."""
+    lock = AppendLock(OS_DISK, log.folder / ".thence" / "lock")
+    lock.acquire()
+    yield
+    lock.close()
+
+
+STRICT_DOORS = {
+    "append": lambda log: log.append("t", caused_by=A),
+    "append_many": lambda log: log.append_many([{"event_type": "t", "caused_by": A}]),
+    "append_async": lambda log: asyncio.run(log.append_async("t", caused_by=A)),
+    "emit": lambda log: log.emit("t", caused_by=A),
+    "because": lambda log: thence.because(A)(log.append)("t"),
+    "step": lambda log: thence.because(A)(thence.step("t", log=log)(lambda: None))(),
+}
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", STRICT_DOORS)
+def test_strict_log_refuses_a_cause_that_is_nowhere_and_appends_nothing(door, strict):
+    with pytest.raises(InvalidEvent) as refusal:
+        STRICT_DOORS[door](strict)
+    assert A in refusal.value.cause
+    assert (refusal.value.place, bool(refusal.value.hint)) == ("field caused_by", True)
+    strict.flush()
+    assert strict.events() == []
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", STRICT_DOORS)
+def test_log_that_is_not_strict_takes_it_and_verify_tells_that_it_is_missing(door, log):
+    STRICT_DOORS[door](log)
+    log.flush()
+    (finding,) = log.verify().findings
+    assert (finding.code, finding.severity) == ("cause_missing", "noted")
+    assert A in finding.reason
+
+
+def test_strict_log_takes_what_is_queued_in_it_and_what_other_processes_have_appended(strict):
+    strict.append("ready")
+    with ThreadPoolExecutor(1) as pool, nothing_written(strict):
+        first = strict.emit("first")
+        second = pool.submit(strict.emit, "second", caused_by=first).result()
+    with thence.open(strict.folder) as other:
+        foreign = other.append("elsewhere")
+    third = strict.append("third", caused_by=[foreign, second])
+    assert third.caused_by == (foreign.event_id, second)
+    assert not strict.verify().findings
+
+
+def test_strict_log_does_not_take_what_its_full_queue_dropped(tmp_path):
+    with thence.open(tmp_path, strict_causes=True, max_queue_size=1, on_full="drop") as strict:
+        strict.append("ready")
+        with nothing_written(strict):
+            ids = [strict.emit("t") for _ in range(20_000)]
+        assert strict.dropped_count
+        strict.flush()
+        held = {event.event_id for event in strict.read()}
+        dropped = next(event_id for event_id in ids if event_id not in held)
+        with pytest.raises(InvalidEvent, match=dropped):
+            strict.append("effect", caused_by=dropped)
+
+
+def test_strict_log_looks_up_what_it_appended_long_ago(tmp_path):
+    with thence.open(tmp_path, strict_causes=True, max_queue_size=1) as strict:
+        first = strict.append("first")
+        for _ in range(30):
+            strict.append_many([{"event_type": "t"}] * 1_000)
+        assert first.event_id not in strict._strict._newer | strict._strict._older
+        assert strict.append("last", caused_by=first).caused_by == (first.event_id,)
+
+
+def test_events_of_one_strict_append_name_each_other(strict):
+    ids = [thence.log.open.new_id() for _ in range(2)]
+    strict.append_many(
+        [thence.NewEvent("a", event_id=ids[0]), thence.NewEvent("b", caused_by=ids[0])]
+    )
+    assert not strict.verify().findings
+
+
+def test_strict_log_takes_causes_that_other_logs_hold_and_hand_on(strict, log, monkeypatch):
+    with thence.step("outer", log=log) as outer:
+        assert strict.append("inner").external_causes
+    handed_on = log.environment(outer)
+    monkeypatch.setenv("THENCE_CAUSE", handed_on["THENCE_CAUSE"])
+    with thence.open(strict.folder, strict_causes=True) as received:
+        assert received.append("t").caused_by == (outer.event_id,)
+        assert not received.verify().findings

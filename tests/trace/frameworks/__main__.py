@@ -1,0 +1,104 @@
+"""Real agent frameworks behind thence: `make frameworks`.
+
+`python -m tests.trace.frameworks [SCENE…]` runs small programs in .venv-frameworks, offline, and
+prints how right the log is about each. It ends with 0 if all is right, 1 if something is wrong, and
+2, with a sentence, where it can't run. `--record` writes the data of tests/trace/causes/spans anew.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.trace.frameworks.judge import COLUMNS, Tally, judge
+from tests.trace.frameworks.played import looked_at, taped
+from tests.trace.frameworks.recording import RECORDED, write
+from tests.trace.frameworks.scenes import SCENES, Scene
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BIN = ROOT / ".venv-frameworks/bin"
+RUN_S = 100
+# of the faults of one kind in a scene
+SHOWN_MAX = 3
+# the service, and nothing that a developer's shell says to a tracer
+SETTINGS = {"OTEL_SERVICE_NAME": "till", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+
+
+def play(folder: Path, scene: Scene) -> str:
+    """Runs a scene's programs in turn in a folder; returns what they printed."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL", "THEN"))}
+    output = ""
+    for argument, code in scene.runs:
+        program = HERE / "programs" / f"{scene.program}.py"
+        done = subprocess.run(
+            [BIN / "python", program, argument],
+            cwd=folder,
+            env={**kept, **SETTINGS},
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+        if done.returncode != code:
+            raise AssertionError(f"ended with {done.returncode}:\n{done.stderr[-2_000:]}")
+        output += done.stdout
+    return output
+
+
+def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
+    """Plays a scene and returns its tallies; a failure of the play itself is one of them."""
+    with tempfile.TemporaryDirectory(prefix="frameworks-") as place:
+        folder = Path(place).resolve()
+        try:
+            output = play(folder, scene)
+            if is_recorded and name in RECORDED:
+                write(name, taped(folder))
+            whys = scene.expected.get("why", {})
+            tallies = judge(looked_at(folder, output, BIN / "thence", whys), scene.expected)
+        except Exception as error:
+            traceback.print_exc()
+            return {"spans": Tally(0, 1, [f"could not be played: {error}"])}
+        if tallies["spans"].total < scene.spans:
+            tallies["spans"].add(False, f"{scene.spans} spans or more were expected")
+        return tallies
+
+
+def _cell(tally: Tally | None) -> str:
+    if tally is None or not tally.total:
+        return "-"
+    return f"{tally.right}/{tally.total}" + (" !" if tally.faults else "")
+
+
+def main(words: Sequence[str]) -> int:
+    """Plays scenes and prints the table; returns the exit code."""
+    is_recorded = "--record" in words
+    names = [word for word in words if word != "--record"] or list(SCENES)
+    if unknown := [name for name in names if name not in SCENES]:
+        print(f"no scene {unknown[0]}; there are {', '.join(SCENES)}", file=sys.stderr)
+        return 2
+    if not (BIN / "thence").exists():
+        print("there is no .venv-frameworks: make frameworks makes it", file=sys.stderr)
+        return 2
+    faults: list[str] = []
+    print(f"{'':48}{''.join(f'{column:>9}' for column in COLUMNS)}")
+    for name in names:
+        start_s = time.monotonic()
+        tallies = judged(name, SCENES[name], is_recorded)
+        own = [fault for tally in tallies.values() for fault in tally.faults]
+        for column, tally in tallies.items():
+            faults += [f"{name}, {column}: {fault}" for fault in tally.faults[:SHOWN_MAX]]
+        cells = "".join(f"{_cell(tallies.get(column)):>9}" for column in COLUMNS)
+        word = "wrong" if own else "right"
+        title = SCENES[name].title
+        print(f"{title:48}{cells}  {word}  {time.monotonic() - start_s:.0f} s", flush=True)
+    print("\n".join(("", *faults)) if faults else "all is right")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,470 @@
+"""Spans of others become begins and ends behind their causes, each once, whatever a file holds."""
+
+import copy
+import json
+import random
+
+import pytest
+from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+import thence
+from thence.core.new_event import HostEvent
+from thence.log.open import new_id
+from thence.otel import SpanProcessor
+from thence.trace.otlp.decoding import Arrivals, SpanReader
+from thence.trace.otlp.encoding import LOG_ID, LogSpans, trace_of
+
+TRACE, SPAN = "ab" * 16, "cd" * 8
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "log") as opened:
+        yield opened
+
+
+def taken(log, *documents):
+    """Imports documents, a line each, as the command does; returns what was counted."""
+    reader = SpanReader(log.log_id)
+    lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in documents]
+    spans = reader.spans(b"\n".join(lines))
+    arrivals = Arrivals(spans, log.read())
+    log.append_many(list(arrivals.events(new_id)))
+    return reader, arrivals
+
+
+def by_type(log):
+    return {event.event_type: event for event in log.read()}
+
+
+def span(name="call", span_id=SPAN, **members):
+    times = {"startTimeUnixNano": "1000000000", "endTimeUnixNano": "2000000000"}
+    return {"traceId": TRACE, "spanId": span_id, "name": name, **times, **members}
+
+
+def trace(*spans):
+    return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def exported(log):
+    maker = LogSpans(log.vocabulary)
+    spans = [*filter(None, [maker.take(event, True) for event in log.events()])]
+    return trace_of([*spans, *maker.unfinished()], {LOG_ID: log.log_id}, "1")
+
+
+def graph(log):
+    """What caused, ended and concluded what, by the types and places of the events."""
+    events = log.events()
+    names = {event.event_id: event.event_type for event in events}
+    assert len(set(names.values())) == len(events), "each type once"
+    return {
+        event.event_type: (
+            {names[cause] for cause in event.caused_by},
+            event.ends and names[event.ends],
+            event.begins,
+            [names[cause] for cause in event.header.inferred_causes],
+            (event.subject, event.actor, event.stream),
+            event.timestamp,
+        )
+        for event in events
+    }
+
+
+@pytest.mark.promise("A4e")
+def test_log_that_left_as_spans_comes_back_with_the_same_causes(log, tmp_path):
+    placed = log.append("placed", {"n": 1}, subject="order/1", actor="ada", stream="s")
+    with thence.step("first", log=log) as first:
+        log.append("inside")
+        with thence.step("deep"):
+            log.append("deepest", caused_by=placed)
+    with pytest.raises(ValueError, match="no"), thence.step("pay", log=log, retry_of=first):
+        raise ValueError("no")
+    after = log.append("after", caused_by=[first.ended, placed])
+    log.append_many([HostEvent("guess", inferred_causes=(after.event_id,))])
+    log.append_many([HostEvent("night falls", caused_by=after, begins=True)])
+    with thence.open(tmp_path / "other") as other:
+        reader, arrivals = taken(other, exported(log))
+        assert graph(other) == graph(log)
+        assert (arrivals.unknown, arrivals.circular, reader.refused) == (0, 0, {})
+        assert other.verify().findings == ()
+        again = graph(log)
+        assert taken(log, exported(log))[0].own_count == 9
+        assert graph(log) == again
+
+
+@pytest.mark.promise("A4e")
+def test_many_causes_and_a_large_prompt_of_its_own_export_come_back(log, tmp_path):
+    causes = log.append_many([{"event_type": f"n{number}"} for number in range(70)])
+    prompt = "Please go on. " * 220_000
+    (begun,) = log.append_many([HostEvent("chat.begun", {"prompt": prompt}, begins=True)])
+    last = HostEvent("chat.ended", {"n": 1}, caused_by=(begun, *causes), ends=begun.event_id)
+    log.append_many([last])
+    log.append("all", caused_by=causes)
+    with thence.open(tmp_path / "other") as other:
+        reader, arrivals = taken(other, exported(log))
+        assert (reader.refused, arrivals.unknown) == ({}, 0)
+        again = by_type(other)
+        assert again["chat.begun"].payload["attributes"]["prompt"] == prompt
+        assert len(again["chat.begun"].line) < 2_000
+        for name, count in (("chat.ended", 71), ("all", 70)):
+            assert len(causes_of(other, name)) == count
+        assert graph_of_spans(exported(other)) == graph_of_spans(exported(log))
+        taken(other, exported(log))
+        assert len(by_type(other)) == len(again)
+
+
+def causes_of(log, name):
+    """The causes of an event, those that a notice joins in its place."""
+    events = {event.event_id: event for event in log.read()}
+    (event,) = [one for one in events.values() if one.event_type == name]
+    causes = []
+    for cause in event.caused_by:
+        is_notice = events[cause].event_type == "log.joined"
+        causes += events[cause].caused_by if is_notice else [cause]
+    return causes
+
+
+def graph_of_spans(document):
+    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    names = {span["spanId"]: span["name"] for span in spans}
+    return {
+        span["name"]: {names[one["spanId"]] for one in span["links"]}
+        | {names.get(span.get("parentSpanId"))}
+        for span in spans
+    }
+
+
+@pytest.mark.promise("A4e")
+@pytest.mark.parametrize(
+    "name", ["log.write", "log.", "a\nb", " x ", pytest.param("n" * 500, id="long")]
+)
+def test_name_of_a_span_comes_in_as_it_is_recorded_live(log, sdk, tmp_path, name):
+    tracer, document = sdk
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(log))
+    for one in (tracer, provider.get_tracer("live")):
+        with one.start_as_current_span(name):
+            pass
+    with thence.open(tmp_path / "other") as other:
+        taken(other, document())
+        assert [*by_type(other)] == [*by_type(log)]
+
+
+@pytest.mark.promise("A4e")
+def test_attributes_of_links_are_kept_and_leave_again(log):
+    def link(span_id, text):
+        pairs = [{"key": "why", "value": {"stringValue": text}}] if text else []
+        return {"traceId": TRACE, "spanId": span_id, "attributes": pairs}
+
+    links = [link("12" * 8, "here"), link("ef" * 8, "elsewhere"), link("34" * 8, "")]
+    taken(log, trace(span("asked", "12" * 8), span("call", links=links)))
+    begun = by_type(log)["call.begun"]
+    assert begun.caused_by == (by_type(log)["asked.begun"].event_id,)
+    assert [one.get("attributes") for one in begun.payload["links"]] == [
+        {"why": "here"},
+        {"why": "elsewhere"},
+        None,
+    ]
+    (again,) = [
+        one
+        for one in exported(log)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        if one["name"] == "call"
+    ]
+    sent = [(one["spanId"], one.get("attributes", [])) for one in again["links"]]
+    assert sorted(sent) == sorted((one["spanId"], one["attributes"]) for one in links)
+
+
+@pytest.fixture
+def sdk():
+    """A tracer of the SDK, and the document that its own encoder makes of what it traced."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({"service.name": "shop", "zone": "b"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def document():
+        return json.loads(encode_spans(exporter.get_finished_spans()).to_json())
+
+    return provider.get_tracer("test"), document
+
+
+@pytest.mark.promise("A4e")
+def test_spans_of_the_sdk_are_steps_with_parents_links_times_and_errors(log, sdk):
+    tracer, document = sdk
+    with tracer.start_as_current_span("queued") as queued:
+        pass
+    attributes = {"gen_ai.request.model": "m", "n": 3, "ratio": 0.5, "on": True, "tags": ["a", "b"]}
+    options = {
+        "kind": SpanKind.CLIENT,
+        "attributes": attributes,
+        "links": [Link(queued.get_span_context())],
+    }
+    with (
+        pytest.raises(ValueError, match="no stock"),
+        tracer.start_as_current_span("agent"),
+        tracer.start_as_current_span("chat", **options) as chat,
+    ):
+        raise ValueError("no stock")
+    _, arrivals = taken(log, document())
+    events = by_type(log)
+    begun, failed = events["chat.begun"], events["chat.failed"]
+    assert begun.caused_by == (events["agent.begun"].event_id, events["queued.begun"].event_id)
+    assert (begun.payload["attributes"], begun.payload["kind"]) == (attributes, "client")
+    assert begun.payload["start_time_unix_nano"] == chat.start_time
+    assert begun.payload["resource"]["zone"] == "b"
+    assert (begun.actor, begun.payload["scope"]) == ("shop", "test")
+    assert failed.ends == begun.event_id
+    assert failed.payload["end_time_unix_nano"] == chat.end_time
+    assert (failed.payload["error_type"], failed.payload["error_message"]) == (
+        "ValueError",
+        "no stock",
+    )
+    assert failed.payload["events"][0]["name"] == "exception"
+    order = [event.event_type for event in log.read()]
+    assert order == [
+        *("queued.begun", "queued.ended", "agent.begun", "chat.begun"),
+        *("chat.failed", "agent.failed"),
+    ]
+    assert arrivals.unknown == 0
+    times = [event.timestamp for event in log.read()]
+    assert times == sorted(times)
+
+
+@pytest.mark.promise("A4e")
+def test_second_import_adds_what_is_new_alone(log):
+    parent, child = span("a"), span("b", "ef" * 8, parentSpanId=SPAN)
+    open_child = {key: value for key, value in child.items() if key != "endTimeUnixNano"}
+    taken(log, trace(open_child))
+    (begun,) = log.read()
+    assert (begun.event_type, begun.caused_by) == ("b.begun", ())
+    assert begun.payload["parent_span_id"] == SPAN
+    _, arrivals = taken(log, trace(parent), trace(child))
+    events = by_type(log)
+    assert [*events] == ["b.begun", "a.begun", "a.ended", "b.ended"]
+    assert events["b.ended"].ends == begun.event_id
+    before = log.current_file.read_bytes()
+    _, arrivals = taken(log, trace(child, parent))
+    assert (arrivals.already, log.current_file.read_bytes()) == (2, before)
+    taken(log, trace(span("c", "12" * 8, parentSpanId="ef" * 8)))
+    assert by_type(log)["c.begun"].caused_by == (begun.event_id,)
+
+
+@pytest.mark.promise("A4e")
+def test_service_that_got_a_token_is_caused_by_the_step_that_gave_it(log, sdk):
+    tracer, document = sdk
+    with thence.step("outer", log=log), thence.step("ask") as ask:
+        context = TraceContextTextMapPropagator().extract(thence.carry())
+        with tracer.start_as_current_span("serve", context=context):
+            pass
+    _, arrivals = taken(log, document())
+    assert by_type(log)["serve.begun"].caused_by == (ask.event_id,)
+    assert arrivals.unknown == 0
+
+
+def test_span_that_was_recorded_as_it_ran_is_there_already(log):
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.add_span_processor(SpanProcessor(log))
+    with provider.get_tracer("test").start_as_current_span("chat"):
+        pass
+    before = log.current_file.read_bytes()
+    document = json.loads(encode_spans(exporter.get_finished_spans()).to_json())
+    _, arrivals = taken(log, document)
+    assert (arrivals.already, log.current_file.read_bytes()) == (1, before)
+
+
+@pytest.mark.promise("A4e")
+def test_parent_and_link_that_are_nowhere_stay_ids_and_are_no_causes(log):
+    links = [{"traceId": TRACE, "spanId": "12" * 8}]
+    _, arrivals = taken(log, trace(span(parentSpanId="ef" * 8, links=links)))
+    begun = by_type(log)["call.begun"]
+    assert begun.caused_by == begun.external_causes == ()
+    assert begun.payload["parent_span_id"] == "ef" * 8
+    assert begun.payload["links"] == [{"trace_id": TRACE, "span_id": "12" * 8}]
+    assert arrivals.unknown == 1
+
+
+def test_circle_is_cut_at_its_earliest_and_counted(log):
+    ids = ["01" * 8, "02" * 8, "03" * 8]
+    spans = [
+        span(f"s{at}", one, parentSpanId=ids[at - 1], startTimeUnixNano=str(10**9 - at))
+        for at, one in enumerate(ids)
+    ]
+    _, arrivals = taken(log, trace(*spans, span("own", parentSpanId=SPAN)))
+    events = by_type(log)
+    assert len(events) == 8
+    assert events["s2.begun"].caused_by == ()
+    assert events["s0.begun"].caused_by == (events["s2.begun"].event_id,)
+    assert events["s1.begun"].caused_by == (events["s0.begun"].event_id,)
+    assert arrivals.circular == 2
+
+
+def test_numbers_may_be_text_and_enums_names_and_a_document_may_have_many_lines(log):
+    one = span(
+        kind="SPAN_KIND_SERVER",
+        status={"code": "STATUS_CODE_ERROR", "message": "m"},
+        startTimeUnixNano=5,
+        attributes=[
+            {"key": "n", "value": {"intValue": 7}},
+            {"key": "x", "value": {"kvlistValue": {"values": [{"key": "y", "value": {}}]}}},
+        ],
+    )
+    taken(log, json.dumps(trace(one), indent=1).encode())
+    events = by_type(log)
+    assert events["call.begun"].payload["kind"] == "server"
+    assert events["call.begun"].payload["attributes"] == {"n": 7, "x": {"y": None}}
+    assert events["call.failed"].payload["error_message"] == "m"
+
+
+@pytest.mark.promise("A4e")
+def test_each_bad_record_is_counted_by_its_reason(log):
+    many = [{"key": f"x{n}", "value": {"stringValue": "x" * 900}} for n in range(1_000)]
+    bad = (
+        (7, "a span that is not a map"),
+        (span(span_id="0" * 16), "a span without ids in hex"),
+        (span(traceId="zz" * 16), "a span without ids in hex"),
+        (span(startTimeUnixNano="soon"), "a span without a start"),
+        (span(attributes=many), "a span of more than 900,000 bytes of small values"),
+        (span("good", "12" * 8, links=[3]), "a link without ids in hex"),
+        (span("good too", "13" * 8, attributes=[{}]), "an attribute without a name"),
+        (span("good", "12" * 8), "a span that is in the file twice"),
+    )
+    reader, _ = taken(
+        log,
+        trace(*(one for one, _ in bad)),
+        b"{",
+        {"resourceLogs": []},
+        {"resourceSpans": [1, {"scopeSpans": [None]}]},
+    )
+    expected = [reason for _, reason in bad]
+    expected += ["a line that is not JSON", "a line without resourceSpans"]
+    expected += ["a group of spans that is not a map"] * 2
+    assert reader.refused == {reason: expected.count(reason) for reason in expected}
+    assert [*by_type(log)] == ["good.begun", "good too.begun", "good.ended", "good too.ended"]
+
+
+ODD = (
+    *(None, True, -1, 0, 2**70, 0.5, "", "x", "\ud800", "\x00\n", [], {}, [[]], [None], {"": {}}),
+    *("ab" * 16, "AB" * 16, "cd" * 8, "log.recovered", "9" * 30, "x" * 500, {"values": [1]}),
+    *({"stringValue": "\udcff"}, {"doubleValue": "NaN"}, {"intValue": "1e5"}, {"kvlistValue": 1}),
+)
+
+
+def spoilt(value, chance, draw):
+    """A JSON value in which single parts were replaced by odd ones."""
+    if draw.random() < chance:
+        return draw.choice(ODD)
+    if isinstance(value, dict):
+        return {key: spoilt(one, chance, draw) for key, one in value.items()}
+    return [spoilt(one, chance, draw) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.promise("A4e")
+@pytest.mark.rest
+def test_ten_thousand_hostile_records_raise_nothing_and_each_is_taken_or_counted(log):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    model = span(
+        attributes=[{"key": "k", "value": {"stringValue": "v"}}],
+        links=[{"traceId": TRACE, "spanId": "12" * 8, "attributes": []}],
+        events=[{"name": "exception", "timeUnixNano": "5", "attributes": []}],
+        status={"code": 2, "message": "m"},
+        parentSpanId="34" * 8,
+        kind=3,
+    )
+    records = []
+    for _ in range(10_000):
+        one = copy.deepcopy(model) | {"spanId": f"{draw.randrange(1, 8_000):016x}"}
+        one["parentSpanId"] = f"{draw.randrange(1, 8_000):016x}"
+        one["links"][0]["spanId"] = f"{draw.randrange(1, 8_000):016x}"
+        records.append(spoilt(one, draw.choice((0.0, 0.02, 0.3)), draw))
+    documents = [trace(*records[at : at + 100]) for at in range(0, len(records), 100)]
+    around = {"resource": {"attributes": model["attributes"]}}
+    around["scopeSpans"] = [{"scope": {"name": "s"}, "spans": [model]}]
+    documents += [spoilt({"resourceSpans": [around]}, 0.1, draw) for _ in range(500)]
+    text = [json.dumps(one).encode() for one in documents]
+    text += [line[: draw.randrange(len(line))] for line in text[:100]]
+    text += [
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"resourceSpans":' + b"[" * 5_000,
+        b"null",
+        b'"\\ud800"',
+    ]
+    reader, _ = taken(log, *text)
+    whole = ("a span", "a span without")
+    refused = sum(count for reason, count in reader.refused.items() if reason.startswith(whole))
+    begun = sum(event.header.source_id.count(":") == 1 for event in log.read())
+    assert begun + refused >= 10_000
+    assert begun > 3_000
+    assert log.verify().findings == ()
+    before = log.current_file.read_bytes()
+    taken(log, *text)
+    assert log.current_file.read_bytes() == before
+
+
+@pytest.mark.promise("A4e")
+def test_agent_conversation_and_message_come_in_as_they_are_recorded_live(log):
+    attributes = [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in (
+            ("gen_ai.agent.name", "shop"),
+            ("gen_ai.conversation.id", "c-1"),
+            ("gen_ai.tool.name", "pay"),
+            ("gen_ai.tool.call.arguments", '{"order":881}'),
+        )
+    ]
+    error = [
+        {"key": "exception.type", "value": {"stringValue": "shop.Declined"}},
+        {"key": "exception.message", "value": {"stringValue": "give an idempotency key"}},
+    ]
+    span = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": "execute_tool pay",
+        "startTimeUnixNano": "1000",
+        "endTimeUnixNano": "2000",
+        "attributes": attributes,
+        "status": {"code": 2},
+        "events": [{"name": "exception", "timeUnixNano": "1500", "attributes": error}],
+    }
+    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "till"}}]}
+    trace = {"resourceSpans": [{"resource": service, "scopeSpans": [{"spans": [span]}]}]}
+    taken(log, json.dumps([trace]).encode())
+    begun, failed = log.events()
+    for event in (begun, failed):
+        assert (event.actor, event.stream) == ("shop", "c-1")
+    assert begun.payload["resource"] == {"service.name": "till"}
+    error = (failed.payload["error_type"], failed.payload["error_message"])
+    assert error == ("shop.Declined", "give an idempotency key")
+    sentence = log.vocabulary.summary(failed)
+    assert sentence == "pay(order 881) failed: give an idempotency key"
+
+
+def test_names_of_protobuf_are_refused_with_what_json_has():
+    reader = SpanReader(None)
+    assert reader.spans(b'{"resource_spans": []}') == {}
+    (reason,) = reader.refused
+    assert "OTLP/JSON has resourceSpans" in reason
+
+
+@pytest.mark.promise("A4e")
+def test_tokens_of_a_span_in_flight_stay_in_its_begin(log):
+    span = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": "chat m",
+        "startTimeUnixNano": "1000",
+        "attributes": [{"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}}],
+    }
+    trace = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    taken(log, json.dumps(trace).encode())
+    (begun,) = log.events()
+    assert begun.payload["attributes"] == {"gen_ai.usage.input_tokens": 7}
