@@ -71,18 +71,15 @@ bench: setup-dev .venv-bench/ready ## the measurements; ARGS=working runs one pa
 peers: setup-dev .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
 	@$(VENV)/python -m bench.kill $(ARGS)
 
-ROOMS := core log index merge
+ROOMS := core log
 # Signal handlers that raise amid a tracer leave its lock taken for ever, and so does a fork; where
 # the disk is full it fails too; coverage imports SQLite, of which a test says that nothing does.
 UNTRACED := tests/log/test_many_hands_signals.py tests/log/open/test_answers.py \
 	tests/sim/test_event_filter.py tests/cli/test_doctor.py tests/crash/test_full_disks.py
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 
-# tests of these rooms that go through an open log
-THROUGH_LOG := open_log
-
-coverage: setup-dev ## a person's tests of core, log, index and merge, with the branches they reach: 95 %
-	@$(TRACED) $(addprefix tests/,$(ROOMS) $(THROUGH_LOG)) $(ARGS)
+coverage: setup-dev ## a person's tests of core and log, with the branches they reach: 95 %
+	@$(TRACED) $(addprefix tests/,$(ROOMS)) $(ARGS)
 	@$(VENV)/coverage report --fail-under=95 \
 		--include='$(subst $(SPACE),$(COMMA),$(patsubst %,*/thence/%/*,$(ROOMS)))'
 

@@ -26,8 +26,8 @@ from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.validation import checked
-from thence.sync.wire.authorship import signed_push
 from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signatures import signed_push
 from thence.sync.wire.signing import SigningKey
 
 LINES = 100_000

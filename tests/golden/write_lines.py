@@ -23,7 +23,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sync.wire.authorship import REDACTED, signed_redaction
+from thence.sync.wire.signatures import REDACTED, signed_redaction
 from thence.sync.wire.signing import SigningKey
 
 FOLDER = Path(__file__).parent / "lines"

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from tests.house.exceptions import MANY_PARAMETERS, TOO_LONG
 from tests.house.tree import PACKAGE, Module, modules, parsed
 
-MODULE_LINES_MAX = 700
-FUNCTION_LINES_MAX = 60
+# one class or one sequence that is read from top to bottom may take all of it
+MODULE_LINES_MAX = 900
+FUNCTION_LINES_MAX = 90
 # beside self or cls; what goes together is one settings object
 PARAMETERS_MAX = 8
 FOLDERS = ("src", "bench", "tools", "tests")
@@ -85,13 +86,13 @@ def test_ninth_parameter_is_found_but_of_a_command():
 
 def test_long_module_and_long_method_are_found():
     body = "\n".join(["        x = 1"] * FUNCTION_LINES_MAX)
-    sample = parsed("src/thence/a.py", f"class C:\n    def f(self):\n{body}\n" + "\n" * 700)
-    assert dict(too_long(sample)) == {"src/thence/a.py": 762, "src/thence/a.py:C.f": 61}
+    sample = parsed("src/thence/a.py", f"class C:\n    def f(self):\n{body}\n" + "\n" * 900)
+    assert dict(too_long(sample)) == {"src/thence/a.py": 992, "src/thence/a.py:C.f": 91}
 
 
 def test_limits_themselves_are_allowed():
     body = "\n".join(["    x = 1"] * (FUNCTION_LINES_MAX - 1))
-    assert not list(too_long(parsed("a.py", f"def f():\n{body}\n" + "\n" * 640)))
+    assert not list(too_long(parsed("a.py", f"def f():\n{body}\n" + "\n" * 810)))
 
 
 def test_exceptions_only_shrink():

@@ -1,4 +1,4 @@
-"""Files of a working tree are reached by `work/git/files.py` alone, which follows no link.
+"""Files of a working tree are reached by `git/files.py` alone, which follows no link.
 
 Somebody else may have made them. What lies in the git folder is the user's own, and so is what is
 reached under a name that these functions were given by it; each stands here with what it touches.
@@ -147,7 +147,7 @@ def past_the_layer(module: Module) -> dict[str, list[str]]:
     """Find the functions of `work` that reach files by themselves, with their calls."""
     found: dict[str, list[str]] = {}
     is_command = module.path.startswith("src/thence/cli/commands/work/")
-    if (module.room == "work" or is_command) and module.path != DOOR:
+    if (module.room in ("git", "work") or is_command) and module.path != DOOR:
         short = module.path.removeprefix("src/thence/").removeprefix("work/")
         for name, line, call in touches(module):
             found.setdefault(f"{short}:{name}", []).append(f"{call} in line {line}")

@@ -12,8 +12,8 @@ from random import Random
 from thence.core.redaction import redacted
 from thence.errors import SyncRefused
 from thence.sync.client import TakenPage
-from thence.sync.wire.authorship import TeamKeys
 from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
+from thence.sync.wire.signatures import TeamKeys
 from thence.sync.wire.signing import is_signed
 
 BEGINNING = Cursors()

@@ -16,7 +16,7 @@ from thence.log.read.reader import raw_lines
 from thence.sync.authorship import check_right, redact
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.sync.wire.authorship import push_text, redaction_in, signed_push, signed_redaction
+from thence.sync.wire.signatures import push_text, redaction_in, signed_push, signed_redaction
 from thence.sync.wire.signing import SigningKey, is_signed, known_key, own_key
 
 SECRET = "swordfish"

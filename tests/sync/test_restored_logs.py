@@ -13,8 +13,8 @@ from thence.log.files.identity import known_node_id
 from thence.log.open import OS_DISK
 from thence.server.team.accounts import Member
 from thence.sync.engine import SyncEngine
-from thence.sync.wire.authorship import signed_push
 from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signatures import signed_push
 from thence.sync.wire.signing import SigningKey
 
 ADA = SigningKey(b"a" * 32)

@@ -25,7 +25,8 @@ from thence.log.files.identity import known_node_id, known_node_ids, renew
 from thence.log.index import lookup
 from thence.log.open import OS_DISK, Disk, Log, now
 from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
-from thence.sync.wire.authorship import (
+from thence.sync.wire.messages import PAGE_EVENTS_MAX
+from thence.sync.wire.signatures import (
     REDACTED,
     Signer,
     TeamKeys,
@@ -33,7 +34,6 @@ from thence.sync.wire.authorship import (
     signed_redaction,
     superseded,
 )
-from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient

@@ -24,7 +24,6 @@ from thence.sync.connection import (
 )
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
-from thence.sync.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
 from thence.sync.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
@@ -52,6 +51,7 @@ from thence.sync.wire.messages import (
     joined_pieces,
     request_sha256,
 )
+from thence.sync.wire.signatures import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
 
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0

@@ -25,8 +25,8 @@ from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
 from thence.sync.target import SyncReport, enabled_target
-from thence.sync.wire.authorship import Signer
 from thence.sync.wire.messages import BODIES_MISSING, BatchRefused, Cursors, EventVerdict, batches
+from thence.sync.wire.signatures import Signer
 from thence.sync.wire.signing import known_key
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad

@@ -43,8 +43,8 @@ from thence.log.index.segments import (
     snapshots,
 )
 from thence.log.read.reader import lines_of
-from thence.sync.wire.authorship import REDACTED, redaction_in
 from thence.sync.wire.messages import Cursors
+from thence.sync.wire.signatures import REDACTED, redaction_in
 
 SYNC_FOLDER = "sync"
 _NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"

@@ -9,7 +9,7 @@ from thence.core.codec import draft, stamper
 from thence.core.event import Members
 from thence.core.redaction import digests
 from thence.core.vocabulary import VOCABULARIES
-from thence.sync.wire.authorship import REDACTED, signed_redaction
+from thence.sync.wire.signatures import REDACTED, signed_redaction
 from thence.sync.wire.signing import SigningKey
 
 ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))

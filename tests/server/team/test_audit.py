@@ -15,7 +15,7 @@ from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
 from thence.core.redaction import digests
 from thence.server.team.audit import FAILURES_MAX, FOLDER, AuditLog
-from thence.sync.wire.authorship import signed_push
+from thence.sync.wire.signatures import signed_push
 
 NEW = "another password"
 

@@ -28,7 +28,7 @@ from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
-from thence.sync.wire.authorship import REDACTED, signed_redaction
+from thence.sync.wire.signatures import REDACTED, signed_redaction
 
 __all__ = ["writer"]
 

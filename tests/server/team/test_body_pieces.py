@@ -25,8 +25,8 @@ from thence.server.team.keys import KeyRegistry
 from thence.server.team.log_cache import LogCache
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import REDACTED, signed_push, signed_redaction
 from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signatures import REDACTED, signed_push, signed_redaction
 
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"

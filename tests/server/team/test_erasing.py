@@ -22,8 +22,8 @@ from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import signed_push
 from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signatures import signed_push
 
 KEYS = "/api/v1/keys/"
 PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")

@@ -25,7 +25,7 @@ from tests.server.team.stranger import Client, digest, split
 from tests.server.team.team_server import TeamServer, second_server, team_server
 
 from thence.server.team.rows import chained
-from thence.sync.wire.authorship import signed_push
+from thence.sync.wire.signatures import signed_push
 
 REQUESTS, THREADS, SEED = 10_000, 6, 20261125
 BATCHES_MIN = 50

@@ -24,8 +24,8 @@ from thence.server.team.logins import Logins, Tool
 from thence.server.team.postgres import PostgresDatabase, make_database
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import signed_push
 from thence.sync.wire.messages import KeyRequest
+from thence.sync.wire.signatures import signed_push
 
 pytestmark = pytest.mark.xdist_group("postgres")
 

@@ -13,8 +13,8 @@ from thence.server.team.accounts import Accounts, Member
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import TeamKeys, signed_push
 from thence.sync.wire.messages import RELAYED_MAX, BatchRefused, KeyRequest
+from thence.sync.wire.signatures import TeamKeys, signed_push
 from thence.sync.wire.signing import SigningKey, is_signed
 
 THEIRS = "ffffffffffff"

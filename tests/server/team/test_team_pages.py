@@ -24,7 +24,7 @@ from thence.server.team.engines import open_database
 from thence.server.team.logins import ACCESS_S
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import signed_push
+from thence.sync.wire.signatures import signed_push
 from thence.sync.wire.signing import SigningKey
 
 WAIT_S = 60

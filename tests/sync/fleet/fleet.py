@@ -37,8 +37,8 @@ from thence.sync.authorship import redact
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.sync.wire.authorship import signed_push
 from thence.sync.wire.messages import BatchRefused, Cursors, EventVerdict, KeyRequest
+from thence.sync.wire.signatures import signed_push
 from thence.sync.wire.signing import SigningKey
 
 TEAM, LOG = "team", "log"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.trace.agents.real.scenarios import SCENARIOS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LOCK = Path(__file__).parent / "real/package-lock.json"
 
 

@@ -13,7 +13,7 @@ from tests.redis_server import redis_server
 
 import thence
 
-PAGE = Path(__file__).parents[2] / "docs/guides/program/causes-across-queues.md"
+PAGE = Path(__file__).parents[3] / "docs/guides/program/causes-across-queues.md"
 CELERY = """
 from celery import Celery
 from celery.signals import before_task_publish, task_postrun, task_prerun

@@ -20,7 +20,7 @@ from tests.trace.frameworks.recording import RECORDED, write
 from tests.trace.frameworks.scenes import SCENES, Scene
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 BIN = ROOT / ".venv-frameworks/bin"
 RUN_S = 100
 # of the faults of one kind in a scene

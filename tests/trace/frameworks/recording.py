@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.trace.frameworks.played import Key, Span
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "tests/trace/causes/spans"
 # the scene, and the package that the file is named after
 RECORDED = {

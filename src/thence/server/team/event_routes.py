@@ -12,7 +12,6 @@ from thence.server.errors import too_large
 from thence.server.team.sync_service import LOG_NAME, Exchange
 from thence.server.team.validation import checked
 from thence.server.team.wire_http import decoded_as
-from thence.sync.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
 from thence.sync.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -33,6 +32,7 @@ from thence.sync.wire.messages import (
     joined_page,
     joined_pieces,
 )
+from thence.sync.wire.signatures import SIGNATURE_HEADER, PushSignature, read_signature
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")

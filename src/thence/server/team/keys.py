@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.server.team.accounts import Member
 from thence.server.team.database import Database, Transaction, first
-from thence.sync.wire.authorship import TeamKeys, is_key
 from thence.sync.wire.messages import CLAIMED_NODES_MAX, KeyRequest
+from thence.sync.wire.signatures import TeamKeys, is_key
 
 KEYS_MAX = 100  # of one user in one team
 CLAIMS_MAX = 40_000  # of one team, so that a client takes the answer

@@ -32,7 +32,7 @@ from thence.server.logs.run_record import CURSOR_FILE, TITLE_FILE
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.authorship import digests_by_id, superseded
+from thence.sync.wire.signatures import digests_by_id, superseded
 
 FOLDER = "teams"
 # of all folders together

@@ -21,7 +21,7 @@ from thence.server.team.body_pieces import forget_names
 from thence.server.team.database import Transaction
 from thence.server.team.keys import Authority
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
-from thence.sync.wire.authorship import REDACTED, redaction_in
+from thence.sync.wire.signatures import REDACTED, redaction_in
 from thence.sync.wire.signing import is_signed
 
 _TARGET = """

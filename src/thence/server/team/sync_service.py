@@ -20,7 +20,6 @@ from thence.server.team.redactions import is_redacted
 from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
 from thence.server.team.store import Ingested, Store
 from thence.server.team.validation import CheckedLines, checked
-from thence.sync.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODIES_MISSING,
@@ -33,6 +32,7 @@ from thence.sync.wire.messages import (
     Missing,
     Results,
 )
+from thence.sync.wire.signatures import PushSignature, lines_sha256, push_text
 from thence.sync.wire.signing import is_signed
 
 TITLE_CHARACTERS_MAX = 200

@@ -38,7 +38,6 @@ from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import WirePath, answered, decoded_as, packed, token_of
-from thence.sync.wire.authorship import TeamKeys
 from thence.sync.wire.messages import (
     BATCH_BYTES_MAX,
     PROTOCOL,
@@ -46,6 +45,7 @@ from thence.sync.wire.messages import (
     LiveToken,
     ServerHealth,
 )
+from thence.sync.wire.signatures import TeamKeys
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body

@@ -18,7 +18,7 @@ from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
 from thence.server.web.verdict import mark
-from thence.sync.wire.authorship import REDACTED, redaction_in
+from thence.sync.wire.signatures import REDACTED, redaction_in
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200

@@ -24,7 +24,7 @@ from tests.trace.agents.real.scenarios import FILES, SCENARIOS, Scenario
 from tests.trace.agents.real.stage import Stage
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
+ROOT = HERE.parents[3]
 INSTALLED = ROOT / ".real-agents"
 PROGRAMS = INSTALLED / "node_modules/.bin"
 _INSIDE = "THENCE_TEST_NAMESPACE"

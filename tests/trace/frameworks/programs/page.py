@@ -6,7 +6,7 @@ from typing import Any
 
 from tape import Tape
 
-PAGE = Path(__file__).parents[3] / "docs/guides/program/record-a-framework.md"
+PAGE = Path(__file__).parents[4] / "docs/guides/program/record-a-framework.md"
 SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 

@@ -19,7 +19,7 @@ from thence.errors import SyncRefused, ThenceError
 
 if TYPE_CHECKING:
     from thence.sync.target import SyncTarget
-    from thence.sync.wire.authorship import TeamKeys
+    from thence.sync.wire.signatures import TeamKeys
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
