@@ -44,7 +44,7 @@ def test_instrumentations_have_the_versions_that_are_run():
 
 
 def test_blocks_compile_and_name_a_part_of_what_is_run():
-    programs = ROOT / "tests" / "frameworks" / "programs"
+    programs = ROOT / "tests" / "trace" / "frameworks" / "programs"
     text = "".join(path.read_text("utf-8") for path in programs.glob("with_*.py"))
     for block in examples(FRAMEWORKS):
         compile(block, FRAMEWORKS.name, "exec")

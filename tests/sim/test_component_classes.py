@@ -104,7 +104,7 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
     target = "thence.sim.examples.traders:Trader"
-    (folder / "entry_points.txt").write_text(f"[thence.trace.agents]\nhawker = {target}\n")
+    (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
     path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents

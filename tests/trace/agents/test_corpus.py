@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.firing import events, log_in
-from thence.agents import fired
-from thence.agents.intake import waiting
+from tests.trace.agents.firing import events, log_in
 
 import thence
+from thence.trace.agents import fired
+from thence.trace.agents.intake import waiting
 
 CORPUS = Path(__file__).parent / "corpus"
 FOLDERS = sorted(path.name for path in CORPUS.iterdir() if path.is_dir())

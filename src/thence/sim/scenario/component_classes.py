@@ -1,6 +1,6 @@
 """The class that a scenario's `type` names, and the keys of its parameters.
 
-A type is a shipped name, an entry point of the groups `thence.trace.agents`, `thence.engines` or
+A type is a shipped name, an entry point of the groups `thence.agents`, `thence.engines` or
 `thence.validators`, `package.module:Class`, or `./file.py:Class` relative to the scenario.
 """
 
