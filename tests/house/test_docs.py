@@ -6,7 +6,7 @@ import subprocess
 import tomllib
 from pathlib import Path, PurePosixPath
 
-from tests.house.tree import PACKAGE, ROOT, texts, tracked_files
+from tests.house.tree import PACKAGE, ROOT, modules, texts, tracked_files
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -14,6 +14,8 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 DECISION_WORDS_MAX = 190
 LIBRARIES = "docs/decisions/0001-libraries-and-tools.md"
+ROOMS = {"core", "git", "log", "sync", "sim", "work", "trace", "server", "cli"}
+FILES_OF_LOGS = {"events.jsonl"}
 DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
 # Files of those who use thence, which its text may name though the tree has none.
 DOCUMENTS_OF_USERS = {"AGENTS.md", "CLAUDE.md", "SKILL.md"}
@@ -46,19 +48,39 @@ def anchors(file: Path) -> set[str]:
     return {slug(heading) for heading in HEADING.findall(text)}
 
 
-def missing_names(text: str) -> list[str]:
+def missing_names(text: str, *places: str) -> list[str]:
     """Find paths and dotted names in backticks that the tree lacks."""
-    return [code for code in CODE.findall(FENCE.sub("", text)) if not is_there(code)]
+    codes = CODE.findall(FENCE.sub("", text))
+    return [code for code in codes if not is_there(code, ("", PACKAGE, *places))]
 
 
-def is_there(code: str) -> bool:
+def missing_in_drawings(text: str) -> list[str]:
+    """Find paths, and members of modules and classes, in drawings that the tree lacks."""
+    drawings = "\n".join(match[0] for match in FENCE.finditer(text))
+    names = re.findall(r"\w+(?:[./]\w+)+", drawings)
+    return [name for name in names if name not in FILES_OF_LOGS and not is_drawn_rightly(name)]
+
+
+def is_drawn_rightly(name: str) -> bool:
+    """Judge a path below the package, a dotted module, or a member of a class that it has."""
+    if "/" in name:
+        return is_there(name, (PACKAGE,))
+    if has_dotted_name(f"thence.{name}"):
+        return True
+    owner, _, member = name.partition(".")
+    classes = re.compile(rf"^class {owner}\b", re.MULTILINE)
+    owners = [module.text for module in modules(PACKAGE) if classes.search(module.text)]
+    return any(defines(text, [owner, member]) for text in owners)
+
+
+def is_there(code: str, places: tuple[str, ...]) -> bool:
     """Judge one piece of code; what is neither path nor dotted name of ours passes."""
     if re.fullmatch(r"thence(\.\w+)+", code):
         return has_dotted_name(code)
     is_path = re.fullmatch(r"[\w./-]+", code) and ("/" in code or code.endswith((".py", ".md")))
     if not is_path or code.startswith((".thence", "/", "-")):
         return True
-    return any((ROOT / place / code).exists() for place in ("", PACKAGE))
+    return any((ROOT / place / code).exists() for place in places)
 
 
 def has_dotted_name(dotted: str, root: Path = ROOT) -> bool:
@@ -141,10 +163,21 @@ def test_broken_links_are_found(tmp_path):
     assert not broken_links("a.md", "```\n[b](c.md)\n```\n", tmp_path)
 
 
-def test_names_in_the_architecture_exist():
-    file = ROOT / "ARCHITECTURE.md"
-    found = missing_names(file.read_text(encoding="utf-8")) if file.exists() else []
-    assert not found, f"{file.name} names what is not there: {', '.join(found)}"
+def test_names_in_the_architecture_and_the_pages_of_rooms_exist():
+    rooms = [name for name in tracked_files() if re.fullmatch(rf"{PACKAGE}/\w+/README\.md", name)]
+    assert {name.split("/")[2] for name in rooms} == ROOMS
+    for name in ("ARCHITECTURE.md", *rooms):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        places = (PACKAGE, str(PurePosixPath(name).parent))
+        wrong = [*missing_names(text, *places), *missing_in_drawings(text)]
+        assert not wrong, f"{name} names what is not there: {', '.join(wrong)}"
+
+
+def test_missing_names_in_drawings_are_found():
+    there = "```\n Log.append, Log.emit ─► log/write/writer.py ─► events.jsonl\n```"
+    assert not missing_in_drawings(there)
+    for gone in ("replica.Log", "log.write.relaying", "log/gone.py", "Log.gone"):
+        assert missing_in_drawings(f"```\n a ─► {gone}\n```") == [gone]
 
 
 def test_missing_names_are_found():
