@@ -7,16 +7,14 @@ the extra `otel`.
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
-from contextvars import ContextVar
 from threading import RLock
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from thence.core.event import Event
-from thence.core.json_values import Repair, repair, text_of
+from thence.core.json_values import repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
 from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
@@ -27,11 +25,9 @@ from thence.log.causes import (
     current_causes,
     current_passed,
     current_step,
-    generator_around,
     record,
     remember_end,
     span_around,
-    watch_spans,
 )
 from thence.log.files.disk import process_id
 from thence.log.files.process_state import stays_here
@@ -39,25 +35,36 @@ from thence.log.write.drafting import warn
 from thence.trace.causes.losses import Losses
 from thence.trace.causes.model_calls import ModelCalls, SpanKey
 from thence.trace.causes.propagation import TRACESTATE, carried
-from thence.trace.causes.steps import MESSAGE_CHARACTERS_MAX, is_cancellation
+from thence.trace.causes.spans import (
+    SPANS,
+    SPANS_MAX,
+    BegunSpan,
+    attributes_of,
+    begun_here,
+    changed,
+    frame_of_caller,
+    is_in_loop,
+    key_of,
+    link_facts,
+    outcome_of,
+    token_of,
+    type_of,
+)
+from thence.trace.causes.steps import MESSAGE_CHARACTERS_MAX
 
 with needs_extra("otel", "thence.otel"):
-    from opentelemetry import context as otel_context
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-    from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, get_current_span
+    from opentelemetry.trace import SpanContext, SpanKind
 
 if TYPE_CHECKING:
     from thence.log.open import Log
 
 __all__ = ["SpanProcessor"]
 
-# of the spans that began last; an older one is no cause any more
-SPANS_MAX = 100_000
 # behind so many parents that the log does not hold none is looked up: it is a foreign tracer's
 MISSED_MAX = 50
-TYPE_CHARACTERS_MAX = 150
 REASON_CHARACTERS_MAX = 500
 # what an event of a span says where the log refuses its payload
 _OF_SPAN = frozenset(
@@ -68,74 +75,6 @@ _OF_SPAN = frozenset(
 )
 _KINDS = {kind: kind.name.lower() for kind in SpanKind}
 _KIND, _SERVICE = "openinference.span.kind", "service.name"
-
-
-class SpanTable:
-    """The spans of this process that some log holds, by their ids: the last 100,000 that began."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self._scopes: OrderedDict[SpanKey, SpanScope] = OrderedDict()
-
-    def add(self, scope: SpanScope) -> None:
-        """Takes a span; of a span in two logs the first one that took it stays."""
-        with self._lock:
-            self._scopes.setdefault(scope.key, scope)
-            if len(self._scopes) > SPANS_MAX:
-                self._scopes.popitem(last=False)
-
-    def of(self, context: SpanContext | None) -> SpanScope | None:
-        """Returns the span of some ids, None for one that no log of this process holds."""
-        return None if context is None else self._scopes.get((context.trace_id, context.span_id))
-
-    def parent_of(self, key: SpanKey) -> SpanKey | None:
-        """Returns the ids of a span's parent, None where they are not known."""
-        scope = self._scopes.get(key)
-        return None if scope is None else scope.parent
-
-    def current(self) -> SpanScope | None:
-        """Returns the current span, or the nearest around it: of another provider, unsampled."""
-        span = get_current_span()
-        context = span.get_span_context()
-        if not context.is_valid or context.is_remote:
-            return None
-        scope = self.of(context) or self.of(getattr(span, "parent", None))
-        if scope is None:
-            last = _begun_here.get()
-            scope = last if last is not None and last.key[0] == context.trace_id else None
-        return scope
-
-    def context(self) -> object:
-        """Returns OpenTelemetry's context."""
-        return otel_context.get_current()
-
-    def attach(self, context: object) -> object:
-        """Makes a context the current one, None for an empty one."""
-        return otel_context.attach(context if isinstance(context, Context) else Context())
-
-    def detach(self, token: Any) -> None:
-        """Makes the context current again that was before."""
-        otel_context.detach(token)
-
-
-# the last span that was begun in a context: around an unknown one of the same trace
-_begun_here: ContextVar[SpanScope | None] = ContextVar("thence_span", default=None)
-_SPANS = SpanTable()
-watch_spans(_SPANS)
-
-
-class BegunSpan(NamedTuple):
-    """A span that has begun: what its end is compared with, and what spans inside it inherit.
-
-    `words` are its subject, actor and stream, `error` is what was handled when it began.
-    """
-
-    scope: SpanScope
-    attributes: Mapping[str, Any]
-    words: Words
-    agent: str | None
-    error: BaseException | None
-    process: int
 
 
 class SpanProcessor(SdkSpanProcessor):
@@ -168,7 +107,7 @@ class SpanProcessor(SdkSpanProcessor):
         self._durable = durable
         self._lock = RLock()
         self._open: OrderedDict[SpanKey, BegunSpan] = OrderedDict()
-        self._calls = ModelCalls(_SPANS.parent_of)
+        self._calls = ModelCalls(SPANS.parent_of)
         self._resource: tuple[object, dict[str, Any]] = (None, {})
         self._losses = Losses(log)
         self._missed = 0  # remote parents in a row that the log does not hold
@@ -181,7 +120,7 @@ class SpanProcessor(SdkSpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Records the start of a span."""
         try:
-            self._begin(span, _caller(sys._getframe(1)))
+            self._begin(span, frame_of_caller(sys._getframe(1)))
         except Exception as error:  # door: a tracer must not stop the program that it watches
             self._drop(span, error)
 
@@ -208,11 +147,11 @@ class SpanProcessor(SdkSpanProcessor):
         return True
 
     def _begin(self, span: Span, frame: FrameType | None) -> None:
-        key, parent = _key(span.get_span_context()), span.parent
-        parent_key = None if parent is None else _key(parent)
-        before = _SPANS.of(parent) or self._looked_up(parent)
-        links = [(link, _SPANS.of(link.context)) for link in span.links if link.context]
-        attributes = _attributes(span)
+        key, parent = key_of(span.get_span_context()), span.parent
+        parent_key = None if parent is None else key_of(parent)
+        before = SPANS.of(parent) or self._looked_up(parent)
+        links = [(link, SPANS.of(link.context)) for link in span.links if link.context]
+        attributes = attributes_of(span)
         payload: dict[str, Any] = {
             "attributes": attributes,
             "kind": _KINDS.get(span.kind) or text_of(span.kind),
@@ -222,23 +161,35 @@ class SpanProcessor(SdkSpanProcessor):
         if parent is not None and (before is None or self._is_elsewhere(before)):
             payload["parent_span_id"] = f"{parent.span_id:016x}"
         if kept := [link for link, scope in links if scope is None or link.attributes]:
-            payload["links"] = list(map(_link, kept))
+            payload["links"] = list(map(link_facts, kept))
         payload |= self._origin(span)
-        words, agent = self._words(span, attributes, parent_key)
+        outer_span = self._open.get(parent_key) if parent_key is not None else None
+        agent = first_text(attributes, AGENT)
+        if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
+            agent = span.name
+        if agent is None and outer_span is not None:
+            agent = outer_span.agent
+        stream = first_text(attributes, STREAM)
+        if stream is None and outer_span is not None:
+            stream = outer_span.words[2]
+        step = current_step()
+        subject, by = step.words[:2] if step is not None and step.log is self._log else (None, None)
+        actor = agent or by or text_of(self._origin(span).get("resource", {}).get(_SERVICE, ""))
+        words: Words = (subject, actor or None, stream)
         scopes = [scope for scope in (before, *(scope for _, scope in links)) if scope is not None]
         ids = [scope.begin_id for scope in scopes]
         ids += self._calls.asker(key, parent_key, attributes)
         passed = [one.cause for one in scopes if one.cause and self._is_elsewhere(one)]
         new = self._new(span, "begun", payload, words, caused_by=ids, begins=True)
         outer = span_around()
-        event = self._under(_token(parent), passed, new)
+        event = self._under(token_of(parent), passed, new)
         trace = (payload["trace_id"], "")
         begin_id, log_id = event.event_id, self._log.log_id
         cause = PassedCause(begin_id, event.lamport_clock, log_id) if log_id else None
         scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame)
         opened = BegunSpan(scope, attributes, words, agent, sys.exception(), process_id())
-        _SPANS.add(scope)
-        _begun_here.set(scope)
+        SPANS.add(scope)
+        begun_here.set(scope)
         with self._lock:
             self._calls.begin(key, parent_key, span.name, attributes, begin_id)
             self._open[key] = opened
@@ -259,18 +210,18 @@ class SpanProcessor(SdkSpanProcessor):
             block.leave()
 
     def _end(self, span: ReadableSpan) -> None:
-        key = _key(span.get_span_context())
+        key = key_of(span.get_span_context())
         with self._lock:
             opened = self._open.pop(key, None)
         if opened is not None and opened.process != process_id():
             return  # the process that this one was forked from ends it
-        since = _attributes(span)
+        since = attributes_of(span)
         before = {} if opened is None else opened.attributes
         error = sys.exception()
         error = None if opened is None or error is opened.error else error
-        outcome, payload = _outcome(span, since, error)
+        outcome, payload = outcome_of(span, since, error)
         payload["span_id"] = f"{key[1]:016x}"
-        if said := said_again(since) | _changed(since, before):
+        if said := said_again(since) | changed(since, before):
             payload["attributes"] = said
         if events := [
             {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
@@ -279,7 +230,7 @@ class SpanProcessor(SdkSpanProcessor):
             payload["events"] = events
         if span.end_time is not None and span.start_time is not None:
             payload["duration_s"] = (span.end_time - span.start_time) // 1_000 / 1_000_000
-        scope = _SPANS.of(span.get_span_context()) if opened is None else opened.scope
+        scope = SPANS.of(span.get_span_context()) if opened is None else opened.scope
         begin_id = None if scope is None else scope.begin_id
         parent = None if scope is None else scope.parent
         words: Words = (None, None, None) if opened is None else opened.words
@@ -303,26 +254,6 @@ class SpanProcessor(SdkSpanProcessor):
         with self._lock:
             self._calls.end(key, parent, span.name, since, event.event_id)
 
-    def _words(
-        self, span: Span, attributes: Mapping[str, Any], parent: SpanKey | None
-    ) -> tuple[Words, str | None]:
-        """Returns subject, actor and stream of a span that begins, and the agent whose it is."""
-        outer = self._open.get(parent) if parent is not None else None
-        step = current_step()
-        subject, by, _ = (None, None, None)
-        if step is not None and step.log is self._log:
-            subject, by, _ = step.words
-        agent = first_text(attributes, AGENT)
-        if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
-            agent = span.name
-        if agent is None and outer is not None:
-            agent = outer.agent
-        stream = first_text(attributes, STREAM)
-        if stream is None and outer is not None:
-            stream = outer.words[2]
-        actor = agent or by or text_of(self._origin(span).get("resource", {}).get(_SERVICE, ""))
-        return (subject, actor or None, stream), agent
-
     def _origin(self, span: ReadableSpan) -> dict[str, Any]:
         """Returns what the tracer's provider and its instrumentation say of themselves."""
         resource, facts = self._resource
@@ -340,16 +271,16 @@ class SpanProcessor(SdkSpanProcessor):
 
     def _looked_up(self, parent: SpanContext | None) -> SpanScope | None:
         """Returns a span of another process, by what the log holds of it."""
-        if parent is None or not parent.is_remote or _token(parent) or self._missed > MISSED_MAX:
+        if parent is None or not parent.is_remote or token_of(parent) or self._missed > MISSED_MAX:
             return None
         event = self._log.answers.span_begin(f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
         self._missed = 0 if event is not None else self._missed + 1
         if event is None:
             return None
         trace = (f"{parent.trace_id:032x}", "")
-        scope = SpanScope(_key(parent), event.event_id, self._log.handed_on(event), trace)
+        scope = SpanScope(key_of(parent), event.event_id, self._log.handed_on(event), trace)
         scope.end()  # it is around nothing here
-        _SPANS.add(scope)
+        SPANS.add(scope)
         return scope
 
     def _is_elsewhere(self, scope: SpanScope) -> bool:
@@ -365,7 +296,7 @@ class SpanProcessor(SdkSpanProcessor):
         **members: Any,
     ) -> HostEvent:
         """Returns an event of a span."""
-        name, repairs = _type(span.name)
+        name, repairs = type_of(span.name)
         if repairs:
             members["members"] = {"repairs": repairs}
         return HostEvent(f"{name}.{outcome}", payload, *words, **members)
@@ -399,7 +330,7 @@ class SpanProcessor(SdkSpanProcessor):
             return self._recorded(structs.replace(new, payload=kept, members=listed))
 
     def _recorded(self, new: HostEvent) -> Event:
-        if self._durable is None and _is_in_loop():
+        if self._durable is None and is_in_loop():
             return self._log._host_append((new,), is_synced=False)[0]
         return record(self._log, new, self._durable is not False)
 
@@ -407,94 +338,3 @@ class SpanProcessor(SdkSpanProcessor):
         self._losses.add(error)
         if self.dropped == 1:
             warn("span_dropped", {"name": text_of(span.name), "error": error})
-
-
-def _attributes(span: ReadableSpan) -> dict[str, Any]:
-    """Returns a span's attributes as they are now."""
-    attributes: Any = span.attributes
-    return attributes.copy() if hasattr(attributes, "copy") else dict(attributes or {})
-
-
-def _key(context: SpanContext | None) -> SpanKey:
-    return (0, 0) if context is None else (context.trace_id, context.span_id)
-
-
-def _caller(frame: FrameType | None) -> FrameType | None:
-    """Returns the frame of the generator that begins a span, None outside of any."""
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("opentelemetry."):
-        frame = frame.f_back
-    return generator_around(frame)
-
-
-def _is_in_loop() -> bool:
-    """Reports whether an event loop of asyncio runs in this thread."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def _link(link: Link) -> dict[str, Any]:
-    """Returns what a payload holds of a link: one to no known span, or with attributes."""
-    context, attributes = link.context, dict(link.attributes or {})
-    ids = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
-    return {**ids, "attributes": attributes} if attributes else ids
-
-
-def _token(parent: SpanContext | None) -> str:
-    """Returns what `thence.carry` put into the headers that named a parent, "" for nothing."""
-    if parent is None or not parent.is_remote:
-        return ""
-    value = parent.trace_state.get("thence")
-    return f"thence={value}" if value else ""
-
-
-def _type(raw: object) -> tuple[str, tuple[Repair, ...]]:
-    """Returns a span's name as the first part of an event's type, and what was changed of it.
-
-    Types that begin with `log.` are the log's own.
-    """
-    if isinstance(raw, str) and raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX:
-        usual = raw.strip()
-        if usual and not f"{usual}.".startswith("log."):
-            return usual, ()
-    text = text_of(raw)
-    name = "".join(character if character.isprintable() else " " for character in text)
-    name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
-    if f"{name}.".startswith("log."):
-        name = f"span {name}"
-    if isinstance(raw, str):
-        return name, ()
-    return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
-
-
-def _changed(since: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the attributes that a span has at its end and had otherwise when it began."""
-    changed = {}
-    for name, value in since.items():
-        old = before.get(name, before)
-        if value is not old and (type(value) is not type(old) or value != old):
-            changed[name] = value
-    return changed
-
-
-def _outcome(
-    span: ReadableSpan, since: Mapping[str, Any], error: BaseException | None
-) -> tuple[str, dict[str, Any]]:
-    """Returns how a span ended, and why; `error` is what is handled at its end and began inside.
-
-    Tracers give a span that was cancelled no status, nor one that timed out where they were told
-    not to. Other errors that are handled at its end may be the end of what it reads.
-    """
-    exceptions = [one.attributes or {} for one in span.events if one.name == "exception"]
-    last = exceptions[-1] if exceptions else {}
-    is_late = isinstance(error, TimeoutError)
-    if span.status.status_code is StatusCode.ERROR or is_late:
-        kind = since.get("error.type") or last.get("exception.type")
-        kind = text_of(kind or (type(error).__name__ if is_late else "error"))
-        message = text_of(span.status.description or last.get("exception.message") or "")
-        message = message or (text_of(error) if is_late else "")
-        short = kind.rpartition(".")[2]
-        return "failed", {"error_type": kind, "error_message": message.removeprefix(f"{short}: ")}
-    if error is not None and is_cancellation(error):
-        reason = text_of(error)
-        return "cancelled", {"reason": reason} if reason else {}
-    return "ended", {}

@@ -22,6 +22,7 @@ HOSTS = (
     "src/thence/core/yaml.py",
     "src/thence/log/index/page.py",
     "src/thence/sync/wire/signing.py",
+    "src/thence/trace/causes/spans.py",
 )
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}
