@@ -270,7 +270,8 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
-    from thence.cli.shared.progress import bar, send_records_to_stderr
+    from thence.cli.commands.sim.playing import send_records_to_stderr
+    from thence.cli.shared.progress import bar
     from thence.sim.results.measure import RUNS_MAX, measure
 
     plays["runs"] = plays["runs"] or RUNS_MAX

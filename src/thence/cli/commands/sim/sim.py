@@ -12,6 +12,7 @@ import msgspec
 
 from thence.cli import FAILED, INTERRUPTED, MISUSED
 from thence.cli.commands.log.verify import finding_json
+from thence.cli.commands.sim.playing import play, run_bar, send_records_to_stderr
 from thence.cli.commands.sim.sweep import (
     check_ending,
     plot_command,
@@ -25,7 +26,6 @@ from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.beside import serving_beside
 from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_log, find_run, newest_run, runs
-from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
     Course,
