@@ -23,6 +23,31 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     ),
 }
 
+# room: private functions with one caller, and calls with a starred value; a count may only fall
+OF_ONE_CALLER: dict[str, int] = {
+    "cli": 159,
+    "core": 100,
+    "files": 1,
+    "git": 35,
+    "log": 179,
+    "otel": 4,
+    "server": 191,
+    "sim": 148,
+    "sync": 42,
+    "trace": 93,
+    "work": 218,
+}
+STARRED: dict[str, int] = {
+    "cli": 9,
+    "core": 3,
+    "log": 24,
+    "server": 6,
+    "sim": 10,
+    "sync": 1,
+    "trace": 7,
+    "work": 4,
+}
+
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11797, 58), (11300, 50)),

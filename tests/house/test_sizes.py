@@ -1,9 +1,15 @@
-"""Modules stay short enough to read at once, functions to see at once, calls to take in."""
+"""Modules stay short enough to read at once, functions to see at once, calls to take in.
+
+A private function with one caller is written where it is used, unless its name says more than its
+lines; what goes into a call has names. Both are counted by room, and a count may only fall.
+"""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 
-from tests.house.exceptions import MANY_PARAMETERS, TOO_LONG
+from tests.house.exceptions import MANY_PARAMETERS, OF_ONE_CALLER, STARRED, TOO_LONG
 from tests.house.tree import PACKAGE, Module, modules, parsed
 
 # one class or one sequence that is read from top to bottom may take all of it
@@ -47,6 +53,36 @@ def functions(
         yield from functions(child, name)
 
 
+def of_one_caller(module: Module) -> Iterator[str]:
+    """Yield the private functions of a module that it names once beside their definition."""
+    for name, node in functions(module.syntax):
+        if re.fullmatch(r"_[a-z]\w*", node.name) and not node.decorator_list:
+            if len(re.findall(rf"(?<!\w){node.name}\b", module.text)) == 2:
+                yield name
+
+
+def with_fixed_parameters(inside: tuple[Module, ...]) -> set[str]:
+    """Return the names of functions that take no `*arguments` wherever they are defined."""
+    fixed: dict[str, bool] = {}
+    for module in inside:
+        for _, node in functions(module.syntax):
+            fixed[node.name] = fixed.get(node.name, True) and node.args.vararg is None
+    return {name for name, is_fixed in fixed.items() if is_fixed}
+
+
+def starred(module: Module, fixed: set[str]) -> int:
+    """Count the calls of functions with fixed parameters that are given a starred value."""
+    calls = [node for node in ast.walk(module.syntax) if isinstance(node, ast.Call)]
+    return sum(
+        getattr(call.func, "attr", getattr(call.func, "id", "")) in fixed
+        and any(
+            isinstance(one, ast.Starred) and isinstance(one.value, ast.Name | ast.Attribute)
+            for one in call.args
+        )
+        for call in calls
+    )
+
+
 def judged(
     found: dict[str, int], let_pass: dict[str, tuple[int, str]], what: str = "lines"
 ) -> list[str]:
@@ -74,6 +110,25 @@ def test_functions_and_constructors_take_few_parameters():
     found = dict(entry for module in modules(PACKAGE) for entry in too_many(module))
     wrong = judged(found, MANY_PARAMETERS, "parameters")
     assert not wrong, "\n".join(wrong)
+
+
+def test_helpers_of_one_caller_and_starred_arguments_become_fewer():
+    inside = modules("src")
+    fixed = with_fixed_parameters(inside)
+    helpers, stars = Counter(), Counter()
+    for module in inside:
+        helpers[module.room] += len([*of_one_caller(module)])
+        stars[module.room] += starred(module, fixed)
+    for counts, counts_max in ((helpers, OF_ONE_CALLER), (stars, STARRED)):
+        over = {room: count for room, count in counts.items() if count > counts_max.get(room, 0)}
+        assert not over, f"at most {counts_max}"
+
+
+def test_helper_of_one_caller_and_starred_argument_are_found():
+    text = "def _a(x, y): ...\ndef _b(): ...\ndef c(*p): _b(); return [_a(*p), _b(), c(*p)]"
+    sample = parsed("src/thence/a.py", text)
+    assert [*of_one_caller(sample)] == ["_a"]
+    assert starred(sample, with_fixed_parameters((sample,))) == 1
 
 
 def test_ninth_parameter_is_found_but_of_a_command():
