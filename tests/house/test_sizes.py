@@ -56,9 +56,9 @@ def functions(
 def of_one_caller(module: Module) -> Iterator[str]:
     """Yield the private functions of a module that it names once beside their definition."""
     for name, node in functions(module.syntax):
-        if re.fullmatch(r"_[a-z]\w*", node.name) and not node.decorator_list:
-            if len(re.findall(rf"(?<!\w){node.name}\b", module.text)) == 2:
-                yield name
+        is_plain = re.fullmatch(r"_[a-z]\w*", node.name) and not node.decorator_list
+        if is_plain and len(re.findall(rf"(?<!\w){node.name}\b", module.text)) == 2:
+            yield name
 
 
 def with_fixed_parameters(inside: tuple[Module, ...]) -> set[str]:
