@@ -73,10 +73,9 @@ def test_locks_are_taken_in_the_order_that_is_written_down(tmp_path):
         pass
 
 
-def test_order_is_that_of_the_architecture(pytestconfig):
-    text = (pytestconfig.rootpath / "ARCHITECTURE.md").read_text()
+def test_order_is_that_of_the_page_of_work(pytestconfig):
+    text = (pytestconfig.rootpath / "src/thence/work/README.md").read_text()
     places = [text.index(f"{name.rpartition('/')[2]}`") for name in ORDER]
     assert places == sorted(places)
-    table = text[text.index("\n## Locks of the work room") :].split("\n\n")
-    rows = next(part for part in table if part.startswith("| lock")).splitlines()[2:]
+    rows = next(part for part in text.split("\n\n") if part.startswith("| lock")).splitlines()[2:]
     assert len(rows) <= 8
