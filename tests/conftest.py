@@ -4,7 +4,7 @@ import gc
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +31,10 @@ STALE = f"""the wheel in .venv is not built from these sources
 
 # A deadline on the wall says how busy the machine is, not what the code under test does.
 usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thence", usual)
+settings.register_profile("whole", usual)
+settings.register_profile("rest", usual, max_examples=tiers.EXAMPLES_OF_THE_REST)
 settings.register_profile("person", usual, max_examples=tiers.EXAMPLES_OF_A_PERSON)
-settings.load_profile("thence")
+settings.load_profile(tiers.tenth("whole", "rest"))
 
 
 @pytest.fixture
@@ -82,6 +83,12 @@ class Stopwatch:
         tiers.write(self.took)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the soak try all the examples of each property too."""
+    if tiers.is_property(item):
+        item.add_marker("whole")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """Takes the configuration of log records back, which structlog's own capture leaves behind."""
@@ -94,20 +101,27 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the other tier, and puts the longest files first.
+    """Leaves out the other tier and what is in none, and puts the longest files first.
 
     Else one worker is busy with the last long file while the others have nothing to do.
     """
-    seconds = tiers.times(items)
     tier = config.getoption("--tier")
+    if tier or config.getoption("--renew-durations"):
+        _keep(config, items, lambda item: not tiers.is_alone(item))
+    seconds = tiers.times(items)
     if tier:
-        is_kept = tiers.kept(items, tier, seconds)
-        config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
-        items[:] = filter(is_kept, items)
+        _keep(config, items, tiers.kept(items, tier, seconds))
     files: dict[str, float] = defaultdict(float)
     for function, took in seconds.items():
         files[_file(function)] += took
     items.sort(key=lambda item: -max(files[_file(item.nodeid)], LONG_S))
+
+
+def _keep(
+    config: pytest.Config, items: list[pytest.Item], is_kept: Callable[[pytest.Item], bool]
+) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
+    items[:] = filter(is_kept, items)
 
 
 def _file(node_id: str) -> str:

@@ -13,6 +13,7 @@ from tests.agents.firing import COMMAND, PROGRAM, events, fire, git, hook, log_i
 from tests.cli.installed import drop_override
 from tests.cli.installed import thence as run
 from tests.mounts import mounted
+from tests.tiers import seed, tenth
 
 import thence
 from thence.agents import fired
@@ -289,21 +290,20 @@ def record(chance: random.Random) -> tuple[str, bytes]:
 
 
 @pytest.mark.promise("A5a")
+@pytest.mark.whole
 def test_10_000_hostile_records_never_raise(
     repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed("hostile records"))
     spool = log_in(repository) / SPOOL
     spool.mkdir(parents=True)
     monkeypatch.setattr(fired, "ancestors", lambda pid: [(7, "boot-x 1")])
-    for number in range(10_000):
+    for number in range(tenth(10_000, 1_000)):
         bridge, data = record(chance)
         content = fired.record(bridge, str(repository), str(repository), data, len(data))
         (spool / f"{number:020d}-1-{number % 2**24:06x}.json").write_bytes(content)
     log = events(log_in(repository))
-    assert len(log) > 4_000
+    assert len(log) > tenth(4_000, 400)
     waiting = [path for path in spool.iterdir() if path.suffix == ".json"]
     assert waiting == []
     told = errors(log_in(repository)) if (spool / ERRORS).exists() else ""

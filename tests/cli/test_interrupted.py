@@ -14,6 +14,7 @@ from tests.cli.test_sync_commands import User, ada
 from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
+from tests.tiers import tenth
 
 from thence import open as thence_open
 
@@ -56,7 +57,8 @@ def is_whole(folder: Path) -> bool:
     return ended.code == 0 and ended.json["events"] == EVENTS
 
 
-@pytest.mark.parametrize(("command", "call", "count"), CALLS)
+@pytest.mark.parametrize(("command", "call", "count"), tenth(CALLS, [CALLS[1], CALLS[3], CALLS[7]]))
+@pytest.mark.whole
 def test_interrupted_copy_leaves_what_was_there(
     kept: Path, command: str, call: str, count: int
 ) -> None:

@@ -3,11 +3,13 @@
 import pytest
 from tests.fleet.fleet import STEPS, Fleet, Server, lines_of, played
 from tests.server.team.conftest import ENGINES
+from tests.tiers import tenth
 
 
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(tenth(5, 1)))
+@pytest.mark.whole
 def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, engine, number):
     seed = 20_000 + number + 5 * (engine == "postgres")
     fleet, found = played(tmp_path, STEPS, seed)

@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import Browser
 from tests.pages.browser import tab_of
 from tests.server.serving import Serving, serving
+from tests.tiers import tenth
 
 import thence
 
 EVENTS, ACTORS = 30_000, 300
-FRAMES, ROUNDS = 60, 5
+FRAMES, ROUNDS = 60, tenth(5, 2)
 SCRIPT_MS_MAX = 8.0
 PAGE_BYTES_MAX, REQUESTS_MAX = 40_000, 13
 
@@ -51,6 +52,7 @@ def test_first_load_is_small(browser: Browser, server: Serving) -> None:
         assert sum(sizes[key] for key in first) <= PAGE_BYTES_MAX
 
 
+@pytest.mark.whole
 def test_script_of_a_frame_takes_little_while_the_lanes_are_moved(
     browser: Browser, server: Serving
 ) -> None:

@@ -18,6 +18,7 @@ from tests.sim.toys import (
     played,
     told,
 )
+from tests.tiers import tenth
 
 import thence
 from thence.errors import ThenceError
@@ -435,7 +436,8 @@ def test_replay_is_the_same_at_every_verbosity(tmp_path, level):
 
 
 @pytest.mark.promise("O11")
-@pytest.mark.parametrize("turn", [1, 4, 5, 6, 13, 20, 31, 39])
+@pytest.mark.parametrize("turn", tenth([1, 4, 5, 6, 13, 20, 31, 39], [5, 31]))
+@pytest.mark.whole
 def test_run_that_was_killed_goes_on_to_the_same_state_and_hash(
     tmp_path, of_actions, hash_of_whole, turn
 ):

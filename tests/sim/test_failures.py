@@ -18,6 +18,7 @@ from tests.sim.toys import (
     orchestrator,
     played,
 )
+from tests.tiers import tenth
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
@@ -304,9 +305,17 @@ def events_of(folder):
     }
 
 
+POLICIES = ("fail", "skip", "pause")
+FAILURES = [(policy, way) for policy in POLICIES for way in KINDS]
+# each kind with one policy by turns, and one kind with all
+SOME = {(POLICIES[at % 3], way) for at, way in enumerate(KINDS)} | {
+    (policy, "raises") for policy in POLICIES
+}
+
+
 @pytest.mark.promise("O9a")
-@pytest.mark.parametrize("way", KINDS)
-@pytest.mark.parametrize("policy", ["fail", "skip", "pause"])
+@pytest.mark.parametrize(("policy", "way"), tenth(FAILURES, sorted(SOME)))
+@pytest.mark.whole
 def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     answer = fails(way)
     agents = [Doer("ada", answer), Doer("ben", always(add()))]

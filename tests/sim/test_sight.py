@@ -291,6 +291,7 @@ def crowd(count, url, **keys):
 
 @pytest.mark.rest
 @pytest.mark.promise("O12")
+@pytest.mark.whole(alone=True)
 def test_endpoint_is_not_held_for_dead_while_200_agents_with_sight_write_their_prompts(tmp_path):
     answer = Reply(completion('{"action": {"do": "none"}}'), delay_s=1.0)
     with Endpoint(lambda body: answer) as endpoint:

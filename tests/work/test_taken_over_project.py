@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import git
+from tests.tiers import tenth
 from tests.work.boards import clone, done, published, shared_lines, view_lines
 from tests.work.existing_projects import DAY, FOLDER, SLUG, existing, foreign_line, moved
 
-TURNS = 16
+TURNS = tenth(16, 6)
 OTHER = "030-log"
 MORE = {
     DAY: moved(1, "planned", "doing") + "\n" + moved(2, "doing", "for_review") + "\n",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.codes import raises_code
 from tests.server.team.engines import new_database
+from tests.tiers import tenth
 
 from thence.errors import NotLoggedIn
 from thence.server.team.accounts import Accounts
@@ -187,10 +188,13 @@ def test_users_logins_are_bounded_and_the_oldest_ends() -> None:
     assert all(world.logins.user_of(each.access) == "ada" for each in all_tokens[1:])
 
 
-def test_tokens_of_a_login_are_bounded() -> None:
+@pytest.mark.whole
+def test_tokens_of_a_login_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tenth(GENERATIONS_MAX, 20)
+    monkeypatch.setattr("thence.server.team.logins.GENERATIONS_MAX", many)
     world = World()
     first = tokens = world.log_in()
-    for _ in range(GENERATIONS_MAX + 2):
+    for _ in range(many + 2):
         tokens = world.logins.refreshed(tokens.refresh)
     assert world.is_refused(world.logins.refreshed, first.refresh)
     assert world.logins.user_of(tokens.access) == "ada"

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
+from tests.tiers import tenth
 
 from thence.server.app import create_team_app
 from thence.server.running import _BRINGING_S, TEAM_DATABASE
@@ -76,7 +77,8 @@ def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: Te
     assert running.client("ada").statuses("log", lines(3)) == ["duplicate"] * 3
 
 
-@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("signals", tenth([1, 2], [2]))
+@pytest.mark.whole
 def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int) -> None:
     client = running.client("ada")
     assert running.process
