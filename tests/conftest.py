@@ -24,6 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a file that takes longer begins before those that don't; those keep their random order
 LONG_S = 10.0
+# the parameters by which tests have the engine of a server's database
+ENGINES = ("address", "engine", "own_address")
 
 STALE = f"""the wheel in .venv is not built from these sources
   why:  one of {", ".join(bootstrap.WHEEL_INPUTS)} has changed since it was installed
@@ -84,9 +86,16 @@ class Stopwatch:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the soak try all the examples of each property too."""
+    """Let the soak try all the examples of each property too, and each test on both engines.
+
+    The tiers run on PostgreSQL what its order, locks and commits can change: `both_engines`.
+    """
     if tiers.is_property(item):
         item.add_marker("whole")
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    is_on_postgres = "postgres" in (given.get(name) for name in ENGINES)
+    if is_on_postgres and not any(item.iter_markers("both_engines")):
+        item.add_marker(pytest.mark.whole(alone=True))
 
 
 @pytest.hookimpl(trylast=True)

@@ -133,6 +133,7 @@ def places(sessions: Sessions) -> list[tuple[str, int]]:
     st.integers(0, 2_700),
     st.sampled_from((1, EVENTS)),
 )
+@pytest.mark.both_engines
 def test_session_that_is_spoilt_anywhere_ends_in_time_and_the_next_makes_logs_equal(
     sessions: Sessions, kind: str, direction: str, at: int, count: int
 ) -> None:

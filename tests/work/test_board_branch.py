@@ -339,6 +339,7 @@ def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_pat
         ]  # fmt: skip
 
 
+@pytest.mark.whole
 def test_six_clones_that_publish_at_once_lose_nothing(remote, tmp_path):
     clones = [clone(remote, tmp_path / f"clone{number}") for number in range(CLONES)]
     done(clones[0], "add", "First")

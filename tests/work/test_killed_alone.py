@@ -92,6 +92,7 @@ def merged(repo, name):
         return merge(repo, "main", [name])
 
 
+@pytest.mark.whole
 def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, killer):
     begin_work(top)
     before, repo = patches(top), repository(top)

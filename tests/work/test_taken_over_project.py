@@ -83,6 +83,7 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.promise("L2", "L7", "L11")
+@pytest.mark.whole
 def test_existing_project_goes_on_in_two_clones_and_another_tool(clones):
     ada, bob = clones
     seed = random.randrange(10**6)

@@ -93,6 +93,7 @@ def test_tokens_name_their_user_until_they_expire() -> None:
     assert world.is_refused(world.logins.refreshed, world.log_in().access)
 
 
+@pytest.mark.both_engines
 def test_shown_again_after_its_successor_was_used_a_refresh_token_ends_the_login() -> None:
     for use in ("access", "refresh"):
         world = World()
@@ -159,6 +160,7 @@ def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> N
     assert pace.begin("a", 4.0) == 0
 
 
+@pytest.mark.both_engines
 def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
     make_database(tmp_path / "data" / "server.db", "e1")
     database = SqliteDatabase(tmp_path / "data" / "server.db")
