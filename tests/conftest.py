@@ -4,7 +4,7 @@ import gc
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,21 +116,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     tier = config.getoption("--tier")
     if tier or config.getoption("--renew-durations"):
-        _keep(config, items, lambda item: not tiers.is_alone(item))
+        _keep(config, items, tiers.in_tiers(items))
     seconds = tiers.times(items)
     if tier:
-        _keep(config, items, tiers.kept(items, tier, seconds))
+        _keep(config, items, [*filter(tiers.kept(items, tier, seconds), items)])
     files: dict[str, float] = defaultdict(float)
     for function, took in seconds.items():
         files[_file(function)] += took
     items.sort(key=lambda item: -max(files[_file(item.nodeid)], LONG_S))
 
 
-def _keep(
-    config: pytest.Config, items: list[pytest.Item], is_kept: Callable[[pytest.Item], bool]
-) -> None:
-    config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
-    items[:] = filter(is_kept, items)
+def _keep(config: pytest.Config, items: list[pytest.Item], kept: list[pytest.Item]) -> None:
+    ids = {id(item) for item in kept}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in ids])
+    items[:] = kept
 
 
 def _file(node_id: str) -> str:

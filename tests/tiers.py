@@ -5,8 +5,9 @@ is spent. What `durations.json` does not know yet is new, and a person runs it. 
 not choose, a mark names the test: `@pytest.mark.promise("W12", tier="person")`.
 
 Neither tries all that some tests could: a test with the mark `whole` takes a fixed part of its
-cases by `tenth` and `some`, and with `whole(alone=True)` it is in no tier. `make soak` runs them
-whole: with THENCE_WHOLE=1 those functions give all, and each seed is a new one.
+cases by `tenth` and `some`. With `whole(rows=3)` a tier has three of those that its parameters
+make, and with `whole(alone=True)` none. `make soak` runs them whole: with THENCE_WHOLE=1 those
+functions give all, and each seed is a new one.
 """
 
 import json
@@ -63,10 +64,21 @@ def some(items: Iterable[T], count: int, name: str) -> list[T]:
     return [listed[at] for at in taken]
 
 
-def is_alone(item: pytest.Item) -> bool:
-    """Tells whether a test is in no tier, and this is no soak."""
-    marks = item.iter_markers("whole")
-    return not IS_WHOLE and any(mark.kwargs.get("alone") for mark in marks)
+def in_tiers(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Returns the tests of both tiers: in the soak all of them."""
+    found, rows = [], dict[tuple[str, int], list[str]]()
+    for item in items if IS_WHOLE else [item for item in items if not _of_whole(item, "alone")]:
+        found.append(item)
+        if count := _of_whole(item, "rows"):
+            rows.setdefault((_function(item), count), []).append(item.nodeid)
+    left_out = set[str]()
+    for (function, count), ids in rows.items():
+        left_out |= {*ids} - {*some(sorted(ids), count, function)}
+    return [item for item in found if item.nodeid not in left_out]
+
+
+def _of_whole(item: pytest.Item, name: str) -> int:
+    return max((mark.kwargs.get(name, 0) for mark in item.iter_markers("whole")), default=0)
 
 
 def chosen(

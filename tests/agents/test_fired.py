@@ -40,6 +40,7 @@ def test_program_imports_next_to_nothing(tmp_path: Path) -> None:
     "data",
     [b"", b" \n", b"not JSON", b'{"a":', b"\xff\xfe\x00", b"[]", b"3", b"null", b'"x"', b"{}" * 9],
 )
+@pytest.mark.whole(rows=5)
 def test_input_without_meaning_is_told_and_disturbs_nobody(
     repository: Path, env: dict[str, str], data: bytes
 ) -> None:
@@ -153,6 +154,7 @@ def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(
 
 
 @pytest.mark.parametrize("link", [".", "agents", "agents/spool"])
+@pytest.mark.whole(rows=2)
 def test_linked_log_is_not_followed(
     repository: Path, env: dict[str, str], tmp_path: Path, link: str
 ) -> None:

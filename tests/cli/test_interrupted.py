@@ -90,6 +90,7 @@ def silent() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
 @pytest.mark.parametrize("command", ["now", "login", "oidc", "logout"])
+@pytest.mark.whole(rows=4)
 def test_sync_command_that_waits_for_its_server_is_interrupted(
     ada: User, silent: socket.socket, command: str, beginning: bytes
 ) -> None:
@@ -154,6 +155,7 @@ TRACES, ORDERS = "--log traces", "--log orders"
         (f"prune {ORDERS} --keep-bytes 1 --yes", "renew", "the same command again"),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_interrupted_work_says_how_to_go_on_and_the_same_command_does(
     tmp_path: Path, words: str, call: str, way_on: str
 ) -> None:

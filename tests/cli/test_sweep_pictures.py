@@ -181,6 +181,7 @@ LONE = {"places": [{"name": "mill"}, {"name": "inn"}, {"name": "port"}], "networ
         (LONE, "port", ["mill", "inn", "port"]),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, position, names):
     # as a run of a world leaves it
     run = shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "run")
@@ -236,7 +237,7 @@ def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, pos
         (["table", "swept", "--output", "no/a.parquet"], ["use no/a.parquet", "No such file"]),
     ],
 )
-@pytest.mark.whole
+@pytest.mark.whole(rows=5)
 def test_what_can_not_be_shown_is_told(place, words, texts):
     ended = warm("sim", *words, cwd=place)
     assert ended.code > 0

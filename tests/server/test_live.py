@@ -225,6 +225,7 @@ def test_silence_is_broken_by_a_comment(tmp_path: Path, run: Path) -> None:
 
 @pytest.mark.promise("Q9", "P6")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.whole(rows=2)
 def test_signal_ends_open_streams(server: Serving, run: Path, number: int) -> None:
     listeners = [Listening(server.url, LIVE, 61) for _ in range(5)]
     assert all(listening.is_open.wait(60) for listening in listeners)

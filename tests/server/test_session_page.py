@@ -120,6 +120,7 @@ def test_log_of_another_program_has_no_sessions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["src/pay.py", "hand.py", "lock.txt", "README é.md"])
+@pytest.mark.whole(rows=2)
 def test_owners_of_lines_are_those_of_the_command(
     server: Serving, played: PlayedRepository, name: str
 ) -> None:

@@ -429,6 +429,7 @@ def test_its_replay_is_the_same(of_actions):
 
 @pytest.mark.promise("O11")
 @pytest.mark.parametrize("level", [level.name for level in VerbosityLevel])
+@pytest.mark.whole(rows=3)
 def test_replay_is_the_same_at_every_verbosity(tmp_path, level):
     result = ring.orchestrator(tmp_path, level, reaches=True).run()
     again = replay(result.output_dir, **ring.components(reaches=True))

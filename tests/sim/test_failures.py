@@ -380,6 +380,7 @@ def test_agent_that_still_hangs_is_not_entered_twice(fails):
 
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("way", KINDS)
+@pytest.mark.whole(rows=4)
 def test_known_failure_is_recorded_again_and_the_agent_not_called(fails, way):
     answer = fails(way)
     ben = always(add())

@@ -225,6 +225,7 @@ def ring(within, layers=(), changes=False):
 @pytest.mark.promise("O14b")
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("within", [0, 1, 3, RING])
+@pytest.mark.whole(rows=4)
 def test_sight_in_a_network_is_one_search_an_agent_and_turn(within, changes):
     scenario, names = ring(within, changes=changes)
     searches = 0

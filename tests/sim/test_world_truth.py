@@ -216,6 +216,7 @@ def test_nothing_changes_without_a_cause_in_any_grid_or_network(kind, verbosity)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.whole(rows=3)
 def test_worlds_are_lively(kind):
     runs = [played(kind, seed, {}, VerbosityLevel.DETAIL) for seed in range(10)]
     names = [e.variable_name for events in runs for e in events if e.event_type == "STATE"]

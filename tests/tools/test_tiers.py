@@ -109,9 +109,20 @@ def test_what_the_soak_alone_runs_is_in_no_tier(monkeypatch):
     items = [Collected("a.py::test_a", marks=(pytest.mark.whole(alone=True),))]
     items += [Collected("a.py::test_b", marks=(pytest.mark.whole,)), Collected("a.py::test_c")]
     monkeypatch.setattr(tiers, "IS_WHOLE", False)
-    assert [tiers.is_alone(item) for item in items] == [True, False, False]
+    assert tiers.in_tiers(items) == items[1:]
     monkeypatch.setattr(tiers, "IS_WHOLE", True)
-    assert not any(map(tiers.is_alone, items))
+    assert tiers.in_tiers(items) == items
+
+
+def test_some_rows_of_a_test_are_in_the_tiers_whatever_their_order(monkeypatch):
+    rows = pytest.mark.whole(rows=3)
+    items = [Collected(f"a.py::test_a[{n}]", marks=(rows,)) for n in range(10)]
+    items += [Collected(f"a.py::test_b[{n}]") for n in range(4)]
+    monkeypatch.setattr(tiers, "IS_WHOLE", False)
+    found = tiers.in_tiers(items)
+    assert len(found) == 3 + 4
+    assert tiers.in_tiers(items[::-1]) == found[::-1]
+    assert tiers.in_tiers(items[:2]) == items[:2], "who asks for one row has it"
 
 
 TESTS = """

@@ -64,6 +64,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "kind", "named"), CASES)
+@pytest.mark.whole(rows=15)
 def test_odd_input_is_told_by_what_it_is(finalized, arguments, code, kind, named):
     error = refused(finalized, *arguments, code=code)
     assert error["code"] == kind

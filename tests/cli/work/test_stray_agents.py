@@ -28,6 +28,7 @@ def leave(*arguments):
         ([leave("branch", "--quiet", "-m", "mine"), *DO], "mine"),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_commits_elsewhere_are_saved_and_named_and_the_next_try_goes_on(make, steps, place):
     project = make({"WP01": []})
     over = [["prompt", "seen"], leave("merge", "--quiet", SAVED), ["commit", "Take it over"]]

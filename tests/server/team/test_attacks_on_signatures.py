@@ -216,6 +216,7 @@ def test_line_is_signed_by_the_key_that_owns_its_node_and_by_no_other(
 
 
 @pytest.mark.parametrize("altered", ["key", "list", "order", "log", "team", "bytes"])
+@pytest.mark.whole(rows=3)
 def test_signature_of_anything_else_is_refused_and_nothing_is_stored(
     server: TeamServer, log: str, altered: str
 ) -> None:

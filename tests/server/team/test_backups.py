@@ -156,7 +156,7 @@ def test_commits_of_another_database_beside_a_copy_do_no_harm(tmp_path: Path) ->
         ("DELETE FROM events WHERE number = 40", "red/log has no last line, 40"),
     ],
 )
-@pytest.mark.whole
+@pytest.mark.whole(rows=2)
 def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(
     tmp_path: Path, statement: str, cause: str
 ) -> None:

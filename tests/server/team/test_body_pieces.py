@@ -162,6 +162,7 @@ def test_piece_is_given_only_once_a_line_of_the_log_names_it(writer: Writer) -> 
         b"7",
     ],
 )
+@pytest.mark.whole(rows=6)
 def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: bytes) -> None:
     database = with_teams()
     found = Exchange(Store(database))

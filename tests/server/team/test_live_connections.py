@@ -162,6 +162,7 @@ def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
 
 
 @pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401), ("left", 4403)])
+@pytest.mark.whole(rows=2)
 def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code: int) -> None:
     red.add(ends)
     client = red.client()

@@ -108,6 +108,7 @@ def reasons(attempts: object) -> list[str]:
         ("no_http", "connection", None),
     ],
 )
+@pytest.mark.whole(rows=7)
 def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
     with Endpoint(fault=fault, faults=1) as endpoint:
         (answer,) = ask(endpoint, timeout_s=0.5 if fault == "never" else TIME_S)
@@ -219,6 +220,7 @@ def test_retries_end():
 
 
 @pytest.mark.parametrize("fault", ["expired_key", "wrong_model", "never", "closing", "500", "html"])
+@pytest.mark.whole(rows=3)
 def test_dead_endpoint_is_left_alone(fault):
     with Endpoint(fault=fault) as endpoint:
         timeout_s = 0.2 if fault == "never" else TIME_S
