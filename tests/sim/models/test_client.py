@@ -206,10 +206,8 @@ def test_retry_after_beyond_the_call_is_not_waited_for(value):
         value = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     reply = Reply({}, 429, {"retry-after": value})
     with Endpoint(lambda body: reply) as endpoint:
-        start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, retries=1)
-    assert monotonic() - start_s < TIME_S
-    assert len(failed(answer).attempts) == 1
+    assert [attempt.waited_s for attempt in failed(answer).attempts] == [0]
 
 
 def test_retries_end():
@@ -236,10 +234,9 @@ def test_dead_endpoint_is_left_alone(fault):
 @pytest.mark.parametrize("fault", ["never", "500"])
 def test_call_alone_does_not_wait_for_a_dead_endpoint(fault):
     with Endpoint(fault=fault) as endpoint:
-        start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, timeout_s=0.2, retries=100)
     assert answer.code == "endpoint_down"
-    assert monotonic() - start_s < TIME_S
+    assert len(endpoint.requests) <= 10
 
 
 def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
