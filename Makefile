@@ -31,14 +31,14 @@ TESTS := $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
 test: setup-dev ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
 	@$(TESTS) --tier=person $(ARGS)
 
-test-all: ## the rest of the tests, and all examples of each property; those of Ray need 250 MB
-	@sh tools/bootstrap.sh dev ray
+test-all: setup-dev ## the rest of the tests, and three times the examples of each property
 	@$(TESTS) --tier=rest $(ARGS)
 
 durations: setup-dev ## time every test; by that the two above are chosen
 	@$(TESTS) --renew-durations $(ARGS)
 
-soak: setup-dev ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
+soak: ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py; Ray: 250 MB
+	@sh tools/bootstrap.sh dev ray
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
 real-agents: setup-dev ## real Claude Code and Codex against the hooks; ARGS=windows plays one scenario

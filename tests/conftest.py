@@ -24,6 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a file that takes longer begins before those that don't; those keep their random order
 LONG_S = 10.0
+# the parameters by which tests have the engine of a server's database
+ENGINES = ("address", "engine", "own_address")
 
 STALE = f"""the wheel in .venv is not built from these sources
   why:  one of {", ".join(bootstrap.WHEEL_INPUTS)} has changed since it was installed
@@ -31,9 +33,10 @@ STALE = f"""the wheel in .venv is not built from these sources
 
 # A deadline on the wall says how busy the machine is, not what the code under test does.
 usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thence", usual)
+settings.register_profile("whole", usual)
+settings.register_profile("rest", usual, max_examples=tiers.EXAMPLES_OF_THE_REST)
 settings.register_profile("person", usual, max_examples=tiers.EXAMPLES_OF_A_PERSON)
-settings.load_profile("thence")
+settings.load_profile(tiers.tenth("whole", "rest"))
 
 
 @pytest.fixture
@@ -82,6 +85,19 @@ class Stopwatch:
         tiers.write(self.took)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the soak try all the examples of each property too, and each test on both engines.
+
+    The tiers run on PostgreSQL what its order, locks and commits can change: `both_engines`.
+    """
+    if tiers.is_property(item):
+        item.add_marker("whole")
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    is_on_postgres = "postgres" in (given.get(name) for name in ENGINES)
+    if is_on_postgres and not any(item.iter_markers("both_engines")):
+        item.add_marker(pytest.mark.whole(alone=True))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """Takes the configuration of log records back, which structlog's own capture leaves behind."""
@@ -94,20 +110,26 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the other tier, and puts the longest files first.
+    """Leaves out the other tier and what is in none, and puts the longest files first.
 
     Else one worker is busy with the last long file while the others have nothing to do.
     """
-    seconds = tiers.times(items)
     tier = config.getoption("--tier")
+    if tier or config.getoption("--renew-durations"):
+        _keep(config, items, tiers.in_tiers(items))
+    seconds = tiers.times(items)
     if tier:
-        is_kept = tiers.kept(items, tier, seconds)
-        config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
-        items[:] = filter(is_kept, items)
+        _keep(config, items, [*filter(tiers.kept(items, tier, seconds), items)])
     files: dict[str, float] = defaultdict(float)
     for function, took in seconds.items():
         files[_file(function)] += took
     items.sort(key=lambda item: -max(files[_file(item.nodeid)], LONG_S))
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], kept: list[pytest.Item]) -> None:
+    ids = {id(item) for item in kept}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in ids])
+    items[:] = kept
 
 
 def _file(node_id: str) -> str:

@@ -80,6 +80,7 @@ def place(tmp_path_factory):
         ("thence work merge WP01 WP", ["WP01", "WP02"]),
     ],
 )
+@pytest.mark.whole(rows=3)
 def test_bash_completes_names_of_scenarios_runs_and_packages(place, words, completed):
     assert in_bash(place, words) == completed
 

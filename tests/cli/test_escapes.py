@@ -8,6 +8,7 @@ import pytest
 from tests.cli.hostile import EVIL, FEATURE, SHOWN, calls, commands, make
 from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
+from tests.tiers import some
 
 pytestmark = pytest.mark.xdist_group("hostile")
 
@@ -43,12 +44,14 @@ def test_no_text_of_a_log_is_obeyed(project, words, command):
 
 
 @pytest.mark.promise("A1a")
+@pytest.mark.whole
 def test_no_text_of_a_log_is_obeyed_on_a_terminal(project):
     asked = [calls(words, command)[0] for words, command in KNOWN]
     asked += [[*words, "@last", "--log", "evil", "--json"] for words in (["show"], ["why"])]
     asked += [[word, "--log", "evil", "--json"] for word in ("log", "query", "tail", "stats")]
     asked += [["work", "status", "--json"], ["work", "conflicts", "--json"]]
     with ThreadPoolExecutor(4) as pool:
+        asked = some(asked, 12, "terminal")
         shown = pool.map(lambda each: on_terminal(project, *each, answer=ANSWER)[1], asked)
         for arguments, text in zip(asked, shown, strict=True):
             assert not obeyed(OURS.sub("\n", text)), arguments

@@ -14,6 +14,7 @@ from tests.cli.test_sync_commands import User, ada
 from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
+from tests.tiers import tenth
 
 from thence import open as thence_open
 
@@ -56,7 +57,8 @@ def is_whole(folder: Path) -> bool:
     return ended.code == 0 and ended.json["events"] == EVENTS
 
 
-@pytest.mark.parametrize(("command", "call", "count"), CALLS)
+@pytest.mark.parametrize(("command", "call", "count"), tenth(CALLS, [CALLS[1], CALLS[3], CALLS[7]]))
+@pytest.mark.whole
 def test_interrupted_copy_leaves_what_was_there(
     kept: Path, command: str, call: str, count: int
 ) -> None:
@@ -88,6 +90,7 @@ def silent() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
 @pytest.mark.parametrize("command", ["now", "login", "oidc", "logout"])
+@pytest.mark.whole(rows=4)
 def test_sync_command_that_waits_for_its_server_is_interrupted(
     ada: User, silent: socket.socket, command: str, beginning: bytes
 ) -> None:
@@ -152,6 +155,7 @@ TRACES, ORDERS = "--log traces", "--log orders"
         (f"prune {ORDERS} --keep-bytes 1 --yes", "renew", "the same command again"),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_interrupted_work_says_how_to_go_on_and_the_same_command_does(
     tmp_path: Path, words: str, call: str, way_on: str
 ) -> None:

@@ -221,6 +221,7 @@ def test_closed_pipe_is_quiet(tmp_path):
     "arguments",
     ["log --log orders", "log --log orders --json", "show --log orders @last", "nonsense --json"],
 )
+@pytest.mark.whole(rows=6)
 def test_stdout_that_takes_no_more_is_named_and_told_once(tmp_path, orders, arguments, limit, to):
     done = in_shell(f"{limit}; '{THENCE}' {arguments} {to}", tmp_path)
     is_misuse = "nonsense" in arguments

@@ -74,6 +74,7 @@ def test_what_has_no_body_of_a_user_can_not_be_taken_back(log):
         ('[redact]\nrules = [{name = "own", pattern = "("}]\n', "does not compile"),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_settings_that_can_not_be_used_lose_nothing_and_the_error_names_the_file(log, text, said):
     settings = log / "a" / ".thence" / "settings.toml"
     before = (log / "a" / "events.jsonl").read_bytes()

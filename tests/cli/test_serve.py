@@ -15,6 +15,7 @@ import pytest
 from tests.cli.installed import THENCE, begin, in_python, is_three_lines, thence
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
+from tests.tiers import tenth
 
 from thence.cli.shared import beside
 from thence.server.running import PORT, listening
@@ -174,7 +175,8 @@ def test_json_tells_address_and_root_and_sigterm_is_a_success(tmp_path: Path) ->
 
 
 @pytest.mark.promise("P6")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *tenth([signal.SIGINT], [])])
+@pytest.mark.whole
 def test_signal_ends_it_amid_an_open_answer(tmp_path: Path, number: int) -> None:
     (tmp_path / "run").mkdir()
     lines = (foreign(number, description="x" * 4_000) for number in range(5_000))

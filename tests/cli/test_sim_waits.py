@@ -107,6 +107,7 @@ def test_ctrl_c_ends_a_run_that_waits_for_a_component(tmp_path, file, component)
     assert last["details"]["milestone_type"] == "simulation_end"
 
 
+@pytest.mark.whole(alone=True)
 def test_record_names_a_component_that_blocks_the_loop_where_there_is_no_terminal(piped):
     folder, process = piped
     line = process.stderr.readline()

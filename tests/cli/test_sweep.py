@@ -13,6 +13,7 @@ import pytest
 from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, on_terminal, ran
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
+from tests.tiers import tenth
 
 from thence.sim import SimulationOrchestrator
 from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
@@ -53,7 +54,8 @@ def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole
 
 
 @pytest.mark.promise("O11a")
-@pytest.mark.parametrize("arguments", [(), ("--quiet",)], ids=["the same command", "the folder"])
+@pytest.mark.parametrize("arguments", [("--quiet",), *tenth([()], [])])
+@pytest.mark.whole
 def test_sweep_that_is_begun_again_plays_what_lacks(tmp_path, arguments):
     counting(tmp_path)
     assert sweep(tmp_path).code == 0
@@ -119,8 +121,10 @@ def test_run_whose_process_is_killed_is_played_on(tmp_path, whole):
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason"), [("fails", "the pencil broke"), ("always dies", "died, twice")]
+    ("deed", "reason"),
+    [("always dies", "died, twice"), *tenth([("fails", "the pencil broke")], [])],
 )
+@pytest.mark.whole
 def test_run_that_fails_is_told_with_its_command_and_the_others_go_on(tmp_path, deed, reason):
     counting(tmp_path, deed)
     ended = sweep(tmp_path)
@@ -151,6 +155,7 @@ def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tm
 
 
 @pytest.mark.rest
+@pytest.mark.whole(alone=True)
 def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_path, whole):
     counting(tmp_path, "outlives the sweep")
     os.mkfifo(tmp_path / "gate")
@@ -290,6 +295,7 @@ def test_no_sweep_begins_in_the_folder_of_a_run(tmp_path):
 
 @pytest.mark.rest
 @pytest.mark.xdist_group("ray")
+@pytest.mark.whole(alone=True)
 def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
     counting(tmp_path, "dies")
     words = ["sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3"]

@@ -18,6 +18,7 @@ def both(*arguments: str, cwd: Path, **env: str) -> Ended:
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.whole(rows=15)
 def test_every_command_tells_its_help_whether_it_is_started_or_forked(tmp_path, name):
     assert both(name, "--help", cwd=tmp_path).code == 0
 

@@ -5,6 +5,7 @@ exits with another code than 0 if a promise was broken. `python -m tests.crash.s
 runs them all, or those named, and goes on behind one that failed.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "sessions": ("tests.sync.every_byte",),
     "fleets": ("tests.sync.fleet.fleet", str(FLEET_STEPS)),
     "team": ("tests.sync.fleet.storm", str(TEAM_REPLICAS), str(TEAM_S)),
+    "tests": ("pytest", "-m", "whole", "-n", "3", "--dist", "loadgroup"),
 }
 
 
@@ -48,7 +50,9 @@ def run(name: str) -> int:
     module, *arguments = PARTS[name]
     print(f"== {name}: python -m {module} {' '.join(arguments)}", flush=True)
     start_s = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False)
+    argv = [sys.executable, "-m", module, *arguments]
+    # what the tests of the tiers try a part of, `tests.tiers` gives whole
+    done = subprocess.run(argv, cwd=ROOT, env={**os.environ, "THENCE_WHOLE": "1"}, check=False)
     words = {0: "kept", MISSING: "NOT RUN"}
     word = words.get(done.returncode, f"BROKEN (exit code {done.returncode})")
     print(f"== {name}: {word}, {time.monotonic() - start_s:.0f} s\n", flush=True)

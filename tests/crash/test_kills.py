@@ -20,6 +20,7 @@ from tests.crash.first_writes import first_write, timing, too_many_syncs
 from tests.crash.hands import Job
 from tests.log.committers import append_notice
 from tests.ratios import full_collections
+from tests.tiers import seed, tenth
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -28,21 +29,23 @@ from thence.log.open import Log, LogSettings
 
 TORN = b'{"event_id":"01J'
 
+KILLS = tenth(KILLS_OF_A_LOG, 10)
+
 pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(300)]
 
 
 @pytest.mark.promise("W3", "W9", "W12")
-@pytest.mark.parametrize("processes", PROCESSES)
+@pytest.mark.parametrize("processes", tenth(PROCESSES, (1, 6)))
 @pytest.mark.parametrize("vocabulary", ["plain", "sim"])
+@pytest.mark.whole
 def test_no_kill_loses_what_was_acknowledged(tmp_path, vocabulary, processes):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    found, running = campaign(tmp_path, vocabulary, seed, KILLS_OF_A_LOG, processes)
+    drawn = seed(f"kills {vocabulary} {processes}")
+    found, running = campaign(tmp_path, vocabulary, drawn, KILLS, processes)
     seen = running.seen
     print(dict(seen), timing(running.first_writes))
     assert not found, "\n".join(found)
-    assert seen["kills"] >= KILLS_OF_A_LOG
-    assert seen["events"] > KILLS_OF_A_LOG
+    assert seen["kills"] >= KILLS
+    assert seen["events"] > KILLS
     assert seen["files"] > 1
     waited = too_many_syncs(running.first_writes)
     assert not waited, "\n".join(waited)
@@ -64,9 +67,9 @@ class TornInSmallSegments(Campaign):
 
 @pytest.mark.promise("W9")
 def test_what_is_lost_beside_torn_tails_in_small_segments_is_told(tmp_path):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    running = TornInSmallSegments(tmp_path, "plain", random.Random(seed))
+    drawn = random.randrange(2**32)
+    print(f"seed {drawn}")
+    running = TornInSmallSegments(tmp_path, "plain", random.Random(drawn))
     rounds = (running.kill(4, kinds=("count", "count", "append")) for _ in range(10))
     assert not next(filter(None, rounds), None)
     assert running.seen["torn"] > 2
@@ -74,9 +77,9 @@ def test_what_is_lost_beside_torn_tails_in_small_segments_is_told(tmp_path):
 
 
 def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    lying = Campaign(tmp_path, "plain", random.Random(seed))
+    drawn = random.randrange(2**32)
+    print(f"seed {drawn}")
+    lying = Campaign(tmp_path, "plain", random.Random(drawn))
     rounds = (lying.kill(1, kinds=("lie",)) for _ in range(20))
     found = next(filter(None, rounds), [])
     assert any("was acknowledged and is lost" in problem for problem in found)

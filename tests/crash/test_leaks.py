@@ -7,13 +7,15 @@ import threading
 import pytest
 from tests.crash import leaks
 from tests.crash.leaks import Held, grown, held, loaded_bytes, watch
+from tests.tiers import tenth
 
-SECONDS = 5
+SECONDS = tenth(5, 2)
 EVENTS = 50_000
 
 pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(300)]
 
 
+@pytest.mark.whole
 def test_descriptors_threads_and_memory_stay_flat():
     seed = random.randrange(2**32)
     print(f"seed {seed}")

@@ -1,16 +1,16 @@
 """No power cut loses what was acknowledged, or makes an event of what nobody wrote."""
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.crash import power_cuts
 from tests.crash.images import Image, paths_of
-from tests.crash.power_cuts import WAYS_MAX, Verdict, parts, run, soak
+from tests.crash.power_cuts import SAMPLES, WAYS_MAX, Verdict, parts, run, soak
 from tests.crash.repertoire import INTRUDED, NAMED, intruded_ones, named
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import FOLDER, lines_of, played
+from tests.tiers import IS_WHOLE, seed, tenth
 
 from thence.log.files.segment import current_path, own_folder
 
@@ -38,37 +38,40 @@ STATES_BETWEEN = {
 }
 # traces with more ways to cut the power: they take most of the time
 LONG = [name for name in NAMED if "fail" in name or name == "a long batch"]
-PARTS = 8
-PART_STATES = (STATES - sum(STATES_BETWEEN.values())) // PARTS
+PARTS = tenth(8, 1)
+PART_STATES = (STATES - sum(STATES_BETWEEN.values())) // 8
 # traces with no longer line are visited whole
 LINE_BYTES_MAX = 2_000
 
 
 @pytest.mark.promise("W13")
 @pytest.mark.parametrize("name", [name for name in NAMED if name not in LONG])
+@pytest.mark.whole
 def test_no_way_to_cut_the_power_breaks_the_log(name):
     judge_whole(name)
 
 
 @pytest.mark.promise("W13")
 @pytest.mark.parametrize("name", LONG)
+@pytest.mark.whole
 def test_no_way_to_cut_the_power_breaks_a_long_trace(name):
     judge_whole(name)
 
 
 def judge_whole(name):
     trace = named(name)
-    verdict = Verdict().judge(trace)
+    verdict = Verdict().judge(trace, tenth(SAMPLES, 20), tenth(WAYS_MAX, 700))
     print(dict(verdict.seen))
     assert not verdict.problems, "\n".join(verdict.problems)
     longest = max(len(line) for moment in trace.moments for line in lines_of(moment))
     is_long = longest > LINE_BYTES_MAX or "fail of a large value" in name
-    assert verdict.seen["whole traces"] or is_long
+    assert verdict.seen["whole traces"] or is_long or not IS_WHOLE
 
 
 @pytest.mark.promise("W13")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", INTRUDED)
+@pytest.mark.whole
 def test_no_other_writer_in_between_breaks_it_either(name):
     verdict = Verdict()
     for trace in intruded_ones(name):
@@ -76,16 +79,15 @@ def test_no_other_writer_in_between_breaks_it_either(name):
     print(dict(verdict.seen))
     assert not verdict.problems, "\n".join(verdict.problems)
     assert verdict.seen["whole traces"] == verdict.seen["traces"] or "fail" in name
-    assert verdict.seen["judged"] >= STATES_BETWEEN[name]
+    assert verdict.seen["judged"] >= tenth(STATES_BETWEEN[name], 100)
 
 
 @pytest.mark.promise("W13")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.whole
 def test_no_power_cut_in_random_traces_breaks_it(part):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    verdict = run(PART_STATES, seed)
+    verdict = run(PART_STATES, seed(f"wandering {part}"))
     print(dict(verdict.seen))
     assert not verdict.problems, "\n".join(verdict.problems)
     assert verdict.seen["judged"] >= PART_STATES

@@ -21,6 +21,14 @@ def test_soak_goes_on_behind_a_broken_part_and_tells_of_it(monkeypatch, capfd):
     assert capfd.readouterr().out.endswith("all promises were kept\n")
 
 
+def test_parts_try_what_the_tests_of_the_tiers_try_a_tenth_of(monkeypatch, capfd):
+    monkeypatch.delenv("THENCE_WHOLE", raising=False)
+    argv = ("timeit", "-n1", "-r1", "from tests import tiers; print(tiers.tenth('all', 'few'))")
+    monkeypatch.setattr(soak, "PARTS", {"tests": argv})
+    assert soak.main(["tests"]) == 0
+    assert "all" in capfd.readouterr().out.splitlines()
+
+
 def test_part_that_this_machine_cannot_run_is_named_and_breaks_nothing(monkeypatch, capfd):
     monkeypatch.setattr(soak, "PARTS", {"agents": ("tests.trace.agents.real", "no-such-scenario")})
     assert soak.main([]) == 0

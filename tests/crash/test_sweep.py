@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import threading
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,12 @@ from tests.crash.faulty import METHODS, NEVER_FAILS, Fault, FaultyDisk, Span, fa
 from tests.crash.promised import Run
 from tests.crash.scenes import SCENES, Scene, append, some
 from tests.crash.sweep import counted, judge, quick
+from tests.tiers import seed, tenth
 
 from thence.errors import LogFull, ThenceError
 from thence.log.files.disk import Disk
 
-RUNS = 24  # of each scene
+RUNS = tenth(24, 3)  # of each scene
 NOT_SWEPT = {"copy_access", "filesystem", "room"} | NEVER_FAILS  # of the doctor and repair
 
 pytestmark = [
@@ -34,12 +34,12 @@ def _quick():
 
 @pytest.mark.promise("W3", "W10", "P1")
 @pytest.mark.parametrize("name", SCENES)
+@pytest.mark.whole
 def test_no_fault_breaks_a_promise(name):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    drawn = seed(f"faults {name}")
     run = counted(name)
     cases = [(name, fault) for fault in faults(run.disk.calls)]
-    tally = sweep.sweep(sweep.sample(cases, RUNS, seed), seed)
+    tally = sweep.sweep(sweep.sample(cases, RUNS, drawn), drawn)
     print(f"{tally.judged} of {len(cases)} faults judged: {dict(tally.kinds)}")
     assert not tally.problems, "\n".join(tally.problems)
     assert tally.judged >= min(RUNS, len(cases)) * 3 // 4

@@ -252,7 +252,8 @@ def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_e
     commands = re.findall(r"^(make \w+) +#", readme, re.MULTILINE)
     lines = [line for line in run.splitlines() if line and not line.startswith("#")]
     first = lines.index(commands[0])
-    assert lines[first : first + 2] == commands
+    beside = 'make check >"$place/check" 2>&1 &'
+    assert lines[first : first + 4] == [commands[0], beside, "check=$!", commands[1]]
     assert not [line for line in lines[:first] if "make" in line.split()]
     before = "\n".join(lines[:first])
     assert 'git clone --quiet . "$place/thence"' in before

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tests.house.tree import ROOT, Module, modules, parsed
 
 PAGE = "docs/reference/promises.md"
+SOAKED = "pytest.mark.whole(alone=True)"
 PROMISE = re.compile(r"^- \*\*([A-Z]+\d+[a-z]?)\*\* (.*)$", re.MULTILINE)
 
 
@@ -18,8 +19,16 @@ def promises(page: str) -> dict[str, str]:
 
 
 def marks(module: Module) -> Iterator[tuple[str, str]]:
-    """Yield the ids that a test file claims, with the place; nothing is imported."""
+    """Yield the ids that a test file claims, with the place; nothing is imported.
+
+    What the soak alone runs holds no promise.
+    """
+    decorators = [getattr(node, "decorator_list", []) for node in ast.walk(module.syntax)]
+    soaked = [each for each in decorators if SOAKED in map(ast.unparse, each)]
+    others = {id(node) for each in soaked for node in each}
     for node in ast.walk(module.syntax):
+        if id(node) in others:
+            continue
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
             place = f"{module.path}:{node.lineno}"
             for argument in node.args or [node]:
@@ -60,6 +69,7 @@ def test_marks_are_read_on_functions_on_classes_and_on_modules():
             'pytestmark = pytest.mark.promise("W1")\n'
             '@pytest.mark.promise("W2", "W3")\ndef test_a(): ...\n'
             '@pytest.mark.promise("W4")\nclass TestB: ...\n'
+            '@pytest.mark.promise("W5")\n@pytest.mark.whole(alone=True)\ndef test_c(): ...\n'
         ),
     )
     assert [name for name, _ in marks(sample)] == ["W1", "W2", "W3", "W4"]

@@ -25,6 +25,7 @@ from tests.log.pruned import (
     pruned,
     pruning_of,
 )
+from tests.tiers import seed, tenth
 
 import thence
 from thence.core.cutting import BODIES_FROM
@@ -510,12 +511,11 @@ def test_prune_that_is_killed_at_any_call_leaves_a_sound_log(archive):
 
 @pytest.mark.promise("A5")
 @pytest.mark.parametrize("archive", [None, ARCHIVE], ids=["removed", "archived"])
+@pytest.mark.whole
 def test_power_cut_in_a_prune_leaves_a_sound_log(archive):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed(f"pruning {archive}"))
     events, moments = prepared(archive)
-    for moment in moments:
+    for moment in tenth(moments, moments[::3]):
         crashes = Crashes(moment)
         for image in (worst(moment), crashes.some(chance), crashes.some(chance)):
             judged(image, events, archive, is_cut=True)

@@ -80,6 +80,7 @@ def test_own_folder_that_is_deleted_while_closed(folder):
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "loop"])
+@pytest.mark.whole(rows=2)
 def test_thing_in_the_place_of_the_current_file_is_refused_and_nothing_hangs(folder, kind):
     path = current(folder)
     path.rename(folder / "aside")

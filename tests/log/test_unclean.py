@@ -18,6 +18,7 @@ from tests.events import line_of
 from tests.log.faults import FailingDisk
 from tests.log.kills import HELD, LIMIT, appended, filled, killed, session_of, told, unclean
 from tests.log.processes import WAIT_S, ran, started
+from tests.tiers import tenth
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -69,11 +70,13 @@ def test_several_dead_are_told_each(tmp_path):
     assert losers(tmp_path) == [3, 7]
 
 
+@pytest.mark.whole
 def test_hundred_dead_are_all_told_and_their_files_are_gone(tmp_path):
     appended(tmp_path)
+    count = tenth(100, 12)
     code = """
 import fcntl, os, signal, sys, thence
-for _ in range(100):
+for _ in range(int(sys.argv[2])):
     if not (child := os.fork()):
         log = thence.open(sys.argv[1])
         fcntl.flock(lock := open(sys.argv[1] + "/.thence/lock", "a"), fcntl.LOCK_EX)
@@ -81,13 +84,13 @@ for _ in range(100):
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
 """
-    ran(code, tmp_path)
-    assert len(os.listdir(tmp_path / ".thence/open")) == 100
+    ran(code, tmp_path, count)
+    assert len(os.listdir(tmp_path / ".thence/open")) == count
     for _ in range(2):
         appended(tmp_path)
-    assert told(tmp_path) == [{"reason": "killed"}] * 100
+    assert told(tmp_path) == [{"reason": "killed"}] * count
     sources = {event.members.get("source_id") for event in thence.open(tmp_path).read()}
-    assert len(sources - {None}) == 100
+    assert len(sources - {None}) == count
     assert os.listdir(tmp_path / ".thence/open") == []
 
 

@@ -13,6 +13,7 @@ from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_home import counted, make_sweep
 from tests.server.test_pages import HOSTILE, page
+from tests.tiers import tenth
 
 import thence as library
 from thence.log.open import open_log
@@ -142,12 +143,12 @@ def played(root: Path, scenario: str, *options: object) -> Path:
     return root / "run"
 
 
-@pytest.mark.parametrize(
-    ("scenario", "variable"),
-    [("segregation", "position"), ("spatial_trade_network", "location")],
-    ids=["grid", "places"],
-)
-@pytest.mark.parametrize("has_result", [True, False], ids=["ended", "killed"])
+GRID, PLACES = ("segregation", "position"), ("spatial_trade_network", "location")
+PLAYED = [(*GRID, True), (*PLACES, False), *tenth([(*GRID, False), (*PLACES, True)], [])]
+
+
+@pytest.mark.parametrize(("scenario", "variable", "has_result"), PLAYED)
+@pytest.mark.whole
 def test_map_of_each_turn_is_what_the_record_says(tmp_path, scenario, variable, has_result) -> None:
     run = played(tmp_path, scenario)
     with open_run(run) as recorded:

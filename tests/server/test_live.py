@@ -14,6 +14,7 @@ from tests.cli.installed import environment
 from tests.server.listening import Listening, arrived, frames, gauge, heard, until
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, hasty_serving, serving
+from tests.tiers import seed, tenth
 
 from thence.log.open import open_log
 from thence.server.logs.live import event_id, id_text
@@ -125,17 +126,16 @@ def test_stream_is_filtered_as_the_pages_are(server: Serving, run: Path) -> None
 
 @pytest.mark.promise("Q9")
 @pytest.mark.parametrize("is_indexed", [False, True])
+@pytest.mark.whole
 def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing_twice(
     tmp_path: Path, is_indexed: bool
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed(f"live {is_indexed}"))
     folder = make_run(tmp_path, "run", count=1)
     if is_indexed:
         with open_log(folder, create=False) as log:
             log.rebuild()
-    count, ids = 1_501, list[str]()
+    count, ids = tenth(1_501, 301), list[str]()
     with writing(folder, count - 1, "paced") as writer:
         while len(ids) < count:
             with serving(tmp_path) as server:  # each time another server
@@ -144,7 +144,7 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
                     wanted = min(count - len(ids), chance.choice([0, 1, 3, 50, 300]))
                     ids += [frame.id for frame in heard(server, LIVE, wanted, headers=headers)]
         assert writer.wait() == 0
-    assert len(list(folder.glob("events_*.jsonl"))) > 10
+    assert len(list(folder.glob("events_*.jsonl"))) > tenth(10, 2)
     assert ids == [json.loads(line)["event_id"] for line in arrived(folder)]
 
 
@@ -188,9 +188,10 @@ def test_client_that_vanishes_is_freed_and_the_log_followed_no_more(
 
 
 @pytest.mark.promise("Q9")
+@pytest.mark.whole
 def test_fifty_clients_share_one_thread_and_hear_each_event(server: Serving, run: Path) -> None:
-    count = 60
-    listeners = [Listening(server.url, LIVE, count, params={"tail": 0}) for _ in range(50)]
+    clients, count = tenth((50, 60), (12, 20))
+    listeners = [Listening(server.url, LIVE, count, params={"tail": 0}) for _ in range(clients)]
     assert all(listening.is_open.wait(60) for listening in listeners)
     threads = Path(f"/proc/{server.process.pid}/task")
     names = [(task / "comm").read_text() for task in threads.iterdir()] if threads.exists() else []
@@ -224,6 +225,7 @@ def test_silence_is_broken_by_a_comment(tmp_path: Path, run: Path) -> None:
 
 @pytest.mark.promise("Q9", "P6")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.whole(rows=2)
 def test_signal_ends_open_streams(server: Serving, run: Path, number: int) -> None:
     listeners = [Listening(server.url, LIVE, 61) for _ in range(5)]
     assert all(listening.is_open.wait(60) for listening in listeners)

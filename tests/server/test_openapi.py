@@ -30,6 +30,7 @@ EXAMPLES_EACH = examples(12)
 
 
 @pytest.mark.promise("Q8")
+@pytest.mark.whole
 def test_server_does_what_its_openapi_document_says(shop: Shop) -> None:
     chosen = random.randrange(2**32)
     print(f"seed {chosen}")

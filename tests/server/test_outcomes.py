@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import environment, thence
 from tests.server.serving import Serving, serving
+from tests.tiers import tenth
 
 from thence.sim import EventWriter, MilestoneEvent, create_action_event
 
@@ -90,14 +91,20 @@ def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Pa
 @pytest.mark.parametrize(
     ("description", "status"),
     [
-        ("simulation_completed: the last turn", "completed"),
         (None, "completed"),
         ("simulation_failed: the engine", "failed"),
-        ("simulation_interrupted", "interrupted"),
-        ("simulation_interrupted: closed before its end", "interrupted"),
         ("simulation_interrupted: paused: max_calls is 7", "interrupted"),
+        *tenth(
+            [
+                ("simulation_completed: the last turn", "completed"),
+                ("simulation_interrupted", "interrupted"),
+                ("simulation_interrupted: closed before its end", "interrupted"),
+            ],
+            [],
+        ),
     ],
 )
+@pytest.mark.whole
 def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(
     tmp_path: Path, description: str | None, status: str
 ) -> None:

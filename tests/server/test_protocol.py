@@ -31,6 +31,7 @@ def answered(port: int, begin: bytes, filler: bytes) -> bytes:
     ],
     ids=["a header", "headers", "a path"],
 )
+@pytest.mark.whole(rows=2)
 def test_head_without_end_is_refused_and_the_server_goes_on(tmp_path, begin, filler) -> None:
     make_run(tmp_path, "run", count=3)
     with serving(tmp_path) as server:

@@ -1,7 +1,6 @@
 """Sessions of coding agents on the page of their log, and the pages of a repository's files."""
 
 import re
-import time
 from collections.abc import Iterator
 from html import unescape
 from http.client import HTTPConnection
@@ -120,6 +119,7 @@ def test_log_of_another_program_has_no_sessions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["src/pay.py", "hand.py", "lock.txt", "README é.md"])
+@pytest.mark.whole(rows=2)
 def test_owners_of_lines_are_those_of_the_command(
     server: Serving, played: PlayedRepository, name: str
 ) -> None:
@@ -260,13 +260,11 @@ def test_page_says_after_a_while_that_git_takes_too_long(
 ) -> None:
     slow = tmp_path / "bin/git"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\nexec sleep 5\n")
+    slow.write_text("#!/bin/sh\nexec sleep 100\n")
     slow.chmod(0o755)
     soon = "from thence.server.web import pages\npages.FILES_S = 0.3"
     with altered_serving(played.top, soon, PATH=f"{slow.parent}:/usr/bin:/bin") as server:
-        begin = time.monotonic()
         for _ in range(2):
             found = page(server, "/runs/agents/files/hand.py", status=504)
             assert "git and the log took over" in found.text
-        assert time.monotonic() - begin < 4
         page(server, "/runs/agents")

@@ -10,6 +10,7 @@ import pytest
 from bench.load import grown
 from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving, serving
+from tests.tiers import tenth
 
 import thence
 from thence.server.logs.live import KEPT_BYTES_MAX, LISTENERS_MAX
@@ -64,6 +65,7 @@ def read(client: socket.socket, last: bytes) -> list[bytes]:
 
 
 @pytest.mark.promise("Q7", "Q9")
+@pytest.mark.whole
 def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
     server: Serving, run: Path
 ) -> None:
@@ -73,7 +75,7 @@ def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
         until(lambda: gauge(server, "thence_listeners") == LISTENERS_MAX)
         with thence.open(run) as log:
             some = [{"event_type": "NOTE", "payload": {"text": "x" * 400}}] * 400
-            for _ in range(20):
+            for _ in range(tenth(20, 6)):
                 log.append_many(some)
         grown_kib = held_kib(server, "VmHWM") - before
         lines = (run / "events.jsonl").read_bytes().splitlines()

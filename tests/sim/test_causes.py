@@ -18,6 +18,7 @@ from tests.sim.toys import (
     played,
     told,
 )
+from tests.tiers import tenth
 
 import thence
 from thence.errors import ThenceError
@@ -428,6 +429,7 @@ def test_its_replay_is_the_same(of_actions):
 
 @pytest.mark.promise("O11")
 @pytest.mark.parametrize("level", [level.name for level in VerbosityLevel])
+@pytest.mark.whole(rows=3)
 def test_replay_is_the_same_at_every_verbosity(tmp_path, level):
     result = ring.orchestrator(tmp_path, level, reaches=True).run()
     again = replay(result.output_dir, **ring.components(reaches=True))
@@ -435,7 +437,8 @@ def test_replay_is_the_same_at_every_verbosity(tmp_path, level):
 
 
 @pytest.mark.promise("O11")
-@pytest.mark.parametrize("turn", [1, 4, 5, 6, 13, 20, 31, 39])
+@pytest.mark.parametrize("turn", tenth([1, 4, 5, 6, 13, 20, 31, 39], [5, 31]))
+@pytest.mark.whole
 def test_run_that_was_killed_goes_on_to_the_same_state_and_hash(
     tmp_path, of_actions, hash_of_whole, turn
 ):

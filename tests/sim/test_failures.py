@@ -18,6 +18,7 @@ from tests.sim.toys import (
     orchestrator,
     played,
 )
+from tests.tiers import tenth
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
@@ -304,9 +305,17 @@ def events_of(folder):
     }
 
 
+POLICIES = ("fail", "skip", "pause")
+FAILURES = [(policy, way) for policy in POLICIES for way in KINDS]
+# each kind with one policy by turns, and one kind with all
+SOME = {(POLICIES[at % 3], way) for at, way in enumerate(KINDS)} | {
+    (policy, "raises") for policy in POLICIES
+}
+
+
 @pytest.mark.promise("O9a")
-@pytest.mark.parametrize("way", KINDS)
-@pytest.mark.parametrize("policy", ["fail", "skip", "pause"])
+@pytest.mark.parametrize(("policy", "way"), tenth(FAILURES, sorted(SOME)))
+@pytest.mark.whole
 def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     answer = fails(way)
     agents = [Doer("ada", answer), Doer("ben", always(add()))]
@@ -371,6 +380,7 @@ def test_agent_that_still_hangs_is_not_entered_twice(fails):
 
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("way", KINDS)
+@pytest.mark.whole(rows=4)
 def test_known_failure_is_recorded_again_and_the_agent_not_called(fails, way):
     answer = fails(way)
     ben = always(add())

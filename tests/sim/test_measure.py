@@ -607,6 +607,7 @@ def test_beginning_of_a_long_trail_is_found_among_many_bystanders(tmp_path):
 
 @pytest.mark.rest
 @pytest.mark.parametrize("kind", ["fishery, closed at a review", "traders, a debt comes due"])
+@pytest.mark.whole(alone=True)
 def test_planted_decision_is_among_the_first_three(tmp_path, kind):
     incident = incidents.incidents(kind, tmp_path, 1)[0]
     place, _ = incidents.measured(incident, 64)

@@ -126,6 +126,7 @@ def test_ten_thousand_agents_that_share_ask_as_often_as_there_are_kinds_of_them(
 
 
 @pytest.mark.parametrize("verbosity", ["DETAIL", "ACTION", "DECISION"])
+@pytest.mark.whole(rows=2)
 def test_what_changes_by_an_altered_event_names_it_as_a_cause(tmp_path, verbosity):
     seed = random.SystemRandom().getrandbits(32)
     print("seed", seed)

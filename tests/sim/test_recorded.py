@@ -108,6 +108,7 @@ def test_agent_that_comes_in_a_turn_that_fails_is_in_no_table(tmp_path):
 
 @pytest.mark.promise("O14")
 @pytest.mark.parametrize("patterns", [["*"], ["place/*/price_*", "agent/ada/*"], ["agent/*", "*"]])
+@pytest.mark.whole(rows=2)
 def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
     with open_run(trade.output_dir) as run:
         table, (turns, courses) = run.variables(), run.courses(patterns)

@@ -2,17 +2,16 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 
 import msgspec
 import pytest
+from tests import tiers
 from tests.cli.warm import warm
 from tests.codes import raises_code
 from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, killed, orchestrator, told
 from tests.sim.worlds import faults
-from tests.tiers import examples
 
 import thence
 from thence.core.vocabulary import SIM
@@ -372,9 +371,10 @@ def test_run_with_notices_of_many_causes_is_replayed_and_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("part", range(4))
+@pytest.mark.whole
 def test_run_replay_and_resumed_run_are_the_same_in_any_world(tmp_path, part):
-    first = random.SystemRandom().getrandbits(32)
-    for seed in range(first, first + examples(50)):
+    first = tiers.seed(f"replay {part}")
+    for seed in range(first, first + tiers.tenth(50, 5)):
         root = tmp_path / str(seed)
         root.mkdir()
         assert not faults(seed, root), f"world {seed}"

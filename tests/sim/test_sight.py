@@ -225,6 +225,7 @@ def ring(within, layers=(), changes=False):
 @pytest.mark.promise("O14b")
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("within", [0, 1, 3, RING])
+@pytest.mark.whole(rows=4)
 def test_sight_in_a_network_is_one_search_an_agent_and_turn(within, changes):
     scenario, names = ring(within, changes=changes)
     searches = 0
@@ -291,6 +292,7 @@ def crowd(count, url, **keys):
 
 @pytest.mark.rest
 @pytest.mark.promise("O12")
+@pytest.mark.whole(alone=True)
 def test_endpoint_is_not_held_for_dead_while_200_agents_with_sight_write_their_prompts(tmp_path):
     answer = Reply(completion('{"action": {"do": "none"}}'), delay_s=1.0)
     with Endpoint(lambda body: answer) as endpoint:

@@ -8,6 +8,7 @@ import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
 from tests.sim.models.village import act, generous, user, written
 from tests.sim.toys import at_turn, killed, lines, told
+from tests.tiers import some
 
 import thence
 from thence.core.failures import is_failure
@@ -622,7 +623,8 @@ def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
 
 
 @pytest.mark.rest
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some(FAULTS, 4, "endpoint"))
+@pytest.mark.whole
 def test_no_fault_of_an_endpoint_hangs_a_run_or_is_told_twice(tmp_path, fault):
     terms = {"timeout_s: 5, retries: 2": "timeout_s: 0.5, retries: 1, concurrency: 3"}
     with Endpoint(generous, fault=fault) as endpoint:

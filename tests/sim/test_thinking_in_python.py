@@ -421,6 +421,7 @@ def test_rule_within_the_reading_of_an_answer_names_its_call(tmp_path):
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
 @pytest.mark.parametrize("answer", ["ann three", FAULTS["bad_request"], FAULTS["cut"]])
 @pytest.mark.parametrize("part", ["engine", "validator", "termination"])
+@pytest.mark.whole(rows=9)
 def test_run_that_ends_by_an_answer_of_no_use_is_resumed_and_asks_anew(
     tmp_path, part, answer, verbosity
 ):

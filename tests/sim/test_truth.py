@@ -7,9 +7,11 @@ import statistics
 from itertools import islice
 
 import pytest
+from tests import tiers
 from tests.sim import truth
 from tests.sim.toys import Doer, add, config, one_by_one
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
+from tests.tiers import tenth
 
 from thence.core.codec import CAUSES_MAX
 from thence.sim.again.replay_input import ReplayInput
@@ -19,19 +21,19 @@ from thence.sim.run.engine import BaseEngine
 from thence.sim.run.simulation import Components, Simulation
 from thence.sim.scenario.scenario import SimulationConfig
 
-RUNS = 4
+RUNS = tenth(4, 2)
 EVENTS_MIN = 300
-SAMPLES = 200
+SAMPLES = tenth(200, 40)
 SHARE_MIN = 0.80
 CAUSES_MEDIAN_MAX = 4
-LOWER_SAMPLES = 40
+LOWER_SAMPLES = tenth(40, 8)
 
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    """A fresh seed, or the one that failed before, from THENCE_TEST_SEED."""
+    """The seed of these tests, or the one that failed before, from THENCE_TEST_SEED."""
     given = os.environ.get("THENCE_TEST_SEED")
-    return int(given) if given else random.SystemRandom().getrandbits(32)
+    return int(given) if given else tiers.seed("truth")
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
@@ -47,6 +49,7 @@ def runs(request: pytest.FixtureRequest, seed: int) -> list[Run]:
 
 @pytest.mark.promise("O6")
 @pytest.mark.xdist_group("truth")
+@pytest.mark.whole
 def test_what_is_no_cause_of_an_effect_never_changes_it(runs, seed):
     rng = random.Random(f"outside {seed}")
     wrong = [each for run in runs for each in sampled_outsiders(run, rng, SAMPLES // RUNS)]
@@ -56,6 +59,7 @@ def test_what_is_no_cause_of_an_effect_never_changes_it(runs, seed):
 
 @pytest.mark.promise("O6")
 @pytest.mark.xdist_group("truth")
+@pytest.mark.whole
 def test_most_direct_causes_change_their_effect_when_altered(runs, seed, record_property):
     rng = random.Random(f"direct {seed}")
     idle = [each for run in runs for each in sampled_causes(run, rng, SAMPLES // RUNS)]
@@ -86,6 +90,7 @@ def test_median_event_names_few_causes(runs):
 @pytest.mark.xdist_group("truth")
 @pytest.mark.parametrize("verbosity", ["ACTION", "DECISION"])
 @pytest.mark.parametrize("scenario", SHIPPED)
+@pytest.mark.whole
 def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbosity, seed):
     print(f"THENCE_TEST_SEED={seed}")
     rng = random.Random(f"{verbosity} {seed}")
@@ -94,7 +99,8 @@ def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbo
     wrong = sampled_outsiders(run, rng, LOWER_SAMPLES)
     told = [f"{effect.step} by {event.step} = {value!r}" for effect, event, value in wrong]
     assert not wrong, f"THENCE_TEST_SEED={seed}: " + "; ".join(told)
-    others = [Run(config, rng.getrandbits(32), VerbosityLevel[verbosity]) for _ in range(4)]
+    seeds = [rng.getrandbits(32) for _ in range(tenth(4, 2))]
+    others = [Run(config, each, VerbosityLevel[verbosity]) for each in seeds]
     # one run of the epidemic in 75 has a median of 5 at DECISION
     assert statistics.median(map(causes_named, (run, *others))) <= CAUSES_MEDIAN_MAX
     assert max(len(event.caused_by) for event in run.events) <= CAUSES_MAX
@@ -258,9 +264,10 @@ def wrong_causes(seed, verbosity):
 
 @pytest.mark.promise("O6")
 @pytest.mark.parametrize("verbosity", ["DETAIL", "STATE", "ACTION", "DECISION"])
+@pytest.mark.whole
 def test_nothing_changes_without_a_cause_in_any_world(verbosity):
-    first = random.SystemRandom().getrandbits(32)
-    for seed in range(first, first + 15):
+    first = tiers.seed(f"worlds {verbosity}")
+    for seed in range(first, first + tenth(15, 2)):
         wrong = wrong_causes(seed, VerbosityLevel[verbosity])
         assert not wrong, f"world {seed}: altered event, value, changed event: {wrong[:5]}"
 

@@ -5,6 +5,7 @@ import itertools
 import random
 
 import pytest
+from tests import tiers
 from tests.sim.test_truth import cone
 from tests.sim.toys import Doer, config, one_by_one
 
@@ -206,14 +207,16 @@ KINDS = (
 @pytest.mark.promise("O14a")
 @pytest.mark.parametrize("verbosity", ["DETAIL", "ACTION", "DECISION"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.whole
 def test_nothing_changes_without_a_cause_in_any_grid_or_network(kind, verbosity):
-    first = random.SystemRandom().getrandbits(32)
-    for seed in range(first, first + 8):
+    first = tiers.seed(f"{kind} {verbosity}")
+    for seed in range(first, first + tiers.tenth(8, 1)):
         wrong = wrong_causes(kind, seed, VerbosityLevel[verbosity])
         assert not wrong, f"world {seed}: altered event, value, changed event: {wrong[:5]}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.whole(rows=3)
 def test_worlds_are_lively(kind):
     runs = [played(kind, seed, {}, VerbosityLevel.DETAIL) for seed in range(10)]
     names = [e.variable_name for events in runs for e in events if e.event_type == "STATE"]

@@ -237,6 +237,7 @@ ENDINGS = {
 
 @pytest.mark.promise("W6")
 @pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.whole(rows=4)
 def test_the_writer_drains_at(tmp_path: Path, ending: str) -> None:
     program = PROGRAM + ENDINGS[ending]
     subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, timeout=60)

@@ -18,7 +18,6 @@ from thence.sync.wire.messages import Cursors, joined_page
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
-HOLDS_S = 60
 BOMB = gzip.compress(b" " * 200_000_000, 1)
 HTML = b"<html><body>Please accept the terms of this network</body></html>"
 
@@ -197,6 +196,7 @@ class HostileServer:
 
     `then` is "close", "hold" (say nothing more), "drip" (the answer, byte by byte, for ever),
     "handshake" (a TLS handshake, byte by byte), or "flood" (the answer, then `part` for ever).
+    What it does for ever ends with it alone, or by the limit of its client.
     """
 
     def __init__(self, answer, then="close", part=b""):
@@ -233,7 +233,6 @@ class HostileServer:
 
     def _serve(self, connection):
         with connection, suppress(OSError):
-            connection.settimeout(HOLDS_S)
             if self.then == "handshake":
                 connection.recv(65536)
                 self._drip(connection)
@@ -256,7 +255,7 @@ class HostileServer:
                 while self.then == "flood" and not self._ended.is_set():
                     connection.sendall(self.part)
                 if self.then == "hold":
-                    self._ended.wait(HOLDS_S)
+                    self._ended.wait()
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):  # bytes that are not read would end it by a reset

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.proxy import Proxy
+from tests.tiers import some, tenth
 
 import thence
 from thence.errors import SyncRefused
@@ -18,7 +19,7 @@ from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
 from thence.sync.wire.signing import own_key
 
-ALTERED_TIMES = 6
+ALTERED_TIMES = tenth(6, 2)
 SMALL = {"n": 13}
 LARGE = {"text": "".join(sha256(b"%d" % number).hexdigest() for number in range(50))}
 HUGE = {"text": LARGE["text"] * 2}  # stands beside the line
@@ -82,7 +83,8 @@ def engine_of(
 
 
 @pytest.mark.promise("S12")
-@pytest.mark.parametrize("name", ALTERATIONS)
+@pytest.mark.parametrize("name", some(ALTERATIONS, 4, "alterations"))
+@pytest.mark.whole
 def test_line_that_is_altered_on_its_way_is_brought_later(
     tmp_path: Path, server: TeamServer, proxy: Proxy, name: str
 ) -> None:

@@ -197,6 +197,7 @@ def test_file_that_cannot_be_used_is_told_in_three_lines(tree, monkeypatch, caps
     assert "Is a directory" in why
 
 
+@pytest.mark.whole(alone=True)
 def test_dev_lock_is_added_to_the_first_and_what_it_named_goes_with_it(tree, shelf):
     """The whole set-up, in a small tree that builds itself."""
     copy_files(tree, "tools/bootstrap.sh", "tools/bootstrap.py")
@@ -229,6 +230,7 @@ OLDEST_PIPS = {(3, 11): "pip==22.3", (3, 12): "pip==23.2.1", (3, 13): "pip==24.2
 
 
 @pytest.mark.parametrize("pip", [OLDEST_PIPS.get(sys.version_info[:2], "pip"), "pip"])
+@pytest.mark.whole(alone=True)
 def test_oldest_and_newest_pip_set_up_from_the_lock(tmp_path, monkeypatch, pip):
     monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(bootstrap, "VENV_PYTHON", tmp_path / ".venv" / "bin" / "python")

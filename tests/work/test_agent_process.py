@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.tiers import tenth
 from tests.work.agents import (
     LONG_S,
     NO_CLAIM,
@@ -30,7 +31,7 @@ from thence.work import supervisor
 from thence.work.orchestrate import agent_process as running
 from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, last_words, start
 
-KILLS = 12
+KILLS = tenth(12, 2)
 LATEST_S = 0.6
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +65,7 @@ def test_killed_starter_takes_the_whole_family_along_and_only_then_is_the_claim_
     os.close(claim)
 
 
+@pytest.mark.whole
 def test_starter_killed_at_any_moment_leaves_nothing_alive(tmp_path):
     seed = random.randrange(2**32)
     chance = random.Random(seed)
@@ -272,7 +274,8 @@ def test_output_keeps_an_agent_from_stalling(tmp_path):
     assert ended(run).how == "timed_out"
 
 
-@pytest.mark.parametrize("kind", ["child", "group", "session", "daemon"])
+@pytest.mark.parametrize("kind", tenth(["child", "group", "session", "daemon"], ["daemon"]))
+@pytest.mark.whole
 def test_children_that_an_agent_leaves_behind_are_ended(tmp_path, kind):
     ready = tmp_path / "ready"
     left = [["ignore", "SIGTERM"], ["note", str(ready)], ["hang"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.work.other_git import with_git
 from tests.git.repositories import commit, git
+from tests.tiers import tenth
 from tests.work.boards import (
     BOARD,
     ONLY_THE_BOARD,
@@ -30,7 +31,7 @@ from thence.work.journal.store import WorkEvent
 from thence.work.session.session import Session
 
 pytestmark = pytest.mark.xdist_group("clones")
-CLONES, PUBLISHES = 6, 8
+CLONES, PUBLISHES = tenth((6, 8), (3, 4))
 # by hand: BOARD_ROUNDS=200
 ROUNDS = int(os.environ.get("BOARD_ROUNDS", "12"))
 FIRST = "01KA0000000000000000000001"
@@ -338,6 +339,7 @@ def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_pat
         ]  # fmt: skip
 
 
+@pytest.mark.whole
 def test_six_clones_that_publish_at_once_lose_nothing(remote, tmp_path):
     clones = [clone(remote, tmp_path / f"clone{number}") for number in range(CLONES)]
     done(clones[0], "add", "First")

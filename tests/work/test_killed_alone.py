@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import begin_work, commit, git, make_repository, patches
 from tests.git.test_killed_git import as_board, locked
+from tests.tiers import tenth
 from tests.work.chaos import STASH
 
 from thence.errors import GitFailed
@@ -19,7 +20,7 @@ from thence.git.merging import merge
 from thence.git.repository import branches, repository
 from thence.git.worktrees import make
 
-ROUNDS = 15
+ROUNDS = tenth(15, 4)
 ROUNDS_MAX = 60
 LATEST_S = 0.05
 
@@ -91,6 +92,7 @@ def merged(repo, name):
         return merge(repo, "main", [name])
 
 
+@pytest.mark.whole
 def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, killer):
     begin_work(top)
     before, repo = patches(top), repository(top)

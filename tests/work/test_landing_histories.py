@@ -1,9 +1,9 @@
 """`done` and `landed` are what an oracle says that knows nothing of how landed code is found."""
 
-import random
 from collections import Counter
 
 import pytest
+from tests.tiers import seed, tenth
 from tests.work.landing_histories import play, template
 
 HISTORIES = 5
@@ -15,13 +15,14 @@ def project(tmp_path_factory):
 
 
 @pytest.mark.promise("L15")
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(tenth(8, 1)))
+@pytest.mark.whole
 def test_no_package_is_falsely_landed_in_random_histories(project, tmp_path, part):
-    seed = random.randrange(1 << 32)
+    first = seed(f"histories {part}")
     tally: Counter[str] = Counter()
     for number in range(HISTORIES):
-        one = play(project, tmp_path / str(number), seed + number)
+        one = play(project, tmp_path / str(number), first + number)
         tally += one.tally
-        assert not one.tally["FALSELY LANDED"], f"seed {seed + number}: {one.faults}"
+        assert not one.tally["FALSELY LANDED"], f"seed {first + number}: {one.faults}"
     # what is not found a person names: --landed COMMIT
-    assert tally["not found"] <= 2, f"seeds from {seed}: {tally}"
+    assert tally["not found"] <= 2, f"seeds from {first}: {tally}"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.git.repositories import make_repository
+from tests.tiers import seed, tenth
 from tests.work.project_events import work_event
 
 from thence.cli.commands.work.looking import status
@@ -94,25 +95,25 @@ def ours_moves(repo, lane, actor="ada"):
 @pytest.mark.promise("L2")
 @pytest.mark.parametrize("hours", [-9, 9])
 @pytest.mark.parametrize("named", ["nothing", "feature", "project and feature"])
+@pytest.mark.whole
 def test_two_tools_in_turns_end_on_the_last_movers_board_without_a_conflict(tmp_path, hours, named):
     repo = project(tmp_path / "r")
     members = {"feature_slug": SLUG} if "feature" in named else {}
     members |= {"project_uuid": uuid_of(repo)} if "project" in named else {}
     other = OtherTool(repo, hours, members=members)
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
+    chance = random.Random(seed(f"{named} {hours}"))
     lane = "planned"
-    for _ in range(30):
+    for _ in range(tenth(30, 10)):
         before, lane = lane, chance.choice([each for each in LANES if each != lane])
         if chance.random() < 0.5:
             other.move(before, lane)
         else:
             ours_moves(repo, lane)
-        assert board_of(repo) == (lane, []), f"seed {seed}"
+        assert board_of(repo) == (lane, [])
     with EventStore.at(repo) as store:
         events = store.read()
         assert store.replica.verify().ok
-    assert sum(event.is_foreign for event in events) > 3, f"seed {seed}"
+    assert sum(event.is_foreign for event in events) > tenth(3, 1)
     assert max(len(event.caused_by) for event in events) < 32
 
 

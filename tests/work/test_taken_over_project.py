@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import git
+from tests.tiers import tenth
 from tests.work.boards import clone, done, published, shared_lines, view_lines
 from tests.work.existing_projects import DAY, FOLDER, SLUG, existing, foreign_line, moved
 
-TURNS = 16
+TURNS = tenth(16, 6)
 OTHER = "030-log"
 MORE = {
     DAY: moved(1, "planned", "doing") + "\n" + moved(2, "doing", "for_review") + "\n",
@@ -82,6 +83,7 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.promise("L2", "L7", "L11")
+@pytest.mark.whole
 def test_existing_project_goes_on_in_two_clones_and_another_tool(clones):
     ada, bob = clones
     seed = random.randrange(10**6)

@@ -233,6 +233,7 @@ def test_where_no_file_shows_a_lane_a_move_that_can_not_be_recorded_fails(projec
         ("accept", "WP01", "--no-code", "none"),
     ],
 )
+@pytest.mark.whole(rows=3)
 def test_command_that_only_appends_fails_when_it_can_not(project, command):
     if command[0] in ("release", "accept"):
         work(project, "move-task", "WP01", "--to", "doing")

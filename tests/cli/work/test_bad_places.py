@@ -18,6 +18,7 @@ from tests.cli.work.orchestra import WAIT_S, until
 from tests.cli.work.three_packages import SLUG, done
 from tests.git.repositories import commit, git, make_repository
 from tests.mounts import mounted
+from tests.tiers import seed, tenth
 from tests.work.boards import hook, on_remote
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_places")]
@@ -126,13 +127,13 @@ def is_whole(project, case):
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
+@pytest.mark.whole
 def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
     if disk is None:
         return  # this user may mount nothing: the limits below stand for it
-    case, seed = CASES[name], random.randrange(2**32)
-    print(f"seed {seed}")
-    rooms = [0, *random.Random(seed).sample(range(4_096, ROOM_BYTES_MAX), 3)]
+    case, chance = CASES[name], random.Random(seed(f"room {name}"))
+    rooms = [*chance.sample(range(4_096, ROOM_BYTES_MAX), tenth(3, 1)), *tenth([0], [])]
     for number, room_bytes in enumerate(rooms):
         project = copy(states / case.state, disk, f"{number}")
         if name == "publish":
@@ -146,14 +147,14 @@ def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(sta
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
+@pytest.mark.whole
 def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_later(
     states, tmp_path, name
 ):
-    case, seed = CASES[name], random.randrange(2**32)
-    print(f"seed {seed}")
+    case, chance = CASES[name], random.Random(seed(f"size {name}"))
     path = limited_path(tmp_path)
-    for size_bytes in random.Random(seed).sample(SIZES_BYTES, 3):
+    for size_bytes in chance.sample(SIZES_BYTES, tenth(3, 1)):
         project = copy(states / case.state, tmp_path, f"{size_bytes}")
         if name == "publish":
             shutil.rmtree(tmp_path / "remote.git", ignore_errors=True)
@@ -268,7 +269,8 @@ def set_mode(folder, file_mode, folder_mode):
         os.chmod(parent, folder_mode)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", tenth([*CASES], ["merge"]))
+@pytest.mark.whole
 def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(states, tmp_path, name):
     case = CASES[name]
     project = copy(states / case.state, tmp_path)

@@ -13,6 +13,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, planned
 from tests.git.repositories import git
+from tests.tiers import some
 from tests.work.boards import NAMED, on_remote
 
 from thence.work.journal.claims import claimed
@@ -100,18 +101,20 @@ def test_claim_whose_command_was_killed_behind_its_branch_stands(repo, tmp_path)
     assert warm("last", "--json", cwd=repo).json["open"] == []
 
 
+LOOKING = [
+    ("status",),
+    ("implement", "WP02"),
+    ("move-task", "WP01", "--to", "for_review"),
+    ("merge", "WP01"),
+    ("accept", "WP01"),
+]
+
+
 @pytest.mark.parametrize(
-    "command",
-    [
-        ("status",),
-        ("implement", "WP02"),
-        ("move-task", "WP01", "--to", "for_review"),
-        ("merge", "WP01"),
-        ("accept", "WP01"),
-    ],
-    ids=lambda command: command[0],
+    ("is_made", "command"),
+    some(((is_made, command) for is_made in (True, False) for command in LOOKING), 4, "claims"),
 )
-@pytest.mark.parametrize("is_made", [True, False], ids=["made", "taken-back"])
+@pytest.mark.whole
 def test_claim_that_is_made_good_keeps_its_actor_whoever_looks_next(
     repo, tmp_path, is_made, command
 ):

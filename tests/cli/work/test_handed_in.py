@@ -101,6 +101,7 @@ def not_taken(project):
 
 @pytest.mark.promise("L15")
 @pytest.mark.parametrize("take_out", [reverted, reverted_by_other_words, not_taken])
+@pytest.mark.whole(rows=2)
 def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, take_out):
     handed_in(project)
     take_out(project)

@@ -20,6 +20,7 @@ from tests.cli.work.hostile_clones import (
 )
 from tests.cli.work.projects import FOLDER, done, planned
 from tests.git.repositories import commit, git, write
+from tests.tiers import some
 from tests.work.boards import NAMED
 
 import thence
@@ -110,7 +111,8 @@ def test_link_in_the_place_of_a_folder_leads_nowhere(tmp_path, base, paths):
     harmless(clone_of(base, tmp_path, *hostile), *ALL)
 
 
-@pytest.mark.parametrize("paths", FILES, ids=lambda paths: paths[0])
+@pytest.mark.parametrize("paths", some(FILES, 1, "files"), ids=lambda paths: paths[0])
+@pytest.mark.whole
 def test_link_in_the_place_of_a_file_leads_nowhere(tmp_path, base, paths):
     hostile = [Hostile(path, "a link to a file") for path in paths]
     harmless(clone_of(base, tmp_path, *hostile), *ALL)

@@ -15,10 +15,11 @@ from tests.cli.work.orchestra import DO, SLUG, is_alive
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import FOLDER, done, project
 from tests.git.repositories import commit, git
+from tests.tiers import tenth
 
-PACKAGES = 6
-KILLED_MIN = 9  # of 18: a command may end before it is killed
-ORCHESTRATORS_KILLED = 12
+PACKAGES = tenth(6, 2)
+KILLED_MIN = tenth(9, 2)  # of 18, or 6: a command may end before it is killed
+ORCHESTRATORS_KILLED = tenth(12, 4)
 
 
 def killed(folder, *arguments, after_s):
@@ -38,6 +39,7 @@ def killed(folder, *arguments, after_s):
 
 
 @pytest.mark.promise("L16")
+@pytest.mark.whole
 def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -113,6 +115,7 @@ def test_spec_and_package_whose_commit_a_kill_prevented_are_committed_by_the_sam
 
 
 @pytest.mark.promise("L17")
+@pytest.mark.whole
 def test_orchestrate_that_was_killed_goes_on_when_it_is_typed_again(make, tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")

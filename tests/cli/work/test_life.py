@@ -147,6 +147,7 @@ def test_refs_go_with_the_branch_where_that_is_asked(project):
 
 @pytest.mark.promise("L17")
 @pytest.mark.parametrize("what", ["uncommitted", "later", "reset", "doing", "here"])
+@pytest.mark.whole(rows=3)
 def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
     worktree = begun(project) if what == "doing" else finished(project)
     words = {

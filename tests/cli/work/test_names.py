@@ -2,6 +2,7 @@
 
 import pytest
 from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused
+from tests.tiers import some
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
 
@@ -19,50 +20,51 @@ _FEATURES = f"the features are {SLUG}"
 _NO_ID = "this is not a package's id"
 
 
+NAMES = [
+    *(
+        ((command, name, *more), "unknown_package", place, cause)
+        for command, *more in (
+            ("implement",),
+            ("move-task", "--to", "done"),
+            ("add-history", "a note"),
+            ("gate", "CI_CHECK"),
+            ("merge",),
+            ("accept",),
+        )
+        for name, place, cause in (("77", f"{SLUG}/WP77", _PACKAGES), ("", "''", _NO_ID))
+    ),
+    *(
+        ((*command, "--feature", name), "unknown_feature", repr(name), _FEATURES)
+        for command, name in (
+            (("implement", "WP01"), "7"),
+            (("move-task", "WP01", "--to", "done"), "7"),
+            (("add-history", "WP01", "a note"), "7"),
+            (("gate", "WP01", "CI_CHECK"), "7"),
+            (("merge",), "7"),
+            (("accept",), ""),
+            (("add", "x"), ""),
+            (("next",), ""),
+            (("status",), ""),
+            (("import",), ""),
+            (("finalize-tasks",), ""),
+            (("mark-status", "T001"), ""),
+        )
+    ),
+    *(
+        (("add", "x", "--feature", "1", "--after", name), "unknown_package", place, cause)
+        for name, place, cause in (
+            ("WP77", f"{SLUG}/WP77", _PACKAGES),
+            ("first", "'first'", _NO_ID),
+        )
+    ),
+    (("mark-status", "T777"), "unknown_subtask", "'T777'", f"{FOLDER}/tasks.md has T001"),
+    (("mark-status", ""), "unknown_subtask", "''", f"{FOLDER}/tasks.md has T001"),
+]
+
+
 @pytest.mark.promise("L8")
-@pytest.mark.parametrize(
-    ("arguments", "guard", "place", "cause"),
-    [
-        *(
-            ((command, name, *more), "unknown_package", place, cause)
-            for command, *more in (
-                ("implement",),
-                ("move-task", "--to", "done"),
-                ("add-history", "a note"),
-                ("gate", "CI_CHECK"),
-                ("merge",),
-                ("accept",),
-            )
-            for name, place, cause in (("77", f"{SLUG}/WP77", _PACKAGES), ("", "''", _NO_ID))
-        ),
-        *(
-            ((*command, "--feature", name), "unknown_feature", repr(name), _FEATURES)
-            for command, name in (
-                (("implement", "WP01"), "7"),
-                (("move-task", "WP01", "--to", "done"), "7"),
-                (("add-history", "WP01", "a note"), "7"),
-                (("gate", "WP01", "CI_CHECK"), "7"),
-                (("merge",), "7"),
-                (("accept",), ""),
-                (("add", "x"), ""),
-                (("next",), ""),
-                (("status",), ""),
-                (("import",), ""),
-                (("finalize-tasks",), ""),
-                (("mark-status", "T001"), ""),
-            )
-        ),
-        *(
-            (("add", "x", "--feature", "1", "--after", name), "unknown_package", place, cause)
-            for name, place, cause in (
-                ("WP77", f"{SLUG}/WP77", _PACKAGES),
-                ("first", "'first'", _NO_ID),
-            )
-        ),
-        (("mark-status", "T777"), "unknown_subtask", "'T777'", f"{FOLDER}/tasks.md has T001"),
-        (("mark-status", ""), "unknown_subtask", "''", f"{FOLDER}/tasks.md has T001"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "guard", "place", "cause"), some(NAMES, 4, "names"))
+@pytest.mark.whole
 def test_name_of_nothing_is_a_guard_that_tells_the_names_there_are(
     finalized, arguments, guard, place, cause
 ):

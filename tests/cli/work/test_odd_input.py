@@ -13,6 +13,7 @@ import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.projects import done, planned, refused
+from tests.tiers import tenth
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("odd_input")]
 ODD = os.fsdecode(b"a\xff")
@@ -63,6 +64,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "kind", "named"), CASES)
+@pytest.mark.whole(rows=15)
 def test_odd_input_is_told_by_what_it_is(finalized, arguments, code, kind, named):
     error = refused(finalized, *arguments, code=code)
     assert error["code"] == kind
@@ -106,7 +108,8 @@ def test_reader_that_closes_its_pipe_hears_no_complaint(finalized, options):
         assert len(ended.stderr.splitlines()) == (3 if is_refused else 0), ended.stderr
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(tenth(4, 1)))
+@pytest.mark.whole
 def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp_path, seed):
     rng = Random(seed)
     repo = planned(tmp_path / "r")

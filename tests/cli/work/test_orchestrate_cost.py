@@ -6,9 +6,10 @@ import pytest
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import until
 from tests.cli.work.other_git import with_git
+from tests.tiers import tenth
 
 AGENTS = 8
-FRAMES = 20
+FRAMES = tenth(20, 6)
 PEAK_KB_MAX = 60_000
 FORECAST_CALLS = 1 + AGENTS  # the branches, and each with the target
 
@@ -20,6 +21,7 @@ def peak_kb(process: int) -> int:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.whole
 def test_eight_agents_at_work_cost_little_memory_and_no_git(make, tmp_path):
     packages = {f"WP{number:02}": [] for number in range(1, AGENTS + 1)}
     project = make(packages, slots=AGENTS)

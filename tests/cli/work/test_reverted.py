@@ -7,6 +7,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
+from tests.tiers import tenth
 
 FEATURE = {"feature.py": "def feature(): ...\n"}
 DOCS = {"docs.md": "what it does\n"}
@@ -77,8 +78,11 @@ def test_package_in_review_whose_commit_was_reverted_is_refused(project):
 
 
 @pytest.mark.promise("L15")
-@pytest.mark.parametrize("is_pruned", [False, True])
-@pytest.mark.parametrize("is_forward", [False, True])
+@pytest.mark.parametrize(
+    ("is_pruned", "is_forward"),
+    [(False, True), (True, False), *tenth([(False, False), (True, True)], [])],
+)
+@pytest.mark.whole
 def test_reopened_package_is_merged_again_only_with_all_its_code(project, is_pruned, is_forward):
     merge = landed(project, FEATURE)
     if is_forward:

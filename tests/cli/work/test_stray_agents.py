@@ -28,6 +28,7 @@ def leave(*arguments):
         ([leave("branch", "--quiet", "-m", "mine"), *DO], "mine"),
     ],
 )
+@pytest.mark.whole(rows=2)
 def test_commits_elsewhere_are_saved_and_named_and_the_next_try_goes_on(make, steps, place):
     project = make({"WP01": []})
     over = [["prompt", "seen"], leave("merge", "--quiet", SAVED), ["commit", "Take it over"]]
@@ -100,7 +101,7 @@ def test_worktree_that_a_killed_run_left_elsewhere_is_brought_back_by_the_next(m
 
 
 def test_claim_that_somebody_holds_and_does_nothing_with_is_not_waited_for(make):
-    project = make({"WP01": [], "WP02": []}, limits={"timeout": 4})
+    project = make({"WP01": [], "WP02": []}, limits={"timeout": 2})
     with Session(project.folder) as session:
         session.refresh()
         package = session.board.features[SLUG].packages["WP01"]

@@ -111,6 +111,7 @@ def test_pushed_commits_of_a_submodule_go_with_the_worktree_and_merge_is_silent(
 
 @pytest.mark.promise("L8")
 @pytest.mark.parametrize("how", ["branch", "stash", "second stash"])
+@pytest.mark.whole(rows=2)
 def test_branch_or_stash_of_a_submodule_keeps_its_worktree(with_lib, how):
     worktree = begun(with_lib)
     lib = worktree / "lib"

@@ -11,9 +11,9 @@ from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, begun, done, plan, work
 from tests.git.repositories import commit, git, make_repository
+from tests.tiers import tenth
 
-HOOK_S = 10
-COMMANDS = 12
+HOOK_S, COMMANDS = tenth((10, 12), (3, 8))
 
 
 def hook(folder: Path, name: str, script: str) -> None:
@@ -23,6 +23,7 @@ def hook(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.whole
 def test_twelve_commands_at_once_behind_a_slow_hook_become_few_commits(project):
     commit(project, {"mine.txt": "0\n"})
     head = git(project, "rev-parse", "HEAD")

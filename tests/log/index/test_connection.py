@@ -19,6 +19,7 @@ from tests.events import line_of
 from tests.log.committers import until
 from tests.log.index.logs import add, fits, index_of, told
 from tests.log.processes import in_child
+from tests.tiers import tenth
 
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
@@ -325,12 +326,13 @@ def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None
         ended(follower)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(tenth(3, 1)))
+@pytest.mark.whole
 def test_an_index_survives_the_killing_of_its_builder(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     print(f"seed {seed}")
     with open_log(tmp_path / "log") as log:
-        for _ in range(8):
+        for _ in range(tenth(8, 4)):
             log.append_many([{"event_type": "a"}] * chance.randrange(1, 3_000))
             followers = [following(log.folder) for _ in range(2)]
             for _ in range(chance.randrange(1, 30)):

@@ -264,6 +264,7 @@ def log(tmp_path: Path) -> Drawn:
 
 
 @pytest.mark.parametrize("way", ["rows", "index"])
+@pytest.mark.whole
 def test_counts_are_a_plain_count_of_the_lines(
     log: Drawn, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -274,6 +275,7 @@ def test_counts_are_a_plain_count_of_the_lines(
         causes_fit(log)
 
 
+@pytest.mark.whole
 def test_counts_fit_after_a_merge_a_redaction_and_a_rebuild(log: Drawn) -> None:
     for _ in range(examples(6)):
         log.grow(60)

@@ -7,13 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.docs.browsing import MISSING, chromium_path
 from tests.system_packages import provided
+from tests.tiers import tenth
 
 ENDS_S = 30.0
 LOOK_EVERY_S = 0.02
 WIDE, NARROW = (1280, 800), (390, 844)
+# two of the four screens, by their size and whether they are dark, have each size and each light
+LIGHT_AND_WIDE = pytest.param(WIDE, False, id="wide-light")
+DARK_AND_NARROW = pytest.param(NARROW, True, id="narrow-dark")
+OTHERS = [pytest.param(NARROW, False, id="narrow-light"), pytest.param(WIDE, True, id="wide-dark")]
+SCREENS = [LIGHT_AND_WIDE, DARK_AND_NARROW, *tenth(OTHERS, [])]
 _OPTIONS = ("--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking")
 
 

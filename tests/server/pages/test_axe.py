@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tests.server.pages.browser import NARROW, WIDE, tab_of
+from tests.server.pages.browser import SCREENS, tab_of
 from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
@@ -42,8 +42,8 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, l
         yield server, [*paths, f"/runs/orders/events/{orders[0]}", "/runs/none"]
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("size", "is_dark"), SCREENS)
+@pytest.mark.whole
 def test_no_view_has_a_fault(browser, views, size, is_dark) -> None:
     server, paths = views
     with tab_of(browser, server.url, size, is_dark=is_dark) as tab:

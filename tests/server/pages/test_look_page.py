@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser, Route
-from tests.server.pages.browser import NARROW, WIDE, Tab, tab_of
+from tests.server.pages.browser import SCREENS, Tab, tab_of
 from tests.server.serving import Serving, serving
 
 import thence
@@ -76,8 +76,8 @@ def test_lanes_and_strip_are_painted_before_the_list(tab: Tab) -> None:
     assert tab.page.locator("main table").count() >= 1
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("size", "is_dark"), SCREENS)
+@pytest.mark.whole
 def test_picture_fits_each_screen(browser, server, size, is_dark, pictures) -> None:
     with tab_of(browser, server.url, size, is_dark=is_dark) as tab:
         opened(tab)

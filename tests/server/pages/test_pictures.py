@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from tests.server.pages.browser import Tab, tab_of
 from tests.server.pages.world import SWEEP
+from tests.tiers import tenth
 
 SIZE = (1200, 720)
 BYTES_MAX, COLOURS_LEAST = 60_000, 6
@@ -45,9 +46,16 @@ def taken(tab: Tab, path: str, buttons: tuple[str, ...], top: str) -> bytes:
     return file.getvalue()
 
 
+# two are enough to see that pictures can be made; all are, where they are to be kept
+TAKEN = [("home", False), ("run", True)]
+ALL = [(name, is_dark) for name in VIEWS for is_dark in (False, True)]
+
+
 @pytest.mark.xdist_group("browser")
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(
+    ("name", "is_dark"), ALL if "THENCE_PICTURES" in os.environ else tenth(ALL, TAKEN)
+)
+@pytest.mark.whole
 def test_view_makes_the_picture_of_the_docs(
     browser: Browser, request: pytest.FixtureRequest, name: str, is_dark: bool
 ) -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator
 from tests.server.pages.browser import Tab, tab_of
 from tests.server.pages.world import SWEEP
 from tests.server.serving import Serving
+from tests.tiers import some
 
 DOCS = Path("docs/guides/operate/look-at-a-log.md")
 CLICKS_MAX = 3
@@ -163,7 +164,8 @@ _IN_REPOSITORY = (prompt_led_to_line, was_in_flight)
 
 
 @pytest.mark.xdist_group("browser")
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", some(QUESTIONS, 3, "questions"))
+@pytest.mark.whole
 def test_question_takes_the_clicks_that_are_published(
     browser: Browser, world: Serving, request: pytest.FixtureRequest, question: str
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import NARROW, WIDE, Tab, tab_of
+from tests.server.pages.browser import SCREENS, Tab, tab_of
 from tests.server.pages.test_axe import AXE, FAULTS
 from tests.server.pages.test_look_page import painted
 from tests.server.serving import Serving, serving
@@ -87,8 +87,8 @@ def test_session_of_a_lane_is_short_enough_to_read(browser: Browser, tmp_path) -
         assert [text for text in written(tab) if text.startswith("5f0c1c3e implementer/a")]
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("size", "is_dark"), SCREENS)
+@pytest.mark.whole
 def test_pages_of_a_session_fit_and_have_no_fault(browser, server, size, is_dark, pictures) -> None:
     views = {"session": "/runs/agents", "files": "/runs/agents/files"}
     views["lines"] = "/runs/agents/files/src/pay.py"

@@ -15,10 +15,9 @@ def red_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServ
         yield server
 
 
-ENGINES = (
-    "sqlite",
-    pytest.param("postgres", marks=[pytest.mark.rest, pytest.mark.xdist_group("postgres")]),
-)
+SQLITE = "sqlite"
+POSTGRES = pytest.param("postgres", marks=[pytest.mark.rest, pytest.mark.xdist_group("postgres")])
+ENGINES = (SQLITE, POSTGRES)
 
 
 @pytest.fixture(scope="module", params=ENGINES)

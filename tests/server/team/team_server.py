@@ -10,7 +10,7 @@ from typing import IO
 
 from argon2 import PasswordHasher
 from tests.cli.installed import THENCE, environment
-from tests.cli.warm import Forked, is_read_at_start, server
+from tests.cli.warm import COMMAND, Forked, is_read_at_start, server
 from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
@@ -33,6 +33,7 @@ class TeamServer:
         self.url = ""
         self.files_max = 0
         self.env: dict[str, str] = {}
+        self.alteration = ""  # statements of Python before the command
 
     @property
     def options(self) -> list[str]:
@@ -57,7 +58,8 @@ class TeamServer:
                 argv, env=environment(**self.env), preexec_fn=first, **piped
             )
         else:
-            self.process = server(*words, env=self.env, stderr=stderr)
+            code = f"{self.alteration}\n{COMMAND}"
+            self.process = server(*words, env=self.env, stderr=stderr, code=code)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 

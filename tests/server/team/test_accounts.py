@@ -24,6 +24,7 @@ def accounts() -> Accounts:
     return made
 
 
+@pytest.mark.both_engines
 def test_user_is_in_teams_in_the_order_of_joining(accounts: Accounts) -> None:
     asked = []
 

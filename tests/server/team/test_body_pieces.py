@@ -78,6 +78,7 @@ def brought(found: Exchange, writer: Writer, log: str = "log", team: str = "red"
     assert found.keep_pieces(team, log, "plain", writer.pieces) == len(writer.pieces)
 
 
+@pytest.mark.both_engines
 def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
     found = exchange()
     plain, large = *writer.said("small"), *writer.said("a" * 600_000)
@@ -93,6 +94,7 @@ def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
     assert statuses(found, [large]) == ["duplicate"]
 
 
+@pytest.mark.both_engines
 def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: Writer) -> None:
     found = exchange()
     lines = writer.said(COMMON, COMMON + "more", "\0\u2028😀" * 50_000, COMMON)
@@ -160,6 +162,7 @@ def test_piece_is_given_only_once_a_line_of_the_log_names_it(writer: Writer) -> 
         b"7",
     ],
 )
+@pytest.mark.whole(rows=6)
 def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: bytes) -> None:
     database = with_teams()
     found = Exchange(Store(database))
@@ -169,6 +172,7 @@ def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: byt
     assert found.keep_pieces("red", "log", "plain", [piece(b"body"), piece(b"y", b"body")]) == 2
 
 
+@pytest.mark.both_engines
 def test_piece_that_stands_there_can_not_be_replaced(writer: Writer) -> None:
     database = with_teams()
     found = Exchange(Store(database))
@@ -307,6 +311,7 @@ def test_pieces_make_the_log_and_are_of_its_kind() -> None:
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -> None:
     database = with_teams()
     found = Exchange(Store(database))

@@ -53,6 +53,7 @@ def stream(client: Client, log: str) -> Iterator[http.client.HTTPResponse]:
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) -> None:
     ada, node, secret = red.client("ada"), Node("e00000000001"), "tunafish"
     target = node.said(secret)

@@ -24,6 +24,7 @@ def claimed(client: Client, key: str, *nodes: str) -> dict[str, str]:
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_node_belongs_to_the_first_key_that_claims_it_in_a_team(red: TeamServer) -> None:
     ada, bob, rita = red.client("ada"), red.client("bob"), red.client("rita")
     assert claimed(ada, ANN.public_key, NODE)[NODE] == ANN.public_key
@@ -41,6 +42,7 @@ def test_node_belongs_to_the_first_key_that_claims_it_in_a_team(red: TeamServer)
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_claim_is_moved_by_an_admin_of_the_server(red: TeamServer) -> None:
     ada, node = red.client("ada"), Node("a00000000003")
     claimed(ada, EVE.public_key, node.node)

@@ -26,6 +26,7 @@ FRAME_TOO_LARGE = 1024 * 1024 + 64 * 1024 + 1
 
 
 @pytest.mark.promise("S5")
+@pytest.mark.both_engines
 def test_event_of_a_frame_is_acknowledged_once_committed_and_hinted_to_others(
     red: TeamServer,
 ) -> None:
@@ -150,6 +151,7 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
     assert ada.ask("GET", "/ws/v1/events/?log=frames").status == 426
 
 
+@pytest.mark.both_engines
 def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
     ada = red.client("ada")
     with listening(ada, "elsewhere") as one:
@@ -160,6 +162,7 @@ def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
 
 
 @pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401), ("left", 4403)])
+@pytest.mark.whole(rows=2)
 def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code: int) -> None:
     red.add(ends)
     client = red.client()

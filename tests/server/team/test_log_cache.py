@@ -10,6 +10,7 @@ from tests.cli.installed import is_three_lines, thence
 from tests.server.runs import make_run
 from tests.server.team.lines import lines
 from tests.server.team.team_server import PASSWORD, team_server
+from tests.tiers import tenth
 
 from thence.core.query.filter import Filter
 from thence.files import FileBusy, file_lock
@@ -124,6 +125,7 @@ def test_log_in_use_is_not_released_and_an_idle_one_is_closed(tmp_path: Path) ->
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.whole
 def test_question_that_waits_for_a_large_folder_is_told_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +148,7 @@ def test_question_that_waits_for_a_large_folder_is_told_how_far_it_is(
         exchange.batch("red", "large", "plain", lines(MANY))
         folder = tmp_path / "teams" / "red" / "large"
         with file_lock(folder / ".thence" / "lock"):  # as another command holds it
-            for _ in range(3):
+            for _ in range(tenth(3, 1)):
                 for asked in (path, "/logs", "/runs/large", "/"):
                     answer = client.get(asked)
                     assert answer.status_code == 503, asked

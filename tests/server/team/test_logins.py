@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.codes import raises_code
 from tests.server.team.engines import new_database
+from tests.tiers import tenth
 
 from thence.errors import NotLoggedIn
 from thence.server.team.accounts import Accounts
@@ -92,6 +93,7 @@ def test_tokens_name_their_user_until_they_expire() -> None:
     assert world.is_refused(world.logins.refreshed, world.log_in().access)
 
 
+@pytest.mark.both_engines
 def test_shown_again_after_its_successor_was_used_a_refresh_token_ends_the_login() -> None:
     for use in ("access", "refresh"):
         world = World()
@@ -158,6 +160,7 @@ def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> N
     assert pace.begin("a", 4.0) == 0
 
 
+@pytest.mark.both_engines
 def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
     make_database(tmp_path / "data" / "server.db", "e1")
     database = SqliteDatabase(tmp_path / "data" / "server.db")
@@ -187,10 +190,13 @@ def test_users_logins_are_bounded_and_the_oldest_ends() -> None:
     assert all(world.logins.user_of(each.access) == "ada" for each in all_tokens[1:])
 
 
-def test_tokens_of_a_login_are_bounded() -> None:
+@pytest.mark.whole
+def test_tokens_of_a_login_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tenth(GENERATIONS_MAX, 20)
+    monkeypatch.setattr("thence.server.team.logins.GENERATIONS_MAX", many)
     world = World()
     first = tokens = world.log_in()
-    for _ in range(GENERATIONS_MAX + 2):
+    for _ in range(many + 2):
         tokens = world.logins.refreshed(tokens.refresh)
     assert world.is_refused(world.logins.refreshed, first.refresh)
     assert world.logins.user_of(tokens.access) == "ada"

@@ -35,7 +35,6 @@ from thence.server.team import oidc
 from thence.server.team.login_settings import OidcSettings
 
 PLACE = "http://thence.test"  # the test's browser asks the server itself
-SOON_S = 0.9 * oidc.REQUEST_S
 SLOW_LOGINS = 8  # more than any threads of the server that answer others
 
 
@@ -362,10 +361,9 @@ def test_provider_that_never_answers_or_sends_too_much_holds_up_nobody_else(tmp_
             thread.start()
         try:
             assert provider.asked.wait(60)
-            started = time.monotonic()
             assert server.client("ada").page("log").status in (200, 404)
             assert server.client().ask("GET", "/ready").status == 200
-            assert time.monotonic() - started < SOON_S
+            assert statuses.empty(), "it was answered before the provider's time was up"
             assert statuses.get(timeout=60) == 503
         finally:
             provider.release.set()

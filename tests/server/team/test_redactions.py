@@ -55,6 +55,7 @@ class Server:
         return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
+@pytest.mark.both_engines
 def test_owner_redacts_and_digest_and_number_stay() -> None:
     server, node = Server(), Node()
     target, other = node.said(), node.said("fine")
@@ -69,7 +70,9 @@ def test_owner_redacts_and_digest_and_number_stay() -> None:
     assert server.exchange.lines("red", "log", [digests(target).line]) == [redacted(target)]
 
 
-@pytest.mark.parametrize("kind", ["plain", "sim", "work"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("plain", marks=pytest.mark.both_engines), "sim", "work"]
+)
 def test_redaction_counts_in_logs_of_each_kind_whatever_came_first(kind: str) -> None:
     node = Node(kind=kind)
     target = node.said()
@@ -125,6 +128,7 @@ def resealed(line: bytes) -> bytes:
     return data + b',"crc":"%08x"}' % crc32(data)
 
 
+@pytest.mark.both_engines
 def test_relayed_lines_are_named_to_their_owner_all_of_them_in_the_end() -> None:
     server = Server()
     many = lines(RELAYED_MAX + 500)
@@ -145,6 +149,7 @@ def test_relayed_lines_are_named_to_their_owner_all_of_them_in_the_end() -> None
     assert set(server.relayed()) == {digests(line).line for line in many[1_000:]}
 
 
+@pytest.mark.both_engines
 def test_certificate_of_a_push_is_kept_and_can_be_checked() -> None:
     server, node = Server(), Node()
     pushed = [node.said("a"), node.said("b")]

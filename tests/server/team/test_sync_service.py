@@ -62,6 +62,7 @@ def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> 
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.both_engines
 def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
     found = exchange()
     assert statuses(found, lines(5)) == ["success"] * 5
@@ -71,6 +72,7 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.both_engines
 def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
     database = SqliteDatabase.in_memory("e1")
     add_teams(database)
@@ -101,6 +103,7 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.both_engines
 def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> None:
     found = exchange()
     first = found.batch("red", "log", "plain", lines(3))
@@ -122,6 +125,7 @@ def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> 
     assert found.mark("red", "new") == ""
 
 
+@pytest.mark.both_engines
 def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
     found = exchange()
     given = lines(25)
@@ -166,6 +170,7 @@ def test_cursor_of_another_history_is_refused() -> None:
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.both_engines
 def test_two_contents_of_one_number_are_both_kept() -> None:
     found = exchange()
     twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
@@ -217,6 +222,7 @@ def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
 
 
 @pytest.mark.promise("S12")
+@pytest.mark.both_engines
 def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
     found = exchange()
     statuses(found, lines(40))
@@ -253,6 +259,7 @@ def test_log_is_of_one_kind() -> None:
     assert walked(found, 5) == lines(1)
 
 
+@pytest.mark.both_engines
 def test_every_statement_about_logs_names_the_team() -> None:
     tables = "logs|events|relayed|announced|redactions|certificates|keys|claims"
     for module, count in ((store, 15), (redactions, 8), (keys, 8)):

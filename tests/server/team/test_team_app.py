@@ -18,6 +18,7 @@ NODE = "c0ffee000001"
 
 
 @pytest.mark.promise("S12", "P5")
+@pytest.mark.both_engines
 def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServer) -> None:
     client = red.client()
     told = client.log_in("ada", PASSWORD)

@@ -50,6 +50,7 @@ def test_what_was_brought_is_asked_as_any_log(red: TeamServer) -> None:
 
 
 @pytest.mark.promise("S5")
+@pytest.mark.both_engines
 def test_stream_hears_of_each_line_once_whichever_process_took_it(red: TeamServer) -> None:
     ada = red.client("ada")
     ada.statuses("streamed", lines(2))
@@ -240,6 +241,7 @@ def _cookie(server: TeamServer) -> str:
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.both_engines
 def test_line_that_its_node_pushed_is_served_whatever_came_first(red: TeamServer) -> None:
     ada, eve = red.client("ada"), red.client("eve")
     node = Node("aaaaaaaaaaaa")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
+from tests.tiers import tenth
 
 from thence.errors import ThenceError
 from thence.sim.models.client import Budget, ModelAnswer, ModelCallFailed, ModelClient, ModelRequest
@@ -107,6 +108,7 @@ def reasons(attempts: object) -> list[str]:
         ("no_http", "connection", None),
     ],
 )
+@pytest.mark.whole(rows=7)
 def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
     with Endpoint(fault=fault, faults=1) as endpoint:
         (answer,) = ask(endpoint, timeout_s=0.5 if fault == "never" else TIME_S)
@@ -204,10 +206,8 @@ def test_retry_after_beyond_the_call_is_not_waited_for(value):
         value = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     reply = Reply({}, 429, {"retry-after": value})
     with Endpoint(lambda body: reply) as endpoint:
-        start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, retries=1)
-    assert monotonic() - start_s < TIME_S
-    assert len(failed(answer).attempts) == 1
+    assert [attempt.waited_s for attempt in failed(answer).attempts] == [0]
 
 
 def test_retries_end():
@@ -218,6 +218,7 @@ def test_retries_end():
 
 
 @pytest.mark.parametrize("fault", ["expired_key", "wrong_model", "never", "closing", "500", "html"])
+@pytest.mark.whole(rows=3)
 def test_dead_endpoint_is_left_alone(fault):
     with Endpoint(fault=fault) as endpoint:
         timeout_s = 0.2 if fault == "never" else TIME_S
@@ -233,10 +234,9 @@ def test_dead_endpoint_is_left_alone(fault):
 @pytest.mark.parametrize("fault", ["never", "500"])
 def test_call_alone_does_not_wait_for_a_dead_endpoint(fault):
     with Endpoint(fault=fault) as endpoint:
-        start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, timeout_s=0.2, retries=100)
     assert answer.code == "endpoint_down"
-    assert monotonic() - start_s < TIME_S
+    assert len(endpoint.requests) <= 10
 
 
 def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
@@ -270,13 +270,12 @@ def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
 @pytest.mark.parametrize(
     ("first", "second", "retries", "asks"),
     [
-        ("500", None, 1, 6),
         ("500", "429", 1, 6),
-        ("500", "429", 3, 3),
-        ("html", None, 0, 12),
         ("html", "empty", 0, 12),
+        *tenth([("500", None, 1, 6), ("500", "429", 3, 3), ("html", None, 0, 12)], []),
     ],
 )
+@pytest.mark.whole
 def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries, asks, clock):
     """A sign of life is one, though no call may get what it can use."""
 

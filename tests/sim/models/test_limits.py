@@ -9,7 +9,6 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
-from tests.ratios import least_s
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 
 from thence.files import file_lock
@@ -139,7 +138,7 @@ def test_requests_a_minute_are_spaced(tmp_path_factory, is_shared):
             return monotonic() - start_s
 
     expected_s = (40 if is_shared else 30) * 60 / 1_200 - 1.0
-    assert expected_s * 0.9 < least_s(asked_s, expected_s + 2) < expected_s + 2
+    assert asked_s() > expected_s * 0.9
 
 
 def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp_path):
@@ -152,10 +151,8 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
         client = ModelClient("local", settings, Budget(), tmp_path)
         held = file_lock(tmp_path / "local.pace")
         asked = asyncio.create_task(client.ask(QUESTION))
-        start_s = monotonic()
         await asyncio.sleep(1.3)
-        assert monotonic() - start_s < 25
-        assert not endpoint.requests
+        assert (endpoint.requests, asked.done()) == ([], False)
         held.close()
         while not (endpoint.requests or asked.done()):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -194,10 +191,7 @@ def test_clock_that_was_set_back_holds_nobody(tmp_path):
 
 
 def test_tokens_a_minute_are_waited_for():
-    def asked_s() -> float:
-        with Endpoint() as endpoint:
-            start_s = monotonic()
-            answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
-            return monotonic() - start_s
-
-    assert 4 * 0.25 * 0.9 < least_s(asked_s, 4 * 0.25 + 2) < 4 * 0.25 + 2
+    with Endpoint() as endpoint:
+        start_s = monotonic()
+        answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
+        assert monotonic() - start_s > 4 * 0.25 * 0.9

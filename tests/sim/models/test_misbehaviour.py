@@ -161,6 +161,7 @@ def test_answer_in_a_documented_form_is_used_as_it_came(tmp_path, way):
 
 
 @pytest.mark.parametrize("way", REPAIRED)
+@pytest.mark.whole(rows=7)
 def test_answer_that_nothing_can_be_read_from_is_asked_for_once_more(tmp_path, way):
     result, events, bodies = play(tmp_path, REPAIRED[way])
     assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 2)

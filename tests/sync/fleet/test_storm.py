@@ -14,6 +14,7 @@ pytestmark = pytest.mark.rest
 @pytest.mark.parametrize(
     "engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
 )
+@pytest.mark.both_engines
 def test_whoever_is_killed_over_a_bad_network_nothing_acknowledged_is_lost_or_unheard(
     tmp_path, engine
 ):

@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.tiers import tenth
 from tests.trace.agents.firing import COMMAND, clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
 
@@ -36,7 +37,7 @@ FORMS = (
     *("SessionStart-startup", "SessionEnd-other", "UserPromptSubmit", "Stop"),
     *("PreToolUse-Bash", "PostToolUse-Bash", "SubagentStart-sub", "SubagentStop-sub"),
 )
-COMMITS, LINES = 40, 200
+COMMITS, LINES = tenth((40, 200), (12, 60))
 SESSIONS, ROUNDS, ROUNDS_OF_ONE = 6, 5, 8
 WINDOWS = (4, 5)  # those of Codex in one process
 ANSWER_S = 120

@@ -106,6 +106,7 @@ def test_subject_id_and_type_win_over_files_and_texts(played):
         (f"{'a' * 300}:1", "no event of the log"),
     ],
 )
+@pytest.mark.whole(rows=4)
 def test_what_is_no_line_is_told_in_three_lines(played, named, why):
     (played.top.parent / "outside.txt").write_text("x\n")
     ended = warm("why", named, cwd=played.top)
@@ -167,6 +168,7 @@ def test_blame_of_what_has_no_lines_is_refused(played):
 
 
 @pytest.mark.parametrize("place", ["..", "../other", "../other/log"])
+@pytest.mark.whole(rows=2)
 def test_line_is_asked_about_in_the_log_of_its_own_repository(played, place, monkeypatch):
     other = played.top.parent / "other"
     git(other.parent, "init", "-q", "-b", "main", str(other))

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.installed import drop_override
 from tests.cli.installed import thence as run
 from tests.mounts import mounted
+from tests.tiers import seed, tenth
 from tests.trace.agents.firing import COMMAND, PROGRAM, events, fire, git, hook, log_in
 
 import thence
@@ -39,6 +40,7 @@ def test_program_imports_next_to_nothing(tmp_path: Path) -> None:
     "data",
     [b"", b" \n", b"not JSON", b'{"a":', b"\xff\xfe\x00", b"[]", b"3", b"null", b'"x"', b"{}" * 9],
 )
+@pytest.mark.whole(rows=5)
 def test_input_without_meaning_is_told_and_disturbs_nobody(
     repository: Path, env: dict[str, str], data: bytes
 ) -> None:
@@ -152,6 +154,7 @@ def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(
 
 
 @pytest.mark.parametrize("link", [".", "agents", "agents/spool"])
+@pytest.mark.whole(rows=2)
 def test_linked_log_is_not_followed(
     repository: Path, env: dict[str, str], tmp_path: Path, link: str
 ) -> None:
@@ -289,21 +292,20 @@ def record(chance: random.Random) -> tuple[str, bytes]:
 
 
 @pytest.mark.promise("A5a")
+@pytest.mark.whole
 def test_10_000_hostile_records_never_raise(
     repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed("hostile records"))
     spool = log_in(repository) / SPOOL
     spool.mkdir(parents=True)
     monkeypatch.setattr(fired, "ancestors", lambda pid: [(7, "boot-x 1")])
-    for number in range(10_000):
+    for number in range(tenth(10_000, 1_000)):
         bridge, data = record(chance)
         content = fired.record(bridge, str(repository), str(repository), data, len(data))
         (spool / f"{number:020d}-1-{number % 2**24:06x}.json").write_bytes(content)
     log = events(log_in(repository))
-    assert len(log) > 4_000
+    assert len(log) > tenth(4_000, 400)
     waiting = [path for path in spool.iterdir() if path.suffix == ".json"]
     assert waiting == []
     told = errors(log_in(repository)) if (spool / ERRORS).exists() else ""

@@ -6,6 +6,7 @@ from tests.trace.agents import driver
 
 @pytest.mark.promise("A5e")
 @pytest.mark.parametrize("is_one_worktree", [False, True])
+@pytest.mark.whole
 def test_owners_of_40_commits_and_200_lines_are_right_and_none_is_wrong(tmp_path, is_one_worktree):
     scores = driver.play(tmp_path / "world", is_one_worktree=is_one_worktree)
     assert (*scores.commits.faults, *scores.lines.faults) == ()

@@ -380,6 +380,7 @@ def test_landed_package_without_events_of_agents_is_the_assigned_agents(played, 
 @pytest.mark.parametrize(
     "value", [None, 7, "", "--all", "HEAD", "a\nb", "\0", [], {"a": 1}, "é" * 99]
 )
+@pytest.mark.whole(rows=5)
 def test_events_of_any_form_are_passed_over(played, value):
     played.person(played.top, {"hand.py": "x = 1\n"}, "By hand", name="Eve")
     names = ("commit", "root", "session", "by", "old", "new", "agent", "files")

@@ -13,6 +13,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.cli.installed import environment
 from tests.log.faults import WAIT_S
+from tests.tiers import examples
 
 import thence
 from thence.otel import SpanProcessor
@@ -148,7 +149,7 @@ names = st.text(max_size=400)
 values = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.binary(), st.none())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(names, st.dictionaries(names, values, max_size=3), names)
 def test_no_span_stops_the_program(tmp_path_factory, name, attributes, message):
     with thence.open(tmp_path_factory.mktemp("log")) as log:

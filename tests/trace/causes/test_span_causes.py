@@ -171,22 +171,27 @@ def test_span_of_another_provider_or_unsampled_hands_on_what_is_around_it(log, t
 
 
 def test_tasks_have_the_span_in_which_they_were_begun_each_its_own(log, tracer):
+    together = is_over = None
+
     async def work(name):
         with tracer.start_as_current_span(name):
-            await asyncio.sleep(0.01)
+            await together.wait()
             log.append(f"in {name}")
-            await asyncio.sleep(0.01)
+            await together.wait()
         log.append(f"behind {name}")
 
     async def main():
+        nonlocal together, is_over
+        together, is_over = asyncio.Barrier(5), asyncio.Event()
         with tracer.start_as_current_span("all"):
             await asyncio.gather(*(work(f"w{number}") for number in range(5)))
             late = asyncio.create_task(later())
+        is_over.set()
         await late
 
     async def later():
         log.append("while it lasts")
-        await asyncio.sleep(0.02)
+        await is_over.wait()
         log.append("when it has ended")
 
     asyncio.run(main())
