@@ -8,7 +8,6 @@ import pytest
 from tests.log.committers import (
     NOTICE,
     Reports,
-    StartedThreads,
     committer_of,
     held,
     made,
@@ -17,11 +16,10 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, WatchedDisk
+from tests.log.faults import WAIT_S, FillingDisk, WatchedDisk
 from tests.log.kills import session_of
 from tests.log.processes import descriptors
 
-import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk_errors import DiskError
@@ -44,20 +42,6 @@ def standing(disk):
 
     disk.before["write"] = stand
     return arrived, gate
-
-
-def test_producer_waits_from_exactly_the_bound_on(tmp_path):
-    log, disk, _ = held(tmp_path, max_queue_size=2)
-    taken = []
-    producer = Thread(target=lambda: [taken.append(log.emit("t")) for _ in range(3)])
-    producer.start()
-    until(lambda: waiting([producer]))
-    assert len(taken) == 2
-    disk.gate.set()
-    producer.join(WAIT_S)
-    assert log.close()
-    assert types(tmp_path) == ["first", "t", "t", "t"]
-    assert [event.event_id for event in log.read()][1:] == taken
 
 
 def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
@@ -193,42 +177,6 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
         thread.join(WAIT_S)
     assert committer.close(WAIT_S)
     assert types(tmp_path).count("parked") == 515
-
-
-def test_thread_ends_with_the_program_and_starts_when_it_is_needed_but_not_twice(tmp_path):
-    started = StartedThreads()
-    log = thence.open(tmp_path)
-    log.append("alone")
-    assert started() == []
-    log.emit("t")
-    (thread,) = started()
-    assert thread.daemon
-    log.start()
-    assert started() == [thread]
-    log.close()
-    log.start()
-    assert started() == []
-
-
-def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
-    disk, reports = FailingDisk(), Reports()
-    with Log(tmp_path, PLAIN, LogSettings(report=reports), disk=disk) as log:
-        log.append("zeroth")
-        disk.faults["write"] = FULL
-        for _ in range(2):
-            with pytest.raises(LogFull):
-                log.append("refused")
-        with pytest.raises(LogFull):
-            log.append_many({"event_type": "many"} for _ in range(3))
-        disk.faults.clear()
-        log.append("after")
-        log.append("later")
-        events = list(log.read())
-    types = [event.event_type for event in events]
-    assert types == ["zeroth", "log.write_failed", "after", "later"]
-    (count,) = [facts["count"] for facts in reports.all("resumed")]
-    assert events[1].payload["count"] == count == 5
-    assert events[1].payload["reason"].endswith(": as said")
 
 
 class OvertakenDisk(FillingDisk):
@@ -401,16 +349,3 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     assert last.wait(0)
     assert len(last.result()) == 1
     assert types(tmp_path) == ["first", "second", "last"]
-
-
-def test_ended_log_is_never_full(tmp_path):
-    committer, disk, _ = refusing(tmp_path, bound=1)
-    disk.lines_left = None
-    item = made()
-    assert not committer._is_full()
-    committer._queue.append(item)
-    assert committer._is_full()
-    committer._queue.clear()
-    committer.close(WAIT_S)
-    committer._queue.append(item)
-    assert not committer._is_full()

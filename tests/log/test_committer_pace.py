@@ -1,7 +1,6 @@
 """When the committer's thread waits, for how long, who wakes it, and when a producer lets go."""
 
 import sys
-from threading import Thread
 from time import monotonic
 
 import pytest
@@ -40,23 +39,6 @@ def switch_interval():
     usual_s = sys.getswitchinterval()
     yield sys.setswitchinterval
     sys.setswitchinterval(usual_s)
-
-
-def test_refused_batch_is_tried_again_once_a_second(tmp_path, disk):
-    def heal(count):
-        tries.append(monotonic())
-        if count == 3:
-            disk.lines_left = None
-
-    disk.gate.set()
-    disk.lines_left, disk.at_refusal, tries = 0, heal, []
-    reports = Reports()
-    committer = committer_of(tmp_path, disk, reports)
-    committer.put(made())
-    reports.wait_for("resumed")
-    assert tries[2] - tries[1] >= 0.9  # the start of the thread may hasten the first of them
-    assert len(reports.all("refused")) == 1
-    assert committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("call", ["put", "append_all", "flush"])
@@ -239,66 +221,4 @@ def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
     committer.append_all((), WAIT_S)
     (line,) = caught.value.resume()
     assert line == lines(tmp_path)[1] + b"\n"
-    assert committer.close(WAIT_S)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later_one(
-    tmp_path, count
-):
-    class Interrupted(Disk):
-        is_armed = False
-
-        def sync_data(self, descriptor):
-            if self.is_armed:  # as by a signal handler
-                self.is_armed = False
-                within.append(raised(lambda: committer.append(made(), WAIT_S)))
-                within.append(raised(lambda: committer.append_all([made()], WAIT_S)))
-            super().sync_data(descriptor)
-
-    disk, within = Interrupted(), []
-    committer = committer_of(tmp_path, disk)
-    committer.append(made("zeroth"), WAIT_S)
-    disk.is_armed = True
-    if count == 1:
-        committer.append(made("a"), WAIT_S)
-    else:
-        committer.append_all([made("a"), made("b")], WAIT_S)
-    told = (
-        LogBusy,
-        "could not append to",
-        str(tmp_path),
-        "this thread is amid an append that a signal handler has interrupted",
-        "use emit in a signal handler: it only queues",
-    )
-    assert within == [told] * 2
-    committer.append(made("last"), WAIT_S)
-    assert not committer.is_running
-    assert committer.close(WAIT_S)
-    assert types(tmp_path) == ["zeroth", *"ab"[:count], "last"]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_append_amid_an_append_of_another_thread_goes_behind_it(tmp_path, disk, count):
-    committer = committer_of(tmp_path, disk)
-    one, *several = [made(name) for name in ("a", *"bc"[:count])]
-    found = []
-
-    def append(drafts):
-        if count == 1:
-            found.append(committer.append(drafts[0], WAIT_S))
-        else:
-            found.extend(committer.append_all(drafts, WAIT_S))
-
-    first = Thread(target=append, args=([one],))
-    first.start()
-    assert disk.arrived.wait(WAIT_S)
-    second = Thread(target=append, args=(several,))
-    second.start()
-    until(lambda: committer.queued)
-    disk.gate.set()
-    for thread in (first, second):
-        thread.join(WAIT_S)
-    assert len(found) == 1 + count
-    assert types(tmp_path) == ["a", *"bc"[:count]]
     assert committer.close(WAIT_S)

@@ -6,24 +6,22 @@ from threading import Thread
 
 import pytest
 from tests.codes import raises_code
-from tests.events import drafted, event_of, new_id
+from tests.events import drafted, new_id
 from tests.log.committers import (
     Reports,
-    StartedThreads,
     committer_of,
     made,
     types,
     until,
-    waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, GatedDisk
+from tests.log.faults import WAIT_S, FailingDisk, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
@@ -199,45 +197,6 @@ def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
     assert found == ["first", *kept, *queued]
 
 
-def test_append_by_who_is_told_of_a_refusal_is_refused_itself(tmp_path):
-    def report(word, facts):
-        reports(word, facts)
-        if word == "refused":
-            within.append(raised(lambda: committer.append(made("within"), 0.01)).kind)
-            disk.lines_left = None
-
-    disk, reports, within = FillingDisk(), Reports(), []
-    disk.gate.set()
-    committer = committer_of(tmp_path, disk, report)
-    committer.append(made("first"), WAIT_S)
-    disk.lines_left = 0
-    committer.put(made("kept"))
-    reports.wait_for("resumed")
-    assert within == [LogBusy]
-    assert committer.close(WAIT_S)
-    assert types(tmp_path) == ["first", "log.write_failed", "kept"]
-
-
-def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, opened):
-    def at_refusal(count):
-        if count == 1:
-            disk.lines_left = 1
-
-    disk, started = FillingDisk(), StartedThreads()
-    committer, reports = opened(disk)
-    disk.at_refusal = at_refusal
-    queue(committer, made("kept"))
-    disk.lines_left = 0
-    disk.gate.set()
-    reports.wait_for("resumed")
-    assert reports.all("resumed") == [{"count": 1}]
-    until(lambda: disk.refused >= 2 and waiting(started()))
-    disk.lines_left = None
-    committer.append(made("appended"), WAIT_S)
-    assert types(tmp_path) == ["first", "log.write_failed", "kept", "appended"]
-    assert committer.close(WAIT_S)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_append_goes_behind_what_no_thread_could_be_started_for(tmp_path, monkeypatch, count):
     def refuse(_):
@@ -302,52 +261,6 @@ def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_pa
     assert isinstance(late.error, LogReadOnly)
     assert reports.all("refused") == reports.all("lost") == []
     assert committer.close(WAIT_S)
-
-
-class HalvingDisk(GatedDisk):
-    """While `is_halving` the second line of a write loses its newline, and nothing is cut back."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_halving = False
-        self.is_full = False
-
-    def write(self, descriptor, data):
-        if self.is_full:
-            raise DiskError(errno.ENOSPC, "as said")
-        if self.is_halving:
-            self.is_full = True
-            data = data[: data.index(b"\n", data.index(b"\n") + 1)]
-        return super().write(descriptor, data)
-
-    def truncate(self, descriptor, size):
-        if self.is_halving:
-            raise DiskError(errno.EIO, "as said")
-        super().truncate(descriptor, size)
-
-
-@pytest.mark.parametrize("is_refused_again", [False, True])
-@pytest.mark.parametrize("waits", ["", "b", "c"])
-def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(
-    tmp_path, opened, waits, is_refused_again
-):
-    disk = HalvingDisk()
-    committer, reports = opened(disk)
-    for name, draft in zip("abcd", map(made, "abcd"), strict=True):
-        queue(committer, PendingAppend((draft,)) if name in waits else draft)
-    disk.is_halving = True
-    disk.gate.set()
-    reports.wait_for("refused")
-    assert type(reports.all("refused")[0]["error"]) is OutcomeUnknown
-    disk.is_halving = False
-    if is_refused_again:
-        with pytest.raises(LogFull):
-            try_again(committer)
-    disk.is_full = False
-    assert committer.close(WAIT_S)
-    found = [event_of(line) for line in lines(tmp_path)]  # a reader would pass over a second one
-    names = [event.event_type for event in found if not event.event_type.startswith("log.")]
-    assert names == ["first", "a", "b", *(name for name in "cd" if name not in waits)]
 
 
 class OvertakenDisk(Disk):
@@ -429,35 +342,8 @@ def unknown(resume=None):
 append_failed = partial(ThenceError, code="append_failed")
 
 
-def failing(error):
-    def resume():
-        raise error("could not append to", place="here", cause="full", hint="wait")
-
-    return resume
-
-
 def lines_in(folder):
     return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
-
-
-@pytest.mark.promise("P1")
-@pytest.mark.parametrize(
-    "resume", [None, *map(failing, (append_failed, LogFull, LogBusy, LogReadOnly))]
-)
-def test_events_that_were_never_written_are_appended_once(tmp_path, resume):
-    drafts = [drafted(new_id(), "noted", {"payload": {"n": n}}) for n in range(3)]
-    retriable = with_retry(unknown(resume), writer_of(tmp_path), drafts, tuple)
-    lines = retriable.retry()
-    assert type(lines) is tuple
-    assert [event_of(line).payload["n"] for line in lines] == [0, 1, 2]
-    assert lines_in(tmp_path) == list(lines)
-    assert retriable.retry() == lines
-    assert lines_in(tmp_path) == list(lines)
-
-
-def test_what_the_queue_found_meanwhile_is_the_result(tmp_path):
-    retriable = with_retry(unknown(lambda: [b"a\n"]), writer_of(tmp_path), [], list)
-    assert retriable.retry() == [b"a\n"]
 
 
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
