@@ -606,13 +606,6 @@ def test_written_events_name_written_ones_and_reach_what_they_would_have_reached
                 assert cause not in others
 
 
-def test_nothing_lent_leaves_causes_as_they_are():
-    forwarding = CauseForwarding()
-    assert forwarding.resolve(["b", "a", "b"]) == ("b", "a")
-    forwarding.forward("x", ())
-    assert forwarding.resolve(["x"]) == ()
-
-
 def test_many_causes_are_cut_down_to_those_that_no_other_implies():
     forwarding = CauseForwarding()
     chain = [f"{number:04}" for number in range(50)]
@@ -642,17 +635,6 @@ def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
     assert implied.resolve([*many, "a"]) == (*many[1:], "a")
     implied.written("c", ())
     assert implied.resolve([*many, "a"]) == (*many, "a")
-
-
-def test_causes_behind_the_oldest_one_named_are_not_looked_at():
-    forwarding = CauseForwarding()
-    named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
-    forwarding.written("a", (named[0],))
-    forwarding.written(named[1], ("a",))
-    assert forwarding.resolve(named) == tuple(named)
-    forwarding.written("c", (named[0],))
-    forwarding.written(named[1], ("c",))
-    assert forwarding.resolve(named) == tuple(named[1:])
 
 
 def test_search_for_implied_causes_ends_after_four_thousand_steps():

@@ -29,7 +29,6 @@ EVENTS = 12
 TEXT = "".join(sha256(b"%d" % number).hexdigest() for number in range(99))
 REQUEST_S = 0.4
 SLACK_S = 20.0  # of a busy machine; a server waits for a body for 60 s
-STRIDE_BYTES = 41
 
 
 def stored(folder: Path) -> list[bytes]:
@@ -160,10 +159,3 @@ def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(
         assert sum(each.is_complete for each in found) <= 3
     else:
         assert any(each.is_complete for each in found)
-
-
-def test_session_with_a_flipped_bit_is_made_good(sessions: Sessions) -> None:
-    assert sessions.play(None).is_complete
-    for direction, passed in sessions.proxy.passed.items():
-        for at in range(0, len(passed), STRIDE_BYTES):
-            sessions.play(Fault("flip", direction, at))
