@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 from tests.cli.installed import Ended, in_python, is_three_lines, thence
-from tests.log.faults import FailingDisk
+from tests.disks import Scripted
 from tests.log.processes import started
 
 import thence as package
@@ -181,14 +181,14 @@ def test_causes_that_no_event_has_are_counted_and_are_no_damage(tmp_path, orders
 
 @pytest.mark.promise("A4b")
 def test_events_that_a_program_lost_are_counted(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path / "log", PLAIN, LogSettings(report=lambda *_: None), disk=disk) as log:
         log.append("order.placed")
-        disk.faults["write"] = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        disk.error["write"] = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         for _ in range(3):
             with pytest.raises(LogFull):
                 log.append("order.placed")
-        disk.faults["write"] = None
+        disk.error["write"] = None
         log.append("order.placed")
     done = thence("doctor", "--log", tmp_path / "log", "--json", cwd=tmp_path)
     events = by_name(done)["events"]

@@ -5,6 +5,7 @@ from threading import Event as Signal
 from threading import Semaphore, Thread
 
 import pytest
+from tests.disks import Scripted
 from tests.log.committers import (
     NOTICE,
     Reports,
@@ -16,7 +17,7 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FillingDisk, WatchedDisk
+from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import descriptors
 
@@ -36,20 +37,19 @@ def standing(disk):
     arrived, gate = Signal(), Signal()
 
     def stand():
-        del disk.before["write"]
         arrived.set()
         assert gate.wait(WAIT_S)
 
-    disk.before["write"] = stand
+    disk.once("write", stand)
     return arrived, gate
 
 
 def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     committer = committer_of(tmp_path, disk)
     records = []
 
-    def look():
+    def look(_):
         records.append(session_of(tmp_path))
         if len(records) == 1:  # what comes during the first sync is the next batch
             committer.join(PendingAppend((made(),)))
@@ -93,12 +93,12 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
 
 
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
-    disk, reports = WatchedDisk(), Reports()
+    disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports, bound=1, on_full="drop")
     committer.append(made("first"), WAIT_S)
     tries, dropped = [], made("dropped")
 
-    def refuse():
+    def refuse(*_):
         tries.append(None)
         if len(tries) == 2:
             tries.append(committer.put(dropped))
@@ -113,13 +113,13 @@ def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_pat
 
 
 def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     log = Log(tmp_path, PLAIN, LogSettings(max_queue_size=3), disk=disk)
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
     healed = Signal()
 
-    def refuse():
+    def refuse(*_):
         arrived.release()
         assert healed.is_set() or tries.acquire(timeout=WAIT_S)
         if not healed.is_set():
@@ -151,7 +151,7 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
 
 
 def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     committer = committer_of(tmp_path, disk, bound=520)
     committer.append(made("zeroth"), WAIT_S)
     large = made(size=BATCH_BYTES_MAX // 512)
@@ -179,22 +179,9 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
     assert types(tmp_path).count("parked") == 515
 
 
-class OvertakenDisk(FillingDisk):
-    """Calls `overtake` once, within the next put that reserves a number for its event."""
-
-    overtake = None
-
-    def write_at(self, descriptor, offset, data):
-        written = super().write_at(descriptor, offset, data)
-        overtake, self.overtake = self.overtake, None
-        if overtake is not None:
-            overtake()
-        return written
-
-
 def refusing(tmp_path, report=None, **options):
     """Make a committer on a disk that takes nothing any more, once something else was written."""
-    disk, reports = OvertakenDisk(), Reports()
+    disk, reports = FillingDisk(), Reports()
     disk.gate.set()
     committer = committer_of(tmp_path, disk, report or reports, **options)
     committer.append(made("first"), WAIT_S)
@@ -302,7 +289,12 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path):
     committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
     closings = []
-    disk.overtake = lambda: closings.append(committer.close(WAIT_S))  # as a signal handler may
+
+    def overtake(*_):  # as a signal handler may
+        disk.after.clear()
+        closings.append(committer.close(WAIT_S))
+
+    disk.after["write_at"] = overtake
     assert committer.put(made("last"))
     assert closings == [True]
     assert types(tmp_path) == ["first", "last"]

@@ -4,6 +4,7 @@ import sys
 from time import monotonic
 
 import pytest
+from tests.disks import Scripted
 from tests.events import event_of
 from tests.log.committers import (
     Reports,
@@ -20,7 +21,7 @@ from tests.log.processes import lines
 
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.write.batch import PendingAppend
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -69,7 +70,9 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call):
 def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     tmp_path, switch_interval
 ):
-    committer = committer_of(tmp_path, UnsyncedDisk())
+    disk = Scripted()
+    disk.instead["sync_data"] = lambda *_: None  # there is nothing to wait for
+    committer = committer_of(tmp_path, disk)
     switch_interval(0.000001)
     late = tries = 0
     while tries < (30_000 if late else 5_000):  # the machine itself may stand still once
@@ -83,22 +86,15 @@ def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     assert committer.close(WAIT_S)
 
 
-class UnsyncedDisk(Disk):
-    """Has nothing to wait for in a sync."""
-
-    def sync_data(self, descriptor):
-        pass
-
-
-class QuickDisk(FillingDisk):
+def quick_disk():
     """Returns at once from what a put calls, so that a producer itself lets go or nobody does."""
-
-    def write_at(self, descriptor, offset, data):
-        return len(data)
+    disk = FillingDisk()
+    disk.instead["write_at"] = lambda real, descriptor, offset, data: len(data)
+    return disk
 
 
 def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_interval):
-    disk, draft, fewest = QuickDisk(), made(), sys.maxsize
+    disk, draft, fewest = quick_disk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
     switch_interval(60)
     for _ in range(50):
@@ -122,7 +118,7 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
 
 
 def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, switch_interval):
-    disk, draft, shortest = QuickDisk(), made(), sys.maxsize
+    disk, draft, shortest = quick_disk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
     switch_interval(60)
     for _ in range(50):
@@ -176,25 +172,15 @@ def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
     assert committer.close(WAIT_S)
 
 
-class CountingDisk(Disk):
-    """Counts how often the append lock was asked for."""
-
-    asked = 0
-
-    def try_lock(self, descriptor):
-        self.asked += 1
-        return super().try_lock(descriptor)
-
-
 def test_thread_waits_for_the_lock(tmp_path):
-    disk, reports = CountingDisk(), Reports()
+    disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports)
     committer.append(made("zeroth"), WAIT_S)
     lock, _ = lock_of(tmp_path)
-    disk.asked = 0
+    disk.calls.clear()
     item = PendingAppend([made("first")])
     committer.join(item)
-    until(lambda: disk.asked >= 20)
+    until(lambda: disk.count("try_lock") >= 20)
     assert not item.wait(0)
     assert committer.queued == 1
     lock.release()

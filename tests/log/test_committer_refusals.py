@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 from tests.codes import raises_code
+from tests.disks import Scripted
 from tests.events import drafted, new_id
 from tests.log.committers import (
     Reports,
@@ -15,14 +16,14 @@ from tests.log.committers import (
     until,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, FillingDisk
+from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
 from thence.log.read.opening import prepare
@@ -132,7 +133,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
         if count == 1:  # these come into the second try
             queue(committer, d, pair)
         else:
-            disk.error = DiskError(errno.EIO, "said next")
+            disk.refusal = DiskError(errno.EIO, "said next")
 
     disk.at_refusal = at_refusal
     queue(committer, a)
@@ -263,31 +264,19 @@ def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_pa
     assert committer.close(WAIT_S)
 
 
-class OvertakenDisk(Disk):
-    """Once `is_armed` the next sync fails, the segment set aside by another process meanwhile."""
-
-    def __init__(self, folder, has_copied):
-        self.folder = folder
-        self.has_copied = has_copied
-        self.is_armed = False
-
-    def sync_data(self, descriptor):
-        if self.is_armed:
-            self.is_armed = False
-            path = self.folder / "events.jsonl"
-            data = path.read_bytes()
-            path.rename(self.folder / "events_2026-11-20_07-13-05-000000.jsonl")
-            path.write_bytes(data if self.has_copied else b"")
-            raise DiskError(errno.EIO, "device error")
-        super().sync_data(descriptor)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("has_copied", [False, True])
 def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_copied(
     tmp_path, has_copied, count
 ):
-    disk = OvertakenDisk(tmp_path, has_copied)
+    def overtaken():
+        path = tmp_path / "events.jsonl"
+        data = path.read_bytes()
+        path.rename(tmp_path / "events_2026-11-20_07-13-05-000000.jsonl")
+        path.write_bytes(data if has_copied else b"")
+        raise DiskError(errno.EIO, "device error")
+
+    disk = Scripted()
     committer = committer_of(tmp_path, disk)
     committer.append(made("first"), WAIT_S)
     drafts = list(map(made, "ab"[:count]))
@@ -297,7 +286,7 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
             return [committer.append(drafts[0], WAIT_S)]
         return committer.append_all(drafts, WAIT_S)
 
-    disk.is_armed = True
+    disk.once("sync_data", overtaken)
     if has_copied:
         written = append()
         own = [line + b"\n" for line in lines(tmp_path) if b"segment_suspect" not in line]
@@ -318,12 +307,12 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     disk.lines_left = 0
     disk.gate.set()
     reports.wait_for("refused")
-    disk.opened.clear()
+    disk.calls.clear()
     disk.lines_left = None
     try_again(committer)
     queue(committer, made("c"))
     try_again(committer)
-    assert disk.opened == []
+    assert disk.count("open_read") == 0
     assert len(lines(tmp_path)) == 4 + (not waits)
     assert committer.close(WAIT_S)
 
@@ -347,13 +336,13 @@ def lines_in(folder):
 
 
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
-    disk = FailingDisk(write=DiskError(errno.EIO, "device error"))
+    disk = Scripted(write=DiskError(errno.EIO, "device error"))
     drafts = [drafted(new_id(), "noted", {})]
     retriable = with_retry(unknown(), writer_of(tmp_path, disk), drafts, list)
     kind, _, place, *_ = raised(retriable.retry)
     assert (kind, place) == (OutcomeUnknown, str(tmp_path))
     with pytest.raises(OutcomeUnknown) as caught:
         retriable.retry()
-    disk.faults.clear()
+    disk.error.clear()
     (line,) = caught.value.retry()
     assert lines_in(tmp_path) == [line]

@@ -1,14 +1,14 @@
 """A follower call by call: what it asks of the disk, waits for and syncs, where it begins."""
 
-import os
 from threading import Event as Signal
 
 import pytest
+from tests.disks import Scripted
 from tests.events import line_of
 from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import READ_BYTES, Disk
+from thence.log.files.disk import READ_BYTES
 from thence.log.read.follower import Follower
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
@@ -16,43 +16,11 @@ OLDER = "events_2026-11-19_07-13-05-000000.jsonl"
 CURRENT = "events.jsonl"
 
 
-class NotingDisk(Disk):
-    """Notes what is opened, read and synced; a test can step in between."""
-
-    def __init__(self):
-        self.calls = []
-        self.before = {}
-
-    def _note(self, *call):
-        self.calls.append(call)
-        self.before.pop(call[0], lambda: None)()
-
-    def taken(self, *names):
-        """Return the calls of these names since the last time, and forget all."""
-        calls, self.calls = self.calls, []
-        return [call for call in calls if call[0] in names]
-
-    def path_id(self, path):
-        found = super().path_id(path)
-        self._note("path_id", os.path.basename(path))
-        return found
-
-    def names(self, folder):
-        found = super().names(folder)
-        self._note("names")
-        return found
-
-    def open_read(self, path):
-        self._note("open_read", path.name)
-        return super().open_read(path)
-
-    def read_at(self, descriptor, offset, size):
-        self._note("read_at", offset, size)
-        return super().read_at(descriptor, offset, size)
-
-    def sync_data(self, descriptor):
-        self._note("sync_data")
-        super().sync_data(descriptor)
+def read(disk):
+    """Returns where and how much was read since the last time."""
+    places = [call[2:] for call in disk.calls if call[0] == "read_at"]
+    disk.calls.clear()
+    return places
 
 
 class Looks(Signal):
@@ -70,7 +38,7 @@ class Looks(Signal):
 
 @pytest.fixture
 def disk():
-    return NotingDisk()
+    return Scripted()
 
 
 @pytest.fixture
@@ -100,27 +68,20 @@ def add(path, *lines):
 def test_look_at_an_idle_log_costs_two_stats_and_opens_nothing(tmp_path, disk, follower):
     (tmp_path / CURRENT).write_bytes(line_of({"n": 1}))
     assert told(follower.events()) == [1]
-    disk.taken()
+    disk.calls.clear()
     assert not has_news(follower)
-    assert disk.calls == [("path_id", CURRENT)]
+    assert [name for name, _ in disk.calls] == ["path_id", "file_id"]
 
 
 def test_what_was_read_is_not_read_again(tmp_path, disk, follower):
     path = tmp_path / CURRENT
     path.write_bytes(first := line_of({"n": 1}))
     assert told(follower.events()) == [1]
-    assert disk.taken("read_at") == [
-        ("read_at", 0, READ_BYTES),
-        ("read_at", len(first), READ_BYTES),
-    ]
+    assert read(disk) == [(0, READ_BYTES), (len(first), READ_BYTES)]
     add(path, second := line_of({"n": 2}))
     assert told(follower.events()) == [2]
     size = len(first + second)
-    assert disk.taken("read_at") == [
-        ("read_at", len(first) - 1, 1),
-        ("read_at", len(first), READ_BYTES),
-        ("read_at", size, READ_BYTES),
-    ]
+    assert read(disk) == [(len(first) - 1, 1), (len(first), READ_BYTES), (size, READ_BYTES)]
 
 
 def test_file_that_comes_back_under_another_name_is_not_read_twice(tmp_path, disk, follower):
@@ -139,11 +100,11 @@ def test_file_that_comes_back_under_another_name_is_not_read_twice(tmp_path, dis
         (tmp_path / "first").rename(path)
 
     swap()
-    disk.taken()
-    disk.before["open_read"] = swap_back  # between the look at the path and its opening
+    disk.calls.clear()
+    disk.once("open_read", swap_back)  # between the look at the path and its opening
     assert list(follower.events()) == []
-    assert ("read_at", 0, READ_BYTES) not in disk.calls
-    assert ("open_read", CURRENT) in disk.calls
+    assert ("open_read", path) in disk.calls
+    assert (0, READ_BYTES) not in read(disk)
     assert len(descriptors(tmp_path)) == 1
 
 
@@ -151,7 +112,7 @@ def test_segment_that_vanishes_as_the_follower_begins_is_passed_over(tmp_path, d
     first, second, third = numbered(3)
     (tmp_path / OLDER).write_bytes(first)
     (tmp_path / CURRENT).write_bytes(second)
-    disk.before["names"] = (tmp_path / OLDER).unlink
+    disk.after["names"] = lambda _: (tmp_path / OLDER).unlink(missing_ok=True)
     follower.skip_to_last(0)
     assert list(follower.events()) == []
     add(tmp_path / CURRENT, third)
@@ -162,6 +123,6 @@ def test_older_segment_that_vanishes_brings_back_none_of_those_behind_it(tmp_pat
     lines = numbered(3)
     for name, line in zip((OLDEST, OLDER, CURRENT), lines, strict=True):
         (tmp_path / name).write_bytes(line)
-    disk.before["names"] = (tmp_path / OLDEST).unlink
+    disk.after["names"] = lambda _: (tmp_path / OLDEST).unlink(missing_ok=True)
     follower.skip_to_last(1)
     assert told(follower.events()) == [3]

@@ -3,9 +3,10 @@
 import errno
 
 import pytest
+from tests.disks import GatedDisk, Scripted
 from tests.events import line_of
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+from tests.log.faults import WAIT_S
 
 import thence
 from thence.core.new_event import Position, Unchanged
@@ -81,7 +82,7 @@ def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_wai
 def test_read_that_can_not_make_events_durable_says_what_may_be_lost(tmp_path, cause):
     with thence.open(tmp_path) as log:
         event_id = log.append("t").event_id
-    broken = FailingDisk(sync_data=cause)
+    broken = Scripted(sync_data=cause)
     found = raised(lambda: durable_event(broken, tmp_path, PLAIN, event_id))
     assert found == (
         OutcomeUnknown,
@@ -95,7 +96,7 @@ def test_read_that_can_not_make_events_durable_says_what_may_be_lost(tmp_path, c
 def test_follower_that_can_not_make_events_durable_names_the_segment(tmp_path):
     (tmp_path / "events.jsonl").write_bytes(line_of())
     for cause in (BROKEN, DiskError("as said")):
-        follower = Follower(FailingDisk(sync_data=cause), tmp_path, PLAIN, is_durable=True)
+        follower = Follower(Scripted(sync_data=cause), tmp_path, PLAIN, is_durable=True)
         assert raised(lambda follower=follower: list(follower.events())) == (
             OutcomeUnknown,
             "could not sync the events just read from",
