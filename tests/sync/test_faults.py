@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.events import stored
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.proxy import DOWN, KINDS, UP, Fault, Proxy
@@ -18,8 +19,6 @@ from tests.tiers import examples
 
 import thence
 from thence.errors import SyncRefused
-from thence.log.open import OS_DISK
-from thence.log.read import reader
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
@@ -29,10 +28,6 @@ EVENTS = 12
 TEXT = "".join(sha256(b"%d" % number).hexdigest() for number in range(99))
 REQUEST_S = 0.4
 SLACK_S = 20.0  # of a busy machine; a server waits for a body for 60 s
-
-
-def stored(folder: Path) -> list[bytes]:
-    return sorted(line for _, line, _ in reader.raw_lines(OS_DISK, folder))
 
 
 class Sessions:

@@ -9,17 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.merge.histories import canonical
 from tests.plain_order import heads
-from tests.work.project_events import PROJECT, SLUG, Clone, planned, work_event
+from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, work_event
 
 from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
 from thence.work.board.state import LANES
 
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
-
-
-def package(clone, wp_id="WP01"):
-    return fold(clone.events).package(SLUG, wp_id)
 
 
 @pytest.mark.promise("L7")

@@ -12,16 +12,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.cli.installed import environment
+from tests.events import by_type
 from tests.log.faults import WAIT_S
 
 import thence
 from thence.otel import SpanProcessor
-
-
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
 
 
 def traced(log, **options):
@@ -29,10 +24,6 @@ def traced(log, **options):
     processor = SpanProcessor(log, **options)
     provider.add_span_processor(processor)
     return provider.get_tracer("test"), processor
-
-
-def by_type(log):
-    return {event.event_type: event for event in log.read()}
 
 
 @pytest.mark.promise("A4b")
