@@ -340,38 +340,24 @@ def named_numbers(folder):
     return [tuple(span) for own in facts["numbers"].values() for span in own]
 
 
-def test_numbers_that_are_missing_at_bad_lines_are_named(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(
-        tmp_path, lines[0], b"first\n", lines[3], b"other\n", *lines[4:6], b"third\n", lines[7]
-    )
-    assert named_numbers(tmp_path) == [(2, 3), (7, 7)]
+STRANGE = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=30 + seq) for seq in (1, 9)]
+FOREIGN = b'{"event_id":"theirs"}\n'
 
 
-def test_hole_with_two_bad_lines_is_named_once(tmp_path):
-    lines = made(tmp_path, 8)
-    foreign = b'{"event_id":"theirs"}\n'
-    rewritten(tmp_path, lines[0], b"first\n", foreign, b"longer\n", *lines[4:])
-    assert named_numbers(tmp_path) == [(2, 4)]
-
-
-def test_hole_without_bad_bytes_is_given_to_none(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(tmp_path, *lines[:2], *lines[4:6], BAD, *lines[6:])
-    assert named_numbers(tmp_path) == []
-
-
-def test_numbers_of_another_node_are_not_looked_at(tmp_path):
-    lines = made(tmp_path, 8)
-    strange = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=30 + seq) for seq in (1, 9)]
-    rewritten(tmp_path, *lines[:2], strange[0], BAD, strange[1], *lines[2:])
-    assert named_numbers(tmp_path) == []
-
-
-def test_lines_that_stand_again_behind_later_ones_open_no_hole(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(tmp_path, *lines[:5], lines[1], BAD, *lines[5:])
-    assert named_numbers(tmp_path) == []
+@pytest.mark.parametrize(
+    ("spoil", "numbers"),
+    [
+        (lambda a: [a[0], b"first\n", a[3], BAD, *a[4:6], b"third\n", a[7]], [(2, 3), (7, 7)]),
+        (lambda a: [a[0], b"first\n", FOREIGN, b"longer\n", *a[4:]], [(2, 4)]),
+        (lambda a: [*a[:2], *a[4:6], BAD, *a[6:]], []),
+        (lambda a: [*a[:2], STRANGE[0], BAD, STRANGE[1], *a[2:]], []),
+        (lambda a: [*a[:5], a[1], BAD, *a[5:]], []),
+    ],
+    ids=["missing", "two lines in a hole", "no bytes in a hole", "of another node", "again"],
+)
+def test_numbers_that_are_missing_at_bad_lines_are_named(tmp_path, spoil, numbers):
+    rewritten(tmp_path, *spoil(made(tmp_path, 8)))
+    assert named_numbers(tmp_path) == numbers
 
 
 def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_path):
