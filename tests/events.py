@@ -13,7 +13,9 @@ from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import current_path
+from thence.log.open import Log
 from thence.log.read.opening import prepare
+from thence.log.read.reader import raw_lines
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
@@ -89,6 +91,20 @@ def event_of(line: bytes, vocabulary: Vocabulary = PLAIN) -> Event:
     event = parse(line.rstrip(b"\n"), vocabulary)
     assert isinstance(event, Event), event
     return event
+
+
+def by_type(log: Log) -> dict[str, Event]:
+    """Returns the latest event of each type."""
+    return {event.event_type: event for event in log.read()}
+
+
+def notices(log: Log, kind: str) -> list[Event]:
+    return [event for event in log.events() if event.event_type == f"log.{kind}"]
+
+
+def stored(folder: Path) -> list[bytes]:
+    """Returns all lines of a log, repeated ids too, sorted."""
+    return sorted(line for _, line, _ in raw_lines(OS_DISK, folder))
 
 
 @st.composite

@@ -176,15 +176,6 @@ def test_type_and_subject_name_the_event_that_why_and_effects_are_about(tmp_path
     assert (ended.code, len(ended.err.splitlines())) == (4, 3)
 
 
-def test_causes_that_go_in_a_circle_still_get_an_answer(tmp_path):
-    (tmp_path / "events.jsonl").write_text(
-        '{"event_id":"aaaaaa","event_type":"note","caused_by":["bbbbbb"]}\n'
-        '{"event_id":"bbbbbb","event_type":"note","caused_by":["aaaaaa"]}\n'
-    )
-    for command in ("why", "effects"):
-        assert warm(command, "@last", "--json", cwd=tmp_path).code == 0
-
-
 @pytest.fixture
 def declined(tmp_path):
     """A plain program whose step failed: what it wrote, with a duration as steps write it."""

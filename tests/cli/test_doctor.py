@@ -1,19 +1,14 @@
 """The doctor never lies: each check is seen in both outcomes, on the real thing where one is."""
 
 import errno
-import json
 import os
 import re
-import resource
-import shutil
-import sys
 from importlib import metadata
 
 import pytest
-from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence, unwritable
-from tests.events import drafted, new_id, stamped
-from tests.log.faults import FailingDisk
-from tests.log.processes import HOLD, started
+from tests.cli.installed import Ended, in_python, is_three_lines, thence
+from tests.disks import Scripted
+from tests.log.processes import started
 
 import thence as package
 from thence.cli.commands.log.doctor import PACKAGES
@@ -23,15 +18,6 @@ from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 
 CHECKS = ["install", "disk", "writing", "log", "events", "writers", "clock"]
-SMALL = """
-set -e
-mount -t tmpfs -o size=96k none small
-cp -r orders small/
-rm small/orders/.thence/identity.json  # it is a copy's
-"$@" doctor --log small/orders --json > before.json || true
-head -c 1000000 /dev/zero > small/filling 2> /dev/null || true
-"$@" doctor --log small/orders --json > full.json
-"""
 
 
 def doctor(cwd, *arguments, **options):
@@ -53,16 +39,6 @@ def failing(ended):
     checks = by_name(ended).values()
     assert all(bool(check["hint"]) != check["ok"] for check in checks)
     return [check["name"] for check in checks if not check["ok"]]
-
-
-def noted_by_an_append(cwd, log):
-    """Append, hold that the doctor finds all in order then, and return what the log noted."""
-    before = len(thence("log", "--log", log, "--json", cwd=cwd).lines)
-    assert thence("append", "note", "--log", log, cwd=cwd).code == 0
-    assert thence("doctor", "--log", log, cwd=cwd).code == 0
-    lines = thence("log", "--log", log, "--json", cwd=cwd).lines[before:]
-    assert json.loads(lines[-1])["event_type"] == "note"
-    return [json.loads(line)["event_type"] for line in lines[:-1]]
 
 
 def state(folder):
@@ -123,203 +99,12 @@ def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
     assert is_three_lines(ended.err)
 
 
-def test_log_of_a_simulation_and_one_without_its_own_folder_are_looked_at(tmp_path, orders):
-    shutil.rmtree(tmp_path / "orders" / ".thence")
-    checks = by_name(doctor(tmp_path))
-    assert checks["log"]["detail"].startswith("plain log without .thence/log.json")
-    assert "no node yet" in checks["log"]["detail"]
-    assert checks["writers"]["detail"].startswith("no lock file yet")
-    assert not (tmp_path / "orders" / ".thence").exists()
-    package.open(tmp_path / "run", vocabulary="sim").close()
-    assert "sim log" in thence("doctor", "--log", "run", cwd=tmp_path).out
-
-
-def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
-    with unwritable(tmp_path / "orders"):
-        ended = doctor(tmp_path, obeys_permissions=True)
-    assert (ended.code, failing(ended)) == (1, ["writing"])
-    checks = by_name(ended)
-    assert checks["writing"]["detail"].startswith("Permission denied: orders/events.jsonl")
-    assert list(checks) == CHECKS
-    assert "flock" not in checks["writing"]["detail"]
-
-
-@pytest.mark.parametrize("name", [".thence", "events.jsonl"])
-def test_what_may_not_be_read_is_told(tmp_path, orders, name):
-    path = tmp_path / "orders" / name
-    path.chmod(0)
-    ended = thence("doctor", "--log", "orders", "--json", cwd=tmp_path, obeys_permissions=True)
-    path.chmod(0o755)
-    assert ended.code == 1
-    assert f"orders/{name}" in ended.out
-
-
-@pytest.mark.parametrize(("kib", "fails"), [(100, ["disk"]), (0, ["disk", "writing"])])
-def test_limit_on_the_size_of_files_is_told(tmp_path, orders, kib, fails):
-    limit = (resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
-    words = (THENCE, "doctor", "--log", "orders", "--json")
-    limited = ran(*words, cwd=tmp_path, first=lambda: resource.setrlimit(*limit))
-    assert (limited.code, limited.err) == (1, "")
-    assert failing(limited) == fails
-
-
-def test_full_disk_is_told(tmp_path, orders):
-    """A small tmpfs is filled; where none may be mounted, a limit of no bytes is as full."""
-    (tmp_path / "small").mkdir()
-    alone = ["unshare", "--mount", "--map-root-user"] if shutil.which("unshare") else ["false"]
-    ran(*alone, "sh", "-c", SMALL, "sh", THENCE, cwd=tmp_path)
-    if (tmp_path / "full.json").exists():
-        before = json.loads((tmp_path / "before.json").read_text())
-        assert failing(before) == ["disk"]
-        assert "tmpfs: in memory" in by_name(before)["disk"]["detail"]
-        full, fails = (tmp_path / "full.json").read_text(), ["disk", "writing"]
-    else:
-        limited = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", THENCE]
-        full, fails = ran(*limited, cwd=tmp_path).out, ["disk", "writing"]
-    assert failing(json.loads(full)) == fails
-    assert by_name(json.loads(full))["writing"]["hint"].startswith("make room")
-
-
-def test_torn_tail_is_told_until_an_append_moves_it_aside(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    path.write_bytes(path.read_bytes()[:-30])
-    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["events"])
-    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (0, [])
-    assert "1 in quarantine, all reported" in by_name(ended)["writers"]["detail"]
-
-
-def test_what_was_moved_aside_and_not_told_is_told(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    path.write_bytes(path.read_bytes()[:-30])
-    thence("append", "note", "--log", "orders", cwd=tmp_path)
-    (moved,) = (tmp_path / "orders" / ".thence" / "quarantine").iterdir()
-    moved.rename(f"{moved}.untold")
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["writers"])
-    assert "1 of 1 in quarantine" in by_name(ended)["writers"]["detail"]
-
-
 def test_damaged_newest_line_is_damage(tmp_path, orders):
     path = tmp_path / "orders" / "events.jsonl"
     path.write_bytes(path.read_bytes().replace(b"unrelated", b"unrelatex"))
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, ["events"])
     assert "(bad_line)" in by_name(ended)["events"]["detail"]
-
-
-def test_damage_further_back_is_left_to_verify(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'"amount":12', b'"amount":13', 1))
-    assert doctor(tmp_path).code == 0
-    assert thence("verify", "--log", "orders", cwd=tmp_path).code == 3
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "noted"),
-    [
-        ("identity.json", b"{nonsense", ["log.node_changed"]),
-        ("identity.json", b'{"node_id":"\xff\xfe"}', ["log.node_changed"]),
-        ("identity.json", b"", ["log.node_changed"]),
-        ("log.json", b"{nonsense", []),
-        ("log.json", b"", []),
-    ],
-)
-def test_small_file_with_other_content_is_damage(tmp_path, orders, name, content, noted):
-    (tmp_path / "orders" / ".thence" / name).write_bytes(content)
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (3, ["log"])
-    assert f"orders/.thence/{name}" in by_name(ended)["log"]["detail"]
-    assert noted_by_an_append(tmp_path, "orders") == noted
-
-
-def test_log_of_a_later_format_is_no_damage(tmp_path, orders):
-    (tmp_path / "orders" / ".thence" / "log.json").write_text(
-        '{"format":9,"log_id":"x","vocabulary":"plain"}'
-    )
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["log"])
-    assert by_name(ended)["log"]["hint"] == "use a newer thence"
-
-
-def test_identity_that_was_copied_is_told(tmp_path, orders):
-    shutil.copytree(tmp_path / "orders", tmp_path / "copy")
-    ended = thence("doctor", "--log", "copy", "--json", cwd=tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["log"])
-    assert failing(doctor(tmp_path)) == []
-    assert noted_by_an_append(tmp_path, "copy") == ["log.node_changed"]
-
-
-def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, orders):
-    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")
-    try:
-        assert holder.stdout
-        assert holder.stdout.readline() == f"{holder.pid}\n"
-        ended = doctor(tmp_path)
-        assert (ended.code, failing(ended)) == (1, ["writers"])
-        detail = by_name(ended)["writers"]["detail"]
-        assert detail.startswith((f"process {holder.pid} has", "another process has"))
-        if sys.platform == "linux":
-            assert str(holder.pid) in detail
-    finally:
-        holder.communicate()
-    assert failing(doctor(tmp_path)) == []
-
-
-EMIT = """
-import os, signal, sys, thence
-log = thence.open(sys.argv[1])
-for number in range(3): log.emit("queued")
-if sys.argv[2] == "dies":
-    os.kill(os.getpid(), signal.SIGKILL)
-log.flush()
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
-    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")  # so that none is written
-    with holder:
-        assert holder.stdout
-        holder.stdout.readline()
-        died = started(EMIT, tmp_path / "orders", "dies")
-        died.communicate()
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["writers"])
-    detail = by_name(ended)["writers"]["detail"]
-    assert "0 open for appending, 1 ended without closing; events that 1 of them had" in detail
-    assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
-
-
-def test_processes_that_have_the_log_open_are_told(tmp_path, orders):
-    assert "0 open for appending" in by_name(doctor(tmp_path))["writers"]["detail"]
-    with started(EMIT, tmp_path / "orders", "lives") as writer:
-        assert writer.stdout
-        writer.stdout.readline()
-        checks = by_name(doctor(tmp_path))
-    assert "1 open for appending" in checks["writers"]["detail"]
-    assert checks["writers"]["detail"].startswith("the append lock is free")
-
-
-def test_opening_of_nonsense_is_told_and_no_damage(tmp_path, orders):
-    (tmp_path / "orders" / ".thence" / "open" / "x").write_bytes(b"nonsense")
-    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["writers"])
-    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
-    assert failing(doctor(tmp_path)) == []
-
-
-def test_clock_behind_the_newest_event_is_noted_and_a_year_behind_not_ok(tmp_path):
-    folder = tmp_path / "orders"
-    folder.mkdir()
-    for year, code in ((2098, 1), (2001, 0)):
-        when = f"{year}-01-01T00:00:00.000000Z"
-        line = stamped(drafted(new_id(), "note", {}, timestamp=when), 1, 1)
-        (folder / "events.jsonl").write_bytes(line)
-        ended = doctor(tmp_path)
-        assert (ended.code, failing(ended)) == (code, ["clock"] if code else [])
-        assert ("which is in the future" in by_name(ended)["clock"]["detail"]) == bool(code)
 
 
 @pytest.mark.parametrize(
@@ -396,14 +181,14 @@ def test_causes_that_no_event_has_are_counted_and_are_no_damage(tmp_path, orders
 
 @pytest.mark.promise("A4b")
 def test_events_that_a_program_lost_are_counted(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path / "log", PLAIN, LogSettings(report=lambda *_: None), disk=disk) as log:
         log.append("order.placed")
-        disk.faults["write"] = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        disk.error["write"] = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         for _ in range(3):
             with pytest.raises(LogFull):
                 log.append("order.placed")
-        disk.faults["write"] = None
+        disk.error["write"] = None
         log.append("order.placed")
     done = thence("doctor", "--log", tmp_path / "log", "--json", cwd=tmp_path)
     events = by_name(done)["events"]

@@ -1,6 +1,5 @@
 import json
 
-import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
@@ -20,14 +19,6 @@ def test_log_lists_one_line_an_event_with_time_type_who_and_short_id(tmp_path, o
     assert [line[-19:-1] for line in lines] == [event_id[:18] for event_id in orders]
 
 
-def test_empty_log_lists_nothing_and_says_so(tmp_path):
-    package.open(tmp_path / "empty").close()
-    ended = warm("log", "--log", "empty", cwd=tmp_path)
-    assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
-    assert warm("show", "@last", "--log", "empty", cwd=tmp_path).code == 4
-    assert warm("verify", "--log", "empty", cwd=tmp_path).code == 0
-
-
 def test_log_of_several_days_shows_the_day(tmp_path):
     (tmp_path / "events.jsonl").write_text(
         '{"event_id":"a","event_type":"note","timestamp":"2026-01-01T10:00:00Z"}\n'
@@ -42,30 +33,6 @@ def test_show_tells_all_of_an_event_and_as_json_its_line(tmp_path, orders):
         assert told in out
     by_json = warm("show", orders[2], "--log", "orders", "--json", cwd=tmp_path)
     assert by_json.out == stored(tmp_path)[2] + "\n"
-
-
-def test_event_is_named_by_id_or_prefix_in_any_case_or_as_the_last(tmp_path, orders):
-    names = {orders[1].lower(): 1, orders[1][:18].lower(): 1, "@last": 3, "@last-error": 2}
-    for name, place in names.items():
-        ended = warm("show", name, "--log", "orders", "--json", cwd=tmp_path)
-        assert ended.json["event_id"] == orders[place]
-
-
-def test_type_is_shown_by_its_latest_event_and_a_wrong_one_by_the_nearest(tmp_path, orders):
-    kind = json.loads(stored(tmp_path)[1])["event_type"]
-    ended = warm("show", kind, "--log", "orders", "--json", cwd=tmp_path)
-    assert ended.json["event_type"] == kind
-    assert f"{kind} is a type: its latest event is {ended.json['event_id']}" in ended.err
-    wrong = warm("show", f"{kind}x", "--log", "orders", cwd=tmp_path)
-    assert wrong.code == 4
-    assert f"the nearest type is {kind}" in wrong.err
-
-
-@pytest.mark.parametrize("prefix_length", [3, 6])
-def test_ambiguous_prefix_is_refused(tmp_path, orders, prefix_length):
-    ended = warm("show", orders[0][:prefix_length], "--log", "orders", "--json", cwd=tmp_path)
-    assert ended.code == 2
-    assert ended.json["error"]["code"] == "ambiguous_id"
 
 
 def test_what_a_terminal_would_obey_is_written_out(tmp_path):

@@ -151,17 +151,6 @@ def test_limit_is_of_the_first_events(tmp_path, orders):
     assert ended.err == "3 rows\n"
 
 
-def test_filters_are_those_of_query(tmp_path, orders):
-    for arguments, found in (
-        (["--type", "note", "--type", "order.paid"], [orders[1], orders[3]]),
-        (["--where", "amount = 12", "--actor", "ada"], [orders[0]]),
-        (["--until", "2020-01-01"], []),
-    ):
-        ended = export(tmp_path, "--csv", *arguments)
-        assert [row["event_id"] for row in rows(ended.out)] == found
-    assert export(tmp_path, "--csv", "--turn", "x").code == 2
-
-
 def test_file_is_replaced_whole_and_nothing_else_is_left(tmp_path, orders):
     (tmp_path / "o.csv").write_text("before")
     (tmp_path / "link.csv").symlink_to("o.csv")

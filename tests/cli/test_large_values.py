@@ -6,7 +6,6 @@ import json
 import pytest
 from pyarrow.parquet import read_table
 from tests.cli.warm import warm
-from tests.server.serving import serving
 
 import thence
 from thence.log.files.segment import BODIES
@@ -34,15 +33,6 @@ def test_lines_of_listings_are_whole(log, tmp_path, arguments):
     assert not {"bodies", "crc"} & first.keys()
 
 
-def test_one_event_is_shown_whole(log, tmp_path):
-    assert warm("show", "s", *LOG, "--json", cwd=tmp_path).json["payload"]["prompt"] == TEXT
-    shown = warm("show", "s", *LOG, cwd=tmp_path).out
-    assert "line 299" in shown
-    assert "the end" in shown
-    chain = warm("why", "@last", *LOG, "--json", cwd=tmp_path).json["chain"]
-    assert chain[0]["payload"]["prompt"] == TEXT
-
-
 def test_tables_are_whole(log, tmp_path):
     warm("export", "--csv", "--columns", "prompt", "-o", "out.csv", *LOG, cwd=tmp_path)
     with (tmp_path / "out.csv").open(newline="") as file:
@@ -59,16 +49,6 @@ def test_two_logs_are_compared_by_whole_values(log, tmp_path):
             other.append("model.answered", {"prompt": "short"}, caused_by=first)
     assert warm("diff", "log", "same", cwd=tmp_path).code == 0
     assert warm("diff", "log", "other", cwd=tmp_path).code == 3
-
-
-def test_server_gives_whole_values(log, tmp_path):
-    with serving(tmp_path) as server:
-        page = server.json("/logs/log/events")
-        assert page["events"][0]["payload"]["prompt"] == TEXT
-        event_id = page["events"][0]["event_id"]
-        assert server.json(f"/logs/log/events/{event_id}")["payload"]["prompt"] == TEXT
-        cone = server.json(f"/logs/log/causality/{page['events'][1]['event_id']}")
-        assert cone["upstream"][0]["payload"]["prompt"] == TEXT
 
 
 def test_value_that_is_gone_is_named_and_what_is_behind_it_is_read(log, tmp_path):

@@ -1,4 +1,3 @@
-import json
 import signal
 import sys
 from shutil import copytree
@@ -121,13 +120,6 @@ def test_many_open_events_are_cut_to_the_newest_and_counted(tmp_path):
     assert len(last(tmp_path, "--json").json["open"]) == OPEN_SHOWN_MAX + 3
 
 
-def test_empty_log_has_no_last_event(tmp_path):
-    package.open(tmp_path / "orders").close()
-    ended = last(tmp_path)
-    assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
-    assert last(tmp_path, "--json").json == {"last": None, "open": [], "writers_ended": {}}
-
-
 def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders" / "events.jsonl").write_text(
@@ -220,12 +212,3 @@ def test_writer_of_a_step_in_a_copy_of_a_log_is_not_taken_for_ended(tmp_path):
     assert "still open: pay began [" in last(tmp_path).out
     package.open(tmp_path / "orders").append("noted")
     assert "still open: pay began [" in last(tmp_path).out
-
-
-def test_finished_simulation_leaves_nothing_open(tmp_path):
-    assert warm("sim", "run", counting(tmp_path), cwd=tmp_path).code == 0
-    told = warm("last", "--json", cwd=tmp_path).json
-    assert told["last"]["details"]["milestone_type"] == "simulation_end"
-    assert told["open"] == []
-    log = warm("log", "--json", cwd=tmp_path).lines
-    assert told["last"] == json.loads(log[-1])

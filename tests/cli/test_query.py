@@ -2,7 +2,6 @@ import json
 import os
 import re
 import shlex
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -110,40 +109,6 @@ def test_json_is_the_stored_lines(tmp_path, orders):
     assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
 
 
-def test_pages_are_disjoint_and_complete(tmp_path, orders):
-    asked = ["--json", "--where", "event_type != x", "--limit", "2"]
-    first = query(tmp_path, *asked)
-    assert first.err.startswith("2 of 4 events; next: ")
-    again = shlex.split(first.err.partition("next: ")[2])
-    second = warm(*again[again.index("query") :], cwd=tmp_path)
-    assert (second.code, second.err) == (0, "")
-    found = [json.loads(line)["event_id"] for line in first.lines + second.lines]
-    assert found == orders
-
-
-def test_options_alone_and_combined(tmp_path, orders):
-    first, paid, failed, note = (event_id[:18] for event_id in orders)
-    for arguments, found in (
-        (["--type", "note"], [note]),
-        (["--type", "note", "--type", "order.paid"], [paid, note]),
-        (["--actor", "ada", "--actor", "ben"], [first, paid]),
-        (["--subject", "order/881"], [first]),
-        (["--since", "2020-01-01"], [first, paid, failed, note]),
-        (["--where", "amount = 12", "--where", "actor != ada"], [paid]),
-        (["--failed", "--type", "order.*"], [failed]),
-        (["--type", "order.paid", "--actor", "ben", "--where", "amount > 1"], [paid]),
-    ):
-        assert ids(query(tmp_path, *arguments)) == found, arguments
-
-
-def test_nothing_found_is_said_and_is_no_failure(tmp_path, orders):
-    both = ["--type", "note", "--actor", "ada"]
-    for arguments in (["--until", "2020-01-01"], ["--turn", "1"], both):
-        ended = query(tmp_path, *arguments)
-        assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
-        assert query(tmp_path, *arguments, "-q").err == ""
-
-
 @pytest.mark.promise("P6")
 @pytest.mark.parametrize(
     ("arguments", "told"),
@@ -210,26 +175,6 @@ def test_key_that_no_event_has_is_told_with_the_nearest(shown, where, key, neare
     assert counted.err == ended.err
 
 
-def test_key_one_level_below_is_the_nearest(tmp_path):
-    with package.open(tmp_path / "orders") as log:
-        log.append("order.placed", {"address": {"city": "Lund"}, "cite": 1})
-    hint = query(tmp_path, "--where", "city = Lund").err.splitlines()[1]
-    assert hint == "no event has a key `city`; nearest: address.city, cite"
-
-
-@pytest.mark.parametrize("where", ["amount > 1000", "payload.amount = x", "reason = gone"])
-def test_key_that_some_event_has_is_not_told(shown, where):
-    assert query(shown, "--where", where).err == "no events\n"
-
-
-def test_key_is_looked_for_in_a_part_of_a_large_log_alone(tmp_path):
-    with package.open(tmp_path / "orders") as log:
-        log.append("first", {"rare": 1})
-        log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(10_000)])
-    told = query(tmp_path, "--where", "rare = 2").err
-    assert "none of the last 10,000 events has a key `rare`" in told
-
-
 @pytest.mark.promise("A1d")
 @pytest.mark.parametrize(
     ("key", "name", "nearest"),
@@ -266,15 +211,6 @@ def test_name_that_no_event_has_is_noted_beside_one_that_matches(shown, command)
     assert ended.out == alone.out
 
 
-def test_name_like_no_other_is_told_without_a_nearest(tmp_path, orders):
-    ended = query(tmp_path, "--type", "xyzzy*")
-    assert (ended.code, ended.out) == (4, "")
-    assert "no event has the type 'xyzzy*'\n" in ended.err
-    package.open(tmp_path / "empty").close()
-    ended = warm("log", "--log", "empty", "--type", "xyzzy", cwd=tmp_path)
-    assert (ended.code, ended.err) == (0, "no events\n")
-
-
 def test_last_and_desc_and_count(tmp_path, orders):
     assert ids(query(tmp_path, "--last", "4")) == [event_id[:18] for event_id in orders]
     assert ids(query(tmp_path, "--desc")) == [event_id[:18] for event_id in orders[::-1]]
@@ -298,23 +234,3 @@ def test_times_that_the_help_names_are_times(tmp_path, orders):
     for example in examples:
         time = example.partition(" (")[0]
         assert query(tmp_path, "--since", time, "--count").code == 0, time
-
-
-def test_times_are_told_from_now_on(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    now = datetime.now(UTC)
-    lines = []
-    for name, ago in (("now", 0), ("hours", 3), ("day", 24), ("weeks", 24 * 15)):
-        time = (now - timedelta(hours=ago)).isoformat()
-        lines.append({"event_id": name, "event_type": "note", "timestamp": time})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    def found(*arguments):
-        lines = query(tmp_path, "--json", *arguments).lines
-        return {json.loads(line)["event_id"] for line in lines}
-
-    assert found("--since", "1h") == found("--since", "-60m") == {"now"}
-    assert found("--until", "2w") == {"weeks"}
-    assert found("--since", "25h", "--until", "3600s") == {"hours", "day"}
-    assert "now" not in found("--until", "yesterday")
-    assert "day" in found("--since", "yesterday", "--until", "yesterday")

@@ -43,14 +43,6 @@ def test_rebuild_tells_how_much_it_indexed(tmp_path, orders):
     assert told.json["seconds"] >= 0
 
 
-def test_damaged_index_is_made_again(tmp_path, orders):
-    warm("rebuild", "--log", "orders", cwd=tmp_path)
-    index = tmp_path / "orders" / ".thence" / "index.db"
-    index.write_bytes(b"x" * 10_000)
-    assert warm("rebuild", "--log", "orders", cwd=tmp_path).code == 0
-    assert len(warm("query", "--log", "orders", cwd=tmp_path).lines) == 4
-
-
 def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):
     size = (large / "events.jsonl").stat().st_size
     code, shown = on_terminal(tmp_path, "rebuild", "--log", "large", program=WITH_BAR)

@@ -9,7 +9,6 @@ from tests.events import drafted, new_id, stamped
 import thence as package
 from thence.cli.shared.render import NAMES_SHOWN_MAX
 from thence.otel import SpanProcessor
-from thence.sim import Event, EventWriter
 
 
 def stats(cwd, *arguments):
@@ -59,41 +58,6 @@ def test_text_tells_the_same_with_bars(tmp_path, orders):
     assert "\nby actor\n  ada  1  ###" in shown
 
 
-def test_lines_are_counted_as_log_lists_them_and_what_is_passed_over_is_told(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    foreign = b'{"event_id":"FROM-ANOTHER-TOOL","event_type":"note"}\n'
-    changed = lines[1].replace(b'"amount":12', b'"amount":13')
-    path.write_bytes(b"".join([lines[0], changed, *lines[2:], foreign, lines[0]]) + b'{"torn":')
-    ended = stats(tmp_path, "--json")
-    assert ended.json["events"] == 4
-    assert len(warm("log", "--log", "orders", "--json", cwd=tmp_path).lines) == 4
-    assert ended.json["first"] == {"event_id": "FROM-ANOTHER-TOOL", "timestamp": ""}
-    for told in ("1 damaged line is", "the last line is unfinished", "1 of the events"):
-        assert told in ended.err
-    text = stats(tmp_path)
-    assert "4 events, 1 of them unverified in orders" in text.out
-    assert "1 damaged line is passed over" in text.err
-
-
-def test_all_segments_count(tmp_path):
-    folder = tmp_path / "orders"
-    with EventWriter(folder, "many", max_file_size=2_000) as writer:
-        for number in range(40):
-            writer.emit(Event(event_type="NOTE", turn_number=number))
-    assert len(list(folder.glob("events*.jsonl"))) > 2
-    told = stats(tmp_path, "--json").json
-    assert told["events"] == 40
-    assert told["bytes"] == sum(path.stat().st_size for path in folder.glob("events*.jsonl"))
-
-
-def test_empty_log_counts_nothing(tmp_path):
-    package.open(tmp_path / "orders").close()
-    told = stats(tmp_path, "--json").json
-    assert (told["events"], told["by_type"], told["first"], told["bytes"]) == (0, {}, None, 0)
-    assert stats(tmp_path).out == "0 events in orders\n  0 bytes in 0 files\n"
-
-
 def test_many_names_are_cut_and_counted(tmp_path):
     with package.open(tmp_path / "orders") as log:
         for number in range(NAMES_SHOWN_MAX + 2):
@@ -115,12 +79,6 @@ def test_names_of_any_kind_keep_a_line_each(tmp_path):
     assert max(map(len, lines)) < 80
     assert sum(line.startswith("  a\\nb ") for line in lines) == 2
     assert stats(tmp_path, "--json").json["by_type"] == dict.fromkeys(sorted(names), 1)
-
-
-def test_filter_counts_what_fits(tmp_path, orders):
-    told = stats(tmp_path, "--json", "--type", "order.*", "--where", "not actor = ben").json
-    assert (told["events"], told["by_actor"]) == (2, {"ada": 1})
-    assert (told["first"]["event_id"], told["last"]["event_id"]) == (orders[0], orders[2])
 
 
 @pytest.fixture
@@ -149,13 +107,6 @@ def test_events_are_counted_by_hour(hours):
         "  2026-11-20T08:00Z  2  " + "▇" * 30,
         "  2026-11-20T10:00Z  2  " + "▇" * 30,
     ]
-
-
-def test_events_are_counted_by_name_or_lane(hours):
-    assert stats(hours, "--by", "actor", "--json").json == {"events": 4, "by_actor": {"ada": 4}}
-    assert stats(hours, "--by", "lane", "--json").json["by_lane"] == {"ada": 4, "-": 1}
-    assert stats(hours, "--by", "type").lines == [
-        "5 events", "", "by type", "  a  4  " + "▇" * 30, "  b  1  " + "▇" * 7]  # fmt: skip
 
 
 def test_tokens_and_cost_are_added_up(tmp_path, orders):

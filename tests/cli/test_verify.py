@@ -1,6 +1,3 @@
-import os
-import shutil
-
 import pytest
 from tests.cli.installed import is_three_lines, thence, unwritable
 from tests.cli.warm import warm
@@ -81,15 +78,6 @@ def test_bytes_that_are_no_event_hurt_no_command(tmp_path, orders, bad):
         assert ended.code == 0, ended.err
 
 
-def test_log_of_a_later_format_is_refused_clearly(tmp_path, orders):
-    (tmp_path / "orders" / ".thence" / "log.json").write_text(
-        '{"format":9,"log_id":"x","vocabulary":"plain"}'
-    )
-    ended = warm("log", "--log", "orders", cwd=tmp_path)
-    assert ended.code == 4
-    assert "use a newer thence" in ended.err
-
-
 def test_folder_that_cant_be_written_is_read_and_refuses_appends(tmp_path, orders):
     asked = {"cwd": tmp_path, "obeys_permissions": True}
     with unwritable(tmp_path / "orders"):
@@ -99,22 +87,6 @@ def test_folder_that_cant_be_written_is_read_and_refuses_appends(tmp_path, order
     assert ended.code == 1
     assert ended.json["error"]["code"] == "log_read_only"
     assert is_three_lines(ended.err)
-
-
-def test_file_that_cant_be_read_is_told_with_its_name(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    path.chmod(0)
-    ended = thence("log", "--log", "orders", cwd=tmp_path, obeys_permissions=True)
-    path.chmod(0o644)
-    assert ended.code == 1
-    assert "orders/events.jsonl" in ended.err
-    assert is_three_lines(ended.err)
-
-
-def test_log_without_its_own_folder_is_read(tmp_path, orders):
-    shutil.rmtree(tmp_path / "orders" / ".thence")
-    assert warm("verify", "--log", "orders", cwd=tmp_path).code == 0
-    assert not os.path.exists(tmp_path / "orders" / ".thence")
 
 
 def spoil(tmp_path):
@@ -157,16 +129,6 @@ def test_repair_with_a_yes_heals_and_moves_aside_and_the_log_is_ok(tmp_path, ord
     (kept,) = (tmp_path / "orders" / ".thence" / "quarantine").iterdir()
     assert kept.read_bytes() == spoilt
     assert repair(tmp_path, "--yes").out.startswith("nothing to repair")
-
-
-def test_repair_of_a_folder_that_may_not_be_written_is_refused(tmp_path, orders):
-    _, before = spoil(tmp_path)
-    words = ("verify", "--repair", "--yes", "--log", "orders")
-    with unwritable(tmp_path / "orders"):
-        ended = thence(*words, cwd=tmp_path, obeys_permissions=True)
-    assert ended.code == 1
-    assert is_three_lines(ended.err)
-    assert (tmp_path / "orders" / "events.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,17 @@
 """An event as a row: what it holds, and what another tool's line may."""
 
 import json
-from pathlib import Path
-
-from hypothesis import given
-from tests.events import NODE, event_of, line_of, payloads
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences.table import COLUMNS, INTEGER_MAX, row_of
+from thence.core.sentences.table import INTEGER_MAX, row_of
 from thence.core.vocabulary import PLAIN
-
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "tables.md"
 
 
 def foreign(line: bytes) -> Event:
     event = parse(line, PLAIN)
     assert isinstance(event, Event)
     return event
-
-
-def test_columns_are_those_of_the_page_in_their_order():
-    page = PAGE.read_text("utf-8").partition("## Tables of a run")[0]
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert tuple(line.split("`")[1] for line in rows) == COLUMNS
-
-
-@given(payload=payloads)
-def test_row_holds_what_the_event_says(payload):
-    event = event_of(line_of(payload, event_id="A" * 26, seq=7, lamport_clock=9, causes=["B" * 26]))
-    row = row_of(event)
-    assert row[:6] == ("A" * 26, "noted", event.timestamp, NODE, 7, 9)
-    assert row.caused_by == ("B" * 26,)
-    assert row.verified
-    assert json.loads(row.payload) == payload
-    assert row.payload == "{}" or row.payload.encode() in event.line
 
 
 def test_line_of_another_tool_fits_a_table_whatever_it_holds():

@@ -1,9 +1,6 @@
 """A command killed at any moment together with its git blocks nobody: the next one does it all."""
 
 import os
-import random
-import re
-import shlex
 import signal
 import threading
 import time
@@ -12,20 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import begin_work, commit, git, make_repository, patches, write
+from tests.git.repositories import begin_work, commit, git, make_repository, write
 
-from thence.errors import GitFailed
 from thence.git.commits import commit_files
 from thence.git.locks import COMMITTING, held, naming
 from thence.git.merging import merge
-from thence.git.repository import branches, list_worktrees, remove_half_made, repository
+from thence.git.repository import list_worktrees, remove_half_made, repository
 from thence.git.worktrees import make
 
-WORKTREES = 40
-COMMITS = 12
-LATEST_S = 0.06
 PACKAGE = "028-sync-WP01"
-STASH = re.compile(r"git stash push --include-untracked -- [^;]*")
 
 
 @pytest.fixture
@@ -63,55 +55,6 @@ def locked(top: Path) -> list[Path]:
 
 def as_board(new: bytes, old: bytes | None) -> bytes:
     return old if old == new else new
-
-
-def test_worktree_whose_making_was_killed_is_made_by_the_next(top):
-    repo = repository(top)
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    for number in range(WORKTREES):
-        name = f"028-sync-WP{number}"
-        path = top / ".worktrees" / name
-        killed(partial(make, repo, name, path, "main"), chance.uniform(0.0, LATEST_S))
-        list_worktrees(repo)
-        made = make(repo, name, path, "main")
-        assert (made.path, made.head) == (path, branches(repo)[name]), f"seed {seed}"
-        assert (path / "a/b").read_bytes() == b"1\n"
-        assert git(path, "status", "--porcelain") == "", f"seed {seed}"
-        assert git(top, "worktree", "list").count("\n") == number + 1, f"seed {seed}"
-    assert not locked(top)
-
-
-def merged(repo, name):
-    """Merge; type what the error names where a git killed amid its checkout left files."""
-    try:
-        return merge(repo, "main", [name])
-    except GitFailed as error:
-        (stash,) = STASH.findall(error.hint)
-        git(repo.top, *shlex.split(stash)[1:])
-        return merge(repo, "main", [name])
-
-
-def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
-    begin_work(top)
-    before, repo = patches(top), repository(top)
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    for number in range(COMMITS):
-        name = f"028-sync-WP{number:02}"
-        path = make(repo, name, top / ".worktrees" / name, "main").path
-        commit(path, {f"files/{number}": "1\n"})
-        change = {"board": partial(as_board, b"%d" % number)}
-        killed(partial(commit_files, repo, change, "Tell"), chance.uniform(0.0, LATEST_S))
-        commit_files(repo, change, "Tell")
-        killed(partial(merge, repo, "main", [name]), chance.uniform(0.0, LATEST_S))
-        assert merged(repo, name).conflict is None
-        assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"
-        assert (top / "board").read_bytes() == b"%d" % number, f"seed {seed}"
-        assert patches(top) == before, f"seed {seed}"
-        assert git(top, "status", "--porcelain") == "MM mine", f"seed {seed}"
-        git(top, "commit", "--quiet", "--allow-empty", "--only", "-m", "The user goes on")
-    assert not locked(top)
 
 
 @pytest.mark.parametrize("goes_on", ["merge", "commit"])

@@ -2,13 +2,11 @@
 
 import os
 import shutil
-import signal
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.git.repositories import (
-    begin_work,
     commit,
     content,
     git,
@@ -16,7 +14,6 @@ from tests.git.repositories import (
     patches,
     write,
 )
-from tests.log.processes import started
 
 from thence.errors import GitFailed
 from thence.git import merging
@@ -25,15 +22,6 @@ from thence.git.repository import branches, repository
 from thence.git.worktrees import make
 
 TARGET = "028-sync"
-MERGE = """
-import sys
-from pathlib import Path
-from thence.git.merging import merge
-from thence.git.repository import repository
-
-print("begun", flush=True)
-merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[3:])
-"""
 
 
 def project(path: Path, packages: dict[str, dict[str, str]], target: str = "main") -> Path:
@@ -251,35 +239,3 @@ def test_submodule_moves_with_the_merge_and_its_files_stay(tmp_path):
     assert git(top, "rev-parse", "main:part") == later
     assert git(top, "status", "--porcelain") == " M part"
     assert not (top / "part/new").exists()
-
-
-def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_user_s_work(
-    tmp_path,
-):
-    packages = {f"wp{n}": {f"files {n}/{m}": "1\n" for m in range(40)} for n in range(3)}
-    top = project(tmp_path / "top", packages)
-    begin_work(top)
-    before, begin = patches(top), git(top, "rev-parse", "main")
-    for trial in range(10):
-        process = started(MERGE, top, "main", *packages)
-        process.stdout.readline()
-        signal.sigtimedwait([], 0.02 + trial * 0.006)
-        process.kill()
-        process.communicate()
-        assert merge(repository(top), "main", list(packages)).conflict is None
-        assert len(subjects(top, "main")) == 4
-        assert patches(top) == before
-        assert git(top, "status", "--porcelain") == "MM mine"
-        git(top, "reset", "--quiet", "--keep", begin)
-        begin_work(top)
-
-
-def test_conflict_changes_nothing_and_is_told(tmp_path):
-    top = project(tmp_path / "top", {**FIGHT, "wp4": {"four": "4\n"}})
-    begin_work(top)
-    before = patches(top), branches(repository(top))
-    merged = merge(repository(top), "main", [*FIGHT, "wp4"])
-    assert merged.conflict is not None
-    assert (merged.conflict.branch, merged.conflict.files) == ("wp3", ("shared",))
-    assert (patches(top), branches(repository(top))) == before
-    assert not left_of(top)

@@ -21,6 +21,14 @@ from thence.git.repository import repository
 __all__ = ["folder"]  # the fixture
 
 
+def code_of_one(folder, files):
+    """Returns the code of a branch with one commit of these files."""
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, files, "Do it")
+    git(folder, "checkout", "--quiet", "main")
+    return code_of(folder)
+
+
 @pytest.mark.promise("L15")
 def test_code_that_was_reverted_has_landed_and_is_told_as_reverted(folder):
     for number, bring in enumerate((merged, squashed)):
@@ -109,20 +117,14 @@ def test_merge_whose_conflict_somebody_resolved_is_a_landing(folder):
 
 
 def test_deletion_is_not_found_in_an_edit_of_the_same_line(folder):
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": lines().replace("line 5\n", "")}, "Take five out")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": lines().replace("line 5\n", "")})
     commit(folder, {"code.py": lines(l5="line five")})
     assert landing(folder, code) is None
 
 
 def test_lines_that_slide_beside_their_like_are_taken_out_all_the_same(folder):
     block = "\ndef f():\n    pass\n"
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": lines() + block}, "Add one")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": lines() + block})
     squashed(folder, "work")
     other = block.replace("f()", "g()")
     commit(folder, {"code.py": lines() + other + block}, "Add another")
@@ -145,10 +147,7 @@ def test_package_that_takes_its_own_commit_back_has_landed(folder, bring):
 
 
 def test_white_space_that_was_taken_back_is_a_revert(folder):
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": lines(l5="    line 5")}, "Indent")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": lines(l5="    line 5")})
     squashed(folder, "work")
     assert landing(folder, code) is not None
     commit(folder, {"code.py": lines(l7="seven")}, "By hand")
@@ -207,10 +206,7 @@ def test_package_that_takes_its_landed_lines_back_has_landed_again(folder, bring
 @pytest.mark.parametrize("place", [0, 12])
 def test_lines_that_somebody_moves_within_their_file_are_edited(folder, place):
     text = [*lines().splitlines(keepends=True)]
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": "".join((*text[:8], "one\n", "two\n", *text[8:]))}, "Add two")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": "".join((*text[:8], "one\n", "two\n", *text[8:]))})
     squashed(folder, "work")
     commit(folder, {"code.py": "".join((*text[:place], "one\n", "two\n", *text[place:]))}, "Move")
     assert landing(folder, code) is not None
@@ -220,10 +216,7 @@ def test_lines_that_somebody_moves_within_their_file_are_edited(folder, place):
 def test_deletion_of_a_block_that_is_not_only_the_packages_is_an_edit(folder):
     """Git does not tell whether somebody meant the package: moved functions look just so."""
     text = [*lines().splitlines(keepends=True)]
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))}, "Add one")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))})
     squashed(folder, "work")
     commit(folder, {"code.py": "".join((*text[:6], *text[10:]))}, "Take the whole block out")
     assert landing(folder, code) is not None
@@ -243,10 +236,7 @@ def test_lines_that_came_in_a_larger_hunk_go_with_it(folder):
 @pytest.mark.promise("L15")
 def test_inserted_line_that_came_in_a_larger_hunk_goes_with_it(folder):
     text = [*lines().splitlines(keepends=True)]
-    git(folder, "checkout", "--quiet", "-b", "work")
-    commit(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))}, "Add one")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder)
+    code = code_of_one(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))})
     commit(folder, {"code.py": "".join((*text[:7], "8\n", "one\n", *text[8:]))}, "By hand")
     assert landing(folder, code) is not None
     git(folder, "revert", "--no-edit", "HEAD")

@@ -61,6 +61,3 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "trace": ((6168, 28), (6400, 35)),
     "work": ((12144, 54), (9500, 46)),
 }
-
-# room: local names, loop targets and parameters that say nothing of a value
-NAMED_BY_NOTHING: dict[str, int] = {}

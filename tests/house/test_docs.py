@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import tomllib
 from pathlib import Path, PurePosixPath
 
 from tests.house.tree import PACKAGE, ROOT, modules, texts, tracked_files
@@ -12,8 +11,6 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
-DECISION_WORDS_MAX = 190
-LIBRARIES = "docs/decisions/0001-libraries-and-tools.md"
 ROOMS = {"core", "git", "log", "sync", "sim", "work", "trace", "server", "cli"}
 FILES_OF_LOGS = {"events.jsonl"}
 DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
@@ -132,22 +129,6 @@ def missing_documents(name: str, text: str, known: set[str]) -> list[str]:
     return [f"{name}: names {document}, which is not in the tree" for document in sorted(named)]
 
 
-def undecided(pyproject: str, pages: list[str]) -> list[str]:
-    """Find dependencies that none of the pages names."""
-    project = tomllib.loads(pyproject)["project"]
-    wanted = [*project.get("dependencies", [])]
-    for extra in project.get("optional-dependencies", {}).values():
-        wanted += extra
-    names = [re.match(r"[\w.-]+", entry)[0] for entry in wanted]
-    said = "\n".join(pages).lower()
-    return [
-        name
-        for name in names
-        if name != "thence"
-        and not re.search(rf"(?<![\w.-]){re.escape(name.lower())}(?![\w-])", said)
-    ]
-
-
 def test_links_in_the_documents_resolve():
     found = [line for name, text in texts(".md") for line in broken_links(name, text)]
     assert not found, "\n".join(found)
@@ -211,42 +192,6 @@ def test_missing_documents_are_found():
     assert not missing_documents("a.py", "README.md, plan.md, CLAUDE.md", {"README.md"})
 
 
-def test_the_table_of_libraries_names_each_dependency():
-    page = (ROOT / LIBRARIES).read_text(encoding="utf-8")
-    found = undecided((ROOT / "pyproject.toml").read_text(encoding="utf-8"), [page])
-    assert not found, f"{LIBRARIES} doesn't name {', '.join(found)}"
-
-
-def test_undecided_dependencies_are_found():
-    sample = '[project]\ndependencies = ["ruamel.yaml>=1", "click"]\n'
-    assert undecided(sample, ["we take ruamel.yaml"]) == ["click"]
-    assert not undecided(sample, ["we take ruamel.yaml", "and **click**."])
-    extra = '[project]\noptional-dependencies = {server = ["fastapi>=1", "thence[sync]"]}\n'
-    assert undecided(extra, []) == ["fastapi"]
-
-
-def test_each_decision_has_its_own_number_and_a_line_in_the_list():
-    files = [ROOT / name for name in tracked_files() if name.startswith("docs/decisions/")]
-    index = ROOT / "docs/decisions/README.md"
-    pages = {file.name for file in files} - {index.name}
-    numbers = {name[:4] for name in pages if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)}
-    assert len(numbers) == len(pages)
-    links = re.findall(r"\]\(([^)]+)\)", index.read_text(encoding="utf-8"))
-    assert sorted(links) == sorted(pages)
-
-
-def test_a_decision_is_short():
-    texts_of_pages = {
-        name: re.sub(r"^\|.*", "", text, flags=re.MULTILINE)
-        for name, text in texts(".md")
-        if re.match(r"docs/decisions/\d", name)
-    }
-    found = [
-        name for name, text in texts_of_pages.items() if len(text.split()) > DECISION_WORDS_MAX
-    ]
-    assert not found, f"over {DECISION_WORDS_MAX} words, without tables: {', '.join(found)}"
-
-
 def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_empty_home():
     readme, run = ((ROOT / name).read_text() for name in ("README.md", ".ci/run"))
     commands = re.findall(r"^(make \w+) +#", readme, re.MULTILINE)
@@ -279,18 +224,3 @@ def test_ci_takes_each_further_python_where_it_starts_on_path_or_of_a_version_ma
     }
     out = subprocess.check_output([ROOT / ".ci/pythons"], env=environment, text=True)
     assert [line for line in out.splitlines() if line.startswith("of")] == ["of pyenv", "of uv"]
-
-
-def words(*folders: str, without: tuple[str, ...] = ()) -> int:
-    """Count the words of all pages in folders, as `wc -w` does."""
-    return sum(
-        len(text.split())
-        for name, text in texts(".md")
-        if name.startswith(folders) and not name.startswith(without)
-    )
-
-
-def test_pages_together_have_few_words():
-    generated = "docs/reference/python/"
-    assert words("docs/", without=("docs/decisions/", generated)) <= 68_000
-    assert words("docs/decisions/") <= 9_000

@@ -8,8 +8,6 @@ from tests.house.tree import ROOT, texts
 # Written in pieces, for this file is scanned too.
 HOSTS = ("pypi" + ".org", "python" + "hosted", "npmjs" + ".", "debian" + ".org", "crates" + ".io")
 MACHINE_PATH = re.compile(r"(?<![\w.})~/*-])/(?:work|root|home|Users)/(?=\w|\.)")
-# nothing was released yet, so that no code may ask which version wrote something
-BRIDGES = re.compile(r"(?i:earlier version|older version|older server|migrat|legacy)|_FORMER")
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
 
@@ -26,25 +24,6 @@ def findings(name: str, text: str) -> list[str]:
 def test_tree_names_no_registry_host_and_no_path_of_a_machine_and_leaves_nothing_unfinished():
     found = [line for name, text in texts() for line in findings(name, text)]
     assert not found, "\n".join(found)
-
-
-def bridges(name: str, text: str) -> list[str]:
-    return [
-        f"{name}:{number}: a bridge to another version, {match[0]}"
-        for number, line in enumerate(text.splitlines(), 1)
-        for match in BRIDGES.finditer(line)
-    ]
-
-
-def test_no_code_knows_an_earlier_version():
-    found = [
-        line for name, text in texts() if name.startswith("src/") for line in bridges(name, text)
-    ]
-    assert not found, "\n".join(found)
-    assert bridges("a", "_FORMER = 1  # of an older version") == [
-        "a:1: a bridge to another version, _FORMER",
-        "a:1: a bridge to another version, older version",
-    ]
 
 
 def test_scan_bites():

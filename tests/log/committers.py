@@ -8,8 +8,9 @@ from threading import Thread
 from time import sleep
 from typing import Any
 
+from tests.disks import GatedDisk
 from tests.events import drafted, new_id
-from tests.log.faults import WAIT_S, GatedDisk
+from tests.log.faults import WAIT_S
 
 import thence
 from thence.core.codec import Draft

@@ -4,7 +4,8 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event as Signal
+
+from tests.disks import GatedDisk, Scripted
 
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
@@ -23,57 +24,34 @@ class ShortDisk(Disk):
         return super().write(descriptor, data[: self.bytes_max])
 
 
-class FailingDisk(Disk):
-    """Fails chosen calls: `faults` maps a method's name to what it raises, or to None."""
-
-    def __init__(self, **faults: BaseException | None) -> None:
-        self.faults = faults
-
-    def _check(self, name: str) -> None:
-        fault = self.faults.get(name)
-        if fault is not None:
-            raise fault
-
-
-class StruckDisk(FailingDisk):
+class StruckDisk(Scripted):
     """Fails one call, the `nth` of those that have one of some names."""
 
     def __init__(self, nth: int, *names: str) -> None:
+        super().__init__()
         self.left = nth
-        self._names = names
+        self.before = dict.fromkeys(names, self._strike)
 
-    def _check(self, name: str) -> None:
-        self.left -= name in self._names
-        if self.left == 0 and name in self._names:
+    def _strike(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
             raise DiskError(errno.EIO, "device error")
 
 
-class SteppingDisk(FailingDisk):
+class SteppingDisk(Scripted):
     """Does something before the `nth` look at a folder: at a name, a list of them, a file."""
 
     def __init__(self, nth: int, step: Callable[[], object]) -> None:
+        super().__init__()
         self.looks = 0
         self._nth = nth
         self._step = step
+        self.before = dict.fromkeys(("names", "path_id", "open_read"), self._look)
 
-    def _check(self, name: str) -> None:
-        if name in ("names", "path_id", "open_read"):
-            self.looks += 1
-            if self.looks == self._nth:
-                self._step()
-
-
-def _checked(name: str) -> Callable[..., object]:
-    def method(self: FailingDisk, *arguments: object) -> object:
-        self._check(name)
-        return getattr(Disk, name)(self, *arguments)
-
-    return method
-
-
-for _name in vars(Disk):
-    if not _name.startswith("_"):
-        setattr(FailingDisk, _name, _checked(_name))
+    def _look(self, *_: object) -> None:
+        self.looks += 1
+        if self.looks == self._nth:
+            self._step()
 
 
 class SmallDisk(Disk):
@@ -91,56 +69,6 @@ class SmallDisk(Disk):
         return super().write(descriptor, data[:left])
 
 
-class GatedDisk(Disk):
-    """Stops in every sync until it is let through; says when it has arrived there."""
-
-    def __init__(self) -> None:
-        self.arrived = Signal()
-        self.gate = Signal()
-
-    def sync_data(self, descriptor: int) -> None:
-        self.arrived.set()
-        assert self.gate.wait(WAIT_S)
-        super().sync_data(descriptor)
-
-
-class WatchedDisk(Disk):
-    """Calls back around what it does, so that a test can step in between."""
-
-    def __init__(self) -> None:
-        self.before: dict[str, Callable[[], None]] = {}
-        self.calls: list[str] = []
-
-    def _call(self, name: str) -> None:
-        self.calls.append(name)
-        self.before.get(name, lambda: None)()
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        self._call("write")
-        return super().write(descriptor, data)
-
-    def sync_data(self, descriptor: int) -> None:
-        self._call("sync_data")
-        super().sync_data(descriptor)
-
-    def unlock(self, descriptor: int) -> None:
-        self._call("unlock")
-        super().unlock(descriptor)
-
-    def names(self, folder: Path) -> list[str]:
-        found = super().names(folder)
-        self._call("names")
-        return found
-
-    def rename(self, old: Path, new: Path) -> None:
-        self._call("rename")
-        super().rename(old, new)
-
-    def sync_folder(self, folder: Path) -> None:
-        self._call("sync_folder")
-        super().sync_folder(folder)
-
-
 class FillingDisk(GatedDisk):
     """Gated too; takes so many more whole lines and syncs, None as many as come, then no more.
 
@@ -151,8 +79,7 @@ class FillingDisk(GatedDisk):
         super().__init__()
         self.lines_left: int | None = None
         self.syncs_left: int | None = None
-        self.error = DiskError(errno.ENOSPC, "as said")
-        self.opened: list[str] = []
+        self.refusal = DiskError(errno.ENOSPC, "as said")
         self.refused = 0
         self.at_refusal: Callable[[int], None] = lambda _: None
 
@@ -163,7 +90,7 @@ class FillingDisk(GatedDisk):
         if not fitting:
             self.refused += 1
             self.at_refusal(self.refused)
-            raise self.error
+            raise self.refusal
         self.lines_left -= len(fitting)
         return super().write(descriptor, b"".join(fitting))
 
@@ -173,7 +100,3 @@ class FillingDisk(GatedDisk):
             self.syncs_left -= 1
             if self.syncs_left < 0:
                 raise DiskError(errno.EIO, "device error")
-
-    def open_read(self, path: Path) -> int:
-        self.opened.append(path.name)
-        return super().open_read(path)

@@ -1,17 +1,15 @@
 """The append lock: one writer at a time, a wait with an end, a holder with a name."""
 
-import errno
 import time
-from pathlib import Path
 
 import pytest
-from tests.log.faults import FailingDisk
+from tests.disks import BROKEN, Scripted, raising
 from tests.log.processes import HOLD, started
 
 import thence
 from thence.errors import LogBusy
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 
 
@@ -69,15 +67,9 @@ def test_release_and_close_without_the_lock_do_nothing(tmp_path):
 
 
 def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp_path):
-    class Stubborn(Disk):
-        def unlock(self, descriptor):
-            raise DiskError(errno.EIO, "device error")
-
-        def close(self, descriptor):
-            super().close(descriptor)
-            raise DiskError(errno.EIO, "device error")
-
-    lock = AppendLock(Stubborn(), tmp_path / "lock")
+    stubborn = Scripted(unlock=BROKEN)
+    stubborn.after["close"] = raising(BROKEN)
+    lock = AppendLock(stubborn, tmp_path / "lock")
     other = AppendLock(OS_DISK, tmp_path / "lock")
     for _ in range(2):
         lock.acquire(0)
@@ -121,7 +113,7 @@ def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_i
 
 def test_interrupted_release_gives_the_lock_back_and_passes_the_interruption_on(tmp_path):
     lock, other = (
-        AppendLock(FailingDisk(unlock=KeyboardInterrupt()), tmp_path / "lock"),
+        AppendLock(Scripted(unlock=KeyboardInterrupt()), tmp_path / "lock"),
         AppendLock(OS_DISK, tmp_path / "lock"),
     )
     lock.acquire(0)
@@ -132,19 +124,11 @@ def test_interrupted_release_gives_the_lock_back_and_passes_the_interruption_on(
 
 
 def test_lock_file_replaced_between_the_lock_and_the_look_is_taken_anew(tmp_path):
-    class Replacing(Disk):
-        locks = 0
-
-        def try_lock(self, descriptor):
-            self.locks += 1
-            if self.locks == 1:
-                Path(tmp_path / "lock").unlink()
-            return super().try_lock(descriptor)
-
-    disk = Replacing()
+    disk = Scripted()
+    disk.once("try_lock", (tmp_path / "lock").unlink)
     lock, other = AppendLock(disk, tmp_path / "lock"), AppendLock(OS_DISK, tmp_path / "lock")
     lock.acquire(0)
-    assert disk.locks == 2
+    assert disk.count("try_lock") == 2
     with pytest.raises(LogBusy):
         other.acquire(0)
     for each in (lock, other):
@@ -154,12 +138,10 @@ def test_lock_file_replaced_between_the_lock_and_the_look_is_taken_anew(tmp_path
 def test_who_waits_pauses_ever_longer_and_never_long(tmp_path, monkeypatch):
     pauses = []
 
-    class Held(Disk):
-        def try_lock(self, descriptor):
-            return len(pauses) == 40
-
+    disk = Scripted()
+    disk.instead["try_lock"] = lambda *_: len(pauses) == 40
     monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
-    AppendLock(Held(), tmp_path / "lock").acquire()
+    AppendLock(disk, tmp_path / "lock").acquire()
     yields = [pause_s for pause_s in pauses if not pause_s]
     assert len(yields) == 16
     assert pauses[:16] == yields
@@ -174,12 +156,10 @@ def test_who_has_waited_for_long_pauses_for_longer(tmp_path, monkeypatch):
         now_ns[0] += 10_000_000
         return now_ns[0]
 
-    class Held(Disk):
-        def try_lock(self, descriptor):
-            return len(pauses) == 60
-
+    disk = Scripted()
+    disk.instead["try_lock"] = lambda *_: len(pauses) == 60
     monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
     monkeypatch.setattr("thence.log.files.append_lock.monotonic_ns", clock)
-    AppendLock(Held(), tmp_path / "lock").acquire(30)
+    AppendLock(disk, tmp_path / "lock").acquire(30)
     assert pauses[16:24] == [0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.005]
     assert set(pauses[24:]) == {0.005}

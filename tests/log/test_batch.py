@@ -13,14 +13,12 @@ from tests.events import drafted, new_id
 from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S
 
-from thence.errors import InvalidEvent, ThenceError
+from thence.errors import ThenceError
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     Latch,
     PendingAppend,
-    Retained,
-    WaiterCount,
     WaitQueue,
     answer,
     conditions_of,
@@ -87,16 +85,6 @@ def test_one_who_waits_gets_the_error_even_with_some_of_its_lines_written():
     assert waiting.outcomes == [b"line"]
     with raises_code("append_failed"):
         waiting.result()
-
-
-def test_notice_is_owed_only_when_something_was_refused():
-    refused = Retained()
-    assert refused.notices(lambda kind, facts: pytest.fail("nothing to tell")) == []
-    refused.count, refused.error = 3, InvalidEvent("no")
-    made = drafted(new_id(), "t", {})
-    told = []
-    assert refused.notices(lambda *facts: told.append(facts) or made) == [made]
-    assert told == [("write_failed", {"count": 3, "reason": "no"})]
 
 
 def of_threads(count):
@@ -335,25 +323,6 @@ def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_b
     assert not PendingAppend((one,)).wait(0.01)
 
 
-def test_latch_opened_twice_lets_one_through():
-    latch = Latch()
-    assert not latch.wait(0)
-    latch.open()
-    latch.open()
-    assert latch.wait(None)
-    assert not latch.wait(0)
-    assert not latch.wait(-1)
-
-
-def test_latch_opened_before_the_wait_or_during_it_lets_through():
-    latch = Latch()
-    for _ in range(500):
-        thread = Thread(target=latch.open)
-        thread.start()
-        assert latch.wait(WAIT_S)
-        thread.join()
-
-
 def test_parking_lets_in_in_order_of_arrival():
     wait_queue = WaitQueue()
     order: list[int] = []
@@ -385,16 +354,6 @@ def test_parking_lets_in_in_order_of_arrival():
     assert wait_queue.is_empty
     wait_queue.wait(lambda: False)
     wait_queue.admit(7)
-
-
-def test_callers_who_come_and_leave_are_counted():
-    callers = WaiterCount()
-    assert (callers.came, callers.left) == (0, 0)
-    callers.come()
-    callers.come()
-    assert (callers.came, callers.left) == (2, 0)
-    callers.leave()
-    assert (callers.came, callers.left) == (2, 1)
 
 
 def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room():

@@ -16,6 +16,7 @@ from threading import Event as Signal
 
 import pytest
 from tests.codes import raises_code
+from tests.disks import BROKEN, Scripted
 from tests.log.processes import ran
 
 import thence
@@ -446,22 +447,8 @@ def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_pat
         assert not [one for one in log.verify().findings if one.code.startswith("body")]
 
 
-class SyncedDisk(Disk):
-    """Notes which files are synced, with their sizes, and each write to a segment."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []
-
-    def _name(self, descriptor: int) -> str:
-        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        self.calls.append(("write", self._name(descriptor)))
-        return super().write(descriptor, data)
-
-    def sync_data(self, descriptor: int) -> None:
-        self.calls.append(("sync", self._name(descriptor)))
-        super().sync_data(descriptor)
+def name_of(descriptor: int) -> str:
+    return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
 
 
 @pytest.mark.promise("A6")
@@ -475,18 +462,20 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
         "log.append('asked', {'text': 'x' * 5000})",
         tmp_path,
     )
-    disk = SyncedDisk()
+    disk, calls = Scripted(), []
+    disk.before["write"] = lambda descriptor, _: calls.append(("write", name_of(descriptor)))
+    disk.before["sync_data"] = lambda descriptor: calls.append(("sync", name_of(descriptor)))
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 1})
-        disk.calls.clear()
+        calls.clear()
         log.append(KIND, {"text": "x" * 5_000})
-        assert disk.calls == [("sync", BODIES), ("write", "events.jsonl"), ("sync", "events.jsonl")]
-        disk.calls.clear()
+        assert calls == [("sync", BODIES), ("write", "events.jsonl"), ("sync", "events.jsonl")]
+        calls.clear()
         log.append(KIND, {"text": "x" * 5_000})
-        assert disk.calls == [("write", "events.jsonl"), ("sync", "events.jsonl")]
-        disk.calls.clear()
+        assert calls == [("write", "events.jsonl"), ("sync", "events.jsonl")]
+        calls.clear()
         log.append(KIND, {"text": "y" * 5_000})
-        assert disk.calls[:3] == [("write", BODIES), ("sync", BODIES), ("write", "events.jsonl")]
+        assert calls[:3] == [("write", BODIES), ("sync", BODIES), ("write", "events.jsonl")]
 
 
 @pytest.mark.parametrize("torn", ["half", "without its newline", "zeros"])
@@ -572,28 +561,23 @@ def test_guarded_events_are_written_all_or_none(tmp_path):
         assert log.query(where="n = 0").total == log.query(type=KIND).total == 1
 
 
-class FailingBodies(Disk):
-    """Fails `failures` syncs of large values."""
+def refuse_sync(disk: Scripted, *ends: str, once: bool = False) -> None:
+    """Has syncs of files fail whose names end so, or the first of them."""
 
-    def __init__(self) -> None:
-        self.failures = 0
-        self.is_copy_broken = False
+    def refuse(descriptor: int) -> None:
+        if name_of(descriptor).endswith(ends):
+            if once:
+                disk.before.clear()
+            raise BROKEN
 
-    def sync_data(self, descriptor: int) -> None:
-        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
-        if self.failures and name == BODIES:
-            self.failures -= 1
-            raise DiskError(errno.EIO, os.strerror(errno.EIO))
-        if self.is_copy_broken and name.endswith(".copy"):
-            raise DiskError(errno.EIO, os.strerror(errno.EIO))
-        super().sync_data(descriptor)
+    disk.before["sync_data"] = refuse
 
 
 def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
-    disk = FailingBodies()
+    disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        disk.failures = 1
+        refuse_sync(disk, BODIES, once=True)
         log.append(KIND, {"text": "b" * 5_000})
         (older,) = older_names(OS_DISK, tmp_path, BODIES)
         assert b"aaaa" in (tmp_path / older).read_bytes()
@@ -605,15 +589,15 @@ def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
 
 
 def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_not(tmp_path):
-    disk = FailingBodies()
+    disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        disk.failures, disk.is_copy_broken = 1, True
+        refuse_sync(disk, BODIES, ".copy")
         for _ in range(2):
             with raises_code("append_failed"):
                 log.append(KIND, {"text": "b" * 5_000})
         assert len(list(log.read())) == 1
-        disk.is_copy_broken = False
+        disk.before.clear()
         log.append(KIND, {"text": "b" * 5_000})
         assert b"bbbb" in (tmp_path / BODIES).read_bytes()
         written = [event.payload["text"][0] for event in log.read() if event.event_type == KIND]
@@ -622,26 +606,20 @@ def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_no
 
 
 def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path):
-    class Interrupted(Disk):
-        def __init__(self) -> None:
-            self.then = None
+    def redact_once(descriptor: int) -> None:
+        if name_of(descriptor) == BODIES:
+            disk.after.clear()
+            redact(other, first)
 
-        def sync_data(self, descriptor: int) -> None:
-            super().sync_data(descriptor)
-            name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
-            if name == BODIES and self.then is not None:
-                then, self.then = self.then, None
-                then()
-
-    disk = Interrupted()
+    disk = Scripted()
     with (
         open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log,
         opened(tmp_path) as other,
     ):
         first = log.append(KIND, {"text": SECRET * 400})
-        disk.then = lambda: redact(other, first)
+        disk.after["sync_data"] = redact_once
         event = log.append(KIND, {"text": "y" * 5_000})
-        assert disk.then is None
+        assert not disk.after
         assert log.get(first.event_id).payload == {}
         assert log.get(event.event_id).payload["text"] == "y" * 5_000
         assert log.verify().findings == ()

@@ -2,18 +2,17 @@
 
 import errno
 import gc
-from threading import Event as Signal
 from threading import Thread
 
 import pytest
+from tests.disks import GatedDisk, Scripted
 from tests.log.committers import Reports, StartedThreads, held, types, until
-from tests.log.faults import WAIT_S, FailingDisk
+from tests.log.faults import WAIT_S
 from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 
@@ -116,15 +115,15 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
 
 @pytest.mark.promise("W10")
 def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
-    disk, reports = FailingDisk(), Reports()
+    disk, reports = Scripted(), Reports()
     log = Log(tmp_path, PLAIN, LogSettings(report=reports), disk=disk)
     log.append("zeroth")
-    disk.faults["write"] = FULL
+    disk.error["write"] = FULL
     ids = [log.emit("t", {"n": number}) for number in range(3)]
     reports.wait_for("refused")
     with pytest.raises(LogFull):
         log.append("refused for good")
-    disk.faults.clear()
+    disk.error.clear()
     log.flush()
     assert log.close()
     events = list(thence.open(tmp_path).read())
@@ -163,24 +162,18 @@ def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
 
 
 def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path):
-    class Collecting(Disk):
-        def sync_data(self, descriptor):
-            super().sync_data(descriptor)
-            arrived.set()
-            assert gate.wait(WAIT_S)
-            gc.collect()
-
-    arrived, gate, started = Signal(), Signal(), StartedThreads()
+    disk, started = GatedDisk(), StartedThreads()
+    disk.after["sync_data"] = lambda _: gc.collect()
     gc.disable()
     try:
-        log = Log(tmp_path, PLAIN, disk=Collecting())
+        log = Log(tmp_path, PLAIN, disk=disk)
         circle = [log]
         circle.append(circle)
         log.emit("a")
-        assert arrived.wait(WAIT_S)
+        assert disk.arrived.wait(WAIT_S)
         log.emit("b")
         del log, circle
-        gate.set()
+        disk.gate.set()
         until(lambda: not started())
     finally:
         gc.enable()
@@ -189,20 +182,11 @@ def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_close_drains_what_a_thread_that_died_left(tmp_path):
-    class Breaking(Disk):
-        is_broken = False
-
-        def write(self, descriptor, data):
-            if self.is_broken:
-                self.is_broken = False
-                raise MemoryError
-            return super().write(descriptor, data)
-
-    disk, started = Breaking(), StartedThreads()
+    disk, started = Scripted(), StartedThreads()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("a")
     log.flush()
-    disk.is_broken = True
+    disk.error["write"] = [MemoryError()]
     log.emit("b")
     until(lambda: not started())
     log.emit("c")

@@ -5,10 +5,10 @@ from threading import Event as Signal
 from threading import Semaphore, Thread
 
 import pytest
+from tests.disks import Scripted
 from tests.log.committers import (
     NOTICE,
     Reports,
-    StartedThreads,
     committer_of,
     held,
     made,
@@ -17,11 +17,10 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, WatchedDisk
+from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import descriptors
 
-import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk_errors import DiskError
@@ -38,34 +37,19 @@ def standing(disk):
     arrived, gate = Signal(), Signal()
 
     def stand():
-        del disk.before["write"]
         arrived.set()
         assert gate.wait(WAIT_S)
 
-    disk.before["write"] = stand
+    disk.once("write", stand)
     return arrived, gate
 
 
-def test_producer_waits_from_exactly_the_bound_on(tmp_path):
-    log, disk, _ = held(tmp_path, max_queue_size=2)
-    taken = []
-    producer = Thread(target=lambda: [taken.append(log.emit("t")) for _ in range(3)])
-    producer.start()
-    until(lambda: waiting([producer]))
-    assert len(taken) == 2
-    disk.gate.set()
-    producer.join(WAIT_S)
-    assert log.close()
-    assert types(tmp_path) == ["first", "t", "t", "t"]
-    assert [event.event_id for event in log.read()][1:] == taken
-
-
 def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     committer = committer_of(tmp_path, disk)
     records = []
 
-    def look():
+    def look(_):
         records.append(session_of(tmp_path))
         if len(records) == 1:  # what comes during the first sync is the next batch
             committer.join(PendingAppend((made(),)))
@@ -109,12 +93,12 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
 
 
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
-    disk, reports = WatchedDisk(), Reports()
+    disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports, bound=1, on_full="drop")
     committer.append(made("first"), WAIT_S)
     tries, dropped = [], made("dropped")
 
-    def refuse():
+    def refuse(*_):
         tries.append(None)
         if len(tries) == 2:
             tries.append(committer.put(dropped))
@@ -129,13 +113,13 @@ def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_pat
 
 
 def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     log = Log(tmp_path, PLAIN, LogSettings(max_queue_size=3), disk=disk)
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
     healed = Signal()
 
-    def refuse():
+    def refuse(*_):
         arrived.release()
         assert healed.is_set() or tries.acquire(timeout=WAIT_S)
         if not healed.is_set():
@@ -167,7 +151,7 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
 
 
 def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     committer = committer_of(tmp_path, disk, bound=520)
     committer.append(made("zeroth"), WAIT_S)
     large = made(size=BATCH_BYTES_MAX // 512)
@@ -195,58 +179,9 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
     assert types(tmp_path).count("parked") == 515
 
 
-def test_thread_ends_with_the_program_and_starts_when_it_is_needed_but_not_twice(tmp_path):
-    started = StartedThreads()
-    log = thence.open(tmp_path)
-    log.append("alone")
-    assert started() == []
-    log.emit("t")
-    (thread,) = started()
-    assert thread.daemon
-    log.start()
-    assert started() == [thread]
-    log.close()
-    log.start()
-    assert started() == []
-
-
-def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
-    disk, reports = FailingDisk(), Reports()
-    with Log(tmp_path, PLAIN, LogSettings(report=reports), disk=disk) as log:
-        log.append("zeroth")
-        disk.faults["write"] = FULL
-        for _ in range(2):
-            with pytest.raises(LogFull):
-                log.append("refused")
-        with pytest.raises(LogFull):
-            log.append_many({"event_type": "many"} for _ in range(3))
-        disk.faults.clear()
-        log.append("after")
-        log.append("later")
-        events = list(log.read())
-    types = [event.event_type for event in events]
-    assert types == ["zeroth", "log.write_failed", "after", "later"]
-    (count,) = [facts["count"] for facts in reports.all("resumed")]
-    assert events[1].payload["count"] == count == 5
-    assert events[1].payload["reason"].endswith(": as said")
-
-
-class OvertakenDisk(FillingDisk):
-    """Calls `overtake` once, within the next put that reserves a number for its event."""
-
-    overtake = None
-
-    def write_at(self, descriptor, offset, data):
-        written = super().write_at(descriptor, offset, data)
-        overtake, self.overtake = self.overtake, None
-        if overtake is not None:
-            overtake()
-        return written
-
-
 def refusing(tmp_path, report=None, **options):
     """Make a committer on a disk that takes nothing any more, once something else was written."""
-    disk, reports = OvertakenDisk(), Reports()
+    disk, reports = FillingDisk(), Reports()
     disk.gate.set()
     committer = committer_of(tmp_path, disk, report or reports, **options)
     committer.append(made("first"), WAIT_S)
@@ -354,7 +289,12 @@ def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path):
     committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
     closings = []
-    disk.overtake = lambda: closings.append(committer.close(WAIT_S))  # as a signal handler may
+
+    def overtake(*_):  # as a signal handler may
+        disk.after.clear()
+        closings.append(committer.close(WAIT_S))
+
+    disk.after["write_at"] = overtake
     assert committer.put(made("last"))
     assert closings == [True]
     assert types(tmp_path) == ["first", "last"]
@@ -401,16 +341,3 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     assert last.wait(0)
     assert len(last.result()) == 1
     assert types(tmp_path) == ["first", "second", "last"]
-
-
-def test_ended_log_is_never_full(tmp_path):
-    committer, disk, _ = refusing(tmp_path, bound=1)
-    disk.lines_left = None
-    item = made()
-    assert not committer._is_full()
-    committer._queue.append(item)
-    assert committer._is_full()
-    committer._queue.clear()
-    committer.close(WAIT_S)
-    committer._queue.append(item)
-    assert not committer._is_full()

@@ -1,10 +1,9 @@
 """When the committer's thread waits, for how long, who wakes it, and when a producer lets go."""
 
 import sys
-from threading import Thread
-from time import monotonic
 
 import pytest
+from tests.disks import Scripted
 from tests.events import event_of
 from tests.log.committers import (
     Reports,
@@ -21,7 +20,7 @@ from tests.log.processes import lines
 
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.write.batch import PendingAppend
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -48,23 +47,6 @@ def switch_interval():
     sys.setswitchinterval(usual_s)
 
 
-def test_refused_batch_is_tried_again_once_a_second(tmp_path, disk):
-    def heal(count):
-        tries.append(monotonic())
-        if count == 3:
-            disk.lines_left = None
-
-    disk.gate.set()
-    disk.lines_left, disk.at_refusal, tries = 0, heal, []
-    reports = Reports()
-    committer = committer_of(tmp_path, disk, reports)
-    committer.put(made())
-    reports.wait_for("resumed")
-    assert tries[2] - tries[1] >= 0.9  # the start of the thread may hasten the first of them
-    assert len(reports.all("refused")) == 1
-    assert committer.close(WAIT_S)
-
-
 @pytest.mark.parametrize("call", ["put", "append_all", "flush"])
 def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call, sleeps_for_ever):
     disk.gate.set()
@@ -88,7 +70,9 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call, sleeps_f
 def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     tmp_path, switch_interval, sleeps_for_ever
 ):
-    committer = committer_of(tmp_path, UnsyncedDisk())
+    disk = Scripted()
+    disk.instead["sync_data"] = lambda *_: None  # there is nothing to wait for
+    committer = committer_of(tmp_path, disk)
     switch_interval(0.000001)
     for _ in range(5_000):
         item = PendingAppend([made()])
@@ -98,22 +82,15 @@ def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     assert committer.close(WAIT_S)
 
 
-class UnsyncedDisk(Disk):
-    """Has nothing to wait for in a sync."""
-
-    def sync_data(self, descriptor):
-        pass
-
-
-class QuickDisk(FillingDisk):
+def quick_disk():
     """Returns at once from what a put calls, so that a producer itself lets go or nobody does."""
-
-    def write_at(self, descriptor, offset, data):
-        return len(data)
+    disk = FillingDisk()
+    disk.instead["write_at"] = lambda real, descriptor, offset, data: len(data)
+    return disk
 
 
 def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_interval):
-    disk, draft, fewest = QuickDisk(), made(), sys.maxsize
+    disk, draft, fewest = quick_disk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
     switch_interval(60)
     for _ in range(50):
@@ -137,7 +114,7 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
 
 
 def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, switch_interval):
-    disk, draft, shortest = QuickDisk(), made(), sys.maxsize
+    disk, draft, shortest = quick_disk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
     switch_interval(60)
     for _ in range(50):
@@ -191,25 +168,15 @@ def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
     assert committer.close(WAIT_S)
 
 
-class CountingDisk(Disk):
-    """Counts how often the append lock was asked for."""
-
-    asked = 0
-
-    def try_lock(self, descriptor):
-        self.asked += 1
-        return super().try_lock(descriptor)
-
-
 def test_thread_waits_for_the_lock(tmp_path):
-    disk, reports = CountingDisk(), Reports()
+    disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports)
     committer.append(made("zeroth"), WAIT_S)
     lock, _ = lock_of(tmp_path)
-    disk.asked = 0
+    disk.calls.clear()
     item = PendingAppend([made("first")])
     committer.join(item)
-    until(lambda: disk.asked >= 20)
+    until(lambda: disk.count("try_lock") >= 20)
     assert not item.wait(0)
     assert committer.queued == 1
     lock.release()
@@ -236,66 +203,4 @@ def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
     committer.append_all((), WAIT_S)
     (line,) = caught.value.resume()
     assert line == lines(tmp_path)[1] + b"\n"
-    assert committer.close(WAIT_S)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later_one(
-    tmp_path, count
-):
-    class Interrupted(Disk):
-        is_armed = False
-
-        def sync_data(self, descriptor):
-            if self.is_armed:  # as by a signal handler
-                self.is_armed = False
-                within.append(raised(lambda: committer.append(made(), WAIT_S)))
-                within.append(raised(lambda: committer.append_all([made()], WAIT_S)))
-            super().sync_data(descriptor)
-
-    disk, within = Interrupted(), []
-    committer = committer_of(tmp_path, disk)
-    committer.append(made("zeroth"), WAIT_S)
-    disk.is_armed = True
-    if count == 1:
-        committer.append(made("a"), WAIT_S)
-    else:
-        committer.append_all([made("a"), made("b")], WAIT_S)
-    told = (
-        LogBusy,
-        "could not append to",
-        str(tmp_path),
-        "this thread is amid an append that a signal handler has interrupted",
-        "use emit in a signal handler: it only queues",
-    )
-    assert within == [told] * 2
-    committer.append(made("last"), WAIT_S)
-    assert not committer.is_running
-    assert committer.close(WAIT_S)
-    assert types(tmp_path) == ["zeroth", *"ab"[:count], "last"]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_append_amid_an_append_of_another_thread_goes_behind_it(tmp_path, disk, count):
-    committer = committer_of(tmp_path, disk)
-    one, *several = [made(name) for name in ("a", *"bc"[:count])]
-    found = []
-
-    def append(drafts):
-        if count == 1:
-            found.append(committer.append(drafts[0], WAIT_S))
-        else:
-            found.extend(committer.append_all(drafts, WAIT_S))
-
-    first = Thread(target=append, args=([one],))
-    first.start()
-    assert disk.arrived.wait(WAIT_S)
-    second = Thread(target=append, args=(several,))
-    second.start()
-    until(lambda: committer.queued)
-    disk.gate.set()
-    for thread in (first, second):
-        thread.join(WAIT_S)
-    assert len(found) == 1 + count
-    assert types(tmp_path) == ["a", *"bc"[:count]]
     assert committer.close(WAIT_S)

@@ -6,25 +6,24 @@ from threading import Thread
 
 import pytest
 from tests.codes import raises_code
-from tests.events import drafted, event_of, new_id
+from tests.disks import Scripted
+from tests.events import drafted, new_id
 from tests.log.committers import (
     Reports,
-    StartedThreads,
     committer_of,
     made,
     types,
     until,
-    waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, GatedDisk
+from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK, Disk
+from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
 from thence.log.read.opening import prepare
@@ -134,7 +133,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
         if count == 1:  # these come into the second try
             queue(committer, d, pair)
         else:
-            disk.error = DiskError(errno.EIO, "said next")
+            disk.refusal = DiskError(errno.EIO, "said next")
 
     disk.at_refusal = at_refusal
     queue(committer, a)
@@ -197,45 +196,6 @@ def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
     assert [facts["event_ids"] for facts in reports.all("refused")] == expected
     found = [name for name in types(tmp_path) if name != "log.write_failed"]
     assert found == ["first", *kept, *queued]
-
-
-def test_append_by_who_is_told_of_a_refusal_is_refused_itself(tmp_path):
-    def report(word, facts):
-        reports(word, facts)
-        if word == "refused":
-            within.append(raised(lambda: committer.append(made("within"), 0.01)).kind)
-            disk.lines_left = None
-
-    disk, reports, within = FillingDisk(), Reports(), []
-    disk.gate.set()
-    committer = committer_of(tmp_path, disk, report)
-    committer.append(made("first"), WAIT_S)
-    disk.lines_left = 0
-    committer.put(made("kept"))
-    reports.wait_for("resumed")
-    assert within == [LogBusy]
-    assert committer.close(WAIT_S)
-    assert types(tmp_path) == ["first", "log.write_failed", "kept"]
-
-
-def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, opened):
-    def at_refusal(count):
-        if count == 1:
-            disk.lines_left = 1
-
-    disk, started = FillingDisk(), StartedThreads()
-    committer, reports = opened(disk)
-    disk.at_refusal = at_refusal
-    queue(committer, made("kept"))
-    disk.lines_left = 0
-    disk.gate.set()
-    reports.wait_for("resumed")
-    assert reports.all("resumed") == [{"count": 1}]
-    until(lambda: disk.refused >= 2 and waiting(started()))
-    disk.lines_left = None
-    committer.append(made("appended"), WAIT_S)
-    assert types(tmp_path) == ["first", "log.write_failed", "kept", "appended"]
-    assert committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -304,77 +264,19 @@ def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_pa
     assert committer.close(WAIT_S)
 
 
-class HalvingDisk(GatedDisk):
-    """While `is_halving` the second line of a write loses its newline, and nothing is cut back."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_halving = False
-        self.is_full = False
-
-    def write(self, descriptor, data):
-        if self.is_full:
-            raise DiskError(errno.ENOSPC, "as said")
-        if self.is_halving:
-            self.is_full = True
-            data = data[: data.index(b"\n", data.index(b"\n") + 1)]
-        return super().write(descriptor, data)
-
-    def truncate(self, descriptor, size):
-        if self.is_halving:
-            raise DiskError(errno.EIO, "as said")
-        super().truncate(descriptor, size)
-
-
-@pytest.mark.parametrize("is_refused_again", [False, True])
-@pytest.mark.parametrize("waits", ["", "b", "c"])
-def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(
-    tmp_path, opened, waits, is_refused_again
-):
-    disk = HalvingDisk()
-    committer, reports = opened(disk)
-    for name, draft in zip("abcd", map(made, "abcd"), strict=True):
-        queue(committer, PendingAppend((draft,)) if name in waits else draft)
-    disk.is_halving = True
-    disk.gate.set()
-    reports.wait_for("refused")
-    assert type(reports.all("refused")[0]["error"]) is OutcomeUnknown
-    disk.is_halving = False
-    if is_refused_again:
-        with pytest.raises(LogFull):
-            try_again(committer)
-    disk.is_full = False
-    assert committer.close(WAIT_S)
-    found = [event_of(line) for line in lines(tmp_path)]  # a reader would pass over a second one
-    names = [event.event_type for event in found if not event.event_type.startswith("log.")]
-    assert names == ["first", "a", "b", *(name for name in "cd" if name not in waits)]
-
-
-class OvertakenDisk(Disk):
-    """Once `is_armed` the next sync fails, the segment set aside by another process meanwhile."""
-
-    def __init__(self, folder, has_copied):
-        self.folder = folder
-        self.has_copied = has_copied
-        self.is_armed = False
-
-    def sync_data(self, descriptor):
-        if self.is_armed:
-            self.is_armed = False
-            path = self.folder / "events.jsonl"
-            data = path.read_bytes()
-            path.rename(self.folder / "events_2026-11-20_07-13-05-000000.jsonl")
-            path.write_bytes(data if self.has_copied else b"")
-            raise DiskError(errno.EIO, "device error")
-        super().sync_data(descriptor)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("has_copied", [False, True])
 def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_copied(
     tmp_path, has_copied, count
 ):
-    disk = OvertakenDisk(tmp_path, has_copied)
+    def overtaken():
+        path = tmp_path / "events.jsonl"
+        data = path.read_bytes()
+        path.rename(tmp_path / "events_2026-11-20_07-13-05-000000.jsonl")
+        path.write_bytes(data if has_copied else b"")
+        raise DiskError(errno.EIO, "device error")
+
+    disk = Scripted()
     committer = committer_of(tmp_path, disk)
     committer.append(made("first"), WAIT_S)
     drafts = list(map(made, "ab"[:count]))
@@ -384,7 +286,7 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
             return [committer.append(drafts[0], WAIT_S)]
         return committer.append_all(drafts, WAIT_S)
 
-    disk.is_armed = True
+    disk.once("sync_data", overtaken)
     if has_copied:
         written = append()
         own = [line + b"\n" for line in lines(tmp_path) if b"segment_suspect" not in line]
@@ -405,12 +307,12 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     disk.lines_left = 0
     disk.gate.set()
     reports.wait_for("refused")
-    disk.opened.clear()
+    disk.calls.clear()
     disk.lines_left = None
     try_again(committer)
     queue(committer, made("c"))
     try_again(committer)
-    assert disk.opened == []
+    assert disk.count("open_read") == 0
     assert len(lines(tmp_path)) == 4 + (not waits)
     assert committer.close(WAIT_S)
 
@@ -429,45 +331,18 @@ def unknown(resume=None):
 append_failed = partial(ThenceError, code="append_failed")
 
 
-def failing(error):
-    def resume():
-        raise error("could not append to", place="here", cause="full", hint="wait")
-
-    return resume
-
-
 def lines_in(folder):
     return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
 
 
-@pytest.mark.promise("P1")
-@pytest.mark.parametrize(
-    "resume", [None, *map(failing, (append_failed, LogFull, LogBusy, LogReadOnly))]
-)
-def test_events_that_were_never_written_are_appended_once(tmp_path, resume):
-    drafts = [drafted(new_id(), "noted", {"payload": {"n": n}}) for n in range(3)]
-    retriable = with_retry(unknown(resume), writer_of(tmp_path), drafts, tuple)
-    lines = retriable.retry()
-    assert type(lines) is tuple
-    assert [event_of(line).payload["n"] for line in lines] == [0, 1, 2]
-    assert lines_in(tmp_path) == list(lines)
-    assert retriable.retry() == lines
-    assert lines_in(tmp_path) == list(lines)
-
-
-def test_what_the_queue_found_meanwhile_is_the_result(tmp_path):
-    retriable = with_retry(unknown(lambda: [b"a\n"]), writer_of(tmp_path), [], list)
-    assert retriable.retry() == [b"a\n"]
-
-
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
-    disk = FailingDisk(write=DiskError(errno.EIO, "device error"))
+    disk = Scripted(write=DiskError(errno.EIO, "device error"))
     drafts = [drafted(new_id(), "noted", {})]
     retriable = with_retry(unknown(), writer_of(tmp_path, disk), drafts, list)
     kind, _, place, *_ = raised(retriable.retry)
     assert (kind, place) == (OutcomeUnknown, str(tmp_path))
     with pytest.raises(OutcomeUnknown) as caught:
         retriable.retry()
-    disk.faults.clear()
+    disk.error.clear()
     (line,) = caught.value.retry()
     assert lines_in(tmp_path) == [line]

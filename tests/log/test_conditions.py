@@ -3,15 +3,16 @@
 import threading
 
 import pytest
+from tests.disks import GatedDisk, Scripted
 from tests.events import drafted, line_of
 from tests.log.committers import until, waiting
-from tests.log.faults import WAIT_S, GatedDisk
+from tests.log.faults import WAIT_S
 
 import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent, ThenceError
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings, new_id
 from thence.log.write.conditions import (
     AlreadyStored,
@@ -212,14 +213,9 @@ def test_whole_lines_come_from_the_last_with_their_places(tmp_path):
 
 
 def test_guard_is_judged_by_what_came_after_its_position_alone(tmp_path):
-    opened = []
-
-    class NotingDisk(Disk):
-        def open_read(self, path):
-            opened.append(path.name)
-            return super().open_read(path)
-
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1), disk=NotingDisk()) as log:
+    disk, opened = Scripted(), []
+    disk.before["open_read"] = lambda path: opened.append(path.name)
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1), disk=disk) as log:
         for n in range(4):
             log.append("t", {"n": n}, subject="WP02")
         guard = Unchanged(Position().after(log.read()), {"WP01"})

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.log.faults import FailingDisk, ShortDisk
+from tests.disks import Scripted, answering
+from tests.log.faults import ShortDisk
 from tests.log.processes import descriptors, in_child
 
 import thence
@@ -17,7 +18,6 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.files.disk import (
     OS_DISK,
     READ_BYTES,
-    Disk,
     cache_folder,
     durability_on,
     file_bytes_max,
@@ -36,7 +36,7 @@ from thence.sim import EventWriter, MilestoneEvent
 def test_new_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "a"
     with pytest.raises(OSError, match="space"):
-        FailingDisk(write=DiskError(errno.ENOSPC, "no space")).write_new(path, b"abc")
+        Scripted(write=DiskError(errno.ENOSPC, "no space")).write_new(path, b"abc")
     assert not path.exists()
     ShortDisk(1).write_new(path, b"abc")
     assert path.read_bytes() == b"abc"
@@ -86,16 +86,6 @@ def test_process_knows_its_host_user_and_noise():
     assert user_name() == str(os.getuid())
     assert machine_id() == machine_id()
     assert 0 <= noise_bits(40) < 2**40
-
-
-class ToldDisk(Disk):
-    """Reads what it was told in place of what the system tells of itself."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def read_whole(self, path):
-        return self.data
 
 
 @pytest.fixture
@@ -223,11 +213,11 @@ def test_mount_that_holds_a_folder_is_found_by_whole_names(tmp_path, mounts, kin
         f"36 35 98:0 / {point.format(tmp_path)} rw shared:1 - {named} dev rw"
         for point, named in mounts
     ]
-    assert ToldDisk("\n".join(lines).encode()).filesystem(folder) == kind
+    assert answering(read_whole="\n".join(lines).encode()).filesystem(folder) == kind
 
 
 def test_table_of_mounts_in_another_form_tells_nothing(tmp_path):
-    assert ToldDisk(b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
+    assert answering(read_whole=b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
 
 
 def test_room_is_counted_in_bytes_and_files(tmp_path):
@@ -288,33 +278,21 @@ def test_name_of_a_mount_is_read_with_its_blanks_and_tabs(tmp_path):
     folder.mkdir()
     point = str(folder).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
     lines = ["1 2 98:0 / / rw - ext4 x rw", f"1 2 98:0 / {point} rw - x\u00e9fs x rw - y"]
-    disk = ToldDisk("\n".join(lines).encode())
+    disk = answering(read_whole="\n".join(lines).encode())
     assert disk.filesystem(folder) == "x\ufffd\ufffdfs"
     (tmp_path / "by").symlink_to(folder)
     assert disk.filesystem(tmp_path / "by") == "x\ufffd\ufffdfs"
-    assert ToldDisk(None).filesystem(folder) == ""
-    assert ToldDisk(lines[0].encode()).filesystem(folder) == "ext4"
+    assert answering(read_whole=None).filesystem(folder) == ""
+    assert answering(read_whole=lines[0].encode()).filesystem(folder) == "ext4"
 
 
 def test_room_of_a_filesystem_that_counts_no_files_is_told_in_bytes_alone():
     assert OS_DISK.room(Path("/proc"))[1] is None
 
 
-class On(Disk):
-    """A disk of another type."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def filesystem(self, folder):
-        if not self.kind:
-            raise DiskError(13, "hidden")
-        return self.kind
-
-
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "fuse.sshfs"])
 def test_network_filesystem_is_warned_of_once_and_appending_goes_on(tmp_path, kind, caplog):
-    with Log(tmp_path, PLAIN, disk=On(kind)) as log:
+    with Log(tmp_path, PLAIN, disk=answering(filesystem=kind)) as log:
         assert log.durability == "unproven"
         for _ in range(3):
             log.append("t")
@@ -326,21 +304,22 @@ def test_network_filesystem_is_warned_of_once_and_appending_goes_on(tmp_path, ki
 
 
 def test_reading_there_warns_of_nothing(tmp_path, caplog):
-    log = Log(tmp_path, SIM, disk=On("nfs"))
+    log = Log(tmp_path, SIM, disk=answering(filesystem="nfs"))
     assert list(log.read()) == []
     assert caplog.records == []
 
 
 def test_simulation_is_warned_in_its_own_records(tmp_path, caplog):
     structlog.reset_defaults()  # another test may have left it configured
-    with EventWriter(tmp_path, "run", disk=On("nfs")) as writer:
+    with EventWriter(tmp_path, "run", disk=answering(filesystem="nfs")) as writer:
         writer.emit(MilestoneEvent(simulation_id="run", milestone_type="turn_start"))
     assert any("event_writer_unproven" in record.getMessage() for record in caplog.records)
 
 
 def test_other_filesystems_are_not_warned_of(tmp_path, caplog):
-    for kind in ("ext4", "tmpfs", ""):
-        with Log(tmp_path, PLAIN, disk=On(kind)) as log:
+    hidden = Scripted(filesystem=DiskError(13, "hidden"))
+    for disk in (answering(filesystem="ext4"), answering(filesystem="tmpfs"), hidden):
+        with Log(tmp_path, PLAIN, disk=disk) as log:
             log.append("t")
     assert caplog.records == []
     assert durability_on("ext4") == durability_on("") == "synced"

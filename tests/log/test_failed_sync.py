@@ -11,9 +11,10 @@ from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of
 from tests.crash.traces import opened as opened_on
+from tests.disks import GatedDisk, Scripted
 from tests.events import line_of
 from tests.log.committers import until
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk
+from tests.log.faults import WAIT_S, ShortDisk
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -137,15 +138,15 @@ def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_
 
 @pytest.mark.promise("W10")
 def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
-        disk.faults["sync_data"] = BROKEN
+        disk.error["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown, match="device error") as caught:
             log.append("b")
         assert caught.value.recoverable
         assert caught.value.place == str(tmp_path / "events.jsonl")
-        disk.faults.clear()
+        disk.error.clear()
         for _ in range(2):
             with pytest.raises(LogReadOnly, match="earlier sync"):
                 log.append("c")
@@ -157,15 +158,15 @@ def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more
 @pytest.mark.promise("P1")
 @pytest.mark.parametrize("call", ["sync_data", "rename", "open_append", "sync_folder"])
 def test_retry_makes_an_unknown_event_durable_once(tmp_path, call):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
-        disk.faults |= {"sync_data": BROKEN, call: BROKEN}
+        disk.error |= {"sync_data": BROKEN, call: BROKEN}
         with pytest.raises(OutcomeUnknown) as caught:
             log.append("b", {"n": 1})
         with pytest.raises(OutcomeUnknown) as again:
             caught.value.retry()
-        disk.faults.clear()
+        disk.error.clear()
         event = again.value.retry()
         assert event.payload["n"] == 1
         assert caught.value.retry() == event
@@ -187,10 +188,10 @@ def test_sync_that_fails_at_a_rotation_sets_the_segment_aside(tmp_path):
 
 
 def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
-        disk.faults["sync_data"] = BROKEN
+        disk.error["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown):
             log.append("b")
         assert len(older_names(OS_DISK, tmp_path)) == 1
@@ -287,11 +288,11 @@ def test_numbers_are_read_behind_a_copy_that_a_kill_cut_short(tmp_path):
 
 
 def test_appends_that_share_a_failed_sync_are_retried_each_for_itself(tmp_path):
-    class Slow(FailingDisk):
+    class Slow(Scripted):
         arrived, gate = Signal(), Signal()
 
         def sync_data(self, descriptor):
-            if "sync_data" in self.faults and not self.arrived.is_set():
+            if "sync_data" in self.error and not self.arrived.is_set():
                 self.arrived.set()
                 assert self.gate.wait(WAIT_S)
                 Disk.sync_data(self, descriptor)
@@ -309,11 +310,11 @@ def test_appends_that_share_a_failed_sync_are_retried_each_for_itself(tmp_path):
     disk = Slow()
     log, _ = opened(tmp_path, disk)
     log.append("a")
-    disk.faults["sync_data"] = BROKEN
+    disk.error["sync_data"] = BROKEN
     log.emit("held")
     assert disk.arrived.wait(WAIT_S)
     outcomes = asyncio.run(appended())
-    disk.faults.clear()
+    disk.error.clear()
     assert [type(error) for _, error in outcomes] == [OutcomeUnknown] * 3
     for name, error in outcomes:
         assert error.retry().payload["name"] == name
@@ -324,14 +325,14 @@ def test_appends_that_share_a_failed_sync_are_retried_each_for_itself(tmp_path):
 
 @pytest.mark.parametrize("went_out", ["whole lines and a half one", "all but the last newline"])
 def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp_path, went_out):
-    class HalfWay(FailingDisk):
+    class HalfWay(Scripted):
         arrived, gate = Signal(), Signal()
         has_broken = False
 
         def write(self, descriptor, data):
             if b'"n":2' in data and not self.has_broken:
                 self.has_broken = True
-                self.faults |= {"write": BROKEN, "truncate": BROKEN}
+                self.error |= {"write": BROKEN, "truncate": BROKEN}
                 end = len(data) // 2 if went_out.startswith("whole") else len(data) - 1
                 return Disk.write(self, descriptor, data[:end])
             return super().write(descriptor, data)
@@ -353,7 +354,7 @@ def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp
         log.emit("t", {"n": number})
     disk.gate.set()
     until(lambda: "refused" in [word for word, _ in told])
-    disk.faults.clear()
+    disk.error.clear()
     assert log.close()
     events = list(thence.open(tmp_path).read())
     assert [event.payload["n"] for event in events if event.event_type == "t"] == [0, 1, 2]
@@ -364,10 +365,10 @@ def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp
 
 @pytest.mark.promise("P1")
 def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     log, told = opened(tmp_path, disk)
     log.append("a")
-    disk.faults["sync_data"] = BROKEN
+    disk.error["sync_data"] = BROKEN
     with pytest.raises(OutcomeUnknown):
         log.append("b")
     log.emit("c")

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
+from tests.disks import Scripted
 from tests.events import event_of, line_of
-from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk, WatchedDisk
+from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk
 from tests.log.processes import APPEND, descriptors, in_child, started
 from tests.tiers import examples
 
@@ -219,24 +220,19 @@ def test_follower_starts_again_in_a_file_that_was_cut_in_place(tmp_path, followe
 def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
     numbers = {}
 
-    class Recycling(WatchedDisk):
+    def recycled(real, place):
         """Gives each file the number of the last but one, which is gone by then."""
+        found = real(place)
+        if found is None:
+            return None
+        file, size = found
+        return numbers.setdefault(file, (1, len(numbers) % 2)), size
 
-        def _given(self, found):
-            if found is None:
-                return None
-            file, size = found
-            return numbers.setdefault(file, (1, len(numbers) % 2)), size
-
-        def path_id(self, path):
-            return self._given(super().path_id(path))
-
-        def file_id(self, descriptor):
-            return self._given(super().file_id(descriptor))
-
+    disk = Scripted()
+    disk.instead = {"path_id": recycled, "file_id": recycled}
     log = Log(tmp_path, PLAIN, LogSettings(max_file_size=200))
     seen = []
-    with Follower(Recycling(), tmp_path, PLAIN) as follower:
+    with Follower(disk, tmp_path, PLAIN) as follower:
         for number in range(12):
             event = log.append("t", {"n": number})
             for path in sorted(tmp_path.glob("events_*.jsonl"))[:-1]:
@@ -262,22 +258,22 @@ def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, ca
 
 
 def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     lines = [line_of({"n": n}, seq=n + 1, lamport_clock=n + 1) for n in range(3)]
     path = tmp_path / "events.jsonl"
     path.write_bytes(lines[0] + lines[1])
     log = Log(tmp_path, PLAIN, disk=disk)
     stream = log.follow(sync=True)
-    assert disk.calls == []
+    assert disk.count("sync_data") == 0
     assert next(stream) == event_of(lines[0])
-    assert disk.calls.count("sync_data") == 1
+    assert disk.count("sync_data") == 1
     assert next(stream) == event_of(lines[1])
     with path.open("ab") as file:
         file.write(lines[2])
     assert next(stream) == event_of(lines[2])
-    assert disk.calls.count("sync_data") == 2
+    assert disk.count("sync_data") == 2
     next(log.follow())
-    assert disk.calls.count("sync_data") == 2
+    assert disk.count("sync_data") == 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 20])

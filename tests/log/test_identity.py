@@ -10,7 +10,8 @@ from threading import Thread
 import msgspec
 import pytest
 from tests.codes import raises_code
-from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
+from tests.disks import Scripted
+from tests.log.faults import WAIT_S, ShortDisk
 
 import thence
 from thence.core.ids import is_ulid
@@ -65,14 +66,14 @@ def test_short_writes_leave_the_identity_whole(tmp_path):
 
 
 def test_identity_that_could_not_be_written_is_made_later(tmp_path):
-    full = FailingDisk()
+    full = Scripted()
     make_info(OS_DISK, tmp_path, "plain")
     with Log(tmp_path, PLAIN, disk=full) as log:
-        full.faults["write"] = DiskError(errno.EIO, "broken")
+        full.error["write"] = DiskError(errno.EIO, "broken")
         with raises_code("append_failed"):
             log.append("t")
         assert known_node_id(OS_DISK, tmp_path) == ""
-        full.faults.clear()
+        full.error.clear()
         log.append("t")
     assert known_node_id(OS_DISK, tmp_path)
 

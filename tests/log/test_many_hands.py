@@ -7,8 +7,8 @@ import threading
 from collections import Counter
 
 import pytest
-from tests.disks import CountingDisk
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+from tests.disks import FULL, GatedDisk, Scripted
+from tests.log.faults import WAIT_S
 from tests.log.hands import append, append_in_tasks, in_process, in_threads, judged, opened
 from tests.log.processes import ended_well, forked, lines, ran, started
 
@@ -17,7 +17,7 @@ from thence.core.codec import numbers
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogFull
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import identify
 from thence.log.files.segment import older_names
@@ -260,7 +260,7 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
 @pytest.mark.usefixtures("prepared")
 @pytest.mark.promise("P1")
 def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(tmp_path):
-    disk = CountingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         loops = in_threads(
             lambda hand: asyncio.run(append_in_tasks(log, hand, 50, 10)), ["loop 0", "loop 1"]
@@ -271,7 +271,7 @@ def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(t
             assert not thread.is_alive()
     hands = {f"loop {n}/task {task}": 10 for n in range(2) for task in range(50)}
     judged(tmp_path, hands | {"thread 0": 60, "thread 1": 60})
-    assert disk.calls.count("sync") < 1_000 / 5
+    assert disk.count("sync_data") < 1_000 / 5
 
 
 @pytest.mark.usefixtures("prepared")
@@ -330,12 +330,9 @@ def test_loop_closed_with_events_under_way_harms_no_other_loop(tmp_path):
 def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
     synced = threading.Event()
 
-    class Telling(Disk):
-        def sync_data(self, descriptor):
-            super().sync_data(descriptor)
-            synced.set()
-
-    with Log(tmp_path, PLAIN, disk=Telling()) as log:
+    disk = Scripted()
+    disk.after["sync_data"] = lambda _: synced.set()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             task = asyncio.create_task(log.append_async("t", {"hand": "task", "n": 0}))
@@ -351,16 +348,16 @@ def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
 
 @pytest.mark.usefixtures("prepared")
 def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             before = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(20)))
-            disk.faults["write"] = DiskError(28, "No space left on device")
+            disk.error["write"] = DiskError(28, "No space left on device")
             refused = await asyncio.gather(
                 *(log.append_async("t", {"n": n}) for n in range(20, 40)), return_exceptions=True
             )
-            disk.faults.clear()
+            disk.error.clear()
             after = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(40, 60)))
             return before, refused, after
 
@@ -375,31 +372,22 @@ def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
 
 @pytest.mark.usefixtures("prepared")
 def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
-    class Filling(Disk):
-        is_filling = False
+    def fill(real, descriptor, data):
+        disk.error["write"] = FULL
+        return real(descriptor, data[: len(data) * 2 // 3])
 
-        def write(self, descriptor, data):
-            if self.is_filling:
-                self.is_filling = False
-                written = super().write(descriptor, data[: len(data) * 2 // 3])
-                self.fault = DiskError(28, "No space left on device")
-                return written
-            if self.fault:
-                raise self.fault
-            return super().write(descriptor, data)
-
-    Filling.fault = None
-    disk = Filling()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def main():
             await log.append_async("first")
-            disk.is_filling = True
+            disk.instead["write"] = fill
             with log._committer._commits._lock:  # so that all of them are one batch
                 tasks = [asyncio.create_task(log.append_async("t", {"n": n})) for n in range(30)]
                 await asyncio.sleep(0)
             answers = await asyncio.gather(*tasks, return_exceptions=True)
-            disk.fault = None
+            disk.instead.clear()
+            disk.error.clear()
             await log.append_async("last")
             return answers
 

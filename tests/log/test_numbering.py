@@ -2,13 +2,14 @@
 
 import pytest
 from tests.codes import raises_code
+from tests.disks import Scripted
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 from thence.log.read.opening import prepare
 from thence.log.recovery.sessions import leave_mark
@@ -106,26 +107,6 @@ def test_lines_of_a_forerunner_give_the_clock_alone(tmp_path):
     assert next_of(numbering) == [(OTHER_NODE, 1, 10)]
 
 
-class Counting(Disk):
-    """Notes the files that are opened, and closed."""
-
-    def __init__(self):
-        self.opened, self.read = [], []
-        self.closed = 0
-
-    def open_read(self, path):
-        self.opened.append(path.name)
-        return super().open_read(path)
-
-    def close(self, descriptor):
-        self.closed += 1
-        super().close(descriptor)
-
-    def read_at(self, descriptor, offset, size):
-        self.read.append((offset, size))
-        return super().read_at(descriptor, offset, size)
-
-
 THEIRS = line_of(seq=4, lamport_clock=5, node_id=OTHER_NODE)
 OWN = line_of(seq=4, lamport_clock=5) + line_of(seq=5, lamport_clock=6)
 
@@ -144,10 +125,11 @@ def test_older_segments_are_read_back_to_the_last_event_of_a_node_that_is_not_kn
 ):
     file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=90))
     file_of(tmp_path, OLDER, newer)
-    disk = Counting()
+    disk = Scripted()
     numbering = begun(tmp_path, disk=disk)
     numbering.read_older(is_known)
-    assert (disk.opened, disk.closed) == (opened, len(opened))
+    assert [call[1].name for call in disk.calls if call[0] == "open_read"] == opened
+    assert disk.count("close") == len(opened)
     assert next_of(numbering) == [numbers]
 
 
@@ -156,11 +138,12 @@ def test_only_the_end_is_read_where_the_node_is_known(tmp_path, is_known):
     text = {"text": "x" * 900_000}
     others = [line_of(text, seq=n, lamport_clock=n, node_id=OTHER_NODE) for n in range(10, 14)]
     file_of(tmp_path, OLDER, line_of(seq=7, lamport_clock=77), *others)
-    disk = Counting()
+    disk = Scripted()
     numbering = begun(tmp_path, disk=disk)
     numbering.read_older(is_known)
     size = (tmp_path / OLDER).stat().st_size
-    assert min(offset for offset, _ in disk.read) == (size - 2 * LINE_BYTES_MAX) * is_known
+    offsets = [call[2] for call in disk.calls if call[0] == "read_at"]
+    assert min(offsets) == (size - 2 * LINE_BYTES_MAX) * is_known
     ((_, seq, clock),) = next_of(numbering)
     assert clock == 78 if not is_known else 14 <= clock < 77
     assert seq == 8 if not is_known else seq < 7

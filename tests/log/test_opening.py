@@ -9,15 +9,15 @@ import pytest
 from tests.codes import raises_code
 from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
+from tests.disks import Scripted, raising
 from tests.events import line_of
 from tests.log.errors import raised
-from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
@@ -40,21 +40,21 @@ def test_names_above_a_new_log_are_on_the_device_before_it_is_there():
 
 
 def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
-    class Disk(FailingDisk):
-        def sync_folder(self, folder):
-            if folder == tmp_path:
-                super().sync_folder(folder)
+    def refusing(number):
+        """Returns a disk that syncs this folder alone, and is refused that."""
+        disk = Scripted()
+        error = DiskError(number, "no")
+        disk.instead["sync_folder"] = lambda _, folder: folder == tmp_path and raising(error)()
+        return disk
 
     (tmp_path / "a").mkdir()
     for number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL):
-        disk = Disk(sync_folder=DiskError(number, "no"))
+        disk = refusing(number)
         assert opened_vocabulary(disk, tmp_path / "a", None, create=True).name == PLAIN.name
         with pytest.raises((LogReadOnly, NotALog)):
             opened_vocabulary(disk, tmp_path / f"b{number}", None, create=True)
     with raises_code("append_failed"):
-        opened_vocabulary(
-            Disk(sync_folder=DiskError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
-        )
+        opened_vocabulary(refusing(errno.EIO), tmp_path / "a" / "b", None, create=True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_file_in_the_way_is_told(tmp_path):
 
 
 def test_log_in_a_folder_that_may_not_be_written_is_read(tmp_path):
-    denied = FailingDisk(write=DiskError(errno.EACCES, "Permission denied"))
+    denied = Scripted(write=DiskError(errno.EACCES, "Permission denied"))
     (tmp_path / "events.jsonl").write_bytes(line_of())
     assert opened_vocabulary(denied, tmp_path, None, create=True).name == PLAIN.name
 
@@ -104,21 +104,21 @@ def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_
     tmp_path,
 ):
     (tmp_path / "events.jsonl").write_bytes(line_of())
-    failing = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
+    failing = Scripted(write=DiskError(errno.ENOSPC, "full"))
     found = opened_vocabulary(failing, tmp_path, None, create=True)
     with Log(tmp_path, found, disk=failing) as log:
         assert len(list(log.read())) == 1
         for _ in range(2):
             with pytest.raises(LogFull, match=r"could not make a log in"):
                 log.append("refused")
-        failing.faults.clear()
+        failing.error.clear()
         assert log.append("taken").seq == 1
 
 
 def test_disk_that_can_not_read_is_told_as_such(tmp_path):
     thence.open(tmp_path).append("a")
     for code, hint in ((errno.EIO, "try again"), (errno.EACCES, "right to read")):
-        disk = FailingDisk(read_at=DiskError(code, "as said"))
+        disk = Scripted(read_at=DiskError(code, "as said"))
         log = Log(tmp_path, PLAIN, disk=disk)
         for reading in (log.verify, log.events, lambda log=log: log.get("x")):
             with raises_code("read_failed", match=r"could not read the log .*: as said") as caught:
@@ -195,7 +195,7 @@ def test_log_of_a_vocabulary_that_is_not_known_is_not_opened_as_another(tmp_path
     ],
 )
 def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, kind, hint):
-    failing = FailingDisk(write=DiskError(code, "as said") if code else DiskError("as said"))
+    failing = Scripted(write=DiskError(code, "as said") if code else DiskError("as said"))
     new = tmp_path / "new"
     found = raised(lambda: opened_vocabulary(failing, new, None, create=True))
     assert found == (kind, MAKING, str(new), "as said", hint)
@@ -225,19 +225,11 @@ def test_smallest_bounds_are_taken(tmp_path, on_full):
 
 
 def test_names_are_synced_one_by_one_from_the_outermost_before_anything_lies_in_them(tmp_path):
-    calls = []
-
-    class NotingDisk(Disk):
-        def make_folder(self, folder):
-            calls.append(("make", folder))
-            super().make_folder(folder)
-
-        def sync_folder(self, folder):
-            calls.append(("sync", folder))
-            super().sync_folder(folder)
-
+    disk, calls = Scripted(), []
+    disk.before["make_folder"] = lambda folder: calls.append(("make", folder))
+    disk.before["sync_folder"] = lambda folder: calls.append(("sync", folder))
     a, b = tmp_path / "a", tmp_path / "a/b"
-    make_durable(NotingDisk(), b)
+    make_durable(disk, b)
     assert calls == [
         ("sync", tmp_path.parent),
         ("make", a),
@@ -246,7 +238,7 @@ def test_names_are_synced_one_by_one_from_the_outermost_before_anything_lies_in_
         ("sync", a),
     ]
     calls.clear()
-    make_durable(NotingDisk(), b)
+    make_durable(disk, b)
     assert calls == [("sync", a)]
 
 
@@ -254,6 +246,6 @@ def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):
     assert known_info(OS_DISK, tmp_path) is None
     thence.open(tmp_path, "sim")
     assert known_info(OS_DISK, tmp_path).vocabulary == "sim"
-    broken = FailingDisk(open_read=DiskError(errno.EIO, "as said"))
+    broken = Scripted(open_read=DiskError(errno.EIO, "as said"))
     found = raised(lambda: known_info(broken, tmp_path))
     assert found[:4] == ("read_failed", "could not read the log", str(tmp_path), "as said")

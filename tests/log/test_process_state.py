@@ -4,12 +4,12 @@ import errno
 import multiprocessing.util
 import os
 from multiprocessing import get_context
-from threading import Event as Signal
 from threading import Thread
 
 import pytest
+from tests.disks import Scripted
 from tests.log.committers import held, until
-from tests.log.faults import WAIT_S, FailingDisk
+from tests.log.faults import WAIT_S
 from tests.log.processes import descriptors, in_child, lines
 
 import thence
@@ -17,7 +17,6 @@ from thence.core.codec import numbers
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.process_state import at_worker_end, new_id, now
 from thence.log.open import Log
@@ -51,24 +50,16 @@ def test_parent_and_child_both_append(tmp_path):
 
 @pytest.mark.promise("W9")
 def test_fork_leaves_the_append_lock_with_the_parent_that_holds_it(tmp_path):
-    class Writing(Disk):
-        def write(self, descriptor, data):
-            if is_gated:
-                arrived.set()
-                assert gate.wait(WAIT_S)
-            return super().write(descriptor, data)
-
-    arrived, gate = Signal(), Signal()
-    is_gated = False
-    log = Log(tmp_path, PLAIN, disk=Writing())
+    disk = Scripted()
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.append("before")
-    is_gated = True
+    disk.hold("write")
     log.emit("held")
-    assert arrived.wait(WAIT_S)
+    assert disk.arrived.wait(WAIT_S)
     in_child(lambda: None)
     with pytest.raises(LogBusy, match=f"process {os.getpid()}"):
         thence.open(tmp_path).append("other", timeout_s=0.05)
-    gate.set()
+    disk.gate.set()
     assert log.close()
     assert told(tmp_path) == ["before", "held"]
 
@@ -128,7 +119,7 @@ def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
 
 @pytest.mark.usefixtures("prepared")
 def test_child_does_not_count_what_failed_in_its_parent(tmp_path):
-    log = Log(tmp_path, PLAIN, disk=FailingDisk(sync_data=DiskError(errno.EIO, "device error")))
+    log = Log(tmp_path, PLAIN, disk=Scripted(sync_data=DiskError(errno.EIO, "device error")))
     log.emit("lost")
     until(lambda: log.failed_count)
 

@@ -13,7 +13,7 @@ from tests.codes import raises_code
 from tests.crash.crash_states import Crashes, worst
 from tests.crash.images import Image as SimulatedImage
 from tests.crash.simulated_disk import SimulatedDisk
-from tests.disks import FullDisk
+from tests.disks import FULL, Scripted
 from tests.events import OTHER_NODE, line_of
 from tests.log.faults import StruckDisk
 from tests.log.pruned import (
@@ -370,14 +370,14 @@ def test_archive_of_another_log_and_the_logs_own_folder_are_refused(tmp_path):
 
 def test_nothing_goes_when_the_archives_disk_is_full(tmp_path):
     events = filled(tmp_path / "a")
-    disk = FullDisk()
+    disk = Scripted()
     with thence.open(tmp_path / "a") as log:
-        disk.is_full = True
+        disk.error["write"] = FULL
         with pytest.raises(LogFull):
             pruned(log, before="2100", archive=tmp_path / "old", disk=disk)
         assert [event.event_id for event in log.read()] == [event.event_id for event in events]
         assert not [*(tmp_path / "old").glob("*.gz*")]
-        disk.is_full = False
+        disk.error["write"] = None
         pruned(log, before="2100", archive=tmp_path / "old", disk=disk)
         assert names(tmp_path / "a") == [CURRENT]
 

@@ -3,7 +3,7 @@
 from threading import Thread
 
 import pytest
-from tests.disks import CountingDisk, FullDisk, GatedDisk
+from tests.disks import FULL, GatedDisk, Scripted
 from tests.log.committers import until
 
 from thence.core.cutting import BODIES_FROM
@@ -20,7 +20,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.gate.clear()
-        disk.reached.clear()
+        disk.arrived.clear()
         quarter = QUEUE_BYTES_MAX // 4
         ids: list[str] = []
 
@@ -29,7 +29,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
 
         thread = Thread(target=emit)
         thread.start()
-        assert disk.reached.wait(60)
+        assert disk.arrived.wait(60)
         until(lambda: not log._committer._wait_queue.is_empty)
         assert 0 < log._committer._bytes.count <= QUEUE_BYTES_MAX
         assert len(ids) == 3
@@ -42,15 +42,15 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
 
 
 def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
-    disk = FullDisk()
+    disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
-        disk.is_full = True
+        disk.error["write"] = FULL
         for number in range(1, 6):
             log.emit(KIND, {"n": number, "text": f"{number}" * 3_000})
         with pytest.raises(LogFull):
             log.append(KIND, {"n": 9})
-        disk.is_full = False
+        disk.error["write"] = None
         log.flush()
         numbers = [event.payload["n"] for event in log.read() if event.event_type == KIND]
         assert numbers == [0, 1, 2, 3, 4, 5]
@@ -58,9 +58,9 @@ def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
 
 
 def test_small_events_touch_no_other_file(tmp_path):
-    disk = CountingDisk()
+    disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.calls.clear()
         log.append(KIND, {"n": 1})
-        assert disk.calls == ["write", "sync"]
+        assert disk.order("write", "sync_data") == ["write", "sync_data"]

@@ -1,6 +1,5 @@
 """A log read back: the same events in the same total order, whatever the files look like."""
 
-import errno
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -10,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
 from tests.codes import raises_code
-from tests.disks import CountingDisk
+from tests.disks import BROKEN, Scripted, raising
 from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
-from tests.log.faults import FailingDisk, SteppingDisk, StruckDisk
+from tests.log.faults import SteppingDisk, StruckDisk
 from tests.log.processes import APPEND, descriptors, started
 from tests.tiers import examples
 
@@ -23,8 +22,7 @@ from thence.core.new_event import Position
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound
-from thence.log.files.disk import OS_DISK, Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings
 from thence.log.read import reader
 from thence.log.read.reader import Block, durable_event
@@ -420,9 +418,9 @@ def test_event_of_another_process_is_synced(tmp_path):
     line = line_of()
     foreign = b'{"event_id":"x y","a":1}\n'
     (tmp_path / "events.jsonl").write_bytes(line + foreign + line_of()[:-1])
-    disk = CountingDisk()
+    disk = Scripted()
     assert durable(tmp_path, event_of(line).event_id, disk) == event_of(line)
-    assert disk.calls == ["sync"]
+    assert disk.order("sync_data") == ["sync_data"]
     assert durable(tmp_path, "x y", disk) == event_of(foreign)
 
 
@@ -440,34 +438,24 @@ def test_rotation_while_looking_hides_nothing(tmp_path):
     log = Log(tmp_path, PLAIN, LogSettings(max_file_size=100))
     event = log.append("t")
 
-    class Rotating(Disk):
-        has_rotated = False
+    def rotate(path):
+        if path.name == "events.jsonl":
+            disk.before.clear()
+            disk.error.clear()  # nothing is listed before the current file is open
+            log.append("t")
+            log.append("t")
 
-        def open_read(self, path):
-            if path.name == "events.jsonl" and not self.has_rotated:
-                self.has_rotated = True
-                log.append("t")
-                log.append("t")
-            return super().open_read(path)
-
-        def names(self, folder):
-            if not self.has_rotated:
-                raise DiskError(errno.EIO, "listed before the current file is open")
-            return super().names(folder)
-
-    assert durable(tmp_path, event.event_id, Rotating()) == event
+    disk = Scripted(names=BROKEN)
+    disk.before["open_read"] = rotate
+    assert durable(tmp_path, event.event_id, disk) == event
     log.close()
 
 
 @pytest.mark.parametrize("call", ["open_read", "names", "read_at", "file_id", "close"])
 def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_path, call):
-    class Unclosing(Disk):
-        def close(self, descriptor):
-            super().close(descriptor)
-            raise error
-
-    error = DiskError(errno.EIO, "device error")
-    disk = Unclosing() if call == "close" else FailingDisk(**{call: error})
+    disk = Scripted() if call == "close" else Scripted(**{call: BROKEN})
+    if call == "close":
+        disk.after["close"] = raising(BROKEN)
     (tmp_path / "events.jsonl").write_bytes(line_of())
     with raises_code("read_failed", "outcome_unknown", "event_not_found"):
         durable(tmp_path, "0" * 26, disk)

@@ -1,13 +1,12 @@
 """A repaired log: every event is there byte for byte, every other byte is in quarantine."""
 
-import os
 import random
 import shutil
 
 import pytest
+from tests.disks import FULL, Scripted
 from tests.events import OTHER_NODE, line_of
 from tests.log.committers import append_notice
-from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
@@ -16,7 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.check.rewriting import repair
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.write.drafting import NoticeMaker, warn
@@ -209,29 +208,19 @@ def test_lock_that_is_held_refuses_and_changes_nothing(tmp_path):
     assert (tmp_path / "events.jsonl").read_bytes() == b"bad\n"
 
 
-class DyingDisk(Disk):
-    """Counts the calls that change something, and fails from the chosen one on."""
-
-    def __init__(self, last):
-        self.last = last
-        self.calls = 0
-
-    def step(self):
-        self.calls += 1
-        if self.calls > self.last:
-            raise DiskError(28, os.strerror(28))
+CHANGING = ("write", "sync_data", "sync_folder", "rename", "unlink", "open_append", "truncate")
 
 
-def _stepping(name):
-    def method(self, *arguments):
-        self.step()
-        return getattr(Disk, name)(self, *arguments)
+def dying(last):
+    """Returns a disk that fails from one of the calls on that change something."""
 
-    return method
+    def step(*_):
+        if len(disk.order(*CHANGING)) > last:
+            raise FULL
 
-
-for _name in ("write", "sync_data", "sync_folder", "rename", "unlink", "open_append", "truncate"):
-    setattr(DyingDisk, _name, _stepping(_name))
+    disk = Scripted()
+    disk.before = dict.fromkeys(CHANGING, step)
+    return disk
 
 
 def test_repair_that_ends_at_any_step_loses_nothing_and_the_next_one_finishes_it(tmp_path):
@@ -243,7 +232,7 @@ def test_repair_that_ends_at_any_step_loses_nothing_and_the_next_one_finishes_it
         lines = made(folder)
         spoilt = lines[2].replace(b"noted", b"nited")
         rewritten(folder, MARK, *lines[:2], spoilt, lines[3][:-1] + b"\r\n", *lines[4:])
-        disk = DyingDisk(last)
+        disk = dying(last)
         try:
             repaired(folder, disk)
             is_done = True
@@ -273,7 +262,7 @@ def test_disk_that_refuses_leaves_every_byte_where_it_was(tmp_path):
     lines = made(tmp_path)
     rewritten(tmp_path, *lines, b"bad\n")
     before = (tmp_path / "events.jsonl").read_bytes()
-    full = FailingDisk(rename=DiskError(13, "Permission denied"))
+    full = Scripted(rename=DiskError(13, "Permission denied"))
     with pytest.raises(ThenceError) as caught:
         repaired(tmp_path, full)
     assert caught.value.code == "log_read_only"
@@ -351,38 +340,24 @@ def named_numbers(folder):
     return [tuple(span) for own in facts["numbers"].values() for span in own]
 
 
-def test_numbers_that_are_missing_at_bad_lines_are_named(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(
-        tmp_path, lines[0], b"first\n", lines[3], b"other\n", *lines[4:6], b"third\n", lines[7]
-    )
-    assert named_numbers(tmp_path) == [(2, 3), (7, 7)]
+STRANGE = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=30 + seq) for seq in (1, 9)]
+FOREIGN = b'{"event_id":"theirs"}\n'
 
 
-def test_hole_with_two_bad_lines_is_named_once(tmp_path):
-    lines = made(tmp_path, 8)
-    foreign = b'{"event_id":"theirs"}\n'
-    rewritten(tmp_path, lines[0], b"first\n", foreign, b"longer\n", *lines[4:])
-    assert named_numbers(tmp_path) == [(2, 4)]
-
-
-def test_hole_without_bad_bytes_is_given_to_none(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(tmp_path, *lines[:2], *lines[4:6], BAD, *lines[6:])
-    assert named_numbers(tmp_path) == []
-
-
-def test_numbers_of_another_node_are_not_looked_at(tmp_path):
-    lines = made(tmp_path, 8)
-    strange = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=30 + seq) for seq in (1, 9)]
-    rewritten(tmp_path, *lines[:2], strange[0], BAD, strange[1], *lines[2:])
-    assert named_numbers(tmp_path) == []
-
-
-def test_lines_that_stand_again_behind_later_ones_open_no_hole(tmp_path):
-    lines = made(tmp_path, 8)
-    rewritten(tmp_path, *lines[:5], lines[1], BAD, *lines[5:])
-    assert named_numbers(tmp_path) == []
+@pytest.mark.parametrize(
+    ("spoil", "numbers"),
+    [
+        (lambda a: [a[0], b"first\n", a[3], BAD, *a[4:6], b"third\n", a[7]], [(2, 3), (7, 7)]),
+        (lambda a: [a[0], b"first\n", FOREIGN, b"longer\n", *a[4:]], [(2, 4)]),
+        (lambda a: [*a[:2], *a[4:6], BAD, *a[6:]], []),
+        (lambda a: [*a[:2], STRANGE[0], BAD, STRANGE[1], *a[2:]], []),
+        (lambda a: [*a[:5], a[1], BAD, *a[5:]], []),
+    ],
+    ids=["missing", "two lines in a hole", "no bytes in a hole", "of another node", "again"],
+)
+def test_numbers_that_are_missing_at_bad_lines_are_named(tmp_path, spoil, numbers):
+    rewritten(tmp_path, *spoil(made(tmp_path, 8)))
+    assert named_numbers(tmp_path) == numbers
 
 
 def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_path):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.disks import Scripted
 from tests.log.kills import appended, closed_at, session_of, told, unclean, zeroed
 from tests.log.processes import WAIT_S, descriptors, in_child, started
 
@@ -19,7 +20,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.open import Log, LogSettings
@@ -106,24 +107,18 @@ def test_event_that_is_queued_while_the_queue_is_drained_marks_it_again(tmp_path
 
 def test_writer_that_waits_for_nobody_goes_on_while_another_thread_makes_the_file(tmp_path):
     """The other thread may be amid a signal handler that waits for this one."""
-    is_making, goes_on = threading.Event(), threading.Event()
-
-    class Slow(Disk):
-        def rename(self, old, new):
-            is_making.set()
-            assert goes_on.wait(WAIT_S)
-            super().rename(old, new)
-
-    session = WriterSession(Slow(), tmp_path)
+    disk = Scripted()
+    disk.hold("rename")
+    session = WriterSession(disk, tmp_path)
     (tmp_path / ".thence").mkdir()
     maker = threading.Thread(target=session.mark_queued)
     maker.start()
-    assert is_making.wait(WAIT_S)
+    assert disk.arrived.wait(WAIT_S)
     session.begin(may_wait=False)
     session.drain([])
     session.save()
     assert [path.suffix for path in files(tmp_path)] == [".new"]
-    goes_on.set()
+    disk.gate.set()
     maker.join()
     assert session_of(tmp_path).has_queue
     session.end()
@@ -254,17 +249,14 @@ def test_emit_beside_close_is_written_or_refused_and_leaves_nothing(tmp_path):
 
 
 def test_first_emit_that_close_overtakes_is_written_by_who_emits(tmp_path):
-    class Overtaken(Disk):
-        log = None
+    def close(path):
+        if path.parent.name == "open":
+            disk.before.clear()
+            assert log.close()
 
-        def open_lock(self, path):
-            if path.parent.name == "open" and (log := self.log):
-                self.log = None
-                assert log.close()
-            return super().open_lock(path)
-
-    disk = Overtaken()
-    disk.log = log = Log(tmp_path, PLAIN, disk=disk)
+    disk = Scripted()
+    disk.before["open_lock"] = close
+    log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("t")
     assert [event.event_type for event in log.read()] == ["t"]
     assert files(tmp_path) == []
@@ -273,40 +265,17 @@ def test_first_emit_that_close_overtakes_is_written_by_who_emits(tmp_path):
         log.emit("late")
 
 
-class Refusing(Disk):
-    """A disk that refuses one call on the file of a session."""
+def refusing(call: str, code: int) -> Scripted:
+    """Returns a disk that refuses one call on the file of a session."""
 
-    def __init__(self, call: str, code: int) -> None:
-        self.call = call
-        self.code = code
+    def refuse(*arguments: object) -> None:
+        place = arguments[-1]
+        if not isinstance(place, Path) or "open" in (place.name, place.parent.name):
+            raise DiskError(code, os.strerror(code))
 
-    def refuse(self, call: str, is_meant: bool) -> None:
-        if call == self.call and is_meant:
-            raise DiskError(self.code, os.strerror(self.code))
-
-    def open_lock(self, path):
-        self.refuse("open_lock", path.parent.name == "open")
-        return super().open_lock(path)
-
-    def make_folder(self, folder):
-        self.refuse("make_folder", folder.name == "open")
-        super().make_folder(folder)
-
-    def write_at(self, descriptor, offset, data):
-        self.refuse("write_at", True)
-        return super().write_at(descriptor, offset, data)
-
-    def rename(self, old, new):
-        self.refuse("rename", new.parent.name == "open")
-        super().rename(old, new)
-
-    def unlink(self, path):
-        self.refuse("unlink", path.parent.name == "open")
-        super().unlink(path)
-
-    def links(self, descriptor):
-        self.refuse("links", True)
-        return super().links(descriptor)
+    disk = Scripted()
+    disk.before[call] = refuse
+    return disk
 
 
 @pytest.mark.parametrize(
@@ -314,7 +283,7 @@ class Refusing(Disk):
 )
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_without_its_file_appending_goes_on(tmp_path, call, code):
-    disk = Refusing(call, code)
+    disk = refusing(call, code)
     with Log(tmp_path, PLAIN, disk=disk) as log:
         for _ in range(30):
             log.emit("t")
@@ -328,11 +297,11 @@ def test_without_its_file_appending_goes_on(tmp_path, call, code):
 
 
 def test_file_that_was_refused_is_made_when_the_disk_is_well_again(tmp_path):
-    disk = Refusing("write_at", errno.ENOSPC)
+    disk = refusing("write_at", errno.ENOSPC)
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.emit("t")
         assert files(tmp_path) == []
-        disk.call = ""
+        disk.before.clear()
         log.flush()
         log.emit("t")
         assert len(files(tmp_path)) == 1

@@ -14,9 +14,10 @@ from tests.crash.crash_states import worst
 from tests.crash.first_writes import first_write
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of, opened
+from tests.disks import BROKEN, Scripted
 from tests.events import NODE, OTHER_NODE, line_of, new_id
 from tests.log.errors import said
-from tests.log.faults import FailingDisk, ShortDisk
+from tests.log.faults import ShortDisk
 from tests.log.kills import closed_at
 from tests.log.processes import descriptors, lines
 from tests.tiers import examples
@@ -188,18 +189,12 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault, code):
     torn = b'{"event_id":"torn'
     offset = spoil(log, torn)
 
-    class FailingOnce(FailingDisk):
-        def truncate(self, descriptor, size):
-            super().truncate(descriptor, size)
-            self.faults[fault] = DiskError(errno.EIO, "broken")
+    def fail(*_):
+        disk.error[fault] = [BROKEN] if fault == "write" else BROKEN
 
-        def write(self, descriptor, data):
-            try:
-                return super().write(descriptor, data)
-            finally:
-                self.faults.pop("write", None)
-
-    with Log(log, PLAIN, disk=FailingOnce()) as opened, raises_code(code):
+    disk = Scripted()
+    disk.after["truncate"] = fail
+    with Log(log, PLAIN, disk=disk) as opened, raises_code(code):
         opened.append("refused")
     with thence.open(log) as opened:
         opened.append("next")
@@ -275,14 +270,14 @@ def test_recovery_is_not_told_again_after_a_power_cut():
 def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     spoil(log, b"torn")
     before = (log / "events.jsonl").read_bytes()
-    full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
+    full = Scripted(write=DiskError(errno.ENOSPC, "full"))
     with Log(log, PLAIN, disk=full) as opened:
         for _ in range(3):
             with pytest.raises(LogFull):
                 opened.append("refused")
         assert (log / "events.jsonl").read_bytes() == before
         assert os.listdir(log / ".thence/quarantine") == []
-        full.faults.clear()
+        full.error.clear()
         opened.append("next")
     types = [event.event_type for event in thence.open(log).read()]
     assert types == ["first", "second", "log.recovered", "log.write_failed", "next"]
@@ -409,7 +404,7 @@ def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, st
 def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
     descriptor, _ = made_of(b"abc")
     held = descriptors(tmp_path)
-    failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
+    failing = Scripted(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
         copy_aside(failing, descriptor, tmp_path / "events.jsonl", [(0, 3)])
     assert list((tmp_path / ".thence/quarantine").iterdir()) == []
@@ -439,7 +434,7 @@ def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(made_of):
     hint = "retry(), or open the log again: the next append moves the half line aside"
     theirs = "somebody else wrote to it without the lock"
     assert kept(OS_DISK, b"a\nhalf a line") == (0, (*unknown, theirs, hint))
-    broken = FailingDisk(truncate=DiskError(errno.EIO, "as said"))
+    broken = Scripted(truncate=DiskError(errno.EIO, "as said"))
     assert kept(broken, b"a\nhalftheirs and more") == (2, (*unknown, "as said", hint))
     assert path.read_bytes() == b"before\na\nhalftheirs"
 

@@ -9,13 +9,11 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
-from tests.disks import ReadingDisk
+from tests.disks import BROKEN, ReadingDisk, Scripted
 from tests.events import line_of
-from tests.log.faults import FailingDisk
 from tests.log.kills import HELD, LIMIT, appended, filled, killed, session_of, told, unclean
 from tests.log.processes import WAIT_S, ran, started
 from tests.tiers import tenth
@@ -24,7 +22,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import IdReused
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.numbering import Numbering
@@ -197,10 +195,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
-    full = FailingDisk()
+    full = Scripted()
     with Log(tmp_path, PLAIN, disk=full) as log:
         log.append("t")
-        full.faults["sync_data"] = DiskError(errno.EIO, "broken")
+        full.error["sync_data"] = DiskError(errno.EIO, "broken")
         for _ in range(5):
             log.emit("t")
         log.close()
@@ -231,13 +229,13 @@ thence.open(sys.argv[1]).append("never")
 def test_second_kill_before_the_notice_is_durable_leaves_it_to_the_third(tmp_path):
     killed(tmp_path, "before sync")
 
-    class Broken(FailingDisk):
-        def write(self, descriptor, data):
-            if b"log.gap" in data:
-                raise DiskError(errno.EIO, "broken")
-            return super().write(descriptor, data)
+    def refuse(descriptor, data):
+        if b"log.gap" in data:
+            raise BROKEN
 
-    with Log(tmp_path, PLAIN, disk=Broken()) as log, raises_code("append_failed"):
+    disk = Scripted()
+    disk.before["write"] = refuse
+    with Log(tmp_path, PLAIN, disk=disk) as log, raises_code("append_failed"):
         log.append("refused")
     assert told(tmp_path) == []
     appended(tmp_path)
@@ -315,13 +313,13 @@ def test_file_of_a_session_with_another_inode_is_removed_without_a_report(tmp_pa
 def test_scan_that_the_disk_refuses_keeps_nobody_from_appending(tmp_path):
     killed(tmp_path, "before sync")
 
-    class Unreadable(Disk):
-        def open_read(self, path: Path) -> int:
-            if path.name == "events.jsonl":
-                raise DiskError(errno.EIO, "broken")
-            return super().open_read(path)
+    def refuse(path):
+        if path.name == "events.jsonl":
+            raise BROKEN
 
-    with Log(tmp_path, PLAIN, disk=Unreadable()) as log:
+    disk = Scripted()
+    disk.before["open_read"] = refuse
+    with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("t")
     assert told(tmp_path) == []
     appended(tmp_path)

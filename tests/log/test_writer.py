@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
+from tests.disks import BROKEN, GatedDisk, Scripted, raising
 from tests.log.committers import StartedThreads
-from tests.log.faults import (
-    WAIT_S,
-    FailingDisk,
-    GatedDisk,
-    ShortDisk,
-    SmallDisk,
-    StruckDisk,
-    WatchedDisk,
-)
+from tests.log.faults import WAIT_S, ShortDisk, SmallDisk, StruckDisk
 from tests.log.processes import descriptors, lines, ran
 
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
@@ -75,22 +68,22 @@ def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
 
 
 def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
         disk.calls.clear()
         log.append("b")
     names = ["sync_data", "names", "rename", "sync_folder", "write", "unlock", "sync_data"]
-    assert [name for name in disk.calls if name in names][:7] == names
+    assert disk.order(*names)[:7] == names
 
 
 def test_lock_is_given_back_before_the_sync(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.calls.clear()
         log.append("b")
-        assert disk.calls == ["write", "unlock", "sync_data"]
+        assert disk.order("write", "unlock", "sync_data") == ["write", "unlock", "sync_data"]
 
 
 @pytest.mark.parametrize("bytes_max", [1, 7, 100])
@@ -133,27 +126,24 @@ def test_full_disk_refuses_and_leaves_whole_lines_and_goes_on_when_there_is_room
 
 
 def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown(tmp_path):
-    class Broken(FailingDisk):
-        def write(self, descriptor, data):
-            if "now" not in self.faults:
-                return super().write(descriptor, data)
-            if not self.faults["now"]:
-                self.faults["now"] = DiskError(errno.EIO, "device error")
-                return super().write(descriptor, data[:20])
-            raise self.faults["now"]
+    def half(real, descriptor, data):
+        disk.instead.clear()
+        disk.error["write"] = DiskError(errno.EIO, "device error")
+        return real(descriptor, data[:20])
 
-    disk = Broken()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
-        disk.faults["now"] = None
+        disk.instead["write"] = half
         with raises_code("append_failed", match="device error"):
             log.append("b")
         assert len(lines(tmp_path)) == 1
-        disk.faults |= {"now": None, "truncate": DiskError(errno.EIO, "stuck")}
+        disk.instead["write"] = half
+        disk.error = {"truncate": DiskError(errno.EIO, "stuck")}
         with pytest.raises(OutcomeUnknown, match="stuck"):
             log.append("c")
         assert not (tmp_path / "events.jsonl").read_bytes().endswith(b"\n")
-        disk.faults.clear()
+        disk.error.clear()
         log.append("d")
         assert log.verify().ok
     types = [event.event_type for event in thence.open(tmp_path).read()]
@@ -162,15 +152,15 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
 
 @pytest.mark.parametrize("call", ["rename", "open_append", "sync_folder"])
 def test_rotation_that_fails_is_tried_again(tmp_path, call):
-    disk = FailingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
-        disk.faults[call] = DiskError(errno.ENOSPC, "No space left on device")
+        disk.error[call] = DiskError(errno.ENOSPC, "No space left on device")
         for _ in range(2):
             with pytest.raises(LogFull):
                 log.append("b")
         assert len(list(log.read())) == 1
-        disk.faults.clear()
+        disk.error.clear()
         log.append("c")
         assert log.verify().findings == ()
     types = [event.event_type for event in thence.open(tmp_path).read()]
@@ -178,23 +168,17 @@ def test_rotation_that_fails_is_tried_again(tmp_path, call):
 
 
 def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_path):
-    class Forgetful(FailingDisk):
-        synced = 0
-
-        def sync_folder(self, folder):
-            super().sync_folder(folder)
-            self.synced += folder == tmp_path
-
-    disk = Forgetful()
+    disk, synced = Scripted(), []
+    disk.after["sync_folder"] = synced.append
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
-        disk.faults["sync_folder"] = DiskError(errno.EIO, "device error")
+        disk.error["sync_folder"] = DiskError(errno.EIO, "device error")
         with raises_code("append_failed"):
             log.append("b")
-        disk.faults.clear()
-        before = disk.synced
+        disk.error.clear()
+        synced.clear()
         log.append("c")
-        assert disk.synced > before
+        assert tmp_path in synced
 
 
 def test_file_of_another_writer_is_read_on_from_and_its_rotation_followed(tmp_path):
@@ -280,18 +264,15 @@ except LogReadOnly as error:
 
 
 def test_interrupt_at_the_lock_gives_it_back(tmp_path):
-    class Interrupting(WatchedDisk):
-        def path_id(self, path):
-            if self.is_due and path.endswith("lock"):
-                self.is_due = False
-                raise KeyboardInterrupt
-            return super().path_id(path)
+    def interrupt(path):
+        if path.endswith("lock"):
+            disk.before.clear()
+            raise KeyboardInterrupt
 
-    disk = Interrupting()
-    disk.is_due = False
+    disk = Scripted()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.append("a")
-    disk.is_due = True
+    disk.before["path_id"] = interrupt
     with pytest.raises(KeyboardInterrupt):
         log.append("b")
     assert thence.open(tmp_path).append("c", timeout_s=0.01).seq == 2
@@ -327,20 +308,12 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
 
 
 def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
-    class Failing(Disk):
-        is_armed = False
-
-        def close(self, descriptor):
-            super().close(descriptor)
-            if self.is_armed:
-                raise DiskError(errno.EIO, "device error")
-
-    disk, started = Failing(), StartedThreads()
+    disk, started = Scripted(), StartedThreads()
     with Log(tmp_path, PLAIN, disk=OS_DISK) as log:
         log.append("t")
     log = Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk)
     log.append("t")
-    disk.is_armed = True
+    disk.after["close"] = raising(BROKEN)
     log.append("t")
     log.emit("t")
     assert log.close()

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 from tests.cli.installed import environment
+from tests.disks import GatedDisk, Scripted
 from tests.log.committers import Reports, committer_of, made, types
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, WatchedDisk
+from tests.log.faults import WAIT_S
 from tests.log.test_failed_sync import OnceBrokenDisk
 
 import thence
@@ -53,22 +54,22 @@ def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
 
 
 def test_events_of_one_moment_share_a_sync(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.append(made("first"), WAIT_S)
-        before = disk.calls.count("sync_data")
+        before = disk.count("sync_data")
         for number in range(100):
             committer.write([made(f"w{number}")], WAIT_S)
         committer.append_all((), WAIT_S)
-        assert disk.calls.count("sync_data") - before < 50
+        assert disk.count("sync_data") - before < 50
 
 
 def test_flush_and_close_sync_what_was_only_written(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.write([made("a")], WAIT_S)
         committer.append_all((), WAIT_S)
-        assert disk.calls.count("sync_data") > 0
+        assert disk.count("sync_data") > 0
         committer.write([made("b")], WAIT_S)
     assert not list((tmp_path / ".thence/open").iterdir()), "the session has ended cleanly"
 
@@ -105,22 +106,22 @@ def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
 
 
 def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
-    disk = FailingDisk()
+    disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.append(made("a"), WAIT_S)
         writer = committer._writer
         writer.write([made("b")])
-        disk.faults["open_read"] = DiskError(errno.EMFILE, "too many open files")
+        disk.error["open_read"] = DiskError(errno.EMFILE, "too many open files")
         assert writer.begin_sync() is None
-        disk.faults["open_read"] = None
+        disk.error["open_read"] = None
         assert not writer.session.is_unsynced
 
 
 def test_what_is_written_amid_a_close_is_synced(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     committer = committer_of(tmp_path, disk)
     committer.append(made("a"), WAIT_S)
-    disk.before["write"] = lambda: committer._advance(2)  # the thread has ended meanwhile
+    disk.before["write"] = lambda *_: committer._advance(2)  # the thread has ended meanwhile
     committer.write([made("b")], WAIT_S)
     assert not committer._is_sync_due
     assert types(tmp_path) == ["a", "b"]
@@ -136,30 +137,30 @@ def test_what_was_queued_before_is_written_before(tmp_path):
 
 
 def test_write_behind_a_caller_that_has_not_woken_up_yet_takes_the_log_once(tmp_path):
-    disk = WatchedDisk()
+    disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.append(made("first"), WAIT_S)
         ahead = PendingAppend((made("ahead"),))
         ahead.thread = 0  # of another thread, which waits and opens the wait of the next
         ahead.is_gone = False
         waker = threading.Timer(0.2, ahead.wait, (WAIT_S,))
-        before = disk.calls.count("unlock")
+        before = disk.count("unlock")
         committer._queue.append(ahead)
         waker.start()
         committer.write([made("behind")], WAIT_S)
-        assert disk.calls.count("unlock") == before + 1
+        assert disk.count("unlock") == before + 1
         waker.join()
     assert types(tmp_path) == ["first", "ahead", "behind"]
 
 
 def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
-    disk, lines = WatchedDisk(), []
+    disk, lines = Scripted(), []
     with opened(tmp_path, disk) as committer:
 
         def append(number):
-            before = disk.calls.count("sync_data")
+            before = disk.count("sync_data")
             committer.append(made(f"a{number}"), WAIT_S)
-            lines.append(disk.calls.count("sync_data") > before)
+            lines.append(disk.count("sync_data") > before)
 
         threads = [threading.Thread(target=append, args=(n,)) for n in range(8)]
         for number, thread in enumerate(threads):
@@ -241,11 +242,11 @@ def test_segment_that_is_closed_while_it_is_synced_stays_whole(tmp_path):
 
 
 def test_written_event_that_the_disk_refuses_raises_and_is_told(tmp_path):
-    disk = FailingDisk(write=DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    disk = Scripted(write=DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     with opened(tmp_path, disk) as committer:
         with pytest.raises(LogFull):
             committer.write([made("a")], WAIT_S)
-        disk.faults["write"] = None
+        disk.error["write"] = None
         committer.write([made("b")], WAIT_S)
     assert types(tmp_path) == ["log.write_failed", "b"]
 

@@ -38,3 +38,10 @@ def shop(
                 log.rebuild()
     with serving(root) as server:
         yield Shop(root, server, orders)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    """A server over the folder of the test."""
+    with serving(tmp_path) as running:
+        yield running

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import environment
 from tests.server.runs import foreign, lines, make_run, remove, stored
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving
 
 from thence.log.open import open_log
 from thence.sim import EventWriter, create_action_event
@@ -25,12 +25,6 @@ with EventWriter(folder, "run", max_file_size=40_000, on_full="block") as writer
             print("going", flush=True)
             sys.stdin.readline()
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path):
-    with serving(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture(params=["read", "indexed"])

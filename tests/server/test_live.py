@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ with EventWriter(folder, "run", max_file_size=20_000, on_full="block") as writer
         if is_paced and not number % 20:
             writer.flush()
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture(params=["read", "indexed"])

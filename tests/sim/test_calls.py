@@ -10,16 +10,11 @@ import time
 
 import pytest
 from tests.log.committers import until
-from tests.sim.toys import Adder, Doer, add, always, config, played
+from tests.sim.toys import Adder, Doer, add, always, config, played, soon
 
 from thence.sim.run import calls
 from thence.sim.run.agents import BaseValidator, Verdict
 from thence.sim.run.calls import CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
-
-
-async def soon(value):
-    await asyncio.sleep(0)
-    return value
 
 
 def awaited(action):

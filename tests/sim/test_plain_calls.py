@@ -7,7 +7,18 @@ import threading
 import time
 
 import pytest
-from tests.sim.toys import Adder, Doer, add, always, config, killed, orchestrator, played, told
+from tests.sim.toys import (
+    Adder,
+    Doer,
+    add,
+    always,
+    config,
+    killed,
+    orchestrator,
+    played,
+    soon,
+    told,
+)
 
 from thence.errors import ScenarioError
 from thence.sim import replay, resume
@@ -33,11 +44,6 @@ def given(mode, turns=3):
     run = {"name": "toy", "max_turns": turns, "seed": 1, **words.get("simulation", {})}
     parts = {"engine": {"type": "base", **blocks}, "validator": {"type": "base", **blocks}}
     return config(simulation=run, agents=[{**ADA, **blocks}], **parts)
-
-
-async def soon(value):
-    await asyncio.sleep(0)
-    return value
 
 
 class Loops:

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
 from tests.sim.models.village import act, generous, user, written
-from tests.sim.toys import at_turn, killed, lines, told
+from tests.sim.toys import at_turn, causes, killed, lines, told
 from tests.tiers import some
 
 import thence
@@ -36,11 +36,6 @@ def events_of(folder, kind=None):
         for event in events
         if kind in (None, event.event_type, event.payload.get("error_type"))
     }
-
-
-def causes(events, step):
-    steps = {event.event_id: event.step for event in events.values()}
-    return {steps[cause] for cause in events[step].caused_by}
 
 
 def behind(events, step):

@@ -15,7 +15,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.test_json_values import wild_values
-from tests.disks import CountingDisk, GatedDisk
+from tests.disks import GatedDisk, Scripted
 from tests.events import stamped
 from tests.log.faults import WAIT_S
 from tests.log.hands import in_threads
@@ -131,12 +131,12 @@ def test_modes_are_two_texts_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.promise("W3")
 def test_sync_returns_after_write_and_sync_of_the_line(tmp_path: Path) -> None:
-    disk = CountingDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode=WriteMode.SYNC, disk=disk)
     for number in range(3):
         disk.calls.clear()
         assert writer.emit(action(number)) is True
-        assert disk.calls[-2:] == ["write", "sync"]
+        assert disk.order("write", "sync_data")[-2:] == ["write", "sync_data"]
         assert numbers(tmp_path) == list(range(number + 1))
 
 
@@ -179,7 +179,7 @@ def test_emit_returns_while_the_disk_waits_and_nothing_before_start_is_lost(
     disk = GatedDisk()
     writer = EventWriter(tmp_path, "run", disk=disk)
     assert all(writer.emit(action(n)) for n in range(5_000))
-    assert disk.reached.wait(30)
+    assert disk.arrived.wait(30)
     asyncio.run(writer.start())
     disk.gate.set()
     assert writer.close()
@@ -192,7 +192,7 @@ def test_drops_are_counted_exactly_and_told_in_the_log(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path, "run", max_queue_size=10, disk=disk)
     with structlog.testing.capture_logs() as records:
         writer.emit(action(0))
-        assert disk.reached.wait(30)
+        assert disk.arrived.wait(30)
         answers = [writer.emit(action(n)) for n in range(1, 101)]
     assert answers == [True] * 10 + [False] * 90
     assert writer.dropped_count == 90
@@ -236,7 +236,7 @@ def test_piece_names_no_event_that_a_full_queue_dropped(
     disk = GatedDisk()
     writer = EventWriter(tmp_path, "run", max_queue_size=room, disk=disk)
     writer.emit(action(0))
-    assert disk.reached.wait(30)
+    assert disk.arrived.wait(30)
     *piece, last = chain(31, as_drafts=as_drafts)
     writer.emit_piece(piece)
     assert writer.dropped_count == 30 - room
@@ -292,7 +292,7 @@ def test_block_waits_for_room_and_loses_nothing(tmp_path: Path) -> None:
     threads = [Thread(target=produce, args=(first,)) for first in range(0, 800, 100)]
     for thread in threads:
         thread.start()
-    assert disk.reached.wait(30)
+    assert disk.arrived.wait(30)
     disk.gate.set()
     for thread in threads:
         thread.join()
@@ -324,7 +324,7 @@ def test_a_stop_that_runs_out_of_time_says_so_and_the_thread_drains_on(tmp_path:
     writer = EventWriter(tmp_path, "run", disk=disk)
     for number in range(100):
         writer.emit(action(number))
-    assert disk.reached.wait(30)
+    assert disk.arrived.wait(30)
     with structlog.testing.capture_logs() as records:
         assert writer.close(timeout=0.05) is False
     (remaining,) = [r for r in records if r["event"] == "event_writer_remaining"]
@@ -606,13 +606,6 @@ def test_written_events_name_written_ones_and_reach_what_they_would_have_reached
                 assert cause not in others
 
 
-def test_nothing_lent_leaves_causes_as_they_are():
-    forwarding = CauseForwarding()
-    assert forwarding.resolve(["b", "a", "b"]) == ("b", "a")
-    forwarding.forward("x", ())
-    assert forwarding.resolve(["x"]) == ()
-
-
 def test_many_causes_are_cut_down_to_those_that_no_other_implies():
     forwarding = CauseForwarding()
     chain = [f"{number:04}" for number in range(50)]
@@ -642,17 +635,6 @@ def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
     assert implied.resolve([*many, "a"]) == (*many[1:], "a")
     implied.written("c", ())
     assert implied.resolve([*many, "a"]) == (*many, "a")
-
-
-def test_causes_behind_the_oldest_one_named_are_not_looked_at():
-    forwarding = CauseForwarding()
-    named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
-    forwarding.written("a", (named[0],))
-    forwarding.written(named[1], ("a",))
-    assert forwarding.resolve(named) == tuple(named)
-    forwarding.written("c", (named[0],))
-    forwarding.written(named[1], ("c",))
-    assert forwarding.resolve(named) == tuple(named[1:])
 
 
 def test_search_for_implied_causes_ends_after_four_thousand_steps():

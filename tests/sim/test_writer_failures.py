@@ -1,6 +1,5 @@
 """The event writer on disks that refuse, with payloads that JSON can't hold."""
 
-import errno
 import os
 import subprocess
 import sys
@@ -8,29 +7,27 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.disks import FullDisk, LyingDisk
+from tests.disks import BROKEN, FULL, Scripted
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
 from thence.errors import LogFull, ThenceError
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError
 from thence.sim import EventWriter, create_action_event
 
 
 @pytest.mark.promise("W10")
 def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path) -> None:
-    disk = FullDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
     assert writer.emit(action(0))
-    disk.is_full = True
+    disk.error["write"] = FULL
     refused = [action(1), action(2)]
     with structlog.testing.capture_logs() as records:
         assert [writer.emit(event) for event in refused] == [False, False]
     assert writer.failed_count == 2
     failed = [(r["event_id"], r["mode"]) for r in records if r["event"] == "event_writer_failed"]
     assert failed == [(event.event_id, "sync") for event in refused]
-    disk.is_full = False
+    disk.error["write"] = None
     assert writer.emit(action(3, caused_by=refused))
     writer.close()
     assert numbers(tmp_path) == [0, 3]
@@ -41,11 +38,11 @@ def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path
 
 @pytest.mark.promise("W10")
 def test_async_keeps_what_a_full_disk_refused_and_tries_again(tmp_path: Path) -> None:
-    disk = FullDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", disk=disk, max_queue_size=50)
     writer.emit(action(0))
     writer.flush()
-    disk.is_full = True
+    disk.error["write"] = FULL
     with structlog.testing.capture_logs() as records:
         answers = [writer.emit(action(n)) for n in range(1, 101)]
         while not [r for r in records if r["event"] == "event_writer_refused"]:
@@ -53,7 +50,7 @@ def test_async_keeps_what_a_full_disk_refused_and_tries_again(tmp_path: Path) ->
         answers += [writer.emit(action(n)) for n in range(101, 201)]
     assert answers.count(True) < 200
     assert answers.count(False) == writer.dropped_count
-    disk.is_full = False
+    disk.error["write"] = None
     assert writer.close(timeout=30) is True
     assert writer.failed_count == 0
     kept = [0, *(n for n, taken in enumerate(answers, 1) if taken)]
@@ -65,9 +62,9 @@ def test_async_keeps_what_a_full_disk_refused_and_tries_again(tmp_path: Path) ->
 
 @pytest.mark.promise("W10")
 def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path: Path) -> None:
-    disk = FullDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", disk=disk)
-    disk.is_full = True
+    disk.error["write"] = FULL
     for number in range(20):
         writer.emit(action(number))
     assert writer.close(timeout=0.1) is False
@@ -80,12 +77,12 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path: Path) -> None:
 
 @pytest.mark.promise("W10")
 def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> None:
-    disk = LyingDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
     assert writer.emit(action(0))
-    disk.is_broken = True
+    disk.error["sync_data"] = BROKEN
     assert writer.emit(action(1)) is False
-    disk.is_broken = False
+    disk.error["sync_data"] = None
     assert writer.emit(action(2)) is False
     writer.close()
     assert writer.failed_count == 2
@@ -93,15 +90,15 @@ def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> Non
 
 @pytest.mark.promise("W10")
 def test_a_failed_sync_counts_what_was_queued_as_failed(tmp_path: Path) -> None:
-    disk = LyingDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", disk=disk)
     writer.emit(action(0))
     writer.flush()
-    disk.is_broken = True
+    disk.error["sync_data"] = BROKEN
     writer.emit(action(1))
     with pytest.raises(ThenceError):
         writer.flush()
-    disk.is_broken = False
+    disk.error["sync_data"] = None
     writer.emit(action(2))
     assert writer.close() is False
     assert writer.failed_count == 2
@@ -160,15 +157,15 @@ def test_a_log_record_that_raises_never_stops_the_writing(tmp_path: Path) -> Non
     def broken(*_: object) -> None:
         raise RuntimeError("a processor of the user's")
 
-    disk = FullDisk()
+    disk = Scripted()
     structlog.configure(processors=[broken])
     try:
         writer = EventWriter(tmp_path, "run", disk=disk)
-        disk.is_full = True
+        disk.error["write"] = FULL
         writer.emit(action(1))
         with pytest.raises(LogFull):
             writer.flush()
-        disk.is_full = False
+        disk.error["write"] = None
         assert writer.close(30)
     finally:
         structlog.reset_defaults()
@@ -176,9 +173,9 @@ def test_a_log_record_that_raises_never_stops_the_writing(tmp_path: Path) -> Non
 
 
 def test_a_forked_child_counts_its_own_failures(tmp_path: Path) -> None:
-    disk = FullDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
-    disk.is_full = True
+    disk.error["write"] = FULL
     assert not writer.emit(action(1))
     child = os.fork()
     if child == 0:
@@ -187,24 +184,13 @@ def test_a_forked_child_counts_its_own_failures(tmp_path: Path) -> None:
     assert writer.failed_count == 1
 
 
-class UnreadableDisk(Disk):
-    """A disk that reads nothing for a while."""
-
-    is_broken = False
-
-    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
-        if self.is_broken:
-            raise DiskError(errno.EIO, "it can't be read")
-        return super().read_at(descriptor, offset, size)
-
-
 @pytest.mark.promise("W10")
 def test_async_keeps_what_is_emitted_while_nothing_can_be_read(tmp_path: Path) -> None:
-    disk = UnreadableDisk()
+    disk = Scripted()
     writer = EventWriter(tmp_path, "run", disk=disk)
-    disk.is_broken = True
+    disk.error["read_at"] = BROKEN
     assert writer.emit(action(0))
-    disk.is_broken = False
+    disk.error["read_at"] = None
     assert writer.close()
     assert numbers(tmp_path) == [0]
     assert writer.failed_count == 0

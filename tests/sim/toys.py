@@ -199,3 +199,9 @@ def told(folder):
         for each in events
         if "step" in each
     ]
+
+
+async def soon(value: Any) -> Any:
+    """Returns a value after the event loop had a turn."""
+    await asyncio.sleep(0)
+    return value

@@ -11,6 +11,7 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.events import stored
 from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
@@ -23,11 +24,6 @@ from thence.sync.client import TakenPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
 from thence.sync.wire.messages import BatchRefused, EventVerdict, Results
-
-
-def stored(folder):
-    """Return all lines of a log, repeated ids too, sorted."""
-    return sorted(line for _, line, _ in reader.raw_lines(OS_DISK, folder))
 
 
 def synced(log, server, **options):

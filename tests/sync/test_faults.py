@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.events import stored
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.proxy import DOWN, KINDS, UP, Fault, Proxy
@@ -18,8 +19,6 @@ from tests.tiers import examples, tenth
 
 import thence
 from thence.errors import SyncRefused
-from thence.log.open import OS_DISK
-from thence.log.read import reader
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
@@ -29,11 +28,6 @@ EVENTS = 12
 TEXT = "".join(sha256(b"%d" % number).hexdigest() for number in range(99))
 REQUEST_S = 0.4
 SLACK_S = 20.0  # of a busy machine; a server waits for a body for 60 s
-STRIDE_BYTES = 41
-
-
-def stored(folder: Path) -> list[bytes]:
-    return sorted(line for _, line, _ in reader.raw_lines(OS_DISK, folder))
 
 
 class Sessions:
@@ -163,10 +157,3 @@ def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(
         assert sum(each.is_complete for each in found) <= 3
     else:
         assert any(each.is_complete for each in found)
-
-
-def test_session_with_a_flipped_bit_is_made_good(sessions: Sessions) -> None:
-    assert sessions.play(None).is_complete
-    for direction, passed in sessions.proxy.passed.items():
-        for at in range(0, len(passed), STRIDE_BYTES):
-            sessions.play(Fault("flip", direction, at))

@@ -2,15 +2,14 @@
 
 import re
 from contextlib import closing
-from zlib import crc32
 
 import pytest
+from tests.events import stored
 from tests.server.team.team_server import PASSWORD, team_server
+from tests.sync.fleet.fleet import closed
 
 import thence
 from thence.core.secrets import FoundSecret
-from thence.log.open import OS_DISK
-from thence.log.read.reader import raw_lines
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
@@ -65,15 +64,6 @@ def red(tmp_path_factory):
 @pytest.fixture
 def server(red, request, tmp_path):
     return Server(red, tmp_path / "config", request.node.name)
-
-
-def stored(folder):
-    return sorted(line for _, line, _ in raw_lines(OS_DISK, folder))
-
-
-def closed(data):
-    """Return a line with its checksum, from all before it."""
-    return data + b',"crc":"%08x"}' % crc32(data)
 
 
 def is_secret(line):

@@ -7,6 +7,7 @@ from zlib import crc32
 
 import pytest
 from tests.codes import raises_code
+from tests.events import notices
 from tests.sync.plain_server import Connection, PlainServer
 
 import thence
@@ -40,10 +41,6 @@ def twin_of(line, name):
     """Return a line with another type under the id of an event that was noted."""
     data = line.replace(b'"event_type":"noted"', b'"event_type":"%s"' % name)[: -len(_CRC)]
     return data + b',"crc":"%08x"}' % crc32(data)
-
-
-def notices(log, kind):
-    return [event for event in log.events() if event.event_type == f"log.{kind}"]
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, taken
-from tests.sync.test_parked import closed, stored
+from tests.events import notices, stored
+from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, closed, taken
 
 import thence
 from thence.core.redaction import digests
@@ -63,10 +63,6 @@ def noted(log, count, text):
     return log.append_many(
         [{"event_type": "noted", "payload": {"text": text, "n": n}} for n in range(count)]
     )
-
-
-def notices(log, kind):
-    return [event for event in log.events() if event.event_type == f"log.{kind}"]
 
 
 class Backup:

@@ -9,6 +9,8 @@ from tests.plain_order import heads
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
+from thence.work.board.board import fold
+from thence.work.board.state import PackageState
 
 PROJECT = "0190a000-0000-7000-8000-000000000001"
 SLUG = "028-sync"
@@ -100,3 +102,7 @@ def planned(node: str = "a", count: int = 2, **dependencies: Sequence[str]) -> C
         package = {"wp_id": wp_id, "title": f"Package {number}", "feature_slug": SLUG}
         clone.tell("WPCreated", package | ({"dependencies": needs} if needs else {}))
     return clone
+
+
+def package(clone: Clone, wp_id: str = "WP01") -> PackageState:
+    return fold(clone.events).package(SLUG, wp_id)

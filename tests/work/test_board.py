@@ -9,17 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.merge.histories import canonical
 from tests.plain_order import heads
-from tests.work.project_events import PROJECT, SLUG, Clone, planned, work_event
+from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, work_event
 
 from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
 from thence.work.board.state import LANES
 
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
-
-
-def package(clone, wp_id="WP01"):
-    return fold(clone.events).package(SLUG, wp_id)
 
 
 @pytest.mark.promise("L7")
@@ -159,16 +155,6 @@ def test_move_that_has_not_seen_one_side_settles_nothing():
     assert (conflict.is_open, {*conflict.heads}) == (True, {first, late})
 
 
-def test_lane_and_agent_come_from_the_side_that_won():
-    ada = planned("a")
-    bob = Clone("b", ada.events)
-    ada.move("WP01", "planned", "doing", actor="ada")
-    bob.move("WP01", "planned", "doing", actor="bob")
-    ada.move("WP01", "doing", "for_review", actor="ada")
-    ada.take_in(bob)
-    assert (package(ada).lane, package(ada).agent) == ("for_review", "ada")
-
-
 @pytest.mark.promise("L10")
 def test_conflict_is_shown_with_its_own_feature():
     claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}
@@ -183,20 +169,6 @@ def test_conflict_is_shown_with_its_own_feature():
     third = work_event("WPStatusChanged", claim | elsewhere, feature_slug=None, node="c")
     (conflict,) = fold([*events, third]).conflicts
     assert len(conflict.events) == 3
-
-
-@pytest.mark.promise("L10")
-def test_send_back_beats_a_concurrent_done_on_the_board():
-    ada = planned("a")
-    ada.move("WP01", "planned", "doing", actor="ada")
-    ada.move("WP01", "doing", "for_review", actor="ada")
-    bob = Clone("b", ada.events)
-    ada.move("WP01", "for_review", "doing", reason="no tests")
-    bob.move("WP01", "for_review", "done")
-    ada.take_in(bob)
-    (conflict,) = fold(ada.events).open_conflicts(f"{PROJECT}/{SLUG}/WP01")
-    assert conflict.rule == "send_back_beats_done"
-    assert package(ada).lane == "doing"
 
 
 moves = st.tuples(

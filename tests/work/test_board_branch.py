@@ -37,11 +37,6 @@ ROUNDS = int(os.environ.get("BOARD_ROUNDS", "12"))
 FIRST = "01KA0000000000000000000001"
 
 
-@pytest.fixture
-def remote(tmp_path) -> Path:
-    return bare(tmp_path / "remote.git")
-
-
 def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
     done(ada, "add", "First")

@@ -36,11 +36,6 @@ CALLS = {
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return make_repository(tmp_path / "sync")
-
-
-@pytest.fixture
 def emitter(folder):
     with EventStore.at(folder, actor="ada") as store:
         yield EventEmitter(store)

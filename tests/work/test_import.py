@@ -10,6 +10,7 @@ from tests.work.existing_projects import (
     FOLDER,
     SECOND,
     SLUG,
+    events,
     existing,
     foreign_line,
     moved,
@@ -30,12 +31,6 @@ def imported(repo, **options):
     """Import, and return what the command says with --json."""
     with Session(repo) as session:
         return import_history(session, None, **options).as_json()
-
-
-def events(repo):
-    """Return the events of the log, in total order."""
-    with Session(repo) as session:
-        return session.store.read()
 
 
 def lane(repo, slug, wp_id="WP01"):

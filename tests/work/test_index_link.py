@@ -4,14 +4,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from tests.git.repositories import git, make_repository
+from tests.git.repositories import git
 
 from thence.work.journal.store import EventStore, WorkEvent
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return make_repository(tmp_path / "sync")
 
 
 def note(folder, text):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
-from tests.git.repositories import commit, git, make_repository, write
+from tests.git.repositories import commit, git, write
 from tests.work.boards import (
-    bare,
     clone,
     done,
     published,
@@ -75,11 +74,6 @@ def holding(folder: Path) -> list[Path]:
     return [path for path in kept if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    return bare(tmp_path / "remote.git")
-
-
 @pytest.mark.promise("S10a")
 def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
@@ -102,13 +96,6 @@ def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote
     assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
     assert published(ada)["commit"] is None
     assert holding(ada) == []
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    repo = make_repository(tmp_path / "repo")
-    done(repo, "add", "First")
-    return repo
 
 
 def test_line_is_overwritten_where_it_stands_and_what_comes_again_goes_too(repo, tmp_path):

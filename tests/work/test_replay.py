@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from tests.work.project_events import SLUG, Clone, planned, work_event
+from tests.work.project_events import SLUG, Clone, package, planned, work_event
 
 from thence.core.codec import parse
 from thence.core.vocabulary import WORK
@@ -12,10 +12,6 @@ from thence.git.landed import Landed, Reviewed
 from thence.work.board.board import as_json, fold
 
 GATE = "01J00000000000000000000000"
-
-
-def package(clone, wp_id="WP01"):
-    return fold(clone.events).package(SLUG, wp_id)
 
 
 def test_feature_holds_what_its_spec_and_its_plan_said():

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from thence.work.board.state import FOR_REVIEW, FeatureState, PackageState
+from thence.work.board.state import FeatureState, PackageState
 from thence.work.orchestrate.scheduling import (
     Failed,
     Running,
@@ -13,8 +13,6 @@ from thence.work.orchestrate.scheduling import (
 )
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import AgentConfig, OrchestratorConfig
-
-IDS = [f"WP{number:02}" for number in range(1, 10)]
 
 
 def a_feature(**packages):
@@ -50,15 +48,6 @@ def ids(tasks):
     return [task.wp_id for task in tasks]
 
 
-def test_package_waits_until_all_that_it_depends_on_is_done():
-    feature = a_feature(
-        WP01="done", WP02="for_review", WP03="planned WP01", WP04="planned WP01 WP02"
-    )
-    assert chosen(feature, a_setup()) == [Task("WP03", "implementation", "a", 0)]
-    done = a_feature(WP01="done", WP02="done", WP03="done", WP04="planned WP01 WP02")
-    assert ids(chosen(done, a_setup())) == ["WP04"]
-
-
 def test_dependency_that_was_waived_is_not_waited_for():
     feature = a_feature(WP01="rejected", WP02="planned WP01", WP03="planned WP09")
     assert chosen(feature, a_setup()) == []
@@ -75,25 +64,11 @@ def test_package_in_doing_is_taken_up_again_if_nobody_holds_or_runs_it():
     assert ids(chosen(feature, a_setup(), running, held=["WP03"])) == ["WP01"]
 
 
-def test_closed_lanes_and_lanes_that_nobody_knows_are_let_be():
-    feature = a_feature(WP01="done", WP02="rejected", WP03="parked")
-    assert chosen(feature, a_setup(review="r")) == []
-
-
 def test_what_is_in_review_is_reviewed_if_a_reviewer_is_configured():
     feature = a_feature(WP01="for_review", WP02="for_review")
     assert chosen(feature, a_setup()) == []
     setup = a_setup(review="r")
     assert chosen(feature, setup, approved={"WP01"}) == [Task("WP02", "review", "r", 0)]
-
-
-def test_nobody_reviews_their_own_work_unless_there_is_no_other_reviewer():
-    mine = PackageState(wp_id="WP01", subject="", lane=FOR_REVIEW, agent="a")
-    feature = FeatureState(project_uuid=None, slug="001-x", packages={"WP01": mine})
-    assert chosen(feature, a_setup(review="a r"))[0].agent == "r"
-    assert chosen(feature, a_setup(review="a"))[0].agent == "a"
-    failed = [Failed("WP01", "review", "r", 2, 0.0)]
-    assert chosen(feature, a_setup(review="a r"), failed=failed) == []
 
 
 def test_what_matters_most_is_begun_first():
@@ -118,15 +93,6 @@ def test_what_is_done_does_not_lengthen_what_waits():
     assert ids(chosen(feature, a_setup())) == ["WP04", "WP01"]
 
 
-def test_slots_are_kept_in_all_and_for_each_agent():
-    feature = a_feature(**dict.fromkeys(IDS, "planned"))
-    assert len(chosen(feature, a_setup(slots=3))) == 3
-    assert len(chosen(feature, a_setup(slots=3, a=2))) == 2
-    running = [Running("WP01", "implementation", "a"), Running("WP02", "review", "gone")]
-    assert ids(chosen(feature, a_setup(slots=3), running)) == ["WP03"]
-    assert chosen(feature, a_setup(slots=3, a=1), running) == []
-
-
 def test_fallback_is_not_used_because_the_first_agent_is_busy():
     feature = a_feature(WP01="planned", WP02="planned")
     setup = a_setup(implement="a b", a=1)
@@ -144,30 +110,6 @@ def test_agent_is_tried_again_so_often_then_the_next_then_none():
         others = [each for each in failed if each.agent != agent]
         failed = [*others, Failed("WP01", "implementation", agent, count, 0.0)]
     assert chosen(feature, setup, failed=failed) == []
-
-
-def test_agent_without_retries_is_tried_once():
-    feature = a_feature(WP01="planned")
-    setup = a_setup(retries=0)
-    assert ids(chosen(feature, setup)) == ["WP01"]
-    assert chosen(feature, setup, failed=[Failed("WP01", "implementation", "a", 1, 0.0)]) == []
-
-
-def test_failures_of_one_phase_or_package_count_for_no_other():
-    feature = a_feature(WP01="for_review", WP02="planned")
-    failed = [
-        Failed("WP01", "implementation", "a", 9, 99.0),
-        Failed("WP02", "review", "a", 9, 99.0),
-    ]
-    tasks = chosen(feature, a_setup(review="a"), failed=failed)
-    assert tasks == [Task("WP01", "review", "a", 0), Task("WP02", "implementation", "a", 0)]
-
-
-def test_what_pauses_after_a_failure_keeps_no_slot_from_others():
-    feature = a_feature(WP01="planned", WP02="planned")
-    setup, failed = a_setup(slots=1), [Failed("WP01", "implementation", "a", 1, 7.0)]
-    assert ids(chosen(feature, setup, failed=failed, now_s=6.9)) == ["WP02"]
-    assert ids(chosen(feature, setup, failed=failed, now_s=7.0)) == ["WP01"]
 
 
 def test_pause_doubles_up_to_five_minutes():

@@ -4,17 +4,10 @@ import json
 import os
 
 import pytest
-from tests.git.repositories import git, make_repository
+from tests.git.repositories import git
 from tests.work.boards import done, features, tool_line, view, view_lines, work
 
 from thence.work.session.session import Session
-
-
-@pytest.fixture
-def repo(tmp_path):
-    repo = make_repository(tmp_path / "repo")
-    done(repo, "add", "First")
-    return repo
 
 
 def journal(repo):

@@ -3,7 +3,7 @@
 import json
 
 from tests.git.repositories import write
-from tests.work.existing_projects import FOLDER, SLUG, existing
+from tests.work.existing_projects import FOLDER, SLUG, events, existing
 
 from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.sharing import import_history
@@ -47,11 +47,6 @@ LIFE = [
 def imported(repo):
     with Session(repo) as session:
         return import_history(session, None)
-
-
-def events(repo):
-    with Session(repo) as session:
-        return session.store.read()
 
 
 def lanes(repo):

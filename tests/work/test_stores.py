@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.codes import raises_code
-from tests.git.repositories import git, make_repository
+from tests.git.repositories import git
 
 import thence
 from thence.core.new_event import Unchanged
@@ -35,11 +35,6 @@ def note(text="a note", wp_id="WP01", **more):
 def given(agent, **more):
     payload = {"wp_id": "WP01", "agent_id": agent, "phase": "implementation"}
     return WorkEvent("WPAssigned", payload, SLUG, **more)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return make_repository(tmp_path / "sync")
 
 
 @pytest.fixture

@@ -37,17 +37,13 @@ def clone_of(base: Path, folder: Path, *hostile: Hostile) -> Path:
     source, clone = folder / "source", folder / "clone"
     shutil.copytree(base, source, symlinks=True)
     for each in hostile:
-        if each.kind != "a pipe":  # git keeps none; an archive may
-            place(source, each)
+        place(source, each)
     git(source, "add", "--all", "--force")
     git(source, "commit", "--quiet", "--allow-empty", "--message", "Work on it")
     git(folder, "-c", "protocol.file.allow=always", "clone", "--quiet", source, clone)
     shutil.rmtree(source)
     git(clone, "config", "user.name", NAME)
     git(clone, "config", "user.email", EMAIL)
-    for each in hostile:
-        if each.kind == "a pipe":
-            place(clone, each)
     return clone
 
 
@@ -104,29 +100,12 @@ def _link(target: str) -> Callable[[Path, Path], None]:
     )
 
 
-def _folder(path: Path, outside: Path) -> None:
-    path.mkdir()
-    (path / "file").write_text("what is not a file\n")
-
-
 _KINDS: dict[str, Callable[[Path, Path], None]] = {
     "a link to a folder": _link("."),
     "a link to a file": _link("bashrc"),
-    "a link to nothing": _link("not-there"),
-    "a link in a circle": lambda path, outside: path.symlink_to(path.name),
-    "a pipe": lambda path, outside: os.mkfifo(path),
-    "a folder": _folder,
     "a file of brackets": lambda path, outside: path.write_text(_DEEP),
-    "a file": lambda path, outside: path.write_text("what is not a folder\n"),
 }
 # those on a line are put into one clone, for none keeps a command from the others
-FOLDERS = (
-    (".kittify",),
-    (".kittify/.thence", ".kittify/events", ".kittify/errors", ".worktrees"),
-    ("kitty-specs",),
-    (FOLDER,),
-    (f"{FOLDER}/tasks", ".worktrees/001-sync-WP01"),
-)
 FILES = (
     (".kittify/config.yaml",),
     (f"{FOLDER}/tasks.md",),

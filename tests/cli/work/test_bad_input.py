@@ -1,9 +1,7 @@
 """What is wrong in files, names and repositories: told in three lines, and nothing is changed."""
 
-import json
-
 import pytest
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.cli.work.projects import (
     FOLDER,
@@ -24,7 +22,6 @@ pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
 ONE = "00000000-0000-4000-8000-000000000001"
 TWO = "ffffffff-0000-4000-8000-000000000002"
 CONFIG = ".kittify/config.yaml"
-CLOCK = ".kittify/clock.json"
 
 
 @pytest.fixture(scope="module")
@@ -41,41 +38,6 @@ def finalized(tmp_path_factory):
     return repo
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "cause"),
-    [
-        ("# Tasks\n\nWe shall see.\n", 1, "no heading begins a work package"),
-        ("", 1, "no heading begins a work package"),
-        (f"{TASKS}\n## Work Package WP01: Again\n", 12, "WP01 appears twice, first in line 3"),
-        (f"{TASKS}\n## Work Package WPX: Odd\n", 12, "'WPX' is not a package's id"),
-        (f"{TASKS}- Depends on WP09\n", 11, "WP02 depends on WP09, which is not there"),
-        (
-            TASKS.replace("- [ ] T001 Write", "**Dependencies**: WP02"),
-            5,
-            "packages wait for each other: WP01 → WP02 → WP01",
-        ),
-        (f"{TASKS}<<<<<<< HEAD\n", 11, "this is a merge marker of git"),
-        (
-            f"{TASKS}## Work Package WP03: Third\n- [ ] T001 Twice\n",
-            12,
-            "T001 appears twice, first in line 5",
-        ),
-    ],
-)
-def test_tasks_md_that_can_not_be_used_is_told_with_its_line(feature, text, line, cause):
-    (feature / FOLDER / "tasks.md").write_text(text)
-    error = refused(feature, "finalize-tasks")
-    assert error["code"] == "planning_error"
-    assert error["message"] == f"could not use the planning file {FOLDER}/tasks.md:{line}"
-    assert error["cause"] == cause
-    assert work(feature, "status").code == 0
-
-
-def test_tasks_md_that_is_no_utf_8_is_told_with_its_line(feature):
-    (feature / FOLDER / "tasks.md").write_bytes(TASKS.encode() + b"\xff\n")
-    assert refused(feature, "finalize-tasks")["message"].endswith("tasks.md:11")
-
-
 def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
     wrong = "\n## Work Package WP01: Again\n\n## Work Package WPX: Odd\n"
     (feature / FOLDER / "tasks.md").write_text(TASKS + wrong)
@@ -85,15 +47,6 @@ def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
         f"{FOLDER}/tasks.md:14",
     ]
     assert len(lines) == 5
-
-
-def test_tasks_md_that_is_missing_or_a_folder_is_told(feature):
-    path = feature / FOLDER / "tasks.md"
-    path.unlink(missing_ok=True)
-    assert refused(feature, "finalize-tasks")["cause"] == "there is no such file"
-    path.mkdir()
-    assert refused(feature, "finalize-tasks")["cause"] == "Is a directory"
-    path.rmdir()
 
 
 def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
@@ -171,53 +124,6 @@ def test_title_or_branch_that_is_none_is_refused(finalized, arguments, cause):
     error = refused(finalized, *arguments)
     assert error["code"] == "planning_error"
     assert error["cause"].startswith(cause)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "\0\xff",
-        "[1, 2]",
-        '{"value": -5, "node_id": "x", "last_updated": ""}',
-        '{"value": 1000000000000000, "node_id": "x", "last_updated": "2099-01-01T00:00:00Z"}',
-        '{"value": 1e99}',
-    ],
-)
-def test_clock_file_that_is_wrong_changes_no_number_and_is_written_anew(finalized, text):
-    (finalized / CLOCK).write_text(text)
-    _noted(finalized)
-    assert json.loads((finalized / CLOCK).read_text())["value"] == _clocks(finalized)[-1]
-
-
-def test_clock_file_that_can_not_be_written_keeps_nobody_from_work(finalized):
-    path = finalized / CLOCK
-    path.unlink(missing_ok=True)
-    path.mkdir()
-    _noted(finalized)
-    assert list(path.iterdir()) == []
-    path.rmdir()
-    path.write_text("old")
-    path.chmod(0o444)
-    path.parent.chmod(0o555)
-    try:
-        _noted(finalized)
-    finally:
-        path.parent.chmod(0o755)
-    assert path.read_text() == "old"
-    assert [each.name for each in path.parent.iterdir() if each.name.startswith(".clock")] == []
-
-
-def _noted(repo):
-    """Append one event, and see that its number follows."""
-    before = _clocks(repo)
-    ended = thence("work", "add-history", "WP01", "a note", cwd=repo, obeys_permissions=True)
-    assert (ended.code, ended.err) == (0, "")
-    assert _clocks(repo) == [*before, before[-1] + 1]
-
-
-def _clocks(repo):
-    return [json.loads(line)["lamport_clock"] for line in warm("log", "--json", cwd=repo).lines]
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
@@ -347,17 +253,6 @@ def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_pa
     assert again == feature
 
 
-def test_project_shows_what_was_written_under_its_other_id(tmp_path):
-    repo = make_repository(tmp_path / "r")
-    write(repo, {CONFIG: f"project_uuid: {TWO}\n"})
-    done(repo, "add", "x")
-    write(repo, {CONFIG: f"project_uuid: {TWO}\nproject_uuid: {ONE}\n"})
-    done(repo, "add", "y")
-    (feature,) = done(repo, "status", "--json").json["features"]
-    assert feature["project_uuid"] == ONE
-    assert [each["title"] for each in feature["lanes"]["planned"]] == ["x", "y"]
-
-
 def test_id_that_is_none_is_told_with_its_line(tmp_path):
     repo = make_repository(tmp_path / "r")
     write(repo, {CONFIG: "name: sync\nproject_uuid: sync\n"})
@@ -366,10 +261,3 @@ def test_id_that_is_none_is_told_with_its_line(tmp_path):
         assert error["code"] == "planning_error"
         assert error["message"].endswith(f"{CONFIG}:2")
         assert error["cause"] == "'sync' is not a UUID"
-
-
-def test_config_that_is_a_folder_is_told(tmp_path):
-    repo = make_repository(tmp_path / "r")
-    (repo / CONFIG).mkdir(parents=True)
-    error = refused(repo, "status", code=1)
-    assert (error["code"], error["cause"]) == ("os_error", "Is a directory")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, ran, thence
 from tests.cli.warm import warm
-from tests.cli.work.orchestra import WAIT_S, until
+from tests.cli.work.orchestra import WAIT_S
 from tests.cli.work.three_packages import SLUG, done
 from tests.git.repositories import commit, git, make_repository
 from tests.mounts import mounted
@@ -218,23 +218,6 @@ def commit_left(project, case, ended):
     is_whole(project, case)
 
 
-def test_orchestrate_tells_of_a_full_disk_and_goes_on_when_there_is_room(make, disk, tmp_path):
-    if disk is None:
-        return  # this user may mount nothing: the limit below stands for it
-    planned = make({"WP01": [], "WP02": []}, slots=2)
-    project = copy(planned.folder, disk)
-    fill(disk, 0)
-    with (tmp_path / "told").open("wb") as file:
-        process = subprocess.Popen(
-            [THENCE, "work", "orchestrate"], cwd=project, env=environment(), stderr=file
-        )
-    until(lambda: b"trouble" in (tmp_path / "told").read_bytes())
-    assert b"No space left on device; free some space" in (tmp_path / "told").read_bytes()
-    (disk / "filler").unlink()
-    assert process.wait(WAIT_S) == 0, (tmp_path / "told").read_text()
-    is_all_done(project)
-
-
 def is_all_done(project):
     (feature,) = done(project, "status")["features"]
     assert len(feature["lanes"]["done"]) == 2
@@ -287,22 +270,6 @@ def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(state
     completed(project, case)
 
 
-@pytest.mark.parametrize("name", ["add", "merge", "publish"])
-def test_git_without_a_user_name_is_told_with_what_to_type(states, tmp_path, name):
-    case = CASES[name]
-    project = copy(states / case.state, tmp_path)
-    if name == "publish":
-        on_remote(project, tmp_path / "remote.git")
-    for key in ("user.name", "user.email"):
-        git(project, "config", "--unset", key)
-    git(project, "config", "user.useConfigOnly", "true")
-    env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-    step = told(warm("work", *case.command, cwd=project, env=env))
-    for command in step.removeprefix("  next: ").split("; "):
-        git(project, *shlex.split(command)[1:])
-    completed(project, case)
-
-
 @pytest.mark.promise("L16")
 @pytest.mark.parametrize(
     ("name", "refused"), [("merge", "reference-transaction"), ("publish", "pre-push")]
@@ -334,30 +301,6 @@ def test_branch_that_was_deleted_under_its_worktree_comes_back_by_the_next_step(
     (command,) = re.findall(f"git branch {BRANCH} [0-9a-f]{{40}}", step)
     git(project, *command.split()[1:])
     completed(project, case)
-
-
-def test_target_that_was_deleted_is_told_with_its_name(states, tmp_path):
-    project = copy(states / "planned", tmp_path)
-    on_remote(project, tmp_path / "remote.git")
-    git(project, "switch", "--quiet", "--create", "other")
-    git(project, "branch", "--quiet", "--delete", "--force", "main")
-    ended = warm("work", "implement", "WP03", cwd=project)
-    assert "git branch main" in told(ended)
-    assert "there is no branch main" in ended.err
-
-
-@pytest.mark.parametrize("command", ["implement", "move-task", "merge", "accept", "orchestrate"])
-def test_repository_without_commits_has_no_package_and_says_how_to_begin(tmp_path, command):
-    repo = tmp_path / "r"
-    repo.mkdir()
-    git(repo, "init", "--quiet", "--initial-branch", "main")
-    git(repo, "config", "user.name", "ada")
-    git(repo, "config", "user.email", "ada@example.org")
-    arguments = {"implement": ["WP01"], "move-task": ["WP01", "--to", "doing"]}.get(command, [])
-    ended = warm("work", command, *arguments, cwd=repo)
-    assert (ended.code, is_three_lines(ended.err)) == (2, True)
-    assert ended.err.endswith("next: thence work setup-spec TITLE\n")
-    assert git(repo, "status", "--porcelain", "--untracked-files=all").count("\n") <= 1
 
 
 def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states, tmp_path):

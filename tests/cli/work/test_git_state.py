@@ -2,24 +2,15 @@
 
 import json
 import os
-import random
-import shlex
-import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
-from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, done, plan, work
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
-from tests.work.chaos import STASH
-
-ROUNDS = 4
 
 
 @pytest.fixture
@@ -116,32 +107,6 @@ def test_of_many_who_begin_one_package_at_once_one_gets_it(project):
     assert len(events) == 1
 
 
-def test_thirty_two_packages_are_begun_at_once_each_in_its_worktree(project):
-    tasks = "".join(f"## Work Package WP{number:02}: Part {number}\n\n" for number in range(1, 33))
-    done(project, "setup-spec", "Many")
-    (project / "kitty-specs" / "002-many" / "tasks.md").write_text(tasks)
-    done(project, "finalize-tasks", "--feature", "2")
-    running = [
-        subprocess.Popen(
-            [THENCE, "work", "implement", f"WP{number:02}", "--feature", "2", "--json"],
-            cwd=project,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(1, 33)
-    ]
-    told = [json.loads(process.communicate(timeout=100)[0]) for process in running]
-    assert [each["error"] for each in told if "error" in each] == []
-    for number in range(1, 33):
-        name = f"002-many-WP{number:02}"
-        worktree = project / ".worktrees" / name
-        assert git(worktree, "branch", "--show-current") == name
-        assert git(worktree, "status", "--porcelain") == ""
-    board = done(project, "status", "--feature", "2")["features"][0]
-    assert len(board["lanes"]["doing"]) == 32
-
-
 def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
     git(project, "config", "--unset", "user.name")
     git(project, "config", "user.useConfigOnly", "true")
@@ -153,54 +118,3 @@ def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
         assert "user.name" in ended.json["error"]["hint"]
     begun = warm("log", "--json", cwd=project).out.removeprefix(events).splitlines()
     assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
-
-
-def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_path):
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    for number in range(ROUNDS):
-        folder = shutil.copytree(project, tmp_path / f"round-{number}", symlinks=True)
-        show_lanes(folder)
-        worktree = folder / ".worktrees" / f"{SLUG}-WP01"
-        killed(folder, chance, "implement", "WP01", "--actor", "ada")
-        done(folder, "implement", "WP01", "--actor", "ada")
-        assert git(worktree, "branch", "--show-current") == f"{SLUG}-WP01", f"seed {seed}"
-        commit(worktree, {"outbox.py": "kept\n"})
-        killed(folder, chance, "mark-status", "T001", "--actor", "ada")
-        done(folder, "mark-status", "T001", "--actor", "ada")
-        killed(folder, chance, "merge", "WP01", "--actor", "ada")
-        merged(folder, f"seed {seed}")
-        done(folder, "accept", "WP01")
-        (feature,) = done(folder, "status")["features"]
-        assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
-        assert (folder / "outbox.py").read_text() == "kept\n"
-        assert b"- [x] T001" in (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes()
-        done(folder, "add", "More", "--feature", SLUG)
-        assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
-        assert warm("verify", cwd=folder).code == 0
-        shutil.rmtree(folder)
-
-
-def merged(folder, seed):
-    """Merge; where a git was killed amid its checkout, after the step that the error names."""
-    merge = ("merge", "WP01", "--actor", "ada")
-    ended, told = work(folder, *merge)
-    if ended.code:
-        (stash,) = STASH.findall(told["error"]["hint"]) or [f"{seed}: {ended.err}"]
-        git(folder, *shlex.split(stash)[1:])
-        done(folder, *merge)
-
-
-def killed(folder, chance, *arguments):
-    """Start a command and kill it, with what it started, at some moment of its life."""
-    process = subprocess.Popen(
-        [THENCE, "work", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(chance.uniform(0.05, 0.5))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

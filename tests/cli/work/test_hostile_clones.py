@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from tests.cli.work.hostile_clones import (
     BYSTANDER,
     CANARY,
     FILES,
-    FOLDERS,
     Hostile,
     clone_of,
     seen,
@@ -67,12 +65,6 @@ ALL = (
 )
 
 
-def days() -> list[str]:
-    """Return the names of the files of refusals that are written today, or at midnight."""
-    now = datetime.now(UTC)
-    return [f".kittify/errors/{now + timedelta(days=n):%Y-%m-%d}.jsonl" for n in (0, 1)]
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """A project whose packages are cut, and whose events are committed."""
@@ -105,42 +97,11 @@ def leads_out(path: Path) -> bool:
     return BYSTANDER in path.resolve().parts
 
 
-@pytest.mark.parametrize("paths", FOLDERS, ids=lambda paths: paths[0])
-def test_link_in_the_place_of_a_folder_leads_nowhere(tmp_path, base, paths):
-    hostile = [Hostile(path, "a link to a folder") for path in paths]
-    harmless(clone_of(base, tmp_path, *hostile), *ALL)
-
-
 @pytest.mark.parametrize("paths", some(FILES, 1, "files"), ids=lambda paths: paths[0])
 @pytest.mark.whole
 def test_link_in_the_place_of_a_file_leads_nowhere(tmp_path, base, paths):
     hostile = [Hostile(path, "a link to a file") for path in paths]
     harmless(clone_of(base, tmp_path, *hostile), *ALL)
-
-
-@pytest.mark.parametrize(
-    "kind", ["a link to a file", "a link to nothing", "a link in a circle", "a pipe", "a folder"]
-)
-def test_file_of_refusals_that_is_none_gets_no_line(tmp_path, base, kind):
-    clone = clone_of(base, tmp_path, *(Hostile(day, kind) for day in days()))
-    (refused, _, _) = harmless(clone, REFUSED, ("work", "errors"), REFUSED)
-    assert refused.code == 1
-    assert "comes after for_review" in refused.err
-    assert ".kittify/errors" in refused.err, "why the refusal was not kept"
-
-
-@pytest.mark.parametrize("kind", ["a link to nothing", "a link in a circle", "a pipe", "a file"])
-def test_folder_that_is_none_stops_a_command_or_is_passed_over(tmp_path, base, kind):
-    paths = ("kitty-specs", ".kittify/events", ".kittify/errors", ".worktrees")
-    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify", kind)), *START)
-    harmless(clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths)), *SHORT)
-
-
-@pytest.mark.parametrize("kind", ["a link to nothing", "a link in a circle", "a pipe", "a folder"])
-def test_file_that_is_none_stops_a_command_or_is_passed_over(tmp_path, base, kind):
-    paths = (f"{FOLDER}/tasks.md", f"{FOLDER}/meta.json", "AGENTS.md", ".kittify/clock.json")
-    harmless(clone_of(base, tmp_path / "1", Hostile(".kittify/config.yaml", kind)), *START)
-    harmless(clone_of(base, tmp_path / "2", *(Hostile(path, kind) for path in paths)), *SHORT)
 
 
 def test_file_of_too_many_brackets_stops_a_command_or_is_passed_over(tmp_path, base):
@@ -159,12 +120,6 @@ def test_file_of_too_many_brackets_stops_a_command_or_is_passed_over(tmp_path, b
     waiting = 'Thence-Pending: {"id":"x","type":"HistoryAdded","payload":' + "[" * 40_000
     commit(clone, {"src/a.py": "a = 1\n"}, f"Begin\n\n{waiting}")
     harmless(clone, *SHORT)
-
-
-def test_day_file_that_is_a_link_brings_nothing_in(tmp_path, base):
-    (day,) = (base / ".kittify/events").glob("*.jsonl")
-    hostile = Hostile(f".kittify/events/{day.name}", "a link to a file")
-    harmless(clone_of(base, tmp_path, hostile), *SHORT, ("work", "publish"))
 
 
 def test_what_is_refused_is_named_with_what_to_do(tmp_path, base):

@@ -1,6 +1,5 @@
 """A merge that meets a conflict changes nothing, and says where to resolve it."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -25,16 +24,6 @@ def lanes(folder):
     return {package["wp_id"]: lane for lane, held in feature["lanes"].items() for package in held}
 
 
-def test_dry_run_tells_the_conflict_and_changes_nothing(project):
-    before = git(project, "for-each-ref"), lanes(project)
-    told = done(project, "merge", "--dry-run")
-    assert [(step["branch"], step["status"], step["files"]) for step in told["steps"]] == [
-        (f"{SLUG}-WP01", "clean", []),
-        (f"{SLUG}-WP03", "conflict", ["shared.txt"]),
-    ]
-    assert (git(project, "for-each-ref"), lanes(project)) == before
-
-
 def test_conflict_changes_nothing_and_is_resolved_in_the_worktree_of_its_package(project):
     ended, told = work(project, "merge")
     assert (ended.code, told["error"]["code"]) == (1, "git_failed")
@@ -54,17 +43,6 @@ def test_conflict_changes_nothing_and_is_resolved_in_the_worktree_of_its_package
     assert git(project, "status", "--porcelain") == ""
     assert done(project, "accept")["accepted"] == ["WP01", "WP03"]
     assert (project / "shared.txt").read_text() == "as both have it\n"
-
-
-def test_work_of_the_users_in_the_way_is_told_and_left(project):
-    (project / "shared.txt").write_text("half done\n")
-    ended, told = work(project, "merge", "WP01")
-    assert ended.code == 1
-    assert told["error"]["code"] == "git_failed"
-    assert (project / "shared.txt").read_text() == "half done\n"
-    assert lanes(project)["WP01"] == "doing"
-    failures = warm("log", "--type", "ErrorLogged", "--json", cwd=project).out.splitlines()
-    assert json.loads(failures[-1])["payload"]["error_type"] == "runtime"
 
 
 def test_target_that_is_checked_out_elsewhere_gets_the_merge_there(project, tmp_path):

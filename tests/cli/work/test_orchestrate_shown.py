@@ -2,19 +2,12 @@
 
 import re
 import signal
-from functools import partial
 
 import pytest
-from rich.console import Console
-from rich.live import Live
 from tests.cli.terminals import Terminal
-from tests.cli.work.orchestra import APPROVE, DO, SLUG
+from tests.cli.work.orchestra import DO, SLUG
 
-from thence.cli.commands.work import orchestrating as orchestration
-from thence.cli.commands.work.orchestrating import display, undisturbed
-from thence.cli.output import Output
-from thence.settings import Settings
-from thence.work.orchestrate.orchestrator import ProgressNote
+from thence.cli.commands.work.orchestrating import undisturbed
 
 HEAD = f"{SLUG}: "
 
@@ -99,26 +92,6 @@ def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
     assert "Traceback" not in str(terminal.screen)
 
 
-def test_narrow_terminal_has_whole_counts_and_one_line_for_each_at_work(make, shown):
-    project = make(
-        {"WP01": [], "WP02": [], "WP03": [], "WP04": ["WP01"]},
-        agents=("coder", "critic"),
-        review=("critic",),
-        slots=3,
-    )
-    go = waiting(project, "WP02", WP03=[DO], WP01__review=[[["wait_for", "never"], *APPROVE]])
-    terminal = shown(project, columns=40)
-    terminal.until(lambda screen: "1 planned, 1 doing, 1 for_review, 1 done" in joined(screen))
-    at_work = [line.rstrip() for line in terminal.screen.lines if line.startswith("  WP")]
-    assert [line.split()[0] for line in at_work] == ["WP01", "WP02"]
-    assert all(len(line) <= 40 and line.endswith("…") for line in at_work)
-    go["WP02"].touch()
-    terminal.type(b"\x03")
-    assert terminal.end() == 130
-    assert all(len(heads(frame)) <= 1 for frame in terminal.screen.frames)
-    assert heads(terminal.screen.lines) == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_is_drawn_is_drawn_to_its_end_unless_ctrl_c_is_typed_twice(number):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -139,42 +112,6 @@ def test_what_is_drawn_is_drawn_to_its_end_unless_ctrl_c_is_typed_twice(number):
         signal.signal(signal.SIGTERM, handlers[1])
     assert drawn == ["1 of 1", "1 of 2"]
     assert signal.getsignal(signal.SIGINT) == handlers[0]
-
-
-@pytest.mark.parametrize("part", ["happening", "board"])
-def test_ctrl_c_amid_a_line_or_a_board_waits_until_it_stands_whole(monkeypatch, part):
-    drawn = []
-
-    def draw(*arguments, **more):
-        signal.raise_signal(signal.SIGINT)
-        drawn.append(part)
-
-    monkeypatch.setattr(orchestration, "is_drawn", lambda out: True)
-    monkeypatch.setattr(orchestration, "board", lambda orchestrator, now_s: iter([HEAD]))
-    with display(Output(Settings())) as shown, monkeypatch.context() as amid:
-        if part == "board":
-            amid.setattr(Live, "update", draw)
-            act = partial(shown.turn, None)
-        else:
-            amid.setattr(Console, "print", draw)
-            act = partial(shown.report, ProgressNote("begun", "WP01", "by coder", None))
-        with pytest.raises(KeyboardInterrupt):
-            act()
-    assert drawn == [part]
-
-
-def joined(screen):
-    """Return what stands on a screen with its line ends taken out."""
-    return " ".join(line.strip() for line in screen.lines)
-
-
-def test_colour_that_is_not_wanted_is_not_shown(make, shown):
-    project = make({"WP01": []})
-    terminal = shown(project, NO_COLOR="1")
-    assert terminal.end() == 0
-    assert any(map(heads, terminal.screen.frames))
-    assert terminal.screen.colours <= {"", "0"}
-    assert str(terminal.screen).endswith(f"all of {SLUG} is done")
 
 
 def test_terminal_that_can_not_redraw_gets_lines(make, shown):

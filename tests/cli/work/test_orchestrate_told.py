@@ -5,10 +5,8 @@ import json
 import pytest
 from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.terminals import Terminal
-from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
-from tests.cli.work.other_git import with_git
+from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate
 from tests.cli.work.three_packages import done
-from tests.git.repositories import commit
 
 MEET = "overlap    WP01 and WP02 both change shared"
 MERGING = [["run", "git", "merge", "main"], ["write", "shared", "both\n"], ["commit", "Merge"]]
@@ -22,26 +20,6 @@ def meeting(make):
     both = [["write", "shared", "{wp}\n"], ["commit", "Do it"], ["wait_for", str(project.go)]]
     project.tell(ANY=[both, MERGING])
     return project
-
-
-def lines_until(process, start):
-    """Return the lines of stderr up to one that starts like this."""
-    lines = [""]
-    while not lines[-1].startswith(start):
-        lines.append(process.stderr.readline().decode().rstrip("\n"))
-        assert lines[-1], lines
-    return lines
-
-
-def test_packages_that_change_the_same_file_are_told_before_they_do_and_once(meeting):
-    process = begun(meeting)
-    lines_until(process, MEET)
-    assert set(meeting.lanes().values()) == {"doing"}
-    meeting.go.touch()
-    _, told = process.communicate(timeout=WAIT_S)
-    assert process.returncode == 0, told
-    assert b"overlap" not in told
-    assert set(meeting.lanes().values()) == {"done"}
 
 
 def test_packages_that_change_the_same_file_are_told_as_json(meeting):
@@ -60,60 +38,6 @@ def test_packages_that_change_the_same_file_are_told_as_json(meeting):
     meeting.go.touch()
     out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, b'"overlap"' in out) == (0, False), err
-
-
-def test_board_shows_packages_that_change_the_same_file_until_they_have(meeting):
-    terminal = Terminal(meeting.folder, "work", "orchestrate")
-    try:
-        line = "\n  WP01 and WP02 both change shared\n"
-        terminal.until(lambda screen: line in f"{screen}\n")
-        meeting.go.touch()
-        terminal.until(lambda screen: "merged" in str(screen) and line not in f"{screen}\n")
-        assert terminal.end() == 0
-    finally:
-        terminal.close()
-
-
-def test_forecast_that_git_can_not_make_stops_nothing(meeting):
-    asked = meeting.folder.parent / "asked"
-    fails = f"[ -e '{meeting.go}' ] || {{ echo no >> '{asked}'; exit 128; }}"
-    path = with_git(meeting.folder.parent / "bin", "diff --raw", fails)
-    process = begun(meeting, PATH=path)
-    until(asked.exists)
-    meeting.go.touch()
-    _, told = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, b"overlap" in told, b"trouble" in told) == (0, False, False), told
-
-
-def test_reason_to_wait_is_told_once_though_the_board_goes_on(make):
-    project = make({"WP01": [], "WP02": []}, slots=2)
-    go = project.folder.parent / "go"
-    project.tell(WP02=[[["wait_for", str(go)], *DO]])
-    done(project.folder, "gate", "WP01", "MANUAL_REVIEW", "pending", "--feature", SLUG)
-    process = begun(project)
-    lines = lines_until(process, "waiting")
-    for number in range(3):
-        done(project.folder, "add-history", "WP02", f"note {number}", "--feature", SLUG)
-    go.touch()
-    _, told = process.communicate(timeout=WAIT_S)
-    lines += told.decode().splitlines()
-    assert process.returncode == 1, lines
-    assert len([line for line in lines if line.startswith("waiting")]) == 1, lines
-    assert project.lanes() == {"WP01": "for_review", "WP02": "done"}
-
-
-def test_planning_file_that_can_not_be_read_is_told_with_its_place_and_what_to_do(make):
-    project = make({"WP01": [], "WP02": []}, slots=2)
-    (path,) = (project.folder / "kitty-specs" / SLUG / "tasks").glob("WP01*")
-    name, kept = str(path.relative_to(project.folder)), path.read_text()
-    commit(project.folder, {name: "---\nlane: [planned\n---\n"})
-    process = begun(project)
-    lines = lines_until(process, "waiting")
-    assert f"{name}:3:1: " in lines[-1]
-    assert lines[-1].endswith("; correct the YAML there")
-    commit(project.folder, {name: kept})
-    _, told = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, b"waiting" in told) == (0, False), told
 
 
 def test_tasks_that_can_not_be_read_at_the_start_are_told_at_once(make):

@@ -6,9 +6,8 @@ import shutil
 import time
 
 import pytest
-from tests.disks import ReadingDisk
+from tests.disks import ReadingDisk, Scripted
 from tests.events import drafted, line_of, stamped
-from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors, in_child
 
 import thence
@@ -16,7 +15,7 @@ from thence.core.codec import LINE_BYTES_MAX
 from thence.log.doctor import condition
 from thence.log.doctor.condition import log_checks
 from thence.log.doctor.health import Check
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import read_info
 from thence.log.recovery.sessions import WriterSession
@@ -81,17 +80,13 @@ def test_line_that_is_being_written_is_waited_for(tmp_path):
     whole = line_of(event_id="newest")
     path = segment(tmp_path, whole[:-30])
 
-    class WritingDisk(Disk):
-        opened = 0
+    def write(_):
+        if disk.calls.count(("open_read", path)) == 3:  # the second look at its end
+            segment(tmp_path, whole)
 
-        def open_read(self, opened):
-            if opened == path:
-                self.opened += 1
-                if self.opened == 3:  # the second look at its end
-                    segment(tmp_path, whole)
-            return super().open_read(opened)
-
-    assert looked_at(tmp_path, WritingDisk())["tail"].ok
+    disk = Scripted()
+    disk.before["open_read"] = write
+    assert looked_at(tmp_path, disk)["tail"].ok
 
 
 def test_endless_line_is_told_from_its_end_alone(tmp_path):
@@ -237,16 +232,9 @@ def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_p
 
 def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
     path = segment(tmp_path, line_of()[:-30])
-    opened = []
-
-    class NotingDisk(Disk):
-        def open_read(self, path):
-            opened.append(path)
-            return super().open_read(path)
-
-    opening = condition.ExaminedLog(NotingDisk(), tmp_path)
-    assert not opening.tail().ok
-    assert opened == [path] * 3
+    disk = Scripted()
+    assert not condition.ExaminedLog(disk, tmp_path).tail().ok
+    assert [call for call in disk.calls if call[0] == "open_read"] == [("open_read", path)] * 3
 
 
 def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
@@ -302,18 +290,9 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
     )
     assert time.monotonic() - start >= 1
 
-    class GivenBackDisk(Disk):
-        tries = 0
-
-        def try_lock(self, descriptor):
-            self.tries += 1
-            if self.tries == 3:
-                OS_DISK.unlock(holder)
-            return super().try_lock(descriptor)
-
-    assert condition.lock(GivenBackDisk(), written) == Check(
-        "lock", True, "the append lock is free"
-    )
+    disk = Scripted()
+    disk.before["try_lock"] = lambda _: disk.count("try_lock") == 3 and OS_DISK.unlock(holder)
+    assert condition.lock(disk, written) == Check("lock", True, "the append lock is free")
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
     assert descriptors(written) == before
     OS_DISK.close(holder)
@@ -328,14 +307,14 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 
 
 def test_check_that_the_disk_refuses_bears_its_name(written):
-    class Unreadable(FailingDisk):
-        def open_read(self, path):
-            if path.name == "identity.json":
-                raise error
-            return super().open_read(path)
+    def refuse(path):
+        if path.name == "identity.json":
+            raise error
 
     error = DiskError("as said")
-    _, *refused, clock, causes = log_checks(Unreadable(path_id=error, names=error), written)
+    unreadable = Scripted(path_id=error, names=error)
+    unreadable.before["open_read"] = refuse
+    _, *refused, clock, causes = log_checks(unreadable, written)
     refused.append(causes)
     names = ["segments", "tail", "quarantine", "identity", "sessions", "lock", "causes"]
     hint = "let this user read it: `chmod u+rX FILE`"
@@ -351,6 +330,6 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
 @pytest.mark.parametrize("call", ["open_read", "read_at"])
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
 def test_log_that_can_not_be_read_is_no_damage(written, call, number):
-    check = looked_at(written, FailingDisk(**{call: DiskError(number, "as said")}))["log"]
+    check = looked_at(written, Scripted(**{call: DiskError(number, "as said")}))["log"]
     assert (check.ok, check.is_damage) == (False, False)
     assert check.detail == f"{written}: as said"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.log.faults import FailingDisk
+from tests.disks import Scripted, answering
 from tests.log.processes import descriptors
 
 from thence.errors import NotALog
@@ -21,7 +21,7 @@ from thence.log.doctor.health import (
     file_limit,
     folder_checks,
 )
-from thence.log.files.disk import OS_DISK, Disk, pause
+from thence.log.files.disk import OS_DISK, pause
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import FILE_BYTES_MAX
 
@@ -43,34 +43,8 @@ def found(disk, folder):
     return checks
 
 
-class OneLockDisk(Disk):
-    """Answers every try for a lock alike, as filesystems do that have none."""
-
-    def __init__(self, answer):
-        self.answer = answer
-
-    def try_lock(self, descriptor):
-        return self.answer
-
-
-class KeptLockDisk(Disk):
-    """Never gives a lock back."""
-
-    def unlock(self, descriptor):
-        pass
-
-
-class ToldDisk(Disk):
-    """Tells another table of mounts, or of room."""
-
-    def __init__(self, kind="ext4", free=2**40, files=2**20):
-        self.kind, self.free, self.files = kind, free, files
-
-    def filesystem(self, folder):
-        return self.kind
-
-    def room(self, folder):
-        return self.free, self.files
+def of_kind(kind):
+    return answering(filesystem=kind, room=(2**40, 2**20))
 
 
 def test_folder_that_is_fit_is_found_so(tmp_path):
@@ -88,25 +62,20 @@ def test_folder_that_is_fit_is_found_so(tmp_path):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("call", ["write", "open_append"])
 def test_folder_that_takes_no_bytes_is_told_and_nothing_more_is_tried(tmp_path, number, call):
-    checks = found(FailingDisk(**{call: error(number)}), tmp_path)
+    checks = found(Scripted(**{call: error(number)}), tmp_path)
     assert list(checks) == ["filesystem", "space", "file_limit", "writable"]
     assert checks["writable"].detail.startswith(os.strerror(number))
     assert ("make room" in checks["writable"].hint) == (number == errno.ENOSPC)
 
 
 def test_small_file_is_made_in_the_own_folder_of_a_log(tmp_path):
-    made = []
-
-    class NotingDisk(Disk):
-        def open_append(self, path):
-            made.append(path.parent)
-            return super().open_append(path)
-
-    found(NotingDisk(), tmp_path)
+    disk, made = Scripted(), []
+    disk.before["open_append"] = lambda path: made.append(path.parent)
+    found(disk, tmp_path)
     assert set(made) == {tmp_path}
     made.clear()
     (tmp_path / ".thence").mkdir()
-    found(NotingDisk(), tmp_path)
+    found(disk, tmp_path)
     assert set(made) == {tmp_path / ".thence"}
 
 
@@ -151,31 +120,31 @@ LOCAL = "keep the log on a local disk: `df -hlT` lists them"
 @pytest.mark.parametrize(
     ("disk", "name", "detail", "hint"),
     [
-        (OneLockDisk(True), "locks", "one file was locked twice", UNSEEN),
-        (OneLockDisk(False), "locks", "a file without a lock can't be locked", UNSEEN),
-        (KeptLockDisk(), "locks", "a lock that was given back is still held", UNSEEN),
-        (FailingDisk(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
-        (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
+        (answering(try_lock=True), "locks", "one file was locked twice", UNSEEN),
+        (answering(try_lock=False), "locks", "a file without a lock can't be locked", UNSEEN),
+        (answering(unlock=None), "locks", "a lock that was given back is still held", UNSEEN),
+        (Scripted(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
+        (Scripted(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
         (
-            FailingDisk(link=error(errno.EPERM)),
+            Scripted(link=error(errno.EPERM)),
             "links",
             "no hard links: Operation not permitted",
             "make new logs on another filesystem, `df -hT` lists them; an old log needs no links",
         ),
         (
-            FailingDisk(write=error(errno.EDQUOT)),
+            Scripted(write=error(errno.EDQUOT)),
             "writable",
             f"Disk quota exceeded; {UNTRIED}",
             "make room, or raise what limits this user: see `df -h .`, `quota` and `ulimit -f`",
         ),
         (
-            FailingDisk(open_append=error(errno.EROFS)),
+            Scripted(open_append=error(errno.EROFS)),
             "writable",
             f"Read-only file system; {UNTRIED}",
             "let this user write there: `chmod -R u+w FOLDER`; reading does not need it",
         ),
-        (ToldDisk("nfs4"), "filesystem", f"nfs4, {REMOTE}", LOCAL),
-        (ToldDisk("fuse.sshfs"), "filesystem", f"fuse.sshfs, {REMOTE}", LOCAL),
+        (of_kind("nfs4"), "filesystem", f"nfs4, {REMOTE}", LOCAL),
+        (of_kind("fuse.sshfs"), "filesystem", f"fuse.sshfs, {REMOTE}", LOCAL),
     ],
     ids=["twice", "never", "kept", "none", "sync", "links", "full", "denied", "network", "fuse"],
 )
@@ -186,7 +155,7 @@ def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, h
 
 
 def test_filesystem_is_told_where_it_is_known(tmp_path):
-    kinds = [folder_checks(ToldDisk(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")]
+    kinds = [folder_checks(of_kind(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")]
     assert kinds == [
         Check("filesystem", True, "ext4"),
         Check("filesystem", True, "this system doesn't report its type"),
@@ -195,7 +164,7 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
 
 
 def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
-    blind = FailingDisk(
+    blind = Scripted(
         filesystem=DiskError(errno.EACCES, "as said", "/proc"), room=DiskError("as said")
     )
     checks = folder_checks(blind, tmp_path)
@@ -226,7 +195,7 @@ TERABYTE = "1,099,511,627,776 bytes free"
 )
 def test_room_is_enough_from_its_limits_on(tmp_path, free, files, detail, hint):
     check = Check("space", not hint, detail, hint)
-    assert found(ToldDisk(free=free, files=files), tmp_path)["space"] == check
+    assert found(answering(filesystem="ext4", room=(free, files)), tmp_path)["space"] == check
 
 
 def test_files_may_grow_by_one_event_more_than_a_log_lets_them():
@@ -280,38 +249,24 @@ def test_clock_is_sane_up_to_a_year_before_the_newest_event(wall_ns, newest, det
 
 
 def test_sync_is_timed_five_times_and_told_in_microseconds(tmp_path):
-    class SlowDisk(Disk):
-        syncs = 0
-
-        def sync_data(self, descriptor):
-            self.syncs += 1
-            pause(0.02)
-
-    disk = SlowDisk()
+    disk = Scripted()
+    disk.before["sync_data"] = lambda _: pause(0.02)
     (taken,) = re.findall(
         r"^fdatasync takes ([\d,]+) µs \(of 5\)$", found(disk, tmp_path)["sync"][2]
     )
     assert 20_000 <= int(taken.replace(",", "")) < 2_000_000
-    assert disk.syncs == 5
+    assert disk.count("sync_data") == 5
 
 
 def test_files_that_are_there_must_open_and_the_small_one_is_named_after_the_process(tmp_path):
-    opened, linked = [], []
-
-    class NotingDisk(Disk):
-        def open_append(self, path):
-            opened.append(path)
-            return super().open_append(path)
-
-        def link(self, old, new):
-            linked.append((old, new))
-            super().link(old, new)
-
+    disk = Scripted()
     own = tmp_path / ".thence"
     own.mkdir()
     for path in (tmp_path / "events.jsonl", own / "lock"):
         path.write_bytes(b"as it was")
-    found(NotingDisk(), tmp_path)
+    found(disk, tmp_path)
+    opened = [call[1] for call in disk.calls if call[0] == "open_append"]
+    linked = [call[1:] for call in disk.calls if call[0] == "link"]
     assert opened[:2] == [tmp_path / "events.jsonl", own / "lock"]
     assert [path.read_bytes() for path in opened[:2]] == [b"as it was"] * 2
     small = opened[2]

@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event as Signal
 
 import pytest
 from tests.codes import raises_code
-from tests.disks import ReadingDisk
+from tests.disks import ReadingDisk, Scripted
 from tests.events import line_of
 from tests.log.committers import until
 from tests.log.index.logs import add, fits, index_of, told
@@ -24,7 +23,7 @@ from tests.tiers import tenth
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK, Disk, FileState
+from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import CURRENT
 from thence.log.index.connection import Index
 from thence.log.index.query import page_of_lines
@@ -137,74 +136,46 @@ def test_threads_ask_at_once_while_the_log_grows(log: Log) -> None:
         fits(index, log.folder)
 
 
-class Held(Disk):
-    """The files of this machine; whoever lists a log's folder waits there, when it is held."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-        self.has_come, self.may_go_on = Signal(), Signal()
-        self.may_go_on.set()
-
-    def hold(self) -> None:
-        self.has_come.clear()
-        self.may_go_on.clear()
-
-    def names(self, folder: Path) -> list[str]:
-        self.looks += 1
-        self.has_come.set()
-        assert self.may_go_on.wait(WAIT_S)
-        return super().names(folder)
-
-
 def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> None:
     log.append("a")
-    disk = Held()
+    disk = Scripted()
     with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(9) as pool:
         index.refresh()
         log.append("b")
-        before = disk.looks
+        before = disk.count("names")
         index.refresh()
-        looks = disk.looks - before  # so many for one that finds something new
-        disk.hold()
-        before = disk.looks
+        looks = disk.count("names") - before  # so many for one that finds something new
+        disk.hold("names")
+        before = disk.count("names")
         first = pool.submit(index.refresh)
-        assert disk.has_come.wait(WAIT_S)
+        assert disk.arrived.wait(WAIT_S)
         log.append("c")  # after the first one had begun: that may miss it
         count = "SELECT count(*) FROM events"
         asked = [
             pool.submit(index.answer, lambda db: db.execute(count).fetchone()) for _ in "12345678"
         ]
         until(lambda: standing_in("refresh") == len(asked))
-        disk.may_go_on.set()
+        disk.gate.set()
         first.result()
         assert [ask.result() for ask in asked] == [(3,)] * len(asked)
-        assert disk.looks - before <= 2 * looks
-
-
-class HalfSeen(ReadingDisk):
-    """Shows the newest write to a file, whose size `sizes` tells by path, by its time alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: dict[str, int] = {}
-
-    def path_state(self, path: str) -> FileState | None:
-        state = super().path_state(path)
-        size = self.sizes.get(path)
-        return state if state is None or size is None else state._replace(size=size)
+        assert disk.count("names") - before <= 2 * looks
 
 
 def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log) -> None:
     for _ in range(50):
         log.append("a", {"text": "x" * 10_000})
-    path, disk = str(log.folder / CURRENT), HalfSeen()
+    path, disk = str(log.folder / CURRENT), ReadingDisk()
     with Index(disk, log.folder, log.vocabulary) as index:
         index.refresh()
         size = Path(path).stat().st_size
         log.append("b")
-        disk.sizes[path], disk.read_bytes = size, 0
+        # the newest write to the file is seen by its time alone
+        disk.instead["path_state"] = lambda real, place: (
+            real(place)._replace(size=size) if place == path else real(place)
+        )
+        disk.read_bytes = 0
         index.refresh()
-        disk.sizes.clear()
+        disk.instead.clear()
         assert disk.read_bytes < size / 10
         assert told(index)["lines"] == written(log)
 

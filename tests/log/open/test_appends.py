@@ -1,13 +1,12 @@
 """The ways to append: one, many in one piece, from tasks, again after an unknown outcome."""
 
 import asyncio
-import errno
 import signal
 import threading
 
 import pytest
-from tests.disks import CountingDisk, FullDisk
-from tests.log.faults import WAIT_S, GatedDisk
+from tests.disks import BROKEN, FULL, GatedDisk, Scripted
+from tests.log.faults import WAIT_S
 
 import thence
 from thence.core.new_event import HostEvent, Position
@@ -20,13 +19,12 @@ from thence.errors import (
     OutcomeUnknown,
     WriterClosed,
 )
-from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 
 
 @pytest.mark.promise("P1")
 def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
-    disk = CountingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
         disk.calls.clear()
@@ -34,7 +32,7 @@ def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
             {"event_type": "t", "payload": {"n": n}, "subject": f"s/{n}", "actor": "ada"}
             for n in range(1_000)
         )
-        assert disk.calls == ["write", "sync"]
+        assert disk.order("write", "sync_data") == ["write", "sync_data"]
     assert [event.payload["n"] for event in (root, *rest)] == list(range(1_000))
     assert (root.subject, root.actor) == ("s/0", "ada")
     assert list(log.read())[1:] == [root, *rest]
@@ -69,13 +67,13 @@ def test_one_wrong_of_many_is_named_and_none_is_appended(log, wrong):
 
 
 def test_many_on_a_full_disk_are_refused_and_appended_later(tmp_path):
-    disk = FullDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
-        disk.is_full = True
+        disk.error["write"] = FULL
         with pytest.raises(LogFull):
             log.append_many([{"event_type": "t"}] * 3)
-        disk.is_full = False
+        disk.error["write"] = None
         log.append_many([{"event_type": "t"}] * 3)
         assert log.verify().ok
     types = [event.event_type for event in log.read()]
@@ -84,7 +82,7 @@ def test_many_on_a_full_disk_are_refused_and_appended_later(tmp_path):
 
 @pytest.mark.promise("P1")
 def test_tasks_share_syncs_and_get_their_own_events(tmp_path):
-    disk = CountingDisk()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
 
         async def worker(name):
@@ -99,7 +97,7 @@ def test_tasks_share_syncs_and_get_their_own_events(tmp_path):
             (name, n) for n in range(20)
         ]
         assert [event.seq for event in events] == sorted(event.seq for event in events)
-    assert disk.calls.count("sync") < 500
+    assert disk.count("sync_data") < 500
     assert len(list(log.read())) == 1_000
 
 
@@ -140,7 +138,7 @@ def test_loop_that_ended_meanwhile_keeps_nobody_waiting(tmp_path):
 
 
 def test_task_is_refused_as_a_thread_is(tmp_path):
-    disk = FullDisk()
+    disk = Scripted()
 
     async def main(log):
         guard = thence.Unchanged(Position(), {"s"})
@@ -148,10 +146,10 @@ def test_task_is_refused_as_a_thread_is(tmp_path):
         assert await log.append_async("t", subject="s", event_id="once") == first
         with pytest.raises(HeadsMoved):
             await log.append_async("t", subject="s", guard=guard)
-        disk.is_full = True
+        disk.error["write"] = FULL
         with pytest.raises(LogFull):
             await log.append_async("t")
-        disk.is_full = False
+        disk.error["write"] = None
         await log.append_async("t")
         log.close()
         with pytest.raises(WriterClosed):
@@ -180,21 +178,13 @@ def test_retry_after_a_wait_that_was_too_long_waits_on_for_the_same_event(tmp_pa
 
 
 def test_retry_of_many_makes_each_durable_once(tmp_path):
-    class Breaking(CountingDisk):
-        is_broken = False
-
-        def sync_data(self, descriptor):
-            if self.is_broken:
-                raise DiskError(errno.EIO, "device error")
-            super().sync_data(descriptor)
-
-    disk = Breaking()
+    disk = Scripted()
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("first")
-        disk.is_broken = True
+        disk.error["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown) as caught:
             log.append_many([{"event_type": "t", "payload": {"n": n}} for n in range(3)])
-        disk.is_broken = False
+        disk.error["sync_data"] = None
         events = caught.value.retry()
         assert [event.payload["n"] for event in events] == [0, 1, 2]
     assert [e for e in log.read() if e.event_type == "t"] == events
@@ -209,16 +199,7 @@ def test_unknown_outcome_that_nobody_can_retry_is_raised_again():
 
 @pytest.mark.promise("P1")
 def test_append_in_a_signal_handler_amid_an_append_is_refused_at_once(tmp_path):
-    class Interrupting(CountingDisk):
-        is_armed = False
-
-        def sync_data(self, descriptor):
-            if self.is_armed:
-                self.is_armed = False
-                signal.raise_signal(signal.SIGUSR1)
-            super().sync_data(descriptor)
-
-    disk, refused = Interrupting(), []
+    disk, refused = Scripted(), []
 
     def handler(number, frame):
         log.emit("emitted")
@@ -231,7 +212,7 @@ def test_append_in_a_signal_handler_amid_an_append_is_refused_at_once(tmp_path):
     try:
         with Log(tmp_path, PLAIN, disk=disk) as log:
             log.append("first")
-            disk.is_armed = True
+            disk.once("sync_data", lambda: signal.raise_signal(signal.SIGUSR1))
             log.append("interrupted")
             assert "signal handler" in str(refused[0])
             signal.raise_signal(signal.SIGUSR1)  # between appends it is an append as any

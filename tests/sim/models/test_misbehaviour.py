@@ -94,24 +94,6 @@ FAILED = {
     "two tool calls": completion(None, tool_calls=[call(GIVE), call(GIVE)]),
     "tool call without arguments": completion(None, tool_calls=[call("")]),
 }
-# what passes is asked again
-AGAIN = {
-    "chance": (error(400, message="Failed to generate JSON.", code="json_validate_failed"), 400),
-    "loading": (error(503, message="Loading model"), 503),
-    "busy": (error(429, message="slow down"), 429),
-    "busy inside 200": (error(code=429, message="slow down"), 429),
-    "broken": (error(500, message="it broke"), 500),
-    "words of an error inside 200": (Reply({"error": "Unexpected endpoint"}), 200),
-    "no choices": (Reply({**completion(GIVE), "choices": []}), 200),
-    "choice without a message": (Reply({"choices": [{"index": 0}]}), 200),
-    "page of a login": (Reply("<html></html>", headers={"content-type": "text/html"}), 200),
-    "half a body": (Reply(json.dumps(completion(GIVE))[:60]), 200),
-    "no body": (Reply(raw=b""), None),
-}
-PAUSED = {
-    **{f"{status}": error(status, message="no") for status in (401, 402, 403, 404)},
-    **{f"{status} inside 200": error(code=status, message="no") for status in (401, 402)},
-}
 # tokens and cost at 1 and 2 per million
 COSTS = {
     "usage missing": used(None),
@@ -191,24 +173,6 @@ def test_answer_that_is_not_whole_is_paid_and_no_decision(tmp_path, way):
     if way.startswith("ended by"):
         word = way.removeprefix("ended by ")
         assert word in events["1.failed.ann.0"].payload["error"]
-
-
-@pytest.mark.parametrize("way", AGAIN)
-def test_fault_that_passes_is_asked_again(tmp_path, way):
-    reply, status = AGAIN[way]
-    result, events, bodies = play(tmp_path, reply)
-    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 2)
-    (attempt,) = events["1.llm-decide.ann.0"].payload["attempts"]
-    assert (attempt["status"], attempt["schema_mode"]) == (status, "enforced")
-    assert all("response_format" in body for body in bodies)
-    assert [len(body["messages"]) for body in bodies] == [2, 2]
-
-
-@pytest.mark.parametrize("way", PAUSED)
-def test_refusal_of_all_calls_pauses(tmp_path, way):
-    result, _, _ = play(tmp_path, PAUSED[way])
-    assert (result.status, result.reason) == ("interrupted", "paused")
-    assert "endpoint local" in result.error
 
 
 @pytest.mark.parametrize("way", COSTS)

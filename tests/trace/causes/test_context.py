@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from contextvars import Context, copy_context
 
 import pytest
+from tests.events import by_type
 
 import thence
 from thence.errors import InvalidEvent
@@ -116,9 +117,9 @@ def test_every_door_takes_an_event_an_id_several_or_none(door, log):
 
 
 @pytest.mark.parametrize("door", sorted(set(DOORS) - {"because"}))
-def test_text_in_another_form_must_be_an_id_that_the_log_holds(door, log, tmp_path):
+def test_text_in_another_form_must_be_an_id_that_the_log_holds(door, log):
     log.append("first")
-    with (tmp_path / "events.jsonl").open("ab") as file:
+    with log.current_file.open("ab") as file:
         file.write(b'{"event_id":"order-7","event_type":"imported"}\n')
     assert DOORS[door](log, "order-7").caused_by == ("order-7",)
     assert inside(log, log.get("order-7")).caused_by == ("order-7",)
@@ -145,10 +146,6 @@ async def tokens_async(log, entered):
 def entered_since(before):
     """Return the blocks that are not left, but for those of garbage that other tests made."""
     return set(current_blocks()) - set(before)
-
-
-def by_type(log):
-    return {event.event_type: event for event in log.read()}
 
 
 @pytest.mark.promise("P1", "O6")

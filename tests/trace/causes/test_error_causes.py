@@ -13,12 +13,6 @@ import thence
 from thence.sim import EventWriter, create_decision_event
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def types(log, event):
     return [log.get(cause).event_type for cause in event.caused_by]
 

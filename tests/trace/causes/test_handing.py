@@ -32,12 +32,6 @@ LOG = "0" * 26
 STATE_STEP = "1.act.ada.0"
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def with_cause(monkeypatch, text):
     monkeypatch.setenv("THENCE_CAUSE", text)
 

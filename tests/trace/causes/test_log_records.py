@@ -13,12 +13,6 @@ from thence.trace.causes.log_records import MESSAGE_CHARACTERS_MAX
 
 
 @pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
-@pytest.fixture
 def logger(log):
     handler = thence.LogHandler(log, logging.INFO)
     logger = logging.getLogger("shop.till")

@@ -16,12 +16,6 @@ AGENT = {"gen_ai.agent.name": "shop", "gen_ai.conversation.id": "c-1"}
 
 
 @pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
-@pytest.fixture
 def tracer(log):
     provider = TracerProvider(resource=Resource.create({"service.name": "till", "zone": "b"}))
     provider.add_span_processor(SpanProcessor(log))

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.cli.installed import environment
+from tests.events import by_type
 from tests.log.faults import WAIT_S
 from tests.tiers import examples
 
@@ -19,21 +20,11 @@ import thence
 from thence.otel import SpanProcessor
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def traced(log, **options):
     provider = TracerProvider()
     processor = SpanProcessor(log, **options)
     provider.add_span_processor(processor)
     return provider.get_tracer("test"), processor
-
-
-def by_type(log):
-    return {event.event_type: event for event in log.read()}
 
 
 @pytest.mark.promise("A4b")

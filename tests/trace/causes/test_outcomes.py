@@ -17,12 +17,6 @@ from thence.errors import InvalidEvent
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "2 + 2?"}]}
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def refuse():
     raise AssertionError("it was called")
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import pytest
 from tests.cli.installed import environment
+from tests.events import by_type
 from tests.log.faults import WAIT_S
 
 import thence
@@ -25,19 +26,9 @@ OTHER = "0" * 26
 PARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def note(path, name="noted"):
     with thence.open(path) as log:
         return log.append(name).caused_by
-
-
-def by_type(log):
-    return {event.event_type: event for event in log.read()}
 
 
 POOLS = {

@@ -33,12 +33,6 @@ class NotNamedQuiet(Sampler):
         return "not quiet"
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 @pytest.fixture(autouse=True)
 def no_span_stays_current():
     """Leaves no span for other tests: a generator closed late makes an older one current again."""

@@ -5,14 +5,13 @@ import os
 import pickle
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 
 import pytest
-from tests.log.faults import FailingDisk
+from tests.disks import GatedDisk, Scripted
 from tests.log.processes import ran
 
 import thence
@@ -20,7 +19,6 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.log.causes import current_causes
-from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log
 from thence.trace.causes.steps import MESSAGE_CHARACTERS_MAX
@@ -177,17 +175,17 @@ def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
 
 
 def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, caplog):
-    disk = FailingDisk()
+    disk = Scripted()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.relay(())  # has made what a log needs beside its events
     full = DiskError(28, "No space left on device")
     with pytest.raises(LogFull), thence.step("refund", log=log):
-        disk.faults = {"write": full}
+        disk.error = {"write": full}
     assert current_causes() == ()
-    disk.faults = {}
+    disk.error = {}
 
     def fail():
-        disk.faults = {"write": full}
+        disk.error = {"write": full}
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), thence.step("refund", log=log) as begun:
@@ -196,7 +194,7 @@ def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, c
     assert "step_not_ended" in caplog.text
     with pytest.raises(InvalidEvent, match=r"was not appended.* No space left"):
         _ = begun.ended
-    disk.faults = {}
+    disk.error = {}
     log.close()
     with pytest.raises(WriterClosed), thence.step("refund", log=log):
         pass
@@ -257,22 +255,9 @@ def test_tasks_beside_each_other_have_steps_of_their_own(log):
     assert len(list(log.read())[-1].caused_by) == 21
 
 
-class Held(FailingDisk):
-    """Keeps each sync waiting until it is let go."""
-
-    def __init__(self):
-        super().__init__()
-        self.reached, self.gate = threading.Event(), threading.Event()
-
-    def sync_data(self, descriptor):
-        self.reached.set()
-        assert self.gate.wait(30)
-        super().sync_data(descriptor)
-
-
 @pytest.mark.parametrize("moment", ["begin", "body", "end"])
 def test_cancelled_task_ends_its_step(tmp_path, moment):
-    disk = Held()
+    disk = GatedDisk()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.relay(())  # has made what a log needs beside its events
     inside = asyncio.Event()
@@ -288,12 +273,12 @@ def test_cancelled_task_ends_its_step(tmp_path, moment):
         if moment != "begin":
             disk.gate.set()
             await inside.wait()
-        disk.reached.clear()
+        disk.arrived.clear()
         if moment == "end":
             disk.gate.clear()
             going_on.set()
         if moment != "body":
-            await asyncio.to_thread(disk.reached.wait, 30)
+            await asyncio.to_thread(disk.arrived.wait, 30)
         task.cancel()
         await asyncio.sleep(0)
         disk.gate.set()
@@ -485,26 +470,17 @@ def test_subject_that_names_no_argument_is_refused_when_it_is_decorated(log, sub
     assert "order/{order_id}" in refused.value.hint
 
 
-class CountingDisk(Disk):
-    def __init__(self):
-        self.syncs = 0
-
-    def sync_data(self, descriptor):
-        self.syncs += 1
-        super().sync_data(descriptor)
-
-
 @pytest.mark.promise("A2b")
 def test_step_that_need_not_be_durable_is_queued(tmp_path):
-    disk = CountingDisk()
+    disk = Scripted()
     with Log(tmp_path / "log", PLAIN, disk=disk) as log:
         log.append("first")
-        before = disk.syncs
+        before = disk.count("sync_data")
         for _ in range(100):
             with thence.step("cheap", log=log, durable=False, n=1) as cheap:
                 inside = log.emit("inside")
         log.flush()
-        assert disk.syncs - before < 100
+        assert disk.count("sync_data") - before < 100
         begun, within, ended = list(log.read())[-3:]
         assert [event.event_id for event in (begun, within, ended)] == [
             cheap.event_id,

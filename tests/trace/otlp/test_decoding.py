@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from tests.events import by_type
 
 import thence
 from thence.core.new_event import HostEvent
@@ -23,12 +24,6 @@ from thence.trace.otlp.encoding import LOG_ID, LogSpans, trace_of
 TRACE, SPAN = "ab" * 16, "cd" * 8
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def taken(log, *documents):
     """Imports documents, a line each, as the command does; returns what was counted."""
     reader = SpanReader(log.log_id)
@@ -37,10 +32,6 @@ def taken(log, *documents):
     arrivals = Arrivals(spans, log.read())
     log.append_many(list(arrivals.events(new_id)))
     return reader, arrivals
-
-
-def by_type(log):
-    return {event.event_type: event for event in log.read()}
 
 
 def span(name="call", span_id=SPAN, **members):

@@ -17,12 +17,6 @@ from thence.trace.otlp import encoding
 from thence.trace.otlp.encoding import LogSpans, trace_of
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
-        yield opened
-
-
 def spans(log, is_chosen=lambda event: True):
     """The spans of a log by name, as the reference implementation reads and writes them."""
     log.flush()

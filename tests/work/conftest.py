@@ -1,0 +1,26 @@
+"""What many tests of work begin with."""
+
+from pathlib import Path
+
+import pytest
+from tests.git.repositories import make_repository
+from tests.work.boards import bare, done
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository."""
+    return make_repository(tmp_path / "sync")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A repository with a package."""
+    repo = make_repository(tmp_path / "repo")
+    done(repo, "add", "First")
+    return repo
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    return bare(tmp_path / "remote.git")
