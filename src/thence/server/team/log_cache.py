@@ -243,10 +243,6 @@ class LogCache:
                 return self._exchange.number(log, cursor)
         return None
 
-    def _keep(self, folder: Path, log: StoredLog, cursor: str) -> None:
-        """Keeps up to which place a folder holds the log."""
-        _write(_cursor_file(folder), f"{cursor} {log.revision}")
-
     def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
         """Relays the lines behind a number, then keeps how far it came."""
         if number == 0:
@@ -263,7 +259,8 @@ class LogCache:
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
                     record_redactions(OS_DISK, folder, self._store.redactions(log))
                 number = taken[-1].number
-                self._keep(folder, log, self._exchange.cursor(LogPlace(number, taken[-1].chain)))
+                cursor = self._exchange.cursor(LogPlace(number, taken[-1].chain))
+                _write(_cursor_file(folder), f"{cursor} {log.revision}")
 
 
 def _size_bytes(folder: Path) -> int:
