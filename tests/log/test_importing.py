@@ -20,17 +20,15 @@ from thence.log.write.drafting import NoticeMaker
 from thence.log.write.importing import Relay
 
 OTHER = "0123456789ab"
-NOW_S = 1_800_000_000.0
-DAY_S = 86_400
 
 
 def lines_of(log):
     return [event.line for event in log.read()]
 
 
-def taken(log, lines, now_s=NOW_S):
+def taken(log, lines):
     relay = Relay(OS_DISK, log.folder, WORK, NoticeMaker(WORK, {}), lambda word, facts: None)
-    return relay.take(lines, log.answers.held, now_s=now_s)
+    return relay.take(lines, log.answers.held)
 
 
 def line_of(seq, clock, event_id=None, event_type="WPCreated"):

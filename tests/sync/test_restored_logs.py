@@ -1,4 +1,4 @@
-"""Lines under a log's own node that it lacks: what its key pushed gives it another node."""
+"""Lines under a log's own node that it lacks: they give it another node."""
 
 from contextlib import closing
 from pathlib import Path
@@ -135,49 +135,34 @@ def under(node, seq, number):
 
 
 @pytest.mark.promise("S12")
-def test_line_that_another_forged_below_our_last_number_changes_nothing(restored):
-    server, log, _ = restored
-    synced(log, server)  # under its new node
-    noted(log, 20, "more")
-    synced(log, server)
-    node = node_of(log)
-    forged = [under(node, seq, seq) for seq in range(1, 9)]
-    server.exchange.batch(TEAM, LOG, "plain", forged)
-    assert synced(log, server).taken == 8
-    assert node_of(log) == node
-    (notice,) = [each for each in notices(log, "claimed") if each.node_id == node]
-    assert notice.payload["count"] == 8
-    assert set(forged) <= set(stored(log.folder))
-    log.append("noted")
-    for _ in range(2):
-        assert synced(log, server).is_complete
-    assert node_of(log) == node
-
-
-@pytest.mark.promise("S12")
-def test_lines_that_others_forge_above_our_last_number_rename_the_log_once_a_day(tmp_path):
-    server = Server("epoch")
-    with thence.open(tmp_path / "a") as log:
-        noted(log, 3, "own")
-        synced(log, server)
-        nodes = {node_of(log)}
-        for number in range(4):
-            server.exchange.batch(TEAM, LOG, "plain", [under(node_of(log), 900, number)])
-            synced(log, server)
-            log.append("noted")
-            nodes.add(node_of(log))
-        assert len(nodes) == 2
-        assert len(notices(log, "node_changed")) == 1
-        assert log.events()[-1].seq < 20, "no number is taken from a forged line"
-
-
-@pytest.mark.promise("S12")
-def test_own_lines_that_damage_took_come_back_without_another_node(tmp_path):
+@pytest.mark.parametrize("seq", [2, 900])
+def test_line_under_our_node_that_is_not_ours_gives_us_another_and_no_number(tmp_path, seq):
     server = Server("epoch")
     with thence.open(tmp_path / "a") as log:
         noted(log, 9, "own")
         synced(log, server)
-        node, path = node_of(log), log.current_file
+        nodes = {node_of(log)}
+        for number in range(3):
+            forged = under(node_of(log), seq, number)
+            server.exchange.batch(TEAM, LOG, "plain", [forged])
+            assert synced(log, server).is_restored
+            assert forged in stored(log.folder)
+            later = log.append("noted")
+            assert (later.node_id, later.seq) == (node_of(log), 2), "its notice is the first"
+            nodes.add(later.node_id)
+            for _ in range(2):
+                assert synced(log, server).is_complete
+        assert len(nodes) == 4
+        assert len(notices(log, "node_changed")) == 3
+
+
+@pytest.mark.promise("S12")
+def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path):
+    server = Server("epoch")
+    with thence.open(tmp_path / "a") as log:
+        noted(log, 9, "own")
+        synced(log, server)
+        path = log.current_file
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:3], b"x" * len(lines[3]), b"{}", *lines[5:]]))
     with thence.open(tmp_path / "a") as log:
@@ -185,19 +170,7 @@ def test_own_lines_that_damage_took_come_back_without_another_node(tmp_path):
         assert synced(log, server).taken == 2
         assert set(lines) <= {*stored(log.folder), b""}
         assert synced(log, server).is_complete
-        assert node_of(log) == node
-
-
-def test_push_by_another_key_of_lines_under_our_node_changes_nothing(tmp_path):
-    server, eve = Server("epoch"), SigningKey(b"e" * 32)
-    with thence.open(tmp_path / "a") as log:
-        noted(log, 9, "own")
-        synced(log, server)
-        node = node_of(log)
-        line = under(node, 2, 1)
-        Connection(server).batch([line], [digests(line).line], eve)
-        assert synced(log, server).taken == 1
-        assert node_of(log) == node
+        assert log.verify().ok
 
 
 @pytest.mark.promise("S10a")

@@ -133,6 +133,15 @@ def same_line_key(event: Event) -> bytes:
     return same_event_key(event)
 
 
+def claim_order(event: Event) -> tuple[bool, bytes, bytes]:
+    """Returns the sort key by which the line that counts comes first of all lines of one id.
+
+    A verified line comes before any other, then the smaller digest: neither arrival nor author
+    decides. The bytes decide between copies of one line, of which one may be redacted.
+    """
+    return event.is_foreign, same_line_key(event), event.line
+
+
 def _members(line: bytes) -> dict[str, bytes]:
     """Returns the bytes of each member at the top of a line, key included, without commas."""
     if len(line.translate(None, _CONTROLS)) != len(line):

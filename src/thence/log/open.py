@@ -42,7 +42,7 @@ from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import Disk as Disk
-from thence.log.files.disk import Durability, durability_on, variable, wall_ns
+from thence.log.files.disk import Durability, durability_on, variable
 from thence.log.files.disk_errors import poisoned_error
 from thence.log.files.process_state import CLOSE_S, new_nonce
 from thence.log.files.process_state import ids_of_process as ids_of_process
@@ -446,7 +446,7 @@ class Log:
         self._prepare()
         if self._relay is None:
             self._relay = Relay(*self._where, self._notice, self._report)
-        return self._relay.take(lines, self.answers.held, bodies, now_s=wall_ns() / 1e9)
+        return self._relay.take(lines, self.answers.held, bodies)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.

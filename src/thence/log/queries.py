@@ -24,7 +24,6 @@ from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.query.why import last_failure, named_by
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
-from thence.log.files.digest_files import Disowned, outranked_state
 from thence.log.files.disk import Disk, cache_folder, wall_ns
 from thence.log.files.disk_errors import reading
 from thence.log.files.identity import known_node_ids
@@ -72,7 +71,6 @@ class Answers:
         self._vocabulary = vocabulary
         self._opened: dict[Path, Index] = {}
         self._in_memory: dict[Path, Index] = {}
-        self._outranked_state: object = None
         finalize(self, _close, self._opened)
         finalize(self, _close, self._in_memory)
 
@@ -150,20 +148,21 @@ class Answers:
         from thence.log.write.importing import Held
 
         count, events, taken = lookup.held(self.index(), ids, numbers)
-        lines: dict[str, list[Event]] = {}
-        for event in events:
-            lines.setdefault(event.event_id, []).append(event)
-        return Held(count, lines, taken, self.pruned())
+        return Held(count, {event.event_id: event for event in events}, taken, self.pruned())
+
+    def lines_of(self, event_id: str) -> list[Event]:
+        """Returns the events of all lines of an id, by a look through the log."""
+        with reading(self._folder):
+            lines = reader.lines_with(self._disk, self._folder, self._vocabulary, (event_id,))
+            return list(lines)
 
     def pruned(self) -> Pruned:
         """Returns what the last notice of a prune says that this log wrote itself."""
         with reading(self._folder):
             own = known_node_ids(self._disk, self._folder)
-        disowned = Disowned(self._disk, self._folder)
         for page in self.pages(type=(f"log.{PRUNED}",), descending=True):
             for event in page:
-                is_own = event.node_id in own and not event.is_foreign
-                if is_own and not disowned.holds(event):
+                if event.node_id in own and not event.is_foreign:
                     return Pruned.of(event.payload)
         return NOT_PRUNED
 
@@ -280,11 +279,6 @@ class Answers:
         """
         if self._folder in self._opened or self._is_indexed():
             return self.indexed()
-        with reading(self._folder):
-            state = outranked_state(self._disk, self._folder)
-        if state != self._outranked_state:  # other lines are to be served
-            _close(self._in_memory)
-            self._outranked_state = state
         return self._open(self._in_memory, is_in_memory=True)
 
     def indexed(self) -> "Index":

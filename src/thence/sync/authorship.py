@@ -1,10 +1,9 @@
 """The authorship of lines: who wrote one, and who may take back what it says.
 
-A push is signed over lines that the log wrote under its present node. What bears the node and came
-from elsewhere is disowned, and what bears an earlier node may have: neither is signed. A redaction
-is by the key that owns the line's node, or by an admin's. The order is that of what must survive a
-kill: a `log.redacted`, then the body goes. Whatever is missing after a kill, the same call again
-completes.
+A push is signed over lines of the log's present node, all of which it wrote: what bears an earlier
+node may have come from elsewhere. A redaction is by the key that owns the line's node, or by an
+admin's. The order is that of what must survive a kill: a `log.redacted`, then the body goes.
+Whatever is missing after a kill, the same call again completes.
 """
 
 from collections.abc import Callable, Collection, Sequence, Set
@@ -18,30 +17,17 @@ from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, Redaction, same_line_key
 from thence.core.redaction import digests as digests_of
 from thence.errors import SuppressCodes, ThenceError
-from thence.log.files.digest_files import DISOWNED, OUTRANKED, Disowned, read_by_node, read_digests
-from thence.log.files.disk import wall_ns
-from thence.log.files.disk_errors import DiskError, append_error, reading
-from thence.log.files.identity import known_node_id, known_node_ids, renew
-from thence.log.index import lookup
+from thence.log.files.disk_errors import reading
+from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.open import OS_DISK, Disk, Log, now
-from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
+from thence.sync.outbox import CLAIMED, Outbox
 from thence.sync.wire.messages import PAGE_EVENTS_MAX
-from thence.sync.wire.signatures import (
-    REDACTED,
-    Signer,
-    TeamKeys,
-    digests_by_id,
-    signed_redaction,
-    superseded,
-)
+from thence.sync.wire.signatures import REDACTED, Signer, TeamKeys, signed_redaction
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient
 
 _REASON_CHARACTERS_MAX = 500
-_CONTESTED_MAX = 1_000
-# of so many ids with several lines; of others the log does not look
-_CONTESTED_SEEN_MAX = 10_000
 # whether a line is of a class, by its node and D
 Chosen = Callable[[str, bytes], bool]
 
@@ -76,40 +62,16 @@ class Authorship:
 
     def own_line(self) -> Chosen:
         """Returns what tells the lines that the log wrote under its present node."""
-        present, disowned = self._present_node()
-        return lambda node, digest: node == present != "" and digest not in disowned
+        present = self._present_node()
+        return lambda node, _: node == present != ""
 
     def send_again(self, relayed: Set[bytes]) -> None:
         """Lets own lines be brought again, and signed, that the server has by others alone."""
-        node, disowned = self._present_node()
-        self._outbox.send_again(node, relayed - disowned)
+        self._outbox.send_again(self._present_node(), relayed)
 
-    def _present_node(self) -> tuple[str, frozenset[bytes]]:
-        """Returns the node that the log writes under, and D of what bears it from elsewhere."""
+    def _present_node(self) -> str:
         with reading(self._log.folder):
-            node = known_node_id(self._disk, self._log.folder)
-            return node, read_by_node(self._disk, self._log.folder, DISOWNED).get(node, frozenset())
-
-    def leave_reused_node(self) -> bool:
-        """Gives a log that was restored from an old copy another node; reports whether it did.
-
-        It was restored if the server has a line under its node, signed by its own key, that came
-        from elsewhere, and the log itself gave the number to another line, or never got so far. A
-        line that damage took from it leaves a hole, and is no sign. Raises LogBusy, LogReadOnly,
-        `append_failed`.
-        """
-        if self._signer is None:
-            return False
-        try:
-            node, disowned = self._present_node()
-            again = self._outbox.given_again(node, disowned)
-            if not again or not self._transport.signed(again):
-                return False
-            if self._transport.keys().claims.get(node) != self._signer.public_key:
-                return False
-            return renew(self._disk, self._log.folder, node, wall_ns() / 1e9, is_forced=True)
-        except DiskError as error:
-            raise append_error(self._log.folder, error) from error
+            return known_node_id(self._disk, self._log.folder)
 
     def settle_bodies(self, bodies: BodySource) -> int:
         """Makes lines redacted that count as such, others whole; returns how many changed.
@@ -134,12 +96,11 @@ class Authorship:
 
     def _can_be_redacted(self, redaction: Redaction) -> bool:
         """Reports whether the log has the line, with numbers, and it is no notice."""
-        lines = self._log.answers.held([redaction.event_id], ()).lines
         return any(
             same_line_key(event) == redaction.digest
             and not event.is_foreign
             and not self._log.vocabulary.is_notice(event)
-            for event in lines.get(redaction.event_id, ())
+            for event in self._log.answers.lines_of(redaction.event_id)
         )
 
     def _settle(self, digests: list[bytes], lacking: Collection[bytes], bodies: BodySource) -> int:
@@ -161,42 +122,6 @@ class Authorship:
             changed += self._log.redactions.complete(whole, bodies)
             self._outbox.update()
         return changed
-
-    def supersede(self) -> None:
-        """Has of several lines of an id the one served that the owner of its node pushed.
-
-        At most 1,000 ids are asked about; where there are more, the next call asks about others.
-        """
-        before = self._outbox.note(CONTESTED)
-        if not before or self._log.answers.lacks_index():
-            return
-        contested = self._contested()
-        rest = [event_id for event_id in contested if event_id > before[1:]] or list(contested)
-        names = rest[:_CONTESTED_MAX]
-        lines = {event_id: contested[event_id] for event_id in names}
-        digests = sorted(set().union(*lines.values()))
-        signed: set[bytes] = set()
-        for at in range(0, len(digests), PAGE_EVENTS_MAX):
-            signed.update(self._transport.signed(digests[at : at + PAGE_EVENTS_MAX]))
-        others = superseded(lines, signed)
-        if others:
-            self._log.redactions.outrank(digest for group in others.values() for digest in group)
-        unsettled = len(contested) - len(others)
-        note = "" if not unsettled else f"+{names[-1]}" if unsettled > len(names) else "+"
-        if note != before:
-            self._outbox.set_note(CONTESTED, note)
-
-    def _contested(self) -> dict[str, frozenset[bytes]]:
-        """Returns D of the lines of each id of which several may be served, in order."""
-        answers = self._log.answers
-        named = lookup.contested(answers.index(), _CONTESTED_SEEN_MAX)
-        if not named:
-            return {}
-        with reading(self._log.folder):
-            outranked = read_digests(self._disk, self._log.folder, OUTRANKED)
-        lines = digests_by_id(answers.held(named, ()).lines)
-        rest = {event_id: lines[event_id] - outranked for event_id in named if event_id in lines}
-        return {event_id: digests for event_id, digests in rest.items() if len(digests) > 1}
 
 
 class Redacted(NamedTuple):
@@ -222,9 +147,7 @@ def check_right(
         return
     node = event.node_id
     claimed = keys.claims.get(node) if keys else None
-    with reading(log.folder):
-        is_disowned = Disowned(OS_DISK, log.folder).holds(event)
-    is_own = node in own_nodes(log.folder) and not is_disowned
+    is_own = node in own_nodes(log.folder)
     if is_own and claimed in (None, key):
         return
     if keys is not None and keys.may_redact(key, node):

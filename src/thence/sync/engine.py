@@ -146,9 +146,7 @@ class SyncEngine:
         self._authorship.claim()
         try:
             self._take()
-            self._is_restored = self._authorship.leave_reused_node()
             self._taken_back = self._authorship.settle_bodies(self._values)
-            self._authorship.supersede()
         except SyncRefused as refused:
             if refused.code == "bad_answer":  # what the server withholds keeps nothing here
                 self._bring()
@@ -226,7 +224,9 @@ class SyncEngine:
         """Relays lines with their large values, which are asked of the server where they lack."""
         events = [Event(line, None, self._log.vocabulary) for line in lines if BODIES_SIGN in line]
         self._values.expect(entry for event in events for entry in event.body_entries)
-        return self._log.relay(lines, self._values)
+        relayed = self._log.relay(lines, self._values)
+        self._is_restored = self._is_restored or relayed.renewed
+        return relayed
 
     def _key_of(self, line: bytes) -> LineKey | None:
         """Returns the key of a line, None for one that is no event."""
@@ -306,7 +306,7 @@ class SyncEngine:
 
     def _keep_damaged(self, one: OutboxLine, error: BodyMissing) -> None:
         """Parks a line of which a large value can't be read, if the log has the line still."""
-        lines = self._log.answers.held([one.event_id], ()).lines.get(one.event_id, ())
+        lines = self._log.answers.lines_of(one.event_id)
         if any(event.line == one.line for event in lines):
             self._outbox.park(one.key, str(error))
             self._to_bring -= 1

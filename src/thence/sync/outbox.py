@@ -54,9 +54,8 @@ _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
 # what waits for a round is counted in so much of a segment; more of it is not counted
 _COUNTED_BYTES_MAX = 4 * 1024 * 1024
-# notes: the key and the nodes that were claimed by it, which the server knows; "+" and the id
-# behind which to look for ids with several lines, nothing if there are none until others come
-CLAIMED, CONTESTED = "claimed", "contested"
+# the note of the key and the nodes that were claimed by it, which the server knows
+CLAIMED = "claimed"
 _REDACTION, _REDACTED = "redaction", "redacted"
 _BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
@@ -233,12 +232,12 @@ class Outbox:
                 self._db.execute(statement)
 
     def note(self, key: str) -> str:
-        """Returns what is kept under CLAIMED or CONTESTED, "" for nothing."""
+        """Returns what is kept under a key such as CLAIMED, "" for nothing."""
         row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return row[0] if row else ""
 
     def set_note(self, key: str, value: str) -> None:
-        """Keeps a text under CLAIMED or CONTESTED."""
+        """Keeps a text under a key such as CLAIMED."""
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
     def redactions(self) -> list[tuple[LineKey, Redaction]]:
@@ -258,21 +257,6 @@ class Outbox:
         """Returns D of all lines that have no body any more, whoever took it."""
         sql = "SELECT digest FROM lines WHERE kind = ?"
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED,)))
-
-    def given_again(self, node: str, disowned: Collection[bytes]) -> list[bytes]:
-        """Returns D of those disowned lines of a node that show that the log is an old copy.
-
-        An own line has the same number, or none has one as high.
-        """
-        if not disowned:
-            return []
-        sql = "SELECT seq, digest FROM lines WHERE node = ?"
-        lines = self._db.execute(sql, (node,)).fetchall()
-        own = {seq for seq, digest in lines if digest not in disowned}
-        last = max(own, default=0)
-        return [
-            digest for seq, digest in lines if digest in disowned and (seq > last or seq in own)
-        ]
 
     def park(self, key: LineKey, reason: str, *, is_secret: bool = False) -> None:
         """Keeps a line of the log back, with the reason."""
@@ -374,8 +358,6 @@ class Outbox:
                     if (row := self._row(line.content, intake.id, line.offset, pulled))
                 ]
                 self._db.executemany(_KEEP, rows)
-                if rows and not self.note(CONTESTED):
-                    self.set_note(CONTESTED, "+")
             intake.save(self._db)
 
     def _row(

@@ -32,7 +32,10 @@ RECONNECT_FAILURES_MAX = 10
 # codes of the errors after which a server is tried again, and of those that its user must settle
 _NO_ANSWER = ("server_unreachable", "server_busy", "bad_answer")
 _NOT_TAKEN = ("not_logged_in", "sync_refused", "cursor_unknown")
-RESTORED = "this log was put back from an old copy: it goes on under another node"
+RESTORED = (
+    "this log was put back from an old copy, or another log writes under its node: it goes on"
+    " under another node"
+)
 _T = TypeVar("_T")
 
 

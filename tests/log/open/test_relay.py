@@ -16,7 +16,7 @@ from tests.tiers import examples
 import thence
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.core.redaction import Redaction, same_line_key
+from thence.core.redaction import Redaction, claim_order, same_line_key
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings
@@ -72,8 +72,7 @@ class Model:
         ids = {event.event_id for event in self.kept}
         return {
             event_id: min(
-                (each for each in self.kept if each.event_id == event_id),
-                key=lambda each: each.is_foreign,  # of equals the first to arrive
+                (each for each in self.kept if each.event_id == event_id), key=claim_order
             ).line
             for event_id in ids
         }
@@ -121,8 +120,11 @@ def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> 
     held = log.answers.held(ids, numbers)
     assert held.event_count == len({event.event_id for event in events})
     assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
-    of_ids = {(event.event_id, event.line) for event in events if event.event_id in ids}
-    assert {(key, event.line) for key, own in held.lines.items() for event in own} == of_ids
+    served = {event.event_id: event for event in log.read() if event.event_id in ids}
+    assert held.events == served
+    for event_id in ids:
+        of_id = {event.line for event in events if event.event_id == event_id}
+        assert {event.line for event in log.answers.lines_of(event_id)} == of_id
 
 
 def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(

@@ -26,19 +26,19 @@ def swept(
     ordered: Sequence[Event],
     subjects: Sequence[str | None],
     tangled: Collection[str],
-    twins: Collection[str],
+    duplicates: Collection[str],
     beside: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, SubjectHistory]]:
     """Yields what was written on each tangled subject; many share a sweep over the history.
 
-    Twins are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
+    Duplicates are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
     """
     headers = [event.header for event in ordered]
     events = history(headers, beside)
     on: dict[str, list[int]] = {subject: [] for subject in sorted(tangled)}
     for place, rank in enumerate(events.ranks):
         subject = subjects[rank]
-        if subject in on and not (twins and headers[rank].event_id in twins):
+        if subject in on and not (duplicates and headers[rank].event_id in duplicates):
             on[subject].append(place)
     for shared in _shared(on):
         masks = seen(events, [place for subject in shared for place in on[subject]])
@@ -115,24 +115,27 @@ def find_conflicts(events: Iterable[Event], vocabulary: Vocabulary) -> tuple[Con
     on other subjects.
     """
     ordered = totally_ordered(events)
-    _, twins = counting(ordered)
+    _, duplicates = counting(ordered)
     subjects = [vocabulary.subject_of(event) for event in ordered]
-    return judged(ordered, subjects, slots_of(vocabulary), twins).conflicts
+    return judged(ordered, subjects, slots_of(vocabulary), duplicates).conflicts
 
 
 def judged(
     ordered: Sequence[Event],
     subjects: Sequence[str | None],
     slot_of: SlotOf,
-    twins: Mapping[str, str],
+    duplicates: Mapping[str, str],
 ) -> Judgement:
-    """Judges events in total order, each with its subject; twins don't count (`merge.fold`).
+    """Judges events in total order, each with its subject; duplicates don't count (`merge.fold`).
 
     Subjects on which each event names the one before cost next to nothing.
     """
     headers = [event.header for event in ordered]
-    beside = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
-    last, tangled = _straight(headers, subjects, twins, beside)
+    beside = {
+        **in_turn(ordered, subjects),
+        **{duplicate: (one,) for duplicate, one in duplicates.items()},
+    }
+    last, tangled = _straight(headers, subjects, duplicates, beside)
     heads: dict[str, tuple[Event, ...]] = {
         subject: (ordered[rank],) for subject, rank in last.items()
     }
@@ -140,7 +143,7 @@ def judged(
         return Judgement((), heads, frozenset())
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
-    for subject, written in swept(ordered, subjects, tangled, twins, beside):
+    for subject, written in swept(ordered, subjects, tangled, duplicates, beside):
         heads[subject] = written.events_of(written.heads())
         for slot, numbers in _by_slot(written.events, slot_of):
             for cluster, behind in _clusters(written, numbers):
@@ -158,14 +161,14 @@ def judged(
 def _straight(
     headers: Sequence[Header],
     subjects: Sequence[str | None],
-    twins: Mapping[str, str],
+    duplicates: Mapping[str, str],
     beside: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, int], set[str]]:
     """Returns each subject's last event, and the subjects where an event skips the one before."""
     last: dict[str, int] = {}
     tangled: set[str] = set()
     for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
-        if subject is None or (twins and header.event_id in twins):
+        if subject is None or (duplicates and header.event_id in duplicates):
             continue
         before = last.get(subject)
         if before is not None:

@@ -36,22 +36,22 @@ def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
 
 
 def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
-    """Returns the events, in total order, that count, and the twins of those that don't.
+    """Returns the events, in total order, that count, and the duplicates, which don't.
 
-    The twins map the id of an event that doesn't count to the id of the one that was imported
+    These map the id of an event that doesn't count to the id of the one that was imported
     from the same place before it.
     """
     imported: dict[tuple[str, str], str] = {}
-    twins: dict[str, str] = {}
+    duplicates: dict[str, str] = {}
     for event in ordered:
         header = event.header
         if header.source is not None and header.source_id is not None:
             first = imported.setdefault((header.source, header.source_id), header.event_id)
             if first != header.event_id:
-                twins[header.event_id] = first
-    if not twins:
-        return list(ordered), twins
-    return [event for event in ordered if event.event_id not in twins], twins
+                duplicates[header.event_id] = first
+    if not duplicates:
+        return list(ordered), duplicates
+    return [event for event in ordered if event.event_id not in duplicates], duplicates
 
 
 def _member(item: object) -> object:

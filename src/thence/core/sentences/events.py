@@ -381,12 +381,6 @@ def _shrunk(facts: _Facts) -> str:
     return f"the log ends before what it had made durable: it was cut or restored{lost}"
 
 
-def _claimed(facts: _Facts) -> str:
-    node, were = facts.text("node_id", " "), facts.verb("count")
-    lines = f"{facts.count('count', 'line')} under this log's node{node}"
-    return f"{lines} {were} received, which this log did not write"
-
-
 _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
     "recovered": _recovered,
     "gap": _gap,
@@ -408,7 +402,6 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.count('count', 'event')} could not be written{facts.why}"
     ),
     "shrunk": _shrunk,
-    "claimed": _claimed,
     "pruned": lambda facts: (
         f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
         f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"

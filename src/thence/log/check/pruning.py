@@ -36,7 +36,6 @@ from thence.log.files.archive import (
     keep_info,
     pack,
 )
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import NOWHERE, Disk, FileId
 from thence.log.files.disk_errors import appending, reading
 from thence.log.files.segment import (
@@ -184,7 +183,6 @@ class Pruning:
 
     def _examined(self, path: Path, open_ids: Collection[str]) -> PlannedSegment:
         """Reads a segment whole."""
-        disowned = Disowned(self._disk, self._folder)
         file, size = self._disk.path_id(str(path)) or (NOWHERE, 0)
         count = foreign = bad = open_steps = 0
         times: list[str] = []
@@ -201,7 +199,7 @@ class Pruning:
                     last_id = event.event_id
                 open_steps += event.begins and event.event_id in open_ids
                 foreign += event.is_foreign
-                if not event.is_foreign and not disowned.holds(event):
+                if not event.is_foreign:
                     own = ranges.setdefault(event.node_id, [])
                     if own and event.seq == own[-1][1] + 1:
                         own[-1] = (own[-1][0], event.seq)

@@ -26,13 +26,7 @@ from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
 from thence.log.check.verify import NumberRanges, verify
 from thence.log.files.append_lock import WAIT_S, AppendLock, locked
-from thence.log.files.digest_files import (
-    OUTRANKED,
-    REDACTIONS,
-    Disowned,
-    read_digests,
-    record_digests,
-)
+from thence.log.files.digest_files import read_redactions, record_redactions
 from thence.log.files.disk import Disk, opened
 from thence.log.files.disk_errors import appending
 from thence.log.files.edits import Edit, rewrite
@@ -76,7 +70,7 @@ class Redactions:
 
     def digests(self) -> frozenset[bytes]:
         """Returns the digests (D) of all lines that were redacted for good."""
-        return read_digests(self._disk, self._folder, REDACTIONS)
+        return read_redactions(self._disk, self._folder)
 
     def take_back(self, redactions: Sequence[Redaction]) -> int:
         """Takes lines' bodies back wherever this log holds them; returns how many lines changed.
@@ -100,18 +94,6 @@ class Redactions:
             if has_bodies(self._disk, self._folder):
                 rewriting.changed += sweep(self._disk, self._folder, rewriting.named)
         return rewriting.changed
-
-    def outrank(self, digests: Iterable[bytes]) -> bool:
-        """Has lines served only where no other line of their id is; reports whether any is new.
-
-        Raises LogBusy, LogReadOnly, `append_failed`.
-        """
-        new = frozenset(digests) - read_digests(self._disk, self._folder, OUTRANKED)
-        if new:
-            with appending(self._folder):
-                record_digests(self._disk, self._folder, OUTRANKED, new)
-            self._renew()
-        return bool(new)
 
     def complete(self, lines: Iterable[bytes], bodies: BodySource) -> int:
         """Gives lines without a body, whose redaction does not count, their bodies again.
@@ -174,7 +156,7 @@ class Redactions:
             with locked(self._disk, self._folder):
                 yield rewriting
             if taken_back:
-                record_digests(self._disk, self._folder, REDACTIONS, taken_back)
+                record_redactions(self._disk, self._folder, taken_back)
         for name in rewriting.shifted:  # the places of damage that older notices record
             self.record("recovered", {"file": name, "rewritten": True})
         self._renew()
@@ -270,7 +252,6 @@ def _repair_facts(
     the highest number that the log ever gave out.
     """
     node_id, own = known_node_id(disk, folder), known_node_ids(disk, folder)
-    disowned = Disowned(disk, folder)
     places = size = 0
     nodes = {node: NumberRanges() for node in own}
     # between which numbers of each node bad bytes lie, and the nodes with bad bytes behind the last
@@ -283,7 +264,7 @@ def _repair_facts(
                 continue  # another process is writing it
             places, size = places + 1, size + line.length
             pending |= own if event.code == "bad_line" else set()
-        elif event.node_id in own and not disowned.holds(event):
+        elif event.node_id in own:
             node = nodes[event.node_id]
             if event.seq > node.last and event.node_id in pending:
                 spans[event.node_id].append((node.last, event.seq))

@@ -31,7 +31,6 @@ from thence.core.redaction import same_event_key
 from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import Disk
 from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.files.identity import known_node_id, known_node_ids
@@ -110,7 +109,7 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     # before a line is read: another process may be writing
     durable = durable_seq(disk, folder, node_id, list(session_records(disk, folder)))
     own = known_node_ids(disk, folder)
-    check = _Check(vocabulary, own, node_id, durable, Disowned(disk, folder))
+    check = _Check(vocabulary, own, node_id, durable)
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -129,23 +128,16 @@ class _Check:
     """
 
     def __init__(
-        self,
-        vocabulary: Vocabulary,
-        own: frozenset[str],
-        node_id: str,
-        durable_seq: int,
-        disowned: Disowned,
+        self, vocabulary: Vocabulary, own: frozenset[str], node_id: str, durable_seq: int
     ) -> None:
         self._vocabulary = vocabulary
         self._node_id = node_id
         self._durable_seq = durable_seq
         self._has_tail = False
-        self._own = own
         # an event of an earlier node of this log may be relayed back, as one of others may
+        self._own = own
         self._in_order = frozenset((node_id,)) if node_id else own
-        self._disowned = disowned
-        self._disowned_numbers: set[tuple[str, int]] = set()
-        self._recorded = DamageRecord(vocabulary, own, disowned)
+        self._recorded = DamageRecord(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._largest_id = ""
@@ -198,8 +190,6 @@ class _Check:
         node_id = essences[0].node_id
         if len({essence.node_id for essence in essences}) > 1:
             return False
-        if self._disowned and node_id in self._own:
-            return False  # some of them may be disowned
         node = self._nodes.setdefault(node_id, NumberRanges())
         first, count = essences[0].seq, len(essences)
         clocks = [essence.lamport_clock for essence in essences]
@@ -251,14 +241,8 @@ class _Check:
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, NumberRanges())
-        number = event.node_id, event.seq
-        is_disowned = event.node_id in self._own and self._disowned.holds(event)
-        is_late = is_disowned or (event.seq < node.last and event.node_id not in self._in_order)
-        if is_disowned:  # one above the log's own numbers makes no hole in them
-            is_new = number not in self._disowned_numbers and not node.holds(event.seq)
-            self._disowned_numbers.add(number)
-        else:
-            is_new = node.add(event.seq) and number not in self._disowned_numbers
+        is_late = event.seq < node.last and event.node_id not in self._in_order
+        is_new = node.add(event.seq)
         if not is_first:
             return
         if not is_new:
@@ -267,8 +251,7 @@ class _Check:
         if event.lamport_clock <= node.clock and not is_late:
             reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
             self._add(self._at(line, "inconsistent", reason, event))
-        if not is_disowned:
-            node.clock = max(node.clock, event.lamport_clock)
+        node.clock = max(node.clock, event.lamport_clock)
 
     def _add_notice(self, line: Line, event: Event) -> None:
         if self._recorded.may_be_notice((event.event_type,)):
@@ -310,9 +293,6 @@ class _Check:
             reason = f"event {event_id} names the cause {cause}, which is not here"
             findings.append(Finding("cause_missing", reason, file, offset, length))
         findings.sort(key=lambda finding: (order[finding.file], finding.offset))
-        for node_id, seq in self._disowned_numbers:
-            if seq < self._nodes[node_id].last:
-                self._nodes[node_id].add(seq)
         for node_id in {*self._recorded.numbers, *filter(None, [self._node_id])}:
             self._nodes.setdefault(node_id, NumberRanges())
         findings += [

@@ -34,7 +34,6 @@ _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
 _SHRUNK = "the log ends before events that were durable"
-_RENEWAL_S = 86_400
 _TWICE = "an event of its node_id came in that this log does not have"
 
 
@@ -55,7 +54,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the latest at the end; `reason` is why the
     id changed; `shrunk` are the facts of a notice, if the id changed because the log had
-    shrunk. `renewed_s` is when it last changed for an event that turned up, in seconds since 1970.
+    shrunk.
     """
 
     node_id: str
@@ -65,7 +64,6 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     earlier: tuple[str, ...] = ()
     reason: str = ""
     shrunk: Mapping[str, str | int] = {}
-    renewed_s: int = 0
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -233,26 +231,20 @@ def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | i
     return Own(identity, is_known=True, is_new=True, is_copy=False)
 
 
-def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bool = False) -> bool:
+def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because numbers were given out elsewhere under this one.
 
     That happens to a log restored from an old copy. The next append writes a notice of the
-    change. At most once a day: nothing proves who made the event that turned up. Nothing happens
-    where another process was faster. Reports whether the log has another node than `node_id` by
-    now. Raises LogBusy, DiskError.
+    change. Nothing happens where the log has another node than `node_id` by now: another process
+    was faster. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
         previous = _read_identity(disk, folder)
-        if previous is None or previous.node_id != node_id:
-            return True
-        if abs(now_s - previous.renewed_s) < _RENEWAL_S and not is_forced:
-            return False
-        earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
-        path = own_folder(folder) / "identity.json"
-        _make_identity(disk, path, earlier, _TWICE, renewed_s=int(now_s))
-        return True
+        if previous is not None and previous.node_id == node_id:
+            earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
+            _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
     finally:
         lock.release()
         lock.close()
@@ -272,7 +264,6 @@ def _make_identity(
     earlier: tuple[str, ...] = (),
     reason: str = "",
     shrunk: Mapping[str, str | int] = NOT_SHRUNK,
-    renewed_s: int = 0,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -283,7 +274,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         members = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*members, earlier, reason, shrunk, renewed_s)
+        identity = Identity(*members, earlier, reason, shrunk)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

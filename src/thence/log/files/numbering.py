@@ -11,9 +11,8 @@ from pathlib import Path
 from thence.core.bodies import Body
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import Disk, opened_existing
-from thence.log.files.segment import current_path, older_names
+from thence.log.files.segment import older_names
 from thence.log.files.tail import foreign_clock, last_numbers
 
 CLOCK_AHEAD_MAX = 2**40
@@ -22,18 +21,6 @@ CLOCK_AHEAD_MAX = 2**40
 def relayed(line: bytes, bodies: tuple[Body, ...] = ()) -> Draft:
     """Returns a complete line of another node as a draft, newline included, with its bodies."""
     return Draft("", b"", line, bodies)
-
-
-def last_own_seq(disk: Disk, folder: Path, node_id: str) -> int:
-    """Returns the last number that a node gave out in its log, 0 for none."""
-    numbers = Numbering(disk, folder)
-    numbers.begin(node_id)
-    is_known = False
-    with opened_existing(disk, current_path(folder)) as descriptor:
-        if descriptor is not None:
-            is_known = numbers.read(descriptor, 0, disk.file_id(descriptor)[1])
-    numbers.read_older(is_known)
-    return numbers.seq
 
 
 class Numbering:
@@ -130,8 +117,7 @@ class Numbering:
     def read(self, descriptor: int, start: int, end: int) -> bool:
         """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.previous_node or self.node_id
-        disowned = Disowned(self._disk, self._folder)
-        seq, clock = last_numbers(self._disk, descriptor, start, end, node_id, disowned) or (0, 0)
+        seq, clock = last_numbers(self._disk, descriptor, start, end, node_id) or (0, 0)
         if not self.previous_node:
             self.seq = max(self.seq, seq)
         self._lamport_clock = max(self._lamport_clock, clock)

@@ -15,7 +15,6 @@ from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, p
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import READ_BYTES, Disk
 from thence.log.files.disk_errors import DiskError, half_line_error
 from thence.log.files.process_state import new_id
@@ -194,19 +193,14 @@ def _reported_path(path: Path) -> Path:
 
 
 def last_numbers(
-    disk: Disk,
-    descriptor: int,
-    start: int,
-    end: int,
-    node_id: str,
-    disowned: Disowned | None = None,
+    disk: Disk, descriptor: int, start: int, end: int, node_id: str
 ) -> tuple[int, int] | None:
     """Returns a node's highest seq, and the highest clock of all, in the lines between two offsets.
 
     The lines are read backwards to the last valid line of this node that follows a smaller
-    number, so that lines which somebody moved or copied to the end do no harm. Of disowned
-    lines only the clock counts. A damaged line behind that line keeps its number: one number is
-    left out for each. Returns None if the range holds no line of this node.
+    number, so that lines which somebody moved or copied to the end do no harm. A damaged line
+    behind that line keeps its number: one number is left out for each. Returns None if the range
+    holds no line of this node.
     """
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
@@ -218,7 +212,7 @@ def last_numbers(
                 lamport_clock = max(lamport_clock, foreign_clock(line))
                 continue
             lamport_clock = max(lamport_clock, stamp[2])
-            if stamp[0] == node_id and not (disowned and disowned.holds(line)):
+            if stamp[0] == node_id:
                 seq = max(seq, stamp[1])
                 if stamp[1] < after or stamp[1] == 1:
                     return seq + damaged, lamport_clock + damaged

@@ -37,7 +37,6 @@ _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
 # numbers that the index can't hold stand at its bound
 _BEYOND = f"SELECT DISTINCT number FROM zones WHERE seq_last = {INTEGER_MAX}"
-_OTHER_LINES = "SELECT segment, offset, length, event_id FROM other_lines"
 # the events of a position that are looked up at once
 _UNREAD_EVENTS = 512
 # more ranges of numbers than this within a zone are compared by reading its events
@@ -227,12 +226,11 @@ def position(index: Index) -> Position:
     def work(connection: sqlite3.Connection) -> Position:
         runs = {node_id: _bare(own) for node_id, own in _runs(connection).items()}
         strangers = connection.execute(_STRANGERS).fetchall()
-        # an escape may stand for half a character, and of other lines nothing is known
+        # an escape may stand for half a character
         doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
         for (number,) in connection.execute(_BEYOND).fetchall():
             doubtful += _in_zone(connection, *zone_arrivals(number), [])
         events = events_at(index, connection, doubtful)
-        events += index.fetch(connection, connection.execute(_OTHER_LINES).fetchall())
         ids = [event_id for _, event_id in strangers if "\\" not in event_id]
         return Position(runs, frozenset(ids)).after(events)
 

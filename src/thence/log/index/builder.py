@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.core.json_values import storable
+from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId
 from thence.log.index.lines import LineReader
@@ -399,19 +400,14 @@ class Builder:
             self._db.execute(many, part)
 
     def _serve_better_line(self, entry: Entry, row: Sequence[Any]) -> None:
-        """Serves another line of an id if it takes precedence; the event keeps its arrival."""
+        """Serves another line of an id if that is the one that counts; the arrival stays."""
         event_id = {"id": entry.event_id}
         sql = f"SELECT arrival, {', '.join(COLUMNS)} FROM events WHERE event_id = :id"
         arrival, *columns = self._db.execute(sql, event_id).fetchone()
         with closing(LineReader(self._disk, self._folder, self._db)) as lines:
             extents = tuple(row[-3:]), tuple(columns[-3:])
             ours, theirs = lines.events(extents, self._vocabulary)
-            is_better = lines.ranking(ours) < lines.ranking(theirs)
-        if ours.line == theirs.line:
-            return
-        beside = columns if is_better else row
-        self._db.execute("INSERT INTO other_lines VALUES (?, ?, ?, ?)", [beside[0], *beside[-3:]])
-        if not is_better:
+        if ours.line == theirs.line or claim_order(theirs) < claim_order(ours):
             return
         assigned = ", ".join(f"{name} = ?" for name in COLUMNS)
         update = f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival]

@@ -7,7 +7,6 @@ from pathlib import Path
 from thence.core.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.log.files.digest_files import Ranking
 from thence.log.files.disk import Disk
 from thence.log.index.segments import Stale, open_segment
 
@@ -26,7 +25,7 @@ _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 class LineReader:
     """The segments of a log, each opened when its first line is read. Close it.
 
-    A line that differs from the index raises Stale. `ranking` ranks lines that share an id.
+    A line that differs from the index raises Stale.
     """
 
     def __init__(self, disk: Disk, folder: Path, connection: sqlite3.Connection) -> None:
@@ -34,7 +33,6 @@ class LineReader:
         self._folder = folder
         self._db = connection
         self._descriptors: dict[int, int] = {}
-        self.ranking = Ranking(disk, folder)
 
     def line(self, segment: int, offset: int, length: int) -> bytes:
         """Reads the bytes of one line, unchecked."""

@@ -73,34 +73,19 @@ def held(
 ) -> tuple[int, list[Event], set[tuple[str, int]]]:
     """Returns what the log holds of ids and numbers, which are pairs of node_id and seq.
 
-    Returned are the number of the log's events, all differing lines of these ids, and those
-    of the numbers that a line has. The cost is that of what is asked for.
+    Returned are the number of the log's events, those with these ids, and those of the numbers
+    that a line has. The cost is that of what is asked for.
     """
     values = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
-    columns = "segment, offset, length, event_id"
+    sql = (
+        "SELECT segment, offset, length, event_id"
+        " FROM json_each(:ids) CROSS JOIN events ON event_id = value"
+    )
 
     def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
         count = event_count(connection)
-        extents = [
-            extent
-            for table in ("events", "other_lines")
-            for extent in connection.execute(
-                f"SELECT {columns} FROM json_each(:ids) CROSS JOIN {table} ON event_id = value",
-                values,
-            )
-        ]
-        events = index.fetch(connection, sorted(extents))
+        events = index.fetch(connection, sorted(connection.execute(sql, values)))
         return count, events, taken_numbers(connection, numbers)
-
-    return index.answer(work)
-
-
-def contested(index: Index, limit: int) -> list[str]:
-    """Returns ids of which the log has several lines, the first ones by id."""
-    sql = "SELECT DISTINCT event_id FROM other_lines ORDER BY event_id LIMIT :limit"
-
-    def work(connection: sqlite3.Connection) -> list[str]:
-        return [event_id for (event_id,) in connection.execute(sql, {"limit": limit})]
 
     return index.answer(work)
 

@@ -49,12 +49,6 @@ CREATE TABLE usage (
     tool TEXT
 );
 
--- lines of an id that differ from the one that is served; few logs have any
-CREATE TABLE other_lines (
-    event_id TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
-    length INTEGER NOT NULL, PRIMARY KEY (event_id, segment, offset)
-) WITHOUT ROWID;
-
 -- the numbers (seq) that lines of a node have: runs without holes, apart from each other
 CREATE TABLE number_runs (
     node TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (node, first)

@@ -2,8 +2,7 @@
 
 Reading changes nothing and takes no lock. Segments are listed again until no new one appears,
 so that a rotation in between loses nothing. Each event_id is served once, at the position of
-its first line. If its lines differ, a verified one is served before those of other tools, else the
-first to arrive.
+its first line. If its lines differ, the one that counts is served (`redaction.claim_order`).
 """
 
 from collections import deque
@@ -28,9 +27,9 @@ from thence.core.codec import (
 )
 from thence.core.event import Event
 from thence.core.query.why import not_found
+from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.digest_files import Ranking
 from thence.log.files.disk import READ_BYTES, Disk, FileId, opened
 from thence.log.files.disk_errors import DiskError, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
@@ -382,14 +381,17 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
     An unfinished last line is left out too, until its newline is written.
     """
-    contested = _contested(disk, folder, vocabulary)
+    repeated = _repeated(disk, folder, vocabulary)
+    counting: dict[str, Event] = {}
+    for event in lines_with(disk, folder, vocabulary, repeated) if repeated else ():
+        _claim(counting, event)
     served: set[str] = set()
     for block in blocks(disk, folder):
         for event in _events_of(block, vocabulary):
             event_id = event.event_id
             if event_id not in served:
                 served.add(event_id)
-                yield contested.get(event_id, event) if contested else event
+                yield counting.get(event_id, event) if counting else event
 
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
@@ -400,11 +402,8 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     if len({event.header.event_id for event in events_of_lines}) == len(events_of_lines):
         return events_of_lines
     served: dict[str, Event] = {}
-    rank = Ranking(disk, folder)
     for event in events_of_lines:
-        earlier = served.setdefault(event.header.event_id, event)
-        if earlier is not event and rank(event) < rank(earlier):
-            served[event.event_id] = event
+        _claim(served, event)
     return list(served.values())
 
 
@@ -417,17 +416,31 @@ def events_with(
     """
     names = [event_id.encode() for event_id in ids]
     served: dict[str, Event] = {}
-    rank = Ranking(disk, folder)
     for block in blocks(disk, folder):
         if not any(name in block.data for name in names):
             continue
         lines = [line for line in block.data.split(b"\n") if any(name in line for name in names)]
         for event in _events_of(block._replace(data=b"\n".join(lines)), vocabulary):
             if event.event_id in ids:
-                earlier = served.setdefault(event.event_id, event)
-                if earlier is not event and rank(event) < rank(earlier):
-                    served[event.event_id] = event
+                _claim(served, event)
     return served
+
+
+def lines_with(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
+) -> Iterator[Event]:
+    """Yields the events of all lines that have one of some ids, by one look through the log."""
+    names = {event_id.encode(errors="surrogatepass") for event_id in ids}
+    for block in blocks(disk, folder):
+        if not names.isdisjoint(_ids(block, vocabulary)):
+            yield from (one for one in _events_of(block, vocabulary) if one.event_id in ids)
+
+
+def _claim(served: dict[str, Event], event: Event) -> None:
+    """Lets an event be served under its id if no line that counts before it is."""
+    other = served.setdefault(event.header.event_id, event)
+    if other.line != event.line and claim_order(event) < claim_order(other):
+        served[event.event_id] = event
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
@@ -441,21 +454,6 @@ def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
             return [event for part in parts for event in _events_of(part, vocabulary)]
     whole = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
     return [content for content in whole if isinstance(content, Event)]
-
-
-def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:
-    """Returns the ids with more than one line, each with the event to serve."""
-    repeated = _repeated(disk, folder, vocabulary)
-    contents: dict[str, Event] = {}
-    rank = Ranking(disk, folder)
-    if repeated:
-        for line in lines(disk, folder, vocabulary):
-            event = line.content
-            if isinstance(event, Event) and line.is_whole and event.event_id in repeated:
-                served = contents.setdefault(event.event_id, event)
-                if rank(event) < rank(served):
-                    contents[event.event_id] = event
-    return contents
 
 
 def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:

@@ -22,7 +22,6 @@ from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, have_valid_crcs, nu
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import Disk, opened
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import Own, identify, renew_shrunk
@@ -271,14 +270,13 @@ def _reported(
     """
     begins = [scope(disk, folder, [session]) for session in dead]
     names: set[str] = set()
-    disowned = Disowned(disk, folder)
     for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):
         for block in blocks_of(disk, path, start):
             for line in lines_of(block, vocabulary) if _SOURCE in block.data else ():
                 event = line.content
                 if not isinstance(event, Event) or event.is_foreign:
                     continue
-                if event.node_id not in own.identity.node_ids or disowned.holds(event):
+                if event.node_id not in own.identity.node_ids:
                     continue
                 if event.members.get("source") == OPENING_SOURCE:
                     names.add(str(event.members.get("source_id")))
@@ -373,11 +371,8 @@ def _unreported(
 ) -> list[Region]:
     """Returns the regions that no notice behind them records."""
     identity = own.identity
-    recorded = DamageRecord(
-        vocabulary,
-        frozenset(identity.earlier) if own.is_new else identity.node_ids,
-        Disowned(disk, tails[0].path.parent),
-    )
+    nodes = frozenset(identity.earlier) if own.is_new else identity.node_ids
+    recorded = DamageRecord(vocabulary, nodes)
     older: str | None = None
     for path, start in tails:
         for block in blocks_of(disk, path, start):
@@ -413,15 +408,12 @@ class DamageRecord:
     `pruned` is what was removed on purpose, by the latest notice of that.
 
     `own` are the nodes under which this log is or was written; where none is known, every
-    verified notice counts. None of the `disowned` lines does.
+    verified notice counts.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, own: Container[str], disowned: Disowned | None = None
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, own: Container[str]) -> None:
         self._vocabulary = vocabulary
         self._own = own
-        self._disowned = disowned
         self._regions: dict[str, list[tuple[int, int]]] = {}
         self.numbers: dict[str, list[tuple[int, int]]] = {}
         self.pruned: Pruned = NOT_PRUNED
@@ -437,8 +429,6 @@ class DamageRecord:
         """Adds an event at an offset if it is a notice; `older` is the segment before `file`."""
         kind = self._vocabulary.notice_kind(event)
         if kind is None or event.is_foreign or not (event.node_id in self._own or not self._own):
-            return
-        if self._disowned and self._disowned.holds(event):
             return
         facts = event.payload
         if kind == PRUNED:

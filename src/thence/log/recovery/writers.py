@@ -13,7 +13,7 @@ from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
 from thence.core.query.why import LogEnd
 from thence.core.vocabulary import SIM, Vocabulary
-from thence.log.files.digest_files import REDACTIONS, read_digests
+from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import is_own, known_node_id
@@ -157,4 +157,4 @@ def next_node_id(folder: Path) -> str | None:
 
 def redactions_of(folder: Path) -> frozenset[bytes]:
     """Returns the digests (D) of the lines of the log that were redacted for good."""
-    return read_digests(OS_DISK, folder, REDACTIONS)
+    return read_redactions(OS_DISK, folder)

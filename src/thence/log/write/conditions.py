@@ -13,7 +13,6 @@ from thence.core.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
-from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import Disk, opened
 from thence.log.files.segment import segments
 from thence.log.files.tail import lines_backwards
@@ -134,7 +133,6 @@ class _Judge:
         self._folder = folder
         self._node_id = node_id
         self._vocabulary = vocabulary
-        self._disowned = Disowned(disk, folder)
         self._admitted: dict[int, Event] = {}
         self.verdicts: list[Verdict] = []
 
@@ -180,7 +178,7 @@ class _Judge:
             event = parse(line, self._vocabulary)
             if not isinstance(event, Event):
                 continue
-            if guard.reaches_back_to(event, self._node_id) and not self._disowned.holds(event):
+            if guard.reaches_back_to(event, self._node_id):
                 return None
             if guard.is_broken_by(event):
                 return self._heads_moved(event)

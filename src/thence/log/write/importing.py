@@ -20,19 +20,14 @@ from thence.core.redaction import same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_writer import values_of
 from thence.log.files.append_lock import WAIT_S
-from thence.log.files.digest_files import (
-    DISOWNED,
-    REDACTIONS,
-    read_digests,
-    record_digests,
-    without_body,
-)
+from thence.log.files.digest_files import read_redactions, without_body
 from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import appending
+from thence.log.files.disk_errors import appending, reading
 from thence.log.files.findings import Relayed
 from thence.log.files.identity import known_node_id, known_node_ids, renew
-from thence.log.files.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
+from thence.log.files.numbering import CLOCK_AHEAD_MAX, relayed
 from thence.log.files.segment import current_path
+from thence.log.read.reader import lines_with
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
 # a node_id and a seq
@@ -42,12 +37,12 @@ Number = tuple[str, int]
 class Held(NamedTuple):
     """What a log holds of the ids and numbers that were asked for.
 
-    `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
-    `numbers` those of the numbers that a line has. What was `pruned` it has had.
+    `event_count` is the number of all its events, `events` are those with these ids, and `numbers`
+    those of the numbers that a line has. What was `pruned` it has had.
     """
 
     event_count: int
-    lines: Mapping[str, Sequence[Event]]
+    events: Mapping[str, Event]
     numbers: Collection[Number]
     pruned: Pruned = NOT_PRUNED
 
@@ -77,22 +72,21 @@ class Relay:
         lines: Iterable[bytes],
         look: Look,
         bodies: BodySource | None = None,
-        *,
-        now_s: float,
         timeout_s: float = WAIT_S,
     ) -> Relayed:
         """Appends lines, given without their newlines, that the log lacks; they are durable then.
 
         `look` returns what the log holds, `bodies` has the large values that the lines name; a
-        line of which it lacks one is bad. `now_s` are seconds since 1970: a line under this log's
-        node_id, above its last number, renews the identity at most once a day. Raises what an
-        append raises.
+        line of which it lacks one is bad. A line under this log's node_id that the log lacks shows
+        that numbers were given out elsewhere: the log has another node before the line is written,
+        so that no line from elsewhere bears the node under which it writes. Raises what an append
+        raises.
         """
         events, bad = self._parsed(lines)
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
-        new, known_count = _sort_out(events, held)
+        new, known_count = self._sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -103,15 +97,13 @@ class Relay:
                 if event.lamport_clock <= clock_max:
                     is_own = event.node_id in own and not event.is_foreign
                     (ours if is_own else kept).append((event, is_beside))
-            renewed, refused = self._admit([event for event, _ in ours], now_s)
-        if refused:
-            ours = [pair for pair in ours if pair[0].node_id != refused[0].node_id]
-            parked = (*parked, *refused)
+            node_id = known_node_id(self._disk, self._folder)
+            is_renewed = any(event.node_id == node_id for event, _ in ours)
+            if is_renewed:
+                renew(self._disk, self._folder, node_id)
         kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
-            claimed = [] if renewed else [event for event, _ in ours]
-            events = [event for event, _ in kept]
-            lacking = self._write(events, self._claimed(claimed), bodies, timeout_s)
+            lacking = self._write([event for event, _ in kept], bodies, timeout_s)
             bad += [(event.line, reason) for event, reason in lacking.items()]
             kept = [pair for pair in kept if pair[0] not in lacking]
             ours = [pair for pair in ours if pair[0] not in lacking]
@@ -123,14 +115,14 @@ class Relay:
             tuple(event for event, _ in ours),
             tuple(_twice(kept, held.numbers)),
             tuple(event for event, is_beside in kept if is_beside),
-            renewed,
+            is_renewed,
         )
 
     def _parsed(self, lines: Iterable[bytes]) -> tuple[list[Event], list[tuple[bytes, BadLine]]]:
         """Returns the events of lines, without what was redacted here, and what are none."""
         bad: list[tuple[bytes, BadLine]] = []
         events: list[Event] = []
-        redactions = read_digests(self._disk, self._folder, REDACTIONS)
+        redactions = read_redactions(self._disk, self._folder)
         for received in lines:
             line = without_body(received, redactions)
             event = parse(line, self._vocabulary)
@@ -140,42 +132,40 @@ class Relay:
                 events.append(event)
         return events, bad
 
-    def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
-        """Prepares for lines under own node_ids.
+    def _sort_out(
+        self, events: Sequence[Event], held: Held
+    ) -> tuple[list[tuple[Event, bool]], int]:
+        """Returns the lines that the log lacks, with whether it has their id, and how many it has.
 
-        One above the last number of the present node shows that numbers were given out
-        elsewhere. All others, and those that come within a day, are disowned: they change nothing.
-        Returns whether the log has a new node_id, and the events for which there is no room.
+        A line whose number was pruned it has had. Only for an id that the log has with another
+        line it is looked through for all lines of that id.
         """
-        where = (self._disk, self._folder)
-        node_id = known_node_id(*where)
-        under = [event for event in ours if event.node_id == node_id]
-        if not under:
-            return False, ()
-        last = last_own_seq(*where, node_id)
-        if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
-            return True, ()
-        if record_digests(*where, DISOWNED, map(same_line_key, under), node_id):
-            return False, ()
-        return (True, ()) if renew(*where, node_id, now_s) else (False, under)
-
-    def _claimed(self, events: Sequence[Event]) -> list[Draft]:
-        """Returns the notice about lines that came from elsewhere under this log's nodes."""
-        numbers = [event.seq for event in events]
-        if not numbers:
-            return []
-        facts = {"node_id": events[0].node_id, "count": len(numbers)}
-        span = {"first_seq": min(numbers), "last_seq": max(numbers)}
-        return [self._notice("claimed", {**facts, **span})]
+        seen: dict[str, list[Event]] = {key: [one] for key, one in held.events.items()}
+        unlike = {
+            event.event_id
+            for event in events
+            if (other := held.events.get(event.event_id)) and not _is_among(event, (other,))
+        }
+        if unlike:
+            with reading(self._folder):
+                for line in lines_with(self._disk, self._folder, self._vocabulary, unlike):
+                    seen[line.event_id].append(line)
+        new: list[tuple[Event, bool]] = []
+        known_count = 0
+        for event in events:
+            others = seen.setdefault(event.event_id, [])
+            is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+            if _is_among(event, others) if others else is_pruned:
+                known_count += 1
+            else:
+                new.append((event, bool(others)))
+                others.append(event)
+        return new, known_count
 
     def _write(
-        self,
-        events: Iterable[Event],
-        notices: Sequence[Draft],
-        bodies: BodySource | None,
-        timeout_s: float,
+        self, events: Iterable[Event], bodies: BodySource | None, timeout_s: float
     ) -> dict[Event, BadLine]:
-        """Writes events and notices, all durable then; returns those of which a value lacks."""
+        """Writes events, all durable then; returns those of which a value lacks."""
         # taken out while in use: another thread, or a forked child, makes its own
         writer, self._writer = self._writer, None
         if writer is None:
@@ -198,7 +188,7 @@ class Relay:
                 if size_bytes >= PAYLOAD_BYTES_MAX:
                     _write_all(writer, drafts, timeout_s)
                     drafts, size_bytes = [], 0
-            _write_all(writer, [*drafts, *notices], timeout_s)
+            _write_all(writer, drafts, timeout_s)
         finally:
             writer.close()
         self._writer = writer
@@ -210,25 +200,6 @@ def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float)
     writer.sync(outcomes)
     if error is not None:
         raise error
-
-
-def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bool]], int]:
-    """Returns the lines that the log lacks, with whether it has their id, and how many it has.
-
-    A line whose number was pruned it has had.
-    """
-    new: list[tuple[Event, bool]] = []
-    known_count = 0
-    seen: dict[str, list[Event]] = {}
-    for event in events:
-        others = seen.setdefault(event.event_id, [*held.lines.get(event.event_id, ())])
-        is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
-        if _is_among(event, others) if others else is_pruned:
-            known_count += 1
-        else:
-            new.append((event, bool(others)))
-            others.append(event)
-    return new, known_count
 
 
 def _is_among(event: Event, others: Sequence[Event]) -> bool:

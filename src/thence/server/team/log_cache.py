@@ -18,21 +18,18 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import NamedTuple
 
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import SuppressCodes, ThenceError
 from thence.files import file_lock
-from thence.log.files.digest_files import REDACTIONS, record_digests
+from thence.log.files.digest_files import record_redactions
 from thence.log.files.identity import make_info
 from thence.log.files.segment import own_folder
-from thence.log.index import lookup
-from thence.log.open import OS_DISK, Log, open_log
+from thence.log.open import OS_DISK, open_log
 from thence.server.logs.run_record import CURSOR_FILE, TITLE_FILE
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.signatures import digests_by_id, superseded
 
 FOLDER = "teams"
 # of all folders together
@@ -46,21 +43,11 @@ _MAKING_THREADS = 2
 _LOCK = "cache.lock"
 # so many lines are relayed at once
 RELAYED_MAX = 10_000
-# of so many ids with several lines the signed line is served; of others the server does not look
-CONTESTED_MAX = 10_000
 _CURSOR_BYTES_MAX = 200
 _DROPPED = "dropped"
 _TRIES_MAX = 3
 
 _logger = logging.getLogger("thence.server")
-
-
-class _Progress(NamedTuple):
-    """The number up to which a folder holds its log, and the `signed` of the log at that time."""
-
-    number: int
-    signed: int
-    cursor: str = ""
 
 
 class LogCache:
@@ -176,12 +163,12 @@ class LogCache:
         """Removes what stands in folders that must be made anew; raises apsw.Error."""
         for folder in sorted((self._data / FOLDER).glob("*/*")):
             log = self._store.log(folder.parent.name, folder.name)
-            if log is None or self._progress(folder, log) is not None:
+            if log is None or self._held_number(folder, log) is not None:
                 continue
             try:
                 with self._lock(log):  # another thread may have made it by now
                     now = self._store.log(folder.parent.name, log.name)
-                    if now and folder.is_dir() and self._progress(folder, now) is None:
+                    if now and folder.is_dir() and self._held_number(folder, now) is None:
                         self._clear(folder)
             except OSError:
                 _logger.exception("could not remove the folder of the log %s", log.name)
@@ -225,25 +212,20 @@ class LogCache:
                 self._lock(log).release()
 
     def _number(self, folder: Path, log: StoredLog) -> int:
-        progress = self._progress(folder, log)
-        return progress.number if progress is not None else 0
+        return self._held_number(folder, log) or 0
 
     def _refresh(self, folder: Path, log: StoredLog) -> bool:
         """Brings a folder up to date; reports whether that has altered it."""
         is_altered = False
         with self._lock(log):
             for _ in range(_TRIES_MAX):
-                progress = self._progress(folder, log)
-                if progress is None:
+                number = self._held_number(folder, log)
+                if number is None:
                     self._clear(folder)
-                    progress = _Progress(0, log.signed)
-                is_altered |= progress[:2] != (log.last, log.signed)
-                if progress.number < log.last:
-                    self._relay(folder, log, progress.number)
-                elif progress.signed != log.signed:
-                    with open_log(folder, VOCABULARIES[log.kind]) as opened:
-                        self._supersede(opened, log)
-                    self._keep(folder, log, progress.cursor)
+                    number = 0
+                is_altered |= number != log.last
+                if number < log.last:
+                    self._relay(folder, log, number)
                 now = self._store.log(folder.parent.name, log.name)
                 if now is None or now.revision == log.revision:
                     break
@@ -252,18 +234,14 @@ class LogCache:
                 _write(own_folder(folder) / TITLE_FILE, log.title)
         return is_altered
 
-    def _progress(self, folder: Path, log: StoredLog) -> _Progress | None:
-        """Returns how far a folder holds the log; None if it must be made anew."""
+    def _held_number(self, folder: Path, log: StoredLog) -> int | None:
+        """Returns the number up to which a folder holds the log; None if it must be made anew."""
         with suppress(OSError, ValueError), SuppressCodes("cursor_unknown"):
             with _cursor_file(folder).open(encoding="ascii") as file:
-                cursor, revision, signed = file.read(_CURSOR_BYTES_MAX).split(" ")
+                cursor, revision = file.read(_CURSOR_BYTES_MAX).split(" ")
             if cursor and revision == str(log.revision):
-                return _Progress(self._exchange.number(log, cursor), int(signed), cursor)
+                return self._exchange.number(log, cursor)
         return None
-
-    def _keep(self, folder: Path, log: StoredLog, cursor: str) -> None:
-        """Keeps up to which place a folder holds the log."""
-        _write(_cursor_file(folder), f"{cursor} {log.revision} {log.signed}")
 
     def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
         """Relays the lines behind a number, then keeps how far it came."""
@@ -279,20 +257,10 @@ class LogCache:
                     return
                 opened.relay([row.line for row in taken], self._store.bodies(log))
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
-                    record_digests(OS_DISK, folder, REDACTIONS, self._store.redactions(log))
-                self._supersede(opened, log)
+                    record_redactions(OS_DISK, folder, self._store.redactions(log))
                 number = taken[-1].number
-                self._keep(folder, log, self._exchange.cursor(LogPlace(number, taken[-1].chain)))
-
-    def _supersede(self, opened: Log, log: StoredLog) -> None:
-        """Has of several lines of an id the one served that the owner of its node pushed."""
-        contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
-        if not contested:
-            return
-        lines = digests_by_id(opened.answers.held(contested, ()).lines)
-        signed = self._store.signed(log, set().union(*lines.values()))
-        others = superseded(lines, signed)
-        opened.redactions.outrank(digest for digests in others.values() for digest in digests)
+                cursor = self._exchange.cursor(LogPlace(number, taken[-1].chain))
+                _write(_cursor_file(folder), f"{cursor} {log.revision}")
 
 
 def _size_bytes(folder: Path) -> int:

@@ -10,8 +10,8 @@ class StoredLog(NamedTuple):
     """A log of a team: the numbers of its team and of itself, its name, kind and last number.
 
     `revision` counts how often lines were replaced by other forms of themselves, or are relayed
-    again as their node has another owner; `signed` how often relayed lines became signed. `title`
-    is what its pages call it, "" if no client said so.
+    again as their node has another owner. `title` is what its pages call it, "" if no client said
+    so.
     """
 
     team: int
@@ -20,7 +20,6 @@ class StoredLog(NamedTuple):
     kind: str
     last: int
     revision: int
-    signed: int
     title: str
 
 

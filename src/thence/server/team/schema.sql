@@ -59,8 +59,7 @@ CREATE TABLE claims (
 CREATE INDEX claims_of_key ON claims (team, public_key);
 
 -- id: within the team; last: the number of the last event, which is how many there are;
--- title: what pages call it; revision: how often stored lines were replaced by other forms of themselves, or are relayed again;
--- signed: how often relayed lines became signed
+-- title: what pages call it; revision: how often stored lines were replaced by other forms of themselves, or are relayed again
 CREATE TABLE logs (
     team INTEGER NOT NULL REFERENCES teams (id),
     id INTEGER NOT NULL,
@@ -68,7 +67,6 @@ CREATE TABLE logs (
     kind TEXT NOT NULL,
     last INTEGER NOT NULL DEFAULT 0,
     revision INTEGER NOT NULL DEFAULT 0,
-    signed INTEGER NOT NULL DEFAULT 0,
     title TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (team, id),
     UNIQUE (team, name)

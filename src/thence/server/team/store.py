@@ -32,8 +32,7 @@ T = TypeVar("T")
 
 
 _LOG = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed,
-        logs.title
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.title
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
@@ -95,7 +94,6 @@ _SIGN = """
     DELETE FROM relayed
     WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests) RETURNING digest
 """
-_COUNT_SIGNED = "UPDATE logs SET signed = signed + 1 WHERE team = :team AND id = :log"
 _KEEP_CERTIFICATE = """
     INSERT INTO certificates (team, log, public_key, lines_sha256, signature, first, last)
     VALUES (:team, :log, :key, :lines, :signature, :first, :last)
@@ -108,8 +106,7 @@ _REDACTED = """
     ) = 1
 """
 _LOGS = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed,
-        logs.title
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.title
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
 """
 
@@ -389,10 +386,7 @@ def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> 
         connection.execute(_SIGN, {**names, "node": node, "digests": of_node})
         for node, of_node in digests.items()
     ]
-    if not any(signed):
-        return False
-    connection.execute(_COUNT_SIGNED, names)
-    return True
+    return any(signed)
 
 
 def _keep(

@@ -10,7 +10,7 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.sentences.events import conversation
-from thence.log.files.digest_files import REDACTIONS, read_digests
+from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK
 from thence.log.index.causality import NamedCauses
 from thence.server.logs.open_logs import OpenLog
@@ -159,7 +159,7 @@ def _text(text: str) -> Html:
 def _missing_body(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
     """Returns why the body of an event is not here, with the notices that took it back."""
     digest = same_line_key(event)
-    if digest not in read_digests(OS_DISK, log.folder, REDACTIONS):
+    if digest not in read_redactions(OS_DISK, log.folder):
         return el("p", _BODY_MISSING, class_="empty")
     notices = [notice for notice in _events(log, effects) if _takes_back(log, notice, digest)]
     items = [

@@ -6,14 +6,14 @@ it counts whoever brings it. docs/reference/formats/wire.md has the forms.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from thence.core.event import Event
-from thence.core.redaction import Redaction, same_line_key
+from thence.core.redaction import Redaction
 from thence.sync.wire.messages import DIGEST_BYTES
 
 REDACTED = "redacted"
@@ -81,22 +81,6 @@ def read_signature(header: str) -> PushSignature | None:
     """Returns the signature that a header holds, None for any other text."""
     parts = _SIGNATURE.fullmatch(header)
     return PushSignature(*parts.groups()) if parts else None
-
-
-def digests_by_id(lines: Mapping[str, Sequence[Event]]) -> dict[str, frozenset[bytes]]:
-    """Returns the digests of the lines of each id."""
-    return {event_id: frozenset(map(same_line_key, group)) for event_id, group in lines.items()}
-
-
-def superseded(
-    lines: Mapping[str, frozenset[bytes]], signed: Collection[bytes]
-) -> dict[str, frozenset[bytes]]:
-    """Returns, of each id with a signed line, D of its other lines: they stand behind it."""
-    return {
-        event_id: digests.difference(signed)
-        for event_id, digests in lines.items()
-        if not digests.isdisjoint(signed)
-    }
 
 
 def redaction_in(event: Event) -> Redaction | None:

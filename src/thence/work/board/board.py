@@ -44,14 +44,14 @@ def fold(
     it the smallest id among the events is taken. Events without one belong to the project.
     """
     ordered = totally_ordered(events)
-    counted, twins = counting(ordered)
+    counted, duplicates = counting(ordered)
     if project_uuid is None:
         named = {event.header.project_uuid for event in ordered} - {None, *aliases}
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
     subjects = list(map(replay.subject_of, ordered))
-    numbers = numbers_given(ordered, subjects, twins)
-    judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), twins)
+    numbers = numbers_given(ordered, subjects, duplicates)
+    judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), duplicates)
     for event in _in_causal_order(counted):
         replay.take(event, numbers.of(event), event.header.event_id in judgement.beaten)
     return replay.board(judgement, numbers)

@@ -110,29 +110,32 @@ def by_number(
 
 
 def numbers_given(
-    ordered: Sequence[Event], subjects: Sequence[str | None], twins: Mapping[str, str]
+    ordered: Sequence[Event], subjects: Sequence[str | None], duplicates: Mapping[str, str]
 ) -> PackageNumbers:
-    """Returns the packages that events in total order mean; twins don't count (`merge.fold`).
+    """Returns the packages that events in total order mean; duplicates don't count (`merge.fold`).
 
     In a log without a number given twice only the beginnings are read.
     """
-    features = _features(ordered, subjects, twins)
+    features = _features(ordered, subjects, duplicates)
     if not features:
         return PackageNumbers()
-    extra_causes = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
+    extra_causes = {
+        **in_turn(ordered, subjects),
+        **{duplicate: (one,) for duplicate, one in duplicates.items()},
+    }
     causal_history = history([event.header for event in ordered], extra_causes)
-    return _NumberResolution(ordered, subjects, twins, causal_history, features).numbers()
+    return _NumberResolution(ordered, subjects, duplicates, causal_history, features).numbers()
 
 
 def _features(
-    ordered: Sequence[Event], subjects: Sequence[str | None], twins: Mapping[str, str]
+    ordered: Sequence[Event], subjects: Sequence[str | None], duplicates: Mapping[str, str]
 ) -> set[str]:
     """Returns the features in which a number may have been given twice."""
     first: dict[str, Event] = {}
     features: set[str] = set()
     for event, subject in zip(ordered, subjects, strict=True):
         header = event.header
-        if subject is None or header.event_type != _CREATES or header.event_id in twins:
+        if subject is None or header.event_type != _CREATES or header.event_id in duplicates:
             continue
         other = first.setdefault(subject, event)
         if other is not event and _content(other) != _content(event):
@@ -175,7 +178,7 @@ class _NumberResolution:
         self,
         ordered: Sequence[Event],
         subjects: Sequence[str | None],
-        twins: Mapping[str, str],
+        duplicates: Mapping[str, str],
         causal_history: CausalHistory,
         features: set[str],
     ) -> None:
@@ -185,7 +188,7 @@ class _NumberResolution:
         self._beginnings: list[_Beginning] = []
         for position, rank in enumerate(causal_history.ranks):
             event, subject = ordered[rank], subjects[rank]
-            is_one = event.event_type == _CREATES and event.event_id not in twins
+            is_one = event.event_type == _CREATES and event.event_id not in duplicates
             if is_one and subject is not None and subject.rpartition("/")[0] in features:
                 bit = 1 << len(self._beginnings)
                 self._beginnings.append(_Beginning(event, rank, position, bit, subject))
