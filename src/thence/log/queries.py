@@ -22,7 +22,7 @@ from thence.core.new_event import Cause, Position, id_of
 from thence.core.order import totally_ordered
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
 from thence.core.query.why import last_failure, named_by
-from thence.core.vocabulary import Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
 from thence.log.files.digest_files import outranked_state
 from thence.log.files.disk import Disk, cache_folder, wall_ns
@@ -161,13 +161,13 @@ class Answers:
 
     def last_prune(self) -> Event | None:
         """Returns the last notice of a prune that this log wrote itself."""
+        from thence.log.index import lookup
+
+        if self._vocabulary.name != PLAIN.name:
+            return None  # runs and journals are never pruned
         with reading(self._folder):
             own = known_node_ids(self._disk, self._folder)
-        for page in self.pages(type=(f"log.{PRUNED}",), descending=True):
-            for event in page:
-                if event.node_id in own and not event.is_foreign:
-                    return event
-        return None
+        return lookup.latest_of(self.index(), f"log.{PRUNED}", own)
 
     def pruned(self) -> Pruned:
         """Returns what this log has pruned."""
@@ -237,8 +237,11 @@ class Answers:
         from thence.log.index import lookup
 
         words = {"by_subject": by_subject, "by_type": by_type}
-        with self._told():
+        try:
             return lookup.find(self.index(), text, **words)
+        except EventNotFound:
+            with self._told():
+                raise
 
     def named(self, event: Cause) -> Cause:
         """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
@@ -264,8 +267,11 @@ class Answers:
         """Returns the causes of an event; raises EventNotFound."""
         from thence.log.index import causality
 
-        with self._told():
+        try:
             answer = causality.why(self.index(), id_of(event), self._vocabulary)
+        except EventNotFound:
+            with self._told():
+                raise
         pruned = self.pruned() if answer.missing else NOT_PRUNED
         missing = tuple(
             replace(cause, pruned=pruned.words)

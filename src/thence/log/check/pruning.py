@@ -105,15 +105,15 @@ class Pruning:
         with reading(self._folder):
             paths = segments(self._disk, self._folder)
             path_ids = [self._disk.path_id(str(path)) or (NOWHERE, 0) for path in paths]
-            left = sum(size for _, size in path_ids)
+            later_bytes = sum(size for _, size in path_ids)
             planned, rest = list[PlannedSegment](), ""
             for path, (file, size) in zip(paths, path_ids, strict=True):
-                left -= size
+                later_bytes -= size
                 if path.name == CURRENT:
                     rest = "" if len(paths) > 1 else _NONE_CLOSED
                     break
                 segment = self._read(path, file, size)
-                is_chosen = left >= keep_bytes if before is None else segment.until < before
+                is_chosen = later_bytes >= keep_bytes if before is None else segment.until < before
                 own = Pruned(numbers=segment.numbers)
                 is_told = bool(own.numbers) and own.is_held_by(Position(earlier.numbers))
                 if not is_chosen and not is_told:
