@@ -201,7 +201,9 @@ class Pruning:
                     hint = "remove its file from the archive if it was redacted, then prune again"
                     raise _refused("could not remove", path, cause, hint)
                 disk.unlink(path)
-            disk.sync_folder(folder)
+                # one by one: a power cut must leave none out in the middle, whose large values an
+                # archive made anew from the first would not have
+                disk.sync_folder(folder)
             if is_bodied:
                 for path in segments(disk, folder):
                     if path.name not in read:

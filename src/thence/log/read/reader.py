@@ -222,10 +222,11 @@ class SegmentWalk:
                 self.is_overtaken = False
                 if self._following is None:
                     return
+                # what was read had its place before it, and prunes take the oldest first
+                is_overtaken = self._is_oldest(self._following)
                 self._finished[self.cursor.file] = ("", self.cursor.beginning)
                 self.cursor.close()
-                # what was read had its place before it, and prunes take the oldest first
-                self.is_overtaken = self._is_oldest(self._following)
+                self.is_overtaken = is_overtaken
             elif self._following is None:
                 return
             self.cursor, self._following = self._following, None
