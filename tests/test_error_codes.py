@@ -28,6 +28,7 @@ CODES = {
     "database_unavailable": (True, 3, 503, "unavailable"),
     "endpoint_down": (True, 1, 503, "unavailable"),
     "event_not_found": (False, 4, 404, "event_not_found"),
+    "event_pruned": (False, 4, 404, "event_not_found"),
     "event_too_large": (False, 1, 400, "invalid_parameter"),
     "extra_missing": (False, 1, 503, "unavailable"),
     "file_busy": (True, 1, 503, "unavailable"),

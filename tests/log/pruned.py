@@ -1,15 +1,15 @@
 """Logs of several closed segments, and what a prune of one leaves."""
 
+import gzip
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import thence
-from thence.core.pruned import Pruned
 from thence.log.check.pruning import PrunePlan, Pruning
-from thence.log.files.archive import unpacked_data
 from thence.log.files.disk import OS_DISK, Disk
-from thence.log.files.segment import archived_names, segments
+from thence.log.files.segment import segments
 from thence.log.open import Log
 
 SEGMENT_BYTES = 1_500
@@ -29,10 +29,6 @@ def names(folder: Path, disk: Disk = OS_DISK) -> list[str]:
     return [path.name for path in segments(disk, folder)]
 
 
-def nothing_held_back(name: str, has_unverified: bool) -> str:
-    return ""
-
-
 def pruning_of(log: Log, disk: Disk = OS_DISK) -> Pruning:
     return Pruning(disk, log.folder, log.vocabulary, log.answers.pruned, log.redactions.record)
 
@@ -44,14 +40,15 @@ def pruned(
     before: str | None = None,
     archive: Path | None = None,
     disk: Disk = OS_DISK,
-    held_back: Callable[[str, bool], str] = nothing_held_back,
-) -> tuple[Pruned, PrunePlan]:
+    undelivered: Mapping[str, int] = MappingProxyType({}),
+) -> PrunePlan:
     """Prune a log as the command does; `keep` is how many bytes stay at least."""
     pruning = pruning_of(log, disk)
     with pruning.alone():
-        open_ids = {event.event_id for event in log.answers.end().still_open}
-        plan = pruning.plan(before, keep, held_back, open_ids)
-        return pruning.run(plan, archive), plan
+        plan = pruning.plan(before, keep, undelivered)
+        if plan.segments:
+            pruning.run(plan, archive)
+        return plan
 
 
 def gunzipped(folder: Path) -> Path:
@@ -60,7 +57,8 @@ def gunzipped(folder: Path) -> Path:
     return folder
 
 
-def archived(archive: Path, disk: Disk = OS_DISK) -> bytes:
-    """Return the bytes of all segments in an archive."""
-    found = [name for name in archived_names(disk, archive) if name.startswith("events")]
-    return b"".join(b"".join(unpacked_data(disk, archive / name)) for name in found)
+def archived(archive: Path, disk: Disk = OS_DISK, family: str = "events") -> bytes:
+    """Return the bytes of all segments in an archive, or of all its large values, "bodies"."""
+    names = [name for name in sorted(disk.names(archive)) if name.endswith(".gz")]
+    paths = [archive / name for name in names if name.startswith(family)]
+    return b"".join(gzip.decompress(disk.read_whole(path) or b"") for path in paths)

@@ -238,21 +238,6 @@ def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
         assert "other" not in [c["id"] for c in page(server, "/runs/first").all("select")]
 
 
-def test_archive_is_called_one(tmp_path: Path) -> None:
-    make_orders(tmp_path, "orders")
-    folder = tmp_path / "old"
-    (folder / ".thence").mkdir(parents=True)
-    (folder / ".thence" / "log.json").write_bytes(
-        (tmp_path / "orders" / ".thence" / "log.json").read_bytes()
-    )
-    (folder / "events_2026-01-01_00-00-00-000000.jsonl.gz").write_bytes(b"")
-    with serving(tmp_path) as server:
-        text = counted(server).text
-        assert "old" in text
-        assert "an archive" in text
-        assert "can't be read" not in text
-
-
 @pytest.mark.whole
 def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> None:
     for name in ("one", "two"):

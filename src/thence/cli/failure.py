@@ -12,6 +12,7 @@ from thence.errors import Refused, ThenceError
 
 _CODES: Mapping[str, int] = {
     "event_not_found": NOT_FOUND,
+    "event_pruned": NOT_FOUND,
     "line_not_found": NOT_FOUND,
     "not_a_log": NOT_FOUND,
     "not_a_project": NOT_FOUND,

@@ -1,4 +1,4 @@
-"""The facts of a notice `log.pruned`: what was removed from a log on purpose, and where it lies."""
+"""The facts of a notice `log.pruned`: what was removed from a log on purpose."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -7,51 +7,26 @@ from typing import Any
 
 import msgspec
 
-from thence.core.ids import is_ulid
+from thence.core.clock import microseconds
+from thence.core.event import Event
+from thence.core.ids import ulid_value
+from thence.core.new_event import Intervals, Position, joined_ranges
 
 PRUNED = "pruned"
-# the most changes of the archive that a notice names, the newest ones
-ARCHIVES_MAX = 20
-
-# first and last number of each range, which are sorted and don't touch
-Ranges = tuple[tuple[int, int], ...]
-
-
-class PrunedFile(msgspec.Struct, frozen=True):
-    """A segment that was removed: its name, its events, its bytes and their SHA-256 in hex."""
-
-    file: str
-    events: int
-    bytes: int
-    sha256: str
 
 
 class Pruned(msgspec.Struct, frozen=True):
     """What a log's last prune removed, and up to where all of its prunes did.
 
-    `files`, `events`, `bytes`, `since` and `open_steps` are of that prune alone: `since` is the
-    earliest time in it, `open_steps` counts the steps that began there and have not ended. Of all
-    prunes are `numbers`, the numbers of the events by node_id; `until`, the latest time; and
-    `archives`, in the order of the prunes: the largest ULID that was pruned until then, and the
-    folder of the files, empty if they were removed for good.
+    `files`, `events` and `bytes` are of that prune. Of all prunes are `until`, the latest time,
+    and `numbers`, the numbers of the events by node_id, as a Position has them.
     """
 
-    files: tuple[PrunedFile, ...] = ()
+    files: int = 0
     events: int = 0
     bytes: int = 0
-    since: str = ""
-    open_steps: int = 0
-    numbers: Mapping[str, Ranges] = {}
     until: str = ""
-    archives: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> "Pruned":
-        """Reads a notice's facts; those that can't be read say nothing."""
-        try:
-            return msgspec.convert(facts, cls)
-        except msgspec.ValidationError:
-            return NOT_PRUNED
+    numbers: Mapping[str, Intervals] = {}
 
     def facts(self) -> dict[str, Any]:
         """Returns the facts of the notice."""
@@ -69,28 +44,35 @@ class Pruned(msgspec.Struct, frozen=True):
         ranges = self.numbers.get(node_id)
         return ranges[-1][1] if ranges else 0
 
+    def with_numbers(self, numbers: Mapping[str, Intervals]) -> Mapping[str, Intervals]:
+        """Returns some numbers, and all that were pruned."""
+        own = {
+            node_id: joined_ranges((*numbers.get(node_id, ()), *pruned))
+            for node_id, pruned in self.numbers.items()
+        }
+        return {**numbers, **own}
+
+    def is_held_by(self, position: Position) -> bool:
+        """Reports whether a position holds all that was pruned."""
+        return self.with_numbers(position.intervals) == position.intervals
+
     def may_hold(self, event_id: str) -> bool:
-        """Reports whether an event that is not in the log may have been pruned, by its id."""
-        return bool(self.archives) and event_id <= self.archives[-1][0] and is_ulid(event_id)
+        """Reports whether the log pruned events as late as an id, which is not in it."""
+        value, until_us = ulid_value(event_id), microseconds(self.until)
+        return value is not None and until_us is not None and value >> 80 <= until_us // 1000
 
-    def archive_of(self, event_id: str) -> str:
-        """Returns the folder in which an event lies that may have been pruned, empty for none."""
-        return next((folder for last, folder in self.archives if event_id <= last), "")
-
-    def words(self, event_id: str = "") -> str:
-        """Returns what was pruned, for people: up to when, and where an event of it may lie."""
-        folder = self.archive_of(event_id)
-        lies = f"; the archive lies in {folder}" if folder else ""
-        return f"events up to {self.until[:16].replace('T', ' ')} were pruned{lies}"
-
-    def with_archive(self, last_id: str, folder: str) -> tuple[tuple[str, str], ...]:
-        """Returns the archives behind another prune, of events up to a ULID."""
-        archives = [*self.archives]
-        if archives:
-            last_id = max(last_id, archives[-1][0])
-            if archives[-1][1] == folder:
-                archives.pop()
-        return (*archives, (last_id, folder))[-ARCHIVES_MAX:]
+    @property
+    def words(self) -> str:
+        """What was pruned, for people."""
+        return f"events up to {self.until[:16].replace('T', ' ')} were pruned"
 
 
 NOT_PRUNED = Pruned()
+
+
+def pruned_by(notice: Event) -> Pruned:
+    """Returns what a notice tells of; what can't be read says nothing."""
+    try:
+        return msgspec.convert(notice.payload, Pruned)
+    except msgspec.ValidationError:
+        return NOT_PRUNED

@@ -468,8 +468,9 @@ class Log:
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
 
-        `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
-        passed over. Raises EventNotFound when `after` is not there, `read_failed`.
+        `after` is an event, its id, or a Position. Where a prune took events that come next, its
+        notice is first. Bad bytes and an unfinished last line are passed over. Raises
+        EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
         """
         return self.answers.read(after)
 

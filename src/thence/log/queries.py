@@ -6,7 +6,7 @@ log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -20,9 +20,9 @@ from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.new_event import Cause, Position, id_of
 from thence.core.order import totally_ordered
-from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
+from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
 from thence.core.query.why import last_failure, named_by
-from thence.core.vocabulary import Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
 from thence.log.files.disk import Disk, cache_folder, wall_ns
 from thence.log.files.disk_errors import reading
@@ -79,14 +79,15 @@ class Answers:
         from thence.log.index import arrivals
 
         if isinstance(after, Position):
-            yield from arrivals.unread(self.index(), after)
-        elif after is not None:
-            yield from arrivals.behind(self.index(), id_of(after))
-        elif self._has_index():
-            yield from arrivals.behind(self.index(), None)
+            yield from arrivals.unread(self.index(), after, last_prune=self.last_prune)
+        elif after is not None or self._has_index():
+            event_id = None if after is None else id_of(after)
+            with self._told():
+                yield from arrivals.behind(self.index(), event_id, last_prune=self.last_prune)
         else:
             with reading(self._folder):
-                yield from reader.events(self._disk, self._folder, self._vocabulary)
+                where = (self._disk, self._folder, self._vocabulary)
+                yield from reader.events(*where, self.last_prune)
 
     def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields the events of `read`, and continues as the log grows, until `stop` is set."""
@@ -94,13 +95,14 @@ class Answers:
         from thence.log.read.follower import Follower
 
         stop = stop or Signal()
-        follower = Follower(self._disk, self._folder, self._vocabulary, sync)
-        with closing(follower), reading(self._folder):
+        where = (self._disk, self._folder, self._vocabulary)
+        follower = Follower(*where, sync, self.last_prune)
+        with closing(follower), self._told(), reading(self._folder):
             if after is None:
                 yield from follower.follow(stop)
             else:
                 begin = after if isinstance(after, Position) else id_of(after)
-                yield from arrivals.follow(self.index(), follower, begin, stop)
+                yield from arrivals.follow(self.index(), follower, begin, stop, self.last_prune)
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""
@@ -115,7 +117,8 @@ class Answers:
         """Returns the position behind all that is there."""
         from thence.log.index import arrivals
 
-        return arrivals.position(self.index())
+        position = arrivals.position(self.index())
+        return Position(self.pruned().with_numbers(position.intervals), position.foreign)
 
     def heads_of(
         self,
@@ -140,7 +143,8 @@ class Answers:
         """Returns the event of an id; raises EventNotFound."""
         from thence.log.index import lookup
 
-        return lookup.get(self.index(), event_id)
+        with self._told():
+            return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
         """Returns what the log holds of ids and numbers; raises `read_failed`."""
@@ -156,15 +160,36 @@ class Answers:
             lines = reader.lines_with(self._disk, self._folder, self._vocabulary, (event_id,))
             return list(lines)
 
-    def pruned(self) -> Pruned:
-        """Returns what the last notice of a prune says that this log wrote itself."""
+    def last_prune(self) -> Event | None:
+        """Returns the last notice of a prune that this log wrote itself."""
+        from thence.log.index import lookup
+
+        if self._vocabulary.name != PLAIN.name:
+            return None  # runs and journals are never pruned
         with reading(self._folder):
             own = known_node_ids(self._disk, self._folder)
-        for page in self.pages(type=(f"log.{PRUNED}",), descending=True):
-            for event in page:
-                if event.node_id in own and not event.is_foreign:
-                    return Pruned.of(event.payload)
-        return NOT_PRUNED
+        return lookup.latest_of(self.index(), f"log.{PRUNED}", own)
+
+    def pruned(self) -> Pruned:
+        """Returns what this log has pruned."""
+        notice = self.last_prune()
+        return NOT_PRUNED if notice is None else pruned_by(notice)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Has an EventNotFound say of an event that it was pruned."""
+        try:
+            yield
+        except EventNotFound as error:
+            if is_ulid(error.place) and (pruned := self.pruned()).may_hold(error.place):
+                raise EventNotFound(
+                    error.operation,
+                    place=error.place,
+                    cause=f"it is not in the log {self._folder}; {pruned.words}",
+                    hint=error.hint,
+                    code="event_pruned",
+                ) from error
+            raise
 
     def with_ids(self, ids: Collection[str]) -> dict[str, Event]:
         """Returns the events of some ids that the log holds.
@@ -215,13 +240,9 @@ class Answers:
         words = {"by_subject": by_subject, "by_type": by_type}
         try:
             return lookup.find(self.index(), text, **words)
-        except EventNotFound as error:
-            if is_ulid(text) and (pruned := self.pruned()).may_hold(text):
-                cause = f"it is not in the log {self._folder}; {pruned.words(text)}"
-                folder = pruned.archive_of(text)
-                hint = f"gunzip {folder}/*.gz; ask there: --log {folder}" if folder else error.hint
-                raise EventNotFound(error.operation, place=text, cause=cause, hint=hint) from error
-            raise
+        except EventNotFound:
+            with self._told():
+                raise
 
     def named(self, event: Cause) -> Cause:
         """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
@@ -247,14 +268,16 @@ class Answers:
         """Returns the causes of an event; raises EventNotFound."""
         from thence.log.index import causality
 
-        answer = causality.why(self.index(), id_of(event), self._vocabulary)
+        try:
+            answer = causality.why(self.index(), id_of(event), self._vocabulary)
+        except EventNotFound:
+            with self._told():
+                raise
         pruned = self.pruned() if answer.missing else NOT_PRUNED
-        if not pruned.until:
-            return answer
         missing = tuple(
-            cause
-            if cause.log_id or not pruned.may_hold(cause.event_id)
-            else replace(cause, pruned=pruned.words(cause.event_id))
+            replace(cause, pruned=pruned.words)
+            if cause.log_id is None and pruned.may_hold(cause.event_id)
+            else cause
             for cause in answer.missing
         )
         return replace(answer, missing=missing)
@@ -263,7 +286,8 @@ class Answers:
         """Returns the effects of an event; raises EventNotFound."""
         from thence.log.index import causality
 
-        return causality.effects(self.index(), id_of(event), self._vocabulary)
+        with self._told():
+            return causality.effects(self.index(), id_of(event), self._vocabulary)
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises `read_failed`."""

@@ -32,6 +32,7 @@ _PATH_CHARACTERS_MAX = 80
 # query API
 _TABLE: Mapping[str, tuple[int, str]] = {
     "event_not_found": (404, "event_not_found"),
+    "event_pruned": (404, "event_not_found"),
     "not_a_log": (404, "not_found"),
     "invalid_cursor": (422, "invalid_cursor"),
     "invalid_filter": (422, "invalid_parameter"),

@@ -16,7 +16,7 @@ from weakref import finalize
 
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
-from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
+from thence.core.pruned import NOT_PRUNED, PRUNED, pruned_by
 from thence.core.redaction import (
     BODY_DIGEST,
     Redaction,
@@ -371,7 +371,7 @@ class Outbox:
         kind = None
         if not event.is_foreign:
             if event.node_id in self._own and self._vocabulary.notice_kind(event) == PRUNED:
-                self._pruned = Pruned.of(event.payload)
+                self._pruned = pruned_by(event)
             if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
                 kind = _REDACTED
             elif self._vocabulary.notice_kind(event) == REDACTED:

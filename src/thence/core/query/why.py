@@ -34,7 +34,7 @@ class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `named_by` is the id of the event; `log_id` is the log in which the cause lies, None where
     the event names no log: the cause was removed, or never written. `pruned` says of one that may
-    have been pruned what was, and where it lies.
+    have been pruned what was.
     """
 
     event_id: str

@@ -404,7 +404,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
     "shrunk": _shrunk,
     "pruned": lambda facts: (
         f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
-        f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
+        f"{facts.text('until', ', up to ')}"
     ),
     "redacted": lambda facts: (
         f"the payload of {facts.text('event_id', 'event ') or 'an event'} was redacted{facts.why}"

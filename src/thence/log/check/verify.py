@@ -34,7 +34,7 @@ from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
 from thence.log.files.disk import Disk
 from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.files.identity import known_node_id, known_node_ids
-from thence.log.files.segment import ARCHIVED, strays
+from thence.log.files.segment import strays
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.recovery.damage import DamageRecord
 from thence.log.recovery.sessions import durable_seq, session_records
@@ -140,6 +140,7 @@ class _Check:
         self._recorded = DamageRecord(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
+        self._pruned_count = 0
         self._largest_id = ""
         self._foreign: set[str] = set()
         self._nodes: dict[str, NumberRanges] = {}
@@ -301,9 +302,10 @@ class _Check:
             for hole in (*node.holes(), *self._end(node_id, node.last))
             for finding in self._hole(node_id, hole)
         ]
-        if cut:
-            reason = f"not here: {counted(cut, 'cause')} that events name; {pruned.words()}"
-            findings.append(Finding("pruned", reason, count=cut))
+        if cut or self._pruned_count:
+            holes = f"{counted(self._pruned_count, 'number')} that no event has"
+            reason = f"{pruned.words}: {holes}, {counted(cut, 'cause')} that events name"
+            findings.append(Finding("pruned", reason, count=self._pruned_count or cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
@@ -323,15 +325,11 @@ class _Check:
         return finding
 
     def _hole(self, node_id: str, hole: tuple[int, int]) -> Iterator[Finding]:
-        """Yields what is missing in a hole; what lay in a pruned segment's holes went with it."""
-        pruned = self._recorded.pruned
-        is_own = node_id in self._own
-        ranges = [(1, pruned.last(node_id))] if is_own else pruned.numbers.get(node_id, ())
-        rest = list(subtract(hole, ranges))
-        for part in subtract(hole, rest):
-            yield _missing("pruned", node_id, part, "pruned")
-        for part in rest:
-            if not is_own:
+        """Yields what is missing in a hole; up to a node's last pruned number nothing is."""
+        (first, last), pruned = hole, self._recorded.pruned.last(node_id)
+        self._pruned_count += max(0, min(last, pruned) - first + 1)
+        for part in subtract(hole, [(1, pruned)]):
+            if node_id not in self._own:
                 yield _missing("events_absent", node_id, part)
                 continue
             lost = list(subtract(part, self._recorded.numbers.get(node_id, ())))
@@ -369,13 +367,11 @@ class _Check:
 
 def _stray(path: Path) -> Finding:
     reason = "it is named like a segment, but not exactly: nothing in it is read"
-    if path.name.endswith(ARCHIVED):
-        reason = "it is a compressed file of an archive: gunzip it to have its events read"
     return Finding("passed_over", reason, path.name)
 
 
-def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "missing") -> Finding:
+def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{counted(count, 'event')} of node {node_id} {state}: numbers {first} to {last}"
+    reason = f"{counted(count, 'event')} of node {node_id} missing: numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)

@@ -27,8 +27,6 @@ _OLDER = {
     )
     for name in (CURRENT, BODIES)
 }
-# of a segment that a prune has put into an archive
-ARCHIVED = ".gz"
 
 
 def current_path(folder: Path) -> Path:
@@ -47,13 +45,6 @@ def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
     return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
 
 
-def archived_names(disk: Disk, folder: Path) -> list[str]:
-    """Lists the files of an archive, of both families, that lie in a folder, oldest first."""
-    names = [name for name in disk.names(folder) if name.endswith(f"{_SUFFIX}{ARCHIVED}")]
-    patterns = _OLDER.values()
-    return [name for name in names if any(p.fullmatch(name[: -len(ARCHIVED)]) for p in patterns)]
-
-
 def segment_sizes(disk: Disk, folder: Path) -> list[int]:
     """Returns the size of each segment in bytes."""
     path_ids = (disk.path_id(str(path)) for path in segments(disk, folder))
@@ -61,14 +52,11 @@ def segment_sizes(disk: Disk, folder: Path) -> list[int]:
 
 
 def strays(disk: Disk, folder: Path) -> list[Path]:
-    """Lists the files that look like segments but are not, and are never read.
-
-    Compressed ones of an archive are among them.
-    """
+    """Lists the files that look like segments but are not, and are never read."""
     names = disk.names(folder)
     older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
     others = [name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)]
-    return [folder / name for name in (*others, *archived_names(disk, folder))]
+    return [folder / name for name in others]
 
 
 def segments(disk: Disk, folder: Path) -> list[Path]:

@@ -4,7 +4,9 @@ An id keeps the arrival of its first line, even if another of its lines is serve
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import chain, islice
 from threading import Event as Signal
 from typing import NamedTuple
@@ -12,12 +14,15 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.new_event import Intervals, Position
+from thence.core.pruned import pruned_by
+from thence.errors import EventNotFound
 from thence.log.index.connection import Index
 from thence.log.index.lines import Extent
 from thence.log.index.lookup import arrival_of, event_count, events_at
 from thence.log.index.rows import INTEGER_MAX
 from thence.log.index.zones import zone_arrivals, zones_of_numbers
 from thence.log.read.follower import Follower
+from thence.log.read.reader import LastPrune, never_pruned
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
@@ -114,41 +119,87 @@ def newest(index: Index) -> Newest:
     return index.answer(work)
 
 
-def behind(index: Index, event_id: str | None, until: str | None = None) -> Iterator[Event]:
+def behind(
+    index: Index,
+    event_id: str | None,
+    until: str | None = None,
+    last_prune: LastPrune = never_pruned,
+) -> Iterator[Event]:
     """Yields the events that arrived behind one, all for None, up to and with `until`.
 
-    Without `until` those that come meanwhile too. Raises EventNotFound, `read_failed`.
+    Without `until` those that come meanwhile too. Where a prune overtakes the reader its notice
+    comes first. Raises EventNotFound, `read_failed`.
     """
 
-    def work(connection: sqlite3.Connection) -> Arrived:
-        first = arrival_of(index, connection, event_id) if event_id is not None else 0
-        return batch(index, connection, first, _last(index, connection, until))
+    def work(last_id: str | None, connection: sqlite3.Connection) -> Sequence[Event]:
+        first = arrival_of(index, connection, last_id) if last_id is not None else 0
+        return batch(index, connection, first, _last(index, connection, until)).events
 
-    while events := index.answer(work).events:
+    return _in_batches(index, work, event_id, last_prune)
+
+
+def _in_batches(
+    index: Index,
+    work: Callable[[str | None, sqlite3.Connection], Sequence[Event]],
+    event_id: str | None,
+    last_prune: LastPrune,
+) -> Iterator[Event]:
+    """Yields the events behind one, batch after batch.
+
+    Where a prune took the last of a batch its notice comes, then all that is left: it arrived
+    after all that was pruned.
+    """
+    last: Event | None = None
+    while True:
+        try:
+            events = index.answer(partial(work, event_id))
+        except EventNotFound:
+            notice = last_prune() if last else None
+            if not last or not notice or not pruned_by(notice).holds(last.node_id, last.seq):
+                raise
+            yield notice
+            rest = _in_batches(index, work, None, last_prune)
+            yield from (event for event in rest if event != notice)
+            return
+        if not events:
+            return
         yield from events
-        event_id = events[-1].event_id
+        last = events[-1]
+        event_id = last.event_id
 
 
 def _last(index: Index, connection: sqlite3.Connection, until: str | None) -> int:
     return event_count(connection) if until is None else arrival_of(index, connection, until)
 
 
-def unread(index: Index, position: Position, until: str | None = None) -> Iterator[Event]:
+def unread(
+    index: Index,
+    position: Position,
+    until: str | None = None,
+    last_prune: LastPrune = never_pruned,
+) -> Iterator[Event]:
     """Yields the events behind a position, in arrival order, as `behind` does.
 
-    Only zones that may hold numbers behind the position are searched. Raises `read_failed`.
+    The notice of a prune that took some of them comes first. Only zones that may hold numbers
+    behind the position are searched. Raises `read_failed`.
     """
-    last_id: str | None = None
 
-    def work(connection: sqlite3.Connection) -> list[Event]:
+    def work(last_id: str | None, connection: sqlite3.Connection) -> Sequence[Event]:
         after = arrival_of(index, connection, last_id) if last_id is not None else 0
         last = _last(index, connection, until)
         arrivals = _unread_arrivals(connection, position, after)
         return events_at(index, connection, [arrival for arrival in arrivals if arrival <= last])
 
-    while events := index.answer(work):
-        yield from (event for event in events if not position.holds(event))
-        last_id = events[-1].event_id
+    events = _in_batches(index, work, None, last_prune)
+    first = next(events, None)
+    # asked for after the first batch: a later prune takes none of what is yet to come unnoticed
+    notice = last_prune()
+    if notice and not position.holds(notice) and not pruned_by(notice).is_held_by(position):
+        yield notice
+        position = position.after([notice])
+    for event in chain([first] if first else [], events):
+        if not position.holds(event):
+            yield event
 
 
 def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: int) -> list[int]:
@@ -237,36 +288,57 @@ def position(index: Index) -> Position:
     return index.answer(work)
 
 
-def _present(index: Index, after: Position | str, until: str) -> Iterator[Event]:
+def _present(
+    index: Index, after: Position | str, until: str, last_prune: LastPrune
+) -> Iterator[Event]:
     if isinstance(after, Position):
-        return unread(index, after, until)
-    return behind(index, after, until)
+        return unread(index, after, until, last_prune)
+    return behind(index, after, until, last_prune)
 
 
 def follow(
-    index: Index, follower: Follower, after: Position | str, stop: Signal
+    index: Index,
+    follower: Follower,
+    after: Position | str,
+    stop: Signal,
+    last_prune: LastPrune = never_pruned,
 ) -> Iterator[Event]:
     """Yields the events behind a position or an event's id, until `stop` is set.
 
     The index has those that are there; the follower, which has served none, finds those that
     come. Raises EventNotFound, OutcomeUnknown, `read_failed`.
     """
+
+    def told() -> Event | None:
+        if notice := last_prune():
+            follower.take(notice)
+        return notice
+
     follower.skip_to_last(0)  # before the index reads, so that it has all events in between
     follower.sync()
     until, clock = newest(index)
     if isinstance(after, str):
         index.answer(lambda connection: arrival_of(index, connection, after))
     if until is not None:
-        for event in _present(index, after, until):
-            if stop.is_set():
-                return
-            yield event
+        try:
+            for event in _present(index, after, until, told):
+                if stop.is_set():
+                    return
+                yield event
+        except EventNotFound as error:
+            notice = last_prune()
+            is_pruned = notice is not None and pruned_by(notice).may_hold(until)
+            if error.place != until or not is_pruned:
+                raise  # else the follower has all that is left, and tells of the prune
     while not stop.is_set():
         events = follower.events()
         while some := list(islice(events, _UNREAD_EVENTS)):
             # a clock that is larger than all before proves that an event is new
             doubtful = [event.event_id for event in some if event.lamport_clock <= clock]
-            seen = known(index, doubtful, until) if doubtful and until is not None else set()
+            seen = set[str]()
+            if doubtful and until is not None:
+                with suppress(EventNotFound):  # pruned, with all that arrived before it
+                    seen = known(index, doubtful, until)
             for event in some:
                 if stop.is_set():
                     return

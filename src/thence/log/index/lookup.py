@@ -116,6 +116,20 @@ def find(
     return index.answer(work)
 
 
+def latest_of(index: Index, event_type: str, nodes: Collection[str]) -> Event | None:
+    """Returns the last event of a type that one of some nodes wrote, None if there is none."""
+
+    def work(connection: sqlite3.Connection) -> Event | None:
+        sql = f"SELECT arrival FROM events WHERE type = :type ORDER BY {TOTAL_ORDER_DESCENDING}"
+        for (arrival,) in connection.execute(sql, {"type": event_type}).fetchall():
+            event = event_at(index, connection, arrival)
+            if event.node_id in nodes and not event.is_foreign:
+                return event
+        return None
+
+    return index.answer(work)
+
+
 def span_begin(index: Index, span_id: str) -> Event | None:
     """Returns the event that began a tracer's span, None if there is none."""
 

@@ -18,7 +18,7 @@ from thence.errors import OutcomeUnknown
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import current_path
-from thence.log.read.reader import Cursor, Line, SegmentWalk, lines_of
+from thence.log.read.reader import Cursor, LastPrune, SegmentWalk, lines_of, never_pruned
 
 POLL_S = 0.03
 
@@ -28,16 +28,22 @@ class Follower:
 
     A follower remembers the ids that it has served, about 100 bytes each. With `is_durable` it
     serves an event only when its bytes are on the device, for a caller that sends events
-    elsewhere or acts on them.
+    elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
     """
 
     def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, is_durable: bool = False
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        is_durable: bool = False,
+        last_prune: LastPrune = never_pruned,
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
         self._is_durable = is_durable
+        self._last_prune = last_prune
         self._walk = SegmentWalk(disk, folder)
         self._read_bytes = 0
         self._served: set[str] = set()
@@ -48,12 +54,14 @@ class Follower:
         If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
         `is_durable` is set and the sync fails.
         """
-        for line in self._lines():
-            event = line.content
-            if isinstance(event, BadLine) or event.event_id in self._served:
-                continue
-            self._served.add(event.event_id)
-            yield event
+        for event in self._present():
+            if event.event_id not in self._served:
+                self._served.add(event.event_id)
+                yield event
+
+    def take(self, event: Event) -> None:
+        """Takes an event for served."""
+        self._served.add(event.event_id)
 
     def wait(self, stop: Signal) -> bool:
         """Returns True when there may be new lines, False as soon as `stop` is set."""
@@ -105,17 +113,19 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lines(self) -> Iterator[Line]:
-        """Yields the new lines."""
+    def _present(self) -> Iterator[Event]:
+        """Yields the events of the new lines, behind the notice of a prune that took some."""
         for cursor in self._walk.cursors():
+            if self._walk.is_overtaken and (notice := self._last_prune()):
+                yield notice
             self._read_bytes = cursor.size
             cursor.check()
             for block in chain(cursor.blocks(), cursor.rest()):
                 if self._is_durable:
                     self._sync(cursor, block.offset + len(block.data))
                 for line in lines_of(block, self._vocabulary):
-                    if line.is_whole:
-                        yield line
+                    if line.is_whole and not isinstance(line.content, BadLine):
+                        yield line.content
 
     def _sync(self, cursor: Cursor, end: int) -> None:
         try:

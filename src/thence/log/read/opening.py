@@ -21,7 +21,7 @@ from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, append_error, reading
 from thence.log.files.identity import LogInfo, make_info, read_info
-from thence.log.files.segment import archived_names, own_folder, segments
+from thence.log.files.segment import own_folder, segments
 from thence.log.read.reader import raw_lines
 
 # the errors of a path that can't be a folder
@@ -71,13 +71,6 @@ def opened_vocabulary(
         )
     expected = None if named is None else _vocabulary(named)
     with reading(folder):
-        if archived_names(disk, folder) and not segments(disk, folder):
-            raise NotALog(
-                "could not open the log",
-                place=folder,
-                cause="it is an archive, whose files are compressed",
-                hint=f"gunzip {folder}/*.gz makes it a log",
-            )
         stored = _stored_vocabulary(disk, folder)
         is_missing = stored is None and not create and not _is_there(disk, folder)
     if stored is None:

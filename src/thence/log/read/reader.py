@@ -6,7 +6,7 @@ its first line. If its lines differ, the one that counts is served (`redaction.c
 """
 
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -40,6 +40,14 @@ OVERLONG_BYTES = 64 * 1024
 _BEGINNING_BYTES = 256
 NEWLINE_LOST = BadLine("stray_bytes", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("bad_line", f"more than {LINE_BYTES_MAX} bytes without a newline")
+
+
+# returns the last notice of a prune that the log wrote itself
+LastPrune = Callable[[], Event | None]
+
+
+def never_pruned() -> None:
+    """Returns that the log was never pruned, for a reader that need not be told."""
 
 
 class Line(NamedTuple):
@@ -185,7 +193,8 @@ class SegmentWalk:
     """The way through the segments of a log in arrival order, each once, whatever its name is then.
 
     A walk holds two of them open at most, so close it; it can be gone on with when the log has
-    grown. `cursor` is the segment that is being read.
+    grown. `cursor` is the segment that is being read. `is_overtaken` while all that was read before
+    it is gone: a prune may have taken segments in between.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -196,6 +205,7 @@ class SegmentWalk:
         # the segments read to their end, with their names when they were last checked
         self._finished: dict[FileId, tuple[str, bytes]] = {}
         self.cursor: Cursor | None = None
+        self.is_overtaken = False
 
     def cursors(self) -> Iterator[Cursor]:
         """Yields the segments to be read to their present end, the one being read first.
@@ -208,10 +218,14 @@ class SegmentWalk:
                 self._following = self._open_next()
             if self.cursor is not None:
                 yield self.cursor
+                self.is_overtaken = False
                 if self._following is None:
                     return
+                # what was read had its place before it, and prunes take the oldest first
+                is_overtaken = self._is_oldest(self._following)
                 self._finished[self.cursor.file] = ("", self.cursor.beginning)
                 self.cursor.close()
+                self.is_overtaken = is_overtaken
             elif self._following is None:
                 return
             self.cursor, self._following = self._following, None
@@ -250,6 +264,12 @@ class SegmentWalk:
             if cursor is not None:
                 cursor.close()
         self.cursor = self._following = None
+
+    def _is_oldest(self, cursor: Cursor) -> bool:
+        """Reports whether no segment is older than one; it may have been renamed since."""
+        name = next(iter(older_names(self._disk, self._folder)), CURRENT)
+        path_id = self._disk.path_id(str(self._folder / name))
+        return path_id is not None and path_id[0] == cursor.file
 
     def _open_next(self) -> Cursor | None:
         """Opens the first segment that was not read yet.
@@ -345,6 +365,13 @@ def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Li
             yield from lines_of(block, vocabulary)
 
 
+def segment_events(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[list[Event]]:
+    """Yields the events of one older segment, many at a time."""
+    with closing(Cursor(disk, path.name, disk.open_read(path))) as cursor:
+        for block in chain(cursor.blocks(), cursor.rest()):
+            yield _events_of(block, vocabulary)
+
+
 def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
     """Yields the lines of a block with their content.
 
@@ -376,22 +403,30 @@ def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
         offset += size + 1
 
 
-def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
+def events(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, last_prune: LastPrune = never_pruned
+) -> Iterator[Event]:
     """Yields each event once, in arrival order; bad bytes are left out.
 
-    An unfinished last line is left out too, until its newline is written.
+    An unfinished last line is left out too, until its newline is written. Where a prune overtakes
+    the reader its notice comes first.
     """
     repeated = _repeated(disk, folder, vocabulary)
     counting: dict[str, Event] = {}
     for event in lines_with(disk, folder, vocabulary, repeated) if repeated else ():
         _claim(counting, event)
     served: set[str] = set()
-    for block in blocks(disk, folder):
-        for event in _events_of(block, vocabulary):
-            event_id = event.event_id
-            if event_id not in served:
-                served.add(event_id)
-                yield counting.get(event_id, event) if counting else event
+    with closing(SegmentWalk(disk, folder)) as walk:
+        for cursor in walk.cursors():
+            notice = last_prune() if walk.is_overtaken else None
+            blocks = (
+                _events_of(block, vocabulary) for block in chain(cursor.blocks(), cursor.rest())
+            )
+            for event in chain([notice] if notice else [], chain.from_iterable(blocks)):
+                event_id = event.event_id
+                if event_id not in served:
+                    served.add(event_id)
+                    yield counting.get(event_id, event) if counting else event
 
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:

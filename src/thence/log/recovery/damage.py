@@ -20,7 +20,7 @@ import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
-from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
+from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import Disk, opened
 from thence.log.files.disk_errors import DiskError
@@ -432,7 +432,7 @@ class DamageRecord:
             return
         facts = event.payload
         if kind == PRUNED:
-            self.pruned = Pruned.of(facts)
+            self.pruned = pruned_by(event)
         elif kind in REGION_KINDS:
             self._add_region(facts, file, offset, older)
         elif facts.get("rewritten") is True:

@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId
 from thence.log.files.disk_errors import reading
-from thence.log.files.segment import archived_names, own_folder, segments
+from thence.log.files.segment import own_folder, segments
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
 
@@ -101,28 +101,19 @@ class Root:
             return None
         return folder if is_sweep and not _is_hidden(name) else None
 
-    def is_archive(self, name: str) -> bool:
-        """Reports whether a name is that of the archive of a log, which is served once unpacked."""
-        folder = self.folder / name
-        with suppress(OSError, ThenceError):
-            is_packed = bool(archived_names(OS_DISK, folder)) and not segments(OS_DISK, folder)
-            return is_packed and _mode(str(folder), 0) == stat.S_IFDIR
-        return False
-
     def run_of_sweep(self, sweep: str, run: str) -> str:
         """Returns the id of a run in the folder of a sweep."""
         return run if self.sweep_folder(sweep) == self.folder else f"{sweep}{SWEEP_MARK}{run}"
 
     def logs(self) -> Iterator[FoundLog | None]:
-        """Yields the logs of the folder; None for one that can't be served, but an archive."""
+        """Yields the logs of the folder; None for one that can't be served."""
         for name in self.names():
             try:
                 folder = self._folder(name)
                 if folder is not None:
                     yield self._log_of(name, folder)
             except (OSError, ThenceError):
-                if not self.is_archive(name):
-                    yield None
+                yield None
 
     def find(self, log_id: str) -> FoundLog:
         """Returns the log of an id; raises NotALog, whatever the id holds, and `read_failed`."""

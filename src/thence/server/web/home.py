@@ -123,8 +123,8 @@ def _verdict(rows: Sequence[_Row]) -> Html | None:
 
 def _others(others: Sequence[tuple[Html, str]]) -> Html | None:
     rows = [(name, words(text)) for name, text in others]
-    columns = (Column("Sweep or archive", names_row=True), Column("State", "what"))
-    return table("Sweeps and archives", columns, rows) if rows else None
+    columns = (Column("Sweep", names_row=True), Column("State", "what"))
+    return table("Sweeps", columns, rows) if rows else None
 
 
 def _table(state: ServerState, rows: Sequence[_Row]) -> Html:

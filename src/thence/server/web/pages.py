@@ -18,7 +18,7 @@ from thence.server.web.files import file_page, files_link, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
-from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
+from thence.server.web.sweep import find_sweep, listed_sweeps, sweep_page
 from thence.server.web.world_map import map_section
 
 FILES_S = 10.0  # how long a page waits for git and the log
@@ -32,7 +32,7 @@ async def all_logs(request: Request) -> Response:
     state = app_state(request)
 
     def work(logs: list[FoundLog | None]) -> Response:
-        return home(state, logs, sweeps_and_archives(state.root))
+        return home(state, logs, listed_sweeps(state.root))
 
     return await state.list_logs(state.locate, work)
 

@@ -86,16 +86,12 @@ def find_sweep(root: Root, sweep_id: str, runs_max: int = RUNS_SHOWN_MAX) -> Fou
     return FoundSweep(sweep_id, verdict, runs, [*plan.settings])
 
 
-def sweeps_and_archives(root: Root) -> list[tuple[Html, str]]:
-    """Returns the names and states of what the served folder holds beside logs, or is."""
+def listed_sweeps(root: Root) -> list[tuple[Html, str]]:
+    """Returns the names and states of the sweeps that the served folder holds, or is."""
     names = dict.fromkeys((root.folder.name, *root.names()))
     found_sweeps = (find_sweep(root, name, RUNS_LOOKED_AT_MAX) for name in names)
     sweeps = islice(filter(None, found_sweeps), SWEEPS_MAX)
-    archives = islice(filter(root.is_archive, names), SWEEPS_MAX)
-    return [
-        *((link(words(one.id), path("runs", one.id)), one.verdict) for one in sweeps),
-        *((words(name), "an archive: gunzip its files to have its log here") for name in archives),
-    ]
+    return [(link(words(one.id), path("runs", one.id)), one.verdict) for one in sweeps]
 
 
 def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> Response:

@@ -371,7 +371,9 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
         open_for_reading(
             out, log, by_index=False, counts_damage=False, has=names_events(conditions)
         ) as replica,
-        Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
+        Follower(
+            OS_DISK, replica.folder, replica.vocabulary, last_prune=replica.answers.last_prune
+        ) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches
         follower.skip_to_last(count, matches)

@@ -1,7 +1,7 @@
 """The command `prune`: removes a log's oldest events, or puts them into an archive."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, write_some
 from thence.core.clock import dated, microseconds, timestamp_at
 from thence.errors import ThenceError
-from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning, check_prunable
+from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning
 from thence.log.files.disk import wall_ns
 from thence.log.open import OS_DISK, Log
 
 FILES_SHOWN_MAX = 20
-_FILE_KEYS = ("name", "events", "unverified", "bad_lines", "bytes", "since", "until", "open_steps")
+_FILE_KEYS = ("name", "events", "bytes", "until")
 _SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
 
 
@@ -82,9 +82,9 @@ def prune_command(
 
     It takes whole closed files, oldest first, never the one that is appended to; `thence.open(…,
     rotate_after="1d")` closes one a day. A notice records what was removed, for numbers, causes and
-    sync; nothing counts as damage. A project's journal and a run are refused, and so are events
-    that the server of a synced log does not hold yet. An archive is a folder with a log: gunzip its
-    files, and name it with --log, or move them back into the log's folder.
+    sync; nothing counts as damage. A project's journal and a run are refused; a file stays, and all
+    later ones, with lines of other tools, or that the server of a synced log does not hold yet. An
+    archive is a folder of these files, compressed; gunzip makes it a log.
     """
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("choose the files, by --before or by --keep-bytes")
@@ -93,12 +93,10 @@ def prune_command(
     out = current()
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log) as replica:
-        check_prunable(replica.folder, replica.vocabulary)
         where = (OS_DISK, replica.folder, replica.vocabulary)
         pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            open_ids = {event.event_id for event in replica.answers.end().still_open}
-            plan = pruning.plan(before, keep_bytes or 0, _held_back(replica), open_ids)
+            plan = pruning.plan(before, keep_bytes or 0, _undelivered(replica))
             if not out.is_json:
                 _show(out, plan, archive)
             is_done = bool(plan.segments) and not is_dry
@@ -109,69 +107,52 @@ def prune_command(
                     raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
                 out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
-                    pruned = pruning.run(plan, archive)
+                    pruning.run(plan, archive)
                     replica.answers.renew()
     if out.is_json:
+        files = [{key: getattr(one, key) for key in _FILE_KEYS} for one in plan.segments]
         out.json(
             {
                 "pruned": is_done,
-                "files": [
-                    {key: getattr(file, key) for key in _FILE_KEYS} for file in plan.segments
-                ],
-                "events": plan.total("events"),
-                "bytes": plan.total("bytes"),
+                "files": files,
+                "events": plan.pruned.events,
+                "bytes": plan.pruned.bytes,
                 "archive": str(archive) if archive else None,
                 "stopped": plan.rest or None,
             }
         )
     elif is_done:
-        out.write(f"pruned: {pruned.words(pruned.archives[-1][0])}")
+        out.write(f"pruned: {plan.pruned.words}")
 
 
-def _held_back(replica: Log) -> Callable[[str, bool], str]:
-    """Returns what tells why a segment of a synced log has to stay, empty where it may go."""
+def _undelivered(replica: Log) -> Mapping[str, int]:
+    """Returns how many lines of each segment the server of a synced log may lack."""
     from thence.sync.target import read_target
 
     target = read_target(replica.folder)
     if target is None:
-        return lambda name, has_unverified: ""
+        return {}
     from thence.sync.outbox import Outbox
 
     with closing(Outbox(OS_DISK, replica.folder, replica.vocabulary, target.key)) as outbox:
         outbox.update()
-        undelivered = outbox.undelivered()
-
-    def held_back(name: str, has_unverified: bool) -> str:
-        if count := undelivered.get(name):
-            lines = f"{counted(count, 'line')} of it"
-            return f"the server is not known to hold {lines}: thence sync now"
-        if has_unverified:
-            return "it holds lines of other tools, without numbers: sync would bring them back"
-        return ""
-
-    return held_back
+        return outbox.undelivered()
 
 
 def _show(out: Output, plan: PrunePlan, archive: Path | None) -> None:
     """Shows what would go, and why no more does."""
 
     def lines(segment: PlannedSegment) -> list[str]:
-        times = f"{segment.since[:10]} to {segment.until[:10]}"
-        size = f"{segment.bytes:,} bytes"
-        return [f"{segment.name}  {counted(segment.events, 'event')}, {size}, {times}"]
+        size = f"{counted(segment.events, 'event')}, {segment.bytes:,} bytes"
+        return [f"{segment.name}  {size}, up to {segment.until[:10]}"]
 
     write_some(out, plan.segments, FILES_SHOWN_MAX, "file", lines)
-    total = plan.total
     if plan.segments:
         lies = f"into {archive}" if archive else "removed for good"
-        words = f"{counted(len(plan.segments), 'file')}, {counted(total('events'), 'event')}"
-        out.write(f"in all {words}, {total('bytes'):,} bytes: {lies}")
+        all_of = plan.pruned
+        words = f"{counted(all_of.files, 'file')}, {counted(all_of.events, 'event')}"
+        out.write(f"in all {words}, {all_of.bytes:,} bytes: {lies}")
     else:
         out.write("nothing to prune")
-    if steps := total("open_steps"):
-        words = f"{counted(steps, 'step')} that never ended began there"
-        out.notice(f"{words}: `unfinished` won't list them")
-    if damaged := total("bad_lines"):
-        out.notice(f"{counted(damaged, 'damaged line')} among them")
     if plan.rest:
         out.notice(plan.rest)
