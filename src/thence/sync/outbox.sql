@@ -44,6 +44,5 @@ CREATE TABLE pulled (
 
 -- target: what the rest is known of; after: the cursor behind the last line that was taken;
 -- seen: a cursor before which the server holds all that is delivered; claimed: the key and the nodes
--- that were claimed by it; anew: set while the segments are read anew;
--- contested: set while lines may differ under one id, to "+" and the last id that was looked at
+-- that were claimed by it; anew: set while the segments are read anew
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
