@@ -50,10 +50,11 @@ class Comparison(msgspec.Struct, frozen=True):
         value, depth = _reached(event, self.path)
         if depth < len(self.path):
             return False
-        values: Iterable[Any] = (value,)
-        if self.is_any:
-            inside = value.values() if isinstance(value, Mapping) else value
-            values = inside if isinstance(value, (Mapping, list)) else ()
+        values: Iterable[object] = (value,)
+        if self.is_any and isinstance(value, Mapping):
+            values = value.values()
+        elif self.is_any:
+            values = value if isinstance(value, list) else ()
         return any(not self.op or compares(one, self.op, self.value) for one in values)
 
     def reaches(self, event: Event) -> tuple[int, Collection[str]]:
