@@ -118,7 +118,9 @@ def test_names_of_any_kind_keep_a_line_each(tmp_path):
 
 
 def test_filter_counts_what_fits(tmp_path, orders):
-    told = stats(tmp_path, "--json", "--type", "order.*", "--where", "event_type != order.paid").json
+    told = stats(
+        tmp_path, "--json", "--type", "order.*", "--where", "event_type != order.paid"
+    ).json
     assert (told["events"], told["by_actor"]) == (2, {"ada": 1})
     assert (told["first"]["event_id"], told["last"]["event_id"]) == (orders[0], orders[2])
 

@@ -26,9 +26,9 @@ from thence.core.bodies import Body, DraftBodies
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
-    AnyMembers,
     Event,
-    Header,
+    EventFields,
+    EventHeader,
     decode_header,
     decoded,
     is_deep,
@@ -90,7 +90,7 @@ class _Name(msgspec.Struct):
 _decode_name = msgspec.json.Decoder(_Name).decode
 
 
-class Essence(msgspec.Struct, gc=False):
+class RequiredFields(msgspec.Struct, gc=False):
     """The members, with their types, that make a line with a valid checksum an event."""
 
     event_id: str
@@ -101,7 +101,7 @@ class Essence(msgspec.Struct, gc=False):
     caused_by: tuple[str, ...] = ()
 
 
-decode_essence = msgspec.json.Decoder(Essence).decode
+decode_required = msgspec.json.Decoder(RequiredFields).decode
 
 
 class BadLine(NamedTuple):
@@ -111,7 +111,7 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def draft(members: AnyMembers, bytes_max: int = DATA_BYTES_MAX) -> Draft:
+def draft(members: EventFields, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """Encodes a line without its numbers.
 
     Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
@@ -266,7 +266,7 @@ def is_framed(line: bytes) -> bool:
 def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """Reads one line without its newline.
 
-    A line with a valid CRC is an event, if its `Essence` fits. A JSON object with an
+    A line with a valid CRC is an event, if its `RequiredFields` fits. A JSON object with an
     event_id and neither seq nor crc is a foreign event. Anything else is a BadLine.
     """
     if has_valid_crc(line):
@@ -282,7 +282,7 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     return _foreign(line, vocabulary)
 
 
-def _header(line: bytes) -> Header:
+def _header(line: bytes) -> EventHeader:
     """Decodes a line's header; raises ValueError if a member that an event needs is missing.
 
     A host's member of a wrong type counts as absent, since the event was appended.
@@ -292,8 +292,8 @@ def _header(line: bytes) -> Header:
     try:
         return decode_header(line)
     except msgspec.ValidationError:
-        essence = msgspec.structs.asdict(decode_essence(line))
-        return Header(**(_fields(decoded(line)) | essence))
+        essence = msgspec.structs.asdict(decode_required(line))
+        return EventHeader(**(_fields(decoded(line)) | essence))
 
 
 def is_too_deep(line: bytes) -> bool:
@@ -338,7 +338,7 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     fields = {"event_type": "unknown"} | _fields(members)
     if not 1 <= fields.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
         fields["lamport_clock"] = 0
-    return Event(line, Header(**fields), vocabulary)
+    return Event(line, EventHeader(**fields), vocabulary)
 
 
 def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-_header_fields = cache(partial(msgspec.structs.fields, Header))
+_header_fields = cache(partial(msgspec.structs.fields, EventHeader))
 
 
 class Numbered(Protocol):

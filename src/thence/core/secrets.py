@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from msgspec.json import encode as to_json
 
 from thence.core.codec import DATA_BYTES_MAX, LINE_BYTES_MAX, Draft, draft
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.json_values import Repair, limited, shorten
 from thence.core.secret_forms import (
     ASSIGNMENT,
@@ -170,7 +170,7 @@ class Masking:
         Raises EventTooLarge for one that is too long by its masks.
         """
         members = self._masked(item, vocabulary)
-        return item if members is None else draft(Members(**members), bytes_max)
+        return item if members is None else draft(EventFields(**members), bytes_max)
 
     def encoding(
         self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
@@ -189,9 +189,9 @@ class Masking:
             if members is None:
                 return item
             try:
-                return draft(Members(**members))
+                return draft(EventFields(**members))
             except EventTooLarge:
-                return draft(Members(**_cut(members)))
+                return draft(EventFields(**_cut(members)))
 
         return masked
 

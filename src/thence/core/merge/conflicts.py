@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event, Header
+from thence.core.event import Event, EventHeader
 from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
 from thence.core.merge.fold import counting
 from thence.core.merge.policies import Slot, SlotOf, slots_of
@@ -156,7 +156,7 @@ def judged(
 
 
 def _straight(
-    headers: Sequence[Header],
+    headers: Sequence[EventHeader],
     subjects: Sequence[str | None],
     twins: Mapping[str, str],
     beside: Mapping[str, Sequence[str]],

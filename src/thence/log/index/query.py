@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
 from thence.core.codec import parse
-from thence.core.event import Event, Header, decoded, readable_lines
+from thence.core.event import Event, EventHeader, decoded, readable_lines
 from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
@@ -184,7 +184,7 @@ class _Candidate(Event):
         return self._members
 
     @property
-    def header(self) -> Header:
+    def header(self) -> EventHeader:
         """The typed members, also of another tool's line."""
         if self._header is None:
             event = parse(self.line, PLAIN)
