@@ -125,7 +125,10 @@ def history(headers: Sequence[EventHeader], beside: Mapping[str, Sequence[str]])
     find = places.get
     for place, header in enumerate(headers):
         held = tuple([at for at in map(find, header.caused_by) if at is not None])
-        is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
+        is_whole = len(held) == len(header.caused_by)
+        if not is_whole:  # unless the event places each cause that is not held in another log
+            elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
+            is_whole = all(cause in places or cause in elsewhere for cause in header.caused_by)
         if beside and header.event_id in beside:
             held = (*held, *map(places.__getitem__, beside[header.event_id]))
         causes.append(held)
@@ -134,13 +137,11 @@ def history(headers: Sequence[EventHeader], beside: Mapping[str, Sequence[str]])
             is_forward = False
     ranks = range(len(headers))
     events = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
-    return msgspec.structs.replace(events, lacks_causes=_handed_on(events))
-
-
-def _is_elsewhere(header: EventHeader, places: Mapping[str, int]) -> bool:
-    """Reports whether the event places each cause that is not held in another log."""
-    elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
-    return all(cause in places or cause in elsewhere for cause in header.caused_by)
+    if any(lacks := list(events.lacks_causes)):
+        for _ in range(1 + events.has_cycles):
+            for place, causes_of in enumerate(events.causes):
+                lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes_of))
+    return msgspec.structs.replace(events, lacks_causes=lacks)
 
 
 def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory:
@@ -195,17 +196,6 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                         circle.append(waiting.pop())
                     closed.update(circle)
                     yield sorted(circle)
-
-
-def _handed_on(events: CausalHistory) -> list[bool]:
-    """Returns for each event whether it or any of its causes lacks a cause."""
-    lacks = list(events.lacks_causes)
-    if not any(lacks):
-        return lacks
-    for _ in range(1 + events.has_cycles):
-        for place, causes in enumerate(events.causes):
-            lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes))
-    return lacks
 
 
 def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:

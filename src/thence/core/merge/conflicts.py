@@ -16,8 +16,7 @@ import msgspec
 
 from thence.core.event import Event, EventHeader
 from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
-from thence.core.merge.fold import counting
-from thence.core.merge.policies import Slot, SlotOf, slots_of
+from thence.core.merge.policies import Slot, SlotOf, counting, slots_of
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 
@@ -142,7 +141,11 @@ def judged(
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.events_of(written.heads())
-        for slot, numbers in _by_slot(written.events, slot_of):
+        by_slot: dict[str, tuple[Slot, list[int]]] = {}
+        for number, event in enumerate(written.events):
+            if (slot := slot_of(event)) is not None:
+                by_slot.setdefault(slot.name, (slot, []))[1].append(number)
+        for slot, numbers in by_slot.values():
             for cluster, behind in _clusters(written, numbers):
                 # if all that are concurrent wrote the same, so did all: they hang together by that
                 if len({slot.value(written.events[number]) for number in cluster}) > 1:
@@ -174,16 +177,6 @@ def _straight(
                 tangled.add(subject)
         last[subject] = rank
     return last, tangled
-
-
-def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
-    """Returns the slots that were written, each with the numbers of its events."""
-    by_name: dict[str, tuple[Slot, list[int]]] = {}
-    for number, event in enumerate(events):
-        slot = slot_of(event)
-        if slot is not None:
-            by_name.setdefault(slot.name, (slot, []))[1].append(number)
-    return by_name.values()
 
 
 def _clusters(

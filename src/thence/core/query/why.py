@@ -65,7 +65,7 @@ class Why(msgspec.Struct, frozen=True):
         return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
-        from thence.core.notebook import sentences_html
+        from thence.core.markup import sentences_html
 
         return sentences_html(f"Why {self.event.event_type}", self.sentences, len(self.sentences))
 
@@ -82,7 +82,7 @@ class Effects(msgspec.Struct, frozen=True):
         return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
-        from thence.core.notebook import sentences_html
+        from thence.core.markup import sentences_html
 
         heading = f"Effects of {self.event.event_type}"
         return sentences_html(heading, self.sentences, len(self.sentences))
@@ -243,7 +243,7 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
     endings = [subject for subject in subjects if subject.endswith(f"/{text}")]
     if len(endings) > 1:
         hint = f"name one of them: {', '.join(endings[:_NEAR_MAX])}"
-        raise _ambiguous(text, f"{len(endings)} subjects end with it", hint)
+        raise ambiguous(text, f"{len(endings)} subjects end with it", hint)
     return endings[0] if endings else None
 
 
@@ -273,14 +273,6 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
     return None
 
 
-def beginnings(text: str) -> tuple[str, str]:
-    """Returns the possible prefixes of an id for a text; `ambiguous_id` if it is too short."""
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
-        raise _ambiguous(text, cause, "give more of the id")
-    return text, text.upper()
-
-
 def not_found(
     place: object,
     text: str,
@@ -305,7 +297,14 @@ def not_found(
         hint = f"ask about what it led to: thence why {namer.event_id}"
         hint = f"ask in that log, or {hint}" if log_id else hint
     else:
-        near = [] if subjects is None else _near(text, subjects)
+        # subjects in their shortest valid form
+        short = [
+            "/".join(subject.split("/")[-2:])
+            for subject in islice(subjects or (), SUBJECTS_COMPARED_MAX)
+        ]
+        near = [name for name in short if text.lower() in name.lower()]
+        near += nearest(text, dict.fromkeys(short), _NEAR_MAX)
+        near = list(dict.fromkeys(near))[:_NEAR_MAX]
         names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
         cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
         listed = "`thence log` lists the events"
@@ -316,22 +315,7 @@ def not_found(
 _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 
-def _near(text: str, subjects: Iterable[str]) -> list[str]:
-    """Returns the subjects most similar to a text, in their shortest valid form."""
-    short = (
-        "/".join(subject.split("/")[-2:]) for subject in islice(subjects, SUBJECTS_COMPARED_MAX)
-    )
-    names = list(dict.fromkeys(short))
-    near = [name for name in names if text.lower() in name.lower()]
-    return list(dict.fromkeys(near + nearest(text, names, _NEAR_MAX)))[:_NEAR_MAX]
-
-
-def ambiguous(text: str, count: int, first_id: str) -> ThenceError:
-    """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
-    hint = f"give more of the id, such as {first_id}"
-    return _ambiguous(text, f"{count} events begin with it", hint)
-
-
-def _ambiguous(text: str, cause: str, hint: str) -> ThenceError:
+def ambiguous(text: str, cause: str, hint: str) -> ThenceError:
+    """Returns the error for a text that may name several events or subjects."""
     code = "ambiguous_id"
     return ThenceError("could not look up", place=text, cause=cause, hint=hint, code=code)

@@ -95,7 +95,8 @@ def _written(event: Event, write: Sentence) -> str:
 
 def _any(event: Event, *, is_typed: bool) -> str:
     """Returns the sentence for an event of any program."""
-    payload, subject, about = event.payload, event.subject, subject_shown(event)
+    payload, subject = event.payload, event.subject
+    about = work_subject_shown(event) if event.header.aggregate_id else subject and line(subject)
     words = spoken(payload)
     if words.is_bare and event.event_type.endswith(_CANCELLED):
         words = words._replace(text="")  # CancelledError adds nothing to the type
@@ -173,7 +174,8 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
         if value is None:
             continue
         if type(value) is not str and isinstance(value, Mapping):  # an error as a map
-            kind = kind or _text(value.get("type") or value.get("name") or value.get("code"))
+            of = value.get("type") or value.get("name") or value.get("code")
+            kind = kind or (str(of) if isinstance(of, (str, int)) and of is not True else "")
             value = value.get("message")
         if isinstance(value, str) and value.strip():
             message = line(value)
@@ -196,7 +198,17 @@ def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collecti
             continue
         if type(value) is str and (not value or value in named):
             continue
-        text, is_short = _field(value)
+        is_short = True
+        if type(value) is int or type(value) is str:
+            text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
+            is_short = len(text) <= _FIELD_CHARACTERS_MAX
+        elif isinstance(value, bool):
+            text = "true" if value else "false"
+        elif isinstance(value, float):
+            text = f"{value:.10g}"
+        else:
+            is_short = False
+            text = f"({inner})" if (inner := shown(value)) else ""
         if not text:
             continue
         name = key if len(key) <= _FIELD_CHARACTERS_MAX else clipped(key, _FIELD_CHARACTERS_MAX)
@@ -270,33 +282,12 @@ def type_words(event_type: str, subject_kind: str) -> str:
     return " ".join(words)
 
 
-def subject_shown(event: Event) -> str | None:
-    """Returns the subject of an event in a form for people."""
-    if event.header.aggregate_id:
-        return work_subject_shown(event)
-    subject = event.subject
-    return line(subject) if subject else None
-
-
 def work_subject_shown(event: Event) -> str | None:
     """Returns a package with its feature, because its number repeats in every feature."""
     about, stream = event.header.aggregate_id, event.stream
     if about is None:
         return f"{stream}/something" if stream else None
     return about if stream in (None, about) else f"{stream}/{about}"
-
-
-def _field(value: Any) -> tuple[str, bool]:
-    """Returns one value of a field as text, and whether it is a short one."""
-    if type(value) is int or type(value) is str:
-        text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
-        return text, len(text) <= _FIELD_CHARACTERS_MAX
-    if isinstance(value, bool):
-        return ("true" if value else "false"), True
-    if isinstance(value, float):
-        return f"{value:.10g}", True
-    text = shown(value)
-    return (f"({text})" if text else ""), False
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -309,10 +300,6 @@ def _joined(parts: Iterable[str]) -> str:
         if length > _VALUE_CHARACTERS_MAX + 2:
             break
     return ", ".join(kept)
-
-
-def _text(value: object) -> str:
-    return str(value) if isinstance(value, (str, int)) and value is not True else ""
 
 
 _PARTS = re.compile(r"([\[\]|]|\{[^}]*\})")
