@@ -32,6 +32,7 @@ import msgspec
 
 from thence.core.event import Event, decoded
 from thence.core.order import behind_causes, totally_ordered
+from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
 _Causes = Sequence[Sequence[int]]
@@ -55,7 +56,7 @@ def side(events: Iterable[Event]) -> LogSide:
     notices = {
         event.event_id: event.caused_by
         for event in ordered
-        if event.vocabulary.notice_kind(event) is not None
+        if isinstance(event.vocabulary, Vocabulary) and event.vocabulary.notice_kind(event)
     }
     kept = [event for event in ordered if event.event_id not in notices]
     places = {event.header.event_id: place for place, event in enumerate(kept)}

@@ -6,7 +6,7 @@ read. What is digested follows from `EventFields`.
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -14,14 +14,12 @@ from thence.core.bodies import (
     BODIES_KEY,
     BODIES_SIGN,
     BodyEntry,
+    BodySource,
     compare_by_digest,
     entries_of,
     put_back,
     put_back_readable,
 )
-
-if TYPE_CHECKING:
-    from thence.core.vocabulary import Vocabulary
 
 _HTML_CHARACTERS_MAX = 2_000
 OrderKey = tuple[int, str, str, str, bytes]
@@ -110,6 +108,29 @@ class EventHeader(msgspec.Struct, frozen=True, gc=False):
 decode_header = msgspec.json.Decoder(EventHeader).decode
 
 
+class Reading(Protocol):
+    """The reading side of `core.vocabulary.Vocabulary`, without its notices."""
+
+    @property
+    def payload_key(self) -> str:
+        """The member that holds the host's content."""
+
+    @property
+    def bodies(self) -> BodySource | None:
+        """The large values of the log that the events are of."""
+
+    @property
+    def stream_key(self) -> str:
+        """The member that holds the group that the event belongs to."""
+
+    @property
+    def actor_key(self) -> str:
+        """The member that holds the person, agent or program that did it."""
+
+    def subject_of(self, event: "Event") -> str | None:
+        """The thing that the event is about."""
+
+
 # what an event gets from whoever appends it, and what a redacted line lacks or has instead
 _STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "nonce", "crc"))
 _TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "bodies", "body_sha256"))
@@ -126,7 +147,7 @@ class Event:
 
     __slots__ = ("_header", "line", "vocabulary")
 
-    def __init__(self, line: bytes, header: EventHeader | None, vocabulary: "Vocabulary") -> None:
+    def __init__(self, line: bytes, header: EventHeader | None, vocabulary: Reading) -> None:
         self.line = line
         self.vocabulary = vocabulary
         self._header = header
@@ -369,7 +390,7 @@ class Event:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
 
 
-def readable_lines(lines: Iterable[bytes], vocabulary: "Vocabulary") -> list[bytes]:
+def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
     """Returns stored lines as `Event.readable_line` does; raises `read_failed`."""
     return [
         Event(line, None, vocabulary).readable_line if BODIES_SIGN in line else line

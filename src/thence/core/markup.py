@@ -1,22 +1,15 @@
 """HTML made of elements, tables and lists of facts, with every text in it escaped.
 
-At the end is what a notebook shows of events, by the same elements, without script.
-
 The content of an event is untrusted: it is shown as text, and characters that would distort it,
 such as those that turn the direction of writing, are shown as escapes.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
-from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
-
-import msgspec
-
-from thence.core.event import Event
 
 ADDRESS_CHARACTERS_MAX = 8_000
 TEXT_CHARACTERS_MAX = 300
@@ -154,44 +147,3 @@ def _html(child: Child) -> str:
     if child is None or isinstance(child, Html):
         return child or ""
     return escape(visible(str(child)))
-
-
-EVENTS_SHOWN_MAX = 20
-_PAYLOAD_CHARACTERS_MAX = 120
-_COLUMNS = tuple(map(Column, ("Time (UTC)", "Type", "Who", "About", "Payload")))
-
-
-def events_html(events: Sequence[Event], total: int, what: str = "events") -> Html:
-    """Returns a table of the first events of `total`."""
-    events = events[:EVENTS_SHOWN_MAX]
-    payloads = [_json(event.cut_payload) if event.cut_payload else "" for event in events]
-    rows = [
-        (
-            moment(event.timestamp),
-            words(event.event_type, 60),
-            words(event.actor or "", 60),
-            words(event.subject or "", 60),
-            words(payload, _PAYLOAD_CHARACTERS_MAX),
-        )
-        for event, payload in zip(events, payloads, strict=True)
-    ]
-    part = f"{len(rows):,} of " if len(rows) < total else ""
-    return table(f"{part}{total:,} {what}", _COLUMNS, rows)
-
-
-def sentences_html(heading: str, sentences: Iterable[str], count: int) -> Html:
-    """Returns a heading with the first of `count` sentences as a list."""
-    items = [el("li", words(sentence)) for sentence in islice(sentences, EVENTS_SHOWN_MAX)]
-    if count > len(items):
-        items.append(el("li", f"and {count - len(items):,} more"))
-    return joined(el("p", el("strong", words(heading))), el("ol", *items))
-
-
-def facts_html(heading: str, members: Mapping[str, Any]) -> Html:
-    """Returns a heading with names and values; a map or a list is shown as JSON, cut."""
-    pairs = [(name, words(_json(value))) for name, value in members.items() if value is not None]
-    return joined(el("p", el("strong", words(heading))), facts(pairs))
-
-
-def _json(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()

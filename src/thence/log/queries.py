@@ -495,7 +495,7 @@ class Shown(Protocol):
 
 def html_of_log(log: Shown) -> str:
     """Returns the last events of a log as a table for a notebook."""
-    from thence.core.markup import EVENTS_SHOWN_MAX, events_html
+    from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
 
     events = log.answers.latest(EVENTS_SHOWN_MAX)
     return events_html(events, len(events), f"last events of {log.folder}")

@@ -65,7 +65,7 @@ class Why(msgspec.Struct, frozen=True):
         return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
-        from thence.core.markup import sentences_html
+        from thence.core.notebook import sentences_html
 
         return sentences_html(f"Why {self.event.event_type}", self.sentences, len(self.sentences))
 
@@ -82,7 +82,7 @@ class Effects(msgspec.Struct, frozen=True):
         return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
-        from thence.core.markup import sentences_html
+        from thence.core.notebook import sentences_html
 
         heading = f"Effects of {self.event.event_type}"
         return sentences_html(heading, self.sentences, len(self.sentences))
@@ -243,7 +243,7 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
     endings = [subject for subject in subjects if subject.endswith(f"/{text}")]
     if len(endings) > 1:
         hint = f"name one of them: {', '.join(endings[:_NEAR_MAX])}"
-        raise ambiguous(text, f"{len(endings)} subjects end with it", hint)
+        raise _ambiguous(text, f"{len(endings)} subjects end with it", hint)
     return endings[0] if endings else None
 
 
@@ -271,6 +271,14 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
         elif outcome not in _UNDECIDED and not event.begins:
             succeeded.add(stem)
     return None
+
+
+def beginnings(text: str) -> tuple[str, str]:
+    """Returns the possible prefixes of an id for a text; `ambiguous_id` if it is too short."""
+    if len(text) < PREFIX_CHARACTERS_MIN:
+        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
+        raise _ambiguous(text, cause, "give more of the id")
+    return text, text.upper()
 
 
 def not_found(
@@ -315,7 +323,12 @@ def not_found(
 _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 
-def ambiguous(text: str, cause: str, hint: str) -> ThenceError:
-    """Returns the error for a text that may name several events or subjects."""
+def ambiguous(text: str, count: int, first_id: str) -> ThenceError:
+    """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
+    hint = f"give more of the id, such as {first_id}"
+    return _ambiguous(text, f"{count} events begin with it", hint)
+
+
+def _ambiguous(text: str, cause: str, hint: str) -> ThenceError:
     code = "ambiguous_id"
     return ThenceError("could not look up", place=text, cause=cause, hint=hint, code=code)

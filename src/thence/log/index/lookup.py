@@ -14,6 +14,7 @@ from thence.core.query.why import (
     PREFIX_CHARACTERS_MIN,
     SUBJECTS_COMPARED_MAX,
     ambiguous,
+    beginnings,
     not_found,
     subject_named,
 )
@@ -261,14 +262,11 @@ def _arrival_by_prefix(
             raise not_found(index.folder, text, subjects, namer, by_type=by_type)
     if not count:
         raise not_found(index.folder, text)
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
-        raise ambiguous(text, cause, "give more of the id")
+    beginnings(text)
     sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
     first = int(connection.execute(sql, values).fetchone()[0])
     if count > 1:
-        hint = f"give more of the id, such as {event_at(index, connection, first).event_id}"
-        raise ambiguous(text, f"{count} events begin with it", hint)
+        raise ambiguous(text, count, event_at(index, connection, first).event_id)
     return first
 
 

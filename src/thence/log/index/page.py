@@ -203,7 +203,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         return self.events, self.total, self.has_more, self.next_cursor
 
     def _repr_html_(self) -> str:
-        from thence.core.markup import events_html
+        from thence.core.notebook import events_html
 
         return events_html(self.events, self.total)
 

@@ -207,7 +207,7 @@ class RecordedRun:
         return History(initial, kinds, numbers, columns)
 
     def _repr_html_(self) -> str:
-        from thence.core.markup import facts_html
+        from thence.core.notebook import facts_html
 
         result = self.result
         return facts_html(f"{self.run_id}: {result.get('status', 'no result')}", result)

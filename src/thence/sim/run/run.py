@@ -106,7 +106,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         }
 
     def _repr_html_(self) -> str:
-        from thence.core.markup import facts_html
+        from thence.core.notebook import facts_html
 
         return facts_html(f"{self.run_id}: {self.status}", self.to_dict())
 
