@@ -125,7 +125,7 @@ def judged(
     slot_of: SlotOf,
     twins: Mapping[str, str],
 ) -> Judgement:
-    """Judges events in total order, each with its subject; twins don't count (`merge.fold`).
+    """Judges events in total order, each with its subject; twins don't count (`merge.policies`).
 
     Subjects on which each event names the one before cost next to nothing.
     """
