@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench.indexing import Growing
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
@@ -77,10 +77,10 @@ def stepped(folder: Path) -> Iterator[Index]:
                 begin, end = new_id(), new_id()
                 payload = {"name": f"tool {at % 7}", "span_id": f"{at:016x}"}
                 actor = {"actor": f"ada{at % _ACTORS}"}
-                begun = Members(
+                begun = EventFields(
                     begin, "tool.begun", 1, now(), (), begins=True, payload=payload, **actor
                 )
-                ended = Members(end, "tool.ended", 1, now(), (begin,), ends=begin, **actor)
+                ended = EventFields(end, "tool.ended", 1, now(), (begin,), ends=begin, **actor)
                 drafts += [draft(begun), draft(ended)]
             file.write(b"".join(stamp(drafts, first + 1, first + 1)))
     with Index(OS_DISK, folder, PLAIN) as index:

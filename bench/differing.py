@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bench.coldstart import PROGRAM
 from thence.core.codec import draft, stamper
 from thence.core.diff import ALONE, LogSide, aligned, difference, is_same, side
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.log.files.disk import OS_DISK
@@ -53,7 +53,7 @@ def written(folder: Path, words: Vocabulary, run: int, altered: range) -> None:
             members |= {"agent_id": f"ada{at % 100}", "step": f"{at // 100}.apply0.ada.{at % 100}"}
         causes = tuple(dict.fromkeys(ids[-each] for each in back))
         ids.append(new_id())
-        drafts.append(draft(Members(ids[-1], "STATE", 1, _WHEN, causes, **members)))  # type: ignore[arg-type]
+        drafts.append(draft(EventFields(ids[-1], "STATE", 1, _WHEN, causes, **members)))  # type: ignore[arg-type]
     with current_path(folder).open("ab") as file:
         file.writelines(stamper(f"{run:012x}")(drafts, 1, 1))
 

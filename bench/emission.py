@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import asdict
 
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.sim import EventWriter, SimulationConfig
 from thence.sim.record.events import Event, VerbosityLevel
 from thence.sim.run.simulation import Simulation, make_components
@@ -66,7 +66,7 @@ def _simulation(emit: Callable[[Event], object]) -> Simulation:
     settings = msgspec.structs.replace(config.simulation, max_turns=TURNS)
     config = msgspec.structs.replace(config, simulation=settings)
 
-    def emit_each(piece: Sequence[Members]) -> None:
+    def emit_each(piece: Sequence[EventFields]) -> None:
         for members in piece:
             emit(Event.from_dict(asdict(members)))
 

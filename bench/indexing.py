@@ -12,7 +12,7 @@ from zlib import crc32
 
 from bench.rounds import per_second
 from thence.core.codec import draft, have_valid_crcs, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
@@ -94,7 +94,7 @@ class Growing:
                 for number in range(min(_DRAFTS, end - self._count)):
                     members = dict(self._said(self._count + number))
                     event_type = members.pop("event_type")
-                    event = Members(
+                    event = EventFields(
                         new_id(), event_type, 1, now(), self._causes, **members, payload=_PAYLOAD
                     )
                     drafts.append(draft(event))

@@ -15,7 +15,7 @@ import psycopg
 
 from bench.rounds import Contender, measure, per_second, ratio
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.ids import id_source
 from thence.core.redaction import digests
 from thence.server.team.accounts import Accounts, Member
@@ -46,7 +46,7 @@ def batches() -> list[list[bytes]]:
     lines = []
     for number in range(1, LINES + 1):
         payload = {"amount": number, "items": ["a", "b"], "note": "x" * 80}
-        members = Members(
+        members = EventFields(
             new_id(),
             "order.placed",
             1,

@@ -10,7 +10,7 @@ import thence
 from bench.rounds import measure, per_second, ratio
 from thence.core.codec import draft
 from thence.core.cutting import BODIES_FROM, without_bodies
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.vocabulary import PLAIN
 
 CALLS = 100
@@ -96,7 +96,7 @@ CONTENDERS: dict[str, Appender] = {
 def looked_for(size: int, place: Path) -> tuple[float, float]:
     """Returns the seconds of a look for large values, and of an append of small ones."""
     payload = {f"key {number}": "x" * 90 for number in range(max(1, size // 100))}
-    members = Members("01KAG0QV3J0000000144SGTKJP", "t", 1, "2026-11-20T07:13:00.123456Z")
+    members = EventFields("01KAG0QV3J0000000144SGTKJP", "t", 1, "2026-11-20T07:13:00.123456Z")
     members.payload = payload
     item = draft(members)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.vocabulary import SIM
 from thence.log.files.disk import OS_DISK
 from thence.log.files.process_state import new_id, now
@@ -56,7 +56,7 @@ def grown(folder: Path, events: int) -> list[str]:
         for begin in range(0, events, _DRAFTS):
             drafts = []
             for at in range(begin, min(begin + _DRAFTS, events)):
-                event = Members(
+                event = EventFields(
                     new_id(),
                     _TYPES[at % len(_TYPES)],
                     1,

@@ -9,7 +9,7 @@ from typing import Any
 
 import thence
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.ids import id_source
 
 EVENTS = 300_000
@@ -46,10 +46,10 @@ def batches(node_id: str, count: int, first_clock: int, seed: int) -> list[list[
     return found
 
 
-def _members(event_id: str, number: int) -> Members:
+def _members(event_id: str, number: int) -> EventFields:
     payload: dict[str, Any] = {"amount": number, "text": "x" * 60}
     about = f"order/{number % 5_000}"
-    return Members(event_id, "order.placed", 1, WHEN, subject=about, payload=payload)
+    return EventFields(event_id, "order.placed", 1, WHEN, subject=about, payload=payload)
 
 
 def into_a_large_log(folder: Path) -> list[float]:

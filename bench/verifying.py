@@ -9,7 +9,7 @@ import msgspec
 
 from bench.rounds import per_second
 from thence.core.codec import draft, stamper
-from thence.core.event import Header, Members
+from thence.core.event import EventFields, EventHeader
 from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.files.disk import OS_DISK
@@ -34,7 +34,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-class Typed(Header):
+class Typed(EventHeader):
     """All members of an event, its payload decoded."""
 
     payload: dict[str, Any] | None = None
@@ -53,7 +53,9 @@ def made(folder: Path, count: int = EVENTS, node_id: str = "3f9ac1d2e4b5") -> in
             drafts = []
             for _ in range(min(_BATCH_EVENTS, count - seq + 1)):
                 members = {"subject": "order/1", "actor": "ada", "payload": _PAYLOAD}
-                drafts.append(draft(Members(new_id(), "trade.done", 1, now(), cause, **members)))
+                drafts.append(
+                    draft(EventFields(new_id(), "trade.done", 1, now(), cause, **members))
+                )
                 cause = (drafts[-1].event_id,)
             file.write(b"".join(stamp(drafts, seq, seq)))
             seq += len(drafts)

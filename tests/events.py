@@ -8,7 +8,7 @@ from zlib import crc32
 from hypothesis import strategies as st
 
 from thence.core.codec import Draft, draft, parse, stamper
-from thence.core.event import Event, Members
+from thence.core.event import Event, EventFields
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import OS_DISK
@@ -57,7 +57,7 @@ def drafted(
     timestamp: str = WHEN,
 ) -> Draft:
     """Drafts an event of these members."""
-    return draft(Members(event_id, event_type, 1, timestamp, tuple(causes), **members))
+    return draft(EventFields(event_id, event_type, 1, timestamp, tuple(causes), **members))
 
 
 def stamped(item: Draft, seq: int, lamport_clock: int, node_id: str = NODE) -> bytes:
@@ -145,6 +145,8 @@ def large_log(folder: Path, events: int) -> Path:
     """Make a log of so many events of 1.5 KB, without an index."""
     prepare(OS_DISK, folder, PLAIN)
     payload = {"text": "x" * 1_300}
-    drafts = [draft(Members(new_id(), "noted", 1, WHEN, payload=payload)) for _ in range(events)]
+    drafts = [
+        draft(EventFields(new_id(), "noted", 1, WHEN, payload=payload)) for _ in range(events)
+    ]
     current_path(folder).write_bytes(b"".join(stamper(NODE)(drafts, 1, 1)))
     return folder

@@ -26,11 +26,10 @@ MYPY = pytest.mark.xdist_group("mypy of a user's program")
 PRIVATE = {
     "Accepted": "thence makes views of it",
     "MapView": "thence makes maps of it",
-    "Members": "only a log's own parts make it",
+    "EventFields": "only a log's own parts make it",
     "ReplayInput": "`resume` and `branch` make it",
     "Roster": "the orchestrator makes it",
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
-    "StepMembers": "only a run's own parts make it",
     "UsualEvent": "only a run's own parts make it",
     "WriteScope": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",

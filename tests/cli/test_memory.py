@@ -11,7 +11,7 @@ from tests.events import new_id
 
 import thence
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 
 EVENTS = 50_000
 LIMIT_KIB = 64 * 1024  # held whole they take 90
@@ -28,7 +28,7 @@ def large(tmp_path_factory):
     text = "some text of a usual length, which an agent wrote about what it did" * 2
     drafts = [
         draft(
-            Members(
+            EventFields(
                 event_id,
                 "order.failed" if number % 3 else "order.placed",
                 1,

@@ -25,7 +25,7 @@ from tests.events import (
 from thence.core import codec
 from thence.core.clock import CLOCK_MAX
 from thence.core.codec import BadLine, draft, parse, parsed, pieces, stamper, unnumbered
-from thence.core.event import LINE_DEPTH_MAX, Event, Members
+from thence.core.event import LINE_DEPTH_MAX, Event, EventFields
 from thence.core.ids import LENGTH
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN, SIM
@@ -403,7 +403,7 @@ def refusal(kind, **members):
     """Draft an event that can't be; return what is told and what to do."""
     fields = {"event_id": "0" * 26, "event_type": "t", "event_version": 1, "timestamp": WHEN}
     with pytest.raises(kind) as caught:
-        draft(Members(**(fields | members)))
+        draft(EventFields(**(fields | members)))
     return str(caught.value), caught.value.hint
 
 

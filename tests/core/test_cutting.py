@@ -12,7 +12,7 @@ from tests.events import WHEN, drafted
 from thence.core.bodies import BodyEntry, BodyMissing, compare_by_digest, entries_of, put_back
 from thence.core.codec import Draft, draft, unnumbered
 from thence.core.cutting import without_bodies
-from thence.core.event import Event, Members, decoded
+from thence.core.event import Event, EventFields, decoded
 from thence.core.vocabulary import PLAIN, SIM, WORK
 
 AT_LEAST = 256
@@ -46,7 +46,7 @@ class Kept:
 
 
 def cut(payload: dict[str, Any], given: dict[str, Any] | None = None) -> Draft:
-    item = draft(Members("-", "t", 1, WHEN, payload=payload))
+    item = draft(EventFields("-", "t", 1, WHEN, payload=payload))
     return without_bodies(item, PLAIN, AT_LEAST, given)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
 from thence.core.codec import parse
-from thence.core.event import LINE_DEPTH_MAX, Event, Header, Members, is_deep
+from thence.core.event import LINE_DEPTH_MAX, Event, EventFields, EventHeader, is_deep
 from thence.core.vocabulary import SIM, VOCABULARIES
 
 
@@ -156,4 +156,4 @@ def test_many_events_hash_apart():
 
 def test_each_written_member_but_the_body_is_read():
     body = {"repairs", "details", "payload", "bodies"}
-    assert set(Members.__struct_fields__) - body <= set(Header.__struct_fields__)
+    assert set(EventFields.__struct_fields__) - body <= set(EventHeader.__struct_fields__)

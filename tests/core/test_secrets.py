@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.sync.test_secret_rules import SECRETS
 
 from thence.core.codec import draft
-from thence.core.event import Members, decoded
+from thence.core.event import EventFields, decoded
 from thence.core.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
 from thence.core.vocabulary import PLAIN
 
@@ -32,7 +32,7 @@ VALUES = st.recursive(
 
 def masked(payload: dict[str, Any], rules: SecretRules = OWN) -> dict[str, Any]:
     """Return the members of an event with this payload, masked."""
-    item = draft(Members("A" * 26, "note", 1, "2026-11-20T07:13:00.123456Z", payload=payload))
+    item = draft(EventFields("A" * 26, "note", 1, "2026-11-20T07:13:00.123456Z", payload=payload))
     result = Masking(rules).draft(item, PLAIN)
     line = result.head + result.tail + b"}"
     members: dict[str, Any] = decoded(line)

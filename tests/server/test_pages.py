@@ -218,7 +218,14 @@ def test_errors_are_pages(shop: Shop) -> None:
         found = page(shop.server, address, 404)
         assert "Not found" in found.text
         assert "/" in found.links
-    for wrong in ("turn=abc", "where=x", "colour=red", "order=odd", "since=now", "cursor=x"):
+    for wrong in (
+        "turn=abc",
+        "where=x+or+y",
+        "colour=red",
+        "order=odd",
+        "since=now",
+        "cursor=x",
+    ):
         found = page(shop.server, f"/runs/first?{wrong}", 422)
         assert [each for _, each in found.elements if each.get("role") == "alert"]
     for odd in ("..", "%2e%2e", "a%00", "%ff", "x" * 300):

@@ -8,7 +8,6 @@ from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import pytest
 import structlog
@@ -25,7 +24,7 @@ from tests.sim.written import action, lines, notices, numbers
 import thence
 from thence.core.codec import CAUSES_MAX, draft, parse
 from thence.core.event import Event as StoredEvent
-from thence.core.event import StepMembers
+from thence.core.event import EventFields
 from thence.core.vocabulary import SIM
 from thence.errors import VocabularyMismatch, WriterClosed
 from thence.log.open import new_id, now
@@ -213,13 +212,23 @@ def chain(count: int, *, as_drafts: bool = False) -> list[RunEvent]:
     """Returns events of a run, each the cause of the next one."""
     ids = [new_id() for _ in range(count)]
     events = [
-        StepMembers(ids[n], "ACTION", 1, now(), (ids[n - 1],) if n else (), "run", 1, "ada", f"{n}")
+        EventFields(
+            ids[n],
+            "ACTION",
+            1,
+            now(),
+            (ids[n - 1],) if n else (),
+            simulation_id="run",
+            turn_number=1,
+            agent_id="ada",
+            step=f"{n}",
+        )
         for n in range(count)
     ]
     return [_as_draft(event) for event in events] if as_drafts else [*events]
 
 
-def _as_draft(event: StepMembers) -> UsualEvent:
+def _as_draft(event: EventFields) -> UsualEvent:
     item = draft(event)
     return UsualEvent(item.event_id, item.head, item.tail, (), event.caused_by)
 
@@ -270,14 +279,6 @@ def test_step_in_another_log_is_an_external_cause_of_a_piece(
     for line in lines(tmp_path / "run"):
         assert outer.event_id in line["caused_by"]
         assert line["external_causes"] == [cause]
-
-
-@pytest.mark.parametrize("details", [{"a": float("nan")}, {"b": 2**70}, {"c": "\ud800"}, {1: 2}])
-def test_lean_event_is_repaired_as_a_whole_one_is(details: dict[Any, Any]) -> None:
-    lean = StepMembers(new_id(), "STATE", 1, now(), (new_id(),), "run", 3, None, "3.x", details)
-    assert draft_of(lean, lean.caused_by) == draft_of(lean.whole(), lean.caused_by)
-    lean.details = {"is": "plain"}
-    assert draft_of(lean, lean.caused_by) == draft_of(lean.whole(), lean.caused_by)
 
 
 @pytest.mark.promise("W5")

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import Event
 from thence.sim.run.agents import Action, BaseAgent, BaseValidator
@@ -70,10 +70,10 @@ def always(action: Any) -> Callable[[Any], Any]:
     return lambda observation: action
 
 
-def one_by_one(emit: Callable[[Event], object]) -> Callable[[Sequence[Members]], None]:
+def one_by_one(emit: Callable[[Event], object]) -> Callable[[Sequence[EventFields]], None]:
     """Returns a function for the pieces of a run that passes each event to `emit`."""
 
-    def emit_each(piece: Sequence[Members]) -> None:
+    def emit_each(piece: Sequence[EventFields]) -> None:
         for members in piece:
             emit(Event.from_dict(asdict(members)))
 

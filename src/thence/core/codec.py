@@ -26,9 +26,9 @@ from thence.core.bodies import Body, DraftBodies
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
-    AnyMembers,
     Event,
-    Header,
+    EventFields,
+    EventHeader,
     decode_header,
     decoded,
     is_deep,
@@ -90,7 +90,7 @@ class _Name(msgspec.Struct):
 _decode_name = msgspec.json.Decoder(_Name).decode
 
 
-class Essence(msgspec.Struct, gc=False):
+class RequiredFields(msgspec.Struct, gc=False):
     """The members, with their types, that make a line with a valid checksum an event."""
 
     event_id: str
@@ -101,7 +101,7 @@ class Essence(msgspec.Struct, gc=False):
     caused_by: tuple[str, ...] = ()
 
 
-decode_essence = msgspec.json.Decoder(Essence).decode
+decode_required = msgspec.json.Decoder(RequiredFields).decode
 
 
 class BadLine(NamedTuple):
@@ -111,7 +111,7 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def draft(members: AnyMembers, bytes_max: int = DATA_BYTES_MAX) -> Draft:
+def draft(members: EventFields, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """Encodes a line without its numbers.
 
     Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
@@ -266,12 +266,18 @@ def is_framed(line: bytes) -> bool:
 def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """Reads one line without its newline.
 
-    A line with a valid CRC is an event, if its `Essence` fits. A JSON object with an
+    A line with a valid CRC is an event, if its `RequiredFields` fits. A JSON object with an
     event_id and neither seq nor crc is a foreign event. Anything else is a BadLine.
     """
     if has_valid_crc(line):
         try:
-            header = _header(line)
+            if not line.isascii():
+                line.decode()  # the decoder does not check the texts that it skips
+            try:
+                header = decode_header(line)
+            except msgspec.ValidationError:  # a host's member of a wrong type counts as absent
+                required = msgspec.structs.asdict(decode_required(line))
+                header = EventHeader(**(_fields(decoded(line)) | required))
         except (ValueError, RecursionError) as error:
             return BadLine("bad_line", f"the checksum fits, the members don't: {error}")
         if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
@@ -280,20 +286,6 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
             return BadLine("bad_line", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
-
-
-def _header(line: bytes) -> Header:
-    """Decodes a line's header; raises ValueError if a member that an event needs is missing.
-
-    A host's member of a wrong type counts as absent, since the event was appended.
-    """
-    if not line.isascii():
-        line.decode()  # the decoder does not check the texts that it skips
-    try:
-        return decode_header(line)
-    except msgspec.ValidationError:
-        essence = msgspec.structs.asdict(decode_essence(line))
-        return Header(**(_fields(decoded(line)) | essence))
 
 
 def is_too_deep(line: bytes) -> bool:
@@ -338,7 +330,7 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     fields = {"event_type": "unknown"} | _fields(members)
     if not 1 <= fields.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
         fields["lamport_clock"] = 0
-    return Event(line, Header(**fields), vocabulary)
+    return Event(line, EventHeader(**fields), vocabulary)
 
 
 def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,7 +343,7 @@ def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-_header_fields = cache(partial(msgspec.structs.fields, Header))
+_header_fields = cache(partial(msgspec.structs.fields, EventHeader))
 
 
 class Numbered(Protocol):
@@ -385,7 +377,10 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
         headers = list(map(decode, lines))
     except (ValueError, RecursionError):
         return None
-    if _may_be_deep(data, lines) and any(map(is_too_deep, lines)):
+    may_be_deep = max(map(len, lines)) >= DEEP_BYTES_MIN and (
+        _DEEP_BRACKETS in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)
+    )
+    if may_be_deep and any(map(is_too_deep, lines)):
         return None
     clocks = [header.lamport_clock for header in headers]
     if min([header.seq for header in headers]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
@@ -405,13 +400,6 @@ def grouped(lines: Sequence[bytes]) -> Iterator[bytes]:
     """Yields lines in groups, joined as they stand in a file."""
     for start in range(0, len(lines), GROUP_LINES):
         yield b"\n".join(lines[start : start + GROUP_LINES])
-
-
-def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:
-    """Reports quickly that no line is nested too deep; True when unsure."""
-    if max(map(len, lines)) < DEEP_BYTES_MIN:
-        return False
-    return _DEEP_BRACKETS in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)
 
 
 # the most starts of an event that are tried as the end of another tool's line before it
@@ -450,36 +438,30 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     content = parse(line, vocabulary)
     if isinstance(content, Event):
         return [Piece(0, line, content)]
-    parts = list(_taken_apart(line, vocabulary))
-    if any(isinstance(piece.content, Event) for piece in parts):
-        return parts
-    return [Piece(0, line, content)]
-
-
-def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
+    parts: list[Piece] = []
     start = 0
-    while (event := _event_near(line, start, vocabulary)) is not None:
+    while True:
+        event = _event_at(line, start, vocabulary)
+        is_inner = line[start : start + 1] in _BEFORE_INNER
+        if event is None and not is_inner and line.startswith(LINE_START, start + 1):
+            event = _event_at(line, start + 1, vocabulary)  # one byte replaced the newline
+        if event is None:
+            break
         between = line[start : event.offset]
         if start:
-            yield Piece(start, between, JOINED)
+            parts.append(Piece(start, between, JOINED))
         elif between:
-            yield Piece(start, between, _STRAY.get(between, _PADDED))
-        yield event
+            parts.append(Piece(start, between, _STRAY.get(between, _PADDED)))
+        parts.append(event)
         start = event.offset + len(event.data)
+    if not parts:
+        return [Piece(0, line, content)]
     rest = line[start:]
     if rest.strip(_BLANKS):
-        yield Piece(start, rest, parse(rest, vocabulary))
+        parts.append(Piece(start, rest, parse(rest, vocabulary)))
     elif rest:
-        yield Piece(start, rest, _STRAY.get(rest, _PADDED))
-
-
-def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at an offset, or behind one byte that replaced a newline."""
-    event = _event_at(line, start, vocabulary)
-    is_inner = line[start : start + 1] in _BEFORE_INNER
-    if event is None and not is_inner and line.startswith(LINE_START, start + 1):
-        event = _event_at(line, start + 1, vocabulary)
-    return event
+        parts.append(Piece(start, rest, _STRAY.get(rest, _PADDED)))
+    return parts
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:

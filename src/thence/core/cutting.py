@@ -78,7 +78,11 @@ def _cut(
         elif isinstance(value, (list, tuple)):
             data = as_bytes(value, encode)
             if len(data) >= at_least:
-                preview = [_preview(value[-1])]
+                # the last item with its texts cut, or the beginning of its JSON
+                last, _ = shorten(value[-1], _PREVIEW_CHARACTERS)
+                text = b"" if isinstance(last, (str, int, float)) else encode(last)
+                is_short = len(text) <= _PREVIEW_BYTES_MAX
+                preview = [last if is_short else text.decode()[:_PREVIEW_CHARACTERS]]
         elif isinstance(value, Mapping):
             inner = _cut(value, pointer + pointer_part(key), at_least, entries, bodies)
             if inner is not value:
@@ -91,11 +95,3 @@ def _cut(
                 entries.append(BodyEntry(pointer + pointer_part(key), body.digest, len(part)))
             changed[key] = preview
     return {**mapping, **changed} if changed else mapping
-
-
-def _preview(item: Any) -> Any:
-    """Returns the last item of a list with its texts cut, or the beginning of its JSON."""
-    cut, _ = shorten(item, _PREVIEW_CHARACTERS)
-    if isinstance(cut, (str, int, float)) or len(text := encode(cut)) <= _PREVIEW_BYTES_MAX:
-        return cut
-    return text.decode()[:_PREVIEW_CHARACTERS]

@@ -23,7 +23,7 @@ All functions are pure.
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -53,14 +53,32 @@ class LogSide(NamedTuple):
 def side(events: Iterable[Event]) -> LogSide:
     """Returns the side of a log from its events, given in any order."""
     ordered = totally_ordered(events)
-    notices = {event.event_id: event.caused_by for event in ordered if _is_notice(event)}
+    notices = {
+        event.event_id: event.caused_by
+        for event in ordered
+        if isinstance(event.vocabulary, Vocabulary) and event.vocabulary.notice_kind(event)
+    }
     kept = [event for event in ordered if event.event_id not in notices]
-    causes = _places_of_causes(kept, notices)
+    places = {event.header.event_id: place for place, event in enumerate(kept)}
+    causes: list[Sequence[int]] = []
+    for event in kept:
+        named = event.header.caused_by
+        if not notices.keys().isdisjoint(named):
+            # in the place of a notice stands what it names
+            reached: dict[str, None] = {}
+            stack = list(named)
+            while stack:
+                cause = stack.pop()
+                if cause not in reached:
+                    reached[cause] = None
+                    stack += notices.get(cause, ())
+            named = tuple(cause for cause in reached if cause not in notices)
+        causes.append([places[cause] for cause in named if cause in places])
     if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
         order, causes = behind_causes(causes)
         kept = [kept[place] for place in order]
-        places = {place: index for index, place in enumerate(order)}
-        causes = [[places[cause] for cause in causes[place]] for place in order]
+        new_place = {place: index for index, place in enumerate(order)}
+        causes = [[new_place[cause] for cause in causes[place]] for place in order]
     return LogSide(kept, causes, len(notices))
 
 
@@ -80,11 +98,11 @@ def aligned(a: LogSide, b: LogSide) -> list[int]:
                 if group is None:
                     group = groups[key] = ([], [])
                 group[half].append(at)
-        for group in groups.values():
-            for half, places in enumerate(group):
+        for in_a, in_b in groups.values():
+            for half, places in enumerate((in_a, in_b)):
                 for at in places:
                     numbers[half][at] = next(new_number)
-            for x, y in _pairs(a, b, *group):
+            for x, y in _pairs(a, b, in_a, in_b):
                 partners[x] = y
                 numbers[1][y] = numbers[0][x]
     return partners
@@ -127,7 +145,7 @@ def _pairs(
         return ()
     pairs = []
     rest_a, rest_b = (
-        [(at, of.events[at].header.actor, canonical_bodies(of.events[at])) for at in places]
+        [(at, of.events[at].header.actor, _canonical(_bodies_of(of.events[at]))) for at in places]
         for of, places in ((a, in_a), (b, in_b))
     )
     for members in (slice(1, 3), slice(2, 3), slice(1, 2), slice(0, 0)):
@@ -145,37 +163,6 @@ def _pairs(
                 lone.append(event)
         rest_a, rest_b = lone, [event for event in rest_b if event[0] not in paired]
     return pairs
-
-
-def _is_notice(event: Event) -> bool:
-    words = event.vocabulary
-    return isinstance(words, Vocabulary) and words.notice_kind(event) is not None
-
-
-def _places_of_causes(
-    events: Sequence[Event], notices: Mapping[str, tuple[str, ...]]
-) -> list[Sequence[int]]:
-    """Returns the places of what each event names, and of what notices among it name."""
-    places = {event.header.event_id: place for place, event in enumerate(events)}
-    causes: list[Sequence[int]] = []
-    for event in events:
-        named: Iterable[str] = event.header.caused_by
-        if not notices.keys().isdisjoint(named):
-            named = _beyond(named, notices)
-        causes.append([places[cause] for cause in named if cause in places])
-    return causes
-
-
-def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
-    """Returns causes, where each notice is replaced by the causes that it names."""
-    reached: dict[str, None] = {}
-    stack = list(named)
-    while stack:
-        cause = stack.pop()
-        if cause not in reached:
-            reached[cause] = None
-            stack += notices.get(cause, ())
-    return [cause for cause in reached if cause not in notices]
 
 
 # members of `details` about a model's performance, not about the event
@@ -225,11 +212,6 @@ _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def canonical_bodies(event: Event) -> tuple[bytes, ...]:
-    """Returns bytes that are equal for events whose details and payload are the same."""
-    return _canonical(_bodies_of(event))
-
-
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
     if _members(a.header) != _members(b.header):
@@ -248,7 +230,13 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     ]
     one, other = _bodies_of(a), _bodies_of(b)
     for name in _Bodies.__struct_fields__:
-        places += _apart(name, *(_readable(getattr(of, name), name) for of in (one, other)))
+        values: list[Any] = []
+        for body in (getattr(one, name), getattr(other, name)):
+            try:
+                values.append(_value(body, name))
+            except (ValueError, OverflowError, RecursionError):  # no JSON: shown as its text
+                values.append(bytes(body).decode(errors="replace"))
+        places += _apart(name, values[0], values[1])
     return tuple(places)
 
 
@@ -261,7 +249,7 @@ def _bodies_of(event: Event) -> _Bodies:
 
 
 def _canonical(bodies: _Bodies) -> tuple[bytes, ...]:
-    """Returns bodies with sorted keys, without volatile members; no JSON is left as it is."""
+    """Returns bodies as bytes that are equal where their values are; no JSON stays as it is."""
     canonical = []
     for name in _Bodies.__struct_fields__:
         body = getattr(bodies, name)
@@ -320,14 +308,6 @@ def _lasting(value: Any) -> Any:
         except (ValueError, RecursionError):
             return value
     return value
-
-
-def _readable(body: msgspec.Raw, name: str) -> Any:
-    """Decodes a body to be shown; one that is no JSON is shown as its text."""
-    try:
-        return _value(body, name)
-    except (ValueError, OverflowError, RecursionError):
-        return bytes(body).decode(errors="replace")
 
 
 # the most differences of each kind in the JSON, the earliest ones
@@ -409,9 +389,27 @@ def difference(a: LogSide, b: LogSide) -> Difference:
     differing_b = {*only_b, *(y for _, y in changed)}
     one = _Half(a, of_a, differing_a, _effects(a, differing_a))
     two = _Half(b, of_b, differing_b, _effects(b, differing_b))
-    roots = _roots(one, two)
-    first = _divergence(*roots[0], one, two) if roots else None
-    return Difference(a, b, pairs, changed, only_a, only_b, roots, first)
+    in_a, in_b = list(one.roots(two)), list(two.roots(one))
+    if not in_a and not in_b:  # each difference follows from one in the other log
+        in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (one, two))
+    places = [(before, 0, place, (place, of_a[place])) for before, place in in_a]
+    places += [(before, 1, place, (of_b[place], place)) for before, place in in_b]
+    roots = list(dict.fromkeys(pair for *_, pair in sorted(places)))
+    result = Difference(a, b, pairs, changed, only_a, only_b, roots, None)
+    if not roots:
+        return result
+    x, y = roots[0]
+    event_a, event_b = result.sides(x, y)
+    first = FirstDifference(
+        a=event_a,
+        b=event_b,
+        differs=contrast(event_a, event_b) if event_a and event_b else (),
+        causes_a=_causes(x, y, one, two),
+        causes_b=_causes(y, x, two, one),
+        follow_a=0 if event_a is None else len(_effects(a, (x,))),
+        follow_b=0 if event_b is None else len(_effects(b, (y,))),
+    )
+    return result._replace(first=first)
 
 
 def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
@@ -440,8 +438,8 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
             "follow_a": first.follow_a,
             "follow_b": first.follow_b,
         },
-        "root_events": [_pair_as_json(result, *pair) for pair in result.roots[:limit]],
-        "changed_events": [_pair_as_json(result, *pair) for pair in result.changed[:limit]],
+        "root_events": [_pair_as_json(result, x, y) for x, y in result.roots[:limit]],
+        "changed_events": [_pair_as_json(result, x, y) for x, y in result.changed[:limit]],
         "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],
         "only_b_events": [_line(b.events[place]) for place in result.only_b[:limit]],
         "truncated": any(len(kind) > limit for kind in kinds),
@@ -476,30 +474,6 @@ def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
             reached.add(place)
             effects.add(place)
     return effects
-
-
-def _roots(a: _Half, b: _Half) -> list[tuple[int, int]]:
-    """Returns the events that nothing different led to, as places in A and in B."""
-    in_a, in_b = list(a.roots(b)), list(b.roots(a))
-    if not in_a and not in_b:  # each difference follows from one in the other log
-        in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (a, b))
-    sides = [(before, 0, place, (place, a.partners[place])) for before, place in in_a]
-    sides += [(before, 1, place, (b.partners[place], place)) for before, place in in_b]
-    return list(dict.fromkeys(pair for *_, pair in sorted(sides)))
-
-
-def _divergence(x: int, y: int, a: _Half, b: _Half) -> FirstDifference:
-    event_a = None if x == ALONE else a.side.events[x]
-    event_b = None if y == ALONE else b.side.events[y]
-    return FirstDifference(
-        a=event_a,
-        b=event_b,
-        differs=contrast(event_a, event_b) if event_a and event_b else (),
-        causes_a=_causes(x, y, a, b),
-        causes_b=_causes(y, x, b, a),
-        follow_a=0 if event_a is None else len(_effects(a.side, (x,))),
-        follow_b=0 if event_b is None else len(_effects(b.side, (y,))),
-    )
 
 
 def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:

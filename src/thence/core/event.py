@@ -1,7 +1,7 @@
 """An event: its members, written and read, and the line in which it is stored.
 
-A member is declared in `Members`, in the order of the file, and in `Header` if it is read. What
-is digested follows from `Members`.
+A member is declared in `EventFields`, in the order of the file, and in `EventHeader` if it is
+read. What is digested follows from `EventFields`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder().decode
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Members(msgspec.Struct, omit_defaults=True, gc=False):
+class EventFields(msgspec.Struct, omit_defaults=True, gc=False):
     """The members of a host's event, in file order; absent members stay out of the line.
 
     The payload must have passed `core.json_values`. A simulation ends in `details`, other hosts
@@ -71,29 +71,7 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     bodies: tuple[BodyEntry, ...] = ()
 
 
-class StepMembers(msgspec.Struct, omit_defaults=True, gc=False):
-    """The members of most of a simulation's events, each as in `Members`: half of its time."""
-
-    event_id: str
-    event_type: str
-    event_version: int
-    timestamp: str
-    caused_by: tuple[str, ...]
-    simulation_id: str
-    turn_number: int
-    agent_id: str | None = None
-    step: str | None = None
-    details: Mapping[str, Any] | None = None
-
-    def whole(self) -> Members:
-        """Returns the same event with all members that one may have."""
-        return Members(**msgspec.structs.asdict(self))
-
-
-AnyMembers = Members | StepMembers
-
-
-class Header(msgspec.Struct, frozen=True, gc=False):
+class EventHeader(msgspec.Struct, frozen=True, gc=False):
     """The members of a line that the generic rooms read, including the hosts' keys."""
 
     event_id: str
@@ -127,7 +105,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     aggregate_id: str | None = None
 
 
-decode_header = msgspec.json.Decoder(Header).decode
+decode_header = msgspec.json.Decoder(EventHeader).decode
 
 
 class Reading(Protocol):
@@ -169,13 +147,13 @@ class Event:
 
     __slots__ = ("_header", "line", "vocabulary")
 
-    def __init__(self, line: bytes, header: Header | None, vocabulary: Reading) -> None:
+    def __init__(self, line: bytes, header: EventHeader | None, vocabulary: Reading) -> None:
         self.line = line
         self.vocabulary = vocabulary
         self._header = header
 
     @property
-    def header(self) -> Header:
+    def header(self) -> EventHeader:
         """The typed members; of an event just written they are decoded when first asked for."""
         if self._header is None:
             self._header = decode_header(self.line)

@@ -38,7 +38,8 @@ def el(name: str, /, *children: Child, **attributes: str | int | bool | None) ->
     and False leave the attribute out, True gives it no value.
     """
     attribute_text = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_quoted(value)}"')
+        f" {key.rstrip('_').replace('_', '-')}"
+        + ("" if value is True else f'="{escape(str(value))}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -146,7 +147,3 @@ def _html(child: Child) -> str:
     if child is None or isinstance(child, Html):
         return child or ""
     return escape(visible(str(child)))
-
-
-def _quoted(value: str | int) -> str:
-    return escape(str(value))

@@ -242,20 +242,17 @@ class HostEvent(NewEvent, frozen=True, gc=False):
             return cls(*astuple(event))
         if isinstance(event, Mapping) and "event_type" in event and event.keys() <= _KEYS:
             return cls(**event)
+        cause = "it is not a mapping of event_type and what else append takes"
+        for key in event if isinstance(event, Mapping) else ():
+            if key not in _KEYS:
+                cause = f"append takes no {key!s:.80}{did_you_mean(str(key), _KEYS)}"
+                break
         raise InvalidEvent(
             "could not store one event of many",
             place=f"{event!r:.80}",
-            cause=_fault(event),
+            cause=cause,
             hint=f"pass mappings with the keys {', '.join(sorted(_KEYS))}",
         )
 
 
 _KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
-
-
-def _fault(event: object) -> str:
-    """Returns why a value is no event of many, with the nearest name for an unknown key."""
-    for key in event if isinstance(event, Mapping) else ():
-        if key not in _KEYS:
-            return f"append takes no {key!s:.80}{did_you_mean(str(key), _KEYS)}"
-    return "it is not a mapping of event_type and what else append takes"

@@ -16,7 +16,18 @@ _COLUMNS = tuple(map(Column, ("Time (UTC)", "Type", "Who", "About", "Payload")))
 
 def events_html(events: Sequence[Event], total: int, what: str = "events") -> Html:
     """Returns a table of the first events of `total`."""
-    rows = [_row(event) for event in events[:EVENTS_SHOWN_MAX]]
+    events = events[:EVENTS_SHOWN_MAX]
+    payloads = [_json(event.cut_payload) if event.cut_payload else "" for event in events]
+    rows = [
+        (
+            moment(event.timestamp),
+            words(event.event_type, 60),
+            words(event.actor or "", 60),
+            words(event.subject or "", 60),
+            words(payload, _PAYLOAD_CHARACTERS_MAX),
+        )
+        for event, payload in zip(events, payloads, strict=True)
+    ]
     part = f"{len(rows):,} of " if len(rows) < total else ""
     return table(f"{part}{total:,} {what}", _COLUMNS, rows)
 
@@ -37,14 +48,3 @@ def facts_html(heading: str, members: Mapping[str, Any]) -> Html:
 
 def _json(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
-
-
-def _row(event: Event) -> list[Html | str | int | None]:
-    payload = _json(event.cut_payload) if event.cut_payload else ""
-    return [
-        moment(event.timestamp),
-        words(event.event_type, 60),
-        words(event.actor or "", 60),
-        words(event.subject or "", 60),
-        words(payload, _PAYLOAD_CHARACTERS_MAX),
-    ]

@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from msgspec.json import encode as to_json
 
 from thence.core.codec import DATA_BYTES_MAX, LINE_BYTES_MAX, Draft, draft
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.json_values import Repair, limited, shorten
 from thence.core.secret_forms import (
     ASSIGNMENT,
@@ -137,12 +137,15 @@ class SecretRules:
         if self.has_defaults and is_value_of_secret(key, text) and not MASK.fullmatch(text):
             yield FoundSpan(0, len(text), ASSIGNMENT)
         for rule in built_in:
-            yield from (FoundSpan(*span, rule.name) for span in spans_of(rule, text))
+            yield from (FoundSpan(begin, end, rule.name) for begin, end in spans_of(rule, text))
         if self.own and not is_ours:
-            for begin, end in _unmasked(text):
+            begin = 0
+            for mask in (*MASK.finditer(text), None):
+                end = len(text) if mask is None else mask.start()
                 for name, pattern in self.own:
-                    for span in _matches(pattern, text, begin, end):
-                        yield FoundSpan(*span, name)
+                    for first, last in _matches(pattern, text, begin, end):
+                        yield FoundSpan(first, last, name)
+                begin = end if mask is None else mask.end()
 
     def member(self, path: str, names: str, value: Any) -> str:
         """Returns the member of settings that a value stands under; empty if it may stay."""
@@ -170,7 +173,7 @@ class Masking:
         Raises EventTooLarge for one that is too long by its masks.
         """
         members = self._masked(item, vocabulary)
-        return item if members is None else draft(Members(**members), bytes_max)
+        return item if members is None else draft(EventFields(**members), bytes_max)
 
     def encoding(
         self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
@@ -189,9 +192,9 @@ class Masking:
             if members is None:
                 return item
             try:
-                return draft(Members(**members))
+                return draft(EventFields(**members))
             except EventTooLarge:
-                return draft(Members(**_cut(members)))
+                return draft(EventFields(**_cut(members)))
 
         return masked
 
@@ -221,7 +224,12 @@ class Masking:
             return None
         members = _decode(line)
         before = members.get("repairs", [])
-        repairs = [self._repair(repair, built_in) for repair in before]
+        repairs: list[Repair] = []
+        for repair in before:  # it may quote a key
+            member, dot, path = repair["path"].partition(".")
+            texts = {key: self._text(repair[key], "", built_in) for key in repair if key != "path"}
+            masked_path = f"{member}{dot}{self._text(path, '', built_in)}"
+            repairs.append({"path": masked_path, **texts})
         content = {name: members[name] for name in _MASKED if name in members}
         masked = self._mask(content, built_in, vocabulary.identifying)
         if not masked and repairs == before:
@@ -256,12 +264,6 @@ class Masking:
             # one secret may have hidden where another one ends, from the look at the line too
             spans = sorted(self._rules.spans(self._rules.built_in, key, text))
         return f"[redacted: {spans[0].rule}]" if spans else text
-
-    def _repair(self, repair: Repair, built_in: Sequence[SecretRule]) -> Repair:
-        """Returns an entry of `repairs` with what is secret masked: it may quote a key."""
-        member, dot, path = repair["path"].partition(".")
-        texts = {key: self._text(repair[key], "", built_in) for key in repair if key != "path"}
-        return {"path": f"{member}{dot}{self._text(path, '', built_in)}", **texts}
 
 
 def _places(
@@ -325,15 +327,6 @@ def _name_of(holder: Any, key: str) -> str:
 
 def _shown(name: str) -> str:
     return name if _NAME_IN_PATH.fullmatch(name) else "…"
-
-
-def _unmasked(text: str) -> Iterator[Span]:
-    """Yields the parts of a text between those that were masked already."""
-    at = 0
-    for mask in MASK.finditer(text):
-        yield at, mask.start()
-        at = mask.end()
-    yield at, len(text)
 
 
 def _matches(pattern: re.Pattern[str], text: str, begin: int, end: int) -> Iterator[Span]:

@@ -12,13 +12,15 @@ import msgspec
 
 from thence.core.bodies import BodyMissing, BodySource
 from thence.core.event import Event
-from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import (
     NOTICE_ERROR_TYPES,
+    NOTICE_KINDS,
     NOTICE_SENTENCES,
     SIM_SENTENCES,
     WORK_SENTENCES,
+    Sentence,
     Write,
+    agent_sentence,
     brief,
     in_columns,
     short_id,
@@ -60,7 +62,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     adds_subject_heads: bool = False
     remark_types: frozenset[str] = frozenset()
     identifying: frozenset[str] = frozenset()
-    sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
+    sentences: Mapping[str, Sentence] = msgspec.field(default_factory=dict)
     cuts_lines_with: bytes | None = b""
     bodies: BodySource | None = None
 
@@ -98,8 +100,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def _said(self, event: Event, form: Callable[[Event, Write], str]) -> str:
         """Returns an event in a form; of one whose large values are gone it says so."""
         kind = event.event_type
-        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind)
-        write = write or agent_sentence(event)
+        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
         if write is None and SPAN_SIGN in event.line:
             write = span_sentence(event)
         try:
@@ -151,7 +152,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if event.event_type != self.notice_type:
             return None
         error_type = event.cut_payload.get("error_type")
-        return _KINDS.get(error_type) if isinstance(error_type, str) else None
+        return NOTICE_KINDS.get(error_type) if isinstance(error_type, str) else None
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
         """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
@@ -159,7 +160,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
             raise _reserved("event_type", event_type)
         if event_type == self.notice_type and payload:
             error_type = payload.get("error_type")
-            if isinstance(error_type, str) and error_type in _KINDS:
+            if isinstance(error_type, str) and error_type in NOTICE_KINDS:
                 raise _reserved("error_type", error_type)
 
     def is_notice(self, event: Event) -> bool:
@@ -168,10 +169,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
             return event.event_type.startswith("log.")
         if event.event_type != self.notice_type:
             return False
-        return event.cut_payload.get("error_type") in (*_KINDS, "run_failed")
-
-
-_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
+        return event.cut_payload.get("error_type") in (*NOTICE_KINDS, "run_failed")
 
 
 def _key(key: str | None, value: object, word: str) -> str:

@@ -32,7 +32,7 @@ from thence.log.read import reader
 from thence.log.read.opening import known_info
 
 if TYPE_CHECKING:
-    from thence.core.query.where import Condition
+    from thence.core.query.where import Comparison
     from thence.core.query.why import Effects, LogEnd, Tally, Why
     from thence.log.files.findings import Verification
     from thence.log.index.connection import Index
@@ -467,12 +467,12 @@ class Answers:
                 warn(hint, stacklevel=3)  # where `Log.query` is called
         return page
 
-    def unknown_key(self, where: "Sequence[Condition]") -> str | None:
+    def unknown_key(self, where: "Sequence[Comparison]") -> str | None:
         """Returns a message about a key in a filter's `where` that no event has, and the nearest.
 
         The last 10,000 events are searched, or those in 4 MiB. None if each key is known.
         """
-        from thence.core.query.filter import unknown_key
+        from thence.core.query.where import unknown_key
 
         unknown = None
         for limit in _LOOKED_THROUGH if where else ():

@@ -21,8 +21,7 @@ from tests.plain_order import heads
 from thence.core.event import Event
 from thence.core.merge import find_conflicts
 from thence.core.merge.conflicts import judged
-from thence.core.merge.fold import counting
-from thence.core.merge.policies import WORK_SLOTS, slots_of
+from thence.core.merge.policies import WORK_SLOTS, counting, slots_of
 from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from zlib import crc32
 
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 
 NODE = "00aa11bb22cc"
 
@@ -13,7 +13,7 @@ NODE = "00aa11bb22cc"
 def line(number: int, *, node: str = NODE, clock: int | None = None, name: str = "") -> bytes:
     """Returns the line of a node with a number; equal arguments give equal bytes."""
     event_id = name or f"01J{node.upper()}{number:011d}"
-    members = Members(
+    members = EventFields(
         event_id, "order.placed", 1, "2026-11-20T07:13:00.123456Z", payload={"amount": number}
     )
     return stamper(node)([draft(members)], number, clock or number)[0][:-1]

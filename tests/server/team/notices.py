@@ -6,7 +6,7 @@ from typing import Any
 from tests.server.team.lines import NODE
 
 from thence.core.codec import draft, stamper
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.redaction import digests
 from thence.core.vocabulary import VOCABULARIES
 from thence.sync.wire.signatures import REDACTED, signed_redaction
@@ -48,7 +48,7 @@ class Node:
 
     def _line(self, event_type: str, members: Mapping[str, Any]) -> bytes:
         seq = self._first + len(self.lines)
-        made = Members(
+        made = EventFields(
             f"01J{self.node.upper()}{seq:011d}",
             event_type,
             1,

@@ -166,8 +166,8 @@ _OPTIONS = (
         "--where",
         multiple=True,
         metavar="TEXT",
-        help="Only events that match: PATH OP VALUE, joined by and, or, not and parentheses;"
-        " OP is one of = != < <= > >= ~.",
+        help="Only events that match: PATH OP VALUE, joined by and; OP is one of"
+        " = != < <= > >= ~. A PATH alone needs to exist.",
     ),
 )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event, Header
+from thence.core.event import Event, EventHeader
 
 # the most chosen events in one sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
@@ -28,7 +28,7 @@ class _Ends:
         self._now: list[tuple[str, Sequence[str]]] = []
         self._last: dict[str, str] = {}
 
-    def before(self, header: Header) -> tuple[str, ...]:
+    def before(self, header: EventHeader) -> tuple[str, ...]:
         """Returns the events that another tool's line counts as behind."""
         if header.lamport_clock > self._clock:
             self._clock = header.lamport_clock
@@ -40,7 +40,7 @@ class _Ends:
         last = self._last.get(header.node_id)
         return tuple(self._ends) if last is None or last in self._ends else (*self._ends, last)
 
-    def add(self, header: Header, causes: Sequence[str]) -> None:
+    def add(self, header: EventHeader, causes: Sequence[str]) -> None:
         self._now.append((header.event_id, causes))
         if not header.seq:
             self._last[header.node_id] = header.event_id
@@ -116,7 +116,7 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
     return beside
 
 
-def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> CausalHistory:
+def history(headers: Sequence[EventHeader], beside: Mapping[str, Sequence[str]]) -> CausalHistory:
     """Links events in total order, by their named causes and by additional ones for some."""
     places = {header.event_id: place for place, header in enumerate(headers)}
     causes: list[Sequence[int]] = []
@@ -125,7 +125,10 @@ def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> C
     find = places.get
     for place, header in enumerate(headers):
         held = tuple([at for at in map(find, header.caused_by) if at is not None])
-        is_whole = len(held) == len(header.caused_by) or _is_elsewhere(header, places)
+        is_whole = len(held) == len(header.caused_by)
+        if not is_whole:  # unless the event places each cause that is not held in another log
+            elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
+            is_whole = all(cause in places or cause in elsewhere for cause in header.caused_by)
         if beside and header.event_id in beside:
             held = (*held, *map(places.__getitem__, beside[header.event_id]))
         causes.append(held)
@@ -134,13 +137,11 @@ def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> C
             is_forward = False
     ranks = range(len(headers))
     events = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
-    return msgspec.structs.replace(events, lacks_causes=_handed_on(events))
-
-
-def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
-    """Reports whether the event places each cause that is not held in another log."""
-    elsewhere = {cause.partition("@")[0] for cause in header.external_causes}
-    return all(cause in places or cause in elsewhere for cause in header.caused_by)
+    if any(lacks := list(events.lacks_causes)):
+        for _ in range(1 + events.has_cycles):
+            for place, causes_of in enumerate(events.causes):
+                lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes_of))
+    return msgspec.structs.replace(events, lacks_causes=lacks)
 
 
 def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory:
@@ -195,17 +196,6 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                         circle.append(waiting.pop())
                     closed.update(circle)
                     yield sorted(circle)
-
-
-def _handed_on(events: CausalHistory) -> list[bool]:
-    """Returns for each event whether it or any of its causes lacks a cause."""
-    lacks = list(events.lacks_causes)
-    if not any(lacks):
-        return lacks
-    for _ in range(1 + events.has_cycles):
-        for place, causes in enumerate(events.causes):
-            lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes))
-    return lacks
 
 
 def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:

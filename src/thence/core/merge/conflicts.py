@@ -14,10 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from thence.core.event import Event, Header
+from thence.core.event import Event, EventHeader
 from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
-from thence.core.merge.fold import counting
-from thence.core.merge.policies import Slot, SlotOf, slots_of
+from thence.core.merge.policies import Slot, SlotOf, counting, slots_of
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 
@@ -126,7 +125,7 @@ def judged(
     slot_of: SlotOf,
     duplicates: Mapping[str, str],
 ) -> Judgement:
-    """Judges events in total order, each with its subject; duplicates don't count (`merge.fold`).
+    """Judges events in total order, each with its subject; duplicates don't count (`policies`).
 
     Subjects on which each event names the one before cost next to nothing.
     """
@@ -145,7 +144,11 @@ def judged(
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, duplicates, beside):
         heads[subject] = written.events_of(written.heads())
-        for slot, numbers in _by_slot(written.events, slot_of):
+        by_slot: dict[str, tuple[Slot, list[int]]] = {}
+        for number, event in enumerate(written.events):
+            if (slot := slot_of(event)) is not None:
+                by_slot.setdefault(slot.name, (slot, []))[1].append(number)
+        for slot, numbers in by_slot.values():
             for cluster, behind in _clusters(written, numbers):
                 # if all that are concurrent wrote the same, so did all: they hang together by that
                 if len({slot.value(written.events[number]) for number in cluster}) > 1:
@@ -159,7 +162,7 @@ def judged(
 
 
 def _straight(
-    headers: Sequence[Header],
+    headers: Sequence[EventHeader],
     subjects: Sequence[str | None],
     duplicates: Mapping[str, str],
     beside: Mapping[str, Sequence[str]],
@@ -177,16 +180,6 @@ def _straight(
                 tangled.add(subject)
         last[subject] = rank
     return last, tangled
-
-
-def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
-    """Returns the slots that were written, each with the numbers of its events."""
-    by_name: dict[str, tuple[Slot, list[int]]] = {}
-    for number, event in enumerate(events):
-        slot = slot_of(event)
-        if slot is not None:
-            by_name.setdefault(slot.name, (slot, []))[1].append(number)
-    return by_name.values()
 
 
 def _clusters(

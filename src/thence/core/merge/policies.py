@@ -7,6 +7,7 @@ them count.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -39,7 +40,14 @@ class Slot(msgspec.Struct, frozen=True):
         `heads` are those of the numbers that none of them goes back to.
         """
         if self.is_reviewed:
-            standing = _without_beaten(written, numbers, heads)
+            returns = [number for number in numbers if is_send_back(written.events[number])]
+            # without each done that is concurrent with a send-back
+            standing = [
+                head
+                for head in heads
+                if written.events[head].payload.get("new_status") != "done"
+                or not any(written.is_beside(back, head) for back in returns)
+            ]
             if 0 < len(standing) < len(heads):
                 return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
         return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
@@ -97,19 +105,6 @@ def state_machine_merge(
     return winner and winner[1]
 
 
-def _without_beaten(
-    written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
-) -> list[int]:
-    """Returns the heads without each done that is concurrent with a send-back."""
-    returns = [number for number in numbers if is_send_back(written.events[number])]
-    return [
-        head
-        for head in heads
-        if written.events[head].payload.get("new_status") != "done"
-        or not any(written.is_beside(back, head) for back in returns)
-    ]
-
-
 def is_send_back(event: Event) -> bool:
     """Reports whether an event moves a package out of review, back to work."""
     previous = event.payload.get("previous_status") or event.payload.get("old_status")
@@ -146,12 +141,53 @@ WORK_SLOTS: Mapping[str, Slot] = {
 }
 
 
-def _plain_slot(event: Event) -> Slot | None:
-    return None if "tags" in event.payload or "delta" in event.payload else WHOLE
-
-
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
     """Returns a host's function from events to slots; a host without rules has the plain one."""
     if vocabulary.name == "work":
         return lambda event: WORK_SLOTS.get(event.header.event_type)
-    return _plain_slot
+    return lambda event: None if {"tags", "delta"} & event.payload.keys() else WHOLE
+
+
+def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
+    """Returns the union of what the events' payloads hold under a key, lists or single values.
+
+    A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
+    """
+    members: set[Hashable] = set()
+    for event in events:
+        held = event.payload.get(key)
+        for item in map(_member, held if isinstance(held, list) else (held,)):
+            if item is not None:
+                with suppress(TypeError):  # a map
+                    members.add(item)
+    return members
+
+
+def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
+    """Returns the sum of the whole numbers that the events' payloads hold under a key."""
+    counted, _ = counting(totally_ordered(events))
+    held = [event.payload.get(key) for event in counted]
+    return sum(value for value in held if type(value) is int)
+
+
+def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
+    """Returns the events, in total order, that count, and the duplicates, which don't.
+
+    These map the id of an event that doesn't count to the id of the one that was imported
+    from the same place before it.
+    """
+    imported: dict[tuple[str, str], str] = {}
+    duplicates: dict[str, str] = {}
+    for event in ordered:
+        header = event.header
+        if header.source is not None and header.source_id is not None:
+            first = imported.setdefault((header.source, header.source_id), header.event_id)
+            if first != header.event_id:
+                duplicates[header.event_id] = first
+    if not duplicates:
+        return list(ordered), duplicates
+    return [event for event in ordered if event.event_id not in duplicates], duplicates
+
+
+def _member(item: object) -> object:
+    return tuple(map(_member, item)) if isinstance(item, list) else item

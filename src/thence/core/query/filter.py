@@ -15,55 +15,11 @@ from thence.core.clock import microseconds, moment, span
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import is_utf8
-from thence.core.nearest import did_you_mean, nearest
-from thence.core.query.where import COMPARISONS_MAX, Condition, parse
+from thence.core.nearest import did_you_mean
+from thence.core.query.where import Comparison, parse
 from thence.errors import InvalidFilter
 
-NEAREST_MAX = 3
-_NAMES_MAX = 5_000
-
-
-def unknown_key(where: Sequence[Condition], events: Sequence[Event], has_more: bool) -> str | None:
-    """Returns a message about the first key that none of the events has, with the nearest names.
-
-    For a path such as payload.amont.cents it names the part up to the unknown name. `has_more`
-    means that there are earlier events.
-    """
-    comparisons = [one for condition in where for one in condition.comparisons()]
-    deepest = [0] * len(comparisons)
-    names: list[dict[str, None]] = [{} for _ in comparisons]
-    for event in events:
-        for place, comparison in enumerate(comparisons):
-            if deepest[place] == len(comparison.path):
-                continue
-            depth, beside = comparison.reaches(event)
-            if depth > deepest[place]:
-                deepest[place], names[place] = depth, {}
-            if depth == deepest[place] and len(names[place]) < _NAMES_MAX:
-                names[place].update(dict.fromkeys(beside))
-    for comparison, depth, beside in zip(comparisons, deepest, names, strict=True):
-        if depth < len(comparison.path):
-            before = ".".join(map(str, comparison.path[:depth]))
-            near = _nearest(str(comparison.path[depth]), beside)
-            dotted = ", ".join(f"{before}.{name}" if before else name for name in near)
-            key = ".".join(map(str, comparison.path[: depth + 1]))
-            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
-            return f"{has} a key `{key}`{f'; nearest: {dotted}' if near else ''}"
-    return None
-
-
-def _nearest(unknown: str, names: Iterable[str]) -> list[str]:
-    """Returns the names most similar to an unknown one, and those that contain it.
-
-    First come those of the same name one level below.
-    """
-    others = [name for name in names if name != unknown]
-    near = [name for name in others if name.endswith(f".{unknown}")]
-    near += nearest(unknown, others, NEAREST_MAX)
-    near += [name for name in others if unknown.lower() in name.lower()]
-    return list(dict.fromkeys(near))[:NEAREST_MAX]
-
-
+COMPARISONS_MAX = 100
 NAMES_MAX = 1000
 TURN_MAX = 2**63 - 1
 _TURN_DIGITS_MAX = len(str(TURN_MAX))
@@ -92,7 +48,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     turn_first: int | None = None
     turn_last: int | None = None
     failed: bool | None = None
-    where: tuple[Condition, ...] = ()
+    where: tuple[Comparison, ...] = ()
 
     @classmethod
     def of(
@@ -126,8 +82,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             turn_first=first,
             turn_last=last,
             failed=flag("failed", failed),
-            where=_conditions(where),
+            where=tuple(one for text in names("where", where) for one in parse(text)),
         )
+        if len(filter.where) > COMPARISONS_MAX:
+            cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
+            raise invalid("where", cause, "ask in several steps")
         if filter.since is not None and filter.until is not None and filter.since > filter.until:
             raise invalid("until", "it is earlier than since", "exchange the two")
         return filter
@@ -152,7 +111,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
                 return False
         if self.failed is not None and is_failure(event) is not self.failed:
             return False
-        return all(condition.matches(event) for condition in self.where)
+        return all(comparison.matches(event) for comparison in self.where)
 
 
 def is_pattern(name: str) -> bool:
@@ -192,19 +151,6 @@ def names(key: str, raw: Names) -> tuple[str, ...]:
     if len(values) > NAMES_MAX:
         raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
     return tuple(dict.fromkeys(values))
-
-
-def _conditions(texts: Names) -> tuple[Condition, ...]:
-    conditions: list[Condition] = []
-    comparisons = 0
-    for text in names("where", texts):
-        parsed = parse(text)
-        conditions += parsed
-        comparisons += sum(1 for condition in parsed for _ in condition.comparisons())
-        if comparisons > COMPARISONS_MAX:
-            cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
-            raise invalid("where", cause, "ask in several steps")
-    return tuple(conditions)
 
 
 def first_moment(key: str, raw: Time) -> int | None:

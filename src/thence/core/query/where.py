@@ -1,28 +1,27 @@
-"""The small language for conditions on the content of events.
+"""Comparisons with the content of events, as texts: `payload.amount > 10 and note ~ "no stock"`.
 
-    payload.amount > 10 and (status = failed or not note ~ "no stock")
-
-A text is parsed once into conditions, which then match events. A text that can't be read raises
-InvalidFilter with the column; docs/reference/filters.md describes all details.
+A text is parsed once into comparisons, which then match events; all must hold. A text that can't
+be read raises InvalidFilter with the column; docs/reference/filters.md describes all details.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from operator import ge, gt, le, lt
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
 from thence.core.bodies import BODIES_KEY, BodyMissing
 from thence.core.event import Event
 from thence.core.json_values import INT_MAX, INT_MIN, is_utf8
+from thence.core.nearest import nearest
 from thence.errors import InvalidFilter
 
 WHERE_CHARACTERS_MAX = 10_000
-COMPARISONS_MAX = 100
 PATH_NAMES_MAX = 64
-DEPTH_MAX = 64
+NEAREST_MAX = 3
+_NAMES_MAX = 5_000
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -37,17 +36,26 @@ class Comparison(msgspec.Struct, frozen=True):
 
     A path holds names, and integers where it takes an element of a list. Its first name is
     a word that all hosts share (stream, subject, actor, payload), else a member of the line,
-    else a name in the payload.
+    else a name in the payload. Without an `op` any value at the path satisfies it. `is_any` means
+    that the values in a map or list at the path are compared, and one has to satisfy it.
     """
 
     path: tuple[str | int, ...]
-    op: str
-    value: Scalar
+    op: str = ""
+    value: Scalar = None
+    is_any: bool = False
 
     def matches(self, event: Event) -> bool:
-        """Reports whether the value at the path exists and satisfies the comparison."""
+        """Reports whether a value at the path exists and satisfies the comparison."""
         value, depth = _reached(event, self.path)
-        return depth == len(self.path) and compares(value, self.op, self.value)
+        if depth < len(self.path):
+            return False
+        values: Iterable[object] = (value,)
+        if self.is_any and isinstance(value, Mapping):
+            values = value.values()
+        elif self.is_any:
+            values = value if isinstance(value, list) else ()
+        return any(not self.op or compares(one, self.op, self.value) for one in values)
 
     def reaches(self, event: Event) -> tuple[int, Collection[str]]:
         """Returns how many parts of the path an event has, and the names at the next level.
@@ -81,36 +89,6 @@ class Comparison(msgspec.Struct, frozen=True):
         if self.op in ("=", "~") and isinstance(self.value, str):
             yield self.value.encode()
 
-    def comparisons(self) -> "Iterator[Comparison]":
-        """Yields this comparison."""
-        yield self
-
-
-class Combination(msgspec.Struct, frozen=True):
-    """Conditions joined by "and" or "or", or a single one that "not" reverses."""
-
-    op: Literal["and", "or", "not"]
-    conditions: "tuple[Condition, ...]"
-
-    def matches(self, event: Event) -> bool:
-        """Reports whether all conditions hold, or any of them, or the single one doesn't."""
-        if self.op == "not":
-            return not self.conditions[0].matches(event)
-        join = all if self.op == "and" else any
-        return join(condition.matches(event) for condition in self.conditions)
-
-    def needles(self) -> Iterator[bytes]:
-        """Yields the bytes that every matching line must contain: those of joint conditions."""
-        for condition in self.conditions if self.op == "and" else ():
-            yield from condition.needles()
-
-    def comparisons(self) -> Iterator[Comparison]:
-        """Yields the comparisons in it, from left to right."""
-        for condition in self.conditions:
-            yield from condition.comparisons()
-
-
-Condition = Comparison | Combination
 
 # a host may compose these from several members
 _COMPOSED = ("actor", "subject", "stream")
@@ -181,6 +159,37 @@ def compares(stored: object, op: str, value: Scalar) -> bool:
     return (kind is str or kind in _NUMBERS) and _ORDER[op](stored, value)
 
 
+def unknown_key(where: Sequence[Comparison], events: Sequence[Event], has_more: bool) -> str | None:
+    """Returns a message about the first key that none of the events has, with the nearest names.
+
+    For a path such as payload.amont.cents it names the part up to the unknown name. `has_more`
+    means that there are earlier events.
+    """
+    for comparison in where:
+        depth, names = 0, dict[str, None]()
+        for event in events:
+            reached, beside = comparison.reaches(event)
+            if reached == len(comparison.path):
+                break
+            if reached > depth:
+                depth, names = reached, {}
+            if reached == depth and len(names) < _NAMES_MAX:
+                names.update(dict.fromkeys(beside))
+        else:
+            before = [str(part) for part in comparison.path[:depth]]
+            unknown = str(comparison.path[depth])
+            # first those of the same name one level below
+            others = [name for name in names if name != unknown]
+            near = [name for name in others if name.endswith(f".{unknown}")]
+            near += nearest(unknown, others, NEAREST_MAX)
+            near += [name for name in others if unknown.lower() in name.lower()]
+            dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
+            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
+            hint = f"; nearest: {', '.join(dotted)}" if near else ""
+            return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
+    return None
+
+
 _LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 # what other languages take for one of these
 _UNCLEAR = frozenset((*_LITERALS, "none", "nil", "undefined"))
@@ -188,81 +197,50 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r"""[^ \t\r\n."\[\](),=!<>~]+""")
 _INDEX = re.compile(r"\[(-?[0-9]{1,9})\]")
 _SIGNS = re.compile(r"[=!<>~]+")
-_KEYWORD = re.compile(r"(?:and|or|not)(?=[ \t\r\n()]|$)")
+_AND = re.compile(r"and(?=[ \t\r\n]|$)")
+_LOGIC = re.compile(r"(?:or|not)(?=[ \t\r\n()]|$)|\(")
 _WORD = re.compile(r'[^ \t\r\n"]+')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 _OTHER_QUOTES = "'`´‘’“”„«»"
 _SHOWN_CHARACTERS_MAX = 40
-_EXAMPLE = 'write such as: amount >= 12 and not (note ~ "no stock" or actor = ada)'
+_EXAMPLE = 'write such as: amount >= 12 and note ~ "no stock"'
+_ALTERNATIVES = (
+    "repeat where for comparisons that must all hold; for alternatives give several values of"
+    " type, actor or subject, or ask once for each"
+)
 
 
-def parse(text: str) -> tuple[Condition, ...]:
-    """Parses conditions, all of which must hold; raises InvalidFilter with the column.
-
-    `not` binds more than `and`, and `and` more than `or`.
-    """
-    parser = _Parser(text)
+def parse(text: str) -> tuple[Comparison, ...]:
+    """Parses comparisons joined by `and`; raises InvalidFilter with the column."""
+    reader = _Reader(text)
     if len(text) > WHERE_CHARACTERS_MAX:
-        parser.refuse(
-            f"it is longer than {WHERE_CHARACTERS_MAX:,} characters", WHERE_CHARACTERS_MAX
-        )
-    condition = parser.joined("or")
-    if not parser.next_is(""):
-        parser.refuse_rest()
-    if isinstance(condition, Combination) and condition.op == "and":
-        return condition.conditions
-    return (condition,)
+        reader.at = WHERE_CHARACTERS_MAX
+        reader.refuse(f"it is longer than {WHERE_CHARACTERS_MAX:,} characters")
+    comparisons = [reader.comparison()]
+    while reader.takes(_AND):
+        comparisons.append(reader.comparison())
+    if reader.at < len(text):
+        rest = text[reader.at : reader.at + _SHOWN_CHARACTERS_MAX].split()[0]
+        cause = f"{rest!r} joins nothing: `and` or the end is missing here"
+        reader.refuse(cause, _ALTERNATIVES)
+    return tuple(comparisons)
 
 
-class _Parser:
-    """One pass over a text; `at` is the present offset, `depth` that of parentheses and `not`."""
+class _Reader:
+    """One pass over a text; `at` is the present offset."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.depth = 0
-        self.comparisons = 0
-
-    def joined(self, op: Literal["and", "or"]) -> Condition:
-        """Reads conditions joined by a word; those joined by `or` are joined by `and` inside."""
-        conditions: list[Condition] = []
-        while not conditions or self.takes(op):
-            conditions.append(self.joined("and") if op == "or" else self.negated())
-        return conditions[0] if len(conditions) == 1 else Combination(op, tuple(conditions))
-
-    def negated(self) -> Condition:
-        opening = self.skipped()
-        if self.takes("not"):
-            self.descend(opening)
-            condition: Condition = Combination("not", (self.negated(),))
-        elif self.next_is("("):
-            self.descend(opening)
-            self.at += 1
-            condition = self.joined("or")
-            if self.next_is(""):
-                self.refuse("this parenthesis is never closed", opening)
-            if not self.next_is(")"):
-                self.refuse_rest()
-            self.at += 1
-        else:
-            return self.comparison()
-        self.depth -= 1
-        return condition
-
-    def descend(self, at: int) -> None:
-        self.depth += 1
-        if self.depth > DEPTH_MAX:
-            self.refuse(f"more than {DEPTH_MAX} parentheses or `not` are in one another", at)
 
     def comparison(self) -> Comparison:
-        self.comparisons += 1
-        if self.comparisons > COMPARISONS_MAX:
-            self.refuse(f"there are more than {COMPARISONS_MAX} comparisons")
-        if self.next_is("") or self.keyword():
+        self.refuse_logic()
+        if self.at == len(self.text) or _AND.match(self.text, self.at):
             self.refuse("a comparison is missing here")
         path: list[str | int] = [self.name()]
-        while self.text[self.at : self.at + 1] in (".", "["):
+        is_any = False
+        while not is_any and self.text[self.at : self.at + 1] in (".", "["):
             if len(path) == PATH_NAMES_MAX:
                 self.refuse(f"the path has more than {PATH_NAMES_MAX} names")
             if index := _INDEX.match(self.text, self.at):
@@ -272,12 +250,17 @@ class _Parser:
                 self.refuse("a bracket holds the number of an element, as [0] or [-1]")
             else:
                 self.at += 1
-                path.append(self.name())
-        match = _SIGNS.match(self.text, self.skipped())
-        if match is None or match[0] not in OPERATORS:
+                start = self.at
+                name = self.name()
+                is_any = self.text[start : self.at] == "*"
+                path += [] if is_any else [name]
+        signs = self.takes(_SIGNS)
+        if signs is None and (self.at == len(self.text) or _AND.match(self.text, self.at)):
+            return Comparison(tuple(path), is_any=is_any)
+        if signs is None or signs[0] not in OPERATORS:
+            self.at = self.at if signs is None else signs.start()
             self.refuse(f"one of {' '.join(OPERATORS)} is missing here")
-        self.at = match.end()
-        return Comparison(tuple(path), match[0], self.value(match[0]))
+        return Comparison(tuple(path), signs[0], self.value(signs[0]), is_any)
 
     def name(self) -> str:
         if self.text.startswith('"', self.at):
@@ -290,36 +273,25 @@ class _Parser:
         return match[0]
 
     def value(self, op: str) -> Scalar:
-        if self.next_is('"'):
+        self.refuse_logic()
+        if self.text.startswith('"', self.at):
             text = self.quoted()
-            if self.text[self.at : self.at + 1] not in ("", " ", "\t", "\r", "\n", ")"):
-                self.refuse("a space is missing behind the quote")
+            if self.text[self.at : self.at + 1] not in ("", " ", "\t", "\r", "\n"):
+                self.refuse("a space is missing after the quote")
             return text
-        word = self.word()
-        if not word or word[0] == "(" or self.keyword():
+        match = _WORD.match(self.text, self.at)
+        if match is None or _AND.match(self.text, self.at):
             self.refuse("a value is missing here")
+        word = match[0]
         self.check_bare(word)
-        value = word if op == "~" else self.bare_value(word)
-        self.at += len(word)
+        try:
+            value = word if op == "~" else _scalar(word)
+        except ValueError:
+            self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes")
+        self.at = match.end()
         if self.text.startswith('"', self.at):
             self.refuse("a quote begins inside a word")
         return value
-
-    def bare_value(self, word: str) -> Scalar:
-        """Reads a word without quotes: a number, true, false, null, else a text.
-
-        A word that another language takes for one of these is refused: it has to be in quotes.
-        """
-        if word in _LITERALS:
-            return _LITERALS[word]
-        if number := _NUMBER.fullmatch(word):
-            value = float(word) if number["rest"] else int(word[: len(str(INT_MIN)) + 1])
-            if not isfinite(value) or (isinstance(value, int) and not INT_MIN <= value <= INT_MAX):
-                self.refuse("no number is so large")
-            return value
-        if word.lower() in _UNCLEAR or _is_number(word):
-            self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is a text only in double quotes")
-        return word
 
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)
@@ -337,59 +309,44 @@ class _Parser:
         """Raises for a word that has quotes of another kind, or a character that can't be seen."""
         for place, character in enumerate(word):
             if not character.isprintable() or (not place and character in _OTHER_QUOTES):
-                self.refuse(f"{character!r} needs to be in double quotes", self.at + place)
+                self.at += place
+                self.refuse(f"{character!r} needs to be in double quotes")
 
-    def word(self) -> str:
-        """Returns the next word; a parenthesis that closes none of its own ends it."""
-        match = _WORD.match(self.text, self.skipped())
-        word = match[0] if match else ""
-        open_count = 0
-        for place, character in enumerate(word):
-            open_count += (character == "(") - (character == ")")
-            if open_count < 0:
-                return word[:place]
-        return word
+    def takes(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Steps over blanks, and over what a pattern matches after them."""
+        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
+        match = pattern.match(self.text, self.at)
+        self.at = self.at if match is None else match.end()
+        return match
 
-    def keyword(self) -> str:
-        match = _KEYWORD.match(self.text, self.at)
-        return match[0] if match else ""
+    def refuse_logic(self) -> None:
+        """Steps over blanks; raises for a word or sign of a language with alternatives."""
+        if logic := self.takes(_LOGIC):
+            self.at = logic.start()
+            self.refuse(f"`{logic[0]}` is not read: where is comparisons alone", _ALTERNATIVES)
 
-    def takes(self, keyword: str) -> bool:
-        """Steps over a keyword if it comes next."""
-        self.skipped()
-        is_next = self.keyword() == keyword
-        self.at += len(keyword) if is_next else 0
-        return is_next
-
-    def next_is(self, character: str) -> bool:
-        """Reports whether a character comes next behind blanks, the end for an empty one."""
-        return self.text[self.skipped() :][:1] == character
-
-    def skipped(self) -> int:
-        """Steps over blanks and returns the offset behind them."""
-        match = _BLANK.match(self.text, self.at)
-        assert match is not None
-        self.at = match.end()
-        return self.at
-
-    def refuse_rest(self) -> NoReturn:
-        rest = self.text[self.at : self.at + _SHOWN_CHARACTERS_MAX].split()[0]
-        self.refuse(f"{rest!r} joins nothing: `and`, `or` or the end is missing here")
-
-    def refuse(self, cause: str, at: int | None = None) -> NoReturn:
+    def refuse(self, cause: str, hint: str = _EXAMPLE) -> NoReturn:
         raise InvalidFilter(
-            "could not read the filter's",
-            key="where",
-            column=(self.at if at is None else at) + 1,
-            cause=cause,
-            hint=_EXAMPLE,
+            "could not read the filter's", key="where", column=self.at + 1, cause=cause, hint=hint
         )
 
 
-def _is_number(word: str) -> bool:
-    """Reports whether Python reads a word as a number, which JSON may not."""
+def _scalar(word: str) -> Scalar:
+    """Returns what a word without quotes means: a number, true, false, null, else a text.
+
+    Raises ValueError for a word that another language takes for one of these.
+    """
+    if word in _LITERALS:
+        return _LITERALS[word]
     try:
-        float(word)
+        number = float(word)
     except ValueError:
-        return False
-    return True
+        if word.lower() in _UNCLEAR:
+            raise
+        return word
+    match = _NUMBER.fullmatch(word)
+    value = number if match is None or match["rest"] else int(word)
+    is_whole = isinstance(value, int)
+    if match is None or not isfinite(number) or (is_whole and not INT_MIN <= value <= INT_MAX):
+        raise ValueError(word)
+    return value

@@ -305,7 +305,14 @@ def not_found(
         hint = f"ask about what it led to: thence why {namer.event_id}"
         hint = f"ask in that log, or {hint}" if log_id else hint
     else:
-        near = [] if subjects is None else _near(text, subjects)
+        # subjects in their shortest valid form
+        short = [
+            "/".join(subject.split("/")[-2:])
+            for subject in islice(subjects or (), SUBJECTS_COMPARED_MAX)
+        ]
+        near = [name for name in short if text.lower() in name.lower()]
+        near += nearest(text, dict.fromkeys(short), _NEAR_MAX)
+        near = list(dict.fromkeys(near))[:_NEAR_MAX]
         names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
         cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
         listed = "`thence log` lists the events"
@@ -314,16 +321,6 @@ def not_found(
 
 
 _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
-
-
-def _near(text: str, subjects: Iterable[str]) -> list[str]:
-    """Returns the subjects most similar to a text, in their shortest valid form."""
-    short = (
-        "/".join(subject.split("/")[-2:]) for subject in islice(subjects, SUBJECTS_COMPARED_MAX)
-    )
-    names = list(dict.fromkeys(short))
-    near = [name for name in names if text.lower() in name.lower()]
-    return list(dict.fromkeys(near + nearest(text, names, _NEAR_MAX)))[:_NEAR_MAX]
 
 
 def ambiguous(text: str, count: int, first_id: str) -> ThenceError:

@@ -2,14 +2,14 @@
 
 The sentence names the subject, what happened, how long it took, the error with its reason, and
 the few fields that matter: `order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up`.
-A program's own host has its sentences in its vocabulary; those of a log's notices and of the two
-hosts that come with thence stand at the end. The facts of a notice are those of
-docs/reference/formats/segment.md; any may be missing, for an older or a foreign line. A program's
-text is inserted unchanged, on one line: the code that shows the sentence has to escape it.
+The events of a log's notices, of simulations, of work and of coding agents have templates, which
+are at the end. The facts of a notice are those of docs/reference/formats/segment.md; any may be
+missing, for an older or a foreign line. A program's text is inserted unchanged, on one line: the
+code that shows the sentence has to escape it.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -40,8 +40,9 @@ _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # the last word of a type, with its form in a sentence
 _PAST = {"begun": "began", "cancelled": "was cancelled", "canceled": "was cancelled"}
 
-# a host's or a notice's own sentence
-Write = Callable[[Event], str] | None
+# the sentence of a type: a template, or the function that writes it
+Sentence = str | Callable[[Event], str]
+Write = Sentence | None
 
 
 def short_id(event_id: str) -> str:
@@ -52,7 +53,7 @@ def short_id(event_id: str) -> str:
 def summary(event: Event, write: Write) -> str:
     """Returns the sentence in at most 400 characters, the host's own if it has one."""
     if write is not None:
-        return clipped(write(event), SENTENCE_CHARACTERS_MAX)
+        return clipped(_written(event, write), SENTENCE_CHARACTERS_MAX)
     who = f"{line(event.actor)}: " if event.actor else ""
     text = who + (_any(event, is_typed=True) or event.event_type)
     return clipped(text, SENTENCE_CHARACTERS_MAX)
@@ -70,7 +71,7 @@ def in_columns(event: Event, write: Write) -> str:
         old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
         text = f"{event.subject} {old} → {new}"
     else:
-        text = write(event).removeprefix(f"In turn {event.turn_number} ")
+        text = _written(event, write).removeprefix(f"In turn {event.turn_number} ")
         if event.actor:
             text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
     return clipped(text, SENTENCE_CHARACTERS_MAX)
@@ -88,9 +89,14 @@ def brief(event: Event, write: Write) -> str:
     )
 
 
+def _written(event: Event, write: Sentence) -> str:
+    return filled(write, event) if isinstance(write, str) else write(event)
+
+
 def _any(event: Event, *, is_typed: bool) -> str:
     """Returns the sentence for an event of any program."""
-    payload, subject, about = event.payload, event.subject, subject_shown(event)
+    payload, subject = event.payload, event.subject
+    about = work_subject_shown(event) if event.header.aggregate_id else subject and line(subject)
     words = spoken(payload)
     if words.is_bare and event.event_type.endswith(_CANCELLED):
         words = words._replace(text="")  # CancelledError adds nothing to the type
@@ -168,7 +174,8 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
         if value is None:
             continue
         if type(value) is not str and isinstance(value, Mapping):  # an error as a map
-            kind = kind or _text(value.get("type") or value.get("name") or value.get("code"))
+            of = value.get("type") or value.get("name") or value.get("code")
+            kind = kind or (str(of) if isinstance(of, (str, int)) and of is not True else "")
             value = value.get("message")
         if isinstance(value, str) and value.strip():
             message = line(value)
@@ -191,7 +198,17 @@ def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collecti
             continue
         if type(value) is str and (not value or value in named):
             continue
-        text, is_short = _field(value)
+        is_short = True
+        if type(value) is int or type(value) is str:
+            text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
+            is_short = len(text) <= _FIELD_CHARACTERS_MAX
+        elif isinstance(value, bool):
+            text = "true" if value else "false"
+        elif isinstance(value, float):
+            text = f"{value:.10g}"
+        else:
+            is_short = False
+            text = f"({inner})" if (inner := shown(value)) else ""
         if not text:
             continue
         name = key if len(key) <= _FIELD_CHARACTERS_MAX else clipped(key, _FIELD_CHARACTERS_MAX)
@@ -265,33 +282,12 @@ def type_words(event_type: str, subject_kind: str) -> str:
     return " ".join(words)
 
 
-def subject_shown(event: Event) -> str | None:
-    """Returns the subject of an event in a form for people."""
-    if event.header.aggregate_id:
-        return work_subject_shown(event)
-    subject = event.subject
-    return line(subject) if subject else None
-
-
 def work_subject_shown(event: Event) -> str | None:
     """Returns a package with its feature, because its number repeats in every feature."""
     about, stream = event.header.aggregate_id, event.stream
     if about is None:
         return f"{stream}/something" if stream else None
     return about if stream in (None, about) else f"{stream}/{about}"
-
-
-def _field(value: Any) -> tuple[str, bool]:
-    """Returns one value of a field as text, and whether it is a short one."""
-    if type(value) is int or type(value) is str:
-        text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
-        return text, len(text) <= _FIELD_CHARACTERS_MAX
-    if isinstance(value, bool):
-        return ("true" if value else "false"), True
-    if isinstance(value, float):
-        return f"{value:.10g}", True
-    text = shown(value)
-    return (f"({text})" if text else ""), False
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -306,187 +302,195 @@ def _joined(parts: Iterable[str]) -> str:
     return ", ".join(kept)
 
 
-def _text(value: object) -> str:
-    return str(value) if isinstance(value, (str, int)) and value is not True else ""
+_PARTS = re.compile(r"([\[\]|]|\{[^}]*\})")
+_QUOTED_MAX = 120
+_OID_SHOWN = 12
+_VERBS = {"was": "were", "is": "are"}
+_OF_EVENT: Mapping[str, Callable[[Event], str | None]] = {
+    "turn": lambda event: str(event.turn_number or 0),
+    "actor": lambda event: event.actor,
+    "agent": lambda event: line(event.actor or "an agent"),
+    "who": lambda event: event.actor or "somebody",
+    "what": lambda event: work_subject_shown(event) or "something",
+    "subject": lambda event: event.subject,
+    "stream": lambda event: str(event.stream),
+}
+_Choice = list[list[Any]]
 
 
-class _Facts:
-    """The facts of a notice, each as a part of its sentence; empty where one is missing."""
+def filled(template: str, event: Event) -> str:
+    """Returns a template with the words of an event.
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.facts = facts
-        offset = self.number("offset")
-        self.file = self.text("file") or "a file of the log"
-        self.place = self.file if offset is None else f"byte {offset:,} of {self.file}"
-        self.why = self.text("reason", ": ")
-
-    def number(self, name: str) -> int | None:
-        value = self.facts.get(name)
-        return value if type(value) is int and value >= 0 else None
-
-    def text(self, name: str, before: str = "", behind: str = "") -> str:
-        value = self.facts.get(name)
-        return f"{before}{shown(value)}{behind}" if value else ""
-
-    def count(self, name: str, noun: str) -> str:
-        """Returns a number with its noun; `some` for an unknown one."""
-        number = self.number(name)
-        if number is None:
-            return f"some {noun}s"
-        return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
-
-    def verb(self, name: str, one: str = "was", many: str = "were") -> str:
-        """Returns the verb that matches a number."""
-        return one if self.number(name) == 1 else many
-
-    def missing(self, before: str = "; own events ", behind: str = " are missing there") -> str:
-        """Returns the numbers of events that are gone."""
-        begin, end = self.number("first_seq"), self.number("last_seq")
-        return "" if begin is None or end is None else f"{before}{begin:,} to {end:,}{behind}"
+    `{name}` is a word of the event, else a value of its payload, where dots lead through maps.
+    `[a|b]` is the first part without a missing word, or nothing; elsewhere a missing word is
+    "nothing". A word's form follows a colon: `,` and a noun take a number, `was` and `is` its verb,
+    `text` and `quoted` a text, `oid` a commit's id, `paths` a list of files. `?`, `in` and `=value`
+    write nothing; the word is missing if the value is empty, is not there, or is another.
+    """
+    return _filled(_parsed(template), event, event.cut_payload) or ""
 
 
-def _recovered(facts: _Facts) -> str:
-    size = facts.count("bytes", "byte")
-    if facts.facts.get("rewritten"):
-        if "places" not in facts.facts:
-            return f"a redaction wrote {facts.file} anew"
-        own = facts.count("missing", "own event")
-        gone = f"; {own} {facts.verb('missing', 'is', 'are')} missing there"
-        return f"a repair moved {facts.count('places', 'bad place')}, {size}, to quarantine{gone}"
-    were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
-    return f"{size} that are not a whole event {were} moved from {facts.place}{to}{facts.missing()}"
+@lru_cache(maxsize=256)
+def _parsed(template: str) -> _Choice:
+    return _choice(iter(_PARTS.split(template)))
 
 
-def _gap(facts: _Facts) -> str:
-    last, node = facts.number("durable_seq"), facts.text("node_id", " of node ")
-    behind = "" if last is None else f"; its last durable event is {last:,}{node}"
-    return f"events that an earlier writer had queued may have been lost when it ended{behind}"
+def _choice(tokens: Iterator[str]) -> _Choice:
+    """Returns the parts up to the end of a choice: texts, words and inner choices."""
+    choice: _Choice = [[]]
+    for token in tokens:
+        if token == "]":
+            break
+        if token == "|":
+            choice.append([])
+        else:
+            choice[-1].append(_choice(tokens) if token == "[" else token)
+    return choice
 
 
-def _torn(facts: _Facts) -> str:
-    damaged = f"{facts.verb('bytes', 'is', 'are')} damaged"
-    several = "" if facts.number("regions") is None else f" in {facts.count('regions', 'region')}"
-    why = facts.text("reason", " (", ")")
-    return (
-        f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.missing()}"
-    )
+def _filled(
+    choice: _Choice, event: Event, payload: Mapping[str, Any], *, is_inner: bool = False
+) -> str | None:
+    for parts in choice:
+        text = ""
+        for part in parts:
+            if isinstance(part, list):
+                text += _filled(part, event, payload, is_inner=True) or ""
+            elif not part.startswith("{"):
+                text += part
+            else:
+                name, _, form = part[1:-1].partition(":")
+                word = _word(name, form, event, payload, is_inner)
+                if word is None:
+                    break
+                text += word
+        else:
+            return text
+    return None
 
 
-def _shrunk(facts: _Facts) -> str:
-    gone = [facts.missing("events ", facts.text("node_id", " of node "))]
-    if facts.number("bytes") is not None:
-        gone.append(f"{facts.count('bytes', 'byte')} behind {facts.place}")
-    gone = list(filter(None, gone))
-    lost = f"; {' and '.join(gone)} are gone" if gone else ""
-    return f"the log ends before what it had made durable: it was cut or restored{lost}"
+def _word(
+    name: str, form: str, event: Event, payload: Mapping[str, Any], is_inner: bool
+) -> str | None:
+    """Returns a word of a template; None for one that is missing in an inner choice."""
+    if name in _OF_EVENT:
+        return _OF_EVENT[name](event)
+    value: Any = payload
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    text = value if isinstance(value, str) and value else None
+    if form == "":
+        return None if is_inner and not value else shown(value)
+    if form == "?":
+        return "" if value else None
+    if form == "in":
+        return None if value is None else ""
+    if form.startswith("="):
+        return "" if value == form[1:] else None
+    if form == "text":
+        return text and line(text)
+    if form == "quoted":
+        return text and f': "{clipped(line(text), _QUOTED_MAX)}"'
+    if form == "oid":
+        return shown(value)[:_OID_SHOWN] if value else None
+    if form == "words":
+        return None if value is None else str(value).replace("_", " ")
+    if form == "paths":
+        files = [one for one in (value if isinstance(value, list) else ()) if isinstance(one, dict)]
+        paths = [file["path"] for file in files if isinstance(file.get("path"), str)]
+        return line(", ".join(dict.fromkeys(paths))) or None
+    number = value if type(value) is int and value >= 0 else None
+    if form in _VERBS:
+        return form if number == 1 else _VERBS[form]
+    if number is None:
+        return None if is_inner else f"some {form}s"
+    return f"{number:,}" if form == "," else counted(number, form)
 
 
-_SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
+_FILE = "[{file}|a file of the log]"
+_PLACE = f"[byte {{offset:,}} of ]{_FILE}"
+_MISSING = "[; own events {first_seq:,} to {last_seq:,} are missing there]"
+
+
+def _recovered(event: Event) -> str:
+    if not event.payload.get("rewritten"):
+        size = "{bytes:byte} that are not a whole event {bytes:was} moved"
+        return filled(f"{size} from {_PLACE}[ to {{quarantine}}]{_MISSING}", event)
+    if "places" not in event.payload:
+        return filled(f"a redaction wrote {_FILE} anew", event)
+    size, own = "{places:bad place}, {bytes:byte}", "{missing:own event} {missing:is}"
+    return filled(f"a repair moved {size}, to quarantine; {own} missing there", event)
+
+
+def _shrunk(event: Event) -> str:
+    events = filled("[events {first_seq:,} to {last_seq:,}[ of node {node_id}] are gone]", event)
+    size = filled(f"[{{bytes:byte}} behind {_PLACE} are gone]", event)
+    gone = " and ".join(filter(None, (events.removesuffix(" are gone") if size else events, size)))
+    text = "the log ends before what it had made durable: it was cut or restored"
+    return f"{text}; {gone}" if gone else text
+
+
+# by the kind of a notice
+_NOTICES: Mapping[str, Sentence] = {
     "recovered": _recovered,
-    "gap": _gap,
-    "torn": _torn,
-    "joined": lambda facts: f"represents {facts.count('count', 'cause')} of the next event",
-    "node_changed": lambda facts: (
-        f"the log's node changed{facts.text('old_node_id', ' from ')}"
-        f"{facts.text('new_node_id', ' to ')}{facts.why}"
-    ),
-    "segment_suspect": lambda facts: (
-        f"the device failed to keep {facts.count('bytes', 'byte')} at {facts.place}; a newer file "
-        "holds them again"
-    ),
-    "events_dropped": lambda facts: (
-        f"{facts.count('count', 'event')} {facts.verb('count')} dropped"
-        f"{facts.why or ' because the queue was full'}"
-    ),
-    "write_failed": lambda facts: (
-        f"{facts.count('count', 'event')} could not be written{facts.why}"
-    ),
+    "gap": "events that an earlier writer had queued may have been lost when it ended"
+    "[; its last durable event is {durable_seq:,}[ of node {node_id}]]",
+    "torn": f"{{bytes:byte}} at {_PLACE} {{bytes:is}} damaged[ in {{regions:region}}]"
+    f"[ ({{reason}})]{_MISSING}",
+    "joined": "represents {count:cause} of the next event",
+    "node_changed": "the log's node changed[ from {old_node_id}][ to {new_node_id}][: {reason}]",
+    "segment_suspect": f"the device failed to keep {{bytes:byte}} at {_PLACE}; a newer file "
+    "holds them again",
+    "events_dropped": "{count:event} {count:was} dropped[: {reason}| because the queue was full]",
+    "write_failed": "{count:event} could not be written[: {reason}]",
     "shrunk": _shrunk,
-    "pruned": lambda facts: (
-        f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
-        f"{facts.text('until', ', up to ')}"
-    ),
-    "redacted": lambda facts: (
-        f"the payload of {facts.text('event_id', 'event ') or 'an event'} was redacted{facts.why}"
-    ),
+    "pruned": "{events:event} {events:was} pruned[, up to {until}]",
+    "redacted": "the payload of [event {event_id}|an event] was redacted[: {reason}]",
 }
 _ERROR_TYPES = {
     "joined": "causes_joined",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
 }
-# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
+# The name of a notice: `log.<kind>` in a plain log and in work, an error_type in a simulation.
 NOTICE_ERROR_TYPES: Mapping[str, str] = {
-    kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _SENTENCES
+    kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _NOTICES
+}
+NOTICE_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
+NOTICE_SENTENCES: Mapping[str, Sentence] = {
+    f"log.{kind}": sentence for kind, sentence in _NOTICES.items()
 }
 
 
-def _of_event(write: Callable[[_Facts], str]) -> Callable[[Event], str]:
-    return lambda event: write(_Facts(event.payload))
-
-
-# by event type in a plain log and in work, by error_type in a simulation
-NOTICE_SENTENCES: Mapping[str, Callable[[Event], str]] = {
-    f"log.{kind}": _of_event(write) for kind, write in _SENTENCES.items()
-}
-NOTICE_SENTENCES_SIM: Mapping[str, Callable[[Event], str]] = {
-    NOTICE_ERROR_TYPES[kind]: _of_event(write) for kind, write in _SENTENCES.items()
-}
-
-
-_OID_SHOWN = 12
-
-
-def _when(event: Event) -> str:
-    return f"turn {event.turn_number or 0}"
-
-
-def _who(event: Event) -> str:
-    return event.actor or "somebody"
-
-
-def _milestone(event: Event) -> str:
-    kind = str(event.payload.get("milestone_type", "milestone"))
-    if kind.startswith("turn_"):
-        return f"{_when(event).capitalize()} {'began' if kind == 'turn_start' else 'ended'}"
-    if kind == "simulation_start":
-        return "The simulation began"
-    if kind == "simulation_end":
-        return f"The simulation ended in {_when(event)}"
-    return f"In {_when(event)} a {kind.replace('_', ' ')} was reached"
-
-
-def _decision(event: Event) -> str:
-    new = shown(event.payload.get("new_value"))
-    return f"In {_when(event)} {_who(event)} decided: {new}"
-
-
-def _action(event: Event) -> str:
-    payload = event.payload.get("action_payload")
-    what = f" ({shown(payload)})" if payload else ""
-    kind = event.payload.get("action_type") or "something"
-    return f"In {_when(event)} {_who(event)} did {kind}{what}"
-
-
-def _state(event: Event) -> str:
-    old, new = shown(event.payload.get("old_value")), shown(event.payload.get("new_value"))
-    what = event.subject or shown(event.payload.get("variable_name") or "something")
-    return f"In {_when(event)} {what} went from {old} to {new}"
-
-
-def _llm_call(event: Event) -> str:
-    """Returns the sentence of a call of a model, and why its answer could not be used."""
+def _system(event: Event) -> str:
+    """Returns the sentence of a log's notice, or of an error of the framework, with its reason."""
     payload = event.payload
-    several = "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
-    who, endpoint = event.actor or several, shown(payload.get("endpoint"))
-    why = line(str(payload.get("error"))) if payload.get("status") == "failure" else ""
-    if payload.get("model") is None:
-        return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {_when(event)}")
-    question = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
-    if why:
-        return _cause_first(f"the answer could not be used: {why}", f"{question} in {_when(event)}")
-    sums = f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
-    return f"In {_when(event)} {question}: {sums}"
+    kind = str(payload.get("error_type", "note"))
+    if kind in NOTICE_KINDS:
+        return _written(event, _NOTICES[NOTICE_KINDS[kind]])
+    turn = f"turn {event.turn_number or 0}"
+    why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
+    if kind == "llm_call":
+        several = (
+            "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
+        )
+        who = event.actor or several
+        if payload.get("model") is None:
+            why = why if payload.get("status") == "failure" else ""
+            return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {turn}")
+        question = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
+        if payload.get("status") == "failure":
+            return _cause_first(f"the answer could not be used: {why}", f"{question} in {turn}")
+        tokens = filled("{tokens_in} tokens in, {tokens_out} out", event)
+        return f"In {turn} {question}: {tokens}"
+    about = f"{kind.replace('_', ' ')} for {event.actor}" if event.actor else kind.replace("_", " ")
+    said = spoken({key: item for key, item in payload.items() if key != "error_type"})
+    if said.text and is_failure(event):
+        return _cause_first(said.text, f"{about} in {turn}")
+    skipped = {"error_type", "status", "retry_count", *said.keys}
+    facts = fields(payload, skipped, (event.description, said.text))
+    rest = [part for part in (event.description, said.text, facts) if part]
+    return f"In {turn} the system noted {about}" + (f": {', '.join(rest)}" if rest else "")
 
 
 def _cause_first(cause: str, about: str) -> str:
@@ -495,117 +499,82 @@ def _cause_first(cause: str, about: str) -> str:
     return clipped(cause, FAILURE_CHARACTERS_MAX - len(about)) + about
 
 
-def _system(event: Event) -> str:
-    """Returns the sentence of a log's notice, or of an error of the framework, with its reason."""
-    payload = event.payload
-    kind = str(payload.get("error_type", "note"))
-    notice = NOTICE_SENTENCES_SIM.get(kind)
-    if notice is not None:
-        return notice(event)
-    if kind == "llm_call":
-        return _llm_call(event)
-    who = f" for {event.actor}" if event.actor else ""
-    said = spoken({key: item for key, item in payload.items() if key != "error_type"})
-    if said.text and is_failure(event):
-        return _cause_first(said.text, f"{kind.replace('_', ' ')}{who} in {_when(event)}")
-    skipped = {"error_type", "status", "retry_count", *said.keys}
-    facts = fields(payload, skipped, (event.description, said.text))
-    rest = [part for part in (event.description, said.text, facts) if part]
-    note = f": {', '.join(rest)}" if rest else ""
-    return f"In {_when(event)} the system noted {kind.replace('_', ' ')}{who}{note}"
-
-
-class _Words:
-    """The words of a template: of an event `who`, `what` and such, else a value of its payload."""
-
-    def __init__(self, event: Event) -> None:
-        self._event = event
-
-    def __getitem__(self, name: str) -> str:
-        event = self._event
-        if name == "who":
-            return _who(event)
-        if name == "what":
-            return work_subject_shown(event) or "something"
-        if name == "stream":
-            return str(event.stream)
-        value = event.payload.get("reason" if name == "why" else name)
-        if name == "why":
-            return f": {shown(value)}" if value else ""
-        return shown(value or "unknown")[:_OID_SHOWN] if name == "commit" else shown(value)
-
-
-def _filled(template: str) -> Callable[[Event], str]:
-    """Returns a function that fills a template with the words of an event."""
-    return lambda event: template.format_map(_Words(event))
-
-
-def _moved(event: Event) -> str:
-    words = _Words(event)
-    old = event.payload.get("previous_status") or event.payload.get("old_status") or "nothing"
-    moved = f"{words['who']} moved {words['what']} from {shown(old)}"
-    return f"{moved} to {words['new_status']}{words['why']}"
-
-
-def _wp_created(event: Event) -> str:
-    needs = event.payload.get("dependencies")
-    after = f", after {shown(needs)}" if needs else ""
-    return _filled("{who} planned {what}, {title}")(event) + after
-
-
-def _assigned(event: Event) -> str:
-    phase = event.payload.get("phase", "implementation")
-    return f"{_filled('{what} was given to {agent_id}')(event)} for {shown(phase)}"
-
-
-def _history(event: Event) -> str:
-    words = _Words(event)
-    kind = shown(event.payload.get("entry_type", "note"))
-    return f"{words['who']} left a {kind} on {words['what']}: {words['entry_content']}"
-
-
-def _error(event: Event) -> str:
-    reason = spoken({"error_message": event.payload.get("error_message")}).text or "nothing"
-    return f"{_filled('{who} met an error on {what}')(event)}: {reason}"
-
-
-def _landed(event: Event) -> str:
-    if event.payload.get("how") == "no_code":
-        return _filled("{what} has no code to be merged{why}")(event)
-    return _filled("The code of {what} is in its target, at commit {commit}{why}")(event)
-
-
-def _gate_result(event: Event) -> str:
-    result = event.payload.get("result_data")
-    kind = result.get("gate_type") if isinstance(result, Mapping) else None
-    gate = shown(kind or event.payload.get("gate_id"))
-    moved = _filled("from {old_status} to {new_status}")(event)
-    return f"{_who(event)} moved gate {gate} {moved}"
-
-
-WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
-    "WPStatusChanged": _moved,
-    "WPCreated": _wp_created,
-    "WPAssigned": _assigned,
-    "FeatureCreated": _filled("{who} cut feature {stream} into {wp_count} work packages"),
-    "FeatureCompleted": _filled("Feature {stream} was completed"),
-    "HistoryAdded": _history,
-    "ErrorLogged": _error,
-    "DependencyResolved": _filled("{dependency_wp_id}, which {what} needs, is {resolution_type}"),
-    "SpecCreated": _filled("{who} wrote the spec of {stream}, {title}"),
-    "WorkspaceCreated": _filled("{who} made the branch {branch_name} for {work_package_id}"),
-    "SubtaskCompleted": _filled("{who} ticked {what} of {work_package_id}: {subtask_text}"),
-    "SubtaskReopened": _filled("{who} reopened {what} of {work_package_id}: {subtask_text}"),
-    "WPReviewed": _filled("{who} handed in {what} at commit {commit}"),
-    "WPLanded": _landed,
-    "GateCreated": _filled("{who} set the gate {gate_type} before {work_package_id}"),
-    "GateResultChanged": _gate_result,
-}
-
-SIM_SENTENCES: Mapping[str, Callable[[Event], str]] = {
-    "MILESTONE": _milestone,
-    "DECISION": _decision,
-    "ACTION": _action,
-    "STATE": _state,
+SIM_SENTENCES: Mapping[str, Sentence] = {
+    "MILESTONE": "[{milestone_type:=turn_start}Turn {turn} began"
+    "|{milestone_type:=turn_end}Turn {turn} ended"
+    "|{milestone_type:=simulation_start}The simulation began"
+    "|{milestone_type:=simulation_end}The simulation ended in turn {turn}"
+    "|In turn {turn} a [{milestone_type:words}|milestone] was reached]",
+    "DECISION": "In turn {turn} {who} decided: {new_value}",
+    "ACTION": "In turn {turn} {who} did [{action_type}|something][ ({action_payload})]",
+    "STATE": "In turn {turn} [{subject}|{variable_name}|something] went from {old_value} to "
+    "{new_value}",
     "SYSTEM": _system,
 }
+
+WORK_SENTENCES: Mapping[str, Sentence] = {
+    "WPStatusChanged": "{who} moved {what} from [{previous_status}|{old_status}|nothing] to "
+    "{new_status}[: {reason}]",
+    "WPCreated": "{who} planned {what}, {title}[, after {dependencies}]",
+    "WPAssigned": "{what} was given to {agent_id} for [{phase}|implementation]",
+    "FeatureCreated": "{who} cut feature {stream} into {wp_count} work packages",
+    "FeatureCompleted": "Feature {stream} was completed",
+    "HistoryAdded": "{who} left a [{entry_type}|note] on {what}: {entry_content}",
+    "ErrorLogged": "{who} met an error on {what}: [{error_message:text}|nothing]",
+    "DependencyResolved": "{dependency_wp_id}, which {what} needs, is {resolution_type}",
+    "SpecCreated": "{who} wrote the spec of {stream}, {title}",
+    "WorkspaceCreated": "{who} made the branch {branch_name} for {work_package_id}",
+    "SubtaskCompleted": "{who} ticked {what} of {work_package_id}: {subtask_text}",
+    "SubtaskReopened": "{who} reopened {what} of {work_package_id}: {subtask_text}",
+    "WPReviewed": "{who} handed in {what} at commit [{commit:oid}|unknown]",
+    "WPLanded": "[{how:=no_code}{what} has no code to be merged"
+    "|The code of {what} is in its target, at commit [{commit:oid}|unknown]][: {reason}]",
+    "GateCreated": "{who} set the gate {gate_type} before {work_package_id}",
+    "GateResultChanged": "{who} moved gate [{result_data.gate_type}|{gate_id}|nothing] from "
+    "{old_status} to {new_status}",
+}
+
+# the members of a tool's input that say most of a call
+_SAID = "|".join(
+    f"{{input.{name}:quoted}}"
+    for name in (
+        *("command", "cmd", "file_path", "path", "pattern", "url", "query", "description"),
+        *("prompt", "message"),
+    )
+)
+_TOOL = "[{tool:text}|a tool]"
+_TASK = (
+    "{agent} gave [{input.subagent_type:text}|a subagent] its task"
+    "[{input.prompt:quoted}|{input.message:quoted}|{input.description:quoted}]"
+)
+_AGENT_SENTENCES: Mapping[str, str] = {
+    "session.begun": "{agent} began a session[{model:quoted}]",
+    "session.ended": "{agent} ended its session[{reason:quoted}]",
+    "prompt": "the user asked[{prompt:quoted}]",
+    "tool.begun": f"[{{tool:=Task}}{_TASK}|{{tool:=Agent}}{_TASK}|{{tool:=spawn_agent}}{_TASK}"
+    f"|{{agent}} called {_TOOL}[{_SAID}]]",
+    "tool.ended": "[{files:in}{agent} edited [{files:paths}|several files]"
+    f"|{{agent}} ended its call of {_TOOL}]",
+    "tool.failed": "{agent} [{is_unanswered:?}got no answer to a call"
+    f"|ended its call of {_TOOL}, which failed][{{error:quoted}}]",
+    "subagent.begun": "{agent} began its task",
+    "subagent.ended": "{agent} ended its task[{message:quoted}|{error:quoted}]",
+    "task": "{agent} was given its task[{prompt:quoted}]",
+    "turn.ended": "{agent} [{is_interrupt:?}was interrupted"
+    "|ended its turn[{error:quoted}|{message:quoted}]]",
+    "notice": "{agent} noted [{name:text}|something][, {tool:text}]"
+    f"[{_SAID}|{{message:quoted}}|{{reason:quoted}}]",
+    "commit": "[{by:=agent}{agent}|{by:=person}a person|somebody]"
+    "[{is_agent_unknown:?} or a subagent of it] committed [{commit:oid}|something]",
+    "rewrite": "commit [{old:oid}|something] became [{new:oid}|something] by [{by:text}|a rewrite]",
+}
+_AGENT_SOURCES = ("claude-code", "codex", "git")
+
+
+def agent_sentence(event: Event) -> str | None:
+    """Returns the template of an event that a coding agent's bridge wrote; None for any other.
+
+    Types such as `prompt` are anybody's: the member `source` says that a bridge wrote the event.
+    """
+    is_of_agent = event.header.source in _AGENT_SOURCES
+    return _AGENT_SENTENCES.get(event.event_type) if is_of_agent else None

@@ -108,31 +108,40 @@ def _write(event: Event) -> str:
     attributes = attributes if isinstance(attributes, Mapping) else {}
     name, _, outcome = event.event_type.rpartition(".")
     kinds = [attributes.get(of) for of in OPERATION]
+    is_agent = any(kind in _AGENTS for kind in kinds)
     who = line(event.actor) if event.actor else ""
     seconds = duration_s_of(payload)
-    took = "" if seconds is None else f" after {duration(seconds)}"
+    took = "" if seconds is None or outcome == "begun" else f" after {duration(seconds)}"
+    past = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
     if any(kind in _MODEL_CALLS for kind in kinds) and who:
         what, rest = _model_call(name, outcome, attributes, who)
     elif any(kind in _TOOLS for kind in kinds) or first(attributes, TOOL):
-        what, rest = _tool(name, attributes), _quoted(first(attributes, _RESULT))
-        what += _past(outcome, "" if outcome == "failed" else took)
+        # pay(order 881); only its name where no arguments are known
+        what = line(str(first(attributes, TOOL) or name.removeprefix("execute_tool ")))
+        arguments = _json(first(attributes, _ARGUMENTS))
+        if isinstance(arguments, Mapping):
+            text = ", ".join(f"{key} {shown(item)}" for key, item in arguments.items())
+            what += f"({clipped(line(text), _ARGUMENTS_MAX)})"
+        what += f" {past}" + ("" if outcome == "failed" else took)
+        rest = _quoted(first(attributes, _RESULT))
     else:
-        is_agent = any(kind in _AGENTS for kind in kinds)
-        what = (who if is_agent and who and who in name else line(name)) + _past(outcome, took)
-        rest = _answer(attributes) if is_agent else _others(attributes)
+        what = f"{who if is_agent and who and who in name else line(name)} {past}{took}"
+        rest = _answer(attributes) if is_agent else fields(attributes, OPERATION, ())
     if outcome == "failed":
-        rest = _error(payload)
+        message, kind = payload.get("error_message"), line(str(payload.get("error_type") or ""))
+        rest = kind.rpartition(".")[2] or spoken(payload).text
+        if isinstance(message, str) and message.strip():
+            rest = line(message)
     elif outcome == "cancelled":
         rest = line(str(payload.get("reason") or ""))
-    elif outcome == "begun" and any(kind in _AGENTS for kind in kinds):
+    elif outcome == "begun" and is_agent:
         rest = ""
     return f"{what}: {rest}" if rest else what
 
 
 def _model_call(name: str, outcome: str, attributes: Json, who: str) -> tuple[str, str]:
     """Returns the sentence of a model call, and what it took and gave."""
-    model = first(attributes, MODEL) or name.partition(" ")[2] or name
-    model = line(str(model))
+    model = line(str(first(attributes, MODEL) or name.partition(" ")[2] or name))
     if outcome == "begun":
         return f"{who} asks {model}", ""
     what = f"{who} asked {model}"
@@ -146,39 +155,21 @@ def _model_call(name: str, outcome: str, attributes: Json, who: str) -> tuple[st
     cost = first(attributes, COST)
     if isinstance(cost, (int, float)) and not isinstance(cost, bool):
         parts.append(f"${cost:.6g}")
-    if tools := list(_wanted(attributes)):
-        parts.append(f"wants {', '.join(tools)}")
+    wanted_tools = [
+        line(str(part["name"]))
+        for part in _messages(attributes)
+        if part.get("type") == "tool_call" and part.get("name")
+    ]
+    wanted_tools += [
+        line(str(value))
+        for key, value in attributes.items()
+        if key.startswith(_CALLS) and key.endswith(_CALLED)
+    ]
+    if wanted_tools:
+        parts.append(f"wants {', '.join(wanted_tools)}")
     elif answer := _answer(attributes):
         parts.append(answer)
     return what, ", ".join(parts)
-
-
-def _tool(name: str, attributes: Json) -> str:
-    """Returns a call of a tool: `pay(order 881)`; only its name where no arguments are known."""
-    tool = line(str(first(attributes, TOOL) or name.removeprefix("execute_tool ")))
-    value = _json(first(attributes, _ARGUMENTS))
-    if not isinstance(value, Mapping):
-        return tool
-    text = ", ".join(f"{key} {shown(item)}" for key, item in value.items())
-    return f"{tool}({clipped(line(text), _ARGUMENTS_MAX)})"
-
-
-def _past(outcome: str, took: str) -> str:
-    word = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
-    return f" {word}" if outcome == "begun" else f" {word}{took}"
-
-
-def _error(payload: Json) -> str:
-    """Returns the message of an error; its type where it has none."""
-    message = payload.get("error_message")
-    if isinstance(message, str) and message.strip():
-        return line(message)
-    return line(str(payload.get("error_type") or "")).rpartition(".")[2] or spoken(payload).text
-
-
-def _others(attributes: Json) -> str:
-    """Returns a few attributes of a span that is no call."""
-    return fields(attributes, OPERATION, ())
 
 
 def _quoted(value: Any) -> str:
@@ -191,16 +182,6 @@ def _messages(attributes: Json) -> Iterator[Json]:
     for message in messages if isinstance(messages, list) else ():
         parts = message.get("parts") if isinstance(message, Mapping) else None
         yield from (part for part in parts or () if isinstance(part, Mapping))
-
-
-def _wanted(attributes: Json) -> Iterator[str]:
-    """Yields the names of the tools that a model's answer asks for."""
-    for part in _messages(attributes):
-        if part.get("type") == "tool_call" and part.get("name"):
-            yield line(str(part["name"]))
-    for name, value in attributes.items():
-        if name.startswith(_CALLS) and name.endswith(_CALLED):
-            yield line(str(value))
 
 
 def _answer(attributes: Json) -> str:

@@ -49,6 +49,7 @@ COLUMNS = Row._fields
 def row_of(event: Event) -> Row:
     """Returns an event's row; text that UTF-8 can't encode becomes its escape."""
     header = event.header
+    turn = header.turn_number
     row = Row(
         header.event_id,
         header.event_type,
@@ -59,7 +60,7 @@ def row_of(event: Event) -> Row:
         event.stream,
         event.subject,
         event.actor,
-        _bounded(header.turn_number),
+        None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX)),
         header.step,
         header.description,
         header.caused_by,
@@ -76,18 +77,15 @@ def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
     A key with dots that the payload lacks leads through maps: customer.id.
     """
     payload, _ = event.readable_payload
-    values = (payload[key] if key in payload else _value_at(payload, key) for key in keys)
-    return tuple(map(_storable, values))
-
-
-def _value_at(value: Any, key: str) -> Any:
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _bounded(number: int | None) -> int | None:
-    return None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
+    values = []
+    for key in keys:
+        value: Any = payload.get(key)
+        if key not in payload:
+            value = payload
+            for name in key.split("."):
+                value = value.get(name) if isinstance(value, dict) else None
+        values.append(_storable(value))
+    return tuple(values)
 
 
 def _payload(event: Event) -> tuple[str, str | None]:

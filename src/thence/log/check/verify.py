@@ -20,8 +20,8 @@ from thence.core.bodies import BODIES_SIGN
 from thence.core.codec import (
     LINE_ENDING,
     BadLine,
-    Essence,
-    decode_essence,
+    RequiredFields,
+    decode_required,
     have_valid_crcs,
     taken,
 )
@@ -166,7 +166,7 @@ class _Check:
         raw_lines = block.data.split(b"\n")
         essences = None
         if block.is_whole and not block.length and have_valid_crcs(raw_lines):
-            essences = taken(block.data, raw_lines, decode_essence)
+            essences = taken(block.data, raw_lines, decode_required)
         if essences is None or not self._add_run(essences):
             for line in lines_of(block, self._vocabulary):
                 self._line(line)
@@ -180,7 +180,7 @@ class _Check:
                 if isinstance(line.content, Event):
                     self._causes(line, line.content)
 
-    def _add_run(self, essences: Sequence[Essence]) -> bool:
+    def _add_run(self, essences: Sequence[RequiredFields]) -> bool:
         """Adds events of one node, in the order of its numbers, if all their ids are new.
 
         It adds all events or none, and reports whether it did.

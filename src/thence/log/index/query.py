@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
 from thence.core.codec import parse
-from thence.core.event import Event, Header, decoded, readable_lines
+from thence.core.event import Event, EventHeader, decoded, readable_lines
 from thence.core.query.filter import Filter, is_pattern
-from thence.core.query.where import Condition
+from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.index.connection import Index
 from thence.log.index.lines import Extent
@@ -132,10 +132,10 @@ Candidate = tuple[Any, ...]
 _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 
 
-def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
-    """Returns a function that reports whether all conditions hold for an event's line."""
-    needles = [needle for condition in conditions for needle in condition.needles()]
-    paths = [part.path for condition in conditions for part in condition.comparisons()]
+def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns a function that reports whether all comparisons hold for an event's line."""
+    needles = [needle for comparison in comparisons for needle in comparison.needles()]
+    paths = [comparison.path for comparison in comparisons]
     keys = {str(path[path[0] in _CONTENT and len(path) > 1]) for path in paths}
 
     def holds(line: bytes) -> bool:
@@ -144,7 +144,7 @@ def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[
         if is_plain and any(needle not in line for needle in needles):
             return False
         candidate = _Candidate(line, vocabulary, keys)
-        return all(condition.matches(candidate) for condition in conditions)
+        return all(comparison.matches(candidate) for comparison in comparisons)
 
     return holds
 
@@ -184,7 +184,7 @@ class _Candidate(Event):
         return self._members
 
     @property
-    def header(self) -> Header:
+    def header(self) -> EventHeader:
         """The typed members, also of another tool's line."""
         if self._header is None:
             event = parse(self.line, PLAIN)

@@ -18,8 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from thence.core.query.filter import Filter
-from thence.core.sentences.agents import agent_sentence
-from thence.core.sentences.events import clipped
+from thence.core.sentences.events import agent_sentence, clipped
 from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import PLAIN, SIM
 from thence.log.files.disk import monotonic_ns

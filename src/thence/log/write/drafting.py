@@ -17,7 +17,7 @@ from thence.core.codec import (
     with_nonce,
 )
 from thence.core.cutting import PAYLOAD_BYTES_MAX, without_bodies
-from thence.core.event import Members
+from thence.core.event import EventFields
 from thence.core.json_values import (
     TYPE_CHARACTERS_MAX,
     Plain,
@@ -71,7 +71,7 @@ class NoticeMaker:
         event_type, members = self._vocabulary.notice(kind, payload, context)
         if session:
             members |= {"source": OPENING_SOURCE, "source_id": session}
-        return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
+        return draft(EventFields(new_id(), event_type, 1, now(), tuple(causes), **members))
 
     def join(self, causes: tuple[str, ...]) -> tuple[list[Draft], tuple[str, ...]]:
         """Returns the notices to write before an event, and the causes that the event names.
@@ -147,7 +147,7 @@ class Drafting:
             event_id = new_id() if new.event_id is None else new.event_id
             head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
             try:
-                event = Members(*head, new.begins, new.ends, **members)
+                event = EventFields(*head, new.begins, new.ends, **members)
             except TypeError as error:
                 raise InvalidEvent(
                     "could not store the event",
@@ -169,7 +169,7 @@ class Drafting:
 
     def subject(self, new: HostEvent) -> str | None:
         """Returns the subject that an event will have, by its host's vocabulary."""
-        item = draft(Members("-", "-", 1, now(), **self._members(new)))
+        item = draft(EventFields("-", "-", 1, now(), **self._members(new)))
         return unnumbered(item, self._vocabulary).subject
 
     def _members(self, new: HostEvent) -> dict[str, Any]:

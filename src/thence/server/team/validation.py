@@ -7,7 +7,7 @@ from thence.core.clock import CLOCK_MAX
 from thence.core.codec import (
     LINE_BYTES_MAX,
     BadLine,
-    decode_essence,
+    decode_required,
     event_id_of,
     have_valid_crcs,
     is_too_deep,
@@ -62,7 +62,7 @@ def checked(lines: Sequence[bytes]) -> CheckedLines:
 def _verified(line: bytes) -> tuple[NewLine, int]:
     """Returns what `_parsed` does of a line whose checksum fits, in less time."""
     try:
-        essence = decode_essence(line)
+        essence = decode_required(line)
     except (ValueError, RecursionError):
         return _parsed(line)
     seq, clock = essence.seq, essence.lamport_clock

@@ -10,8 +10,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failure, is_rejection
 from thence.core.markup import Child, Html, el, link, path, words
 from thence.core.query.filter import Filter
-from thence.core.sentences.agents import agent_sentence
-from thence.core.sentences.events import counted, duration
+from thence.core.sentences.events import agent_sentence, counted, duration
 from thence.core.vocabulary import WORK
 from thence.log.index.overview import LogFacts, Standing, longest_step, standing
 from thence.log.index.query import count

@@ -27,7 +27,10 @@ PLACES_MAX, LABELS_MAX, LISTED_MAX, NAMES_MAX = 10_000, 40, 100, 20
 CHANGES_MAX = 30_000
 # the events of type SYSTEM that are searched for agents that came or went
 SYSTEM_READ_MAX = 5_000
-_ROSTER = Filter.of(type="SYSTEM", where="error_type = agent_added or error_type = agent_removed")
+_ROSTER = [
+    Filter.of(type="SYSTEM", where=f"error_type = {kind}")
+    for kind in ("agent_added", "agent_removed")
+]
 _COLOURS, _RADIUS = 8, 50
 
 
@@ -57,7 +60,7 @@ def map_section(
     last = turn = summary.turns
     named, systems = question.filter.turn_last, summary.by_type.get("SYSTEM", 0)
     has_turns = "STATE" in summary.by_type and systems <= SYSTEM_READ_MAX
-    has_turns = has_turns and not (systems and count(log.index, _ROSTER))
+    has_turns = has_turns and not (systems and any(count(log.index, one) for one in _ROSTER))
     if has_turns and (named is not None or not end):
         at, name = last if named is None else max(0, min(named, last)), world.variable
         changed = log.index.answer(lambda one: values_at(log.index, one, name, at, CHANGES_MAX))

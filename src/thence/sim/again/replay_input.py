@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from thence.core.diff import VOLATILE
-from thence.core.event import AnyMembers, Event
+from thence.core.event import Event, EventFields
 from thence.core.json_values import repair
 from thence.core.vocabulary import SIM
 from thence.errors import RunDiverged
@@ -66,7 +66,7 @@ class RecordedSteps:
     def __len__(self) -> int:
         return len(self._events)
 
-    def take(self, event: AnyMembers) -> str | None:
+    def take(self, event: EventFields) -> str | None:
         """Returns the id of the recorded event with the same step; None if there is none.
 
         For a cover it is that of a recorded one with the same causes. Raises RunDiverged if the
@@ -92,7 +92,7 @@ class RecordedSteps:
         """Returns the recorded event with a step, if it has not come again yet."""
         return self._events.get(step)
 
-    def check_done(self, new: Iterable[AnyMembers]) -> None:
+    def check_done(self, new: Iterable[EventFields]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
         steps = [event.step for event in new if event.step]
         if steps:
@@ -103,7 +103,7 @@ class RecordedSteps:
         for step in self._events:
             raise self._diverged(step, f"it did not happen again; {other} happened instead")
 
-    def _difference(self, event: AnyMembers, recorded: Event) -> str:
+    def _difference(self, event: EventFields, recorded: Event) -> str:
         """Returns what differs between an event and the recorded one; "" if nothing does."""
         if event.event_type != recorded.event_type:
             return f"it is {event.event_type} now, and was {recorded.event_type}"

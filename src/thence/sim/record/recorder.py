@@ -17,7 +17,7 @@ from typing import Any, cast
 from msgspec import structs
 
 from thence.core.codec import CAUSES_MAX
-from thence.core.event import AnyMembers, StepMembers
+from thence.core.event import EventFields
 from thence.core.vocabulary import SIM
 from thence.log.open import new_id, now
 from thence.sim.again.replay_input import Alterations, ReplayInput
@@ -30,7 +30,7 @@ from thence.sim.record.writer import RunEvent
 from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
 from thence.sim.scenario.state import Variable, own_copy
 
-# it takes a sequence of AnyMembers, of RunEvents from a recorder that is drafting
+# it takes a sequence of EventFields, of RunEvents from a recorder that is drafting
 Emit = Callable[[Sequence[Any]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
@@ -98,7 +98,7 @@ class RunRecorder:
         """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
         if self._ready:
             if self._stored:
-                self._stored.check_done(cast(list[AnyMembers], self._ready))  # no draft of it
+                self._stored.check_done(cast(list[EventFields], self._ready))  # no draft of it
             ready = [*self._ready]
             self._ready.clear()
             self._emit(ready)
@@ -443,24 +443,22 @@ class RunRecorder:
     ) -> str:
         if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
             causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
-        event = StepMembers(
+        event = EventFields(
             event_id := new_id(),
             event_type,
             1,
             now(),
             causes,
-            self.simulation_id,
-            self.turn,
-            agent,
-            step,
-            details,
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            agent_id=agent,
+            step=step,
+            details=details,
         )
         if self._stored is not None and (stored_id := self._stored.take(event)):
             event_id = stored_id
-        elif members or not causes:
-            self._ready.append(structs.replace(event.whole(), **members))
         else:
-            self._ready.append(event)
+            self._ready.append(structs.replace(event, **members) if members else event)
         if event_type != "MILESTONE":
             self.lineage.recent[event_id] = causes
         self.counts[event_type] += 1

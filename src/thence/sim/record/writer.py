@@ -21,7 +21,7 @@ import msgspec
 
 from thence.core.codec import CAUSES_MAX, Draft, draft
 from thence.core.cutting import BODIES_FROM
-from thence.core.event import AnyMembers, Members, StepMembers
+from thence.core.event import EventFields
 from thence.core.json_values import (
     REPAIRS_MAX,
     TYPE_CHARACTERS_MAX,
@@ -75,12 +75,12 @@ class UsualEvent(Draft, frozen=True, gc=False):
 
     caused_by: tuple[str, ...] = ()
 
-    def members(self) -> StepMembers:
+    def members(self) -> EventFields:
         """Returns the event as members, so that its causes can be replaced."""
-        return msgspec.json.decode(self.head + self.tail + b"}", type=StepMembers)
+        return msgspec.json.decode(self.head + self.tail + b"}", type=EventFields)
 
 
-RunEvent = AnyMembers | UsualEvent
+RunEvent = EventFields | UsualEvent
 
 
 class WriteMode(StrEnum):
@@ -208,7 +208,7 @@ class EventWriter:
         """Writes, with one sync, or queues the events that a run built in a turn."""
         if not self._is_started or self._is_stopped:
             self._begin()
-        if isinstance(last := piece[-1], AnyMembers):
+        if isinstance(last := piece[-1], EventFields):
             self._context["turn_number"] = last.turn_number
         around, inherited = current_causes(), self._inherited_causes
         size = len(piece) if self.mode is WriteMode.SYNC else _PART_EVENTS
@@ -323,9 +323,9 @@ class EventWriter:
         self._report("started", facts)
 
 
-def members_of(event: Event, simulation_id: str = "") -> Members:
+def members_of(event: Event, simulation_id: str = "") -> EventFields:
     """Returns the members of an event's line, with a run's id where the event names none."""
-    return Members(
+    return EventFields(
         event.event_id,
         event.event_type,
         1,
@@ -351,24 +351,20 @@ def draft_of(event: RunEvent, causes: tuple[str, ...], external: tuple[str, ...]
     if isinstance(event, UsualEvent):
         if event.caused_by is causes and not external:
             return event
-        members: AnyMembers = event.members()
-    else:
-        members = event
+        event = event.members()
+    members = event
     members.caused_by = causes
-    if external and isinstance(members, StepMembers):
-        members = members.whole()
-    if isinstance(members, Members):
-        members.external_causes = external
+    members.external_causes = external
     is_usual = members.event_type in _NEVER_RESERVED or is_type_name(members.event_type)
     if is_usual and is_plain(members.details or {}):
         try:  # `suppress` would cost half a microsecond
             return draft(members)
         except InvalidEvent:
             pass
-    return _repaired_draft(members.whole() if isinstance(members, StepMembers) else members)
+    return _repaired_draft(members)
 
 
-def _repaired_draft(members: Members) -> Draft:
+def _repaired_draft(members: EventFields) -> Draft:
     event_type, earlier = members.event_type, list(members.repairs)
     if not is_type_name(event_type):  # a long one is cut, what moves a cursor is escaped
         members.event_type = printable(event_type)[:TYPE_CHARACTERS_MAX]

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from thence.core.event import AnyMembers, Event
+from thence.core.event import Event, EventFields
 from thence.core.order import Cone
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, recorded_config
@@ -186,7 +186,7 @@ class _Player:
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
         refused_step = altered_step.replace(".decide", ".reject", 1)
 
-        def take(piece: Sequence[AnyMembers]) -> None:
+        def take(piece: Sequence[EventFields]) -> None:
             for event in piece:
                 if event.step in self._steps or event.step == refused_step:
                     details[event.step] = plain_details(event.details or {})

@@ -15,8 +15,7 @@ from msgspec.structs import asdict
 from thence.core.event import Event
 from thence.core.merge.ancestry import history
 from thence.core.merge.conflicts import Conflict, Judgement, judged
-from thence.core.merge.fold import counting
-from thence.core.merge.policies import is_send_back, slots_of
+from thence.core.merge.policies import counting, is_send_back, slots_of
 from thence.core.order import totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject

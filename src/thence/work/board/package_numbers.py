@@ -112,7 +112,7 @@ def by_number(
 def numbers_given(
     ordered: Sequence[Event], subjects: Sequence[str | None], duplicates: Mapping[str, str]
 ) -> PackageNumbers:
-    """Returns the packages that events in total order mean; duplicates don't count (`merge.fold`).
+    """Returns the packages that events in total order mean; duplicates don't count.
 
     In a log without a number given twice only the beginnings are read.
     """

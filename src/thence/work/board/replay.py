@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from thence.core.event import Event, Header
+from thence.core.event import Event, EventHeader
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
@@ -96,7 +96,7 @@ _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 class ReplayedEvent(NamedTuple):
     """One event as a step reads it; `names` maps numbers to the packages that the event means."""
 
-    header: Header
+    header: EventHeader
     members: PayloadMembers
     feature: "FeatureFold"
     names: Mapping[str, str] = MappingProxyType({})

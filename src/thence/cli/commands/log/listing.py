@@ -58,7 +58,7 @@ OPEN_SHOWN_MAX = 20
     **help_with(
         "thence log --last 20 --type 'order.*'",
         "thence log --since 1h --count",
-        "thence query --where 'amount > 10 and not reason ~ stock'",
+        "thence query --where 'amount > 10' --where 'reason ~ stock'",
     ),
 )
 @filter_options

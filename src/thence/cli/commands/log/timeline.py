@@ -20,8 +20,7 @@ from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import printable
-from thence.core.sentences.agents import agent_sentence
-from thence.core.sentences.events import clipped, duration, duration_s_of
+from thence.core.sentences.events import agent_sentence, clipped, duration, duration_s_of
 from thence.core.vocabulary import Vocabulary
 from thence.log.index.overview import StepEvents
 

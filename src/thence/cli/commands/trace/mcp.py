@@ -113,7 +113,7 @@ class _Tools:
     ) -> str:
         """The last events that fit all that is given, one line each, at most 200.
 
-        `type` may hold *, as in order.*; `where` is an expression over the payload such as
+        `type` may hold *, as in order.*; `where` is comparisons with the payload such as
         amount > 10 and reason ~ stock; `since` a time or a length such as 2h.
         """
         filters = {"type": type, "subject": subject, "actor": actor, "where": where, "since": since}
