@@ -15,7 +15,7 @@ import pytest
 from tests.events import drafted, event_of, stamped
 
 from thence.core.event import Event
-from thence.core.sentences import agents, events
+from thence.core.sentences import events
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 
 FILE = Path(__file__).parent / "sentences.txt"
@@ -77,7 +77,7 @@ def test_each_sentence_is_as_it_was_approved():
 def test_each_kind_of_event_has_an_approved_sentence():
     kinds = {event.event_type for event in stored()}
     templates = (events.SIM_SENTENCES, events.WORK_SENTENCES, events.NOTICE_SENTENCES)
-    for table in (*templates, agents._SENTENCES):
+    for table in (*templates, events._AGENT_SENTENCES):
         assert not table.keys() - kinds
 
 

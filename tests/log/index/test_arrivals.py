@@ -144,18 +144,19 @@ def test_newest_of_an_empty_log_is_none(tmp_path: Path) -> None:
         assert arrivals.newest(index) == (last.event_id, last.lamport_clock)
 
 
-def within_the_index(whole: Position, events: list[Event]) -> Position:
-    """Returns a position without numbers that no integer of the index holds, but for events served.
+def of_what_is_served(whole: Position, events: list[Event]) -> Position:
+    """Returns a position without what only another line of a served id says.
 
-    Such a number of a line whose id another line has is forgotten: it is served to nobody.
+    That is the id of a line without numbers, and a number that no integer of the index holds.
     """
     intervals = {
         node: tuple(
-            (first, min(last, INTEGER_MAX - 1)) for first, last in runs if first < INTEGER_MAX
+            (start, min(end, INTEGER_MAX - 1)) for start, end in runs if start < INTEGER_MAX
         )
         for node, runs in whole.intervals.items()
     }
-    held = Position({node: runs for node, runs in intervals.items() if runs}, whole.foreign)
+    foreign = frozenset(event.event_id for event in events if event.is_foreign)
+    held = Position({node: runs for node, runs in intervals.items() if runs}, foreign)
     return held.after([event for event in events if event.seq >= INTEGER_MAX])
 
 
@@ -193,7 +194,7 @@ def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, 
                         )
                 some = data.draw(st.lists(st.sampled_from(events))) if events else []
                 whole = plain_order.position(*where)
-                assert arrivals.position(index) == within_the_index(whole, events)
+                assert arrivals.position(index) == of_what_is_served(whole, events)
                 for position in (whole, Position(), Position().after(some)):
                     assert list(arrivals.unread(index, position)) == list(
                         events_after(*where, position)

@@ -275,7 +275,7 @@ def position(index: Index) -> Position:
     """Returns the position behind all that is there. Raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> Position:
-        runs = {node_id: _bare(own) for node_id, own in _runs(connection).items()}
+        runs = {node: bare for node, own in _runs(connection).items() if (bare := _bare(own))}
         strangers = connection.execute(_STRANGERS).fetchall()
         # an escape may stand for half a character
         doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
