@@ -22,8 +22,7 @@ with needs_extra("server", "thence.server.app"):
     from starlette.types import Lifespan
 
     from thence.server.errors import add_error_handlers
-    from thence.server.http.auth import Auth, OperatorMetrics
-    from thence.server.http.metrics import Metrics, RequestCounter
+    from thence.server.http.auth import Auth
     from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
     from thence.server.routes import health, logs, look
     from thence.server.routes.bodies import NDJSON, answer
@@ -70,7 +69,6 @@ def create_app(
         with closing(state):
             yield
 
-    state.metrics.add_process()
     app = _logs_app(state, lifespan)
     if token is not None:
         app.add_middleware(Auth, token=token)
@@ -81,7 +79,6 @@ def create_app(
             allow_methods=["GET", "HEAD"],
             allow_headers=["Authorization", "Last-Event-ID"],
         )
-    app.add_middleware(RequestCounter, metrics=state.metrics)
     _add_doors(app, allowed_hosts)
     return app
 
@@ -98,23 +95,18 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
     from thence.server.team.log_cache import LogCache
+    from thence.server.team.metrics import Metrics, OperatorMetrics, RequestCounter
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    metrics = Metrics()
-    metrics.add_process()
-
     def logs_app(folder: Path) -> FastAPI:
-        state = ServerState(Root(folder), Metrics(metrics))
-        app = _logs_app(state)
-        app.add_middleware(RequestCounter, metrics=state.metrics)
-        return app
+        return _logs_app(ServerState(Root(folder)))
 
     if settings.data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
     place = (settings.data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
     team = Team(open_database(database), partial(LogCache, place), logs_app, settings.logins, audit)
-    metrics.add(team)
+    metrics = Metrics(team)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -13,13 +13,11 @@ from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request, cookie_parser
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thence.server.errors import is_page, refused
-from thence.server.http.metrics import PATH as METRICS_PATH
-from thence.server.http.metrics import Metrics
 
 OPEN_PATHS = frozenset(("/health",))
 # who may see nothing else still sees what a page looks like
@@ -57,23 +55,6 @@ class Auth:
     def _has_parameter(self, scope: Scope) -> bool:
         token = _token_parameter(scope).encode(errors="surrogateescape")
         return compare_digest(token, self._token)
-
-
-class OperatorMetrics:
-    """Middleware that gives the operator, who shows a token, the counts of the whole server."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, token: str) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers the operator, and passes on whatever else is asked."""
-        is_asked = scope["type"] == "http" and scope["path"] == METRICS_PATH
-        if is_asked and has_bearer(scope, self._token):
-            await self._metrics.response(Request(scope))(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
 
 def has_bearer(scope: Scope, token: bytes) -> bool:

@@ -82,7 +82,7 @@ async def events_answer(
         return await all_lines(state, log_id, event_filter, is_simulation)
 
     def work(log: OpenLog) -> Response:
-        page = state.count_page(log.page_of_lines(event_filter, **parameters.page))
+        page = log.page_of_lines(event_filter, **parameters.page)
         return page_body(page, None if page.total or is_simulation else log.hint(event_filter))
 
     return await state.ask(log_id, work, is_simulation)
@@ -104,11 +104,11 @@ async def all_lines(
             is_simulation,
         )
 
-    return StreamingResponse(_batches(state, batch, await batch(None)), media_type=NDJSON)
+    return StreamingResponse(_batches(batch, await batch(None)), media_type=NDJSON)
 
 
 async def _batches(
-    state: ServerState, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+    batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
 ) -> AsyncIterator[bytes]:
     """Yields the lines of one page after the other.
 
@@ -116,7 +116,7 @@ async def _batches(
     the garbage collector, which may run anywhere, even in code that holds a lock.
     """
     while page.lines:
-        yield b"\n".join(state.count_page(page).lines) + b"\n"
+        yield b"\n".join(page.lines) + b"\n"
         if page.next_cursor is None:
             return
         page = await batch(page.next_cursor)

@@ -1,12 +1,10 @@
-"""The routes for the server itself: its health, the counts of its work, the schemas of events."""
+"""The routes for the server itself: its health, and the schemas of events."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from thence.server.errors import METRICS_RESPONSE
-from thence.server.http.metrics import PATH
 from thence.server.models import Health, Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
@@ -23,17 +21,6 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
     """
     totals = app_state(request).summaries.totals()
     return answer({"status": "ok", "version": request.app.version, **totals})
-
-
-@router.get(
-    PATH,
-    tags=["metrics"],
-    response_class=Response,
-    responses={401: {"model": Problem}, 422: {"model": Problem}, **METRICS_RESPONSE},
-)
-async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
-    """Returns the server's counts in the text format of Prometheus, from memory."""
-    return app_state(request).metrics.response(request)
 
 
 @router.get(

@@ -153,9 +153,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     state_words = status(run, failed) if log.is_simulation else log.kind
     name = _name(row, state.has_files(log))
     if listed is None:
-        progress = state.progress(log.id)
-        pending = f"indexing: {progress}" if progress else "not counted yet"
-        about = el("span", pending, class_="quiet")
+        about = el("span", "not counted yet", class_="quiet")
         return box, joined(name, el("div", about)), _number(run.seed), state_words, *_NONE
     facts, figures = listed.facts, listed.figures
     begin_us = microseconds(facts.start_time or "")

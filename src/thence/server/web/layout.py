@@ -33,7 +33,6 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
             "footer",
             el("a", "API document", href="/openapi.json"),
             el("a", "Health", href="/health"),
-            el("a", "Metrics", href="/metrics"),
         ),
     )
     html = "<!doctype html>" + el("html", el("head", head), el("body", content), lang="en")
