@@ -15,9 +15,9 @@ from tests.server.listening import Listening, arrived, frames, heard, until
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, altered_serving, hasty_serving, serving
 
-from thence.log.open import open_log
 from thence.core.query.filter import Filter
 from thence.log.index import arrivals
+from thence.log.open import open_log
 from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root
 from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id, id_text
