@@ -58,8 +58,8 @@ class Measured(NamedTuple):
     """What each thing took, in ms: /health at rest, under load, the questions, the live events.
 
     `heard` tells of listeners to a lively run, to a quiet one, and to the rare events of the
-    loaded one. `spent` is how much of a processor the server had under load, in s. `alone` is what an answer cost the processor with nothing else
-    asked, in ms, by what was asked.
+    loaded one. `spent` is how much of a processor the server had under load, in s. `alone` is what
+    an answer cost the processor with nothing else asked, in ms, by what was asked.
     """
 
     rest: list[float]
@@ -129,9 +129,7 @@ def main() -> None:
         ids = grown(place / RUN, EVENTS)
         with served(place) as (port, process):
             asked = Load(port, RUN, EVENTS, ids)
-            rest, load, took, heard, processor, cost = asyncio.run(
-                measured(asked, place, process)
-            )
+            rest, load, took, heard, processor, cost = asyncio.run(measured(asked, place, process))
             memory = peak_mb(process)
         size = current_path(place / RUN).stat().st_size
     finally:

@@ -22,18 +22,14 @@ with needs_extra("server", "thence.server.app"):
     from starlette.types import Lifespan
 
     from thence.server.errors import add_error_handlers
-    from thence.server.http.auth import Auth
-    from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+    from thence.server.http.middleware import Auth, Headers, HeadWithoutBody, Hosts
     from thence.server.routes import health, logs, look
-    from thence.server.routes.bodies import NDJSON, answer
-    from thence.server.routes.state import ServerState, app_state
+    from thence.server.routes.state import ServerState, answer, app_state
     from thence.server.web import pages
-    from thence.server.web.layout import problem_page
-    from thence.server.web.static_files import static_route
+    from thence.server.web.layout import problem_page, static_route
 
 __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
-KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _NO_SETTINGS = TeamSettings()
 PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
 _DESCRIPTION = "The events of simulations and other logs: what many agents did, and why."
@@ -132,7 +128,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app.state.served = state
     add_error_handlers(app, problem_page)
     app.include_router(health.router)
-    for kind in KINDS:
+    for kind in logs.KINDS:
         app.include_router(logs.routes_of(kind))
         app.include_router(look.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
@@ -142,7 +138,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
         GZipMiddleware,
         minimum_size=PACKED_BYTES_MIN,
         compresslevel=1,
-        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, logs.NDJSON),
     )
     return app
 

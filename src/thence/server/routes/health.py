@@ -6,9 +6,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.models import Health, Problem, Schemas
-from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.routes.state import app_state
+from thence.server.routes.state import answer, app_state
 
 router = APIRouter()
 

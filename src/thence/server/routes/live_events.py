@@ -18,10 +18,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -31,7 +31,6 @@ from thence.core.query.filter import Filter
 from thence.errors import NotALog, ThenceError
 from thence.log.files.segment import current_path
 from thence.log.index import arrivals
-from thence.server.errors import LIVE_RESPONSE
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog, LogKey
 from thence.server.routes.parameters import LogLive, SimulationLive
@@ -70,21 +69,17 @@ class News(NamedTuple):
     again_s: float | None = None
 
 
-def add_stream(router: APIRouter, is_simulation: bool) -> None:
-    """Adds the route of the streams of simulations, or of any logs."""
-    model: Any = SimulationLive if is_simulation else LogLive
-
-    @router.get("/{id}/events/live", response_class=Response, responses=LIVE_RESPONSE)
-    async def live(
-        request: Request,
-        id: str,
-        parameters: Annotated[model, Query()],
-        last_event_id: LastEventId = None,
-    ) -> Response:
-        """Sends events as they come in, from the first one on or after a given one."""
-        named = event_id(_text(last_event_id or "") or parameters.last_event_id or "")
-        cursor = EventCursor(parameters.filter(), named or parameters.tail)
-        return await open_stream(request, id, is_simulation, cursor.read)
+async def event_stream(
+    request: Request,
+    log_id: str,
+    is_simulation: bool,
+    parameters: LogLive | SimulationLive,
+    header: str | None,
+) -> Response:
+    """Returns the stream of a log's events; the header, if sent, says after which it begins."""
+    named = event_id(_text(header or "") or parameters.last_event_id or "")
+    cursor = EventCursor(parameters.filter(), named or parameters.tail)
+    return await open_stream(request, log_id, is_simulation, cursor.read)
 
 
 class EventCursor:

@@ -25,7 +25,7 @@ growth    server-sent: events, failures, open, from: the lowest arrival whose pi
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -40,11 +40,10 @@ from thence.log.index import tiles
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.open_logs import OpenLog
-from thence.server.routes.bodies import answer
 from thence.server.routes.live_events import TICK_S, LastEventId, News, open_stream
 from thence.server.routes.logs import EventId, Kind
 from thence.server.routes.parameters import Number, Parameters
-from thence.server.routes.state import app_state
+from thence.server.routes.state import answer, app_state
 
 LANES_MAX = PATH_MAX = 200
 MARKS_MAX, IDS_MAX = 2_000, 100
@@ -116,8 +115,8 @@ class _Series(Parameters):
 
 def routes_of(kind: Kind) -> APIRouter:
     """Returns the routes of simulations, or of any logs."""
-    router = APIRouter(prefix=f"/{kind}", tags=["not promised"], responses=RESPONSES)
-    ask = partial(_answer, kind == "simulations")
+    router = APIRouter(prefix=f"/{kind.name}", tags=["not promised"], responses=RESPONSES)
+    ask = partial(_answer, kind.is_simulation)
 
     @router.get("/{id}/look", response_model=Picture)
     async def look(request: Request, id: str, it: Annotated[Parameters, Query()]) -> Response:
@@ -154,12 +153,6 @@ def routes_of(kind: Kind) -> APIRouter:
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
 
-    _add_walks(router, ask)
-    _add_growth(router, kind == "simulations")
-    return router
-
-
-def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
         request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
@@ -178,6 +171,9 @@ def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> No
         """Returns the values of a variable by turn, of 200 lanes, or their quantiles."""
         turns = Filter.of(turn=it.turns)
         return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
+
+    _add_growth(router, kind.is_simulation)
+    return router
 
 
 def _add_growth(router: APIRouter, is_simulation: bool) -> None:

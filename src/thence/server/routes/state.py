@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.server.http.workers import Slow, Workers
@@ -23,6 +25,8 @@ INDEX_WAIT_S = 2.0
 # after how long a list of logs is sent without what is not counted yet
 COUNT_WAIT_S = 0.25
 _RELOADED_AFTER_S = 1
+
+JSON = "application/json"
 
 T = TypeVar("T")
 
@@ -203,6 +207,11 @@ class ServerState:
         """Ends the live streams and closes the logs."""
         self.is_closed = True
         self.logs.close()
+
+
+def answer(value: Any) -> Response:
+    """Returns a JSON value as an answer; a Raw in it is copied unchanged."""
+    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def app_state(request: Request) -> ServerState:

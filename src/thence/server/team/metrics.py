@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thence.server.http.auth import has_bearer
+from thence.server.http.middleware import has_bearer
 
 PATH = "/metrics"
 _UNMATCHED = "none"

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, SuppressCodes
 from thence.server.errors import is_page, refused
-from thence.server.http.auth import cookie_name
+from thence.server.http.middleware import cookie_name
 from thence.server.http.workers import Workers
 from thence.server.routes.state import USER, ServerState
 from thence.server.team.accounts import Accounts, Member
