@@ -10,10 +10,10 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -78,9 +78,9 @@ class Kind(NamedTuple):
     list: type[BaseModel]
     summary: type[BaseModel]
     events: type[BaseModel]
-    page: type[BaseModel]
-    filter: type[BaseModel]
-    live: type[BaseModel]
+    page: Any  # the forms of parameters
+    filter: Any
+    live: Any
 
 
 KINDS = (
@@ -115,40 +115,33 @@ def routes_of(kind: Kind) -> APIRouter:
     """Returns the routes of simulations, or of other logs."""
     router = APIRouter(prefix=f"/{kind.name}", tags=[kind.name], responses=RESPONSES)
     is_simulation = kind.is_simulation
-    page_model: Any = kind.page
-    filter_model: Any = kind.filter
-    live_model: Any = kind.live
+    page: Any = kind.page
+    event_filter: Any = kind.filter
+    start: Any = kind.live
 
     @router.get("", response_model=kind.list, description=kind.list_words)
     async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
         state = app_state(request)
-
-        def work(locations: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
-            return list(_entries(state, locations, is_simulation))
-
-        return answer({kind.name: await state.inspect_all(work)})
+        entries = partial(_entries, state, is_simulation)
+        return answer({kind.name: await state.inspect_all(entries)})
 
     @router.get("/{id}", response_model=kind.summary, description=kind.summary_words)
     async def log(
         request: Request, id: str, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         state = app_state(request)
-
-        def work(location: FoundLog) -> Response:
-            return answer(_summary(state, location, is_simulation))
-
-        return await state.inspect(id, work, is_simulation)
+        return answer(
+            await state.inspect(id, partial(_summary, state, is_simulation), is_simulation)
+        )
 
     @router.get("/{id}/events", response_model=kind.events, responses=NDJSON_RESPONSE)
-    async def events(
-        request: Request, id: str, parameters: Annotated[page_model, Query()]
-    ) -> Response:
+    async def events(request: Request, id: str, parameters: Annotated[page, Query()]) -> Response:
         """Returns a page of events in total order; all as lines for application/x-ndjson."""
         return await _events_answer(request, id, parameters, is_simulation)
 
     @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
     async def lines(
-        request: Request, id: str, parameters: Annotated[filter_model, Query()]
+        request: Request, id: str, parameters: Annotated[event_filter, Query()]
     ) -> Response:
         """Returns all events that match as lines, in memory that doesn't grow with their number."""
         return await _all_lines(app_state(request), id, parameters.filter(), is_simulation)
@@ -157,7 +150,7 @@ def routes_of(kind: Kind) -> APIRouter:
     async def live(  # before an event that is named "live"
         request: Request,
         id: str,
-        parameters: Annotated[live_model, Query()],
+        parameters: Annotated[start, Query()],
         last_event_id: LastEventId = None,
     ) -> Response:
         """Sends events as they come in, from the first one on or after a given one."""
@@ -209,8 +202,9 @@ def routes_of(kind: Kind) -> APIRouter:
 
 
 def _entries(
-    state: ServerState, locations: Sequence[FoundLog | None], is_simulation: bool
-) -> Iterator[dict[str, Any]]:
+    state: ServerState, is_simulation: bool, locations: Sequence[FoundLog | None]
+) -> list[dict[str, Any]]:
+    entries = []
     for location in locations:
         if location is None or location.is_simulation != is_simulation:
             continue
@@ -223,14 +217,12 @@ def _entries(
             entry |= {"name": run.name, "status": run.status}
         else:
             entry["vocabulary"] = location.vocabulary.name
-        yield entry | {
-            "start_time": facts.start_time,
-            "event_count": facts.events,
-            "failures": facts.failures,
-        }
+        entry |= {"start_time": facts.start_time, "event_count": facts.events}
+        entries.append(entry | {"failures": facts.failures})
+    return entries
 
 
-def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dict[str, Any]:
+def _summary(state: ServerState, is_simulation: bool, location: FoundLog) -> dict[str, Any]:
     facts: dict[str, Any] = msgspec.to_builtins(state.summaries.of(location))
     summary = {
         "id": location.id,
