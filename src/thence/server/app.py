@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 from thence.errors import needs_extra
 from thence.server.logs.root import Root
@@ -15,7 +16,7 @@ from thence.server.team.login_settings import LoginSettings, TeamSettings
 from thence.settings import from_environment
 
 with needs_extra("server", "thence.server.app"):
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Query, Request
     from starlette.middleware.cors import CORSMiddleware
     from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
     from starlette.responses import Response
@@ -23,7 +24,9 @@ with needs_extra("server", "thence.server.app"):
 
     from thence.server.errors import add_error_handlers
     from thence.server.http.middleware import Auth, Headers, HeadWithoutBody, Hosts
-    from thence.server.routes import health, logs, look
+    from thence.server.models import Health, Problem, Schemas
+    from thence.server.routes import logs, look
+    from thence.server.routes.parameters import Parameters
     from thence.server.routes.state import ServerState, answer, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page, static_route
@@ -127,7 +130,23 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app, problem_page)
-    app.include_router(health.router)
+    refusals = {status: {"model": Problem} for status in (401, 422)}
+    app.add_api_route(
+        "/health",
+        _health,
+        name="health",
+        tags=["health"],
+        response_model=Health,
+        responses={422: refusals[422]},
+    )
+    app.add_api_route(
+        "/schemas",
+        _schemas,
+        name="schemas",
+        tags=["schemas"],
+        response_model=Schemas,
+        responses={**refusals},
+    )
     for kind in logs.KINDS:
         app.include_router(logs.routes_of(kind))
         app.include_router(look.routes_of(kind))
@@ -169,3 +188,27 @@ async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
     return answer(await app_state(request).workers.run(app.openapi))
+
+
+async def _health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Reports that the server answers, with the totals of the logs that were asked for so far.
+
+    No file is touched.
+    """
+    totals = app_state(request).summaries.totals()
+    return answer({"status": "ok", "version": request.app.version, **totals})
+
+
+async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the JSON Schema of each event type of simulations and of work."""
+
+    def schemas() -> dict[str, dict[str, object]]:
+        from thence.sim import schemas as sim  # 0.15 s, for this answer alone
+        from thence.work import events as work
+
+        return {
+            "sim": {kind: sim.schema(kind) for kind in sim.EVENT_TYPES},
+            "work": {kind: work.schema(kind) for kind in work.EVENT_TYPES},
+        }
+
+    return answer(await app_state(request).workers.run(schemas))

@@ -139,10 +139,6 @@ class Logs:
         _close([*logs.values()])
         return True
 
-    def is_open(self, location: FoundLog) -> bool:
-        """Reports whether a log is open, with an index that knows it."""
-        return location.key in self._opened
-
     @property
     def open(self) -> int:
         """The number of logs that are open now."""
