@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from thence.errors import needs_extra
 from thence.server.logs.root import Root
@@ -130,7 +130,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app, problem_page)
-    refusals = {status: {"model": Problem} for status in (401, 422)}
+    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
     app.add_api_route(
         "/health",
         _health,
@@ -145,7 +145,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
         name="schemas",
         tags=["schemas"],
         response_model=Schemas,
-        responses={**refusals},
+        responses=refusals,
     )
     for kind in logs.KINDS:
         app.include_router(logs.routes_of(kind))

@@ -41,7 +41,12 @@ async def compare(
     def work(stop: Signal) -> Response:
         a, b = _locations(state, ids, is_simulation)
         try:
-            return respond(a, b, _difference(a, b, stop))
+            disk = _CancellableDisk(stop)
+            first, second = _side(a, disk), _side(b, disk)
+            disk.check()
+            result = difference(first, second)
+            disk.check()
+            return respond(a, b, result)
         except (OSError, ThenceError):
             _locations(state, ids, is_simulation)  # is one of them gone?
             raise
@@ -62,15 +67,6 @@ def _locations(
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
             raise HTTPException(422, f"{location.id} is over {limit}: use the command thence diff")
     return a, b
-
-
-def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
-    disk = _CancellableDisk(stop)
-    first, second = _side(a, disk), _side(b, disk)
-    disk.check()
-    result = difference(first, second)
-    disk.check()
-    return result
 
 
 def _side(location: FoundLog, disk: Disk) -> LogSide:

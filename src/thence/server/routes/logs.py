@@ -251,8 +251,10 @@ async def _events_answer(
     if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
         return await _all_lines(state, log_id, event_filter, is_simulation)
 
+    bounds = parameters.page
+
     def work(log: OpenLog) -> Response:
-        page = log.page_of_lines(event_filter, **parameters.page)
+        page = log.page_of_lines(event_filter, **bounds)
         hint = None if page.total or is_simulation else log.hint(event_filter)
         paging = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
         hints = {} if hint is None else {"hint": hint}
