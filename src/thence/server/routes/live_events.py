@@ -15,6 +15,7 @@ line of the stream: such characters, and `%`, are percent-encoded.
 import asyncio
 import os
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -200,14 +201,15 @@ class StreamResponse(StreamingResponse):
         try:
             while not self._state.is_closed:
                 (frames, again_s), self._news = self._news, News(b"")
-                for start in range(0, len(frames), PART_BYTES):
-                    yield frames[start : start + PART_BYTES]
-                if frames:
+                starts = range(0, len(frames), PART_BYTES)
+                parts = deque(frames[start : start + PART_BYTES] for start in starts)
+                del frames  # a client may be silent for hours
+                if not parts and silent_s >= HEARTBEAT_S:
+                    parts.append(HEARTBEAT)
+                if parts:
                     silent_s = 0.0
-                elif silent_s >= HEARTBEAT_S:
-                    silent_s = 0.0
-                    yield HEARTBEAT
-                del frames  # a log may be silent for hours
+                while parts:
+                    yield parts.popleft()
                 wait_s = TICK_S if again_s is None else again_s
                 await asyncio.sleep(wait_s)
                 silent_s += wait_s
