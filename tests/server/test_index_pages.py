@@ -85,5 +85,4 @@ def test_browser_comes_to_the_page_by_itself(large, tmp_path) -> None:
         altered_serving(large, SOON) as server,
         browsing(f"{server.url}/runs/large", tmp_path / "profile") as tab,
     ):
-        tab.wait_for("the index of large is being made")
         tab.wait_for(f"{EVENTS:,} events")
