@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 LISTENERS = 50
-WITHIN_MS = 100
+WITHIN_MS = 300
 RARE_EACH = 100
 RARE = "TICK"
 BEGIN_S_MAX = 60

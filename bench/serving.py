@@ -13,7 +13,6 @@ then what the clients ask, with the writer at rest and at work.
 
 import asyncio
 import random
-import re
 import shutil
 import tempfile
 import time
@@ -49,7 +48,6 @@ REST_S = 15.0
 LOAD_S = 30.0
 ALONE_S = 10.0
 QUIET = "quiet"
-_CATCH_UP = re.compile(rb"^thence_index_catch_up_seconds_total (\S+)$", re.MULTILINE)
 QUIET_PER_S = 20
 LIVELY = "lively"
 LIVELY_PER_S = 200
@@ -60,25 +58,16 @@ class Measured(NamedTuple):
     """What each thing took, in ms: /health at rest, under load, the questions, the live events.
 
     `heard` tells of listeners to a lively run, to a quiet one, and to the rare events of the
-    loaded one. `spent` is how much of a processor the server had under load, in s, and how long
-    its index took in what came. `alone` is what an answer cost the processor with nothing else
-    asked, in ms, by what was asked.
+    loaded one. `spent` is how much of a processor the server had under load, in s. `alone` is what
+    an answer cost the processor with nothing else asked, in ms, by what was asked.
     """
 
     rest: list[float]
     load: list[float]
     took: Took
     heard: Took
-    spent: tuple[float, float]
+    spent: float
     alone: dict[str, float]
-
-
-async def spent(asked: Load, process: int) -> tuple[float, float]:
-    """Returns what the server has had of a processor so far, and what taking in took, in s."""
-    async with Client(asked.port) as client:
-        found = _CATCH_UP.search(await client.body("/metrics"))
-    assert found is not None
-    return processor_s(process), float(found[1])
 
 
 async def alone(asked: Load, process: int, draw: Callable[[], str]) -> float:
@@ -115,15 +104,15 @@ async def measured(asked: Load, root: Path, process: int) -> Measured:
             heard["of a lively run, nothing asked"] = list(told)
     async with writing(root / RUN, RUN, APPENDED_PER_S):
         cost["a question, the log growing"] = await alone(asked, process, drawn)
-        before = await spent(asked, process)
+        before = processor_s(process)
         load = await under_load(asked, LOAD_S, took)
-        after = await spent(asked, process)
+        spent = processor_s(process) - before
         async with writing(root / QUIET, QUIET, QUIET_PER_S):
             path = f"/simulations/{QUIET}/events/live?tail=0"
             heard["of a quiet run"] = await heard_under_load(asked, path)
         path = f"/simulations/{RUN}/events/live?tail=0&event_types={RARE}"
         heard["of rare events"] = await heard_under_load(asked, path)
-    return Measured(rest, load, took, heard, (after[0] - before[0], after[1] - before[1]), cost)
+    return Measured(rest, load, took, heard, spent, cost)
 
 
 async def heard_under_load(asked: Load, path: str) -> list[float]:
@@ -140,9 +129,7 @@ def main() -> None:
         ids = grown(place / RUN, EVENTS)
         with served(place) as (port, process):
             asked = Load(port, RUN, EVENTS, ids)
-            rest, load, took, heard, (processor, taking_in), cost = asyncio.run(
-                measured(asked, place, process)
-            )
+            rest, load, took, heard, processor, cost = asyncio.run(measured(asked, place, process))
             memory = peak_mb(process)
         size = current_path(place / RUN).stat().st_size
     finally:
@@ -167,8 +154,7 @@ def main() -> None:
     print(f"answered {per_second:.0f} a second of {due} that are due, "
           f"the log at the end {size / 1e6:.0f} MB")  # fmt: skip
     print(f"meanwhile the server had {processor / LOAD_S:.2f} of a processor, "
-          f"{1000 * processor / answers:.1f} ms an answer; "
-          f"its index took in what came during {taking_in / LOAD_S:.0%} of the time")  # fmt: skip
+          f"{1000 * processor / answers:.1f} ms an answer")  # fmt: skip
     for what, ms in cost.items():
         print(f"    asked one behind the other: {what:<30} {ms:.1f} ms an answer")
 

@@ -38,7 +38,7 @@ Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
   stays closed, since any other start would leave a gap. It happens when the run was deleted and
   made anew, or when a power cut lost events that were not on the device yet.
 - After 15 seconds of silence a comment (`:`) is sent. A slow reader holds up nobody: the server
-  keeps little for it, and continues from the log when it reads again.
+  continues from the log when it reads again.
 - The first question to a large log makes its index, which takes seconds: other logs answer
   meanwhile.
 - 200 streams may be open, on a team's server for each team, and 20 of one user. One more is

@@ -29,7 +29,7 @@ def frames(answer: httpx2.Response, opened: threading.Event | None = None) -> It
     event_id, data, rest = "", list[bytes](), b""
     for block in answer.iter_raw():
         if opened is not None:
-            opened.set()  # the beginning is sent when the server listens
+            opened.set()  # the beginning is sent once the first frames are read
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
             name, _, value = line.partition(b":")
@@ -89,14 +89,6 @@ class Listening(threading.Thread):
 def arrived(folder: Path) -> list[bytes]:
     """Returns the lines of a run in order of arrival, read by the library."""
     return [event.line for event in events(OS_DISK, folder, SIM)]
-
-
-def gauge(server: Serving, name: str) -> float:
-    """Returns the present value of a line of /metrics."""
-    text = server.get("/metrics").text
-    return next(
-        float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " ")
-    )
 
 
 def until(is_so: object, seconds: float = SECONDS_MAX) -> None:

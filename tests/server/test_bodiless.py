@@ -6,12 +6,12 @@ import gc
 import httpx2
 import pytest
 from tests.server.conftest import Shop
-from tests.server.listening import gauge, until
 from tests.server.runs import make_run
 from tests.server.serving import serving
 
 from thence.server.app import create_app
 from thence.server.logs.open_logs import Logs
+from thence.server.routes.live_events import STREAMS_MAX
 
 LIVE = "/simulations/first/events/live"
 
@@ -55,19 +55,17 @@ def test_head_is_answered_as_get_is_without_the_body(shop: Shop) -> None:
             answer.headers.pop("date")
             answer.headers.pop("transfer-encoding", None)  # of a body: RFC 9112, section 6.1
         assert asked.headers == got.headers, path
-    told = shop.server.client.head("/metrics")
-    assert (told.status_code, told.content) == (200, b"")
 
 
 @pytest.mark.promise("Q8")
 def test_head_of_a_stream_is_its_beginning_and_nobody_listens_then(shop: Shop) -> None:
-    asked = shop.server.client.head(LIVE)
-    assert asked.status_code == 200
+    for _ in range(STREAMS_MAX + 1):
+        asked = shop.server.client.head(LIVE)
+        assert asked.status_code == 200
     assert asked.headers["content-type"].startswith("text/event-stream")
     assert shop.server.client.head("/simulations/none/events/live").status_code == 404
     unknown = shop.server.client.head(LIVE, headers={"Last-Event-ID": "none"})
     assert unknown.status_code == 404
-    until(lambda: gauge(shop.server, "thence_listeners") == 0)
 
 
 def test_head_wants_the_token_and_takes_it_as_get_does(tmp_path) -> None:

@@ -9,8 +9,7 @@ from tests.server.runs import make_run
 from tests.server.serving import app_serving, serving
 
 from thence.server.app import create_app
-from thence.server.http.auth import COOKIE_S
-from thence.server.http.middleware import host_of
+from thence.server.http.middleware import COOKIE_S, host_of
 
 TOKEN = "a+b/c token ß"
 HEADER = {"Authorization": f"Bearer {TOKEN}".encode()}

@@ -18,7 +18,6 @@ from thence.server.web.charts import sparkline
 
 RUNS = tenth(1_000, 100)
 LINES = tenth(40_000, 15_000)
-TOLD = r"not counted yet|indexing: [\d,]+ of about (?:39|40|14|15),\d{3} events"
 
 
 def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
@@ -70,27 +69,6 @@ def test_row_has_seed_turns_failures_usage_duration_and_course(tmp_path: Path) -
         assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
         assert not [bars for bars in home.all("path") if bars["fill"] != "currentColor"]
         assert "Damage" not in home.text
-
-
-def test_indexed_and_counted_logs_have_the_same_figures(tmp_path: Path) -> None:
-    configure(make_run(tmp_path, "run", count=60))
-    make_orders(tmp_path)
-    (tmp_path / "other").mkdir()
-    times = {"timestamp": "2026-11-19T07:13:00Z"}  # the last line is the first event
-    lines = [*map(foreign, range(5)), foreign(5, **times)]
-    (tmp_path / "other" / "events.jsonl").write_bytes(b"".join(lines))
-    names = {"run": "simulations", "other": "simulations", "orders": "logs"}
-    answers = []
-    for is_open in (False, True):
-        with serving(tmp_path) as server:
-            for name, kind in names.items():
-                if is_open:  # an open log is counted by its index
-                    server.json(f"/{kind}/{name}/events")
-            home = re.sub(r"<style>.*</style>", "", server.get("/").text, flags=re.DOTALL)
-            facts = [server.json(f"/{kind}/{name}") for name, kind in names.items()]
-            answers.append((home, facts))
-    assert answers[0] == answers[1]
-    assert answers[0][0].count("<svg") == 3
 
 
 def test_run_with_failed_decisions_counts_as_one_with_failures(tmp_path: Path) -> None:
@@ -239,7 +217,7 @@ def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.whole
-def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> None:
+def test_home_says_which_logs_are_not_counted_and_waits_for_none(tmp_path: Path) -> None:
     for name in ("one", "two"):
         large_log(tmp_path / name, LINES)
     make_orders(tmp_path, "orders")
@@ -249,12 +227,10 @@ def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> Non
         while "Refresh" in (answer := server.get("/")).headers:
             assert answer.status_code == 200
             assert "/runs/orders" in answer.text
-            seen |= set(re.findall(TOLD, answer.text))
-        assert "not counted yet" in seen
-        assert len(seen) > 1
+            seen.add(answer.text.count("not counted yet"))
+        assert seen
+        assert min(seen) >= 1
         assert page(server, "/").text.count(f"{LINES:,}") >= 2
-        # one was made at a time
-        assert "thence_index_builds_total 2.0" in server.get("/metrics").text
 
 
 def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path) -> None:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import environment
-from tests.server.listening import Listening, arrived, frames, gauge, heard, until
+from tests.server.listening import Listening, arrived, frames, heard, until
 from tests.server.runs import foreign, make_orders, make_run
-from tests.server.serving import Serving, hasty_serving, serving
+from tests.server.serving import Serving, altered_serving, hasty_serving, serving
 from tests.tiers import seed, tenth
 
+from thence.core.query.filter import Filter
+from thence.log.index import arrivals
 from thence.log.open import open_log
-from thence.server.logs.live import event_id, id_text
-from thence.server.routes.live_events import HEARTBEAT_S
+from thence.server.logs.open_logs import Logs
+from thence.server.logs.root import Root
+from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id, id_text
 from thence.sim import EventWriter, create_action_event
 
 LIVE = "/simulations/run/events/live"
@@ -100,7 +103,6 @@ def test_event_that_is_not_there_is_refused_and_never_gone_on_from(
     assert server.code("/logs/none/events/live") == (404, "not_found")
     for wrong in ({"tail": -1}, {"tail": 10_001}, {"limit": 3}, {"turn_start": "x"}):
         assert server.code(LIVE, **wrong) == (422, "invalid_parameter")
-    until(lambda: gauge(server, "thence_listeners") == 0)
 
 
 @pytest.mark.promise("Q9")
@@ -160,46 +162,64 @@ def test_reader_that_stands_still_slows_nobody_and_misses_nothing(
 
 
 @pytest.mark.promise("Q9")
-def test_client_that_vanishes_is_freed_and_the_log_followed_no_more(
-    server: Serving, run: Path
-) -> None:
-    listeners = [Listening(server.url, LIVE, 61) for _ in range(5)]
-    assert all(listening.is_open.wait(60) for listening in listeners)
-    with server.client.stream("GET", LIVE) as answer:
-        found = frames(answer)
-        assert next(found).data == arrived(run)[0]
-        assert gauge(server, "thence_listeners") == 6
-        assert gauge(server, "thence_logs_followed") == 1
-    until(lambda: gauge(server, "thence_listeners") == 5)
-    with EventWriter(run, "run") as writer:
-        writer.emit(create_action_event("run", 1, "ada", "move", {}))
-    for listening in listeners:
-        listening.join(60)
-        assert len(listening.heard) == 61
-    until(lambda: gauge(server, "thence_listeners") == 0)
-    until(lambda: gauge(server, "thence_logs_followed") == 0)
+def test_client_that_vanishes_leaves_its_place_to_another(tmp_path: Path, run: Path) -> None:
+    alteration = "from thence.server.routes import live_events as it\nit.STREAMS_MAX = 1"
+    with altered_serving(tmp_path, alteration) as server:
+        with server.client.stream("GET", LIVE) as answer:
+            found = frames(answer)
+            assert next(found).data == arrived(run)[0]
+            assert server.code(LIVE) == (503, "unavailable")
+        for address in (LIVE, "/simulations/run/growth"):
+            until(lambda address=address: server.client.head(address).status_code == 200)
+        unknown = {"last_event_id": "none"}  # a refused stream holds no place
+        until(lambda: server.code(LIVE, **unknown) == (404, "event_not_found"))
+        until(lambda: server.client.head(LIVE).status_code == 200)
 
 
 @pytest.mark.promise("Q9")
 @pytest.mark.whole
-def test_fifty_clients_share_one_thread_and_hear_each_event(server: Serving, run: Path) -> None:
+def test_fifty_clients_hear_each_event(server: Serving, run: Path) -> None:
     clients, count = tenth((50, 60), (12, 20))
     listeners = [Listening(server.url, LIVE, count, params={"tail": 0}) for _ in range(clients)]
     assert all(listening.is_open.wait(60) for listening in listeners)
-    threads = Path(f"/proc/{server.process.pid}/task")
-    names = [(task / "comm").read_text() for task in threads.iterdir()] if threads.exists() else []
-    assert sum(name.startswith("thence-live") for name in names) <= 1
     ids: list[str] = []
     with EventWriter(run, "run") as writer:
         for number in range(count):
             event = create_action_event("run", number, "ada", "move", {"number": number})
             writer.emit(event)
-            writer.flush()
             ids.append(event.event_id)
-            until(lambda: len(listeners[0].heard) == len(ids))
+            if not number % 10:
+                writer.flush()
+                until(lambda: len(listeners[0].heard) == len(ids))
     for listening in listeners:
         listening.join(60)
         assert listening.ids == ids
+
+
+@pytest.mark.promise("Q9")
+@pytest.mark.parametrize("after", ["the last", 0])
+def test_event_that_arrives_while_a_stream_begins_comes_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch, after: str | int
+) -> None:
+    events = [create_action_event("run", number, "ada", "move", {}) for number in range(3)]
+    newest, late = arrivals.newest, iter(events)
+
+    def newest_before_another(index: arrivals.Index) -> arrivals.Newest:
+        last = newest(index)
+        with EventWriter(run, "run", on_full="block") as writer:
+            writer.emit(next(late))
+        return last
+
+    logs = Logs()
+    with logs.using(Root(run.parent).find("run")) as log:
+        monkeypatch.setattr(arrivals, "newest", newest_before_another)
+        cursor = EventCursor(Filter(), events[0].event_id if after == "the last" else after)
+        frames = b"".join(cursor.read(log).frames for _ in range(3))
+    logs.close()
+    ids = [line[4:].decode() for line in frames.split(b"\n") if line.startswith(b"id: ")]
+    behind = events[1:] if after == "the last" else events
+    assert ids == [event.event_id for event in behind[: len(ids)]]
+    assert ids
 
 
 @pytest.mark.promise("Q9")
@@ -289,3 +309,15 @@ def test_run_that_another_takes_the_place_of_ends_the_stream(
         assert list(found) == []
     assert server.code(LIVE, last_event_id=ids[-1]) == (404, "event_not_found")
     assert len(heard(server, LIVE, 5)) == 5
+
+
+@pytest.mark.promise("Q9")
+def test_empty_log_that_another_takes_the_place_of_ends_the_stream(
+    server: Serving, tmp_path: Path
+) -> None:
+    with open_log(tmp_path / "run"):
+        pass
+    with server.client.stream("GET", LIVE) as answer:
+        (tmp_path / "run").rename(tmp_path / "gone")
+        make_run(tmp_path, "run", count=3)
+        assert list(frames(answer)) == []

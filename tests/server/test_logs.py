@@ -1,12 +1,11 @@
 import shutil
 
-import pytest
-from tests.server.runs import foreign, make_large, make_orders, make_run
+from tests.server.runs import make_large, make_run
 
 from thence.core.query.filter import Filter
 from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root
-from thence.server.logs.summaries import Summaries, summarize
+from thence.server.logs.summaries import Summaries
 
 
 def test_logs_asked_for_last_stay_open(tmp_path) -> None:
@@ -71,35 +70,12 @@ def test_summary_and_questions_of_a_small_log_share_one_index(tmp_path) -> None:
     logs.close()
 
 
-@pytest.mark.parametrize(
-    "change", ["none", "reversed", "turnless", "foreign", "damaged", "twice", "torn"]
-)
-def test_small_log_is_listed_without_an_index_and_as_its_index_tells(tmp_path, change) -> None:
-    folder = make_run(tmp_path, "run", count=60)
-    segment = folder / "events.jsonl"
-    whole = segment.read_bytes()
-    added = {
-        "foreign": foreign(3),
-        "damaged": b"{}\n",
-        "twice": whole.splitlines()[4] + b"\n",
-        "torn": whole[:30],
-    }
-    if change == "turnless":
-        make_orders(tmp_path, "run-of-words")
-        folder = tmp_path / "run-of-words"
-    elif change == "reversed":
-        segment.write_bytes(b"".join(reversed(whole.splitlines(keepends=True))))
-    elif change != "none":
-        segment.write_bytes(whole + added[change])
-    (folder / "events_2025-01-01_10-00.jsonl").write_bytes(b"a stray")
-    location, logs = Root(tmp_path).find(folder.name), Logs()
-    facts = Summaries(logs).of(location)
-    is_plain = change in ("none", "reversed", "turnless", "foreign")
-    assert (logs.builds.cost.builds == 0) == is_plain
-    with logs.using(location) as log:
-        assert summarize(log) == facts
-    assert list(facts.by_type.items()) == list(summarize(log).by_type.items())
-    assert facts.events > 3
+def test_file_that_only_looks_like_a_segment_is_damage_of_its_log(tmp_path) -> None:
+    name = "events_2025-01-01_10-00.jsonl"
+    (make_run(tmp_path, "run", count=2) / name).write_bytes(b"a stray")
+    facts = Summaries(logs := Logs()).of(Root(tmp_path).find("run"))
+    assert (facts.events, facts.damaged_lines) == (2, 1)
+    assert (facts.damage[0].file, facts.damage[0].length) == (name, 7)
     logs.close()
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Any
 
 from thence.errors import needs_extra
 from thence.server.logs.root import Root
@@ -15,26 +16,23 @@ from thence.server.team.login_settings import LoginSettings, TeamSettings
 from thence.settings import from_environment
 
 with needs_extra("server", "thence.server.app"):
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Query, Request
     from starlette.middleware.cors import CORSMiddleware
     from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
     from starlette.responses import Response
     from starlette.types import Lifespan
 
     from thence.server.errors import add_error_handlers
-    from thence.server.http.auth import Auth, OperatorMetrics
-    from thence.server.http.metrics import Metrics, RequestCounter
-    from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
-    from thence.server.routes import health, logs, look
-    from thence.server.routes.bodies import NDJSON, answer
-    from thence.server.routes.state import ServerState, app_state
+    from thence.server.http.middleware import Auth, Headers, HeadWithoutBody, Hosts
+    from thence.server.models import Health, Problem, Schemas
+    from thence.server.routes import logs, look
+    from thence.server.routes.parameters import Parameters
+    from thence.server.routes.state import ServerState, answer, app_state
     from thence.server.web import pages
-    from thence.server.web.layout import problem_page
-    from thence.server.web.static_files import static_route
+    from thence.server.web.layout import problem_page, static_route
 
 __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
-KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _NO_SETTINGS = TeamSettings()
 PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
 _DESCRIPTION = "The events of simulations and other logs: what many agents did, and why."
@@ -70,7 +68,6 @@ def create_app(
         with closing(state):
             yield
 
-    state.metrics.add_process()
     app = _logs_app(state, lifespan)
     if token is not None:
         app.add_middleware(Auth, token=token)
@@ -81,7 +78,6 @@ def create_app(
             allow_methods=["GET", "HEAD"],
             allow_headers=["Authorization", "Last-Event-ID"],
         )
-    app.add_middleware(RequestCounter, metrics=state.metrics)
     _add_doors(app, allowed_hosts)
     return app
 
@@ -98,23 +94,18 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
     from thence.server.team.log_cache import LogCache
+    from thence.server.team.metrics import Metrics, OperatorMetrics, RequestCounter
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    metrics = Metrics()
-    metrics.add_process()
-
     def logs_app(folder: Path) -> FastAPI:
-        state = ServerState(Root(folder), Metrics(metrics))
-        app = _logs_app(state)
-        app.add_middleware(RequestCounter, metrics=state.metrics)
-        return app
+        return _logs_app(ServerState(Root(folder)))
 
     if settings.data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
     place = (settings.data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
     team = Team(open_database(database), partial(LogCache, place), logs_app, settings.logins, audit)
-    metrics.add(team)
+    metrics = Metrics(team)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -139,8 +130,24 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app, problem_page)
-    app.include_router(health.router)
-    for kind in KINDS:
+    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
+    app.add_api_route(
+        "/health",
+        _health,
+        name="health",
+        tags=["health"],
+        response_model=Health,
+        responses={422: refusals[422]},
+    )
+    app.add_api_route(
+        "/schemas",
+        _schemas,
+        name="schemas",
+        tags=["schemas"],
+        response_model=Schemas,
+        responses=refusals,
+    )
+    for kind in logs.KINDS:
         app.include_router(logs.routes_of(kind))
         app.include_router(look.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
@@ -150,7 +157,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
         GZipMiddleware,
         minimum_size=PACKED_BYTES_MIN,
         compresslevel=1,
-        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, logs.NDJSON),
     )
     return app
 
@@ -181,3 +188,27 @@ async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
     return answer(await app_state(request).workers.run(app.openapi))
+
+
+async def _health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Reports that the server answers, with the totals of the logs that were asked for so far.
+
+    No file is touched.
+    """
+    totals = app_state(request).summaries.totals()
+    return answer({"status": "ok", "version": request.app.version, **totals})
+
+
+async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the JSON Schema of each event type of simulations and of work."""
+
+    def schemas() -> dict[str, dict[str, object]]:
+        from thence.sim import schemas as sim  # 0.15 s, for this answer alone
+        from thence.work import events as work
+
+        return {
+            "sim": {kind: sim.schema(kind) for kind in sim.EVENT_TYPES},
+            "work": {kind: work.schema(kind) for kind in work.EVENT_TYPES},
+        }
+
+    return answer(await app_state(request).workers.run(schemas))

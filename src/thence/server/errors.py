@@ -251,7 +251,6 @@ LIVE_RESPONSE = _stream(
     "Server-sent events without end: `id:` is the event's id, `data:` its line.",
     "text/event-stream",
 )
-METRICS_RESPONSE = _stream("Counts and gauges.", "text/plain")
 NDJSON_RESPONSE = _stream(
     "The events that match, in total order, a line each.", "application/x-ndjson"
 )

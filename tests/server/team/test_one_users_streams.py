@@ -14,7 +14,7 @@ from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 from websockets.exceptions import InvalidStatus
 
-from thence.server.logs.live import LISTENERS_OF_USER_MAX
+from thence.server.routes.live_events import STREAMS_OF_USER_MAX
 
 # leaves the server 96 connections, half of them for live ones, half of these for one user
 FILES_MAX = 256
@@ -49,11 +49,11 @@ def test_streams_of_one_user_leave_places_to_the_rest_of_their_team(server: Team
     eve, other_eve, ada = server.client("eve"), server.client("eve"), server.client("ada")
     assert ada.statuses("busy", lines(2)) == ["success"] * 2
     with ExitStack() as opened:
-        for number in range(LISTENERS_OF_USER_MAX):
+        for number in range(STREAMS_OF_USER_MAX):
             assert stream((eve, other_eve)[number % 2], opened)[0] == 200
         status, answer = stream(other_eve, opened)
         assert status == 503
-        assert f"{LISTENERS_OF_USER_MAX} streams of eve are open".encode() in answer
+        assert f"{STREAMS_OF_USER_MAX} streams of eve are open".encode() in answer
         assert b"retry-after: 1\r\n" in answer
         assert stream(ada, opened)[0] == 200
 

@@ -1,18 +1,36 @@
-"""The middleware before every route: allowed hosts, headers of every answer, HEAD without a body.
+"""The middleware before every route: hosts, the token, headers of every answer, HEAD.
 
 A foreign web page can let a host name of its own point at this machine and have a browser send
 requests here; the Host header then shows that name. The added headers keep a browser from reading
 an answer as anything but its content type.
+
+Where an access token is set, programs send `Authorization: Bearer TOKEN`. A browser can't: it opens
+any page once with `?token=TOKEN` and is redirected to the same page without the token, so that the
+token stays in no history, log or referrer. For a week a cookie that scripts can't read replaces the
+token. The cookie holds a digest that is of no use elsewhere, and no other site's page can have it
+sent. /health is open to all, as it reports numbers and no names, and so are script and style.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from hmac import compare_digest
+from urllib.parse import parse_qsl, quote, urlencode
 
 from anyio import CancelScope
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thence.server.errors import refused
+from thence.server.errors import is_page, refused
+
+OPEN_PATHS = frozenset(("/health",))
+# who may see nothing else still sees what a page looks like
+OPEN_PREFIX = "/static/"
+COOKIE_S = 7 * 24 * 60 * 60
+# the key under which our own server adds to a request's state what gives its body more time
+GRANT = "thence.grant_time"
+_PARAMETER = "token"
 
 
 async def deny(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,3 +125,100 @@ class HeadWithoutBody:
 
         with CancelScope() as cancel_scope:
             await self._app({**scope, "method": "GET"}, receive, send_start)
+
+
+class Auth:
+    """Middleware that lets a request through if it carries the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._digest = sha256(b"thence cookie\0" + self._token).hexdigest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request through, redirects a browser, or answers with 401."""
+        is_open = scope["type"] != "http" or scope["path"] in OPEN_PATHS
+        is_open = is_open or scope["path"].startswith(OPEN_PREFIX)
+        if is_open or has_bearer(scope, self._token) or self._has_cookie(scope):
+            await self._app(scope, receive, send)
+        elif scope["method"] == "GET" and self._has_parameter(scope):
+            await _redirect_without(scope, self._digest)(scope, receive, send)
+        else:
+            await _unauthorized(scope)(scope, receive, send)
+
+    def _has_cookie(self, scope: Scope) -> bool:
+        cookies = cookie_parser(_header(scope, b"cookie").decode("latin-1"))
+        cookie = cookies.get(cookie_name(scope), "")
+        return compare_digest(cookie.encode(), self._digest.encode())
+
+    def _has_parameter(self, scope: Scope) -> bool:
+        token = _token_parameter(scope).encode(errors="surrogateescape")
+        return compare_digest(token, self._token)
+
+
+def has_bearer(scope: Scope, token: bytes) -> bool:
+    """Reports whether a request shows a token as its bearer, in the same time for any other."""
+    kind, _, bearer = _header(scope, b"authorization").partition(b" ")
+    return kind.lower() == b"bearer" and compare_digest(bearer.strip(), token)
+
+
+def grant_time(scope: Scope) -> None:
+    """Takes a request for one of a client with a login: its body may take its time.
+
+    Under another ASGI server, which bounds bodies in its own way, it does nothing.
+    """
+    grant: Callable[[], None] | None = scope.get("state", {}).get(GRANT)
+    if grant is not None:
+        grant()
+
+
+def _token_parameter(scope: Scope) -> str:
+    """Returns the token in the parameters of a request, "" unless there is exactly one."""
+    query = scope["query_string"]
+    tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
+    return tokens[0] if len(tokens) == 1 else ""
+
+
+def _redirect_without(scope: Scope, cookie: str) -> RedirectResponse:
+    """Returns a redirect to the same page without the token, with a cookie in its place."""
+    rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
+    # a path never begins with two slashes: that would be another host
+    path = "/" + quote(scope["path"].lstrip("/"))
+    answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
+    is_secure = scope.get("scheme") == "https"
+    answer.set_cookie(
+        cookie_name(scope),
+        cookie,
+        max_age=COOKIE_S,
+        httponly=True,
+        samesite="strict",
+        secure=is_secure,
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def cookie_name(scope: Scope) -> str:
+    """Returns the cookie's name, by port: all servers of one host share its cookies."""
+    _, port = scope.get("server") or ("", None)
+    return f"thence_{port or 0}"
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(name, b"")
+
+
+def _parameters(query: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+
+
+def _unauthorized(scope: Scope) -> Response:
+    """Returns the answer to a request without a valid token: a page, or JSON."""
+    message = (
+        "open this address once with ?token=TOKEN at its end, with the token of this server"
+        if is_page(scope["path"])
+        else "send the header Authorization: Bearer TOKEN with the token of this server"
+    )
+    return refused(scope, HTTPException(401, message, {"WWW-Authenticate": "Bearer"}))

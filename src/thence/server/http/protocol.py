@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from thence.server.http.auth import GRANT
+from thence.server.http.middleware import GRANT
 
 # the key under which a connection stands in the state of a WebSocket's scope
 TRANSPORT = "thence.transport"

@@ -110,8 +110,11 @@ class Logs:
             if is_kept:
                 self._opened.move_to_end(key)
             log.users += 1
-            idle = self._remove_idle()
-        _close(idle)
+            # logs over the bound, least recently used first; those in use stay
+            over = max(len(self._opened) - self._open_max, 0)
+            idle = [key for key, open_log in self._opened.items() if not open_log.users][:over]
+            closing = [self._opened.pop(key) for key in idle]
+        _close(closing)
         try:
             yield log
         finally:
@@ -139,10 +142,6 @@ class Logs:
         _close([*logs.values()])
         return True
 
-    def is_open(self, location: FoundLog) -> bool:
-        """Reports whether a log is open, with an index that knows it."""
-        return location.key in self._opened
-
     @property
     def open(self) -> int:
         """The number of logs that are open now."""
@@ -154,12 +153,6 @@ class Logs:
             logs = list(self._opened.values())
             self._opened.clear()
         _close(logs)
-
-    def _remove_idle(self) -> list[OpenLog]:
-        """Removes and returns logs over the bound, least recently used first; those in use stay."""
-        over = len(self._opened) - self._open_max
-        keys = [key for key, log in self._opened.items() if not log.users][: max(over, 0)]
-        return [self._opened.pop(key) for key in keys]
 
 
 def _close(logs: list[OpenLog]) -> None:

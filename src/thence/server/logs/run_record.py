@@ -60,7 +60,8 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
     if not config and root.read(own_folder(location.folder), CURSOR_FILE, TITLE_BYTES_MAX):
-        named = _simulation_id(location) or _title(root, location)
+        title = root.read(own_folder(location.folder), TITLE_FILE, TITLE_BYTES_MAX)
+        named = _simulation_id(location) or title.decode(errors="replace") or None
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
@@ -76,11 +77,6 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
         final=flattened(result.get("final_state"), "/"),
     )
-
-
-def _title(root: Root, location: FoundLog) -> str | None:
-    data = root.read(own_folder(location.folder), TITLE_FILE, TITLE_BYTES_MAX)
-    return data.decode(errors="replace") or None
 
 
 def _simulation_id(location: FoundLog) -> str | None:

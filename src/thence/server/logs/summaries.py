@@ -1,13 +1,10 @@
 """The summary of each log, kept until the log's files change.
 
 A log is read when it is asked for, and again when one of its files has another size, time or
-inode. The totals of these logs are returned from memory, without disk access. A small log is summed
-up by its lines when it is listed first, so that a list of many runs makes no index for each.
+inode. The totals of these logs are returned from memory, without disk access.
 """
 
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -16,7 +13,6 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from thence.core.codec import BadLine
-from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK
@@ -25,16 +21,12 @@ from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.index.overview import (
     DAMAGE_LISTED_MAX,
     BadBytes,
-    EventMoment,
     Figures,
     LogFacts,
-    course_of,
     figures,
     overview,
 )
-from thence.log.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
-from thence.log.queries import INDEXED_BYTES_MIN
-from thence.log.read.reader import Cursor, blocks, lines_of
+from thence.log.read.reader import Cursor, lines_of
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
 from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record
@@ -59,71 +51,6 @@ def summarize(log: OpenLog) -> LogFacts:
         damaged_lines=facts.damaged_lines + len(tail) + len(stray_files),
         damage=(*stray_files, *facts.damage, *tail)[:DAMAGE_LISTED_MAX],
     )
-
-
-def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
-    """Returns summary and figures of a log from its lines, in a tenth of the time of an index.
-
-    It is None unless all lines are whole and have ids of their own.
-    """
-    events: list[Entry] = []
-    failures = 0
-    with reading(log.folder):
-        for block in blocks(OS_DISK, log.folder):
-            for rows in rows_of(block, log.vocabulary):
-                if rows.bad or not block.is_whole:
-                    return None
-                events += rows.entries
-                failures += sum(failed_of(rows.entries))
-        damage = tuple(_strays(log.folder))
-    if len({event.event_id for event in events}) < max(len(events), 1):
-        return None
-    events.sort(key=_order)
-    times = Times().of([event.timestamp for event in events])
-    moments = (at for at, time in enumerate(times) if isinstance(time, int))
-    earliest = min(moments, key=times.__getitem__, default=0)
-    first, last = (EventMoment(one.event_id, one.timestamp) for one in (events[0], events[-1]))
-    turns = [event.turn_number for event in events if event.turn_number is not None]
-    facts = LogFacts(
-        events=len(events),
-        failures=failures,
-        unverified=sum(not event.lamport_clock for event in events),
-        turns=min(max(turns, default=0), INTEGER_MAX),
-        by_type=descending(Counter(event.event_type for event in events)),
-        by_actor=descending(Counter(event.actor for event in events if event.actor)),
-        start_time=events[earliest].timestamp,
-        first=first,
-        last=last,
-        damaged_lines=len(damage),
-        damage=damage[:DAMAGE_LISTED_MAX],
-    )
-    usage = [row for event in events if (row := usage_of(event.payload, event.begins))]
-    tokens = [count for row in usage for count in row[1:3] if count is not None]
-    costs = [row[3] for row in usage if row[3] is not None]
-    timed = [time for time in times if isinstance(time, int)]
-    course = _course(turns if log.is_simulation and turns else timed)
-    return facts, Figures(
-        sum(tokens) if tokens else None,
-        math.fsum(costs) if costs else None,
-        course,
-        max(timed, default=None),
-    )
-
-
-def _order(event: Entry) -> tuple[int, str, str]:
-    clock = event.lamport_clock
-    return clock, event.node_id if clock else event.timestamp, event.event_id
-
-
-def _course(places: Sequence[int]) -> tuple[int, ...]:
-    """Returns how many events lie in each part of their turns or times."""
-    if not places:
-        return ()
-    first = min(places)
-    length = max(places) - first + 1
-    buckets = min(COURSE_BUCKETS, length)
-    rows = Counter((place - first) * buckets // length for place in places)
-    return course_of(rows, buckets)
 
 
 def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadBytes]:
@@ -210,21 +137,14 @@ class Summaries:
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
             return kept
-        is_small = sum(size for _, _, size, _ in state[0]) < INDEXED_BYTES_MIN
-        is_first = kept is None and not self._logs.is_open(location)
-        counted: tuple[LogFacts, Figures | None] | None = None
-        if is_first and is_small:
-            counted = _counted(location)
-        if counted is None:
-            with self._logs.using(location, is_kept=False) as log:
-                facts = summarize(log)
-                key: Literal["turn", "time"] = (
-                    "turn" if location.is_simulation and facts.turns else "time"
-                )
-                read = figures(log.index, key, COURSE_BUCKETS) if has_figures else None
-            counted = facts, read
+        with self._logs.using(location, is_kept=False) as log:
+            facts = summarize(log)
+            key: Literal["turn", "time"] = (
+                "turn" if location.is_simulation and facts.turns else "time"
+            )
+            course = figures(log.index, key, COURSE_BUCKETS) if has_figures else None
         with self._mutex:
-            kept = self._summaries[location.id] = _Kept(*state, *counted)
+            kept = self._summaries[location.id] = _Kept(*state, facts, course)
         return kept
 
     def readable(self, location: FoundLog) -> LogFacts | None:

@@ -1,14 +1,13 @@
-"""The route that compares two logs: their first difference and its effects."""
+"""The comparison of two logs: their first difference and its effects."""
 
 from collections.abc import Callable
 from threading import Event as Signal
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
-from thence.core.diff import Difference, LogSide, as_json, difference, side
+from thence.core.diff import Difference, LogSide, difference, side
 from thence.errors import ThenceError
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import reading
@@ -16,29 +15,10 @@ from thence.log.read.reader import all_events
 from thence.server.http.workers import ClientGone
 from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
-from thence.server.models import DiffAnswer
-from thence.server.routes.bodies import answer
-from thence.server.routes.parameters import Parameters
 from thence.server.routes.state import ServerState, app_state
 
 # both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
-
-
-def add_diff(router: APIRouter, is_simulation: bool) -> None:
-    """Adds the route that compares two simulations, or any two logs."""
-
-    @router.get("/{id}/diff/{other}", response_model=DiffAnswer)
-    async def diff(
-        request: Request,
-        id: str,
-        other: Annotated[str, Path(description="The id of the one to compare it with.")],
-        parameters: Annotated[Parameters, Query()],
-    ) -> Response:
-        """Compares two logs: the first divergence, its causes, the number of effects."""
-        return await compare(
-            request, (id, other), is_simulation, lambda a, b, result: answer(as_json(result))
-        )
 
 
 async def compare(
@@ -61,7 +41,12 @@ async def compare(
     def work(stop: Signal) -> Response:
         a, b = _locations(state, ids, is_simulation)
         try:
-            return respond(a, b, _difference(a, b, stop))
+            disk = _CancellableDisk(stop)
+            first, second = _side(a, disk), _side(b, disk)
+            disk.check()
+            result = difference(first, second)
+            disk.check()
+            return respond(a, b, result)
         except (OSError, ThenceError):
             _locations(state, ids, is_simulation)  # is one of them gone?
             raise
@@ -82,15 +67,6 @@ def _locations(
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
             raise HTTPException(422, f"{location.id} is over {limit}: use the command thence diff")
     return a, b
-
-
-def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
-    disk = _CancellableDisk(stop)
-    first, second = _side(a, disk), _side(b, disk)
-    disk.check()
-    result = difference(first, second)
-    disk.check()
-    return result
 
 
 def _side(location: FoundLog, disk: Disk) -> LogSide:

@@ -1,44 +1,55 @@
-"""The routes that send new events as they come in, as server-sent events.
+"""Streams of server-sent events: what is new in a log, for as long as a client listens.
 
-Events are sent in the order in which they arrived, each once; the pages show the total order. A
-client resumes by the id of the last event it has. An id that the log lacks is refused: any other
-position would leave a gap or a repeat that the client can't see.
+A stream is a cursor on the log's index. Four times a second it looks whether the file that is
+appended to has changed, and then reads on from where it is, so that a slow client delays nobody
+and misses nothing. Events are sent in the order in which they arrived, each once, whether they are
+on the device yet or not; the pages show the total order. A client resumes by the id of the last
+event it has. An id that the log does not hold is refused: any other position would leave a gap or
+a repeat that the client can't see.
 
-A stream starts to listen before it reads the stored events, so that no event is missed in
-between. A slow client is not waited for: when it can take more, the stream reads from the log.
+A frame is `id:` with the event's id, `data:` with its line, and an empty line, as the HTML standard
+(section 9.2) has it. An id from another tool may hold characters that would break a header or a
+line of the stream: such characters, and `%`, are percent-encoded.
 """
 
+import asyncio
+import os
+import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NamedTuple
+from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.errors import ThenceError
+from thence.errors import NotALog, ThenceError
+from thence.log.files.segment import current_path
 from thence.log.index import arrivals
-from thence.server.errors import LIVE_RESPONSE
-from thence.server.logs.live import (
-    BEGINNING,
-    HEARTBEAT,
-    MEDIA_TYPE,
-    Feed,
-    Listener,
-    event_id,
-    frames_of,
-)
-from thence.server.logs.root import FoundLog
-from thence.server.routes.parameters import Live, LogLive, SimulationLive
+from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import FoundLog, LogKey
+from thence.server.routes.parameters import LogLive, SimulationLive
 from thence.server.routes.state import USER, ServerState, app_state
 
-# the start of a stream: after the event with an id, with the last N events, or with the first
-After = str | int | None
-
+# a client whose connection was cut connects again after this time
+BEGINNING = b"retry: 1000\n\n"
+HEARTBEAT = b":\n\n"
 HEARTBEAT_S = 15.0
+TICK_S = 0.25
+# each holds what is on its way to its client: one reading, of arrivals.BATCH_BYTES
+STREAMS_MAX = 200
+STREAMS_OF_USER_MAX = 20
 # a part is copied on its way, some times over, and waits there until its client takes it
 PART_BYTES = 32 * 1024
+_PLAIN_ID = re.compile(r"[!-$&-~]+", re.ASCII)
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
 LastEventId = Annotated[
     str | None,
@@ -49,29 +60,72 @@ LastEventId = Annotated[
 ]
 
 
-def add_stream(router: APIRouter, is_simulation: bool) -> None:
-    """Adds the route of the streams of simulations, or of any logs."""
-    model: Any = SimulationLive if is_simulation else LogLive
+class News(NamedTuple):
+    """Frames that a stream sends, b"" for none, and in how many seconds it reads again.
 
-    @router.get("/{id}/events/live", response_class=Response, responses=LIVE_RESPONSE)
-    async def live(
-        request: Request,
-        id: str,
-        parameters: Annotated[model, Query()],
-        last_event_id: LastEventId = None,
-    ) -> Response:
-        """Sends events as they come in, from the first one on or after a given one."""
-        state, after = app_state(request), _after(parameters, last_event_id)
-        user = request.scope.get(USER)
-        stream = Stream(state, id, is_simulation, parameters.filter(), after, user)
-        await stream.begin()
-        return StreamResponse(stream)
+    None: once the log's file has changed.
+    """
+
+    frames: bytes
+    again_s: float | None = None
 
 
-def _after(parameters: Live, header: str | None) -> After:
-    """Returns the start of a stream: after an event if one is named; an empty name is none."""
-    named = event_id(_text(header)) if header else event_id(parameters.last_event_id or "")
-    return named or parameters.tail
+async def event_stream(
+    request: Request,
+    log_id: str,
+    is_simulation: bool,
+    parameters: LogLive | SimulationLive,
+    header: str | None,
+) -> Response:
+    """Returns the stream of a log's events; the header, if sent, says after which it begins."""
+    named = event_id(_text(header or "") or parameters.last_event_id or "")
+    cursor = EventCursor(parameters.filter(), named or parameters.tail)
+    return await open_stream(request, log_id, is_simulation, cursor.read)
+
+
+class EventCursor:
+    """A place among the events of a log in arrival order, and which of them count.
+
+    It is after an event, or before so many of the last ones, or, for None, before the first.
+    """
+
+    def __init__(self, event_filter: Filter, after: str | int | None) -> None:
+        self._filter = event_filter
+        self._after = after
+
+    def read(self, log: OpenLog) -> News:
+        """Returns the next events that match as frames; raises EventNotFound, `read_failed`."""
+        newest = arrivals.newest(log.index).event_id
+        arrived = arrivals.between(log.index, self._after, newest)
+        if arrived.events:
+            self._after = arrived.events[-1].event_id
+        elif isinstance(self._after, int):
+            self._after = newest
+        frames = map(frame_bytes, filter(self._filter.matches, arrived.events))
+        return News(b"".join(frames), 0.0 if arrived.has_more else None)
+
+
+def frame_bytes(event: Event) -> bytes:
+    """Returns an event as a frame."""
+    line = event.readable_line
+    if b"\r" in line:
+        line = _LINE_ENDS.sub(b"\ndata: ", line)
+    return b"id: %b\ndata: %b\n\n" % (id_text(event.event_id).encode(), line)
+
+
+def id_text(event_id: str) -> str:
+    """Returns an id as a frame names it."""
+    if _PLAIN_ID.fullmatch(event_id):
+        return event_id
+    return quote(event_id, safe=_SAFE, errors="surrogatepass")
+
+
+def event_id(text: str) -> str:
+    """Returns the id of which `text` is the form in a frame."""
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:  # no frame holds such a text
+        return text
 
 
 def _text(header: str) -> str:
@@ -82,114 +136,98 @@ def _text(header: str) -> str:
         return header
 
 
-class Stream:
-    """The stream of one client; call `begin` first and `leave` at its end."""
+async def open_stream(
+    request: Request, log_id: str, is_simulation: bool, read: Callable[[OpenLog], News]
+) -> "StreamResponse":
+    """Returns the stream of what `read` finds in a log, now and each time the log has changed.
 
-    def __init__(
-        self,
-        state: ServerState,
-        log_id: str,
-        is_simulation: bool,
-        event_filter: Filter,
-        after: After,
-        user: str | None = None,
-    ) -> None:
-        self._state = state
-        self._log_id = log_id
-        self._is_simulation = is_simulation
-        self._filter = event_filter
-        self._after = after
-        self._until: str | None = None
-        self._listener = Listener(event_filter, user)
-        self._first = b""
-
-    async def begin(self) -> None:
-        """Starts to listen, and reads the first frames of the stored events.
-
-        Raises NotALog, EventNotFound when the log lacks the event to begin after, `read_failed`,
-        and 503 where too many requests wait.
-        """
-        try:
-            self._first = await self._inspect(self._subscribe)
-        except BaseException:
-            self.leave()
-            raise
-
-    def leave(self) -> None:
-        """Stops listening; it may be called twice."""
-        self._state.feeds.unsubscribe(self._listener)
-
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Yields the stream, which has begun, in parts of PART_BYTES."""
-        async for data in self._frames():
-            for start in range(0, len(data), PART_BYTES):
-                yield data[start : start + PART_BYTES]
-            del data  # a client may be silent for hours
-
-    async def _frames(self) -> AsyncIterator[bytes]:
-        """Yields stored and new events, until the log is not followed any more."""
-        feed = self._listener.feed
-        assert feed is not None
-        yield BEGINNING
-        first, self._first = self._first, b""
-        yield first
-        del first
-        try:
-            while not feed.is_over:
-                while self._after != self._until:
-                    yield await self._inspect(self._read_on)
-                async for data in self._new_frames(feed):
-                    yield data
-                    del data
-                self._after, self._until = self._listener.last_id, feed.pass_over(self._listener)
-        except (ThenceError, OSError, HTTPException):
-            return  # the error is reported when the client connects again
-
-    async def _new_frames(self, feed: Feed) -> AsyncIterator[bytes]:
-        """Yields new events, until this client is too slow or the log isn't followed."""
-        while (taken := await self._listener.take(HEARTBEAT_S)) is not None:
-            if feed.is_over and not taken:
-                return
-            if not taken:
-                yield HEARTBEAT
-            while taken:
-                frames = taken.pop(0)
-                self._state.metrics.count_events(frames.number)
-                yield frames.data
-                del frames
-
-    async def _inspect(self, work: Callable[[FoundLog], bytes]) -> bytes:
-        return await self._state.inspect(self._log_id, work, self._is_simulation)
-
-    def _subscribe(self, location: FoundLog) -> bytes:
-        """Starts to listen, then reads on; raises EventNotFound."""
-        if isinstance(self._after, str):
-            with self._state.logs.using(location) as log:
-                arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
-        self._until = self._state.feeds.subscribe(location, self._listener)
-        return self._read_on(location)
-
-    def _read_on(self, location: FoundLog) -> bytes:
-        """Reads on from the client's position to the one where the stream began to listen."""
-        with self._state.logs.using(location) as log:
-            arrived = arrivals.between(log.index, self._after, self._until)
-        self._after = arrived.events[-1].event_id if arrived.has_more else self._until
-        frames = frames_of(arrived.events, self._filter)
-        self._state.metrics.count_events(frames.number)
-        return frames.data
+    Raises NotALog, what `read` raises, and 503 where too many streams are open or requests wait.
+    """
+    stream = StreamResponse(app_state(request), request.scope.get(USER), log_id)
+    try:
+        await stream.begin(is_simulation, read)
+    except BaseException:
+        stream.leave()
+        raise
+    return stream
 
 
 class StreamResponse(StreamingResponse):
-    """A response that sends a stream that has begun, and always leaves it."""
+    """A stream that is open until its client is gone, or its log, or the server ends."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, state: ServerState, user: str | None, log_id: str) -> None:
+        if len(state.streams) >= STREAMS_MAX:
+            raise _refusal(f"{STREAMS_MAX} streams are open already")
+        of_user = sum(other == user for other, _ in state.streams.values())
+        if user is not None and of_user >= STREAMS_OF_USER_MAX:
+            raise _refusal(f"{STREAMS_OF_USER_MAX} streams of {user} are open")
         headers = {"X-Accel-Buffering": "no"}
-        super().__init__(stream.frames(), headers=headers, media_type=MEDIA_TYPE)
-        self._stream = stream
+        super().__init__(self._sent(), headers=headers, media_type="text/event-stream")
+        self._state = state
+        self._log_id = log_id
+        self._key: LogKey | None = None
+        state.streams[self] = user, log_id
+
+    async def begin(self, is_simulation: bool, read: Callable[[OpenLog], News]) -> None:
+        """Reads the first frames."""
+
+        def work(location: FoundLog) -> News:
+            if self._key not in (None, location.key):
+                raise NotALog("could not follow", place=location.id, cause="another took its place")
+            self._key = location.key
+            self._file = current_path(location.folder)
+            self._seen = _stat(self._file)  # before the reading: what comes after it is seen
+            with self._state.logs.using(location) as log:
+                return read(log)
+
+        self._read = partial(self._state.inspect, self._log_id, work, is_simulation)
+        self._news: News = await self._read()
+
+    def leave(self) -> None:
+        """Frees the place of the stream; it may be called twice."""
+        self._state.streams.pop(self, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream until the client is gone."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._stream.leave()
+            self.leave()
+
+    async def _sent(self) -> AsyncIterator[bytes]:
+        """Yields the stream in parts of PART_BYTES."""
+        yield BEGINNING
+        silent_s = 0.0
+        try:
+            while not self._state.is_closed:
+                (frames, again_s), self._news = self._news, News(b"")
+                starts = range(0, len(frames), PART_BYTES)
+                parts = deque(frames[start : start + PART_BYTES] for start in starts)
+                del frames  # a client may be silent for hours
+                if not parts and silent_s >= HEARTBEAT_S:
+                    parts.append(HEARTBEAT)
+                if parts:
+                    silent_s = 0.0
+                while parts:
+                    yield parts.popleft()
+                wait_s = TICK_S if again_s is None else again_s
+                await asyncio.sleep(wait_s)
+                silent_s += wait_s
+                # on the event loop: a thread would cost more than the call
+                if again_s is not None or _stat(self._file) != self._seen:
+                    self._news = await self._read()
+        except (ThenceError, OSError, HTTPException):
+            return  # the error is reported when the client connects again
+
+
+def _refusal(text: str) -> HTTPException:
+    return HTTPException(503, text, {"Retry-After": "1"})
+
+
+def _stat(file: Path) -> tuple[int, int, int] | None:
+    """Returns what changes when a log's current segment does; None where there is none."""
+    try:
+        stat = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

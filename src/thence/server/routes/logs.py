@@ -1,19 +1,37 @@
-"""The routes for simulations and other logs: lists, summaries, events, causes.
+"""The query API for simulations and other logs: lists, summaries, events, causes, comparisons.
 
-Both kinds have the same routes; events are filtered in the words of their kind.
+Both kinds have the same routes; events are filtered in the words of their kind, and sent as their
+stored lines. All lines of a log are sent in batches, in memory that does not grow with their
+number.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
-from starlette.responses import Response
+from pydantic import BaseModel
+from starlette.responses import Response, StreamingResponse
 
-from thence.server.errors import NDJSON_RESPONSE, RESPONSES
+from thence.core.diff import as_json
+from thence.core.event import readable_lines
+from thence.core.query.filter import Filter
+from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.log.index.page import PageOfLines
+from thence.server.errors import LIVE_RESPONSE, NDJSON_RESPONSE, RESPONSES
+from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.models import (
     Causality,
+    DiffAnswer,
     EventsPage,
     LogEventsPage,
     LogList,
@@ -23,26 +41,22 @@ from thence.server.models import (
     StoredEvent,
     WhyAnswer,
 )
-from thence.server.routes import diffs, live_events
-from thence.server.routes.bodies import (
-    all_lines,
-    answer,
-    causality_body,
-    event_body,
-    events_answer,
-    why_body,
-)
+from thence.server.routes.diffs import compare
+from thence.server.routes.live_events import LastEventId, event_stream
 from thence.server.routes.parameters import (
     CausalityParameters,
     LogFilter,
+    LogLive,
     LogPage,
     Parameters,
     SimulationFilter,
+    SimulationLive,
     SimulationPage,
 )
-from thence.server.routes.state import ServerState, app_state
+from thence.server.routes.state import JSON, ServerState, answer, app_state
 
-Kind = Literal["simulations", "logs"]
+NDJSON = "application/x-ndjson"
+BATCH_EVENTS = 1_000
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
 Named = Annotated[
     str,
@@ -51,92 +65,107 @@ Named = Annotated[
         " order/881, of which the latest event is taken."
     ),
 ]
+OtherId = Annotated[str, Path(description="The id of the one to compare it with.")]
+
+
+class Kind(NamedTuple):
+    """A kind of logs: what its routes are called, take and answer."""
+
+    name: str
+    is_simulation: bool
+    list_words: str
+    summary_words: str
+    list: type[BaseModel]
+    summary: type[BaseModel]
+    events: type[BaseModel]
+    page: Any  # the forms of parameters
+    filter: Any
+    live: Any
+
+
+KINDS = (
+    Kind(
+        "simulations",
+        True,
+        "Lists the simulations under the root, by id.",
+        "Summarizes a simulation: its events, its status, its damage.",
+        SimulationList,
+        SimulationSummary,
+        EventsPage,
+        SimulationPage,
+        SimulationFilter,
+        SimulationLive,
+    ),
+    Kind(
+        "logs",
+        False,
+        "Lists the logs under the root that are not simulations, by id.",
+        "Summarizes a log: its events and its damage.",
+        LogList,
+        LogSummary,
+        LogEventsPage,
+        LogPage,
+        LogFilter,
+        LogLive,
+    ),
+)
 
 
 def routes_of(kind: Kind) -> APIRouter:
     """Returns the routes of simulations, or of other logs."""
-    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
-    is_simulation = kind == "simulations"
-    _add_lists(router, kind, is_simulation)
-    _add_events(router, is_simulation)
-    live_events.add_stream(router, is_simulation)  # before an event that is named "live"
-    _add_causes(router, is_simulation)
-    diffs.add_diff(router, is_simulation)
-    return router
+    router = APIRouter(prefix=f"/{kind.name}", tags=[kind.name], responses=RESPONSES)
+    is_simulation = kind.is_simulation
+    page: Any = kind.page
+    event_filter: Any = kind.filter
+    start: Any = kind.live
 
-
-def _add_lists(router: APIRouter, kind: Kind, is_simulation: bool) -> None:
-    @router.get(
-        "",
-        response_model=SimulationList if is_simulation else LogList,
-        description="Lists the simulations under the root, by id."
-        if is_simulation
-        else "Lists the logs under the root that are not simulations, by id.",
-    )
+    @router.get("", response_model=kind.list, description=kind.list_words)
     async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
-        """Lists the logs of this kind under the root, by id."""
         state = app_state(request)
+        entries = partial(_entries, state, is_simulation)
+        return answer({kind.name: await state.inspect_all(entries)})
 
-        def work(locations: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
-            return list(_entries(state, locations, is_simulation))
-
-        return answer({kind: await state.inspect_all(work)})
-
-    @router.get(
-        "/{id}",
-        response_model=SimulationSummary if is_simulation else LogSummary,
-        description="Summarizes a simulation: its events, its status, its damage."
-        if is_simulation
-        else "Summarizes a log: its events and its damage.",
-    )
+    @router.get("/{id}", response_model=kind.summary, description=kind.summary_words)
     async def log(
         request: Request, id: str, parameters: Annotated[Parameters, Query()]
     ) -> Response:
-        """Summarizes a log of this kind."""
         state = app_state(request)
         return answer(
-            await state.inspect(
-                id, lambda location: _summary(state, location, is_simulation), is_simulation
-            )
+            await state.inspect(id, partial(_summary, state, is_simulation), is_simulation)
         )
 
-
-def _add_events(router: APIRouter, is_simulation: bool) -> None:
-    page_model: Any = SimulationPage if is_simulation else LogPage
-    filter_model: Any = SimulationFilter if is_simulation else LogFilter
-
-    @router.get(
-        "/{id}/events",
-        response_model=EventsPage if is_simulation else LogEventsPage,
-        responses=NDJSON_RESPONSE,
-    )
-    async def events(
-        request: Request,
-        id: str,
-        parameters: Annotated[page_model, Query()],
-    ) -> Response:
+    @router.get("/{id}/events", response_model=kind.events, responses=NDJSON_RESPONSE)
+    async def events(request: Request, id: str, parameters: Annotated[page, Query()]) -> Response:
         """Returns a page of events in total order; all as lines for application/x-ndjson."""
-        return await events_answer(request, id, parameters, is_simulation)
+        return await _events_answer(request, id, parameters, is_simulation)
 
     @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
     async def lines(
-        request: Request,
-        id: str,
-        parameters: Annotated[filter_model, Query()],
+        request: Request, id: str, parameters: Annotated[event_filter, Query()]
     ) -> Response:
         """Returns all events that match as lines, in memory that doesn't grow with their number."""
-        return await all_lines(app_state(request), id, parameters.filter(), is_simulation)
+        return await _all_lines(app_state(request), id, parameters.filter(), is_simulation)
 
+    @router.get("/{id}/events/live", response_class=Response, responses=LIVE_RESPONSE)
+    async def live(  # before an event that is named "live"
+        request: Request,
+        id: str,
+        parameters: Annotated[start, Query()],
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """Sends events as they come in, from the first one on or after a given one."""
+        return await event_stream(request, id, is_simulation, parameters, last_event_id)
 
-def _add_causes(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/events/{event_id:path}", response_model=StoredEvent)
     async def event(
         request: Request, id: str, event_id: EventId, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Returns one event as it is stored."""
-        return await app_state(request).ask(
-            id, lambda log: event_body(log.event(event_id)), is_simulation
-        )
+
+        def work(log: OpenLog) -> Response:
+            return Response(log.event(event_id).readable_line, media_type=JSON)
+
+        return await app_state(request).ask(id, work, is_simulation)
 
     @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
     async def causality(
@@ -146,25 +175,36 @@ def _add_causes(router: APIRouter, is_simulation: bool) -> None:
         parameters: Annotated[CausalityParameters, Query()],
     ) -> Response:
         """Returns the causes and effects of an event, nearest first."""
-        return await app_state(request).ask(
-            id,
-            lambda log: causality_body(log.causality(event_id, parameters.depth)),
-            is_simulation,
-        )
+
+        def work(log: OpenLog) -> Response:
+            return _causality_answer(log.causality(event_id, parameters.depth))
+
+        return await app_state(request).ask(id, work, is_simulation)
 
     @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
     async def why(
         request: Request, id: str, event_id: Named, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Explains an event: one line of causes, root first, and sentences."""
-        return await app_state(request).ask(
-            id, lambda log: why_body(log.why(event_id)), is_simulation
+        state = app_state(request)
+        return await state.ask(id, lambda log: _why_answer(log.why(event_id)), is_simulation)
+
+    @router.get("/{id}/diff/{other}", response_model=DiffAnswer)
+    async def diff(
+        request: Request, id: str, other: OtherId, parameters: Annotated[Parameters, Query()]
+    ) -> Response:
+        """Compares two logs: the first divergence, its causes, the number of effects."""
+        return await compare(
+            request, (id, other), is_simulation, lambda a, b, result: answer(as_json(result))
         )
+
+    return router
 
 
 def _entries(
-    state: ServerState, locations: Sequence[FoundLog | None], is_simulation: bool
-) -> Iterator[dict[str, Any]]:
+    state: ServerState, is_simulation: bool, locations: Sequence[FoundLog | None]
+) -> list[dict[str, Any]]:
+    entries = []
     for location in locations:
         if location is None or location.is_simulation != is_simulation:
             continue
@@ -177,14 +217,12 @@ def _entries(
             entry |= {"name": run.name, "status": run.status}
         else:
             entry["vocabulary"] = location.vocabulary.name
-        yield entry | {
-            "start_time": facts.start_time,
-            "event_count": facts.events,
-            "failures": facts.failures,
-        }
+        entry |= {"start_time": facts.start_time, "event_count": facts.events}
+        entries.append(entry | {"failures": facts.failures})
+    return entries
 
 
-def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dict[str, Any]:
+def _summary(state: ServerState, is_simulation: bool, location: FoundLog) -> dict[str, Any]:
     facts: dict[str, Any] = msgspec.to_builtins(state.summaries.of(location))
     summary = {
         "id": location.id,
@@ -199,3 +237,94 @@ def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dic
     else:
         del facts["turns"]
     return summary | facts
+
+
+async def _events_answer(
+    request: Request, log_id: str, parameters: SimulationPage | LogPage, is_simulation: bool
+) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson.
+
+    An empty page of a log, which takes a `where`, has a hint.
+    """
+    state, event_filter = app_state(request), parameters.filter()
+    parameters.checked()
+    if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
+        return await _all_lines(state, log_id, event_filter, is_simulation)
+
+    bounds = parameters.page
+
+    def work(log: OpenLog) -> Response:
+        page = log.page_of_lines(event_filter, **bounds)
+        hint = None if page.total or is_simulation else log.hint(event_filter)
+        paging = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
+        hints = {} if hint is None else {"hint": hint}
+        return answer({"events": _json_array(page.lines), **paging, **hints})
+
+    return await state.ask(log_id, work, is_simulation)
+
+
+async def _all_lines(
+    state: ServerState, log_id: str, event_filter: Filter, is_simulation: bool
+) -> Response:
+    """Returns all events that match, in total order, a line each.
+
+    A failure before the first line is an error like any other; later the connection is
+    broken off, so that half of a run is never taken for all of it.
+    """
+
+    def batch(cursor: str | None) -> Awaitable[PageOfLines]:
+        return state.ask(
+            log_id,
+            lambda log: log.page_of_lines(event_filter, limit=BATCH_EVENTS, cursor=cursor),
+            is_simulation,
+        )
+
+    return StreamingResponse(_batches(batch, await batch(None)), media_type=NDJSON)
+
+
+async def _batches(
+    batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+) -> AsyncIterator[bytes]:
+    """Yields the lines of one page after the other.
+
+    Between pages the log is not held: a client that disconnects leaves no log to be released by
+    the garbage collector, which may run anywhere, even in code that holds a lock.
+    """
+    while page.lines:
+        yield b"\n".join(page.lines) + b"\n"
+        if page.next_cursor is None:
+            return
+        page = await batch(page.next_cursor)
+
+
+def _causality_answer(cone: CausalityLines) -> Response:
+    """Returns an event with its causes and effects as an answer."""
+    return answer(
+        {
+            "event_id": cone.event.event_id,
+            "event": msgspec.Raw(cone.event.readable_line),
+            "upstream": _json_array(readable_lines(cone.upstream, cone.event.vocabulary)),
+            "downstream": _json_array(readable_lines(cone.downstream, cone.event.vocabulary)),
+            "truncated": cone.truncated,
+        }
+    )
+
+
+def _why_answer(why: NamedCauses) -> Response:
+    """Returns the causes of an event, with sentences, as an answer."""
+    causes: list[Mapping[str, Any]] = [
+        {"event_id": event_id, "depth": depth} for event_id, depth in why.causes
+    ]
+    return answer(
+        {
+            "event_id": why.chain[-1].event_id,
+            "sentences": why.sentences,
+            "chain": _json_array(event.readable_line for event in why.chain),
+            "causes": causes,
+            "truncated": why.truncated,
+        }
+    )
+
+
+def _json_array(lines: Iterable[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[" + b",".join(lines) + b"]")

@@ -24,9 +24,8 @@ series    every: a turn of so many, lanes: {lane: [turn,value,arrival,…]}, nam
 growth    server-sent: events, failures, open, from: the lowest arrival whose picture changed
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -34,31 +33,21 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from thence.core.query.filter import Filter
-from thence.errors import ThenceError
 from thence.log.index import tiles
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
-from thence.server.logs.live import (
-    BEGINNING,
-    HEARTBEAT,
-    LISTENERS_MAX,
-    LISTENERS_OF_USER_MAX,
-    MEDIA_TYPE,
-)
 from thence.server.logs.open_logs import OpenLog
-from thence.server.routes.bodies import answer
-from thence.server.routes.live_events import HEARTBEAT_S, LastEventId
+from thence.server.routes.live_events import TICK_S, LastEventId, News, open_stream
 from thence.server.routes.logs import EventId, Kind
 from thence.server.routes.parameters import Number, Parameters
-from thence.server.routes.state import USER, ServerState, app_state
+from thence.server.routes.state import answer, app_state
 
 LANES_MAX = PATH_MAX = 200
 MARKS_MAX, IDS_MAX = 2_000, 100
 LEVEL_MAX = 44  # such a tile is wider than any axis
-_TICK_S = 0.25
 _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
@@ -126,8 +115,8 @@ class _Series(Parameters):
 
 def routes_of(kind: Kind) -> APIRouter:
     """Returns the routes of simulations, or of any logs."""
-    router = APIRouter(prefix=f"/{kind}", tags=["not promised"], responses=RESPONSES)
-    ask = partial(_answer, kind == "simulations")
+    router = APIRouter(prefix=f"/{kind.name}", tags=["not promised"], responses=RESPONSES)
+    ask = partial(_answer, kind.is_simulation)
 
     @router.get("/{id}/look", response_model=Picture)
     async def look(request: Request, id: str, it: Annotated[Parameters, Query()]) -> Response:
@@ -164,12 +153,6 @@ def routes_of(kind: Kind) -> APIRouter:
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
 
-    _add_walks(router, ask)
-    _add_growth(router, kind == "simulations")
-    return router
-
-
-def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
         request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
@@ -189,6 +172,9 @@ def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> No
         turns = Filter.of(turn=it.turns)
         return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
 
+    _add_growth(router, kind.is_simulation)
+    return router
+
 
 def _add_growth(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
@@ -199,20 +185,21 @@ def _add_growth(router: APIRouter, is_simulation: bool) -> None:
         last_event_id: LastEventId = None,
     ) -> Response:
         """Sends how much the log holds whenever that changes, 4 times a second at most."""
-        state, user = app_state(request), request.scope.get(USER)
-        is_full = user is not None and state.growing[user] >= LISTENERS_OF_USER_MAX
-        if is_full or state.growing.total() >= LISTENERS_MAX:
-            raise HTTPException(503, "too many streams are open already")
-        await state.wait_for_index(id)
+        await app_state(request).wait_for_index(id)
+        sent: _Mark | None = None
+        since = _mark(last_event_id or "")
 
-        async def read(since: _Mark | None) -> dict[str, Any]:
-            work = partial(_read, work=lambda view: tiles.growth(view, since))
-            return await state.ask(id, work, is_simulation)
+        def read(log: OpenLog) -> News:
+            nonlocal sent, since
+            growth = _read(log, lambda view: tiles.growth(view, since))
+            again_s = TICK_S if growth["behind"] else None
+            since = growth["generation"], growth["events"]
+            if since == sent:
+                return News(b"", again_s)
+            sent = since
+            return News(b"id: %d-%d\ndata: %b\n\n" % (*sent, msgspec.json.encode(growth)), again_s)
 
-        first = await read(_mark(last_event_id or ""))
-        headers = {"X-Accel-Buffering": "no"}
-        frames = _frames(state, user, read, first)
-        return StreamingResponse(frames, headers=headers, media_type=MEDIA_TYPE)
+        return await open_stream(request, id, is_simulation, read)
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
@@ -233,31 +220,3 @@ def _mark(text: str) -> _Mark | None:
     """Returns the mark of a frame by its id, None of any other text."""
     numbers = _MARK.fullmatch(text)
     return numbers and (int(numbers[1]), int(numbers[2]))
-
-
-async def _frames(
-    state: ServerState,
-    user: str | None,
-    read: Callable[[_Mark | None], Awaitable[dict[str, Any]]],
-    growth: dict[str, Any],
-) -> AsyncIterator[bytes]:
-    """Yields a frame for each change, until the log can't be read any more."""
-    state.growing[user] += 1
-    try:
-        yield BEGINNING
-        mark: _Mark | None = None
-        silent_s = 0.0
-        while not state.is_closed:
-            if (now := (growth["generation"], growth["events"])) != mark:
-                mark, silent_s = now, 0.0
-                yield b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth))
-            elif silent_s >= HEARTBEAT_S:
-                silent_s = 0.0
-                yield HEARTBEAT
-            await asyncio.sleep(_TICK_S)
-            silent_s += _TICK_S
-            growth = await read(mark)
-    except (ThenceError, OSError, HTTPException):
-        return  # the error is reported when the client connects again
-    finally:
-        state.growing[user] -= 1

@@ -1,22 +1,18 @@
 """The state that the routes of one app share: root, open logs, summaries, threads."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from thence.errors import NotALog, SuppressCodes, ThenceError
-from thence.log.index.page import PageOfLines
-from thence.server.http.metrics import Metrics
 from thence.server.http.workers import Slow, Workers
-from thence.server.logs.live import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import AGENTS, FoundLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
@@ -25,11 +21,12 @@ from thence.server.logs.summaries import Summaries, line_bytes
 USER = "thence.user"
 
 # how long a page waits for an index, and after how long it loads again
-INDEX_WAIT_S = 0.3
-# how long a list of logs waits until those are counted that need no index made
-COUNT_WAIT_S = 1.0
-_COUNT_S = 0.05
+INDEX_WAIT_S = 2.0
+# after how long a list of logs is sent without what is not counted yet
+COUNT_WAIT_S = 0.25
 _RELOADED_AFTER_S = 1
+
+JSON = "application/json"
 
 T = TypeVar("T")
 
@@ -37,18 +34,16 @@ T = TypeVar("T")
 class ServerState:
     """The objects that the routes of an app share."""
 
-    def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
+    def __init__(self, root: Root) -> None:
         self.root = root
         # a folder in the working tree whose files are shown with their owners
         self.repository: Path | None = None
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
-        self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
-        self.metrics = metrics or Metrics()
-        self.metrics.add(self)
         self.is_closed = False
-        self.growing: Counter[str | None] = Counter()  # streams of growth, by user
+        # of each open stream the user, None where there are no users, and the id of the log
+        self.streams: dict[object, tuple[str | None, str]] = {}
         # by the id of a log: the making of its index, and how many events of about how many it has
         self._making: dict[str, asyncio.Task[None]] = {}
         self._read_events: dict[str, tuple[int, int]] = {}
@@ -107,39 +102,34 @@ class ServerState:
     ) -> T:
         """Runs work on the logs that `locate` finds, with what is known of each by then.
 
-        It waits a second at most until those with an index, and small ones, are counted. The
-        others get their indexes one by one, without being waited for.
+        Those with an index, and small ones, are counted in a moment. The others get their indexes
+        one by one, and nobody waits for that.
         """
         logs = await self.workers.run(locate)
-        if self._counting is None:
+        if self._counting is None or self._counting.done():
             self._counting = asyncio.ensure_future(self._count([*filter(None, logs)]))
         await asyncio.wait({self._counting}, timeout=COUNT_WAIT_S)
         return await self.workers.run(partial(work, logs))
 
     async def _count(self, logs: Sequence[FoundLog]) -> None:
         """Counts the logs of a list, and begins the indexes that are missing."""
-        rest, missing = iter(logs), list[FoundLog]()
 
-        def count() -> bool:
-            end_s = monotonic() + _COUNT_S
-            for log in rest:
-                if log.id in self._making or self._needs_index(log):
-                    missing.append(log)
-                else:
-                    self.summaries.count(log)
-                if monotonic() > end_s:
-                    return False
+        def is_counted(log: FoundLog) -> bool:
+            if log.id in self._making or self._needs_index(log):
+                return False
+            self.summaries.count(log)
             return True
 
+        async def make_indexes() -> None:
+            for log in missing:
+                await self._begin_index(log)
+
         try:
-            while not await self.workers.run(count):
-                pass
-            if missing and (self._indexing is None or self._indexing.done()):
-                self._indexing = asyncio.ensure_future(self._make_indexes(missing))
+            missing = [log for log in logs if not await self.workers.run(partial(is_counted, log))]
         except (OSError, ThenceError, HTTPException):
             return  # the next list counts on
-        finally:
-            self._counting = None
+        if missing and (self._indexing is None or self._indexing.done()):
+            self._indexing = asyncio.ensure_future(make_indexes())
 
     async def wait_for_index(self, log_id: str) -> None:
         """Returns when the log of a page has an index; raises NotALog.
@@ -153,19 +143,10 @@ class ServerState:
             self._begin_index(location)
         done, _ = await asyncio.wait({self._making[log_id]}, timeout=INDEX_WAIT_S)
         if not done:
-            words = f"the index of {log_id} is being made: {self.progress(log_id)}"
+            read, about = self._read_events.get(log_id, (0, 0))
+            progress = f"{read:,} of about {about:,} events" if about else "waiting for another one"
+            words = f"the index of {log_id} is being made: {progress}"
             raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
-
-    def progress(self, log_id: str) -> str | None:
-        """Returns in words how far the index of a log is; None if it isn't being made."""
-        if log_id not in self._making:
-            return None
-        read, about = self._read_events.get(log_id, (0, 0))
-        return f"{read:,} of about {about:,} events" if about else "waiting for another one"
-
-    async def _make_indexes(self, logs: Sequence[FoundLog]) -> None:
-        for log in logs:
-            await self._begin_index(log)
 
     def _begin_index(self, location: FoundLog) -> asyncio.Task[None]:
         """Begins to make the index of a log, unless that has begun."""
@@ -222,20 +203,15 @@ class ServerState:
         is_place = self.root.places.get(log.id) == log.folder
         return is_place and log.kind == AGENTS and self.repository is not None
 
-    def count_page(self, page: PageOfLines) -> PageOfLines:
-        """Counts the events of a page that is to be sent, and returns the page."""
-        self.metrics.count_events(len(page.lines))
-        return page
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields the figures of this app."""
-        return figures((self,))
-
     def close(self) -> None:
         """Ends the live streams and closes the logs."""
         self.is_closed = True
-        self.feeds.close()
         self.logs.close()
+
+
+def answer(value: Any) -> Response:
+    """Returns a JSON value as an answer; a Raw in it is copied unchanged."""
+    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def app_state(request: Request) -> ServerState:
@@ -243,26 +219,3 @@ def app_state(request: Request) -> ServerState:
     state = request.app.state.served
     assert isinstance(state, ServerState)
     return state
-
-
-def figures(states: Sequence[ServerState]) -> Iterator[Metric]:
-    """Yields what some apps do now, and what their indexes have cost, in sum."""
-    costs = [state.logs.builds.cost for state in states]
-    for name, words, numbers in (
-        ("builds", "Indexes made from nothing.", [cost.builds for cost in costs]),
-        ("build_seconds", "Time to make them.", [cost.build_seconds for cost in costs]),
-        (
-            "catch_up_seconds",
-            "Time in which indexes took in new events.",
-            [cost.catch_up_seconds for cost in costs],
-        ),
-        ("events", "Events put into indexes.", [cost.events for cost in costs]),
-    ):
-        yield CounterMetricFamily(f"thence_index_{name}", words, sum(numbers))
-    feeds, logs = [state.feeds for state in states], [state.logs for state in states]
-    for name, words, counts in (
-        ("listeners", "Open streams of live events.", [one.listeners for one in feeds]),
-        ("logs_followed", "Logs that are followed now.", [one.followed for one in feeds]),
-        ("logs_open", "Logs that are open now.", [one.open for one in logs]),
-    ):
-        yield GaugeMetricFamily(f"thence_{name}", words, sum(counts))

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from thence.core.markup import Child, Html, el
 from thence.errors import InvalidEvent, NotLoggedIn, SyncRefused, ThenceError
 from thence.server.errors import Refusal, is_page, refusal
-from thence.server.http.auth import cookie_name
+from thence.server.http.middleware import cookie_name
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts
 from thence.server.team.audit import AuditLog

@@ -34,8 +34,7 @@ class TeamSettings(Secret, frozen=True, kw_only=True):
     The audit log and the folders that answer questions are in the folder `data`, else beside the
     database's file. Host names are not
     checked unless `allowed_hosts` lists the accepted ones, without ports. The
-    `metrics_token` gives the counts of the whole server at `/metrics`, where a user reads those of
-    their team.
+    `metrics_token` gives the counts of the whole server at `/metrics`.
     """
 
     data: Path | None = None

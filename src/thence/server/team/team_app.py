@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from thence.errors import NotLoggedIn
-from thence.server.http.auth import grant_time
+from thence.server.http.middleware import grant_time
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting

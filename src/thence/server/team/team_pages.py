@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, SuppressCodes
 from thence.server.errors import is_page, refused
-from thence.server.http.auth import cookie_name
+from thence.server.http.middleware import cookie_name
 from thence.server.http.workers import Workers
-from thence.server.routes.state import USER, figures
+from thence.server.routes.state import USER, ServerState
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.auth_routes import login_target
 from thence.server.team.log_cache import LogCache
@@ -74,7 +74,7 @@ class TeamPages:
         followed = [
             (team, name)
             for team, app in self._apps.items()
-            for name in app.state.served.feeds.followed_ids()
+            for name in {log_id for _, log_id in app.state.served.streams.values()}
         ]
         await self._workers.run(partial(self._look, followed))
 
@@ -95,8 +95,24 @@ class TeamPages:
             app.state.served.close()
 
     def figures(self) -> Iterator[Metric]:
-        """Yields the figures of all teams in sum."""
-        return figures([app.state.served for app in list(self._apps.values())])
+        """Yields what the apps of all teams do now, and what their indexes have cost, in sum."""
+        states: list[ServerState] = [app.state.served for app in list(self._apps.values())]
+        costs = [state.logs.builds.cost for state in states]
+        for name, words, number in (
+            ("builds", "Indexes made from nothing.", sum(cost.builds for cost in costs)),
+            ("build_seconds", "Time to make them.", sum(cost.build_seconds for cost in costs)),
+            (
+                "catch_up_seconds",
+                "Time in which indexes took in new events.",
+                sum(cost.catch_up_seconds for cost in costs),
+            ),
+            ("events", "Events put into indexes.", sum(cost.events for cost in costs)),
+        ):
+            yield CounterMetricFamily(f"thence_index_{name}", words, number)
+        streams = sum(len(state.streams) for state in states)
+        logs_open = sum(state.logs.open for state in states)
+        yield GaugeMetricFamily("thence_listeners", "Open streams of live events.", streams)
+        yield GaugeMetricFamily("thence_logs_open", "Logs that are open now.", logs_open)
 
     def _ready(self, request: Request) -> Member:
         """Returns who asks in which team, the folders of whose logs are up to date for the path.

@@ -38,6 +38,8 @@ _COLUMNS = (
     Column("Damage", "damage"),
 )
 
+_OTHERS = (Column("Sweep or archive", names_row=True), Column("State", "what"))
+
 
 class _Row(NamedTuple):
     log: FoundLog
@@ -55,16 +57,29 @@ def home(
         (log, state.summaries.listed(log)) for log in locations if log and log.id not in bad_ids
     ]
     unread = len(locations) - len(logs)
-    logs.sort(key=lambda pair: (pair[1] is None, _last(pair[1])), reverse=True)
+
+    def age(pair: tuple[FoundLog, Listed | None]) -> tuple[bool, str]:
+        last = pair[1].facts.last if pair[1] else None
+        return pair[1] is None, last.timestamp if last else ""
+
+    logs.sort(key=age, reverse=True)
     rows = _rows(state, logs[:LOGS_SHOWN_MAX])
     # what grows is no reason to load again: it would untick what is to be compared
     is_waiting = any(listed is None for _, listed in logs)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _verdict(rows),
-        _others(others),
-        _table(state, rows) if rows else None if others else _nothing(),
+        table("Sweeps and archives", _OTHERS, [(name, words(text)) for name, text in others])
+        if others
+        else None,
+        _table(state, rows) if rows else None,
     ]
+    if not rows and not others:
+        example = el("code", "thence sim run spatial_trade_network")
+        text = " makes one; it shows up when you reload this page."
+        content.append(
+            el("p", "There are no runs or logs here yet. ", example, text, class_="empty")
+        )
     if len(logs) > LOGS_SHOWN_MAX:
         content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(logs):,} are shown."))
     if is_waiting:
@@ -74,16 +89,6 @@ def home(
     if is_waiting:
         answer.headers["Refresh"] = RELOADED_AFTER_S
     return answer
-
-
-def _nothing() -> Html:
-    return el(
-        "p",
-        "There are no runs or logs here yet. ",
-        el("code", "thence sim run spatial_trade_network"),
-        " makes one; it shows up when you reload this page.",
-        class_="empty",
-    )
 
 
 def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) -> list[_Row]:
@@ -121,12 +126,6 @@ def _verdict(rows: Sequence[_Row]) -> Html | None:
     return el("p", text, class_="verdict") if runs else None
 
 
-def _others(others: Sequence[tuple[Html, str]]) -> Html | None:
-    rows = [(name, words(text)) for name, text in others]
-    columns = (Column("Sweep", names_row=True), Column("State", "what"))
-    return table("Sweeps", columns, rows) if rows else None
-
-
 def _table(state: ServerState, rows: Sequence[_Row]) -> Html:
     runs = sum(row.log.is_simulation for row in rows)
     events = sum(row.listed.facts.events for row in rows if row.listed)
@@ -153,9 +152,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     state_words = status(run, failed) if log.is_simulation else log.kind
     name = _name(row, state.has_files(log))
     if listed is None:
-        progress = state.progress(log.id)
-        pending = f"indexing: {progress}" if progress else "not counted yet"
-        about = el("span", pending, class_="quiet")
+        about = el("span", "not counted yet", class_="quiet")
         return box, joined(name, el("div", about)), _number(run.seed), state_words, *_NONE
     facts, figures = listed.facts, listed.figures
     begin_us = microseconds(facts.start_time or "")
@@ -219,7 +216,3 @@ def status(run: RunRecord, failures: int | None) -> Html:
     is_bad = is_good is False and run.status in ("completed", "failed")
     style = "completed" if is_good else "failed" if is_bad else None
     return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
-
-
-def _last(listed: Listed | None) -> str:
-    return listed.facts.last.timestamp if listed and listed.facts.last else ""

@@ -1,12 +1,25 @@
-"""The frame of every page: head, landmarks, style, script, and the headers that forbid all else."""
+"""The frame of every page: head, landmarks, style, script, and the headers that forbid all else.
+
+Script and style are files, each under an address that changes with any of them.
+"""
+
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
 
 from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from thence.core.markup import Child, Html, el, joined, path
-from thence.server.web.static_files import static_base, static_names
+from thence.server.http.middleware import OPEN_PREFIX
 
 MEDIA_TYPE = "text/html; charset=utf-8"
 _START = "look.js"  # the module that imports all others
+_KEPT_S = 365 * 24 * 60 * 60
+_DIGEST_BYTES = 8
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -33,7 +46,6 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
             "footer",
             el("a", "API document", href="/openapi.json"),
             el("a", "Health", href="/health"),
-            el("a", "Metrics", href="/metrics"),
         ),
     )
     html = "<!doctype html>" + el("html", el("head", head), el("body", content), lang="en")
@@ -74,3 +86,36 @@ def _linked_files() -> list[Html]:
         *(el("link", rel="modulepreload", href=f"{base}/{name}") for name in modules),
         el("script", type="module", src=f"{base}/{_START}") if modules else Html(),
     ]
+
+
+class _KeptFiles(StaticFiles):
+    """Files that a browser may keep, as their address changes with them."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = f"public, max-age={_KEPT_S}, immutable"
+        return response
+
+
+@cache
+def static_names() -> tuple[str, ...]:
+    """Returns the names of all files, sorted."""
+    return tuple(sorted(path.name for path in _folder().iterdir()))
+
+
+@cache
+def static_base() -> str:
+    """Returns the address of the folder of all files, with a digest of them."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for name in static_names():
+        digest.update(f"{name}\0".encode() + _folder().joinpath(name).read_bytes())
+    return f"{OPEN_PREFIX}{digest.hexdigest()}"
+
+
+def static_route() -> Mount:
+    """Returns the route of the files."""
+    return Mount(static_base(), _KeptFiles(directory=_folder()))
+
+
+def _folder() -> Path:
+    return Path(str(files("thence.server.web"))) / "static"

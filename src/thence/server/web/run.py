@@ -201,6 +201,9 @@ def trail(location: FoundLog) -> Html:
 
 def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     is_run = location.is_simulation
+    events = f"{summary.events:,}"
+    if summary.unverified:
+        events += f", {summary.unverified:,} of them another tool's, which nothing verifies"
     return facts(
         (
             ("Status", status(run, summary.failures) if is_run else None),
@@ -208,7 +211,7 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Error", run.error),
             ("Branch of", run.parent),
             ("Altered", ", ".join(run.altered)),
-            ("Events", f"{summary.events:,}{_unverified(summary)}"),
+            ("Events", events),
             ("Failures", failures_link(location, summary.failures, f"{summary.failures:,}")),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
@@ -217,12 +220,6 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Actors", _names(location, "actor", summary.by_actor, "STATE" in summary.by_type)),
         )
     )
-
-
-def _unverified(summary: LogFacts) -> str:
-    if not summary.unverified:
-        return ""
-    return f", {summary.unverified:,} of them another tool's, which nothing verifies"
 
 
 def _names(

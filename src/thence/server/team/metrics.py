@@ -1,4 +1,4 @@
-"""The server's counts of its own work, for Prometheus.
+"""A team's server's counts of its own work, for its operator's Prometheus.
 
 A route is named by its pattern, so that no log name, no filter and no token appears here.
 """
@@ -12,16 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thence.server.http.middleware import has_bearer
+
 PATH = "/metrics"
 _UNMATCHED = "none"
 _BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
 
 class Metrics:
-    """The counts of one app; thread-safe. Events are counted in those of `above` too."""
+    """The counts of a server, with the memory, processor time and files of its process."""
 
-    def __init__(self, above: "Metrics | None" = None) -> None:
-        self._above = above
+    def __init__(self, collector: Collector) -> None:
         self._registry = CollectorRegistry()
         name, words = "thence_http_requests", "Requests that were answered."
         self._requests = Counter(name, words, ("route", "code"), registry=self._registry)
@@ -32,22 +33,8 @@ class Metrics:
             registry=self._registry,
             buckets=_BUCKETS_S,
         )
-        words = "Events sent in pages, lines and streams."
-        self._events = Counter("thence_events_served", words, registry=self._registry)
-
-    def add(self, collector: Collector) -> None:
-        """Adds what a collector returns each time the counts are asked for."""
         self._registry.register(collector)
-
-    def add_process(self) -> None:
-        """Adds the memory, the processor time and the open files of this process."""
         ProcessCollector(registry=self._registry)
-
-    def count_events(self, number: int) -> None:
-        """Counts events that were sent."""
-        self._events.inc(number)
-        if self._above is not None:
-            self._above.count_events(number)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Counts a request whose response began after `seconds`."""
@@ -58,6 +45,23 @@ class Metrics:
         """Returns all counts in the text format, or as OpenMetrics if `Accept` asks for it."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._registry), media_type=media_type)
+
+
+class OperatorMetrics:
+    """Middleware that gives the operator, who shows a token, the counts of the whole server."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, token: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers the operator, and passes on whatever else is asked."""
+        is_metrics = scope["type"] == "http" and scope["path"] == PATH
+        if is_metrics and has_bearer(scope, self._token):
+            await self._metrics.response(Request(scope))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class RequestCounter:
