@@ -38,6 +38,8 @@ class LineReader:
 
     def line(self, segment: int, offset: int, length: int) -> bytes:
         """Reads the bytes of one line, unchecked."""
+        if offset < 0 or length < 0:
+            raise Stale("the index is damaged")
         data = self._disk.read_at(self._descriptor(segment), offset, length)
         if len(data) < length:
             raise Stale("a segment is shorter than it was")

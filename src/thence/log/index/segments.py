@@ -1,6 +1,6 @@
 """The segments of a log in its index: how far each was read, and the intake of the rest.
 
-What was read of a segment is known again by its file, its ends and its checksum, also under
+What was read of a segment is known again by its file, its end and its checksum, also under
 another name.
 """
 
@@ -16,7 +16,6 @@ from thence.log.index.rows import BadBytesRow
 from thence.log.read.reader import Block, Cursor
 
 DAMAGE_KEPT_MAX = 1_000
-BEGINNING_BYTES = 256
 LAST_BYTES = 64
 _ATTEMPTS_MAX = 100
 
@@ -38,7 +37,6 @@ class SegmentSnapshot(NamedTuple):
     id: int
     name: str
     state: FileState
-    beginning: bytes
     read_bytes: int
     last_bytes: bytes
     checksum: int
@@ -97,8 +95,8 @@ def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Returns the snapshots of all segments, by their number."""
     rows = connection.execute(
-        "SELECT id, name, device, inode, size, changed_ns, beginning, read_bytes, last_bytes,"
-        " checksum FROM segments ORDER BY id"
+        "SELECT id, name, device, inode, size, changed_ns, read_bytes, last_bytes, checksum"
+        " FROM segments ORDER BY id"
     )
     return [
         SegmentSnapshot(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:])
@@ -123,8 +121,8 @@ def match_segments(
     """Returns the snapshot of each present segment that was read before, by its file.
 
     None if a segment is gone, or differs from its snapshot: then the index is invalid. A
-    segment that was not written to since is not read for the comparison. If it only grew, the
-    beginning and the end of the part read are compared; else its checksum.
+    segment that was not written to since is not read for the comparison. If it only grew, the end
+    of the part read is compared; else its checksum.
     """
     by_file = {segment.state.file: segment for segment in segments}
     by_name = {segment.name: segment for segment in segments}
@@ -169,8 +167,6 @@ def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileSt
         file, size = disk.file_id(descriptor)
         last_at = snapshot.read_bytes - len(snapshot.last_bytes)
         if disk.read_at(descriptor, last_at, len(snapshot.last_bytes)) != snapshot.last_bytes:
-            return False
-        if disk.read_at(descriptor, 0, len(snapshot.beginning)) != snapshot.beginning:
             return False
         # a write changes the time before the size: for a moment only one of them has changed
         has_grown = file == snapshot.state.file and size > snapshot.state.size
@@ -246,17 +242,14 @@ class Intake:
         state = self._state()
         connection.execute(
             "UPDATE segments SET name = :name, device = :device, inode = :inode, size = :size,"
-            " changed_ns = :changed_ns, beginning = :beginning, read_bytes = :end,"
-            " last_bytes = :last, checksum = :checksum WHERE id = :id",
+            " changed_ns = :changed_ns, read_bytes = :end, last_bytes = :last,"
+            " checksum = :checksum WHERE id = :id",
             {
                 "name": self._segment.name,
                 "device": state.file[0],
                 "inode": state.file[1],
                 "size": state.size,
                 "changed_ns": state.changed_ns,
-                "beginning": self._disk.read_at(
-                    self._descriptor, 0, min(BEGINNING_BYTES, self.read_bytes)
-                ),
                 "end": self.read_bytes,
                 "last": self._last,
                 "checksum": self._checksum,
@@ -321,9 +314,8 @@ class Intake:
 
     def _begin(self, connection: sqlite3.Connection) -> int:
         cursor = connection.execute(
-            "INSERT INTO segments (name, device, inode, size, changed_ns, beginning, read_bytes,"
-            " last_bytes, checksum, bad_lines)"
-            " VALUES (:name, :device, :inode, 0, 0, x'', 0, x'', 0, 0)",
+            "INSERT INTO segments (name, device, inode, size, changed_ns, read_bytes, last_bytes,"
+            " checksum, bad_lines) VALUES (:name, :device, :inode, 0, 0, 0, x'', 0, 0)",
             {
                 "name": self._segment.name,
                 "device": self._segment.state.file[0],
