@@ -239,12 +239,6 @@ def position(index: Index) -> Position:
     return index.answer(work)
 
 
-def _present(index: Index, after: Position | str, until: str) -> Iterator[Event]:
-    if isinstance(after, Position):
-        return unread(index, after, until)
-    return behind(index, after, until)
-
-
 def follow(
     index: Index, follower: Follower, after: Position | str, stop: Signal
 ) -> Iterator[Event]:
@@ -259,7 +253,12 @@ def follow(
     if isinstance(after, str):
         index.answer(lambda connection: arrival_of(index, connection, after))
     if until is not None:
-        for event in _present(index, after, until):
+        present: Iterator[Event]
+        if isinstance(after, Position):
+            present = unread(index, after, until)
+        else:
+            present = behind(index, after, until)
+        for event in present:
             if stop.is_set():
                 return
             yield event

@@ -12,14 +12,12 @@ from threading import RLock
 from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet, finalize
 
-import msgspec
-
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.files.disk import Disk, FileId, monotonic_ns, on_fork
 from thence.log.files.disk_errors import reading
-from thence.log.index.keeper import WAIT_S, Builds, Keeper, open_database
+from thence.log.index.keeper import ROW_ERRORS, WAIT_S, Builds, Keeper, open_database
 from thence.log.index.lines import Extent, LineReader
 from thence.log.index.segments import Stale
 
@@ -27,20 +25,6 @@ _IDLE_MAX = 8
 _FORK_WAIT_S = 1.0
 
 Answer = TypeVar("Answer")
-
-
-# what the rows of a damaged index raise
-_ROW_ERRORS = (
-    Stale,
-    sqlite3.DatabaseError,
-    msgspec.MsgspecError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    TypeError,
-    ValueError,
-)
 
 
 class _Reader(NamedTuple):
@@ -136,7 +120,7 @@ class Index:
                     return work(connection)
             except ThenceError:
                 raise
-            except _ROW_ERRORS as error:
+            except (Stale, *ROW_ERRORS) as error:
                 self._retry_after_rebuild(error, remedies)
 
     def answer_soon(
@@ -269,7 +253,7 @@ class Index:
         if not isinstance(error, Stale):
             del remedies[:-1]
         if not remedies:
-            if not isinstance(error, Stale | sqlite3.DatabaseError):
+            if not isinstance(error, Stale | sqlite3.Error):
                 raise error
             raise ThenceError(
                 "could not read the index of",

@@ -17,6 +17,8 @@ from threading import Lock
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
+import msgspec
+
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.files.disk import (
@@ -56,6 +58,19 @@ _UNMERGED_PAGES = 400
 _GROWTH_BYTES = 32 * 1024 * 1024
 # JavaScript reads it exactly, with room for the changes that are added
 _GENERATION_BITS = 48
+
+
+# what the rows of a damaged index raise
+ROW_ERRORS = (
+    sqlite3.Error,
+    msgspec.MsgspecError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 
 
 class Cost(NamedTuple):
@@ -129,11 +144,14 @@ class Keeper:
         While one is built, `on_read` gets the number of bytes read so far. What is to be added is
         left for later once the monotonic time is `until_ns`; a build is always whole.
         """
-        if self._seen is None or not self._is_fresh():
+        is_fresh = self._seen is not None and self.file_now() == self.file
+        if not is_fresh or present(self._disk, self._folder) != self._seen:
             self._choose_places()
             while (path := self.path) is not None:
                 try:
-                    self._make_folder(path.parent)
+                    if not self._disk.is_folder(self._folder):
+                        raise DiskError(f"{self._folder} is gone")
+                    self._disk.make_folder(path.parent)
                     with self._locked(path.parent, timeout_s):
                         self._update(path, on_read, until_ns)
                     break
@@ -184,9 +202,6 @@ class Keeper:
         path_id = self._disk.path_id(str(self.path)) if self.path is not None else None
         return path_id and path_id[0]
 
-    def _is_fresh(self) -> bool:
-        return self.file_now() == self.file and present(self._disk, self._folder) == self._seen
-
     def _choose_places(self) -> None:
         if self._places is not None:
             return
@@ -198,11 +213,6 @@ class Keeper:
             self._places.append(own_folder(self._folder))
         if self._cache is not None and self._log_id:
             self._places.append(self._cache / self._log_id)
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder == own_folder(self._folder) and not self._disk.is_folder(self._folder):
-            raise DiskError(f"{self._folder} is gone")
-        self._disk.make_folder(folder)
 
     @contextmanager
     def _locked(self, folder: Path, timeout_s: float) -> Iterator[None]:
@@ -245,9 +255,9 @@ class Keeper:
                 return
             except Stale:
                 continue
-            except (OSError, ThenceError):
+            except ThenceError:
                 raise
-            except Exception:
+            except ROW_ERRORS:
                 if has_failed:
                     raise
                 has_failed = self._is_distrusted = True

@@ -99,8 +99,8 @@ def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
         " FROM segments ORDER BY id"
     )
     return [
-        SegmentSnapshot(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:])
-        for row in rows
+        SegmentSnapshot(id, name, FileState((device, inode), size, changed_ns), *end)
+        for id, name, device, inode, size, changed_ns, *end in rows
     ]
 
 
