@@ -25,10 +25,6 @@ def wal(database: Path) -> Path:
     return database.with_name("index.db-wal")
 
 
-def shared(database: Path) -> Path:
-    return database.with_name("index.db-shm")
-
-
 def noise(path: Path) -> None:
     path.write_bytes(os.urandom(max(8_192, path.stat().st_size if path.exists() else 0)))
 
@@ -80,10 +76,6 @@ HARMS: dict[str, Harm] = {
     ),
     "a table gone": lambda path: written_over(path, "DROP TABLE causes"),
     "a copy": copied,
-    "its log deleted": lambda path: wal(path).unlink(missing_ok=True),
-    "its log noise": lambda path: noise(wal(path)),
-    "its log emptied": lambda path: wal(path).write_bytes(b""),
-    "its shared memory deleted": lambda path: shared(path).unlink(missing_ok=True),
     "all of it deleted but the lock": lambda path: [
         file.unlink() for file in path.parent.glob("index.db*")
     ],
@@ -91,7 +83,6 @@ HARMS: dict[str, Harm] = {
         file.unlink() for file in (path, path.with_name("index.lock"))
     ],
     "the lock deleted": lambda path: path.with_name("index.lock").unlink(),
-    "the lock noise": lambda path: noise(path.with_name("index.lock")),
     "all of thence's own folder deleted": lambda path: shutil.rmtree(path.parent),
     "a folder in its place": lambda path: [path.unlink(), path.mkdir()],
 }
@@ -144,22 +135,6 @@ def test_an_index_harmed_while_it_is_open_answers_right(folder: Path, harm: Harm
         fits(index, folder)
     with index_of(folder) as index:
         fits(index, folder)
-
-
-def test_a_log_of_changes_that_was_lost_with_its_process_is_missed(folder: Path) -> None:
-    killed = index_of(folder)
-
-    def follow() -> None:
-        for _ in range(5):
-            add(folder, [line_of()])
-            killed.refresh()
-
-    in_child(follow)
-    database = folder / ".thence" / "index.db"
-    assert wal(database).stat().st_size
-    wal(database).unlink()
-    with index_of(folder) as another:
-        fits(another, folder)
 
 
 def same_size(path: Path) -> None:

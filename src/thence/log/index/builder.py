@@ -72,6 +72,7 @@ _BEGIN = """
     INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
     ON CONFLICT DO UPDATE SET time = excluded.time
 """
+_SPANS = "SELECT span_id, arrival FROM spans WHERE span_id"
 # of the ends of a step the first in total order
 _SETTLE = f"""
     UPDATE steps SET end = (
@@ -251,7 +252,10 @@ class Builder:
     def _count(self, columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
         """Adds events to the counts by type, actor and node, or takes them away."""
         types, actors, nodes, seqs = (columns[at] for at in (TYPE, ACTOR, NODE, SEQ))
-        names = zip(types, map(_or_empty, actors), map(_own_node, nodes, seqs), strict=True)
+        names = [
+            (type_, actor if isinstance(actor, str) else "", node if seq else "")
+            for type_, actor, node, seq in zip(types, actors, nodes, seqs, strict=True)
+        ]
         rows = [(*name, sign * count) for name, count in Counter(names).items()]
         self._db.executemany(_ADD_COUNT, rows)
 
@@ -313,7 +317,13 @@ class Builder:
             self._end_waiting("span", spans)
         if parents:
             children, names = zip(*parents, strict=True)
-            self._connect("span", children, names, spans, self._spans_of)
+            self._connect(
+                "span",
+                children,
+                names,
+                spans,
+                lambda ids: dict(self._by_ids(_SPANS, ids)),
+            )
 
     def _settle(self, begin_ids: Iterable[str]) -> None:
         """Finds the ends of steps anew, by the ids of their begins."""
@@ -364,9 +374,6 @@ class Builder:
             select = "SELECT event_id, arrival FROM events WHERE event_id"
             arrivals.update(self._by_ids(select, far))
         return arrivals
-
-    def _spans_of(self, span_ids: Iterable[str]) -> dict[str, int]:
-        return dict(self._by_ids("SELECT span_id, arrival FROM spans WHERE span_id", span_ids))
 
     def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """Yields the rows of a query for ids, a bounded number of them at once."""
@@ -434,15 +441,6 @@ class Builder:
         sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
         first, last = zone_arrivals(number)
         self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
-
-
-def _or_empty(text: Any) -> str:
-    return text if isinstance(text, str) else ""
-
-
-def _own_node(node: str, seq: int) -> str:
-    """Returns the node of a line of thence, "" for another tool's."""
-    return node if seq else ""
 
 
 def _ends(values: Iterable[Any]) -> tuple[Any, Any]:

@@ -1,7 +1,8 @@
 """The open index of one log: refreshed by each query, read by any thread.
 
 The index is the file `.thence/index.db`, which can be deleted at any instant: the next query
-rebuilds it. Events are read from the segments, by the extents in the index.
+rebuilds it, as it does where a row can't be read. Events are read from the segments, by the extents
+in the index.
 """
 
 import sqlite3
@@ -42,8 +43,7 @@ class Index:
 
     `cache` is the user's cache folder, for the index of a log that can't be written to.
     Without such a folder, or if it can't be written either, the index is kept in memory, as it
-    is at once with `is_in_memory`. The
-    cost of building is added to `builds`.
+    is at once with `is_in_memory`. The cost of building is added to `builds`.
 
     One thread at a time holds the keeper's lock. A thread that reads an index in a file does
     not wait for the lock. Threads that want a refresh while another holds the lock share the

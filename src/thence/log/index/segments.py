@@ -160,9 +160,8 @@ def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileSt
         disk.close_quietly(descriptor)
 
 
-def checksum_of(disk: Disk, descriptor: int, size: int) -> int:
-    """Returns the CRC-32 of the first bytes of a file."""
-    checksum = offset = 0
+def checksum_of(disk: Disk, descriptor: int, size: int, offset: int = 0, checksum: int = 0) -> int:
+    """Returns the CRC-32 of the first bytes of a file, from that of those before an offset."""
     while offset < size:
         data = disk.read_at(descriptor, offset, min(READ_BYTES, size - offset))
         if not data:
@@ -267,7 +266,10 @@ class Intake:
         data = block.data
         end = block.offset + (block.length or len(data))
         if end > block.offset + len(data):  # the block holds only the start of an overlong line
-            self._extend_checksum(end)
+            self._checksum = checksum_of(
+                self._disk, self._descriptor, end, self.read_bytes, self._checksum
+            )
+            self._last = self._disk.read_at(self._descriptor, end - LAST_BYTES, LAST_BYTES)
         else:
             self._checksum = crc32(data, self._checksum)
             self._last = data[-LAST_BYTES:]
@@ -276,17 +278,6 @@ class Intake:
             self._checksum = crc32(b"\n", self._checksum)
             self._last = (self._last + b"\n")[-LAST_BYTES:]
             self.read_bytes += 1
-
-    def _extend_checksum(self, end: int) -> None:
-        """Reads up to an offset for the checksum alone."""
-        offset = self.read_bytes
-        while offset < end:
-            data = self._disk.read_at(self._descriptor, offset, min(READ_BYTES, end - offset))
-            if not data:
-                break
-            self._checksum = crc32(data, self._checksum)
-            self._last = (self._last + data)[-LAST_BYTES:]
-            offset += len(data)
 
     def _state(self) -> FileState:
         """Returns the state when the segment was read to its end; before that none that it has."""
