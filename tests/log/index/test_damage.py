@@ -19,7 +19,7 @@ from thence.log.index.connection import Index
 from thence.log.index.query import count, page
 
 EVENTS = 300
-FLIPS = 150
+FLIPS = 40
 SEEDS = (700_015, 700_036, 700_037)
 HARMS = {
     "an offset is a text": "UPDATE events SET offset = 'x'",

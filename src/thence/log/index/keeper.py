@@ -231,7 +231,8 @@ class Keeper:
                 delay_s = min(delay_s * _PAUSE_GROWTH, _PAUSE_MAX_S)
             yield
         finally:
-            self._disk.unlock(descriptor)  # a child that was forked meanwhile has it open too
+            with suppress(DiskError):  # a child that was forked meanwhile has it open too
+                self._disk.unlock(descriptor)
             self._disk.close_quietly(descriptor)
 
     def _files(self, folder: Path) -> list[Path]:
