@@ -224,10 +224,13 @@ class Index:
             if path is None:
                 return None
             reader = _Reader(open_database(path), file)
-            # only now: that of an open file is given to no other
-            if self._keeper.file_now() != file:
+            try:
+                # only now: the identity of an open file is given to no other
+                if self._keeper.file_now() != file:
+                    raise Stale("the index is another by now")
+            except BaseException:
                 reader.connection.close()
-                raise Stale("the index is another by now")
+                raise
             with self._mutex:
                 self._borrowed_count += 1
             return reader
