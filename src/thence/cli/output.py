@@ -63,7 +63,7 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
     )
 
 
-def from_here(path: "Path") -> "Path":
+def relative_path(path: "Path") -> "Path":
     """Returns a path as a user types it in this folder."""
     here = path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -9,7 +9,6 @@ CREATE TABLE segments (
     inode INTEGER NOT NULL,
     size INTEGER NOT NULL,
     changed_ns INTEGER NOT NULL,
-    beginning BLOB NOT NULL,
     read_bytes INTEGER NOT NULL,
     last_bytes BLOB NOT NULL,
     checksum INTEGER NOT NULL,

@@ -314,9 +314,6 @@ def test_an_index_survives_the_killing_of_its_builder(tmp_path: Path, seed: int)
             time.sleep(chance.random() * 0.3)  # a kill at any instant
             for follower in followers:
                 ended(follower)
-            if chance.random() < 0.3:
-                wal = log.folder / ".thence" / "index.db-wal"
-                wal.unlink(missing_ok=True)
             with index_of(log.folder) as index:
                 fits(index, log.folder)
 

@@ -235,7 +235,9 @@ def plan(index: Index, filter: Filter) -> tuple[str | None, str]:
         scan = query.scan_of(connection, filter)
         assert scan is not None
         sql = f"EXPLAIN QUERY PLAN SELECT arrival FROM {scan.in_order()} ORDER BY lamport, stamp"
-        return scan.lead, "\n".join(row[3] for row in connection.execute(sql, scan.values))
+        return scan.driving_column, "\n".join(
+            row[3] for row in connection.execute(sql, scan.values)
+        )
 
     return index.answer(work)
 
@@ -243,16 +245,16 @@ def plan(index: Index, filter: Filter) -> tuple[str | None, str]:
 @pytest.mark.promise("Q7")
 def test_names_lead_through_their_own_index_without_sorting(log):
     index, _ = log
-    lead, steps_told = plan(index, Filter(types=("a",), subjects=("o/2", "o/3")))
-    assert (lead, "INDEX subjects (subject=?" in steps_told) == ("subject", True)
-    lead, steps_told = plan(index, Filter(types=("a",), turn_first=3))
-    assert (lead, "INDEX types (type=? AND lamport>?" in steps_told) == ("type", True)
+    column, steps_told = plan(index, Filter(types=("a",), subjects=("o/2", "o/3")))
+    assert (column, "INDEX subjects (subject=?" in steps_told) == ("subject", True)
+    column, steps_told = plan(index, Filter(types=("a",), turn_first=3))
+    assert (column, "INDEX types (type=? AND lamport>?" in steps_told) == ("type", True)
     assert "TEMP B-TREE" not in steps_told
-    lead, steps_told = plan(index, Filter(**moments(3_000, 9_000)))
-    assert (lead, "USING INDEX ordered" in steps_told) == (None, True)
+    column, steps_told = plan(index, Filter(**moments(3_000, 9_000)))
+    assert (column, "USING INDEX ordered" in steps_told) == (None, True)
     assert "TEMP B-TREE" not in steps_told
-    lead, steps_told = plan(index, Filter(failed=True))
-    assert (lead, "INDEX failures (lamport>?" in steps_told) == ("failed", True)
+    column, steps_told = plan(index, Filter(failed=True))
+    assert (column, "INDEX failures (lamport>?" in steps_told) == ("failed", True)
     assert "TEMP B-TREE" not in steps_told
     assert plan(index, Filter(failed=False))[0] is None
 

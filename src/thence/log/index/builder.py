@@ -73,6 +73,7 @@ _BEGIN = """
     INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
     ON CONFLICT DO UPDATE SET time = excluded.time
 """
+_SPANS = "SELECT span_id, arrival FROM spans WHERE span_id"
 # of the ends of a step the first in total order
 _SETTLE = f"""
     UPDATE steps SET end = (
@@ -93,35 +94,40 @@ _FORGET = (
 Run = tuple[str, int, int]  # node, first, last
 
 
+def _ignored(_: int) -> None:
+    """Ignores the progress."""
+
+
 def build(
     disk: Disk,
     folder: Path,
     vocabulary: Vocabulary,
     connection: sqlite3.Connection,
-    on_read: Callable[[int], None],
+    on_read: Callable[[int], None] | None = None,
 ) -> int:
     """Makes the index of a log in an empty database; returns how many events it holds.
 
     `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
     segment was renamed meanwhile: then begin again.
     """
+    on_read = on_read or _ignored
     for statement in statements("schema.sql"):
         connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0)")
+    connection.execute("INSERT INTO meta VALUES ('events', 0)")
     builder = Builder(disk, folder, vocabulary, connection)
     segments = present(disk, folder)
-    builder.catch_up(segments, {}, on_read)
+    events = builder.catch_up(segments, {}, on_read)
     size = sum(segment.state.size for segment in segments)
     connection.execute("BEGIN")
     for statement in statements("indexes.sql"):
         connection.execute(statement)
         on_read(size)
     connection.execute("COMMIT")
-    return builder.events
+    return events
 
 
 class Builder:
-    """The builder over one connection. `events` is the number of events in the index."""
+    """The builder over one connection."""
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
@@ -135,23 +141,28 @@ class Builder:
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
-        self.events = 0
 
     def catch_up(
         self,
         segments: Sequence[PresentSegment],
         snapshots: dict[FileId, SegmentSnapshot],
-        on_read: Callable[[int], None],
+        on_read: Callable[[int], None] = _ignored,
         is_late: Callable[[], bool] = lambda: False,
     ) -> int:
         """Adds the events of segments that the index lacks; `snapshots` are those read so far.
 
         `on_read` is called repeatedly with the number of bytes read so far. The transaction after
-        which `is_late` holds is the last one. Returns the number of transactions. Raises Stale when
+        which `is_late` holds is the last one. Returns the number of new events. Raises Stale when
         a segment was renamed meanwhile: then list the segments again.
         """
-        self._begin()
-        commits = read_bytes = 0
+        # another process may have changed it since the last time
+        greatest = self._db.execute("SELECT max(event_id) FROM events").fetchone()[0]
+        waiting = self._db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone()
+        count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
+        self._greatest_id = greatest or ""
+        self._has_waiting = waiting is not None
+        before = self._events = int(count[0])
+        read_bytes = 0
         for segment in segments:
             snapshot = snapshots.get(segment.state.file)
             if snapshot is not None and (snapshot.name, snapshot.state) == segment:
@@ -159,36 +170,26 @@ class Builder:
             with closing(Intake(self._disk, self._folder, segment, snapshot, self._db)) as intake:
                 begin = read_bytes - intake.read_bytes
                 for _ in self._take(intake):
-                    commits += 1
                     read_bytes = begin + intake.read_bytes
                     on_read(read_bytes)
                     if is_late():
-                        return commits
-        return commits
-
-    def _begin(self) -> None:
-        """Reads what another process may have changed since the last time."""
-        greatest = self._db.execute("SELECT max(event_id) FROM events").fetchone()[0]
-        waiting = self._db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone()
-        count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
-        self._greatest_id = greatest or ""
-        self._has_waiting = waiting is not None
-        self.events = count[0]
+                        return self._events - before
+        return self._events - before
 
     def _take(self, intake: Intake) -> Iterator[None]:
         """Takes in the rest of a segment, and yields after each transaction."""
-        commits = 0
+        has_lines = False
         try:
             for block in intake.blocks():
-                self._begin_transaction()
+                self._db.execute("BEGIN IMMEDIATE")
                 for block_rows in rows_of(block, self._vocabulary):
                     self._add(block_rows, intake.id)
                     intake.save_damage(self._db, block_rows.bad)
                 self._commit(intake)
-                commits += 1
+                has_lines = True
                 yield
-            if not commits or not intake.is_at_end:
-                self._begin_transaction()
+            if not has_lines or not intake.is_at_end:
+                self._db.execute("BEGIN IMMEDIATE")
                 self._commit(intake)
                 yield
         except BaseException:
@@ -196,16 +197,10 @@ class Builder:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _begin_transaction(self) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-
     def _commit(self, intake: Intake) -> None:
-        """Ends a transaction that wrote, which counts in `meta`."""
         intake.save(self._db)
-        values = {"events": self.events}
+        values = {"events": self._events}
         self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
-        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'commits'")
         self._db.execute("COMMIT")
 
     def _add(self, block_rows: BlockRows, segment: int) -> None:
@@ -242,8 +237,8 @@ class Builder:
     def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
         ids = columns[EVENT_ID]
-        arrivals = range(self.events + 1, self.events + 1 + len(ids))
-        self.events += len(ids)
+        arrivals = range(self._events + 1, self._events + 1 + len(ids))
+        self._events += len(ids)
         self._greatest_id = max(self._greatest_id, max(ids))
         self._insert_rows("INSERT INTO events VALUES", [arrivals, *columns])
         self._count(columns)
@@ -258,7 +253,10 @@ class Builder:
     def _count(self, columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
         """Adds events to the counts by type, actor and node, or takes them away."""
         types, actors, nodes, seqs = (columns[at] for at in (TYPE, ACTOR, NODE, SEQ))
-        names = zip(types, map(_or_empty, actors), map(_own_node, nodes, seqs), strict=True)
+        names = [
+            (type_, actor if isinstance(actor, str) else "", node if seq else "")
+            for type_, actor, node, seq in zip(types, actors, nodes, seqs, strict=True)
+        ]
         rows = [(*name, sign * count) for name, count in Counter(names).items()]
         self._db.executemany(_ADD_COUNT, rows)
 
@@ -320,7 +318,13 @@ class Builder:
             self._end_waiting("span", spans)
         if parents:
             children, names = zip(*parents, strict=True)
-            self._connect("span", children, names, spans, self._spans_of)
+            self._connect(
+                "span",
+                children,
+                names,
+                spans,
+                lambda ids: dict(self._by_ids(_SPANS, ids)),
+            )
 
     def _settle(self, begin_ids: Iterable[str]) -> None:
         """Finds the ends of steps anew, by the ids of their begins."""
@@ -371,9 +375,6 @@ class Builder:
             select = "SELECT event_id, arrival FROM events WHERE event_id"
             arrivals.update(self._by_ids(select, far))
         return arrivals
-
-    def _spans_of(self, span_ids: Iterable[str]) -> dict[str, int]:
-        return dict(self._by_ids("SELECT span_id, arrival FROM spans WHERE span_id", span_ids))
 
     def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """Yields the rows of a query for ids, a bounded number of them at once."""
@@ -436,15 +437,6 @@ class Builder:
         sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
         first, last = zone_arrivals(number)
         self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
-
-
-def _or_empty(text: Any) -> str:
-    return text if isinstance(text, str) else ""
-
-
-def _own_node(node: str, seq: int) -> str:
-    """Returns the node of a line of thence, "" for another tool's."""
-    return node if seq else ""
 
 
 def _ends(values: Iterable[Any]) -> tuple[Any, Any]:

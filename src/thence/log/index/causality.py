@@ -166,7 +166,8 @@ def heads(
     A subject may have several names. Events of the types in `but` don't count as events on the
     subject, but links through them do.
     """
-    names = [name for name in _names(subject) if is_utf8(name)]
+    subjects = (subject,) if isinstance(subject, str) else subject
+    names = [*filter(is_utf8, subjects)]
     on_subject = (
         "SELECT arrival FROM events"
         " WHERE subject IN (SELECT value FROM json_each(:names))"
@@ -179,10 +180,6 @@ def heads(
         return tuple(events_at(index, connection, maximal(connection, arrivals)))
 
     return index.answer(work)
-
-
-def _names(subject: str | Sequence[str]) -> Sequence[str]:
-    return (subject,) if isinstance(subject, str) else subject
 
 
 Direction = Literal["upstream", "downstream"]

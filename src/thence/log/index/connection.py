@@ -1,7 +1,8 @@
 """The open index of one log: refreshed by each query, read by any thread.
 
 The index is the file `.thence/index.db`, which can be deleted at any instant: the next query
-rebuilds it. Events are read from the segments, by the extents in the index.
+rebuilds it, as it does where a row can't be read. Events are read from the segments, by the extents
+in the index.
 """
 
 import sqlite3
@@ -15,13 +16,12 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.files.disk import Disk, monotonic_ns, on_fork
+from thence.log.files.disk import Disk, FileId, monotonic_ns, on_fork
 from thence.log.files.disk_errors import reading
-from thence.log.index.keeper import WAIT_S, Builds, Files, IndexFile, Keeper, open_database
+from thence.log.index.keeper import ROW_ERRORS, WAIT_S, Builds, Keeper, open_database
 from thence.log.index.lines import Extent, LineReader
 from thence.log.index.segments import Stale
 
-_TRIES_MAX = 3
 _IDLE_MAX = 8
 _FORK_WAIT_S = 1.0
 
@@ -29,19 +29,13 @@ Answer = TypeVar("Answer")
 
 
 class _Reader(NamedTuple):
-    """A connection that only reads, with the files that it was opened on."""
+    """A connection that only reads, with the file of its database.
+
+    A database that was replaced stays readable for the connections that have it open.
+    """
 
     connection: sqlite3.Connection
-    index_file: IndexFile
-    files: Files
-
-    def is_sound(self) -> bool:
-        """Reports whether the reads saw one state: no other writer used these files.
-
-        A database that was replaced stays readable for the connections that have it open.
-        """
-        now = self.index_file.files()
-        return now[0] != self.files[0] or now == self.files
+    file: FileId | None
 
 
 class Index:
@@ -49,8 +43,7 @@ class Index:
 
     `cache` is the user's cache folder, for the index of a log that can't be written to.
     Without such a folder, or if it can't be written either, the index is kept in memory, as it
-    is at once with `is_in_memory`. The
-    cost of building is added to `builds`.
+    is at once with `is_in_memory`. The cost of building is added to `builds`.
 
     One thread at a time holds the keeper's lock. A thread that reads an index in a file does
     not wait for the lock. Threads that want a refresh while another holds the lock share the
@@ -106,7 +99,8 @@ class Index:
         `on_read` is called repeatedly with the number of bytes read so far.
         """
         with self._keeper_lock, reading(self.folder):
-            self._keeper.rebuild(on_read)
+            self._keeper.invalidate()
+            self._keeper.refresh(WAIT_S, on_read)
 
     def answer(
         self,
@@ -115,19 +109,19 @@ class Index:
     ) -> Answer:
         """Returns the result of a function of a connection that sees the present log.
 
-        The function is called again when the index turned out not to fit the log and was
-        rebuilt. Raises `read_failed`.
+        The function is called again when the segments changed meanwhile, and, once, when a row
+        could not be read: the index is rebuilt before. Raises `read_failed`.
         """
-        error: Exception | None = None
-        for _ in range(_TRIES_MAX):
+        remedies = [self._keeper.recheck, self._keeper.invalidate]
+        while True:
             (refresh or self.refresh)()
             try:
                 with reading(self.folder), self._snapshot() as connection:
                     return work(connection)
-            except (Stale, sqlite3.DatabaseError) as failure:
-                self._doubt(failure, error)
-                error = failure
-        raise self._unreadable(error) from error
+            except ThenceError:
+                raise
+            except (Stale, *ROW_ERRORS) as error:
+                self._retry_after_rebuild(error, remedies)
 
     def answer_soon(
         self, work: Callable[[sqlite3.Connection, bool], Answer], within_s: float
@@ -169,7 +163,7 @@ class Index:
         """Closes the connections; running readers keep theirs until they have finished."""
         with self._keeper_lock:
             self._drop_idle()
-            self._keeper.release()
+            self._keeper.close()
 
     def before_fork(self) -> None:
         """Closes unused connections: a child does not own SQLite's locks but would use them."""
@@ -177,7 +171,7 @@ class Index:
             try:
                 self._drop_idle()
                 if not self._borrowed_count:
-                    self._keeper.release()
+                    self._keeper.close()
             finally:
                 self._keeper_lock.release()
 
@@ -211,32 +205,28 @@ class Index:
                     raise Stale("the index in memory is gone")
                 yield from _begun(self._keeper.writer)
             return
-        is_sound = False
         try:
             yield from _begun(reader.connection)
-            is_sound = reader.is_sound()
         finally:
             self._return(reader)
-        if not is_sound:
-            raise Stale("what its users share is another's by now")
 
     def _borrow(self) -> _Reader | None:
-        """Returns an idle or new connection to the trusted files; None for memory."""
+        """Returns an idle or new connection to the database; None for memory."""
         with self._mutex:
             while self._idle:
                 reader = self._idle.pop()
-                if reader.files == self._keeper.files:
+                if reader.file == self._keeper.file:
                     self._borrowed_count += 1
                     return reader
                 reader.connection.close()
         with self._keeper_lock:  # no thread replaces the database while a connection is opened
-            index_file, files = self._keeper.index_file, self._keeper.files
-            if index_file is None:
+            path, file = self._keeper.path, self._keeper.file
+            if path is None:
                 return None
-            reader = _Reader(open_database(index_file.path), index_file, files)
+            reader = _Reader(open_database(path), file)
             try:
-                reader.connection.execute("SELECT 1 FROM meta").fetchone()
-                if index_file.files() != files:
+                # only now: the identity of an open file is given to no other
+                if self._keeper.file_now() != file:
                     raise Stale("the index is another by now")
             except BaseException:
                 reader.connection.close()
@@ -248,7 +238,7 @@ class Index:
     def _return(self, reader: _Reader) -> None:
         with self._mutex:
             self._borrowed_count = max(0, self._borrowed_count - 1)
-            if len(self._idle) < _IDLE_MAX and reader.files == self._keeper.files:
+            if len(self._idle) < _IDLE_MAX and reader.file == self._keeper.file:
                 self._idle.append(reader)
                 return
         with suppress(sqlite3.Error):
@@ -258,22 +248,26 @@ class Index:
         with self._mutex:
             _drop(self._idle)
 
-    def _doubt(self, failure: Exception, earlier: Exception | None) -> None:
+    def _retry_after_rebuild(self, error: Exception, remedies: list[Callable[[], None]]) -> None:
+        """Takes the first of the remedies, of which the last one rebuilds the index.
+
+        Raises the error if none remains.
+        """
+        if not isinstance(error, Stale):
+            del remedies[:-1]
+        if not remedies:
+            if not isinstance(error, Stale | sqlite3.Error):
+                raise error
+            raise ThenceError(
+                "could not read the index of",
+                place=self.folder,
+                cause=error,
+                hint="try again: it is rebuilt from the log",
+                code="read_failed",
+            ) from error
         with self._keeper_lock:
             self._drop_idle()
-            if earlier is None and isinstance(failure, Stale):
-                self._keeper.recheck()
-            else:
-                self._keeper.invalidate()
-
-    def _unreadable(self, error: Exception | None) -> ThenceError:
-        return ThenceError(
-            "could not read the index of",
-            place=self.folder,
-            cause=error or "",
-            hint="try again: it is made again from the log",
-            code="read_failed",
-        )
+            remedies.pop(0)()
 
 
 class _OpenIndexes:
@@ -306,7 +300,7 @@ def _drop(idle: list[_Reader]) -> None:
 def _release(keeper: Keeper, idle: list[_Reader]) -> None:
     """Closes the connections of an index that was garbage collected, or at process end."""
     _drop(idle)
-    keeper.release()
+    keeper.close()
 
 
 def _begun(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:

@@ -36,6 +36,8 @@ class LineReader:
 
     def line(self, segment: int, offset: int, length: int) -> bytes:
         """Reads the bytes of one line, unchecked."""
+        if offset < 0 or length < 0:
+            raise Stale("the index is damaged")
         data = self._disk.read_at(self._descriptor(segment), offset, length)
         if len(data) < length:
             raise Stale("a segment is shorter than it was")
@@ -76,12 +78,10 @@ class LineReader:
     def _descriptor(self, segment: int) -> int:
         descriptor = self._descriptors.get(segment)
         if descriptor is None:
-            row = self._db.execute(
-                "SELECT name, device, inode FROM segments WHERE id = :id", {"id": segment}
-            ).fetchone()
-            descriptor = self._descriptors[segment] = open_segment(
-                self._disk, self._folder, row[0], (row[1], row[2])
-            )[1]
+            sql = "SELECT name, device, inode FROM segments WHERE id = :id"
+            name, *file = self._db.execute(sql, {"id": segment}).fetchone()
+            descriptor = open_segment(self._disk, self._folder, name, (file[0], file[1]))[1]
+            self._descriptors[segment] = descriptor
         return descriptor
 
 

@@ -251,8 +251,8 @@ def _arrival_by_prefix(
         count = connection.execute(sql, values).fetchone()[0]
     if by_subject and (not count or len(text) < PREFIX_CHARACTERS_MIN):
         arrival = _latest_on(connection, text)
-        if arrival is None and by_type:
-            arrival = _latest_of_type(connection, text)
+        if arrival is None and by_type and text and is_utf8(text):
+            arrival = last_arrival(connection, "type", text)
         if arrival is not None:
             return arrival
         if not count:
@@ -279,12 +279,6 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
         if subject is not None:
             arrival = last_arrival(connection, "subject", subject)
     return arrival
-
-
-def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
-    if not is_utf8(text) or not text:
-        return None
-    return last_arrival(connection, "type", text)
 
 
 def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:

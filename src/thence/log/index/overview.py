@@ -329,11 +329,6 @@ _DAMAGE = """
 """
 
 
-def _failures(connection: sqlite3.Connection) -> int:
-    (failures,) = connection.execute("SELECT total(failures) FROM zone_types").fetchone()
-    return int(failures)
-
-
 class BadBytes(msgspec.Struct, frozen=True):
     """A range of bytes in a file that is no event."""
 
@@ -392,7 +387,7 @@ def overview(index: Index) -> tuple[LogFacts, dict[str, int]]:
         first, last, start = moments or (None, None, None)
         facts = LogFacts(
             events=events,
-            failures=_failures(connection),
+            failures=int(one("SELECT total(failures) FROM zone_types").fetchone()[0]),
             unverified=unverified,
             turns=one("SELECT max(turn_last) FROM zones").fetchone()[0] or 0,
             by_type=by_type,

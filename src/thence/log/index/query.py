@@ -1,7 +1,7 @@
 """Queries of an index: a page of the events that match a filter, and their number.
 
 The index of a column holds the total order within each name: the column with the fewest events
-leads, so that few are sorted for a page, and behind a cursor it costs no more in a larger log. A
+drives, so that few are sorted for a page, and after a cursor it costs no more in a larger log. A
 span of times or turns has no index: it lies between clocks that the zones know. An offset is walked
 to. The matches of `where` are found by reading the candidates that the columns leave:
 `core.query.where` decides, and most lines are excluded by their bytes alone.
@@ -29,7 +29,7 @@ from thence.log.index.lookup import (
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Stale
-from thence.log.index.zones import Hull, hull
+from thence.log.index.zones import Bounds, bounds_of
 
 
 class PageRows(NamedTuple):
@@ -74,7 +74,13 @@ def page_of_lines(
     def work(connection: sqlite3.Connection) -> PageOfLines:
         answer = _answer(index, connection, filter, request)
         lines = readable_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
-        last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
+        last: Key | None = None
+        if answer.arrivals:
+            sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
+            row = connection.execute(sql, {"last": answer.arrivals[-1]}).fetchone()
+            lamport, stamp, event_id, node = row
+            own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+            last = (lamport, *own, event_id.encode())
         return request.page_of_lines(lines, last, answer.snapshot, answer.total)
 
     return index.answer(work)
@@ -102,24 +108,20 @@ def _answer(
     if scan is None:
         return PageRows([], snapshot, 0)
     if request.mark is not None:
-        scan = scan.behind(request.mark.last, min(request.mark.snapshot, snapshot))
+        scan = scan.after(request.mark.last, min(request.mark.snapshot, snapshot))
     if filter.where:
-        arrivals, matches = matching_page(index, connection, scan, filter, request)
-        return PageRows(arrivals, snapshot, matches)
-    matches = request.mark.total if request.mark else scan.count(connection)
-    if request.offset >= matches:
-        return PageRows([], snapshot, matches)
-    rows = scan.rows(connection, "arrival", request.room(matches), request.offset)
-    return PageRows([arrival for (arrival,) in rows], snapshot, matches)
-
-
-def _key_of(connection: sqlite3.Connection, arrival: int) -> Key:
-    """Returns the key of an event in the total order."""
-    sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :arrival"
-    row = connection.execute(sql, {"arrival": arrival}).fetchone()
-    lamport, stamp, event_id, node = row
-    own = (node.encode(), b"") if lamport else (b"", stamp.encode())
-    return (lamport, *own, event_id.encode())
+        matches = matching(index, connection, scan, filter)
+        if request.mark is not None:  # they are read up to the end of the page
+            total = request.mark.total
+            return PageRows([*islice(matches, request.room(total))], snapshot, total)
+        total = sum(1 for _ in islice(matches, request.offset))
+        arrivals = [*islice(matches, request.limit)]
+        return PageRows(arrivals, snapshot, total + len(arrivals) + sum(1 for _ in matches))
+    total = request.mark.total if request.mark else scan.count(connection)
+    if request.offset >= total:
+        return PageRows([], snapshot, total)
+    rows = scan.rows(connection, "arrival", request.room(total), request.offset)
+    return PageRows([arrival for (arrival,) in rows], snapshot, total)
 
 
 BATCH_EVENTS = 1_000
@@ -127,9 +129,23 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 # the members that hold the content
 _CONTENT = ("payload", "details")
-# arrival and extent of a line; the event_id of another tool's line, which has no checksum
-Candidate = tuple[Any, ...]
 _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
+
+
+class CandidateRow(NamedTuple):
+    """Arrival and extent of a line; the event_id of another tool's line, which has no checksum."""
+
+    arrival: int
+    segment: int
+    offset: int
+    length: int
+    event_id: str | None
+
+    @property
+    def extent(self) -> Extent:
+        """The extent by which the line is read."""
+        extent = self.segment, self.offset, self.length
+        return extent if self.event_id is None else (*extent, self.event_id)
 
 
 def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
@@ -194,48 +210,27 @@ class _Candidate(Event):
         return self._header
 
 
-def matching_page(
-    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter, request: PageRequest
-) -> tuple[list[int], int]:
-    """Returns the arrivals of the matches on a page, and the number of all matches.
-
-    All candidates are read for a first page, for a later one those up to its end.
-    """
-    matches = matching(index, connection, scan, filter)
-    if request.mark is not None:
-        total = request.mark.total
-        return list(islice(matches, request.room(total))), total
-    total = sum(1 for _ in islice(matches, request.offset))
-    arrivals = list(islice(matches, request.limit))
-    return arrivals, total + len(arrivals) + sum(1 for _ in matches)
-
-
 def matching(
     index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
 ) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""
     candidates = scan.rows(connection, _CANDIDATE)
     holds = judge(filter.where, index.vocabulary)
-    while rows := candidates.fetchmany(BATCH_EVENTS):
+    while rows := [*map(CandidateRow._make, candidates.fetchmany(BATCH_EVENTS))]:
         for batch in _batches(rows):
-            lines = index.lines(connection, map(_extent, batch))
-            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
+            lines = index.lines(connection, [row.extent for row in batch])
+            yield from (row.arrival for row, line in zip(batch, lines, strict=True) if holds(line))
 
 
-def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
+def _batches(rows: list[CandidateRow]) -> Iterator[list[CandidateRow]]:
     """Yields candidates in batches whose lines fit into `BATCH_BYTES`."""
-    ends = list(accumulate(row[3] for row in rows))
+    ends = list(accumulate(row.length for row in rows))
     first = 0
     while first < len(rows):
         before = ends[first - 1] if first else 0
         end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
         yield rows[first:end]
         first = end
-
-
-def _extent(row: Candidate) -> Extent:
-    _, segment, offset, length, event_id = row[:5]
-    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)
 
 
 NUMBER_MIN = -(2**63)
@@ -259,21 +254,21 @@ _KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
 class Scan(NamedTuple):
     """The events that match a filter, all but its `where`, in total order.
 
-    `conditions` are SQL by column of the index, with `values`. `lead` is the column whose index
-    gives the candidates, None for the index of the order. `within` is where spans of times and
-    turns lie. The scan begins behind the key of a cursor, if one is in `values`, and then holds
-    what had arrived at a `snapshot`.
+    `conditions` are SQL by column of the index, with `values`. The index of `driving_column` gives
+    the candidates, that of the order for None. `bounds` are those of spans of times and turns. The
+    scan begins after the key of a cursor, if one is in `values`, and then holds what had arrived at
+    a `snapshot`.
     """
 
     conditions: Mapping[str, str]
     values: Mapping[str, object]
-    lead: str | None
+    driving_column: str | None
     descending: bool = False
-    within: Hull | None = None
+    bounds: Bounds | None = None
     snapshot: int | None = None
 
-    def behind(self, key: Key, snapshot: int) -> "Scan":
-        """Returns the scan of the events behind one key that had arrived at a snapshot."""
+    def after(self, key: Key, snapshot: int) -> "Scan":
+        """Returns the scan of the events after one key that had arrived at a snapshot."""
         lamport, *texts = key
         node, stamp, event_id = (text.decode("utf-8", "replace") for text in texts)
         values = {"lamport": lamport, "stamp": stamp, "node": node, "event_id": event_id}
@@ -281,34 +276,43 @@ class Scan(NamedTuple):
 
     def source(self) -> str:
         """Returns the table and conditions that select each event once, in no order."""
-        lead = [] if self.lead is None else [self.conditions[self.lead]]
-        by = "NOT INDEXED" if self.lead is None else f"INDEXED BY {INDEXES[self.lead]}"
-        if self.within is not None:
-            lead.append("arrival BETWEEN {2} AND {3}".format(*self.within))
-        return f"events {by} WHERE {' AND '.join([*lead, *self._others(), 'TRUE'])}"
+        column = self.driving_column
+        by = "NOT INDEXED" if column is None else f"INDEXED BY {INDEXES[column]}"
+        conditions = self._driving()
+        if self.bounds is not None:
+            first, last = self.bounds.arrival_first, self.bounds.arrival_last
+            conditions.append(f"arrival BETWEEN {first} AND {last}")
+        return f"events {by} WHERE {' AND '.join([*conditions, *self._others(), 'TRUE'])}"
 
     def in_order(self, clock: int | None = None) -> str:
         """Returns the table and conditions that select each event once, in total order.
 
         With a clock those from this one on.
         """
-        first, last = self.within[:2] if self.within else (0, NUMBER_MAX)
+        first, last = 0, NUMBER_MAX
+        if self.bounds is not None:
+            first, last = self.bounds.lamport_first, self.bounds.lamport_last
         if clock is not None:
             first, last = (first, clock) if self.descending else (clock, last)
-        bounds = [f"lamport >= {first}", f"lamport <= {last}"]
+        clocks = [f"lamport >= {first}", f"lamport <= {last}"]
         if self.snapshot is not None:
             sign = "<" if self.descending else ">"
             # one bound alone at each end: SQLite uses the first for its index
-            bounds[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
-            bounds.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
-            bounds.append(f"+arrival <= {self.snapshot}")
-        lead = [] if self.lead is None else [self.conditions[self.lead]]
-        by = INDEXES.get(self.lead or "", "ordered")
-        return f"events INDEXED BY {by} WHERE {' AND '.join([*lead, *bounds, *self._others()])}"
+            clocks[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
+            clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
+            clocks.append(f"+arrival <= {self.snapshot}")
+        by = INDEXES.get(self.driving_column or "", "ordered")
+        conditions = [*self._driving(), *clocks, *self._others()]
+        return f"events INDEXED BY {by} WHERE {' AND '.join(conditions)}"
+
+    def _driving(self) -> list[str]:
+        column = self.driving_column
+        return [] if column is None else [self.conditions[column]]
 
     def _others(self) -> list[str]:
-        """Returns the conditions of all columns but the first, for which SQLite uses no index."""
-        return [f"+({sql})" for column, sql in self.conditions.items() if column != self.lead]
+        """Returns the conditions of all columns but that one, for which SQLite uses no index."""
+        others = (sql for column, sql in self.conditions.items() if column != self.driving_column)
+        return [f"+({sql})" for sql in others]
 
     def rows(
         self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
@@ -323,7 +327,7 @@ class Scan(NamedTuple):
         return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
 
     def _position(self, connection: sqlite3.Connection, offset: int) -> tuple[int | None, int]:
-        """Returns the clock of the event behind an offset, and the offset among those of it.
+        """Returns the clock of the event at an offset, and the offset among those of it.
 
         No names and ids are compared on the way: the index alone is walked.
         """
@@ -370,7 +374,7 @@ def scan_of(
             conditions[column] = _named(column, names, values)
     if filter.failed is not None:
         conditions["failed"] = f"failed = {int(filter.failed)}"
-    bounds = {
+    ranges = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
     }
@@ -379,22 +383,22 @@ def scan_of(
             NUMBER_MIN if first is None else max(first, NUMBER_MIN),
             NUMBER_MAX if last is None else min(last, NUMBER_MAX),
         )
-        for column, (first, last) in bounds.items()
+        for column, (first, last) in ranges.items()
         if first is not None or last is not None
     }
-    within = hull(connection, spans.items()) if spans else None
-    if spans and within is None:
+    bounds = bounds_of(connection, spans.items()) if spans else None
+    if spans and bounds is None:
         return None
     single = {
         column
         for column, names in named.items()
         if len(names) == 1 and "GLOB" not in conditions[column]
     }
-    lead = _lead(connection, conditions, values, frozenset((*single, "failed")))
+    driving_column = _driving_column(connection, conditions, values, frozenset((*single, "failed")))
     conditions |= {
         column: f"{column} BETWEEN {first} AND {last}" for column, (first, last) in spans.items()
     }
-    return Scan(conditions, values, lead, descending, within)
+    return Scan(conditions, values, driving_column, descending, bounds)
 
 
 def _named(column: str, names: Sequence[str], values: dict[str, object]) -> str:
@@ -416,7 +420,7 @@ def _named(column: str, names: Sequence[str], values: dict[str, object]) -> str:
     return f"{column} IN (SELECT {column} FROM counts WHERE {' OR '.join(own)})"
 
 
-def _lead(
+def _driving_column(
     connection: sqlite3.Connection,
     conditions: Mapping[str, str],
     values: Mapping[str, object],

@@ -2,7 +2,8 @@
 -- All of it can be made again from the segments: an index whose schema differs from this file by a
 -- byte, comments included, is rebuilt.
 
--- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to;
+-- schema: the digest of this file and indexes.sql; log_id, vocabulary; inode: of the database's own
+-- file, "" in memory; events: how many there are;
 -- generation: another number when what an arrival holds may have changed
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
@@ -14,7 +15,6 @@ CREATE TABLE segments (
     inode INTEGER NOT NULL,
     size INTEGER NOT NULL, -- what it had when it was read, with an unfinished line
     changed_ns INTEGER NOT NULL, -- when it was last written to by then
-    beginning BLOB NOT NULL,
     read_bytes INTEGER NOT NULL,
     last_bytes BLOB NOT NULL, -- the last bytes that were read, which must still stand there
     checksum INTEGER NOT NULL, -- CRC-32 of all bytes that were read

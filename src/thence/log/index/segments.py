@@ -1,6 +1,6 @@
 """The segments of a log in its index: how far each was read, and the intake of the rest.
 
-What was read of a segment is known again by its file, its ends and its checksum, also under
+What was read of a segment is known again by its file, its end and its checksum, also under
 another name.
 """
 
@@ -16,7 +16,6 @@ from thence.log.index.rows import BadBytesRow
 from thence.log.read.reader import Block, Cursor
 
 DAMAGE_KEPT_MAX = 1_000
-BEGINNING_BYTES = 256
 LAST_BYTES = 64
 _ATTEMPTS_MAX = 100
 
@@ -38,10 +37,10 @@ class SegmentSnapshot(NamedTuple):
     id: int
     name: str
     state: FileState
-    beginning: bytes
     read_bytes: int
     last_bytes: bytes
     checksum: int
+    bad_lines: int
 
     @property
     def was_ended(self) -> bool:
@@ -97,12 +96,12 @@ def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Returns the snapshots of all segments, by their number."""
     rows = connection.execute(
-        "SELECT id, name, device, inode, size, changed_ns, beginning, read_bytes, last_bytes,"
-        " checksum FROM segments ORDER BY id"
+        "SELECT id, name, device, inode, size, changed_ns, read_bytes, last_bytes, checksum,"
+        " bad_lines FROM segments ORDER BY id"
     )
     return [
-        SegmentSnapshot(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:])
-        for row in rows
+        SegmentSnapshot(id, name, FileState((device, inode), size, changed_ns), *end)
+        for id, name, device, inode, size, changed_ns, *end in rows
     ]
 
 
@@ -117,44 +116,28 @@ def passed_over(connection: sqlite3.Connection) -> tuple[int, int]:
 def match_segments(
     disk: Disk,
     folder: Path,
-    snapshots: list[SegmentSnapshot],
-    segments: tuple[PresentSegment, ...],
+    snapshots: Sequence[SegmentSnapshot],
+    segments: Sequence[PresentSegment],
 ) -> dict[FileId, SegmentSnapshot] | None:
     """Returns the snapshot of each present segment that was read before, by its file.
 
-    None if a segment is gone, or differs from its snapshot: then the index is invalid. A
-    segment that was not written to since is not read for the comparison. If it only grew, the
-    beginning and the end of the part read are compared; else its checksum.
+    These are the first segments, and only the last of them may have grown or been rotated. None if
+    anything else has changed: then the index is invalid. A segment that was not written to since is
+    not read for the comparison. If it only grew, the end of the part read is compared; else its
+    checksum.
     """
-    by_file = {segment.state.file: segment for segment in segments}
-    by_name = {segment.name: segment for segment in segments}
+    if len(snapshots) > len(segments):
+        return None
     matched: dict[FileId, SegmentSnapshot] = {}
-    for snapshot in snapshots:
-        segment = by_file.get(snapshot.state.file) or by_name.get(snapshot.name)
-        if segment is None or segment.state.file in matched:
+    for at, (snapshot, segment) in enumerate(zip(snapshots, segments, strict=False), 1):
+        if snapshot.name not in (segment.name, CURRENT):
+            return None
+        if at < len(snapshots) and segment.state.size > snapshot.read_bytes:
             return None
         if not _is_unchanged(disk, folder / segment.name, snapshot, segment.state):
             return None
         matched[segment.state.file] = snapshot
-    return matched if _is_in_order(matched, segments) else None
-
-
-def _is_in_order(
-    matched: dict[FileId, SegmentSnapshot], segments: tuple[PresentSegment, ...]
-) -> bool:
-    """Reports whether all unread bytes come behind all bytes that were read, in that order."""
-    last_id = 0
-    has_unread = False
-    for segment in segments:
-        snapshot = matched.get(segment.state.file)
-        if snapshot is None:
-            has_unread = True
-        elif has_unread or snapshot.id < last_id:
-            return False
-        else:
-            last_id = snapshot.id
-            has_unread = segment.state.size > snapshot.read_bytes
-    return True
+    return matched
 
 
 def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileState) -> bool:
@@ -170,8 +153,6 @@ def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileSt
         last_at = snapshot.read_bytes - len(snapshot.last_bytes)
         if disk.read_at(descriptor, last_at, len(snapshot.last_bytes)) != snapshot.last_bytes:
             return False
-        if disk.read_at(descriptor, 0, len(snapshot.beginning)) != snapshot.beginning:
-            return False
         # a write changes the time before the size: for a moment only one of them has changed
         has_grown = file == snapshot.state.file and size > snapshot.state.size
         return has_grown or checksum_of(disk, descriptor, snapshot.read_bytes) == snapshot.checksum
@@ -179,9 +160,8 @@ def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileSt
         disk.close_quietly(descriptor)
 
 
-def checksum_of(disk: Disk, descriptor: int, size: int) -> int:
-    """Returns the CRC-32 of the first bytes of a file."""
-    checksum = offset = 0
+def checksum_of(disk: Disk, descriptor: int, size: int, offset: int = 0, checksum: int = 0) -> int:
+    """Returns the CRC-32 of the first bytes of a file, from that of those before an offset."""
     while offset < size:
         data = disk.read_at(descriptor, offset, min(READ_BYTES, size - offset))
         if not data:
@@ -213,10 +193,14 @@ class Intake:
         self.read_bytes = snapshot.read_bytes if snapshot else 0
         self._last = snapshot.last_bytes if snapshot else b""
         self._checksum = snapshot.checksum if snapshot else 0
+        self._bad_lines = snapshot.bad_lines if snapshot else 0
         self._is_over = False
         try:
             self._cursor = Cursor(disk, name, self._descriptor, self.read_bytes)
-            self.id = snapshot.id if snapshot else self._begin(connection)
+            (last_id,) = connection.execute("SELECT ifnull(max(id), 0) FROM segments").fetchone()
+            self.id: int = snapshot.id if snapshot else last_id + 1
+            if snapshot is None:
+                self.save(connection)
         except BaseException:
             disk.close_quietly(self._descriptor)
             raise
@@ -245,33 +229,26 @@ class Intake:
         """Saves how far the segment has been read."""
         state = self._state()
         connection.execute(
-            "UPDATE segments SET name = :name, device = :device, inode = :inode, size = :size,"
-            " changed_ns = :changed_ns, beginning = :beginning, read_bytes = :end,"
-            " last_bytes = :last, checksum = :checksum WHERE id = :id",
-            {
-                "name": self._segment.name,
-                "device": state.file[0],
-                "inode": state.file[1],
-                "size": state.size,
-                "changed_ns": state.changed_ns,
-                "beginning": self._disk.read_at(
-                    self._descriptor, 0, min(BEGINNING_BYTES, self.read_bytes)
-                ),
-                "end": self.read_bytes,
-                "last": self._last,
-                "checksum": self._checksum,
-                "id": self.id,
-            },
+            "INSERT OR REPLACE INTO segments (id, name, device, inode, size, changed_ns,"
+            " read_bytes, last_bytes, checksum, bad_lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.id,
+                self._segment.name,
+                *state.file,
+                state.size,
+                state.changed_ns,
+                self.read_bytes,
+                self._last,
+                self._checksum,
+                self._bad_lines,
+            ),
         )
 
     def save_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
-        """Saves the number of bad lines, and the first ones of the log with their reasons."""
+        """Counts bad lines, and saves the first ones of the log with their reasons."""
         if not bad:
             return
-        count = {"count": len(bad), "id": self.id}
-        connection.execute(
-            "UPDATE segments SET bad_lines = bad_lines + :count WHERE id = :id", count
-        )
+        self._bad_lines += len(bad)
         kept = connection.execute("SELECT count(*) FROM damage").fetchone()[0]
         connection.executemany(
             "INSERT OR IGNORE INTO damage VALUES (?, ?, ?, ?, ?)",
@@ -289,7 +266,10 @@ class Intake:
         data = block.data
         end = block.offset + (block.length or len(data))
         if end > block.offset + len(data):  # the block holds only the start of an overlong line
-            self._extend_checksum(end)
+            self._checksum = checksum_of(
+                self._disk, self._descriptor, end, self.read_bytes, self._checksum
+            )
+            self._last = self._disk.read_at(self._descriptor, end - LAST_BYTES, LAST_BYTES)
         else:
             self._checksum = crc32(data, self._checksum)
             self._last = data[-LAST_BYTES:]
@@ -299,17 +279,6 @@ class Intake:
             self._last = (self._last + b"\n")[-LAST_BYTES:]
             self.read_bytes += 1
 
-    def _extend_checksum(self, end: int) -> None:
-        """Reads up to an offset for the checksum alone."""
-        offset = self.read_bytes
-        while offset < end:
-            data = self._disk.read_at(self._descriptor, offset, min(READ_BYTES, end - offset))
-            if not data:
-                break
-            self._checksum = crc32(data, self._checksum)
-            self._last = (self._last + data)[-LAST_BYTES:]
-            offset += len(data)
-
     def _state(self) -> FileState:
         """Returns the state when the segment was read to its end; before that none that it has."""
         now = self._disk.path_state(str(self._path))
@@ -318,17 +287,3 @@ class Intake:
             return now
         state = self._segment.state
         return state if self._is_over else state._replace(size=self.read_bytes)
-
-    def _begin(self, connection: sqlite3.Connection) -> int:
-        cursor = connection.execute(
-            "INSERT INTO segments (name, device, inode, size, changed_ns, beginning, read_bytes,"
-            " last_bytes, checksum, bad_lines)"
-            " VALUES (:name, :device, :inode, 0, 0, x'', 0, x'', 0, 0)",
-            {
-                "name": self._segment.name,
-                "device": self._segment.state.file[0],
-                "inode": self._segment.state.file[1],
-            },
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid

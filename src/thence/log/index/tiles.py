@@ -25,7 +25,7 @@ from thence.log.files.disk import monotonic_ns
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
 from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
-from thence.log.index.zones import ZONE_BITS, hull, zone_arrivals, zone_of
+from thence.log.index.zones import ZONE_BITS, bounds_of, zone_arrivals, zone_of
 
 Axis = Literal["order", "turn", "time"]
 Sort = Literal["failures", "events", "first"]
@@ -212,8 +212,8 @@ class _Window(NamedTuple):
 def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
     if axis == "order":
         return _Window(axis, first, end, first + 1, min(end, view.events))
-    zones = hull(view.connection, [(axis, (first, end - 1))])
-    low, high = (zones.arrival_first, zones.arrival_last) if zones else (1, 0)
+    bounds = bounds_of(view.connection, [(axis, (first, end - 1))])
+    low, high = (bounds.arrival_first, bounds.arrival_last) if bounds else (1, 0)
     return _Window(axis, first, end, low, min(high, view.events))
 
 

@@ -17,7 +17,7 @@ Span = tuple[int, int]
 _NUMBERS = "SELECT number, node, seq_first, seq_last FROM zones ORDER BY number"
 
 
-class Hull(NamedTuple):
+class Bounds(NamedTuple):
     """The clocks and the arrivals between which all events of some spans lie."""
 
     lamport_first: int
@@ -36,8 +36,8 @@ def zone_arrivals(number: int) -> Span:
     return (number << ZONE_BITS) + 1, (number + 1) << ZONE_BITS
 
 
-def hull(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]]) -> Hull | None:
-    """Returns the hull of spans of columns, both ends included; None if no event can lie in all."""
+def bounds_of(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]]) -> Bounds | None:
+    """Returns the bounds of spans of columns, ends included; None if no event can lie in all."""
     within = " AND ".join(
         f"{column}_first <= {last} AND {column}_last >= {first}" for column, (first, last) in spans
     )
@@ -45,7 +45,7 @@ def hull(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]]) -> H
     first, last, *numbers = connection.execute(f"{sql} WHERE {within}").fetchone()
     if first is None:
         return None
-    return Hull(first, last, zone_arrivals(numbers[0])[0], zone_arrivals(numbers[1])[1])
+    return Bounds(first, last, zone_arrivals(numbers[0])[0], zone_arrivals(numbers[1])[1])
 
 
 def zones_of_numbers(

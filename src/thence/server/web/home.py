@@ -38,7 +38,7 @@ _COLUMNS = (
     Column("Damage", "damage"),
 )
 
-_OTHERS = (Column("Sweep or archive", names_row=True), Column("State", "what"))
+_OTHERS = (Column("Sweep", names_row=True), Column("State", "what"))
 
 
 class _Row(NamedTuple):
@@ -69,7 +69,7 @@ def home(
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _verdict(rows),
-        table("Sweeps and archives", _OTHERS, [(name, words(text)) for name, text in others])
+        table("Sweeps", _OTHERS, [(name, words(text)) for name, text in others])
         if others
         else None,
         _table(state, rows) if rows else None,

@@ -7,7 +7,7 @@ from typing import cast, get_args
 import click
 
 from thence.cli.frame import help_with
-from thence.cli.output import Output, current, from_here
+from thence.cli.output import Output, current, relative_path
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
@@ -104,7 +104,7 @@ def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: P
         )
         return
     unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
-    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {from_here(folder)}")
+    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {relative_path(folder)}")
     out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
     for name, event in ends.items():
         if event is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thence.cli.output import Output, from_here
+from thence.cli.output import Output, relative_path
 from thence.cli.shared.progress import bar, is_drawn
 from thence.cli.shared.render import counted
 
@@ -111,7 +111,7 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
         status = run_status(result.status, counts).text
         out.write(
             f"run {result.run_id} {status}: {counted(result.turns, 'turn')},"
-            f" {counted(result.events, 'event')}, {from_here(result.output_dir)}"
+            f" {counted(result.events, 'event')}, {relative_path(result.output_dir)}"
         )
         if origins := result.usage.get("by_origin"):
             own, inherited = (cost_text(origins[name]) for name in ("own", "inherited"))
@@ -133,17 +133,17 @@ def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
         out.warn(
             f"thence: run {result.run_id} is paused",
             f"  why:  {result.error}",
-            f"  next: thence sim resume {from_here(result.output_dir)} {option}".rstrip(),
+            f"  next: thence sim resume {relative_path(result.output_dir)} {option}".rstrip(),
         )
         return INTERRUPTED
     if result.status == "interrupted":
         out.notice("interrupted; the log has all events until then")
-        out.notice(f"next: thence sim resume {from_here(result.output_dir)}")
+        out.notice(f"next: thence sim resume {relative_path(result.output_dir)}")
         return INTERRUPTED
     if result.status == "completed" and result.failed:
         out.warn(
             f"thence: the log of run {result.run_id} is not complete",
-            f"  why:  {unwritten} to {from_here(result.output_dir)}",
+            f"  why:  {unwritten} to {relative_path(result.output_dir)}",
             "  next: make room on the disk, and run it again",
         )
         return FAILED
@@ -152,7 +152,7 @@ def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
     lines = (
         f"thence: run {result.run_id} failed",
         f"  why:  {result.error or result.reason}",
-        f"  next: thence why @last-error --log {from_here(result.output_dir)}",
+        f"  next: thence why @last-error --log {relative_path(result.output_dir)}",
     )
     out.warn(*lines)
     return FAILED
