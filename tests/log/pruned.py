@@ -34,7 +34,7 @@ def nothing_held_back(name: str, has_unverified: bool) -> str:
 
 
 def pruning_of(log: Log, disk: Disk = OS_DISK) -> Pruning:
-    return Pruning(disk, log.folder, log.vocabulary, log.answers.pruned, log.redactions.record)
+    return Pruning(disk, log.folder, log.vocabulary, log.pruned, log.redactions.record)
 
 
 def pruned(
@@ -49,7 +49,7 @@ def pruned(
     """Prune a log as the command does; `keep` is how many bytes stay at least."""
     pruning = pruning_of(log, disk)
     with pruning.alone():
-        open_ids = {event.event_id for event in log.answers.end().still_open}
+        open_ids = {event.event_id for event in log.end().still_open}
         plan = pruning.plan(before, keep, held_back, open_ids)
         return pruning.run(plan, archive), plan
 

@@ -30,7 +30,7 @@ def lines_of(log):
 
 def taken(log, lines, now_s=NOW_S):
     relay = Relay(OS_DISK, log.folder, WORK, NoticeMaker(WORK, {}), lambda word, facts: None)
-    return relay.take(lines, log.answers.held, now_s=now_s)
+    return relay.take(lines, log.held, now_s=now_s)
 
 
 def line_of(seq, clock, event_id=None, event_type="WPCreated"):

@@ -64,7 +64,7 @@ def test_pruned_events_are_in_the_archive_and_verify_takes_none_for_lost(tmp_pat
         assert codes(log) == ["pruned", "pruned"]
         assert log.append("noted").seq == len(events) + 2
         (told,) = log.query(type="log.pruned")
-        assert Pruned.of(told.payload) == notice == log.answers.pruned()
+        assert Pruned.of(told.payload) == notice == log.pruned()
         assert told.payload["numbers"] == {told.node_id: [[1, notice.events]]}
 
 
@@ -113,11 +113,11 @@ def test_why_tells_that_causes_were_pruned_and_where_they_lie(tmp_path):
         (missing,) = log.why(first).missing
         assert missing.pruned == f"events up to {kept.until[:16].replace('T', ' ')} were pruned"
         with pytest.raises(EventNotFound) as refused:
-            log.find(events[0].event_id)
+            log.resolve(events[0].event_id)
         assert f"the archive lies in {tmp_path / 'old'}" in refused.value.cause
         assert refused.value.hint.endswith(f"ask there: --log {tmp_path / 'old'}")
         with pytest.raises(EventNotFound) as refused:
-            log.find(f"7{'Z' * 25}")
+            log.resolve(f"7{'Z' * 25}")
         assert "pruned" not in refused.value.cause
 
 
@@ -388,10 +388,10 @@ def test_steps_that_are_still_open_are_counted(tmp_path):
             pass
     filled(tmp_path)
     with thence.open(tmp_path) as log:
-        assert len(log.answers.end().still_open) == 1
+        assert len(log.end().still_open) == 1
         notice, _ = pruned(log, before="2100")
         assert notice.open_steps == 1
-        assert log.answers.end().still_open == ()
+        assert log.end().still_open == ()
 
 
 def test_ranges_join_and_are_searched():
@@ -473,7 +473,7 @@ def judged(image, events, archive, *, is_cut=False):
         here = [event.line for event in log.read()]
         verification = log.verify()
         assert verification.ok, verification.findings
-        has_notice = bool(log.answers.pruned().files)
+        has_notice = bool(log.pruned().files)
         if archive is not None:
             packed = archived(ARCHIVE, disk).splitlines()
             assert set(events) <= {*here, *packed}

@@ -134,7 +134,7 @@ class Authorship:
 
     def _can_be_redacted(self, redaction: Redaction) -> bool:
         """Reports whether the log has the line, with numbers, and it is no notice."""
-        lines = self._log.answers.held([redaction.event_id], ()).lines
+        lines = self._log.held([redaction.event_id], ()).lines
         return any(
             same_line_key(event) == redaction.digest
             and not event.is_foreign
@@ -168,7 +168,7 @@ class Authorship:
         At most 1,000 ids are asked about; where there are more, the next call asks about others.
         """
         before = self._outbox.note(CONTESTED)
-        if not before or self._log.answers.lacks_index():
+        if not before or self._log.lacks_index():
             return
         contested = self._contested()
         rest = [event_id for event_id in contested if event_id > before[1:]] or list(contested)
@@ -188,13 +188,12 @@ class Authorship:
 
     def _contested(self) -> dict[str, frozenset[bytes]]:
         """Returns D of the lines of each id of which several may be served, in order."""
-        answers = self._log.answers
-        named = lookup.contested(answers.index(), _CONTESTED_SEEN_MAX)
+        named = lookup.contested(self._log.index(), _CONTESTED_SEEN_MAX)
         if not named:
             return {}
         with reading(self._log.folder):
             outranked = read_digests(self._disk, self._log.folder, OUTRANKED)
-        lines = digests_by_id(answers.held(named, ()).lines)
+        lines = digests_by_id(self._log.held(named, ()).lines)
         rest = {event_id: lines[event_id] - outranked for event_id in named if event_id in lines}
         return {event_id: digests for event_id, digests in rest.items() if len(digests) > 1}
 

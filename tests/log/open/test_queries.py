@@ -16,7 +16,7 @@ import thence
 from thence.core.query.filter import Filter
 from thence.errors import InvalidFilter
 from thence.log.open import Log
-from thence.log.queries import INDEXED_BYTES_MIN
+from thence.log.reader import INDEXED_BYTES_MIN
 
 
 @pytest.fixture

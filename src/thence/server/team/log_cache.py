@@ -286,10 +286,10 @@ class LogCache:
 
     def _supersede(self, opened: Log, log: StoredLog) -> None:
         """Has of several lines of an id the one served that the owner of its node pushed."""
-        contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
+        contested = lookup.contested(opened.indexed(), CONTESTED_MAX)
         if not contested:
             return
-        lines = digests_by_id(opened.answers.held(contested, ()).lines)
+        lines = digests_by_id(opened.held(contested, ()).lines)
         signed = self._store.signed(log, set().union(*lines.values()))
         others = superseded(lines, signed)
         opened.redactions.outrank(digest for digests in others.values() for digest in digests)

@@ -175,15 +175,15 @@ def _log_checks(folder: Path) -> list[Check]:
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
     from thence.core.sentences.events import counted
-    from thence.log.queries import Answers
     from thence.log.read.opening import opened_vocabulary
+    from thence.log.reader import Reader
 
     lost, last = 0, ""
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
-        answers = Answers(OS_DISK, folder, opened_vocabulary(OS_DISK, folder, None, False))
-        if answers.lacks_index():
+        reader = Reader(OS_DISK, folder, opened_vocabulary(OS_DISK, folder, None, False))
+        if reader.lacks_index():
             return []
-        for page in answers.pages(type=_LOSSES, descending=True):
+        for page in reader.pages(type=_LOSSES, descending=True):
             for event in page:
                 count = event.payload.get("count")
                 lost += count if isinstance(count, int) else 1

@@ -95,9 +95,9 @@ def prune_command(
     with open_for_reading(out, log) as replica:
         check_prunable(replica.folder, replica.vocabulary)
         where = (OS_DISK, replica.folder, replica.vocabulary)
-        pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
+        pruning = Pruning(*where, replica.pruned, replica.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            open_ids = {event.event_id for event in replica.answers.end().still_open}
+            open_ids = {event.event_id for event in replica.end().still_open}
             plan = pruning.plan(before, keep_bytes or 0, _held_back(replica), open_ids)
             if not out.is_json:
                 _show(out, plan, archive)
@@ -110,7 +110,7 @@ def prune_command(
                 out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruned = pruning.run(plan, archive)
-                    replica.answers.renew()
+                    replica.renew()
     if out.is_json:
         out.json(
             {
