@@ -4,25 +4,22 @@ import errno
 import json
 import os
 import re
-import resource
 import shutil
 import sys
 from importlib import metadata
 
 import pytest
-from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence, unwritable
-from tests.events import drafted, new_id, stamped
+from tests.cli.installed import THENCE, Ended, is_three_lines, ran, thence, unwritable
 from tests.log.faults import FailingDisk
 from tests.log.processes import HOLD, started
 
-import thence as package
 from thence.cli.commands.log.doctor import PACKAGES
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull
 from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log, LogSettings
 
-CHECKS = ["install", "disk", "writing", "log", "events", "writers", "clock"]
+CHECKS = ["install", "disk", "writing", "log", "events", "writers"]
 SMALL = """
 set -e
 mount -t tmpfs -o size=96k none small
@@ -79,9 +76,7 @@ def test_sound_log_is_ok_and_left_as_it_was(tmp_path, orders):
     assert (ended.code, failing(ended)) == (0, [])
     assert state(tmp_path) == before
     assert checks["log"]["detail"].startswith("plain log 01")
-    assert checks["events"]["detail"].startswith(
-        f"the newest line [{orders[-1][:18]}] is whole; all causes are here"
-    )
+    assert checks["events"]["detail"] == f"the newest line [{orders[-1][:18]}] is whole"
     size = (tmp_path / "orders" / "events.jsonl").stat().st_size
     assert checks["log"]["detail"].split("; ")[1] == f"1 segment, {size:,} bytes"
     assert checks["writers"]["detail"].startswith("the append lock is free; ")
@@ -97,23 +92,23 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in CHECKS:
         assert len(re.findall(rf"^ok      {name:<7}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 7 checks, on the log orders; `thence verify` reads every line"
+    assert fine.lines[-1] == "ok: 6 checks, on the log orders; `thence verify` reads every line"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
     assert torn.code == 1
-    assert "\nnot ok  events   the last line of events.jsonl is unfinished, 17 bytes; " in torn.out
+    assert "\nnot ok  events   the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     assert "\n                 next: `thence append note --log orders` moves it" in torn.out
-    assert torn.lines[-1].startswith("not ok: 1 of 7 checks, on the log orders; ")
+    assert torn.lines[-1].startswith("not ok: 1 of 6 checks, on the log orders; ")
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
     ended = thence("doctor", "--json", cwd=tmp_path)
     assert ended.code == 0
-    assert list(by_name(ended)) == ["install", "disk", "writing", "clock"]
+    assert list(by_name(ended)) == ["install", "disk", "writing"]
     assert not list(tmp_path.iterdir())
     text = thence("doctor", cwd=tmp_path)
-    assert text.lines[-1] == "ok: 4 checks, on this folder"
+    assert text.lines[-1] == "ok: 3 checks, on this folder"
 
 
 def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
@@ -123,17 +118,6 @@ def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
     assert is_three_lines(ended.err)
 
 
-def test_log_of_a_simulation_and_one_without_its_own_folder_are_looked_at(tmp_path, orders):
-    shutil.rmtree(tmp_path / "orders" / ".thence")
-    checks = by_name(doctor(tmp_path))
-    assert checks["log"]["detail"].startswith("plain log without .thence/log.json")
-    assert "no node yet" in checks["log"]["detail"]
-    assert checks["writers"]["detail"].startswith("no lock file yet")
-    assert not (tmp_path / "orders" / ".thence").exists()
-    package.open(tmp_path / "run", vocabulary="sim").close()
-    assert "sim log" in thence("doctor", "--log", "run", cwd=tmp_path).out
-
-
 def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
     with unwritable(tmp_path / "orders"):
         ended = doctor(tmp_path, obeys_permissions=True)
@@ -141,7 +125,6 @@ def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
     checks = by_name(ended)
     assert checks["writing"]["detail"].startswith("Permission denied: orders/events.jsonl")
     assert list(checks) == CHECKS
-    assert "flock" not in checks["writing"]["detail"]
 
 
 @pytest.mark.parametrize("name", [".thence", "events.jsonl"])
@@ -154,15 +137,6 @@ def test_what_may_not_be_read_is_told(tmp_path, orders, name):
     assert f"orders/{name}" in ended.out
 
 
-@pytest.mark.parametrize(("kib", "fails"), [(100, ["disk"]), (0, ["disk", "writing"])])
-def test_limit_on_the_size_of_files_is_told(tmp_path, orders, kib, fails):
-    limit = (resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
-    words = (THENCE, "doctor", "--log", "orders", "--json")
-    limited = ran(*words, cwd=tmp_path, first=lambda: resource.setrlimit(*limit))
-    assert (limited.code, limited.err) == (1, "")
-    assert failing(limited) == fails
-
-
 def test_full_disk_is_told(tmp_path, orders):
     """A small tmpfs is filled; where none may be mounted, a limit of no bytes is as full."""
     (tmp_path / "small").mkdir()
@@ -171,11 +145,11 @@ def test_full_disk_is_told(tmp_path, orders):
     if (tmp_path / "full.json").exists():
         before = json.loads((tmp_path / "before.json").read_text())
         assert failing(before) == ["disk"]
-        assert "tmpfs: in memory" in by_name(before)["disk"]["detail"]
+        assert "tmpfs, in memory" in by_name(before)["disk"]["detail"]
         full, fails = (tmp_path / "full.json").read_text(), ["disk", "writing"]
     else:
         limited = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", THENCE]
-        full, fails = ran(*limited, cwd=tmp_path).out, ["disk", "writing"]
+        full, fails = ran(*limited, cwd=tmp_path).out, ["writing"]
     assert failing(json.loads(full)) == fails
     assert by_name(json.loads(full))["writing"]["hint"].startswith("make room")
 
@@ -188,17 +162,6 @@ def test_torn_tail_is_told_until_an_append_moves_it_aside(tmp_path, orders):
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (0, [])
     assert "1 in quarantine, all reported" in by_name(ended)["writers"]["detail"]
-
-
-def test_what_was_moved_aside_and_not_told_is_told(tmp_path, orders):
-    path = tmp_path / "orders" / "events.jsonl"
-    path.write_bytes(path.read_bytes()[:-30])
-    thence("append", "note", "--log", "orders", cwd=tmp_path)
-    (moved,) = (tmp_path / "orders" / ".thence" / "quarantine").iterdir()
-    moved.rename(f"{moved}.untold")
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["writers"])
-    assert "1 of 1 in quarantine" in by_name(ended)["writers"]["detail"]
 
 
 def test_damaged_newest_line_is_damage(tmp_path, orders):
@@ -243,14 +206,6 @@ def test_log_of_a_later_format_is_no_damage(tmp_path, orders):
     assert by_name(ended)["log"]["hint"] == "use a newer thence"
 
 
-def test_identity_that_was_copied_is_told(tmp_path, orders):
-    shutil.copytree(tmp_path / "orders", tmp_path / "copy")
-    ended = thence("doctor", "--log", "copy", "--json", cwd=tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["log"])
-    assert failing(doctor(tmp_path)) == []
-    assert noted_by_an_append(tmp_path, "copy") == ["log.node_changed"]
-
-
 def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, orders):
     holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")
     try:
@@ -265,61 +220,6 @@ def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, order
     finally:
         holder.communicate()
     assert failing(doctor(tmp_path)) == []
-
-
-EMIT = """
-import os, signal, sys, thence
-log = thence.open(sys.argv[1])
-for number in range(3): log.emit("queued")
-if sys.argv[2] == "dies":
-    os.kill(os.getpid(), signal.SIGKILL)
-log.flush()
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
-    holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")  # so that none is written
-    with holder:
-        assert holder.stdout
-        holder.stdout.readline()
-        died = started(EMIT, tmp_path / "orders", "dies")
-        died.communicate()
-    ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["writers"])
-    detail = by_name(ended)["writers"]["detail"]
-    assert "0 open for appending, 1 ended without closing; events that 1 of them had" in detail
-    assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
-
-
-def test_processes_that_have_the_log_open_are_told(tmp_path, orders):
-    assert "0 open for appending" in by_name(doctor(tmp_path))["writers"]["detail"]
-    with started(EMIT, tmp_path / "orders", "lives") as writer:
-        assert writer.stdout
-        writer.stdout.readline()
-        checks = by_name(doctor(tmp_path))
-    assert "1 open for appending" in checks["writers"]["detail"]
-    assert checks["writers"]["detail"].startswith("the append lock is free")
-
-
-def test_opening_of_nonsense_is_told_and_no_damage(tmp_path, orders):
-    (tmp_path / "orders" / ".thence" / "open" / "x").write_bytes(b"nonsense")
-    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["writers"])
-    assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
-    assert failing(doctor(tmp_path)) == []
-
-
-def test_clock_behind_the_newest_event_is_noted_and_a_year_behind_not_ok(tmp_path):
-    folder = tmp_path / "orders"
-    folder.mkdir()
-    for year, code in ((2098, 1), (2001, 0)):
-        when = f"{year}-01-01T00:00:00.000000Z"
-        line = stamped(drafted(new_id(), "note", {}, timestamp=when), 1, 1)
-        (folder / "events.jsonl").write_bytes(line)
-        ended = doctor(tmp_path)
-        assert (ended.code, failing(ended)) == (code, ["clock"] if code else [])
-        assert ("which is in the future" in by_name(ended)["clock"]["detail"]) == bool(code)
 
 
 @pytest.mark.parametrize(
@@ -342,24 +242,6 @@ def test_packages_are_those_of_the_base_install():
     assert names == set(PACKAGES)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ("sys.platform = 'freebsd15'", "Linux or macOS"),
-        ("sys.version_info = (3, 10, 4)", "3.11 or later"),
-    ],
-)
-def test_python_and_platform_that_nobody_tried_are_told(tmp_path, change, told):
-    script = (
-        "import sys, platform, rich, structlog, thence.log.doctor.condition\n"
-        "import ruamel.yaml, thence.log.doctor.health\nfrom thence.cli.frame import run\n"
-        f"{change}\nsys.exit(run(['doctor', '--json']))"
-    )
-    done = in_python(script, cwd=tmp_path)
-    assert (done.code, failing(done)) == (1, ["install"]), done.err
-    assert told in by_name(done)["install"]["hint"]
-
-
 def test_doctor_looks_while_others_write(tmp_path, orders):
     writer = started(
         "import sys, thence\n"
@@ -378,20 +260,6 @@ def test_doctor_looks_while_others_write(tmp_path, orders):
     assert writer.returncode == 0
     assert thence("verify", "--log", "orders", cwd=tmp_path).code == 0
     assert not [name for name in os.listdir(tmp_path / "orders" / ".thence") if "doctor" in name]
-
-
-def test_causes_that_no_event_has_are_counted_and_are_no_damage(tmp_path, orders):
-    assert "all causes are here" in by_name(doctor(tmp_path))["events"]["detail"]
-    with package.open(tmp_path / "orders") as log:
-        effect = log.append("effect", caused_by=["0" * 26, "0" * 25 + "1"])
-    ended = doctor(tmp_path)
-    assert ended.code == 0
-    detail = by_name(ended)["events"]["detail"]
-    assert "2 causes that no event here has" in detail
-    assert effect.event_id in detail
-    with package.open(tmp_path / "orders") as log:
-        log.append_many([{"event_type": "large", "payload": {"text": "x" * 500_000}}] * 9)
-    assert "thence verify" in by_name(doctor(tmp_path))["events"]["detail"]
 
 
 @pytest.mark.promise("A4b")

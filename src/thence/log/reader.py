@@ -2,8 +2,8 @@
 
 Every question is answered by an index, which is brought up to date first: a large log's index is
 a file, a small one's is kept in memory, as long as it has no file. Reading takes no lock of the
-log, and for a small log it writes nothing. The module imports no index, so that an append starts
-without one.
+log, and for a small log it writes nothing. What an append does not need is imported inside
+functions: an append starts without it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,7 +29,6 @@ from thence.log.files.disk_errors import reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import own_folder, segment_sizes
 from thence.log.read.opening import known_info
-from thence.log.read.reader import all_events, events, events_with
 
 if TYPE_CHECKING:
     from thence.core.pruned import Pruned
@@ -82,6 +81,7 @@ class Reader:
         passed over. Raises EventNotFound when `after` is not there, `read_failed`.
         """
         from thence.log.index import arrivals
+        from thence.log.read.reader import events
 
         if isinstance(after, Position):
             yield from arrivals.unread(self.index(), after)
@@ -116,6 +116,8 @@ class Reader:
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""
+        from thence.log.read.reader import all_events
+
         with reading(self.folder):
             return all_events(self._disk, self.folder, self.vocabulary)
 
@@ -189,6 +191,8 @@ class Reader:
         For ULIDs no index is made: a large log without one is looked through.
         """
         if self.lacks_index() and all(map(is_ulid, ids)):
+            from thence.log.read.reader import events_with
+
             with reading(self.folder):
                 return events_with(self._disk, self.folder, self.vocabulary, ids)
         events = {}

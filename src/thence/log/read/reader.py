@@ -27,7 +27,6 @@ from thence.core.codec import (
     pieces,
 )
 from thence.core.event import Event
-from thence.core.query.why import not_found
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.files.digest_files import Ranking
@@ -497,6 +496,8 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
                 if isinstance(event, Event):
                     _sync(cursor, event_id)
                     return event
+    from thence.core.query.why import not_found  # an append needs none of it
+
     raise not_found(folder, event_id)
 
 
