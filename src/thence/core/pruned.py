@@ -30,10 +30,10 @@ class Pruned(msgspec.Struct, frozen=True):
     """What a log's last prune removed, and up to where all of its prunes did.
 
     `files`, `events`, `bytes`, `since` and `open_steps` are of that prune alone: `since` is the
-    earliest time in it, `open_steps` counts the steps that began there and have not ended. Of all
-    prunes are `numbers`, the numbers of the events by node_id; `until`, the latest time; and
-    `archives`, in the order of the prunes: the largest ULID that was pruned until then, and the
-    folder of the files, empty if they were removed for good.
+    earliest time in it, `open_steps` counts the steps that began there and have not ended. All
+    prunes have a part in `numbers`, the numbers of the events by node_id; in `until`, the latest
+    time; and in `archives`, in the order of the prunes: the largest ULID that was pruned until
+    then, and the folder of the files, empty if they were removed for good.
     """
 
     files: tuple[PrunedFile, ...] = ()

@@ -4,8 +4,8 @@ A `Log` appends events durably, reads them back, and finds their causes. It is s
 and after a fork the child has a session of its own. New events enter by one path, whatever
 function appends them: their causes are checked and completed, they are drafted, get their
 conditions and are committed; an error that leaves the outcome unknown gets a retry. Reading takes
-no lock of the log; a large log gets an index (`thence.log.reader`). A host imports its functions
-for ids, times and the disk from here.
+no lock of the log; a large log gets an index (`thence.log.log_reader`). A host imports its
+functions for ids, times and the disk from here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -49,6 +49,7 @@ from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.files.segment import current_path
+from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.read.opening import (
     Age,
@@ -59,7 +60,6 @@ from thence.log.read.opening import (
     opened_vocabulary,
     prepare,
 )
-from thence.log.reader import Reader
 from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import Committer, with_retry
 from thence.log.write.committer import OnFull as OnFull
@@ -539,8 +539,19 @@ class Log(Reader):
         return self._drafting.draft(new, causes, external)
 
     def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
-        """Drafts events of one append; returns at which place each stands too."""
-        heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
+        """Drafts events of one append; returns at which place each stands too.
+
+        What decides something names no remark among the heads of its subject.
+        """
+        heads: dict[str, tuple[str, ...]] = {}
+        if self.vocabulary.adds_subject_heads:
+            remarks = self.vocabulary.remark_types
+            but = remarks if any(new.event_type not in remarks for new in events) else ()
+            abouts = list(map(self._drafting.subject, events))
+            pairs = zip(abouts, events, strict=True)
+            aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
+            for subject, on in self.heads_of(set(filter(None, abouts)), but, aliases).items():
+                heads[subject] = tuple([event.event_id for event in on])
         together = {new.event_id for new in events}
         drafts, places = [], []
         for new in events:
@@ -558,19 +569,6 @@ class Log(Reader):
             around = (new.ends, *around)
         named = new.caused_by
         return around if named is None else (*cause_ids(named, self.holds), *around)
-
-    def _heads_of(self, events: Sequence[HostEvent]) -> dict[str, tuple[str, ...]]:
-        """Returns the heads of what events are about; what decides something names no remark."""
-        remarks = self.vocabulary.remark_types
-        but = remarks if any(new.event_type not in remarks for new in events) else ()
-        abouts = list(map(self._drafting.subject, events))
-        pairs = zip(abouts, events, strict=True)
-        aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
-        heads_by_subject = self.heads_of(set(filter(None, abouts)), but, aliases)
-        return {
-            about: tuple([head.event_id for head in heads])
-            for about, heads in heads_by_subject.items()
-        }
 
     def _committed(
         self,

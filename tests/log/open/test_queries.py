@@ -15,8 +15,8 @@ from tests.tiers import examples
 import thence
 from thence.core.query.filter import Filter
 from thence.errors import InvalidFilter
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import Log
-from thence.log.reader import INDEXED_BYTES_MIN
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ from thence.core.query.why import named_by
 from thence.errors import EventNotFound, LogBusy, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import Log, open_log
 from thence.log.read.reader import blocks
-from thence.log.reader import INDEXED_BYTES_MIN
 
 if TYPE_CHECKING:
     from thence.cli.shared.progress import Show

@@ -25,8 +25,7 @@ from thence.log.files.identity import Own
 from thence.log.files.segment import CURRENT, current_path, segments
 from thence.log.files.tail import lines_backwards
 from thence.log.read.reader import blocks_of, lines_of
-from thence.log.recovery.report import OPENING_SOURCE, Notice
-from thence.log.recovery.sessions import SessionRecord, segment_id
+from thence.log.recovery.sessions import OPENING_SOURCE, Notice, SessionRecord, segment_id
 
 TORN_NOTICES_MAX = 100
 REGION_KINDS = frozenset(("torn", "segment_suspect"))

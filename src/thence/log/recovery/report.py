@@ -8,7 +8,6 @@ looked for (`thence.log.recovery.damage`). All of it happens under the append lo
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
@@ -19,6 +18,7 @@ from thence.log.files.numbering import Numbering
 from thence.log.files.segment import current_path
 from thence.log.files.tail import unreported
 from thence.log.recovery.sessions import (
+    Notice,
     SessionRecord,
     WriterSession,
     durable_seq,
@@ -27,16 +27,7 @@ from thence.log.recovery.sessions import (
     session_records,
 )
 
-OPENING_SOURCE = "thence.open"
 _TAIL_BYTES = 4096
-
-
-class Notice(NamedTuple):
-    """A notice that a log has to write: kind, facts, the session that the notice is about."""
-
-    kind: str
-    facts: dict[str, Any]
-    session: str = ""
 
 
 class SessionReport:

@@ -22,8 +22,8 @@ from thence.log.index.connection import Index
 from thence.log.index.keeper import Builds
 from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Names
+from thence.log.log_reader import Reader
 from thence.log.read.opening import known_info
-from thence.log.reader import Reader
 from thence.server.logs.root import FoundLog, LogKey
 
 OPEN_MAX = 16

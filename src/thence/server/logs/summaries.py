@@ -33,8 +33,8 @@ from thence.log.index.overview import (
     overview,
 )
 from thence.log.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.read.reader import Cursor, blocks, lines_of
-from thence.log.reader import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
 from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record

@@ -152,8 +152,8 @@ def _hooks(folder: Path) -> list[Check]:
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
     from thence.core.sentences.events import counted
+    from thence.log.log_reader import Reader
     from thence.log.read.opening import opened_vocabulary
-    from thence.log.reader import Reader
 
     lost, last = 0, ""
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
