@@ -45,7 +45,7 @@ def median_ms(log: Log, other: Log, work: Callable[[], object]) -> float:
 def durations_ms(folder: Path) -> dict[str, float]:
     """Returns the milliseconds of each way of going on, by an index."""
     with thence.open(folder) as log, thence.open(folder) as other:
-        log.answers.indexed().refresh()
+        log.indexed().refresh()
         since = log.position()
 
         def guarded() -> None:
@@ -65,16 +65,16 @@ def durations_ms(folder: Path) -> dict[str, float]:
 def asked_ms(folder: Path) -> dict[str, tuple[float, float]]:
     """Returns the milliseconds of the daily questions to a warm index, and the most they may be."""
     with thence.open(folder) as log:
-        log.answers.indexed().refresh()
+        log.indexed().refresh()
         questions: dict[str, tuple[Callable[[], object], float]] = {
-            "counts, by type and by actor": (log.answers.stats, 50),
+            "counts, by type and by actor": (log.stats, 50),
             "counts of one type by actor": (
-                lambda: log.answers.stats(by="actor", type=_TYPES[0]),
+                lambda: log.stats(by="actor", type=_TYPES[0]),
                 50,
             ),
-            "counts by subject": (lambda: log.answers.stats(by="subject"), 500),
-            "counts per hour": (lambda: log.answers.stats(per_s=3600), 500),
-            "the last event, and what is open": (log.answers.end, 50),
+            "counts by subject": (lambda: log.stats(by="subject"), 500),
+            "counts per hour": (lambda: log.stats(per_s=3600), 500),
+            "the last event, and what is open": (log.end, 50),
             "@last-error": (lambda: log.query(type=_TYPES[0], descending=True, limit=1), 50),
             "heads of a subject": (lambda: log.heads("order/7"), 50),
         }

@@ -200,16 +200,13 @@ def named(
     events: Sequence[Event],
     vocabulary: Vocabulary,
     place: object,
-    *,
-    by_subject: bool = True,
-    by_type: bool = False,
 ) -> Event:
     """Returns the event that a text names, among the events of a log in total order.
 
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
-    else, `by_subject`, the latest event on the subject of that name, of which the last parts
-    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type. Raises
-    EventNotFound, `ambiguous_id`.
+    else the latest event on the subject of that name, of which the last parts are enough:
+    WP01 for 028-sync/WP01; else the latest event of that type. Raises EventNotFound,
+    `ambiguous_id`.
     """
     if text == "@last":
         found = list(events[-1:])
@@ -221,16 +218,16 @@ def named(
         for event in found:
             if event.event_id == text:
                 return event
-        if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
+        if not found or len(text) < PREFIX_CHARACTERS_MIN:
             latest = {event.subject: event for event in events if event.subject}
             subject = subject_named(text, latest)
             if subject is not None:
                 return latest[subject]
-            for event in reversed(events if by_type else ()):
+            for event in reversed(events):
                 if event.event_type == text:
                     return event
             if not found:
-                raise not_found(place, text, latest, namer_of(text, events), by_type=by_type)
+                raise not_found(place, text, latest, namer_of(text, events))
         if found:
             beginnings(text)
     if not found:

@@ -273,7 +273,7 @@ class SpanProcessor(SdkSpanProcessor):
         """Returns a span of another process, by what the log holds of it."""
         if parent is None or not parent.is_remote or token_of(parent) or self._missed > MISSED_MAX:
             return None
-        event = self._log.answers.span_begin(f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
+        event = self._log.span_begin(f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
         self._missed = 0 if event is not None else self._missed + 1
         if event is None:
             return None

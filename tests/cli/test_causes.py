@@ -164,7 +164,7 @@ def test_type_and_subject_name_the_event_that_why_and_effects_are_about(tmp_path
             told = warm(command, "order/7", "--log", "shop", "--json", cwd=tmp_path).json
             assert told["event_id"] == failed.event_id
         assert log.why("order/7").event == failed
-        assert log.find("order/7") == noted
+        assert log.resolve("order/7") == noted
         assert noted.event_id in warm("show", "order/7", "--log", "shop", cwd=tmp_path).err
         cancelled = log.append("order.cancelled", subject="order/7", caused_by=[failed, noted])
         assert log.why("order/7").event == cancelled  # its answer holds the failure

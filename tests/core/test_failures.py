@@ -74,9 +74,9 @@ def test_rejections_of_a_log_are_counted_beside_its_failures(tmp_path: Path) -> 
             status = "warning" if kind == "slow" else "failure"
             writer.emit(create_system_event("run", turn, kind, status))
     with thence.open(tmp_path) as log:
-        assert log.answers.failures() == (1, 2)
-        assert log.answers.failures(turn="1..2") == (1, 1)
-        assert log.answers.failures(type="no.*") == log.answers.failures(actor="ada") == (0, 0)
+        assert log.failures() == (1, 2)
+        assert log.failures(turn="1..2") == (1, 1)
+        assert log.failures(type="no.*") == log.failures(actor="ada") == (0, 0)
 
 
 @pytest.mark.parametrize("vocabulary", [PLAIN, SIM, WORK], ids=lambda one: one.name)
@@ -98,7 +98,7 @@ def test_index_filter_and_last_error_agree_on_each(tmp_path: Path, vocabulary: V
         assert log.query(failed=False).total == len(lines) - len(failed)
         assert len(log.query(failed=False)) == len(lines) - len(failed)
         assert log.query(failed=True, type="no").total == 0
-        assert log.find("@last-error").lamport_clock == failed[-1]
+        assert log.resolve("@last-error").lamport_clock == failed[-1]
 
 
 def test_failures_of_a_large_log_are_paged_without_reading_it(tmp_path: Path) -> None:

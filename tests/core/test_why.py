@@ -146,14 +146,12 @@ def test_nothing_is_found_in_an_empty_log(text, reason):
 
 def test_type_stands_for_its_latest_event_where_no_subject_has_the_name():
     events = log("refund.failed", "noted", "refund.failed")
-    assert named("refund.failed", events, PLAIN, "orders", by_type=True) == events[2]
-    assert named("noted", events, PLAIN, "orders", by_type=True) == events[1]
+    assert named("refund.failed", events, PLAIN, "orders") == events[2]
+    assert named("noted", events, PLAIN, "orders") == events[1]
     with pytest.raises(EventNotFound, match="id, subject or type"):
-        named("note", events, PLAIN, "orders", by_type=True)
-    with pytest.raises(EventNotFound, match="id or subject"):
-        named("noted", events, PLAIN, "orders")
+        named("note", events, PLAIN, "orders")
     on = event_of(stamped(drafted("9" * 26, "paid", {"subject": "noted"}), 9, 9))
-    assert named("noted", [*events, on], PLAIN, "orders", by_type=True) == on
+    assert named("noted", [*events, on], PLAIN, "orders") == on
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def read(run: Run) -> None:
     run.open()
     run.look(lambda log: list(log.read()))
     run.look(lambda log: log.verify())
-    run.look(lambda log: log.find("@last"))
+    run.look(lambda log: log.resolve("@last"))
     run.look(lambda log: log.why(next(log.read())))
 
 

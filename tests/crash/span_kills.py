@@ -83,7 +83,7 @@ def broken(folder: Path, acknowledged: set[str], seen: Counter[str]) -> Iterator
             elif event.ends is not None:
                 recorded[f"e {begins[event.ends]}"] += 1
         findings = log.verify().findings
-        still_open = {event.event_id for event in log.answers.end().still_open}
+        still_open = {event.event_id for event in log.end().still_open}
     yield from (f"not in the log: {line}" for line in sorted(acknowledged - recorded.keys()))
     yield from (
         f"{count} times in the log: {line}" for line, count in recorded.items() if count > 1

@@ -30,7 +30,7 @@ def names(folder: Path, disk: Disk = OS_DISK) -> list[str]:
 
 
 def pruning_of(log: Log, disk: Disk = OS_DISK) -> Pruning:
-    return Pruning(disk, log.folder, log.vocabulary, log.answers.pruned, log.redactions.record)
+    return Pruning(disk, log.folder, log.vocabulary, log.pruned, log.redactions.record)
 
 
 def pruned(

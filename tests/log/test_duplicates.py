@@ -43,7 +43,7 @@ def answers_of(folder: Path) -> tuple[object, ...]:
     with thence.open(folder) as log:
         served = {event.event_id: event.line for event in log.read()}
         assert {event.event_id: event.line for event in log.query()} == served
-        assert {key: event.line for key, event in log.answers.with_ids(set(IDS)).items()} == served
+        assert {key: event.line for key, event in log.with_ids(set(IDS)).items()} == served
         assert {key: log.get(key).line for key in served} == served
         assert {key: log.why(key).event.line for key in served} == served
         cones = {key: [cause.event_id for cause, _ in log.why(key).cone] for key in served}
@@ -82,7 +82,7 @@ def arrive(folder: Path, parts: Sequence[Sequence[bytes]], *, is_indexed: bool) 
                 segment.write(line + b"\n")
             if is_indexed:
                 with thence.open(folder) as log:
-                    log.answers.indexed()
+                    log.indexed()
                     list(log.query())
 
 

@@ -28,7 +28,7 @@ def lines_of(log):
 
 def taken(log, lines):
     relay = Relay(OS_DISK, log.folder, WORK, NoticeMaker(WORK, {}), lambda word, facts: None)
-    return relay.take(lines, log.answers.held)
+    return relay.take(lines, log.held)
 
 
 def line_of(seq, clock, event_id=None, event_type="WPCreated"):

@@ -16,7 +16,7 @@ def log(tmp_path, request):
     filled(tmp_path)
     with thence.open(tmp_path, max_file_size=SEGMENT_BYTES) as opened:
         if request.param:
-            opened.answers.rebuild()
+            opened.rebuild()
         yield opened
 
 
@@ -145,7 +145,7 @@ def test_notice_of_another_log_tells_nothing_here(log, tmp_path):
     with thence.open(tmp_path / "other") as other:
         mine = other.append("noted")
         other.relay([notice.line])
-        assert other.answers.last_prune() is None
+        assert other.last_prune() is None
         assert [event.event_type for event in other.read(Position())] == ["noted", "log.pruned"]
         with raises_code("event_not_found"):
             other.get(mine.event_id[:25] + ("0" if mine.event_id[25] != "0" else "1"))

@@ -63,7 +63,7 @@ def test_pruned_events_are_in_the_archive_and_verify_takes_none_for_lost(tmp_pat
         assert codes(log) == ["pruned"]
         assert log.append("noted").seq == len(events) + 2
         (told,) = log.query(type="log.pruned")
-        assert pruned_by(told) == plan.pruned == log.answers.pruned()
+        assert pruned_by(told) == plan.pruned == log.pruned()
         assert told.payload["numbers"] == {told.node_id: [[1, plan.pruned.events]]}
 
 
@@ -412,9 +412,9 @@ def judged(image, events, archive, *, is_cut=False):
         here = [event.line for event in log.read()]
         verification = log.verify()
         assert verification.ok, verification.findings
-        has_notice = log.answers.last_prune() is not None
+        has_notice = log.last_prune() is not None
         gone = [event for event in events if event.line not in here]
-        told = log.answers.pruned()
+        told = log.pruned()
         assert all(told.holds(event.node_id, event.seq) for event in gone)
         if archive is not None:
             packed = archived(ARCHIVE, disk).splitlines()

@@ -27,7 +27,7 @@ from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.numbering import Numbering
 from thence.log.open import Log
-from thence.log.recovery.damage import SessionReport
+from thence.log.recovery.report import SessionReport
 from thence.log.recovery.sessions import WriterSession
 
 

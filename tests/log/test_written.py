@@ -277,5 +277,5 @@ def test_kill_keeps_what_a_loop_has_written(tmp_path):
         events = log.events()
         assert sum(one.begins for one in events) == 20
         assert sum(one.ends is not None for one in events) == 19
-        assert len(log.answers.end().still_open) == 1
+        assert len(log.end().still_open) == 1
         assert log.verify().findings == ()

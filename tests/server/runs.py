@@ -8,8 +8,8 @@ from typing import Any
 
 import thence
 from thence.core.event import Event
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import open_log
-from thence.log.queries import INDEXED_BYTES_MIN
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 

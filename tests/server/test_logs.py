@@ -32,18 +32,18 @@ def test_log_in_use_stays_open_over_the_bound(tmp_path) -> None:
                 pass
         with logs.using(root.find("a")) as again:
             assert again is a
-            assert len(again.answers.events()) == 2
+            assert len(again.reader.events()) == 2
 
 
 def test_folder_in_the_place_of_another_is_opened_anew(tmp_path) -> None:
     run = make_run(tmp_path, "run", count=2)
     root, logs = Root(tmp_path), Logs()
     with logs.using(root.find("run")) as before:
-        assert len(before.answers.events()) == 2
+        assert len(before.reader.events()) == 2
     run.rename(tmp_path / "moved")
     make_run(tmp_path, "run", count=5)
     with logs.using(root.find("run")) as after:
-        assert len(after.answers.events()) == 5
+        assert len(after.reader.events()) == 5
     shutil.rmtree(run)
 
 
@@ -87,7 +87,7 @@ def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> 
     assert not logs.lacks_index(root.find("small"))
     assert logs.lacks_index(root.find("big"))
     with logs.using(root.find("big")) as log:
-        assert log.answers.query().total > 50
+        assert log.reader.query().total > 50
     assert not logs.lacks_index(root.find("big"))
     logs.close()
     assert not Logs().lacks_index(root.find("big"))

@@ -7,8 +7,8 @@ import pytest
 from bench.load import grown
 from tests.server.serving import Serving, serving
 
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import open_log
-from thence.log.queries import INDEXED_BYTES_MIN
 
 EVENTS = 9_000
 ASKED = 10

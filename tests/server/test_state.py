@@ -39,7 +39,7 @@ def test_first_questions_to_many_large_logs_hold_up_no_question_to_another(serve
             with anyio.fail_after(60):
                 while served.workers._slow.statistics().tasks_waiting <= THREADS:
                     await served.workers.run(threading.get_ident)
-                total = await served.ask("small", lambda log: len(log.answers.events()), True)
+                total = await served.ask("small", lambda log: len(log.reader.events()), True)
             go.set()
         assert total == 3
 

@@ -42,7 +42,7 @@ def test_pruned_events_stay_at_the_server_and_do_not_come_back(server, tmp_path)
         ids = {event.event_id for event in other.read()}
         assert ids >= {*(event.event_id for event in events), later.event_id}
         assert other.verify().ok
-        assert other.answers.last_prune() is None, "another log's notice says nothing here"
+        assert other.last_prune() is None, "another log's notice says nothing here"
 
 
 def test_outbox_that_is_made_anew_and_a_server_that_forgot_its_cursors_bring_nothing_back(

@@ -108,7 +108,7 @@ def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
     with EventStore.at(folder) as store:
         page = store.query(actor="bob", limit=1)
         assert page.total == EVENTS
-        index = store.replica.answers.index()
+        index = store.replica.index()
         assert index is not None, "a log of this size is answered by its index"
         (made,) = store.project.home.rglob("index.db")
         store.close()

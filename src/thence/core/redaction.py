@@ -6,7 +6,6 @@ place of its body, so that C and D stay. docs/reference/formats/segment.md gives
 """
 
 import re
-from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
 
@@ -67,6 +66,8 @@ def digests(line: bytes) -> Digests:
     is not its members joined by commas, each once; it holds a byte below 0x20; it has no number;
     or it has body members beside `body_sha256`.
     """
+    from hashlib import sha256
+
     members = _members(line)
     missing = _NUMBERS - members.keys()
     if missing:
@@ -112,6 +113,8 @@ def same_event_key(event: Event) -> bytes:
     It is C; of a line without numbers it is a digest of its decoded members, in any order, and of
     one that has no digests, of its bytes.
     """
+    from hashlib import sha256
+
     if event.is_foreign:
         return sha256(msgspec.json.encode(event.members, order="deterministic")).digest()
     try:

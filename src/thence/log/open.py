@@ -4,16 +4,15 @@ A `Log` appends events durably, reads them back, and finds their causes. It is s
 and after a fork the child has a session of its own. New events enter by one path, whatever
 function appends them: their causes are checked and completed, they are drafted, get their
 conditions and are committed; an error that leaves the outcome unknown gets a retry. Reading takes
-no lock of the log; a large log gets an index (`thence.log.queries`). A host imports
-its functions for ids, times and the disk from here.
+no lock of the log; a large log gets an index (`thence.log.log_reader`). A host imports its
+functions for ids, times and the disk from here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import finalize
 
 import msgspec
@@ -30,11 +29,9 @@ from thence.core.new_event import (
     HostEvent,
     NewEvent,
     PassedCause,
-    Position,
     cause_ids,
     id_of,
 )
-from thence.core.order import CONE_EVENTS_MAX
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
@@ -52,8 +49,8 @@ from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.files.segment import current_path
+from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
-from thence.log.queries import After, Answers, html_of_log
 from thence.log.read.opening import (
     Age,
     checked_bounds,
@@ -74,10 +71,8 @@ from thence.log.write.writer import Report, SegmentWriter
 
 if TYPE_CHECKING:
     from thence.core.new_event import Unchanged
-    from thence.core.query.why import Concurrent, Effects, Why
     from thence.log.check.rewriting import Redactions
     from thence.log.files.findings import Relayed, Verification
-    from thence.log.index.page import Page, PageQuery
     from thence.log.write.importing import Relay
 
 QUEUE_EVENTS_MAX = 10_000
@@ -172,14 +167,13 @@ def open_host_log(
     return Log(path, words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
 
 
-class Log:
+class Log(Reader):
     """An open log. Use `thence.open`; close it, or use it as a context manager.
 
     All that was emitted is written at the latest at `close`, garbage collection or exit.
     """
 
     __reduce__ = stays_here
-    _repr_html_ = html_of_log
 
     def __init__(
         self,
@@ -194,11 +188,10 @@ class Log:
         sizes = (queue_max, settings.max_file_size, settings.bodies_from)
         age_us = checked_bounds(folder, on_full, *sizes, settings.rotate_after)
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
-        self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
+        super().__init__(disk, folder, vocabulary)
         self._report = guarded(settings.report)
         self._has_nonces = settings.nonces or is_synced(disk, folder)
         self.redact_settings = settings.redact or read_redact_settings(folder)
-        self.answers = Answers(disk, folder, vocabulary)
         self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
         bounds = (settings.max_file_size, age_us)
@@ -210,7 +203,7 @@ class Log:
         self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
         info = partial(known_info, disk, folder)
         self._origin = Origin(received, self._writer.numbers.witness, info)
-        strict = StrictCauses(folder, self.answers.holds, queue_max)
+        strict = StrictCauses(folder, self.holds, queue_max)
         self._strict = strict if settings.strict_causes else None
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
@@ -252,7 +245,7 @@ class Log:
         """The redactions of this log, for those who take lines back."""
         from thence.log.check.rewriting import Redactions
 
-        return Redactions(*self._where, self._host_append_note, self.answers.renew)
+        return Redactions(*self._where, self._host_append_note, self.renew)
 
     @property
     def durability(self) -> Durability:
@@ -446,7 +439,7 @@ class Log:
         self._prepare()
         if self._relay is None:
             self._relay = Relay(*self._where, self._notice, self._report)
-        return self._relay.take(lines, self.answers.held, bodies)
+        return self._relay.take(lines, self.held, bodies)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
@@ -464,104 +457,6 @@ class Log:
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
         return self._origin.handed_on(event)
-
-    def read(self, after: After = None) -> Iterator[Event]:
-        """Yields each event once, in arrival order: those behind `after`.
-
-        `after` is an event, its id, or a Position. Where a prune took events that come next, its
-        notice is first. Bad bytes and an unfinished last line are passed over. Raises
-        EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
-        """
-        return self.answers.read(after)
-
-    def follow(
-        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
-    ) -> Iterator[Event]:
-        """Yields each event once, in arrival order, and goes on as any process appends more.
-
-        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
-        when `stop` is set. With `sync` an event is on the device when it is yielded, as a
-        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
-        """
-        return self.answers.follow(after, stop, sync)
-
-    def position(self) -> Position:
-        """Returns the position behind all that is there; take it before what depends on it."""
-        return self.answers.position()
-
-    def heads(self, subject: str) -> tuple[Event, ...]:
-        """Returns the events on a subject that caused no other event on it, in total order."""
-        return self.answers.heads_of((subject,))[subject]
-
-    def events(self) -> list[Event]:
-        """Returns all events in total order."""
-        return self.answers.events()
-
-    def arrived(self) -> list[Event]:
-        """Returns all events in arrival order."""
-        return self.answers.arrived()
-
-    def get(self, event_id: str) -> Event:
-        """Returns the event of an id; raises EventNotFound."""
-        return self.answers.get(event_id)
-
-    def find(self, text: str) -> Event:
-        """Returns the event that a text names.
-
-        It is an id, a prefix of 6 characters or more, "@last", "@last-error", or the subject of
-        events, of which the latest is taken. Raises EventNotFound, `ambiguous_id`.
-        """
-        return self.answers.find(text)
-
-    def query(self, **keys: "Unpack[PageQuery]") -> "Page":
-        """Returns a page of the events that match a filter, in total order.
-
-        type, actor, subject, stream, since, until, turn and where are a filter, as
-        docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
-        `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
-        the last events instead. since and until also take 1h and yesterday, in UTC.
-        Raises InvalidFilter, `invalid_cursor`, `read_failed`; warns of a `where` key no event has.
-        """
-        return self.answers.warned(**keys)
-
-    def why(self, event: Cause) -> "Why":
-        """Returns the causes of an event, or of what `find` takes; raises what `find` raises.
-
-        A text may be a type too, for its latest event. A subject stands for its last failure if
-        no success followed that and it did not lead to the latest event on the subject.
-        """
-        return self.answers.why(self.answers.named(event))
-
-    def effects(self, event: Cause) -> "Effects":
-        """Returns the effects of an event, or of what `why` takes; raises what `find` raises."""
-        return self.answers.effects(self.answers.named(event))
-
-    def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
-        """Returns the first events that neither caused an event nor were caused by it.
-
-        Raises EventNotFound.
-        """
-        from thence.log.index.causality import concurrent
-
-        return concurrent(self.answers.index(), id_of(event), limit)
-
-    def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
-        """Returns the latest event that all of these go back to, None if they share none.
-
-        An event and its effect have the event in common. Raises EventNotFound.
-        """
-        from thence.log.index.causality import common_causes
-
-        events = common_causes(self.answers.index(), [*map(id_of, (a, b, *others))])
-        return events[-1] if events else None
-
-    def verify(self) -> "Verification":
-        """Checks every line of the log and changes nothing. Raises `read_failed`."""
-        return self.answers.verify()
-
-    def rebuild(self) -> int:
-        """Makes the index again; returns how many events it holds. Raises `read_failed`."""
-        return self.answers.rebuild()
 
     def recover(self, timeout_s: float = 30) -> None:
         """Mends the torn end that a killed writer left, as the next append would, and raises as it.
@@ -590,7 +485,7 @@ class Log:
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
-        self.answers.close()
+        self.close_index()
         return self._committer.close(timeout_s)
 
     def __enter__(self) -> "Log":
@@ -644,8 +539,19 @@ class Log:
         return self._drafting.draft(new, causes, external)
 
     def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
-        """Drafts events of one append; returns at which place each stands too."""
-        heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
+        """Drafts events of one append; returns at which place each stands too.
+
+        What decides something names no remark among the heads of its subject.
+        """
+        heads: dict[str, tuple[str, ...]] = {}
+        if self.vocabulary.adds_subject_heads:
+            remarks = self.vocabulary.remark_types
+            but = remarks if any(new.event_type not in remarks for new in events) else ()
+            abouts = list(map(self._drafting.subject, events))
+            pairs = zip(abouts, events, strict=True)
+            aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
+            for subject, on in self.heads_of(set(filter(None, abouts)), but, aliases).items():
+                heads[subject] = tuple([event.event_id for event in on])
         together = {new.event_id for new in events}
         drafts, places = [], []
         for new in events:
@@ -662,20 +568,7 @@ class Log:
         if new.ends is not None:
             around = (new.ends, *around)
         named = new.caused_by
-        return around if named is None else (*cause_ids(named, self.answers.holds), *around)
-
-    def _heads_of(self, events: Sequence[HostEvent]) -> dict[str, tuple[str, ...]]:
-        """Returns the heads of what events are about; what decides something names no remark."""
-        remarks = self.vocabulary.remark_types
-        but = remarks if any(new.event_type not in remarks for new in events) else ()
-        abouts = list(map(self._drafting.subject, events))
-        pairs = zip(abouts, events, strict=True)
-        aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
-        heads_by_subject = self.answers.heads_of(set(filter(None, abouts)), but, aliases)
-        return {
-            about: tuple([head.event_id for head in heads])
-            for about, heads in heads_by_subject.items()
-        }
+        return around if named is None else (*cause_ids(named, self.holds), *around)
 
     def _committed(
         self,

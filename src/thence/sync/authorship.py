@@ -100,7 +100,7 @@ class Authorship:
             same_line_key(event) == redaction.digest
             and not event.is_foreign
             and not self._log.vocabulary.is_notice(event)
-            for event in self._log.answers.lines_of(redaction.event_id)
+            for event in self._log.lines_of(redaction.event_id)
         )
 
     def _settle(self, digests: list[bytes], lacking: Collection[bytes], bodies: BodySource) -> int:

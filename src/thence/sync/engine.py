@@ -306,7 +306,7 @@ class SyncEngine:
 
     def _keep_damaged(self, one: OutboxLine, error: BodyMissing) -> None:
         """Parks a line of which a large value can't be read, if the log has the line still."""
-        lines = self._log.answers.lines_of(one.event_id)
+        lines = self._log.lines_of(one.event_id)
         if any(event.line == one.line for event in lines):
             self._outbox.park(one.key, str(error))
             self._to_bring -= 1

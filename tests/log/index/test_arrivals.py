@@ -227,7 +227,7 @@ def log(tmp_path: Path) -> Iterator[tuple[thence.Log, ReadingDisk, int]]:
 def test_whoever_goes_on_reads_little_beyond_what_is_new(log):
     opened, disk, size = log
     since = opened.position()
-    last = opened.find("@last")
+    last = opened.resolve("@last")
 
     def follow(after: Position | Event) -> Event:
         return next(opened.follow(after=after))

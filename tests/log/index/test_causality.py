@@ -160,12 +160,9 @@ def test_what_a_text_names_by_the_index_is_what_it_names_in_core(batches, data):
         for event in events:
             size = data.draw(st.integers(6, 26))
             texts += [event.event_id, event.event_id[:size], event.event_id[:size].lower()]
-        for text, by_type in product(texts, (False, True)):
-            words = {"by_type": by_type}
-            found = asked(lambda text=text, words=words: lookup.find(index, text, **words))
-            assert found == asked(
-                lambda text=text, words=words: named(text, events, PLAIN, index.folder, **words)
-            )
+        for text in texts:
+            found = asked(lambda text=text: lookup.find(index, text))
+            assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
         for event in events:
             assert lookup.get(index, event.event_id) == event
         with pytest.raises(EventNotFound):

@@ -162,10 +162,10 @@ def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
         log.append("order.paid", subject="o/1", actor="ben")
         if is_indexed:
             log.rebuild()
-        counts = log.answers.stats(by="subject", type="order.p*")
+        counts = log.stats(by="subject", type="order.p*")
         assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
         assert counts.groups == (Group("o/1", 2),)
-        assert log.answers.end() == plain_order.log_end(log.read())
+        assert log.end() == plain_order.log_end(log.read())
 
 
 def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):

@@ -16,7 +16,7 @@ def test_newest_streams_come_first_each_with_its_newest_events_in_order(tmp_path
             log.append_many([HostEvent(kind, {"s": stream}, stream=stream) for kind in kinds])
         log.append_many([HostEvent("prompt"), HostEvent("call", stream="without")])
         events = list(log.read())
-        index = log.answers.index()
+        index = log.index()
 
         def asked(streams_max: int, events_max: int, prompts: int = 9):
             streams, read = newest_streams(

@@ -49,13 +49,18 @@ def test_log_tells_the_latest_cause_that_events_share(log):
 
 def asked(log, events):
     """Ask a log everything, and return all that it answers."""
-    answers = [log.find("@last"), log.find("@last-error"), log.heads("order/1"), log.heads("x")]
+    answers = [
+        log.resolve("@last"),
+        log.resolve("@last-error"),
+        log.heads("order/1"),
+        log.heads("x"),
+    ]
     for event in events:
         found = log.concurrent_with(event, limit=3)
-        answers += [log.get(event.event_id), log.find(event.event_id[:24]), log.why(event)]
+        answers += [log.get(event.event_id), log.resolve(event.event_id[:24]), log.why(event)]
         answers += [log.effects(event.event_id), found, log.common_cause(event, events[-1])]
         answers.append(log.common_cause(events[0], event, events[2]))
-    for ask in (log.get, log.find, log.why, log.effects, log.concurrent_with):
+    for ask in (log.get, log.resolve, log.why, log.effects, log.concurrent_with):
         with pytest.raises(EventNotFound, match="no event of the log") as raised:
             ask("0" * 26)
         answers.append(str(raised.value))
@@ -97,6 +102,6 @@ def test_index_explains_the_event_that_reading_explains(batches):
 
 def _explained(log, text):
     try:
-        return log.why(log.answers.to_explain(text))
+        return log.why(text)
     except EventNotFound as error:
         return str(error), error.hint

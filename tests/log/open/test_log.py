@@ -101,7 +101,7 @@ def test_why_goes_back_to_the_root_and_effects_forward(log):
     for sentence, event in zip(why.sentences, why.chain, strict=True):
         assert sentence.endswith("]")
         assert sentence[sentence.rindex("[") + 1 : -1] == event.event_id[:18]
-        assert log.find(event.event_id[:18]) == event
+        assert log.resolve(event.event_id[:18]) == event
     effects = log.effects(root.event_id)
     assert effects.cone == ((step, 1), (last, 2))
     assert log.effects(other).cone == ()
@@ -169,22 +169,22 @@ def test_events_come_in_total_order(log, tmp_path):
 def test_event_is_found_by_id_prefix_and_last(log):
     first, second = log.append("a"), log.append("b.failed")
     third = log.append("c")
-    assert log.find(first.event_id) == first
-    assert log.find(second.event_id[:18].lower()) == second
-    assert log.find("@last") == third
-    assert log.find("@last-error") == second
+    assert log.resolve(first.event_id) == first
+    assert log.resolve(second.event_id[:18].lower()) == second
+    assert log.resolve("@last") == third
+    assert log.resolve("@last-error") == second
     with raises_code("ambiguous_id", match="3 events begin with it"):
-        log.find(first.event_id[:6])
+        log.resolve(first.event_id[:6])
     with raises_code("ambiguous_id", match="at least 6"):
-        log.find("01")
+        log.resolve("01")
     with pytest.raises(EventNotFound):
-        log.find("0" * 26)
+        log.resolve("0" * 26)
 
 
 def test_last_of_an_empty_log_is_not_found(log):
     for text in ("@last", "@last-error"):
         with pytest.raises(EventNotFound):
-            log.find(text)
+            log.resolve(text)
 
 
 @pytest.mark.parametrize(

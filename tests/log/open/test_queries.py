@@ -1,6 +1,7 @@
 """An opened log asked for pages: by reading it while it is small, by its index from then on."""
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from tests.tiers import examples
 
 import thence
 from thence.core.query.filter import Filter
+from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidFilter
+from thence.log.files.disk import OS_DISK
+from thence.log.log_reader import INDEXED_BYTES_MIN, Reader
 from thence.log.open import Log
-from thence.log.queries import INDEXED_BYTES_MIN
 
 
 @pytest.fixture
@@ -34,6 +37,19 @@ def fill(log: Log) -> None:
     payload = {"text": "x" * 10_000}
     events = [{"event_type": "bulk", "payload": payload}] * (INDEXED_BYTES_MIN // 10_000 + 1)
     log.append_many(events)
+
+
+def test_reader_alone_makes_no_thread_no_session_and_no_file(log):
+    placed = log.append("placed", subject="order/1")
+    log.close()
+    before, threads = sorted(log.folder.rglob("*")), threading.active_count()
+    readers = [Reader(OS_DISK, log.folder, PLAIN) for _ in range(20)]
+    for reader in readers:
+        assert reader.why("order/1").event == reader.resolve("@last") == placed
+        assert reader.query(type="placed").events == (placed,)
+        assert next(reader.follow()) == placed
+    assert threading.active_count() == threads
+    assert sorted(log.folder.rglob("*")) == before
 
 
 @pytest.mark.promise("P1", "Q2")

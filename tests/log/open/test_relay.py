@@ -117,14 +117,14 @@ def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> 
     """Assert that the index and a whole reading answer alike."""
     whole = [line.content for line in lines(OS_DISK, log.folder, log.vocabulary)]
     events = [event for event in whole if isinstance(event, Event)]
-    held = log.answers.held(ids, numbers)
+    held = log.held(ids, numbers)
     assert held.event_count == len({event.event_id for event in events})
     assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
     served = {event.event_id: event for event in log.read() if event.event_id in ids}
     assert held.events == served
     for event_id in ids:
         of_id = {event.line for event in events if event.event_id == event_id}
-        assert {event.line for event in log.answers.lines_of(event_id)} == of_id
+        assert {event.line for event in log.lines_of(event_id)} == of_id
 
 
 def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
@@ -148,7 +148,7 @@ def test_number_of_a_late_segment_is_known_to_an_index_that_was_caught_up(tmp_pa
             line = line_of({"a": seq}, event_id=new_id(), seq=seq)[:-1]
             assert not log.relay([line]).twice
         wanted = {(NODE, seq) for seq in (*range(1, 11), LARGEST)}
-        found = log.answers.held((), wanted).numbers
+        found = log.held((), wanted).numbers
         assert found == {(NODE, seq) for seq in (3, 4, 5, 9, LARGEST)}
 
 

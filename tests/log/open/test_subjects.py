@@ -25,8 +25,8 @@ def log(request, tmp_path):
 
 @pytest.mark.promise("A1")
 def test_subject_stands_for_the_latest_event_on_it(log):
-    assert log.find("order/881").event_type == "order.sent"
-    assert log.find("881") == log.find("order/881")
+    assert log.resolve("order/881").event_type == "order.sent"
+    assert log.resolve("881") == log.resolve("order/881")
     assert [event.event_type for event in log.why("order/881").chain] == [
         "order.placed",
         "order.sent",
@@ -38,31 +38,31 @@ def test_subject_stands_for_the_latest_event_on_it(log):
 def test_id_and_beginning_of_one_go_before_a_subject(log):
     first = next(log.read())
     log.append("noted", subject=first.event_id[:20])
-    assert log.find(first.event_id[:20]) == log.find(first.event_id) == first
+    assert log.resolve(first.event_id[:20]) == log.resolve(first.event_id) == first
 
 
 def test_last_parts_of_several_subjects_are_refused_with_their_names(log):
     with raises_code("ambiguous_id", match="2 subjects") as raised:
-        log.find("a/7")
+        log.resolve("a/7")
     assert "eu/a/7" in raised.value.hint
-    assert log.find("eu/a/7").subject == "eu/a/7"
+    assert log.resolve("eu/a/7").subject == "eu/a/7"
 
 
 @pytest.mark.parametrize("text", ["order/883", "Order/88", "oder/881", "x" * 10_000, "\ud800", "?"])
 def test_what_is_neither_names_the_nearest_subjects(log, text):
-    with pytest.raises(EventNotFound, match="id or subject") as raised:
-        log.find(text)
+    with pytest.raises(EventNotFound, match="id, subject or type") as raised:
+        log.resolve(text)
     assert ("order/881" in raised.value.hint) is ("/" in text)
 
 
 def test_text_that_names_no_cause_is_never_taken_for_a_subject(log, tmp_path):
     ended = warm("append", "x", "--log", "orders", "--caused-by", "order/881", cwd=tmp_path)
     assert ended.code != 0
-    assert log.find("@last").event_type == "noted"
+    assert log.resolve("@last").event_type == "noted"
 
 
 def test_command_says_which_event_of_a_subject_it_took(log, tmp_path):
-    latest = log.find("order/881").event_id
+    latest = log.resolve("order/881").event_id
     for command in ("why", "effects", "show"):
         ended = warm(command, "order/881", "--log", "orders", cwd=tmp_path)
         assert ended.code == 0
@@ -82,4 +82,4 @@ def test_whole_id_of_another_tool_goes_before_longer_ones_that_begin_so(tmp_path
     with thence.open(tmp_path) as opened:
         if is_indexed:
             opened.rebuild()
-        assert opened.find("a/1").event_id == opened.why("a/1").event.event_id == "a/1"
+        assert opened.resolve("a/1").event_id == opened.why("a/1").event.event_id == "a/1"

@@ -70,7 +70,7 @@ def test_the_latest_step_that_the_error_has_left_is_named(log):
         outside = log.append("outside")
     assert types(log, inside) == ["order.begun", "pay.failed"]
     assert types(log, outside) == ["order.failed"]
-    assert types(log, log.find("@last-error")) == ["order.begun", "pay.failed"]
+    assert types(log, log.resolve("@last-error")) == ["order.begun", "pay.failed"]
     assert [event.caused_by for event in log.read() if event.event_type == "finally"] == [
         inside.caused_by
     ]

@@ -220,7 +220,7 @@ def test_end_is_written_without_its_payload_where_the_log_refuses_that(tmp_path,
         assert entry["was"].startswith("a payload that the log refused: ")
         assert events["large.begun"].payload["span_id"]
         assert processor.dropped == 0
-        assert not log.answers.end().still_open
+        assert not log.end().still_open
 
 
 def test_large_value_of_a_begin_that_is_still_queued_keeps_no_end_away(log):

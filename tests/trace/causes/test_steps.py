@@ -80,7 +80,7 @@ def test_error_is_told_and_goes_on_unchanged(log, error, kind, message):
         "error_message": message,
         "duration_s": 0,
     }
-    assert log.find("@last-error") == failed
+    assert log.resolve("@last-error") == failed
     assert current_causes() == ()
 
 
@@ -101,7 +101,7 @@ def test_steps_nest_in_the_log_of_the_one_around(log):
 def test_why_a_step_failed_leads_to_the_step_inside_it_that_failed(log):
     with pytest.raises(ZeroDivisionError), thence.step("order", log=log), thence.step("pay"):
         _ = 1 / 0
-    told = [event.event_type for event in log.why(log.find("@last-error")).chain]
+    told = [event.event_type for event in log.why(log.resolve("@last-error")).chain]
     assert told == ["order.begun", "pay.begun", "pay.failed", "order.failed"]
 
 
@@ -568,7 +568,7 @@ def test_cancellation_is_apart_from_failure(log, error, payload):
     assert (cancelled.event_type, cancelled.ends) == ("refund.cancelled", begun.event_id)
     assert cancelled.payload == {**payload, "duration_s": cancelled.payload["duration_s"]}
     with pytest.raises(ThenceError):
-        log.find("@last-error")
+        log.resolve("@last-error")
 
 
 @pytest.mark.promise("P1")

@@ -33,8 +33,8 @@ from thence.core.query.why import named_by
 from thence.errors import EventNotFound, LogBusy, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
+from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import Log, open_log
-from thence.log.queries import INDEXED_BYTES_MIN
 from thence.log.read.reader import blocks
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def report_matches(out: Output, replica: "Log", conditions: Conditions, matches:
     from thence.core.query.filter import Filter
 
     where = Filter.of(where=keys(conditions).get("where")).where
-    hint = None if out.is_quiet else replica.answers.unknown_key(where)
+    hint = None if out.is_quiet else replica.unknown_key(where)
     if hint is not None:
         out.notice(hint)
 
@@ -99,7 +99,7 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
     unknown. What matches was asked for by another name, so that the unknown one is noted on stderr.
     No index is made for it.
     """
-    if replica.answers.lacks_index():
+    if replica.lacks_index():
         return
     several = {key: cast("tuple[str, ...]", conditions.get(key) or ()) for key in _NAMES}
     unknown = [
@@ -126,7 +126,7 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
 
 def names_of(replica: "Log", key: str) -> Mapping[str, int]:
     """Returns the types, actors, subjects or streams of a log, each with its number of events."""
-    groups = replica.answers.stats(by=cast("By", key)).groups
+    groups = replica.stats(by=cast("By", key)).groups
     return {group.name: group.events for group in groups if group.name}
 
 
@@ -243,7 +243,7 @@ def open_for_reading(
             if take_in_hooks(folder):
                 out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
             replica = stack.enter_context(open_log(folder, create=False))
-            if by_index and not (is_small and replica.answers.lacks_index()):
+            if by_index and not (is_small and replica.lacks_index()):
                 _make_index(out, replica, log)
             return replica
 
@@ -252,7 +252,7 @@ def open_for_reading(
             replica = opened(find_log(out, log, about=about))
         else:
             replica = _first_with(out, has, opened, lacking)
-        if counts_damage and not (is_small and replica.answers.lacks_index()):
+        if counts_damage and not (is_small and replica.lacks_index()):
             _note_passed_over(out, replica, log, by_index)
         try:
             yield replica
@@ -285,7 +285,7 @@ def _first_with(out: Output, has: Has, opened: Callable[[Path], Log], lacking: l
         for other in () if out.is_quiet else candidates:
             rest += 1
             with open_log(other.folder, create=False) as another:
-                if not another.answers.lacks_index() and has(another):
+                if not another.lacks_index() and has(another):
                     others.append(other)
     if place.is_noted or rest or lacking:
         place.note(out, *others)
@@ -296,12 +296,12 @@ def names_event(text: str) -> Has | None:
     """Returns whether a log has the event that a text names; None for a text such as @last."""
 
     def has(replica: Log) -> bool:
-        is_large = replica.answers.lacks_index()
-        if is_ulid(text) and (is_large or replica.answers.with_ids([text])):
-            return bool(replica.answers.with_ids([text]))
+        is_large = replica.lacks_index()
+        if is_ulid(text) and (is_large or replica.with_ids([text])):
+            return bool(replica.with_ids([text]))
         with SuppressCodes("event_not_found"):
             with SuppressCodes("ambiguous_id"):
-                replica.answers.find(text, by_type=True)
+                replica.resolve(text)
             return True
         return False
 
@@ -316,14 +316,14 @@ def names_events(conditions: Conditions) -> Has | None:
     names = {key: conditions[key] for key in _NAMES if conditions.get(key)}
 
     def has(replica: Log) -> bool:
-        return replica.answers.lacks_index() or bool(replica.query(**keys(names), limit=1).total)
+        return replica.lacks_index() or bool(replica.query(**keys(names), limit=1).total)
 
     return has if names else None
 
 
 def _make_index(out: Output, replica: Log, log: str | None) -> None:
     """Brings the index of a large log up to date, and shows how far it is where it is made anew."""
-    size = replica.answers.size()
+    size = replica.size()
     if size < INDEXED_BYTES_MIN:
         return
     with ExitStack() as stack:
@@ -344,23 +344,20 @@ def _make_index(out: Output, replica: Log, log: str | None) -> None:
                 shows.append(stack.enter_context(bar(out, work, INDEX_AFTER_S)))
             shows[0](done, size)
 
-        if replica.answers.lacks_index():
+        if replica.lacks_index():
             show(0)
-        replica.answers.index().refresh(on_read=show)
+        replica.index().refresh(on_read=show)
 
 
-def find_event(
-    out: Output, replica: Log, text: str, *, to_explain: bool = False, by_type: bool = False
-) -> Event:
+def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
     """Returns the event that a user names; for a subject or a type, notes which event that is.
 
     With `to_explain` it is the event that `Log.why` takes.
     """
-    answers = replica.answers
     try:
-        event = answers.to_explain(text) if to_explain else answers.find(text, by_type=by_type)
+        event = replica.resolve(text, to_explain=to_explain)
     except EventNotFound as error:
-        if (to_explain or by_type) and not text.startswith("@"):
+        if not text.startswith("@"):
             near = nearest(text, names_of(replica, "type"), likeness=TYPO_LIKENESS)
             error.hint += f"; the nearest type is {near[0]}" if near else ""
         raise
@@ -414,7 +411,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if by_index:
         from thence.log.index.segments import passed_over
 
-        damaged, torn = replica.answers.index().answer(passed_over)
+        damaged, torn = replica.index().answer(passed_over)
     else:
         damaged, torn = _count_passed_over(replica)
     if damaged:

@@ -249,7 +249,9 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
 
 def named_by(text: str, event: Event) -> Literal["id", "subject", "type"]:
     """Returns what the text was by which an event was found; a place such as @last is an id."""
-    if text.startswith("@last") or event.event_id.startswith((text, text.upper())):
+    is_beginning = event.event_id.startswith((text, text.upper()))
+    is_id = is_beginning and (len(text) >= PREFIX_CHARACTERS_MIN or text == event.event_id)
+    if is_id or text.startswith("@last"):
         return "id"
     is_subject = event.subject is not None and f"/{event.subject}".endswith(f"/{text}")
     return "subject" if is_subject else "type"
@@ -286,13 +288,11 @@ def not_found(
     text: str,
     subjects: Iterable[str] | None = None,
     namer: Event | None = None,
-    *,
-    by_type: bool = False,
 ) -> EventNotFound:
     """Returns the error for a text that names no event of the log at a place.
 
-    The error also names the nearest of the `subjects` that were searched, or the event of the
-    log that names a cause of this id, the `namer`. `by_type` means that types were searched too.
+    The error also names the nearest of the `subjects`, where these and types were searched, or the
+    event of the log that names a cause of this id, the `namer`.
     """
     if namer is not None:
         ids = (text, text.upper())
@@ -313,7 +313,7 @@ def not_found(
         near = [name for name in short if text.lower() in name.lower()]
         near += nearest(text, dict.fromkeys(short), _NEAR_MAX)
         near = list(dict.fromkeys(near))[:_NEAR_MAX]
-        names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
+        names = "id" if subjects is None else "id, subject or type"
         cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
         listed = "`thence log` lists the events"
         hint = f"the nearest subjects are: {', '.join(near)}" if near else listed

@@ -9,7 +9,6 @@ only when its bytes fit its digest. Where one piece stands twice, the later line
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,6 +184,8 @@ class Bodies:
 
     def value(self, digest: str, size: int) -> bytes:
         """Returns the bytes of a value, `size` of them; raises BodyMissing, `read_failed`."""
+        from hashlib import sha256
+
         data = None
         with reading(self._folder):
             for index in self._indexes():

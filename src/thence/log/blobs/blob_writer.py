@@ -9,7 +9,6 @@ A failed sync is never tried again: what is not known to be on the device is cop
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from thence.core.bodies import Body, BodySource, DraftBodies, missing_body, put_back
@@ -201,6 +200,8 @@ class BodyWriter:
 
     def _pieces(self, data: bytes) -> list[RawPiece]:
         """Returns the pieces that a value needs behind those that it shares with others."""
+        from hashlib import sha256
+
         before, at, depth = "", 0, 0
         digest = sha256()
         while True:

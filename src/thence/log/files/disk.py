@@ -384,14 +384,6 @@ def machine_id() -> str:
     return ""
 
 
-def file_bytes_max() -> int | None:
-    """Returns the largest file size in bytes that this process may write, None for no limit."""
-    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # only `thence doctor` needs it
-
-    limit, _ = getrlimit(RLIMIT_FSIZE)
-    return None if limit == RLIM_INFINITY else limit
-
-
 def yield_processor() -> None:
     """Lets another thread run, without a pause."""
     time.sleep(0)

@@ -63,7 +63,8 @@ def _import_late() -> None:
     A child that is forked while another thread imports a module would wait for that import
     for ever.
     """
-    import_module("hashlib")
+    for name in ("hashlib", "thence.log.recovery.damage"):
+        import_module(name)
 
 
 on_fork(_import_late, _Process.forget)

@@ -90,25 +90,19 @@ def held(
     return index.answer(work)
 
 
-def find(
-    index: Index,
-    text: str,
-    *,
-    by_subject: bool = True,
-    by_type: bool = False,
-) -> Event:
+def find(index: Index, text: str) -> Event:
     """Returns the event that a text names. Raises EventNotFound, `ambiguous_id`.
 
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
-    else, `by_subject`, the latest event on the subject of that name, of which the last parts
-    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type.
+    else the latest event on the subject of that name, of which the last parts are enough:
+    WP01 for 028-sync/WP01; else the latest event of that type.
     """
 
     def work(connection: sqlite3.Connection) -> Event:
         if text in ("@last", "@last-error"):
             arrival = last_arrival(connection) if text == "@last" else _last_failure(connection)
         else:
-            arrival = _arrival_by_prefix(index, connection, text, by_subject, by_type)
+            arrival = _arrival_by_prefix(index, connection, text)
         if arrival is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, arrival)
@@ -236,9 +230,7 @@ def _extents(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[Ex
     return connection.execute(sql, {"arrivals": json.dumps(arrivals)}).fetchall()
 
 
-def _arrival_by_prefix(
-    index: Index, connection: sqlite3.Connection, text: str, by_subject: bool, by_type: bool
-) -> int:
+def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) -> int:
     """Returns the arrival of the one event whose id begins with a text, else by subject or type."""
     count = 0
     values = {"text": text, "upper": text.upper()}
@@ -249,18 +241,16 @@ def _arrival_by_prefix(
             return int(exact[0])
         sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
         count = connection.execute(sql, values).fetchone()[0]
-    if by_subject and (not count or len(text) < PREFIX_CHARACTERS_MIN):
+    if not count or len(text) < PREFIX_CHARACTERS_MIN:
         arrival = _latest_on(connection, text)
-        if arrival is None and by_type and text and is_utf8(text):
+        if arrival is None and is_utf8(text) and text:
             arrival = last_arrival(connection, "type", text)
         if arrival is not None:
             return arrival
         if not count:
             subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
             namer = _namer_of(index, connection, text)
-            raise not_found(index.folder, text, subjects, namer, by_type=by_type)
-    if not count:
-        raise not_found(index.folder, text)
+            raise not_found(index.folder, text, subjects, namer)
     beginnings(text)
     sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
     first = int(connection.execute(sql, values).fetchone()[0])

@@ -22,7 +22,6 @@ from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, append_error, reading
 from thence.log.files.identity import LogInfo, make_info, read_info
 from thence.log.files.segment import own_folder, segments
-from thence.log.read.reader import raw_lines
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
@@ -223,6 +222,8 @@ def _stored_vocabulary(disk: Disk, folder: Path) -> Vocabulary | None:
     info = read_info(disk, folder)
     if info is not None:
         return _vocabulary(info.vocabulary, folder)
+    from thence.log.read.reader import raw_lines  # a log that thence made has its file
+
     for _, line, is_whole in raw_lines(disk, folder):
         first = parse(line, PLAIN)
         if not is_whole or not isinstance(first, Event):

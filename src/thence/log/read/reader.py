@@ -26,7 +26,6 @@ from thence.core.codec import (
     pieces,
 )
 from thence.core.event import Event
-from thence.core.query.why import not_found
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
@@ -530,6 +529,8 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
                 if isinstance(event, Event):
                     _sync(cursor, event_id)
                     return event
+    from thence.core.query.why import not_found  # an append needs none of it
+
     raise not_found(folder, event_id)
 
 

@@ -1,58 +1,35 @@
 """The damage of a log: what unclean ends leave, and what the log's own notices record of it.
 
-The first append of a session looks at the files of all others: one that no process holds was
-left by a writer that ended without closing. For a log that was closed cleanly two small folders
-are listed. After an unclean end the segments are scanned from the last known durable offset on,
-and each region of bad bytes is named. Bad bytes stay where they are, and a region is reported
-once. All of it happens under the append lock, when the tail is recovered.
+After an unclean end the segments are scanned from the last known durable offset on, and each region
+of bad bytes is named. Bad bytes stay where they are, and a region is reported once. All of it
+happens under the append lock, when the tail is recovered.
 
 Of notices only a verified event that this log itself wrote counts: a line of another tool, or
 of another node, is ignored.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, have_valid_crcs, numbers
+from thence.core.codec import has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import Disk, opened
-from thence.log.files.disk_errors import DiskError
-from thence.log.files.identity import Own, identify, renew_shrunk
-from thence.log.files.numbering import Numbering
+from thence.log.files.identity import Own
 from thence.log.files.segment import CURRENT, current_path, segments
-from thence.log.files.tail import lines_backwards, unreported
+from thence.log.files.tail import lines_backwards
 from thence.log.read.reader import blocks_of, lines_of
-from thence.log.recovery.sessions import (
-    SessionRecord,
-    WriterSession,
-    durable_seq,
-    marked_seq,
-    missing,
-    segment_id,
-    session_records,
-)
+from thence.log.recovery.sessions import OPENING_SOURCE, Notice, SessionRecord, segment_id
 
-OPENING_SOURCE = "thence.open"
 TORN_NOTICES_MAX = 100
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
 _NUMBER_KINDS = frozenset(("torn", "recovered", "shrunk"))
 _SOURCE = OPENING_SOURCE.encode()
-_TAIL_BYTES = 4096
-
-
-class Notice(NamedTuple):
-    """A notice that a log has to write: kind, facts, the session that the notice is about."""
-
-    kind: str
-    facts: dict[str, Any]
-    session: str = ""
 
 
 class SegmentTail(NamedTuple):
@@ -86,116 +63,6 @@ class Region(NamedTuple):
         if self.regions > 1:
             facts["regions"] = self.regions
         return facts
-
-
-class SessionReport:
-    """The notices that one session has to write at its begin; used under the append lock."""
-
-    def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, session: WriterSession
-    ) -> None:
-        self.is_finished = False
-        self._disk = disk
-        self._folder = folder
-        self._vocabulary = vocabulary
-        self._session = session
-        self._own: Own | None = None
-        self._others: list[SessionRecord] | None = None
-
-    def begin(self) -> tuple[str, str]:
-        """Finds the node of this log; returns its node_id and that of the one before, if any.
-
-        The notices of a node that began while the log was open are written too.
-        """
-        self.is_finished = False
-        self._own = identify(self._disk, self._folder)
-        return self._own.identity.node_id, self._own.previous_node
-
-    def tail_seq(self, numbers: Numbering) -> int:
-        """Returns the durable number that the unfinished last line holds, 0 if none."""
-        with suppress(DiskError):
-            where = (self._disk, self._folder, numbers.node_id)
-            if not self.is_finished and durable_seq(*where, self._read()) == numbers.seq + 1:
-                return numbers.seq + 1
-        return 0
-
-    def notices(self, numbers: Numbering) -> list[Notice]:
-        """Returns the notices to write; a log that has shrunk continues under a new node.
-
-        `numbers` are those of the own node, as far as the log has been read. Where the disk
-        fails, a later session reports the rest.
-        """
-        notices: list[Notice] = []
-        try:
-            for _, facts in unreported(self._disk, self._folder):
-                numbers.seq = max(numbers.seq, int(str(facts.get("last_seq", 0))))
-            self._others = self._read()
-            self._find_losses(numbers, notices, self._others)
-        except DiskError:
-            self._others = None
-        assert self._own is not None
-        identity = self._own.identity
-        if identity.reason and not numbers.seq:
-            before = [Notice("node_changed", self._own.change())]
-            if identity.shrunk:
-                before.append(Notice("shrunk", dict(identity.shrunk)))
-            notices = before + notices
-        return notices
-
-    def finish(self) -> None:
-        """Removes the files of dead sessions: the notices about them are durable."""
-        if self._others is not None:
-            dead = [record.path for record in self._others if not record.is_held]
-            for path in dead:
-                with suppress(DiskError):
-                    self._disk.unlink(path)
-            self.is_finished = True
-
-    def _read(self) -> list[SessionRecord]:
-        assert self._own is not None
-        records = session_records(self._disk, self._folder, self._own.is_copy)
-        return [record for record in records if record.name != self._session.name]
-
-    def _find_losses(
-        self, numbers: Numbering, notices: list[Notice], others: list[SessionRecord]
-    ) -> None:
-        """Adds notices about missing events and about unclean ends of other sessions."""
-        own = self._own
-        assert own is not None
-        if own.is_copy:  # the sessions and their losses belong to the original
-            return
-        where = (self._disk, self._folder)
-        facts = {} if own.is_new else missing(*where, numbers.node_id, numbers.seq, others)
-        is_unknown = not facts and self._is_end_unknown(own, numbers, others)
-        if facts:
-            self._own = own = renew_shrunk(*where, own, facts)
-            numbers.begin(own.identity.node_id)
-        # where no own event can be read, the very first ones may be damaged
-        is_spoilt = own.is_known and not numbers.seq and not others
-        if facts or is_unknown or is_spoilt or any(record.is_dead for record in others):
-            notices += findings(*where, own, self._vocabulary, numbers.seq, others, is_unknown)
-
-    def _is_end_unknown(
-        self, own: Own, numbers: Numbering, others: Sequence[SessionRecord]
-    ) -> bool:
-        """Reports whether the log's end differs from its mark, though no session left a file."""
-        if own.is_new or not numbers.seq or any(not record.is_copy for record in others):
-            return False
-        is_marked = marked_seq(self._disk, self._folder, numbers.node_id) == numbers.seq
-        return not is_marked or self._is_last_line_zeroed()
-
-    def _is_last_line_zeroed(self) -> bool:
-        """Reports whether the last line holds zeros, which a power cut leaves for lost bytes."""
-        if self._disk.path_id(str(current_path(self._folder))) is None:
-            return False
-        with opened(self._disk, current_path(self._folder)) as descriptor:
-            _, size = self._disk.file_id(descriptor)
-            for reach in (_TAIL_BYTES, LINE_BYTES_MAX):
-                data = self._disk.read_at(descriptor, max(0, size - reach), reach)
-                before, _, line = data.rstrip(b"\n").rpartition(b"\n")
-                if before or b"\0" in line:
-                    break
-        return b"\0" in line
 
 
 def findings(

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from threading import RLock
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 from thence.log.files.disk import NOWHERE, Disk, FileId
@@ -25,6 +25,7 @@ from thence.log.files.disk_errors import DiskError
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder, segments
 
+OPENING_SOURCE = "thence.open"
 MAGIC = b"thence-w"
 _TRIES = 8
 _NEW = ".new"
@@ -36,6 +37,14 @@ _CHECK, _CHECK_AT = Struct("<I"), 72
 _MARK, _MARK_AT = Struct("<Q"), 76
 RECORD_BYTES = 84
 _CLOSE_MARK = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
+
+
+class Notice(NamedTuple):
+    """A notice that a log has to write: kind, facts, the session that the notice is about."""
+
+    kind: str
+    facts: dict[str, Any]
+    session: str = ""
 
 
 class DurablePosition(NamedTuple):

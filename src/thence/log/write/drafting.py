@@ -30,7 +30,7 @@ from thence.core.new_event import HostEvent, id_of
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.files.process_state import new_id, new_nonce, now
-from thence.log.recovery.damage import OPENING_SOURCE
+from thence.log.recovery.sessions import OPENING_SOURCE
 from thence.log.write.writer import Report
 
 if TYPE_CHECKING:

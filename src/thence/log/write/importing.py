@@ -35,7 +35,7 @@ Number = tuple[str, int]
 
 
 class Held(NamedTuple):
-    """What a log holds of the ids and numbers that were asked for.
+    """The answer of a log about ids and numbers.
 
     `event_count` is the number of all its events, `events` are those with these ids, and `numbers`
     those of the numbers that a line has. What was `pruned` it has had.

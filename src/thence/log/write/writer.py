@@ -44,7 +44,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.log.recovery.damage import SessionReport
+from thence.log.recovery.report import SessionReport
 from thence.log.recovery.sessions import WriterSession
 from thence.log.write.conditions import (
     AlreadyStored,

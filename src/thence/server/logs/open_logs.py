@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Unpack
 
 from thence.core.event import Event
-from thence.core.new_event import id_of
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import OS_DISK
@@ -23,7 +22,7 @@ from thence.log.index.connection import Index
 from thence.log.index.keeper import Builds
 from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Names
-from thence.log.queries import Answers
+from thence.log.log_reader import Reader
 from thence.log.read.opening import known_info
 from thence.server.logs.root import FoundLog, LogKey
 
@@ -31,7 +30,7 @@ OPEN_MAX = 16
 
 
 class OpenLog:
-    """A log that is open for reading: its folder, its vocabulary, its answers.
+    """A log that is open for reading: its folder, its vocabulary, its reader.
 
     All queries block, and raise `read_failed`.
     """
@@ -39,7 +38,7 @@ class OpenLog:
     def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
-        self.answers = Answers(OS_DISK, folder, vocabulary, builds)
+        self.reader = Reader(OS_DISK, folder, vocabulary, builds)
         self.names = Names()
         self.users = 0
         self._mark = ""
@@ -47,7 +46,7 @@ class OpenLog:
     @property
     def index(self) -> Index:
         """The index that answers for the log."""
-        return self.answers.index()
+        return self.reader.index()
 
     @property
     def mark(self) -> str:
@@ -72,7 +71,7 @@ class OpenLog:
 
     def hint(self, event_filter: Filter) -> str | None:
         """Returns a hint that names the key in `where` that no event has."""
-        return self.answers.unknown_key(event_filter.where)
+        return self.reader.unknown_key(event_filter.where)
 
     def event(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
@@ -84,8 +83,8 @@ class OpenLog:
 
     def why(self, event: str) -> NamedCauses:
         """Returns the causes of an event that is named as in `find`; raises `ambiguous_id` too."""
-        named = self.answers.named(event)
-        return causality.named_causes(self.index, id_of(named), self.vocabulary)
+        named = self.reader.resolve(event, to_explain=True)
+        return causality.named_causes(self.index, named.event_id, self.vocabulary)
 
 
 class Logs:
@@ -129,7 +128,7 @@ class Logs:
         log = self._opened.get(location.key) or OpenLog(
             location.folder, location.vocabulary, self.builds
         )
-        return log.answers.lacks_index()
+        return log.reader.lacks_index()
 
     def release(self, folder: Path) -> bool:
         """Closes a log's folder where nobody uses it; reports whether it is closed now."""
@@ -157,4 +156,4 @@ class Logs:
 
 def _close(logs: list[OpenLog]) -> None:
     for log in logs:
-        log.answers.close()
+        log.reader.close_index()

@@ -210,7 +210,7 @@ async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work
 
 
 def _read(log: OpenLog, work: Work) -> dict[str, Any]:
-    return tiles.read(log.index, log.names, log.answers.size(), work)
+    return tiles.read(log.index, log.names, log.reader.size(), work)
 
 
 _Mark = tuple[int, int]  # the generation, and how many events it had

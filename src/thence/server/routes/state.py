@@ -162,7 +162,7 @@ class ServerState:
                 raise Slow
             with self.logs.using(location) as log, SuppressCodes("read_failed"):
                 length = line_bytes(log.folder)
-                size = log.answers.size()
+                size = log.reader.size()
 
                 def note(read: int) -> None:
                     self._read_events[location.id] = round(read / length), round(size / length)

@@ -519,7 +519,7 @@ def measure(
     """
     with RecordedRun(folder) as run:
         ask = run.log.effects if of_effects else run.log.why
-        answer = ask(run.log.find(event))
+        answer = ask(run.log.resolve(event))
         named = answer.event
         cone = answer.cone if of_effects else ((named, 0),)
         turns = max((effect.turn_number or 0 for effect, _ in cone), default=0)

@@ -224,7 +224,7 @@ class RecordedRun:
 
     def _read(self, types: Sequence[str]) -> Iterator[Event]:
         """Yields the events of some types, of all without any, a page in memory at once."""
-        for page in self.log.answers.pages(type=types):
+        for page in self.log.pages(type=types):
             yield from page.events
 
     def _check_recorded(self, event_type: str) -> None:

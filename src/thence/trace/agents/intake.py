@@ -161,7 +161,7 @@ class _Intake:
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            holds = self._log.answers.holds
+            holds = self._log.holds
             events[path] = [event for event in own if not holds(event.event_id or "")]
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
@@ -302,4 +302,4 @@ def _read_kept(log: Log, path: Path) -> _Kept | None:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):
         return None
-    return kept if kept.form == _KEPT_FORM and log.answers.holds(kept.last_id) else None
+    return kept if kept.form == _KEPT_FORM and log.holds(kept.last_id) else None

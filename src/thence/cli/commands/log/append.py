@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.log.open import Log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -62,7 +66,7 @@ def append_command(
     with open_log(folder, create=named_log(out, log) is not None) as replica:
         # of an event in a simulation's log it is the run: the name of the log's folder
         run = replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
-        cause_events = [replica.answers.find(cause, by_subject=False) for cause in causes]
+        cause_events = [_cause(replica, cause) for cause in causes]
         event = replica.append(
             event_type,
             members,
@@ -75,6 +79,16 @@ def append_command(
     numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
     lines = [f"{name}={value}" for name, value in variables.items()]
     out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
+
+
+def _cause(replica: "Log", text: str) -> "Event":
+    """Returns the event of an id or a prefix: a subject or a type is too vague to be a cause."""
+    from thence.core.query.why import named_by, not_found
+
+    event = replica.resolve(text)
+    if named_by(text, event) != "id":
+        raise not_found(replica.folder, text)
+    return event
 
 
 def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:

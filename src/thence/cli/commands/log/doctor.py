@@ -1,8 +1,17 @@
-"""The command `doctor`: checks this machine, this folder and the state of a log."""
+"""The command `doctor`: checks this machine, this folder and the state of a log, in 8 reads.
+
+1. install: the packages of the base install are imported.
+2. disk: the type of the filesystem and the room that is left.
+3. writing: a small file is made, written, synced and removed.
+4. log: its settings and node, the names and sizes of its segments.
+5. events: the newest line, and notices of events that a program lost.
+6. writers: the append lock, how those who had the log open ended, and what was moved aside.
+7. shared: the lines of a project's shared files that are passed over.
+8. hooks: what hooks of agents left, masking, and when those of each tool last fired.
+"""
 
 import json
 import platform
-import sys
 from contextlib import suppress
 from importlib import import_module, metadata
 from pathlib import Path
@@ -16,25 +25,13 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
 from thence.errors import NotALog, ThenceError
-from thence.log.doctor.health import Check, clock, folder_checks
-from thence.log.files.disk import OS_DISK, wall_ns
+from thence.log.doctor.health import Check, folder_checks, joined
+from thence.log.files.disk import OS_DISK
 
-PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
 _REINSTALL = "install thence anew: `pip install --force-reinstall thence`"
-# each check, with the parts of it that are looked at on their own
-_PARTS = {
-    "install": ("python", "platform", "packages"),
-    "disk": ("filesystem", "space", "file_limit"),
-    "writing": ("writable", "locks", "sync", "links"),
-    "log": ("log", "segments", "identity"),
-    "events": ("tail", "causes", "losses", "shared"),
-    "writers": ("lock", "sessions", "quarantine"),
-    "clock": ("clock",),
-    "hooks": ("hooks", "firing", "masking"),
-}
 _LOSSES = ["log.events_dropped", "log.write_failed"]
-_NAME_COLUMNS = max(map(len, _PARTS))
+_NAME_COLUMNS = len("install")
 
 
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
@@ -53,9 +50,7 @@ def doctor_command(log: str | None) -> int:
         if named_log(out, log) is not None:
             raise
         folder, is_log = Path(), False
-    parts = [*machine_checks(), *folder_checks(OS_DISK, folder)]
-    parts += _log_checks(folder) if is_log else [clock(wall_ns(), "")]
-    checks = merged(parts)
+    checks = [_install(), *folder_checks(OS_DISK, folder), *(_log_checks(folder) if is_log else ())]
     failed = sum(not check.ok for check in checks)
     if out.is_json:
         names = ("name", "ok", "detail", "hint")
@@ -83,71 +78,53 @@ def doctor_command(log: str | None) -> int:
     return FAILED if failed else 0
 
 
-def merged(parts: list[Check]) -> list[Check]:
-    """Returns the checks that consist of these parts; the detail of each begins with its faults."""
-    checks = []
-    for name, members in _PARTS.items():
-        own = [part for member in members for part in parts if part.name == member]
-        if own:
-            own.sort(key=lambda part: part.ok)
-            detail = "; ".join(part.detail for part in own)
-            hint = "; ".join(dict.fromkeys(part.hint for part in own if part.hint))
-            is_damage = any(part.is_damage for part in own)
-            checks.append(Check(name, own[0].ok, detail, hint, is_damage))
-    return checks
-
-
-def machine_checks() -> list[Check]:
-    """Checks Python, the platform, and that the packages of the base install can be imported."""
-    minimum = ".".join(map(str, PYTHON_MIN))
-    is_python = sys.version_info >= PYTHON_MIN
-    is_system = sys.platform in ("linux", "darwin")
-    versions, broken = [f"thence {__version__}"], []
+def _install() -> Check:
+    """Checks that the packages of the base install can be imported."""
+    versions = [f"Python {platform.python_version()} on {platform.platform()}"]
+    versions.append(f"thence {__version__}")
+    broken = []
     for name in PACKAGES:
         try:
             import_module(name)
             versions.append(f"{name} {metadata.version(name)}")
         except ImportError as error:
             broken.append(f"{name} ({error})")
-    packages = Check("packages", True, ", ".join(versions))
     if broken:
-        packages = Check("packages", False, f"can't be imported: {', '.join(broken)}", _REINSTALL)
-    return [
-        Check(
-            "python",
-            is_python,
-            f"Python {platform.python_version()} in {sys.prefix}",
-            "" if is_python else f"install Python {minimum} or later",
-        ),
-        Check(
-            "platform",
-            is_system,
-            platform.platform(),
-            "" if is_system else "use Linux or macOS: thence is tested on no other system",
-        ),
-        packages,
-    ]
+        detail = f"can't be imported: {', '.join(broken)}"
+        return Check("install", False, detail, _REINSTALL)
+    return Check("install", True, ", ".join(versions))
 
 
 def _log_checks(folder: Path) -> list[Check]:
-    """Checks a log, what its project's shared files hold, and what hooks of agents left."""
+    """Checks a log, with its project's shared files and what hooks of agents left."""
     try:
         from thence.log.doctor.condition import log_checks
-    except ImportError as error:  # the packages check reports it too
+    except ImportError as error:  # the check of the install reports it too
         return [Check("log", False, f"not checked: {error}", _REINSTALL)]
+    log, events, writers = log_checks(OS_DISK, folder)
+    checks = [log, joined("events", [events, *_losses(folder), *_shared(folder)]), writers]
+    if is_log_of_agents(folder):
+        checks.append(joined("hooks", _hooks(folder)))
+    return checks
+
+
+def _shared(folder: Path) -> list[Check]:
+    """Checks whether lines of a project's shared files are passed over."""
     from thence.core.sentences.events import counted
     from thence.work.day_lines import skipped_lines
 
-    checks = [*log_checks(OS_DISK, folder), *_losses(folder)]
-    if skipped := skipped_lines(folder):
-        first = skipped[0].place
-        detail = f"passed over {counted(len(skipped), 'line')}, the first is "
-        detail += f"{first.file}:{first.line}"
-        hint = "`thence verify` lists each with its reason; "
-        hint += f"`git checkout {first.file}` puts one back"
-        checks.append(Check("shared", False, detail, hint))
-    if not is_log_of_agents(folder):
-        return checks
+    skipped = skipped_lines(folder)
+    if not skipped:
+        return []
+    first = skipped[0].place
+    detail = f"passed over {counted(len(skipped), 'line')}, the first is {first.file}:{first.line}"
+    hint = "`thence verify` lists each with its reason; "
+    return [Check("events", False, detail, f"{hint}`git checkout {first.file}` puts one back")]
+
+
+def _hooks(folder: Path) -> list[Check]:
+    """Checks the spool of hooks, masking, and when the hooks of each tool last fired."""
+    from thence.core.sentences.events import counted
     from thence.trace.agents.hook_script import log_here
     from thence.trace.agents.hook_status import tool_states
     from thence.trace.agents.intake import is_masked, last_error, waiting
@@ -160,30 +137,30 @@ def _log_checks(folder: Path) -> list[Check]:
     hint = f"look at them with `ls -R {spool}`; "
     hint += f"`rm -r {spool}/refused {spool}/errors.log` ends this"
     is_ok = not last and not refused_count
-    checks.append(Check("hooks", is_ok, detail, "" if is_ok else hint))
+    checks = [Check("hooks", is_ok, detail, "" if is_ok else hint)]
+    with suppress(ThenceError):  # a log that can't be read is told by the other checks
+        if log_here().absolute() == folder.absolute():
+            states = tool_states()[1]
+            checks += [Check("hooks", True, state.words, state.hint) for state in states]
     masking = "masking is on: secrets are masked before an event is stored"
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
         masking = f"masking is off: secrets of agents are stored; {file} has no [redact]"
-    with suppress(ThenceError):  # a log that can't be read is told by the other checks
-        if log_here().absolute() == folder.absolute():
-            states = tool_states()[1]
-            checks += [Check("firing", True, state.words, state.hint) for state in states]
-    return [*checks, Check("masking", True, masking)]
+    return [*checks, Check("hooks", True, masking)]
 
 
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
     from thence.core.sentences.events import counted
-    from thence.log.queries import Answers
+    from thence.log.log_reader import Reader
     from thence.log.read.opening import opened_vocabulary
 
     lost, last = 0, ""
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
-        answers = Answers(OS_DISK, folder, opened_vocabulary(OS_DISK, folder, None, False))
-        if answers.lacks_index():
+        reader = Reader(OS_DISK, folder, opened_vocabulary(OS_DISK, folder, None, False))
+        if reader.lacks_index():
             return []
-        for page in answers.pages(type=_LOSSES, descending=True):
+        for page in reader.pages(type=_LOSSES, descending=True):
             for event in page:
                 count = event.payload.get("count")
                 lost += count if isinstance(count, int) else 1
@@ -193,4 +170,4 @@ def _losses(folder: Path) -> list[Check]:
         return []
     detail = f"{counted(lost, 'event')} of a program not taken in, the last {last}"
     hint = "`thence log --failed` lists when; see that the disk has room, or pass a larger "
-    return [Check("losses", True, detail, f"{hint}max_queue_size")]
+    return [Check("events", True, detail, f"{hint}max_queue_size")]

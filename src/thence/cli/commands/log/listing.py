@@ -107,21 +107,21 @@ def log_command(
     is_small = last is not None and not is_count and not any(conditions.values())
     named = names_events(conditions)
     with open_for_reading(out, log, is_small=is_small, has=named) as replica:
-        if is_small and replica.answers.lacks_index():
+        if is_small and replica.lacks_index():
             _write_latest(out, replica, last or 0, is_descending)
             return
         if is_count:
-            total = replica.answers.query(**keys(conditions), limit=1).total
+            total = replica.page(**keys(conditions), limit=1).total
             report_matches(out, replica, conditions, total)
             out.result({"events": total}, [str(total)])
             return
         show = event_printer(out, replica.vocabulary)
         listed = 0
         if last is not None:
-            only = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
+            only = replica.page(**keys(conditions), last=last, descending=is_descending)
             pages = iter((only,))
         else:
-            pages = replica.answers.pages(limit or None, cursor, is_descending, **keys(conditions))
+            pages = replica.pages(limit or None, cursor, is_descending, **keys(conditions))
         for batch in pages:
             show(batch.events)
             listed += len(batch.events)
@@ -140,7 +140,7 @@ query_command = log_command
 
 def _write_latest(out: Output, replica: Log, count: int, is_descending: bool) -> None:
     """Writes the last events as they arrived, from a large log without an index."""
-    events = replica.answers.latest(count)
+    events = replica.latest(count)
     event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
     out.notice(
         f"the last {counted(len(events), 'event')} in the order of arrival: the total order needs"
@@ -172,12 +172,12 @@ def show_command(event: str, log: str | None) -> None:
     out = current()
     named_event = names_event(event)
     with open_for_reading(out, log, is_small=is_ulid(event), has=named_event) as replica:
-        named = replica.answers.with_ids([event]) if is_ulid(event) else {}
-        stored = named.get(event) or find_event(out, replica, event, by_type=True)
+        named = replica.with_ids([event]) if is_ulid(event) else {}
+        stored = named.get(event) or find_event(out, replica, event)
         if out.is_json:
             out.line(stored.readable_line)
             return
-        present = replica.answers.with_ids(stored.caused_by)
+        present = replica.with_ids(stored.caused_by)
         spoken = []
         for role, content in conversation(stored, present.values()):
             spoken += ["", f"{printable(role)}:"]
@@ -241,7 +241,7 @@ def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
     from thence.trace.otlp.decoding import SOURCE
 
     before = living_writers(OS_DISK, replica.folder)
-    end = replica.answers.end()
+    end = replica.end()
     after = living_writers(OS_DISK, replica.folder) if end.still_open else None
     if before is None or after is None:
         return end, {}
@@ -316,10 +316,10 @@ def rebuild_command(log: str | None) -> None:
 
     out = current()
     with open_for_reading(out, log, by_index=False, counts_damage=False) as replica:
-        size = replica.answers.size()
+        size = replica.size()
         begin = monotonic()
         with bar(out, "bytes read") as show:
-            events = replica.answers.rebuild(lambda done: show(done, size))
+            events = replica.rebuild(lambda done: show(done, size))
         seconds = monotonic() - begin
     line = f"indexed {counted(events, 'event')} in {seconds:.1f} s"
     out.result({"events": events, "bytes": size, "seconds": round(seconds, 3)}, [line])
@@ -372,7 +372,7 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
             out, log, by_index=False, counts_damage=False, has=names_events(conditions)
         ) as replica,
         Follower(
-            OS_DISK, replica.folder, replica.vocabulary, last_prune=replica.answers.last_prune
+            OS_DISK, replica.folder, replica.vocabulary, last_prune=replica.last_prune
         ) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches

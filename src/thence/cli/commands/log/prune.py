@@ -94,7 +94,7 @@ def prune_command(
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log) as replica:
         where = (OS_DISK, replica.folder, replica.vocabulary)
-        pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
+        pruning = Pruning(*where, replica.pruned, replica.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
             plan = pruning.plan(before, keep_bytes or 0, _undelivered(replica))
             if not out.is_json:
@@ -108,7 +108,7 @@ def prune_command(
                 out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruning.run(plan, archive)
-                    replica.answers.renew()
+                    replica.renew()
     if out.is_json:
         files = [{key: getattr(one, key) for key in _FILE_KEYS} for one in plan.segments]
         out.json(

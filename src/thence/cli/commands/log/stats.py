@@ -41,9 +41,9 @@ def stats_command(by: str | None, log: str | None, **conditions: OptionValue) ->
     """
     out = current()
     with open_for_reading(out, log, has=names_events(conditions)) as replica:
-        tally = replica.answers.stats(by=cast(By | None, by), **keys(conditions))
+        tally = replica.stats(by=cast(By | None, by), **keys(conditions))
         check_names(out, replica, conditions, tally.events)
-        failures = (0, 0) if by else replica.answers.failures(**keys(conditions))
+        failures = (0, 0) if by else replica.failures(**keys(conditions))
     if by:
         _write_groups(out, tally.groups, by)
     else:

@@ -81,7 +81,7 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
     """
     out = current()
     with open_for_reading(out, log, has=names_events(conditions)) as replica:
-        steps = replica.answers.steps(last, **keys(conditions))
+        steps = replica.steps(last, **keys(conditions))
         check_names(out, replica, conditions, steps.total)
     spans, until_us = spans_of(steps.steps), steps.until_us or 0
     if out.is_json:

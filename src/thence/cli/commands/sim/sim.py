@@ -141,9 +141,9 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values; None is what it lacks."""
     log, result, words = run.log, run.result, run.log.vocabulary
-    tally, checked = log.answers.stats(), log.verify()
-    failures, rejected = log.answers.failures()
-    systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
+    tally, checked = log.stats(), log.verify()
+    failures, rejected = log.failures()
+    systems = (event for page in log.pages(type="SYSTEM") for event in page)
     notices = filter(words.is_notice, systems)
     scenario, recorded = _member(run.config, "scenario"), _member(run.config, "events")
     llm = _member(run.config, "llm")

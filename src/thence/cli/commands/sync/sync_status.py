@@ -159,7 +159,7 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     keys = set(_keys(log))
     own = sorted({key.digest for key in keys})
     lacking = count = 0
-    pruned = log.answers.pruned()
+    pruned = log.pruned()
     numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
     gone = numbers - sum(pruned.holds(key.node, key.seq) for key in keys)
     with closing(client_to(enabled_target(log.folder), store)) as client:

@@ -148,7 +148,7 @@ def commit_named(text: str) -> tuple[Repository, str] | None:
 def commit_explanation(replica: Log, text: str) -> Explanation | None:
     """Answers for a commit; None for a text that names none, or another event of the log."""
     with SuppressCodes("event_not_found", "ambiguous_id"):
-        event = replica.answers.find(text, by_type=True)
+        event = replica.resolve(text)
         if event.event_type != "commit" or event.header.source != "git":
             return None
     if (pair := commit_named(text)) is None:

@@ -184,7 +184,7 @@ def _export_table(
         def groups() -> Iterator[Rows]:
             nonlocal count
             count = 0
-            for page in replica.answers.pages(limit, **keys(conditions)):
+            for page in replica.pages(limit, **keys(conditions)):
                 count += len(page.events)
                 show(count, 0)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]

@@ -61,8 +61,8 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
     store_target(folder, target)
     with open_agents_log(folder) as replica:
         counts = drained(out, replica)
-        events = replica.answers.query(limit=1).total
-        sessions = replica.answers.query(type="session.begun", limit=1).total
+        events = replica.query(limit=1).total
+        sessions = replica.query(type="session.begun", limit=1).total
     moved = f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}"
     size = f"{counted(events, 'event')} of {counted(sessions, 'session')}"
     facts = {"log": str(folder), "name": name, **counts, "events": events, "sessions": sessions}

@@ -98,7 +98,7 @@ class _Tools:
     def effects(self, event: str) -> str:
         """What followed from an event, nearest first, at most 200 events."""
         with open_for_reading(self._out, self._log, has=names_event(event)) as log:
-            answer = log.effects(log.answers.to_explain(event))
+            answer = log.effects(event)
         lines = answer.sentences[:EVENTS_MAX]
         return bounded(lines, len(answer.cone)) or "nothing followed from it"
 
@@ -131,7 +131,7 @@ class _Tools:
     def show(self, event: str) -> str:
         """An event as it is stored, as JSON, with its causes and its whole payload."""
         with open_for_reading(self._out, self._log, has=names_event(event)) as log:
-            stored = log.answers.to_explain(event).readable_line.decode()
+            stored = log.resolve(event, to_explain=True).readable_line.decode()
         hidden = len(stored) - ANSWER_CHARACTERS_MAX
         return stored if hidden <= 0 else f"{stored[:ANSWER_CHARACTERS_MAX]} … and {hidden:,} more"
 

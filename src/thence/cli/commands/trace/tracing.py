@@ -60,7 +60,7 @@ def span_batches(
         matches = Filter.of(**keys(conditions)).matches
         chosen_count = read_count = 0
         with bar(out, "events read") as show:
-            for page in replica.answers.pages():
+            for page in replica.pages():
                 for event in page.events:
                     is_chosen = chosen_count != limit and matches(event)
                     chosen_count += is_chosen

@@ -1,8 +1,9 @@
-"""The reading side of one open log: its events, and the queries about them.
+"""The reader of one log: its events, and the queries about them.
 
 Every question is answered by an index, which is brought up to date first: a large log's index is
 a file, a small one's is kept in memory, as long as it has no file. Reading takes no lock of the
-log, and for a small log it writes nothing.
+log, and for a small log it writes nothing. What an append does not need is imported inside
+functions: an append starts without it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, Unpack
+from typing import TYPE_CHECKING, Unpack
 from warnings import warn
 from weakref import finalize
 
@@ -19,21 +20,19 @@ from msgspec.structs import replace
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.new_event import Cause, Position, id_of
-from thence.core.order import totally_ordered
-from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
-from thence.core.query.why import last_failure, named_by
+from thence.core.order import CONE_EVENTS_MAX, totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
 from thence.log.files.disk import Disk, cache_folder, wall_ns
 from thence.log.files.disk_errors import reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import own_folder, segment_sizes
-from thence.log.read import reader
 from thence.log.read.opening import known_info
 
 if TYPE_CHECKING:
+    from thence.core.pruned import Pruned
     from thence.core.query.where import Comparison
-    from thence.core.query.why import Effects, LogEnd, Tally, Why
+    from thence.core.query.why import Concurrent, Effects, LogEnd, Tally, Why
     from thence.log.files.findings import Verification
     from thence.log.index.connection import Index
     from thence.log.index.keeper import Builds
@@ -56,27 +55,32 @@ _LOOKED_THROUGH_BYTES = 4 * 1024 * 1024
 After = Cause | Position | None
 
 
-class Answers:
+class Reader:
     """The reader of the log in a folder, each time as it is then. Safe from threads.
 
-    The cost of building the index is added to `builds`.
+    It makes no thread, session or file but an index. The cost of building that is added to
+    `builds`.
     """
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, builds: "Builds | None" = None
     ) -> None:
-        self._disk = disk
+        self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._builds = builds
-        self._folder = folder
-        self._vocabulary = vocabulary
         self._opened: dict[Path, Index] = {}
         self._in_memory: dict[Path, Index] = {}
         finalize(self, _close, self._opened)
         finalize(self, _close, self._in_memory)
 
     def read(self, after: After = None) -> Iterator[Event]:
-        """Yields each event once, in arrival order: those behind `after`."""
+        """Yields each event once, in arrival order: those behind `after`.
+
+        `after` is an event, its id, or a Position. Where a prune took events that come next, its
+        notice is first. Bad bytes and an unfinished last line are passed over. Raises
+        EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
+        """
         from thence.log.index import arrivals
+        from thence.log.read.reader import events
 
         if isinstance(after, Position):
             yield from arrivals.unread(self.index(), after, last_prune=self.last_prune)
@@ -85,19 +89,24 @@ class Answers:
             with self._told():
                 yield from arrivals.behind(self.index(), event_id, last_prune=self.last_prune)
         else:
-            with reading(self._folder):
-                where = (self._disk, self._folder, self._vocabulary)
-                yield from reader.events(*where, self.last_prune)
+            with reading(self.folder):
+                yield from events(self._disk, self.folder, self.vocabulary, self.last_prune)
 
-    def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
-        """Yields the events of `read`, and continues as the log grows, until `stop` is set."""
+    def follow(
+        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
+    ) -> Iterator[Event]:
+        """Yields each event once, in arrival order, and goes on as any process appends more.
+
+        It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
+        when `stop` is set. With `sync` an event is on the device when it is yielded, as a
+        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
+        """
         from thence.log.index import arrivals
         from thence.log.read.follower import Follower
 
         stop = stop or Signal()
-        where = (self._disk, self._folder, self._vocabulary)
-        follower = Follower(*where, sync, self.last_prune)
-        with closing(follower), self._told(), reading(self._folder):
+        follower = Follower(self._disk, self.folder, self.vocabulary, sync, self.last_prune)
+        with closing(follower), self._told(), reading(self.folder):
             if after is None:
                 yield from follower.follow(stop)
             else:
@@ -106,19 +115,25 @@ class Answers:
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""
-        with reading(self._folder):
-            return reader.all_events(self._disk, self._folder, self._vocabulary)
+        from thence.log.read.reader import all_events
+
+        with reading(self.folder):
+            return all_events(self._disk, self.folder, self.vocabulary)
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
         return totally_ordered(self.arrived())
 
     def position(self) -> Position:
-        """Returns the position behind all that is there."""
+        """Returns the position behind all that is there; take it before what depends on it."""
         from thence.log.index import arrivals
 
         position = arrivals.position(self.index())
         return Position(self.pruned().with_numbers(position.intervals), position.foreign)
+
+    def heads(self, subject: str) -> tuple[Event, ...]:
+        """Returns the events on a subject that caused no other event on it, in total order."""
+        return self.heads_of((subject,))[subject]
 
     def heads_of(
         self,
@@ -156,22 +171,26 @@ class Answers:
 
     def lines_of(self, event_id: str) -> list[Event]:
         """Returns the events of all lines of an id, by a look through the log."""
-        with reading(self._folder):
-            lines = reader.lines_with(self._disk, self._folder, self._vocabulary, (event_id,))
-            return list(lines)
+        from thence.log.read.reader import lines_with
+
+        with reading(self.folder):
+            return list(lines_with(self._disk, self.folder, self.vocabulary, (event_id,)))
 
     def last_prune(self) -> Event | None:
         """Returns the last notice of a prune that this log wrote itself."""
+        from thence.core.pruned import PRUNED
         from thence.log.index import lookup
 
-        if self._vocabulary.name != PLAIN.name:
+        if self.vocabulary.name != PLAIN.name:
             return None  # runs and journals are never pruned
-        with reading(self._folder):
-            own = known_node_ids(self._disk, self._folder)
+        with reading(self.folder):
+            own = known_node_ids(self._disk, self.folder)
         return lookup.latest_of(self.index(), f"log.{PRUNED}", own)
 
-    def pruned(self) -> Pruned:
+    def pruned(self) -> "Pruned":
         """Returns what this log has pruned."""
+        from thence.core.pruned import NOT_PRUNED, pruned_by
+
         notice = self.last_prune()
         return NOT_PRUNED if notice is None else pruned_by(notice)
 
@@ -185,7 +204,7 @@ class Answers:
                 raise EventNotFound(
                     error.operation,
                     place=error.place,
-                    cause=f"it is not in the log {self._folder}; {pruned.words}",
+                    cause=f"it is not in the log {self.folder}; {pruned.words}",
                     hint=error.hint,
                     code="event_pruned",
                 ) from error
@@ -197,8 +216,10 @@ class Answers:
         For ULIDs no index is made: a large log without one is looked through.
         """
         if self.lacks_index() and all(map(is_ulid, ids)):
-            with reading(self._folder):
-                return reader.events_with(self._disk, self._folder, self._vocabulary, ids)
+            from thence.log.read.reader import events_with
+
+            with reading(self.folder):
+                return events_with(self._disk, self.folder, self.vocabulary, ids)
         events = {}
         for event_id in ids:
             with suppress(EventNotFound):
@@ -209,8 +230,8 @@ class Answers:
         """Returns the last events in the order of their arrival, without an index."""
         from thence.log.read.follower import Follower
 
-        follower = Follower(self._disk, self._folder, self._vocabulary)
-        with closing(follower), reading(self._folder):
+        follower = Follower(self._disk, self.folder, self.vocabulary)
+        with closing(follower), reading(self.folder):
             follower.skip_to_last(count)
             return [*follower.events()]
 
@@ -233,46 +254,43 @@ class Answers:
         is_it = event is not None and event.cut_payload.get("trace_id") == trace_id
         return event if is_it else None
 
-    def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
-        """Returns the event that a text names; raises EventNotFound, `ambiguous_id`."""
+    def resolve(self, text: str, *, to_explain: bool = False) -> Event:
+        """Returns the event that a text names.
+
+        It is an id, a prefix of 6 characters or more, "@last", "@last-error", the subject of
+        events, of which the latest is taken, or a type, for its latest event. `to_explain` takes a
+        subject's last failure instead, if no success followed it and the subject's latest event is
+        none of its effects, whose answer holds it anyway; the last 1,000 events on a subject are
+        searched. Raises EventNotFound, `ambiguous_id`.
+        """
+        from thence.core.query.why import last_failure, named_by
         from thence.log.index import lookup
 
-        words = {"by_subject": by_subject, "by_type": by_type}
         try:
-            return lookup.find(self.index(), text, **words)
+            event = lookup.find(self.index(), text)
         except EventNotFound:
             with self._told():
                 raise
-
-    def named(self, event: Cause) -> Cause:
-        """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
-        return self.to_explain(event) if isinstance(event, str) and not is_ulid(event) else event
-
-    def to_explain(self, text: str) -> Event:
-        """Returns the event that `find` returns, the latest of a type, or a subject's last failure.
-
-        The failure is taken if no success followed it and the subject's latest event is none of
-        its effects, whose answer holds it anyway. The last 1,000 events on a subject are searched.
-        """
-        event = self.find(text, by_type=True)
-        if named_by(text, event) != "subject":
+        if not to_explain or named_by(text, event) != "subject":
             return event
-        page = self.query(subject=event.subject, descending=True, limit=LIMIT_EVENTS)
-        failure = last_failure(page.events, self._vocabulary)
+        page = self.page(subject=event.subject, descending=True, limit=LIMIT_EVENTS)
+        failure = last_failure(page.events, self.vocabulary)
         if failure is None or failure == event:
             return event
         is_held = any(cause == failure for cause, _ in self.why(event).cone)
         return event if is_held else failure
 
     def why(self, event: Cause) -> "Why":
-        """Returns the causes of an event; raises EventNotFound."""
+        """Returns the causes of an event, or of what `resolve` takes; raises what it raises.
+
+        A subject stands for its last failure if no success followed that and it did not lead to
+        the latest event on the subject.
+        """
+        from thence.core.pruned import NOT_PRUNED
         from thence.log.index import causality
 
-        try:
-            answer = causality.why(self.index(), id_of(event), self._vocabulary)
-        except EventNotFound:
-            with self._told():
-                raise
+        named = self.resolve(id_of(event), to_explain=True)
+        answer = causality.why(self.index(), named.event_id, self.vocabulary)
         pruned = self.pruned() if answer.missing else NOT_PRUNED
         missing = tuple(
             replace(cause, pruned=pruned.words)
@@ -283,25 +301,44 @@ class Answers:
         return replace(answer, missing=missing)
 
     def effects(self, event: Cause) -> "Effects":
-        """Returns the effects of an event; raises EventNotFound."""
+        """Returns the effects of an event, or of what `why` takes; raises what `resolve` raises."""
         from thence.log.index import causality
 
-        with self._told():
-            return causality.effects(self.index(), id_of(event), self._vocabulary)
+        named = self.resolve(id_of(event), to_explain=True)
+        return causality.effects(self.index(), named.event_id, self.vocabulary)
+
+    def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
+        """Returns the first events that neither caused an event nor were caused by it.
+
+        Raises EventNotFound.
+        """
+        from thence.log.index import causality
+
+        return causality.concurrent(self.index(), id_of(event), limit)
+
+    def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
+        """Returns the latest event that all of these go back to, None if they share none.
+
+        An event and its effect have the event in common. Raises EventNotFound.
+        """
+        from thence.log.index import causality
+
+        events = causality.common_causes(self.index(), [*map(id_of, (a, b, *others))])
+        return events[-1] if events else None
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises `read_failed`."""
         from thence.log.check.verify import verify
 
-        with reading(self._folder):
-            return verify(self._disk, self._folder, self._vocabulary)
+        with reading(self.folder):
+            return verify(self._disk, self.folder, self.vocabulary)
 
     def index(self) -> "Index":
         """Returns the index that answers queries of this log.
 
         It is a file if the log has one, or from 4 MiB on; else it is kept in memory.
         """
-        if self._folder in self._opened or self._is_indexed():
+        if self.folder in self._opened or self._is_indexed():
             return self.indexed()
         return self._open(self._in_memory, is_in_memory=True)
 
@@ -314,25 +351,28 @@ class Answers:
     def _open(self, opened: "dict[Path, Index]", is_in_memory: bool = False) -> "Index":
         from thence.log.index.connection import Index
 
-        index = opened.get(self._folder)
+        index = opened.get(self.folder)
         if index is None:
-            where = (self._disk, self._folder, self._vocabulary)
+            where = (self._disk, self.folder, self.vocabulary)
             new = Index(*where, cache_folder(), self._builds, is_in_memory=is_in_memory)
             # of threads that come at once one makes the index of all, without a lock to fork with
-            index = opened.setdefault(self._folder, new)
+            index = opened.setdefault(self.folder, new)
         return index
 
     def size(self) -> int:
         """Returns the size of all segments in bytes."""
-        with reading(self._folder):
-            return sum(segment_sizes(self._disk, self._folder))
+        with reading(self.folder):
+            return sum(segment_sizes(self._disk, self.folder))
 
     def lacks_index(self) -> bool:
         """Reports whether the next query will build an index from nothing, which takes seconds."""
-        return self._folder not in self._opened and not self._has_index() and self._is_indexed()
+        return self.folder not in self._opened and not self._has_index() and self._is_indexed()
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
-        """Rebuilds the index, also of a small log; returns how many events it holds."""
+        """Makes the index again, also of a small log; returns how many events it holds.
+
+        `on_read` is called with the bytes read. Raises `read_failed`.
+        """
         from thence.core.query.filter import Filter
         from thence.log.index.query import count
 
@@ -342,10 +382,28 @@ class Answers:
 
     def renew(self) -> None:
         """Rebuilds the index if there is one: what is no longer in the log leaves it."""
-        if self._folder in self._opened or self._has_index():
+        if self.folder in self._opened or self._has_index():
             self.rebuild()
 
-    def query(
+    def query(self, **keys: "Unpack[PageQuery]") -> "Page":
+        """Returns a page of the events that match a filter, in total order.
+
+        type, actor, subject, stream, since, until, turn and where are a filter, as
+        docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
+        `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
+        the last events instead. since and until also take 1h and yesterday, in UTC.
+        Raises InvalidFilter, `invalid_cursor`, `read_failed`; warns of a `where` key no event has.
+        """
+        page = self.page(**keys)
+        if not page.total and keys.get("where"):
+            from thence.core.query.filter import Filter
+
+            hint = self.unknown_key(Filter.of(where=keys["where"]).where)
+            if hint is not None:
+                warn(hint, stacklevel=2)
+        return page
+
+    def page(
         self,
         *,
         limit: int | None = None,
@@ -355,10 +413,7 @@ class Answers:
         last: int | None = None,
         **keys: "Unpack[Keys]",
     ) -> "Page":
-        """Returns a page of the events that match; raises InvalidFilter, `invalid_cursor`.
-
-        A page has 1,000 events at most if no limit is given; `last` are the last events, in order.
-        """
+        """Returns the page of `query`, and warns of nothing."""
         from thence.core.clock import dated
         from thence.core.query.filter import Filter, invalid, refuse_unknown
         from thence.log.index import query
@@ -369,7 +424,7 @@ class Answers:
             if limit is not None or offset or cursor is not None:
                 cause = "it excludes limit, offset and cursor"
                 raise invalid("last", cause, "leave one of them out")
-            page = self.query(limit=last, descending=True, **keys)
+            page = self.page(limit=last, descending=True, **keys)
             events = page.events if descending else page.events[::-1]
             return replace(page, events=events, has_more=False, next_cursor=None)
         for key in ("since", "until"):
@@ -382,14 +437,14 @@ class Answers:
             "cursor": cursor,
             "descending": descending,
         }
-        info = known_info(self._disk, self._folder)
+        info = known_info(self._disk, self.folder)
         log_id = info.log_id if info else ""
         page = query.page(self.index(), filter, log_id, **paging)
         if limit is not None or page.next_cursor is None:
             return page
 
         def rest(behind: str) -> "Page":
-            return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
+            return self.page(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
 
         return replace(page, rest=rest)
 
@@ -409,7 +464,7 @@ class Answers:
         size = FIRST_EVENTS
         while True:
             count = size if remaining is None else min(size, remaining)
-            page = self.query(limit=count, cursor=cursor, descending=descending, **keys)
+            page = self.page(limit=count, cursor=cursor, descending=descending, **keys)
             yield page
             cursor = page.next_cursor
             remaining = None if remaining is None else remaining - len(page)
@@ -438,7 +493,7 @@ class Answers:
         chosen, of_types = Filter.of(**keys), keys | {"type": tuple(REJECTIONS)}
         events = (event for page in self.pages(**of_types) for event in page)
         rejected = sum(is_rejection(event) and chosen.matches(event) for event in events)
-        return self.query(limit=1, **(keys | {"failed": True})).total, rejected
+        return self.page(limit=1, **(keys | {"failed": True})).total, rejected
 
     def steps(self, last: int, **keys: "Unpack[Keys]") -> "LatestSteps":
         """Returns the last steps that began, of those whose begin matches; raises InvalidFilter.
@@ -456,17 +511,6 @@ class Answers:
 
         return overview.log_end(self.index())
 
-    def warned(self, **words: "Unpack[PageQuery]") -> "Page":
-        """Returns the page of `query`; without a match warns of an unknown key in `where`."""
-        page = self.query(**words)
-        if not page.total and words.get("where"):
-            from thence.core.query.filter import Filter
-
-            hint = self.unknown_key(Filter.of(where=words["where"]).where)
-            if hint is not None:
-                warn(hint, stacklevel=3)  # where `Log.query` is called
-        return page
-
     def unknown_key(self, where: "Sequence[Comparison]") -> str | None:
         """Returns a message about a key in a filter's `where` that no event has, and the nearest.
 
@@ -476,17 +520,24 @@ class Answers:
 
         unknown = None
         for limit in _LOOKED_THROUGH if where else ():
-            page = self.query(limit=limit, descending=True)
+            page = self.page(limit=limit, descending=True)
             unknown = unknown_key(where, page.events, page.has_more) if page.events else None
             read_bytes = sum(len(event.line) for event in page)
             if unknown is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
                 break
         return unknown
 
-    def close(self) -> None:
+    def close_index(self) -> None:
         """Closes the index, if one was opened; a later query opens it again."""
         _close(self._opened)
         _close(self._in_memory)
+
+    def _repr_html_(self) -> str:
+        """Returns the last events as a table for a notebook."""
+        from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
+
+        events = self.latest(EVENTS_SHOWN_MAX)
+        return events_html(events, len(events), f"last events of {self.folder}")
 
     def _is_indexed(self) -> bool:
         if self._has_index():
@@ -494,26 +545,11 @@ class Answers:
         return self.size() >= INDEXED_BYTES_MIN
 
     def _has_index(self) -> bool:
-        with reading(self._folder):
-            path = own_folder(self._folder) / "index.db"
+        with reading(self.folder):
+            path = own_folder(self.folder) / "index.db"
             return self._disk.path_id(str(path)) is not None
 
 
 def _close(opened: "dict[Path, Index]") -> None:
     while opened:
         opened.popitem()[1].close()
-
-
-class Shown(Protocol):
-    """A log, for a notebook."""
-
-    folder: Path
-    answers: Answers
-
-
-def html_of_log(log: Shown) -> str:
-    """Returns the last events of a log as a table for a notebook."""
-    from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
-
-    events = log.answers.latest(EVENTS_SHOWN_MAX)
-    return events_html(events, len(events), f"last events of {log.folder}")
