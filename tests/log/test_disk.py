@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import resource
 import subprocess
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from thence.log.files.disk import (
     READ_BYTES,
     cache_folder,
     durability_on,
-    file_bytes_max,
     host_name,
     machine_id,
     noise_bits,
@@ -135,26 +133,6 @@ def test_access_of_a_file_is_given_to_another(tmp_path):
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o640
     for descriptor in (source, target):
         OS_DISK.close(descriptor)
-
-
-@pytest.mark.parametrize("bits", [1, 7, 8, 9, 40])
-def test_noise_fills_its_bits_and_no_more(bits):
-    drawn = [noise_bits(bits) for _ in range(300)]
-    assert all(0 <= number < 2**bits for number in drawn)
-    assert max(drawn) >= 2 ** (bits - 1)
-    assert {number & 1 for number in drawn} == {0, 1}
-
-
-def test_limit_of_files_is_that_of_this_process_or_none():
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**29, before[1]))
-        assert file_bytes_max() == 2**29
-        if before[1] == resource.RLIM_INFINITY:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, before[1]))
-            assert file_bytes_max() is None
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_fork_is_told_before_and_in_the_child_alone():

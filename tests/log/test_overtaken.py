@@ -123,7 +123,7 @@ def test_id_that_was_pruned_is_told_as_pruned_and_another_as_not_found(log):
     plan = pruned(log, keep=2 * SEGMENT_BYTES)
     asked = {
         "get": lambda text: log.get(text),
-        "find": lambda text: log.find(text),
+        "find": lambda text: log.resolve(text),
         "why": lambda text: log.why(text),
         "effects": lambda text: log.effects(text),
         "read": lambda text: list(log.read(text)),
@@ -141,7 +141,7 @@ def test_id_that_was_pruned_is_told_as_pruned_and_another_as_not_found(log):
 
 def test_notice_of_another_log_tells_nothing_here(log, tmp_path):
     pruned(log, keep=2 * SEGMENT_BYTES)
-    notice = log.find("@last")
+    notice = log.resolve("@last")
     with thence.open(tmp_path / "other") as other:
         mine = other.append("noted")
         other.relay([notice.line])
