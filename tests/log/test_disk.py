@@ -135,6 +135,14 @@ def test_access_of_a_file_is_given_to_another(tmp_path):
         OS_DISK.close(descriptor)
 
 
+@pytest.mark.parametrize("bits", [1, 7, 8, 9, 40])
+def test_noise_fills_its_bits_and_no_more(bits):
+    drawn = [noise_bits(bits) for _ in range(300)]
+    assert all(0 <= number < 2**bits for number in drawn)
+    assert max(drawn) >= 2 ** (bits - 1)
+    assert {number & 1 for number in drawn} == {0, 1}
+
+
 def test_fork_is_told_before_and_in_the_child_alone():
     def forking():
         calls = []
