@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         out.interrupted()
         return INTERRUPTED
-    except Exception as error:  # door: a user gets three lines
+    except Exception as error:  # boundary: a user gets three lines
         return report_error(error, out)
     return int(code)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError
 
 HELD_S = 60.0
 FULL = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))

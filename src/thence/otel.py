@@ -121,14 +121,14 @@ class SpanProcessor(SdkSpanProcessor):
         """Records the start of a span."""
         try:
             self._begin(span, frame_of_caller(sys._getframe(1)))
-        except Exception as error:  # door: a tracer must not stop the program that it watches
+        except Exception as error:  # boundary: a tracer must not stop the program that it watches
             self._drop(span, error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Records the end of a span."""
         try:
             self._end(span)
-        except Exception as error:  # door: a tracer must not stop the program that it watches
+        except Exception as error:  # boundary: a tracer must not stop the program that it watches
             self._drop(span, error)
 
     def shutdown(self) -> None:
@@ -141,7 +141,7 @@ class SpanProcessor(SdkSpanProcessor):
             self._log.flush(timeout_millis / 1_000)
         except WriterClosed:  # closing it wrote all
             return True
-        except Exception as error:  # door: a tracer must not stop the program that it watches
+        except Exception as error:  # boundary: a tracer must not stop the program that it watches
             warn("spans_not_flushed", {"error": error})
             return False
         return True

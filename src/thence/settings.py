@@ -1,6 +1,6 @@
 """The settings from flags and the environment, in one frozen object.
 
-It is read once, at the door (`thence.cli`), and handed on as plain arguments: nobody
+It is read once, at the boundary (`thence.cli`), and handed on as plain arguments: nobody
 inside reads the environment. A flag goes before THENCE_*, and that before the default.
 THENCE_CAUSE is no setting: it belongs to events, and `thence.open` takes it.
 """

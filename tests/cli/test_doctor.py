@@ -13,7 +13,7 @@ from tests.log.processes import started
 from thence.cli.commands.log.doctor import PACKAGES
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
 
 CHECKS = ["install", "disk", "writing", "log", "events", "writers"]

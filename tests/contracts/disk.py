@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError
 
 
 def content(disk: Disk, path) -> bytes:

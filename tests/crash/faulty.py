@@ -17,8 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from thence.log.files.disk import Disk, FileId
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError, FileId
 
 # what answers for itself, whatever the calls in it do
 NEVER_FAILS = {"close_quietly"}

@@ -5,7 +5,7 @@ import os
 from collections.abc import Container, Mapping
 from typing import NamedTuple
 
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 
 ROOT = 1
 PAGE_BYTES = 4096

@@ -17,7 +17,7 @@ from thence.core.cutting import BODIES_FROM
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
-from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
+from thence.log.files.disk import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary

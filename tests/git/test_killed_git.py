@@ -12,7 +12,7 @@ import pytest
 from tests.git.repositories import begin_work, commit, git, make_repository, write
 
 from thence.git.commits import commit_files
-from thence.git.locks import COMMITTING, held, naming
+from thence.git.locks import COMMITTING, locked, naming
 from thence.git.merging import merge
 from thence.git.repository import list_worktrees, remove_half_made, repository
 from thence.git.worktrees import make
@@ -42,7 +42,7 @@ def killed(work: Callable[[], object], after_s: float) -> None:
     os.waitpid(child, 0)
 
 
-def locked(top: Path) -> list[Path]:
+def lock_files(top: Path) -> list[Path]:
     """Return the lock files of git; ours stay for ever, and what `--only` leaves locks nothing."""
     found = (top / ".git").rglob("*.lock")
     kept = ("thence", "next-index")
@@ -69,7 +69,7 @@ def test_merge_whose_git_was_killed_when_all_was_merged_leaves_nothing_locked(to
         merge(repo, "main", ["wp1"])
     else:
         commit_files(repo, {"board": partial(as_board, b"1")}, "Tell")
-    assert not locked(top)
+    assert not lock_files(top)
 
 
 def test_commit_leaves_tidying_up_to_the_user(top):
@@ -89,7 +89,7 @@ def left(top: Path, *files: Path) -> None:
 
     def work() -> None:
         path = top / ".git" / COMMITTING
-        with held(path), naming(path, top, files):
+        with locked(path), naming(path, top, files):
             for file in files:
                 file.touch()
             signal.pause()
@@ -98,7 +98,7 @@ def left(top: Path, *files: Path) -> None:
 
 
 def free(top: Path) -> None:
-    with held(top / ".git" / COMMITTING):
+    with locked(top / ".git" / COMMITTING):
         pass
 
 
@@ -124,7 +124,7 @@ def test_lock_of_a_killed_git_is_taken_away_and_one_of_somebody_else_is_not(top)
 def test_index_that_a_killed_git_did_not_bring_up_to_its_commit_is_by_the_next_holder(top):
     def work() -> None:
         path, locks = top / ".git" / COMMITTING, (top / ".git/index.lock",)
-        with held(path), naming(path, top, locks, ["a/b"]):
+        with locked(path), naming(path, top, locks, ["a/b"]):
             write(top, {"a/b": "2\n"})
             git(top, "commit", "--quiet", "--only", "--message", "Work on it", "a/b")
             git(top, "reset", "--quiet", "HEAD~1", "--", "a/b")

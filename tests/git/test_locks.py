@@ -8,15 +8,15 @@ from tests.git.repositories import WAIT_S
 from tests.log.processes import started
 
 from thence.errors import GitFailed
-from thence.git.locks import COMMITTING, MAKING, ORDER, WRITING, held
+from thence.git.locks import COMMITTING, MAKING, ORDER, WRITING, locked
 
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from thence.git.locks import held, naming
+from thence.git.locks import locked, naming
 
 path = Path(sys.argv[1])
-with held(path), naming(path, path.parent, ()) as note:
+with locked(path), naming(path, path.parent, ()) as note:
     child = subprocess.Popen(["sleep", "60"], pass_fds=(note,) if sys.argv[2] == "with" else ())
     print(child.pid, flush=True)
     sys.stdin.readline()
@@ -29,7 +29,7 @@ def test_threads_hold_it_one_after_another(tmp_path):
 
     def work() -> None:
         for _ in range(20):
-            with held(tmp_path / "deep/lock"):
+            with locked(tmp_path / "deep/lock"):
                 count.write_text(str(int(count.read_text()) + 1))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -46,30 +46,30 @@ def test_lock_of_a_killed_holder_is_free_when_what_it_gave_it_to_has_ended(tmp_p
     sleeper = int(process.stdout.readline())
     with (
         pytest.raises(GitFailed, match=r"has held it for 0\.01 s") as caught,
-        held(tmp_path / "lock", 0.01),
+        locked(tmp_path / "lock", 0.01),
     ):
         pass
     assert caught.value.recoverable
     process.kill()
     process.wait()
     if child == "with":
-        with pytest.raises(GitFailed), held(tmp_path / "lock", 0.01):
+        with pytest.raises(GitFailed), locked(tmp_path / "lock", 0.01):
             pass
     subprocess.run(["kill", str(sleeper)], check=True)
     process.communicate()
-    with held(tmp_path / "lock", WAIT_S):
+    with locked(tmp_path / "lock", WAIT_S):
         pass
 
 
 def test_locks_are_taken_in_the_order_that_is_written_down(tmp_path):
-    with held(tmp_path / MAKING), held(tmp_path / COMMITTING), held(tmp_path / WRITING):
+    with locked(tmp_path / MAKING), locked(tmp_path / COMMITTING), locked(tmp_path / WRITING):
         pass
-    with held(tmp_path / WRITING):
-        with pytest.raises(AssertionError), held(tmp_path / COMMITTING):
+    with locked(tmp_path / WRITING):
+        with pytest.raises(AssertionError), locked(tmp_path / COMMITTING):
             pass
-        with held(tmp_path / MAKING, wait_s=0.0):
+        with locked(tmp_path / MAKING, wait_s=0.0):
             pass
-    with held(tmp_path / COMMITTING):
+    with locked(tmp_path / COMMITTING):
         pass
 
 

@@ -1,16 +1,16 @@
-"""Only an outermost door catches everything, where it says why."""
+"""Only an outermost boundary catches everything, where it says why."""
 
 import ast
 
 from tests.house.tree import Module, modules, parsed
 
 CATCH_ALL = {"Exception", "BaseException"}
-MARK = "# door: "
+MARK = "# boundary: "
 REASON_WORDS_MIN = 3
 
 
 def catches_everything(module: Module) -> list[str]:
-    """Find handlers that catch all, are no marked door, and do not merely clean up."""
+    """Find handlers that catch all, are no marked boundary, and do not merely clean up."""
     found = []
     for node in ast.walk(module.syntax):
         if not isinstance(node, ast.ExceptHandler):
@@ -38,7 +38,7 @@ def cleans_up(node: ast.ExceptHandler) -> bool:
     return isinstance(last, ast.Raise) and last.exc is None
 
 
-def test_only_doors_catch_everything():
+def test_only_boundaries_catch_everything():
     found = [
         line for module in modules("src", "bench", "tools") for line in catches_everything(module)
     ]
@@ -53,11 +53,11 @@ def test_catching_everything_is_found():
     assert handler("except:")
     assert handler("except Exception:")
     assert handler("except (ValueError, Exception) as error:")
-    assert handler("except Exception:  # door:")
+    assert handler("except Exception:  # boundary:")
     assert handler("except Exception as error:", "raise OSError from error")
 
 
 def test_doors_and_clean_ups_pass():
-    assert not handler("except Exception:  # door: a host's command never fails for its log")
+    assert not handler("except Exception:  # boundary: a host's command never fails for its log")
     assert not handler("except BaseException:", "raise")
     assert not handler("except OSError:")

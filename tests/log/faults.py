@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tests.disks import GatedDisk, Scripted
 
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError
 from thence.log.files.segment import CURRENT
 
 WAIT_S = 60.0

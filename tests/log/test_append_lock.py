@@ -9,8 +9,7 @@ from tests.log.processes import HOLD, started
 import thence
 from thence.errors import LogBusy
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 
 
 @pytest.mark.promise("P1")

@@ -27,8 +27,7 @@ from thence.core.new_event import HostEvent
 from thence.core.redaction import Redaction, digests, redacted
 from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog
 from thence.log.blobs.blob_files import Bodies, piece_of
-from thence.log.files.disk import OS_DISK, Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, Disk, DiskError
 from thence.log.files.segment import BODIES, older_names
 from thence.log.open import Log, LogSettings, open_host_log
 from thence.sim.record.events import SystemEvent

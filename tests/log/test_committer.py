@@ -13,7 +13,7 @@ from tests.log.processes import lines
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
 
 pytestmark = pytest.mark.usefixtures("prepared")

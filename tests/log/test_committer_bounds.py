@@ -23,7 +23,7 @@ from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
 

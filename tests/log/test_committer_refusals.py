@@ -23,8 +23,7 @@ from tests.log.processes import lines
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.read import reader
 from thence.log.read.opening import prepare
 from thence.log.write.batch import PendingAppend

@@ -17,6 +17,7 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.files.disk import (
     OS_DISK,
     READ_BYTES,
+    DiskError,
     cache_folder,
     durability_on,
     host_name,
@@ -26,7 +27,6 @@ from thence.log.files.disk import (
     user_name,
     variable,
 )
-from thence.log.files.disk_errors import DiskError
 from thence.log.open import Log
 from thence.sim import EventWriter, MilestoneEvent
 

@@ -7,7 +7,7 @@ import pytest
 from tests.log.errors import said
 
 from thence.errors import LogFull, LogReadOnly
-from thence.log.files.disk_errors import (
+from thence.log.files.disk import (
     append_error,
 )
 

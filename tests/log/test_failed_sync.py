@@ -19,8 +19,7 @@ from tests.log.faults import WAIT_S, ShortDisk
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogReadOnly, OutcomeUnknown
-from thence.log.files.disk import OS_DISK, READ_BYTES, Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, READ_BYTES, Disk, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
 from thence.log.write.conditions import AlreadyStored

@@ -10,7 +10,7 @@ import pytest
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.files import disk_errors
+from thence.log.files import disk as disk_errors
 from thence.log.open import Log, LogSettings
 
 

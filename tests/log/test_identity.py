@@ -18,8 +18,7 @@ from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import NotALog
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, machine_id
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError, machine_id
 from thence.log.files.identity import (
     EARLIER_MAX,
     Identity,
@@ -33,8 +32,6 @@ from thence.log.files.identity import (
     renew,
 )
 from thence.log.open import Log
-
-NOW_S = 1_800_000_000.0
 
 
 def test_log_says_what_it_is_and_who_writes_it(tmp_path):

@@ -17,8 +17,7 @@ from thence.core.codec import numbers
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogFull
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import identify
 from thence.log.files.segment import older_names
 from thence.log.open import Log

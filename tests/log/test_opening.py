@@ -17,8 +17,7 @@ from tests.log.processes import descriptors
 import thence
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
 

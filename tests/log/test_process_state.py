@@ -17,7 +17,7 @@ from thence.core.codec import numbers
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.files.process_state import at_worker_end, new_id, now
 from thence.log.open import Log
 

@@ -20,8 +20,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.open import Log, LogSettings
 from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records

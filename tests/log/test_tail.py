@@ -26,8 +26,7 @@ import thence
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown
-from thence.log.files.disk import OS_DISK, READ_BYTES
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, READ_BYTES, DiskError
 from thence.log.files.tail import (
     copy_aside,
     cut_broken_write,

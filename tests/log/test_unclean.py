@@ -22,8 +22,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import IdReused
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.numbering import Numbering
 from thence.log.open import Log

@@ -12,7 +12,7 @@ import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, OutcomeUnknown, WriterClosed
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.open import Log
 from thence.log.read.follower import Follower
 from thence.log.read.reader import durable_event

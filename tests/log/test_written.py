@@ -19,8 +19,7 @@ import thence
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
 from thence.log.write.batch import PendingAppend

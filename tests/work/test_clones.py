@@ -82,7 +82,7 @@ def assert_each_event_once(folder: Path) -> None:
         held = store.read()
         assert len({event.event_id for event in held}) == len(held) >= 2 * EVENTS
         assert sorted(event.line for event in held) == sorted(lines)
-        assert store.replica.verify().ok
+        assert store.log.verify().ok
 
 
 @pytest.mark.promise("L11")
@@ -108,7 +108,7 @@ def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
     with EventStore.at(folder) as store:
         page = store.query(actor="bob", limit=1)
         assert page.total == EVENTS
-        index = store.replica.index()
+        index = store.log.index()
         assert index is not None, "a log of this size is answered by its index"
         (made,) = store.project.home.rglob("index.db")
         store.close()

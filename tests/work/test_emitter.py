@@ -105,7 +105,7 @@ def test_event_that_can_not_be_written_is_an_outcome_and_one_that_is_none_an_err
     def full(*arguments, **keywords):
         raise LogReadOnly("could not append to", place="x", cause="it may not be written")
 
-    monkeypatch.setattr(emitter.store.replica, "_host_append", full)
+    monkeypatch.setattr(emitter.store.log, "_host_append", full)
     outcome = emitter.history_added(SLUG, "WP01", "a note")
     assert not outcome.is_durable
     assert isinstance(outcome.error, LogReadOnly)

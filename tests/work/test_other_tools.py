@@ -55,7 +55,7 @@ class OtherTool:
         """Append a line whose clock is the last seen one and 1."""
         line = self.line(event_type, payload, clock or self.seen() + 1)
         with EventStore.at(self.repo) as store:
-            store.replica.relay([line])
+            store.log.relay([line])
         return line
 
     def move(self, previous, lane, clock=None):
@@ -112,7 +112,7 @@ def test_two_tools_in_turns_end_on_the_last_movers_board_without_a_conflict(tmp_
         assert board_of(repo) == (lane, [])
     with EventStore.at(repo) as store:
         events = store.read()
-        assert store.replica.verify().ok
+        assert store.log.verify().ok
     assert sum(event.is_foreign for event in events) > tenth(3, 1)
     assert max(len(event.caused_by) for event in events) < 32
 
@@ -176,7 +176,7 @@ def test_clock_that_is_none_counts_as_0_and_moves_ours_nowhere(tmp_path, clock):
     before = other.seen()
     line = other.line("HistoryAdded", {"wp_id": "WP01", "entry_content": "x"}, clock)
     with EventStore.at(repo) as store:
-        (taken,) = store.replica.relay([line]).taken
+        (taken,) = store.log.relay([line]).taken
     assert (taken.lamport_clock, taken.seq, taken.node_id) == (0, 0, NODE)
     with Session(repo, actor="ada") as session:
         add_history(session, "WP01", "mine", feature=SLUG)
@@ -190,12 +190,12 @@ def test_line_that_names_our_node_is_none_of_ours(tmp_path):
     other = OtherTool(repo, node=own.node_id)
     other.move("planned", "doing")
     with EventStore.at(repo) as store:
-        position = store.replica.position()
+        position = store.log.position()
         assert set(position.intervals) == {own.node_id}
         assert len(position.foreign) == 1
     ours_moves(repo, "for_review")
     with EventStore.at(repo) as store:
         last = store.read()[-1]
         assert (last.node_id, last.seq) == (own.node_id, own.seq + 1)
-        assert store.replica.verify().ok
+        assert store.log.verify().ok
     assert board_of(repo) == ("for_review", [])

@@ -54,7 +54,7 @@ def journal(folder: Path) -> list[str]:
 def take_back(folder: Path, *events: Event) -> SharedCopies:
     """Take lines back as `thence redact` does."""
     with Session(folder) as session:
-        log = session.store.replica
+        log = session.store.log
         log.redactions.take_back(
             [Redaction(each.event_id, digests(each.line).line.hex()) for each in events]
         )
@@ -64,7 +64,7 @@ def take_back(folder: Path, *events: Event) -> SharedCopies:
 
 def redact_again(folder: Path) -> SharedCopies:
     with Session(folder) as session:
-        return redact_shared(session.project, session.store.replica)
+        return redact_shared(session.project, session.store.log)
 
 
 def holding(folder: Path) -> list[Path]:
@@ -215,7 +215,7 @@ def test_killed_at_any_line_and_done_again_nothing_holds_the_text(repo, tmp_path
     done(repo, "status")
     before = day.read_bytes()
     with Session(repo) as session:
-        log = session.store.replica
+        log = session.store.log
         log.redactions.take_back([Redaction(secret.event_id, digests(secret.line).line.hex())])
         log.rebuild()
         home = session.project.home

@@ -83,7 +83,7 @@ def test_event_names_what_it_is_told_what_is_around_and_the_heads_of_its_subject
         second, third = store.append(given("bob", caused_by=(spec.event_id,)), given("ada"))
     assert second.caused_by == (spec.event_id, around.event_id, first.event_id)
     assert third.caused_by == (around.event_id, second.event_id)
-    assert {each.event_id for each in store.replica.heads(third.subject)} == {
+    assert {each.event_id for each in store.log.heads(third.subject)} == {
         remark.event_id,
         third.event_id,
     }
@@ -128,7 +128,7 @@ def test_store_takes_one_cause_or_several_and_refuses_a_text_that_is_none(store)
 
 def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):
     (cause,) = store.append(note("cause", "WP07"))
-    handed = store.replica.environment(cause)
+    handed = store.log.environment(cause)
     program = (
         "from tests.work.test_stores import note\n"
         "from thence.work import EventStore\n"
@@ -143,7 +143,7 @@ def test_cause_of_another_process_is_around_all_that_a_store_appends(store, fold
 
 def test_guard_refuses_all_that_is_appended_with_it(store):
     store.append(note())
-    since = store.replica.position()
+    since = store.log.position()
     guard = Unchanged(since, {store.subject(SLUG, "WP01")})
     store.append(note("meanwhile"))
     with pytest.raises(HeadsMoved):

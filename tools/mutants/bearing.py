@@ -199,7 +199,7 @@ def run_and_note(page: Path, room: str, files: list[str]) -> NoReturn:
         pytest.main([*OPTIONS, *files], plugins=[SameDraws(), Recorder(own, page, watch)])
         noted = [own.entered, watch.ran(room), own.took_s, own.failed]
         page.with_suffix(".json").write_text(json.dumps(noted))
-    except BaseException:  # door: the child ends here, and its parent names the page it lacks
+    except BaseException:  # boundary: the child ends here, and its parent names the page it lacks
         traceback.print_exc()
     finally:
         os._exit(0)

@@ -224,7 +224,7 @@ def log_options(command: _F) -> _F:
     """Adds --log, and the options of all output, to a command that uses a log."""
     return click.option(
         "--log",
-        "log",
+        "log_name",
         metavar="LOG",
         type=_LOG_TYPE,
         callback=checked_name,
@@ -414,6 +414,6 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         out.interrupted()
         raise KeyboardInterrupt from None
-    except Exception as error:  # door: a user gets three lines, never a traceback unasked
+    except Exception as error:  # boundary: a user gets three lines, never a traceback unasked
         return report_error(error, out)
     return code if isinstance(code, int) else 0

@@ -176,7 +176,7 @@ class Event:
 
     @property
     def node_id(self) -> str:
-        """12 hex digits of the replica that wrote the event; a foreign line's own node_id."""
+        """12 hex digits of the node that wrote the event; a foreign line's own node_id."""
         return self.header.node_id
 
     @property

@@ -207,7 +207,7 @@ class _Repairing(_Walk):
     def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         try:
             return super().value(value, path, seen)
-        except Exception as error:  # door: a user's class may raise anything at any call
+        except Exception as error:  # boundary: a user's class may raise anything at any call
             kind = type(value).__name__
             return self._changed(path, kind, f"<{kind} that raised {type(error).__name__}>")
 
@@ -217,7 +217,7 @@ class _Repairing(_Walk):
     def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         try:
             simple = value if self._convert is None else self._convert(value)
-        except Exception:  # door: so may its attributes, which are asked for
+        except Exception:  # boundary: so may its attributes, which are asked for
             simple = value
         if simple is not value:
             return self.value(simple, path, seen)
@@ -316,14 +316,14 @@ def text_of(value: object) -> str:
     """Returns the text of a value as UTF-8 can hold it; why it has none, where it raises."""
     try:
         return storable(str(value))
-    except Exception as error:  # door: a user's __str__ may raise anything
+    except Exception as error:  # boundary: a user's __str__ may raise anything
         return f"<{type(value).__name__} whose str raised {type(error).__name__}>"
 
 
 def _describe(value: Any) -> str:
     try:
         return repr(value)
-    except Exception as error:  # door: a user's __repr__ may raise anything
+    except Exception as error:  # boundary: a user's __repr__ may raise anything
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 

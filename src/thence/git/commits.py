@@ -14,7 +14,7 @@ from typing import NamedTuple
 from thence.errors import GitFailed
 from thence.git.files import TreeFiles, is_draft
 from thence.git.git import Git, disk_hint, failure
-from thence.git.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
+from thence.git.locks import COMMITTING, INDEX_LOCK, WRITING, locked, naming, ref_locks
 from thence.git.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
@@ -89,7 +89,7 @@ def commit_files(
     edited = {path for path, xy in before.states.items() if xy[0] not in "?!"}
     half_staged = before.half_staged()  # what is written now makes all that is staged so
     write_files(repo, changes)
-    with held(repo.common / COMMITTING):
+    with locked(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
                 commit = _attempt(repo, [*changes], half_staged, beside, message)
@@ -102,7 +102,7 @@ def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
 
     Commands that do so at once take turns. Raises GitFailed.
     """
-    with held(repo.common / WRITING):
+    with locked(repo.common / WRITING):
         for path, edit in changes.items():
             _rewrite(TreeFiles(repo.folder), path, edit)
 

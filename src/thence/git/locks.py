@@ -42,7 +42,7 @@ _LATEST_S = 5.0  # a lock file made later than this after the names belongs to s
 
 
 @contextmanager
-def held(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
+def locked(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """Holds the lock of a file, which is made if missing, with its folder.
 
     A lock of ORDER is taken behind those before it alone, but for one that isn't waited for. Lock

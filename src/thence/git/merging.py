@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
 from thence.git.git import Git, failure
-from thence.git.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
+from thence.git.locks import COMMITTING, INDEX_LOCK, locked, naming, ref_locks
 from thence.git.repository import (
     HEADS,
     Repository,
@@ -125,7 +125,7 @@ def merge(
     """
     arguments = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
     is_signed = Git(repo.folder, is_users=True).run(*arguments).strip() == b"true"
-    with held(repo.common / COMMITTING):
+    with locked(repo.common / COMMITTING):
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
             tree = free_tree(repo, target)

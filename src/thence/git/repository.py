@@ -15,7 +15,7 @@ from typing import NamedTuple
 from thence.errors import GitFailed
 from thence.git.files import NotFollowed, TreeFiles
 from thence.git.git import Git, failure
-from thence.git.locks import MAKING, held
+from thence.git.locks import MAKING, locked
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
@@ -344,7 +344,7 @@ def remove_half_made(common: Path) -> None:
 
 def remove_half_made_if_free(common: Path) -> None:
     """Calls `remove_half_made` unless a worktree is being made right now."""
-    with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
+    with suppress(GitFailed, OSError), locked(common / MAKING, wait_s=0.0):
         remove_half_made(common)
 
 

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.git.files import IS_LINK, TreeFiles
 from thence.git.git import Git, failure, in_one_line, own_variables
-from thence.git.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
+from thence.git.locks import INDEX_LOCK, MAKING, locked, naming, ref_locks
 from thence.git.merging import base_of
 from thence.git.repository import (
     HEADS,
@@ -119,7 +119,7 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     Either may be gone already. Ignored files are removed with the folder. Raises GitFailed, with
     nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
     """
-    with held(repo.common / MAKING):
+    with locked(repo.common / MAKING):
         remove_half_made(repo.common)
         tip, kind = removable(repo, branch, path, into)
         if kind == "clean":
@@ -153,7 +153,7 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
 def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
     _check_path(repo, path)
-    with held(repo.common / MAKING):
+    with locked(repo.common / MAKING):
         remove_half_made(repo.common)
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
@@ -164,7 +164,7 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
 
 def discard(repo: Repository, path: Path) -> None:
     """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
-    with held(repo.common / MAKING):
+    with locked(repo.common / MAKING):
         remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in list_worktrees(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
@@ -254,7 +254,7 @@ def _make_empty(
     seen: tuple[Mapping[str, str], Sequence[WorktreeInfo]] | None,
 ) -> tuple[WorktreeInfo, bool]:
     """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
-    with held(repo.common / MAKING):
+    with locked(repo.common / MAKING):
         remove_half_made(repo.common)
         tips, trees = seen or (branches(repo), list_worktrees(repo))
         _check_name(repo, branch, tips)
@@ -415,7 +415,7 @@ def _fill(tree: WorktreeInfo) -> bool:
     if (tree.git_dir / "index").exists():
         return False
     path = tree.git_dir / "thence.lock"
-    with held(path), naming(path, tree.path, ()) as note:
+    with locked(path), naming(path, tree.path, ()) as note:
         if not (tree.git_dir / "index").exists():
             (tree.git_dir / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
             git = Git(tree.path, keeps=(note,))

@@ -205,7 +205,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def generator_around(frame: FrameType | None) -> FrameType | None:
+def owning_generator_frame(frame: FrameType | None) -> FrameType | None:
     """Returns the generator's frame to which a block entered in `frame` belongs, None for none.
 
     A generator that contextlib drives is a context manager: the block belongs to the code

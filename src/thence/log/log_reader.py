@@ -23,8 +23,7 @@ from thence.core.new_event import Cause, Position, id_of
 from thence.core.order import CONE_EVENTS_MAX, totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
-from thence.log.files.disk import Disk, cache_folder, wall_ns
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import Disk, cache_folder, reading, wall_ns
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import own_folder, segment_sizes
 from thence.log.read.opening import known_info

@@ -39,8 +39,7 @@ from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import Disk as Disk
-from thence.log.files.disk import Durability, durability_on, variable
-from thence.log.files.disk_errors import poisoned_error
+from thence.log.files.disk import Durability, durability_on, poisoned_error, variable
 from thence.log.files.process_state import CLOSE_S, new_nonce
 from thence.log.files.process_state import ids_of_process as ids_of_process
 from thence.log.files.process_state import new_id as new_id

@@ -83,7 +83,7 @@ def create_app(
 
 
 def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS) -> FastAPI:
-    """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
+    """Returns an app at which the logs of a team meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `database` is the file that `thence server init` made, or an address of PostgreSQL. Raises

@@ -17,7 +17,7 @@ from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, Redaction, same_line_key
 from thence.core.redaction import digests as digests_of
 from thence.errors import SuppressCodes, ThenceError
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import reading
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.open import OS_DISK, Disk, Log, now
 from thence.sync.outbox import CLAIMED, Outbox

@@ -119,7 +119,7 @@ class LiveConnection:
         while not self._signals.stop.is_set():
             try:
                 delay_s = self._tried()
-            except Exception as error:  # door: no error of it ends the sync of a long process
+            except Exception as error:  # boundary: no error of it ends the sync of a long process
                 if not has_warned:
                     has_warned = True
                     warn("sync_failed", {"error": repr(error)})

@@ -27,8 +27,7 @@ from thence.core.redaction import (
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.disk import Disk, DiskError, reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import current_path, own_folder
 from thence.log.index.lines import LineReader

@@ -124,7 +124,7 @@ class BackgroundSyncService:
                         warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
                 try:
                     self._pause(report, failures, signals)
-                except Exception as error:  # door: no error ends the sync of a long process
+                except Exception as error:  # boundary: no error ends the sync of a long process
                     warn("sync_failed", {"error": repr(error)})
                     stop.wait(BACKOFF_MAX_S)
         finally:
@@ -147,7 +147,7 @@ class BackgroundSyncService:
                 engine=self._engine,
                 wait=lambda seconds: self._wait(stop, seconds),
             )
-        except Exception as cause:  # door: no error of a round ends the sync of a long process
+        except Exception as cause:  # boundary: no error of a round ends the sync of a long process
             warn("sync_failed", {"error": repr(cause)})
             place, text = self._log.folder, repr(cause)
             error = SyncRefused("could not sync", place=place, cause=text, code="sync_error")

@@ -13,8 +13,7 @@ import msgspec
 
 from thence.errors import SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.segment import own_folder
 
 _FOLDER = "sync"

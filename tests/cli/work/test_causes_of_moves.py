@@ -51,7 +51,7 @@ def test_refusal_and_remark_are_causes_of_nothing_that_decides(project):
     why = warm("why", moved(project, "WP01", "for_review").event_id, "--json", cwd=project)
     assert "ErrorLogged" not in why.out
     with EventStore(find_project(project)) as store:
-        heads = store.replica.heads(store.subject(SLUG, "WP01"))
+        heads = store.log.heads(store.subject(SLUG, "WP01"))
     left = silent & {head.event_id for head in heads}
     assert len(left) == 1, "one of them names those before, so that they don't add up"
     assert warm("work", "conflicts", cwd=project).code == 0

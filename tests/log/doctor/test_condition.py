@@ -15,8 +15,7 @@ from thence.core.codec import LINE_BYTES_MAX
 from thence.log.doctor import condition
 from thence.log.doctor.condition import lock, log_checks, tail
 from thence.log.doctor.health import Check
-from thence.log.files.disk import OS_DISK, Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, Disk, DiskError
 from thence.log.files.identity import read_info
 from thence.log.recovery.sessions import WriterSession
 

@@ -19,8 +19,7 @@ from thence.log.doctor.health import (
     checked,
     folder_checks,
 )
-from thence.log.files.disk import OS_DISK, Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import OS_DISK, Disk, DiskError
 
 
 def error(number):

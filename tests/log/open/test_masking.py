@@ -138,7 +138,7 @@ def test_nothing_of_a_secret_is_in_any_file_of_a_project(project: Path) -> None:
         assert moved.event is not None
         assert moved.event.payload["reason"] == MASKED
         assert moved.event.payload["new_status"] == "doing"
-        home = store.replica.folder
+        home = store.log.folder
     ErrorStore.at(project).add(
         "gate", entity_id="WP01", attempted_operation="move", reason=NOTE, context={"a": NOTE}
     )
@@ -166,12 +166,12 @@ def test_settings_of_user_log_and_project_count_together(project: Path, user: Pa
     user.write_text('[redact]\npaths = ["card.number"]\ndefaults = false\n')
     own = '[redact]\ndefaults = false\nrules = [{name = "our-token", pattern = "tok_[0-9a-f]+"}]\n'
     (project / ".kittify" / "thence.toml").write_text(own)
-    with EventStore.at(project) as store, store.replica as log:
+    with EventStore.at(project) as store, store.log as log:
         event = log.append("WPNote", PAYLOAD)
         assert event.payload["note"] == NOTE.replace(TOKEN, "[redacted: our-token]")
         assert event.payload["card"]["number"] == "[redacted: card.number]"
         settings_of(log.folder).write_text("[redact]\n")
-    with EventStore.at(project) as store, store.replica as log:
+    with EventStore.at(project) as store, store.log as log:
         assert log.append("WPNote", PAYLOAD).payload["note"] == MASKED
 
 

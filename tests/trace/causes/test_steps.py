@@ -19,7 +19,7 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.log.causes import current_causes
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import DiskError
 from thence.log.open import Log
 from thence.trace.causes.steps import MESSAGE_CHARACTERS_MAX
 

@@ -24,7 +24,7 @@ def _completing(
 
         try:
             named = [name for name in names(context) if name.startswith(incomplete)]
-        except Exception:  # door: whatever is wrong with a folder, the shell gets no names of it
+        except Exception:  # boundary: whatever is wrong, the shell gets no names of it
             named = []
         items = [CompletionItem(name) for name in named]
         # bash completes either names or files

@@ -38,9 +38,9 @@ def runs(root: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
-def named_log(out: Output, log: str | None) -> str | None:
+def named_log(out: Output, log_name: str | None) -> str | None:
     """Returns the user's name for the log, None if no name was given."""
-    return log or out.settings.log
+    return log_name or out.settings.log
 
 
 class Place(NamedTuple):
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 def find_log(
     out: Output,
-    log: str | None,
+    log_name: str | None,
     *,
     create: bool = False,
     may_be_empty: bool = False,
@@ -70,7 +70,7 @@ def find_log(
     where it `may_be_empty` it is the first. With `create` the folder of a named log is returned
     even if the log is missing. `about` is the folder of a file or repository that is asked about.
     """
-    name = named_log(out, log)
+    name = named_log(out, log_name)
     if name is not None:
         return _find_named(out, name, create)
     first: Place | None = None

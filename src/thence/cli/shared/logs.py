@@ -75,31 +75,31 @@ def keys(conditions: Conditions) -> "Keys":
     return cast("Keys", conditions)
 
 
-def report_matches(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+def report_matches(out: Output, log: "Log", conditions: Conditions, matches: int) -> None:
     """Reports names that no event has, and that nothing matches, with an unknown key in --where.
 
     Raises EventNotFound as `check_names` does.
     """
-    check_names(out, replica, conditions, matches)
+    check_names(out, log, conditions, matches)
     if matches:
         return
     out.notice("no events")
     from thence.core.query.filter import Filter
 
     where = Filter.of(where=keys(conditions).get("where")).where
-    hint = None if out.is_quiet else replica.unknown_key(where)
+    hint = None if out.is_quiet else log.unknown_key(where)
     if hint is not None:
         out.notice(hint)
 
 
-def check_names(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+def check_names(out: Output, log: "Log", conditions: Conditions, matches: int) -> None:
     """Reports each type, actor, subject and stream of a filter that no event has, with the nearest.
 
     Raises EventNotFound for the first one where nothing matches; in a log without events no name is
     unknown. What matches was asked for by another name, so that the unknown one is noted on stderr.
     No index is made for it.
     """
-    if replica.lacks_index():
+    if log.lacks_index():
         return
     several = {key: cast("tuple[str, ...]", conditions.get(key) or ()) for key in _NAMES}
     unknown = [
@@ -107,14 +107,14 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
         for key, names in several.items()
         if len(names) > 1 or not matches
         for name in names
-        if not replica.query(**keys({key: name}), limit=1).total
+        if not log.query(**keys({key: name}), limit=1).total
     ]
-    if not unknown or not (matches or replica.query(limit=1).total):
+    if not unknown or not (matches or log.query(limit=1).total):
         return
     from thence.core.query.filter import shown
 
     for key, name in unknown:
-        near = nearest(name, names_of(replica, key))
+        near = nearest(name, names_of(log, key))
         nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
         cause = f"no event has the {key} {shown(name)}{nearest_text}"
         if not matches:
@@ -124,9 +124,9 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
         out.notice(cause)
 
 
-def names_of(replica: "Log", key: str) -> Mapping[str, int]:
+def names_of(log: "Log", key: str) -> Mapping[str, int]:
     """Returns the types, actors, subjects or streams of a log, each with its number of events."""
-    groups = replica.stats(by=cast("By", key)).groups
+    groups = log.stats(by=cast("By", key)).groups
     return {group.name: group.events for group in groups if group.name}
 
 
@@ -220,7 +220,7 @@ _no_wait_option = click.option(
 @contextmanager
 def open_for_reading(
     out: Output,
-    log: str | None,
+    log_name: str | None,
     *,
     by_index: bool = True,
     is_small: bool = False,
@@ -242,25 +242,25 @@ def open_for_reading(
         def opened(folder: Path) -> Log:
             if take_in_hooks(folder):
                 out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
-            replica = stack.enter_context(open_log(folder, create=False))
-            if by_index and not (is_small and replica.lacks_index()):
-                _make_index(out, replica, log)
-            return replica
+            log = stack.enter_context(open_log(folder, create=False))
+            if by_index and not (is_small and log.lacks_index()):
+                _make_index(out, log, log_name)
+            return log
 
         lacking: list[Log] = []
-        if has is None or named_log(out, log) is not None:
-            replica = opened(find_log(out, log, about=about))
+        if has is None or named_log(out, log_name) is not None:
+            log = opened(find_log(out, log_name, about=about))
         else:
-            replica = _first_with(out, has, opened, lacking)
-        if counts_damage and not (is_small and replica.lacks_index()):
-            _note_passed_over(out, replica, log, by_index)
+            log = _first_with(out, has, opened, lacking)
+        if counts_damage and not (is_small and log.lacks_index()):
+            _note_passed_over(out, log, log_name, by_index)
         try:
-            yield replica
+            yield log
         except EventNotFound as error:
-            others = [one.folder for one in lacking if one.folder != replica.folder]
+            others = [one.folder for one in lacking if one.folder != log.folder]
             if others:
                 error.cause += f"; nor is it in {options(others)}"
-            if rest := other_logs(out, [replica.folder, *others]):
+            if rest := other_logs(out, [log.folder, *others]):
                 error.hint += f"; ask another log: {rest}"
             raise
 
@@ -273,10 +273,10 @@ def _first_with(out: Output, has: Has, opened: Callable[[Path], Log], lacking: l
     """
     candidates = places(out)
     for place in candidates:
-        replica = opened(place.folder)
-        if has(replica):
+        log = opened(place.folder)
+        if has(log):
             break
-        lacking.append(replica)
+        lacking.append(log)
     else:
         return opened(find_log(out, None))
     rest = 0
@@ -289,19 +289,19 @@ def _first_with(out: Output, has: Has, opened: Callable[[Path], Log], lacking: l
                     others.append(other)
     if place.is_noted or rest or lacking:
         place.note(out, *others)
-    return replica
+    return log
 
 
 def names_event(text: str) -> Has | None:
     """Returns whether a log has the event that a text names; None for a text such as @last."""
 
-    def has(replica: Log) -> bool:
-        is_large = replica.lacks_index()
-        if is_ulid(text) and (is_large or replica.with_ids([text])):
-            return bool(replica.with_ids([text]))
+    def has(log: Log) -> bool:
+        is_large = log.lacks_index()
+        if is_ulid(text) and (is_large or log.with_ids([text])):
+            return bool(log.with_ids([text]))
         with SuppressCodes("event_not_found"):
             with SuppressCodes("ambiguous_id"):
-                replica.resolve(text)
+                log.resolve(text)
             return True
         return False
 
@@ -315,15 +315,15 @@ def names_events(conditions: Conditions) -> Has | None:
     """
     names = {key: conditions[key] for key in _NAMES if conditions.get(key)}
 
-    def has(replica: Log) -> bool:
-        return replica.lacks_index() or bool(replica.query(**keys(names), limit=1).total)
+    def has(log: Log) -> bool:
+        return log.lacks_index() or bool(log.query(**keys(names), limit=1).total)
 
     return has if names else None
 
 
-def _make_index(out: Output, replica: Log, log: str | None) -> None:
+def _make_index(out: Output, log: Log, log_name: str | None) -> None:
     """Brings the index of a large log up to date, and shows how far it is where it is made anew."""
-    size = replica.size()
+    size = log.size()
     if size < INDEXED_BYTES_MIN:
         return
     with ExitStack() as stack:
@@ -333,9 +333,9 @@ def _make_index(out: Output, replica: Log, log: str | None) -> None:
             if out.is_impatient:
                 raise LogBusy(
                     "could not use the index of",
-                    place=replica.folder,
+                    place=log.folder,
                     cause=f"it must be made first, from {size:,} bytes",
-                    hint=f"leave out --no-wait, or run `{command('rebuild', log)}`",
+                    hint=f"leave out --no-wait, or run `{command('rebuild', log_name)}`",
                 )
             if not shows:
                 from thence.cli.shared.progress import INDEX_AFTER_S, bar
@@ -344,30 +344,30 @@ def _make_index(out: Output, replica: Log, log: str | None) -> None:
                 shows.append(stack.enter_context(bar(out, work, INDEX_AFTER_S)))
             shows[0](done, size)
 
-        if replica.lacks_index():
+        if log.lacks_index():
             show(0)
-        replica.index().refresh(on_read=show)
+        log.index().refresh(on_read=show)
 
 
-def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
+def find_event(out: Output, log: Log, text: str, *, to_explain: bool = False) -> Event:
     """Returns the event that a user names; for a subject or a type, notes which event that is.
 
     With `to_explain` it is the event that `Log.why` takes.
     """
     try:
-        event = replica.resolve(text, to_explain=to_explain)
+        event = log.resolve(text, to_explain=to_explain)
     except EventNotFound as error:
         if not text.startswith("@"):
-            near = nearest(text, names_of(replica, "type"), likeness=TYPO_LIKENESS)
+            near = nearest(text, names_of(log, "type"), likeness=TYPO_LIKENESS)
             error.hint += f"; the nearest type is {near[0]}" if near else ""
         raise
     kind = named_by(text, event)
     if kind == "type":
-        others = replica.query(type=text, limit=1).total - 1
+        others = log.query(type=text, limit=1).total - 1
         note = f"{counted(others, 'other')} of it" if others else "no other is of it"
         out.notice(f"{text} is a type: its latest event is {event.event_id}; {note}")
     elif kind == "subject":
-        page = replica.query(subject=event.subject, limit=1, descending=True)
+        page = log.query(subject=event.subject, limit=1, descending=True)
         others = page.total - 1
         others_text = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
         note = others_text if others else "no other is on it"
@@ -377,9 +377,9 @@ def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False
     return event
 
 
-def command(words: str, log: str | None) -> str:
+def command(words: str, log_name: str | None) -> str:
     """Returns a command to type next, in the form that works here: program, words, log."""
-    option = f" --log {shlex.quote(log)}" if log else ""
+    option = f" --log {shlex.quote(log_name)}" if log_name else ""
     return f"{program()} {words}{option}"
 
 
@@ -405,61 +405,59 @@ def _shell_path(path: Path) -> str:
         return shlex.quote(str(absolute))
 
 
-def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool) -> None:
+def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: bool) -> None:
     if out.is_quiet:
         return
     if by_index:
         from thence.log.index.segments import passed_over
 
-        damaged, torn = replica.index().answer(passed_over)
+        damaged, torn = log.index().answer(passed_over)
     else:
-        damaged, torn = _count_passed_over(replica)
+        damaged, torn = _count_passed_over(log)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
-        verify_command = command("verify", log)
+        verify_command = command("verify", log_name)
         out.notice(f"{damaged} damaged {verb} passed over; see `{verify_command}`")
     if torn:
         out.notice("the last line is unfinished and passed over")
-    for path in strays(OS_DISK, replica.folder):
+    for path in strays(OS_DISK, log.folder):
         out.notice(f"{path.name} is not a segment's name: the file is passed over")
 
 
-def _count_passed_over(replica: Log) -> tuple[int, int]:
+def _count_passed_over(log: Log) -> tuple[int, int]:
     """Counts the damaged and the unfinished lines of a log by reading them."""
     damaged = torn = 0
-    for block in blocks(OS_DISK, replica.folder):
+    for block in blocks(OS_DISK, log.folder):
         lines = block.data.split(b"\n")
         if not block.is_whole:
             torn += 1
         elif not have_valid_crcs(lines):
             unverified = (line for line in lines if line and not has_valid_crc(line))
-            damaged += sum(
-                isinstance(parse(line, replica.vocabulary), BadLine) for line in unverified
-            )
+            damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
     return damaged, torn
 
 
-def redact_copies(replica: Log) -> tuple[int, list[str]]:
+def redact_copies(log: Log) -> tuple[int, list[str]]:
     """Overwrites the copies; returns how many lines, and in words the copies that stay.
 
     A log that is no project's journal has none. Raises OSError, GitFailed, and what reading the
     log raises.
     """
-    project = _project_of(replica)
+    project = _project_of(log)
     if project is None:
         return 0, []
     from thence.work.journal.redacted_views import redact_shared
 
-    shared = redact_shared(project, replica)
+    shared = redact_shared(project, log)
     return shared.redacted_count, [*shared.unwritten, *shared.unreached]
 
 
-def redact_due_copies(replica: Log) -> list[str]:
+def redact_due_copies(log: Log) -> list[str]:
     """Overwrites the copies unless that is done already; returns files that could not be written.
 
     Raises OSError, GitFailed, and what reading the log raises.
     """
-    project = _project_of(replica)
+    project = _project_of(log)
     if project is None:
         return []
     from thence.work.journal.redacted_views import is_redacted, redact_files
@@ -467,22 +465,22 @@ def redact_due_copies(replica: Log) -> list[str]:
 
     if is_redacted(project):
         return []
-    return [*redact_files(project, redactions_in(project.home, replica.arrived())).unwritten]
+    return [*redact_files(project, redactions_in(project.home, log.arrived())).unwritten]
 
 
-def _project_of(replica: Log) -> "Project | None":
+def _project_of(log: Log) -> "Project | None":
     """Returns the project whose journal a log is.
 
     It is the one of this folder, or the one in whose git folder the journal lies.
     """
-    if replica.vocabulary.name != "work":
+    if log.vocabulary.name != "work":
         return None
     from thence.work.project.project import find_project
 
-    above = replica.folder.absolute().parents  # REPOSITORY/.git/thence/ID
+    above = log.folder.absolute().parents  # REPOSITORY/.git/thence/ID
     for folder in (Path(), *above[2:3]):
         with SuppressCodes("not_a_project", "git_failed"):
             project = find_project(folder, create=False)
-            if project.home.is_dir() and project.home.samefile(replica.folder):
+            if project.home.is_dir() and project.home.samefile(log.folder):
                 return project
     return None

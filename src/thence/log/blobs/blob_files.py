@@ -16,8 +16,7 @@ import msgspec
 
 from thence.core.bodies import missing_body
 from thence.core.codec import CRC_BYTES, close_line, has_valid_crc
-from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, opened, opened_existing
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, opened, opened_existing, reading
 from thence.log.files.segment import BODIES, older_names
 
 PIECE_BYTES_MAX = 256 * 1024

@@ -25,8 +25,7 @@ from thence.log.blobs.blob_files import (
     text_of,
 )
 from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import NOWHERE, Disk, wall_ns
-from thence.log.files.disk_errors import DiskError, append_error
+from thence.log.files.disk import NOWHERE, Disk, DiskError, append_error, wall_ns
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import (
     BODIES,

@@ -27,8 +27,7 @@ from thence.log.blobs.blob_writer import BodyWriter, values_of
 from thence.log.check.verify import NumberRanges, verify
 from thence.log.files.append_lock import WAIT_S, AppendLock, locked
 from thence.log.files.digest_files import read_redactions, record_redactions
-from thence.log.files.disk import Disk, opened
-from thence.log.files.disk_errors import appending
+from thence.log.files.disk import Disk, appending, opened
 from thence.log.files.edits import Edit, rewrite
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.files.numbering import relayed

@@ -10,8 +10,15 @@ from shlex import quote
 from typing import NamedTuple
 
 from thence.errors import ThenceError
-from thence.log.files.disk import Disk, durability_on, noise_bits, process_id
-from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError
+from thence.log.files.disk import (
+    DENIED_ERRNOS,
+    FULL_ERRNOS,
+    Disk,
+    DiskError,
+    durability_on,
+    noise_bits,
+    process_id,
+)
 from thence.log.files.segment import current_path, own_folder
 
 ROOM_BYTES_MIN = 100 * 1024 * 1024

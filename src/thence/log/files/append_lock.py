@@ -11,8 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from thence.errors import LogBusy
-from thence.log.files.disk import NOWHERE, Disk, monotonic_ns, pause
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import NOWHERE, Disk, DiskError, monotonic_ns, pause
 from thence.log.files.segment import own_folder
 
 WAIT_S = 30.0

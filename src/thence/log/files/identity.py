@@ -17,6 +17,7 @@ from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import (
     NOWHERE,
     Disk,
+    DiskError,
     FileId,
     host_name,
     machine_id,
@@ -24,7 +25,6 @@ from thence.log.files.disk import (
     process_id,
     user_name,
 )
-from thence.log.files.disk_errors import DiskError
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder
 

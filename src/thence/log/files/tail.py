@@ -15,8 +15,7 @@ from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, p
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk
-from thence.log.files.disk_errors import DiskError, half_line_error
+from thence.log.files.disk import READ_BYTES, Disk, DiskError, half_line_error
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder
 

@@ -16,8 +16,7 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.files.disk import Disk, FileId, monotonic_ns, on_fork
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import Disk, FileId, monotonic_ns, on_fork, reading
 from thence.log.index.keeper import ROW_ERRORS, WAIT_S, Builds, Keeper, open_database
 from thence.log.index.lines import Extent, LineReader
 from thence.log.index.segments import Stale

@@ -23,6 +23,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.files.disk import (
     Disk,
+    DiskError,
     FileId,
     durability_on,
     monotonic_ns,
@@ -31,7 +32,6 @@ from thence.log.files.disk import (
     pause,
     process_id,
 )
-from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import read_info
 from thence.log.files.segment import own_folder
 from thence.log.index.builder import Builder, build

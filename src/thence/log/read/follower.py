@@ -15,8 +15,7 @@ from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError
 from thence.log.files.segment import current_path
 from thence.log.read.reader import Cursor, LastPrune, SegmentWalk, lines_of, never_pruned
 

@@ -18,8 +18,7 @@ from thence.errors import (
     VocabularyMismatch,
 )
 from thence.log.blobs.blob_files import Bodies
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, append_error, reading
+from thence.log.files.disk import DENIED_ERRNOS, Disk, DiskError, append_error, reading
 from thence.log.files.identity import LogInfo, make_info, read_info
 from thence.log.files.segment import own_folder, segments
 

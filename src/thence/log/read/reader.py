@@ -29,8 +29,7 @@ from thence.core.event import Event
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk, FileId, opened
-from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.disk import READ_BYTES, Disk, DiskError, FileId, opened, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
 

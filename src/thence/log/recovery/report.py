@@ -11,8 +11,7 @@ from pathlib import Path
 
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
-from thence.log.files.disk import Disk, opened
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import Disk, DiskError, opened
 from thence.log.files.identity import Own, identify, renew_shrunk
 from thence.log.files.numbering import Numbering
 from thence.log.files.segment import current_path

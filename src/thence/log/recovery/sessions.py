@@ -20,8 +20,7 @@ from threading import RLock
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
-from thence.log.files.disk import NOWHERE, Disk, FileId
-from thence.log.files.disk_errors import DiskError
+from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder, segments
 

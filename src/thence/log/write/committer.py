@@ -25,8 +25,7 @@ from typing import Literal, TypeVar, cast
 from thence.core.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.files.append_lock import WAIT_S
-from thence.log.files.disk import monotonic_ns, pause, yield_processor
-from thence.log.files.disk_errors import retry_error
+from thence.log.files.disk import monotonic_ns, pause, retry_error, yield_processor
 from thence.log.files.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.batch import (

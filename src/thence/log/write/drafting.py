@@ -204,10 +204,10 @@ def guarded(report: Report) -> Report:
     def attempt(word: str, facts: Mapping[str, Any]) -> None:
         try:
             report(word, facts)
-        except Exception as error:  # door: a processor of the user's may raise anything
+        except Exception as error:  # boundary: a processor of the user's may raise anything
             try:
                 _warn("record_failed", {"record": word, "error": repr(error)})
-            except Exception:  # door: out of descriptors, not even logging can be imported
+            except Exception:  # boundary: out of descriptors, not even logging can be imported
                 return
 
     return lambda word, facts: in_other_thread(attempt, word, facts)
@@ -233,7 +233,7 @@ def in_other_thread(report: Report, word: str, facts: Mapping[str, Any]) -> None
     def run() -> None:
         try:
             context.run(report, word, facts)
-        except Exception as error:  # door: raised again in the caller's thread
+        except Exception as error:  # boundary: raised again in the caller's thread
             failures.append(error)
         finally:
             done.release()

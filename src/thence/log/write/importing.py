@@ -21,8 +21,7 @@ from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_writer import values_of
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.digest_files import read_redactions, without_body
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import appending, reading
+from thence.log.files.disk import Disk, appending, reading
 from thence.log.files.findings import Relayed
 from thence.log.files.identity import known_node_id, known_node_ids, renew
 from thence.log.files.numbering import CLOCK_AHEAD_MAX, relayed

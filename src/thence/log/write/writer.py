@@ -23,8 +23,18 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.blobs.blob_writer import BodyWriter, moved_too_often
 from thence.log.files.append_lock import WAIT_S, AppendLock
-from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, FileId, wall_ns, warnings
-from thence.log.files.disk_errors import DiskError, append_error, poisoned_error, sync_error
+from thence.log.files.disk import (
+    NOWHERE,
+    READ_BYTES,
+    Disk,
+    DiskError,
+    FileId,
+    append_error,
+    poisoned_error,
+    sync_error,
+    wall_ns,
+    warnings,
+)
 from thence.log.files.identity import identity_file, known_node_id
 from thence.log.files.numbering import Numbering
 from thence.log.files.segment import (

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
-from thence.log.files.disk import NOWHERE, OS_DISK, FileId
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import NOWHERE, OS_DISK, FileId, reading
 from thence.log.files.segment import own_folder, segments
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines

@@ -7,8 +7,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.errors import SuppressCodes
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import OS_DISK, reading
 from thence.log.files.segment import own_folder
 from thence.log.read.reader import lines
 from thence.log.recovery.writers import RunStatus, outcome, run_status

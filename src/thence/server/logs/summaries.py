@@ -15,8 +15,7 @@ from msgspec import structs
 from thence.core.codec import BadLine
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes, ThenceError
-from thence.log.files.disk import OS_DISK
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import OS_DISK, reading
 from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.index.overview import (
     DAMAGE_LISTED_MAX,

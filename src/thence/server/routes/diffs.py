@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from thence.core.diff import Difference, LogSide, difference, side
 from thence.errors import ThenceError
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk import Disk, reading
 from thence.log.read.reader import all_events
 from thence.server.http.workers import ClientGone
 from thence.server.logs.root import FoundLog

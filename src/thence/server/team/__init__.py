@@ -1,1 +1,1 @@
-"""The server at which the replicas of a team's logs meet: its store, its logins, its routes."""
+"""The server at which the logs of a team meet: its store, its logins, its routes."""

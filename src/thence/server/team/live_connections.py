@@ -126,7 +126,7 @@ class LiveConnections:
         try:
             listener = await self._admitted(HTTPConnection(scope))
             self._add(listener)
-        except Exception as error:  # door: a client gets one form of error
+        except Exception as error:  # boundary: a client gets one form of error
             await deny(_reported(error), scope, receive, send)
             return
         acting.set(listener.member.user)
@@ -221,7 +221,7 @@ class LiveConnections:
                 return None
             body = joined([bytes(frame.event) if frame.type else data])
             results = await self._writing.run(partial(self._taken, listener, body))
-        except Exception as error:  # door: a client gets one form of error
+        except Exception as error:  # boundary: a client gets one form of error
             return _spliced("error", bytes(_reported(error).body))
         self.committed(listener.member.team, listener.request.query_params.get("log"))
         return _spliced("ack", msgspec.json.encode(results.results[0]))
@@ -249,7 +249,7 @@ class LiveConnections:
                 logins = {one.login for one in self._all()}
             try:
                 marks, teams = await self._reading.run(partial(self._looked, keys, logins))
-            except Exception as error:  # door: the next look is in a second
+            except Exception as error:  # boundary: the next look is in a second
                 _logger.warning("could not look for commits: %s", error)
                 continue
             for listener in self._all():

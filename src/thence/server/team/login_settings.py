@@ -1,4 +1,4 @@
-"""What the operator of a team's server sets, read at the door."""
+"""What the operator of a team's server sets, read at the boundary."""
 
 from collections.abc import Collection
 from pathlib import Path

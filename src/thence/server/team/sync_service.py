@@ -1,7 +1,7 @@
-"""The answers of a server to the replicas of a log, without HTTP.
+"""The answers of a server to the logs of a team, without HTTP.
 
 The store is all that an exchange knows: it reads no clock and has no threads, so that simulated
-replicas can meet at one too. docs/reference/formats/wire.md describes the messages.
+clients can meet at one too. docs/reference/formats/wire.md describes the messages.
 """
 
 import re
@@ -56,7 +56,7 @@ class LinesBehind(NamedTuple):
 
 
 class Exchange:
-    """The five questions that replicas ask about a log of a team.
+    """The five questions that clients ask about a log of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
     """

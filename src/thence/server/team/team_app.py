@@ -115,7 +115,7 @@ class Team:
             await asyncio.sleep(LOOK_S)
             try:
                 await self._pages.look()
-            except Exception as error:  # door: the next look is in a second
+            except Exception as error:  # boundary: the next look is in a second
                 _logger.warning("could not look for what is new: %s", error)
 
     def close(self) -> None:

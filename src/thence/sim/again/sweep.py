@@ -313,7 +313,7 @@ def play_task(task: RunTask) -> str:
         return ""
     try:
         result = _orchestrator(task).run()
-    except Exception as error:  # door: what one run raises ends no other run
+    except Exception as error:  # boundary: what one run raises ends no other run
         return described(error)
     assert isinstance(result, RunResult), "no event loop runs in a worker"
     if result.status != "completed":

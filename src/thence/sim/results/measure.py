@@ -208,7 +208,7 @@ class _Player:
                 runner.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
-        except Exception as error:  # door: an altered world may be one that a component refuses
+        except Exception as error:  # boundary: an altered world may be one that a component refuses
             if isinstance(error, ModelsUnavailable if stored is None else RunDiverged):
                 raise
             simulation.recorder.flush()  # what happened before it in the turn

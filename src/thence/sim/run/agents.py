@@ -146,7 +146,7 @@ class Action(msgspec.Struct, frozen=True):
             return values
         try:
             return copy.deepcopy(values)
-        except Exception:  # door: a payload may hold anything; what JSON can't hold is repaired
+        except Exception:  # boundary: a payload may hold anything; what JSON can't hold is repaired
             return values
 
 
@@ -337,7 +337,7 @@ class RecordedView(msgspec.Struct, eq=False):
         if outcome is None:
             try:
                 value = call()
-            except Exception as error:  # door: a failure is an outcome too
+            except Exception as error:  # boundary: a failure is an outcome too
                 raise self._failure(key, error) from error
             outcome = self.ledger.outcomes.record(key, value)
         return _value_of(outcome)
@@ -351,7 +351,7 @@ class RecordedView(msgspec.Struct, eq=False):
         if outcome is None:
             try:
                 value = await call()
-            except Exception as error:  # door: a failure is an outcome too
+            except Exception as error:  # boundary: a failure is an outcome too
                 raise self._failure(key, error) from error
             outcome = self.ledger.outcomes.record(key, value)
         return _value_of(outcome)

@@ -180,7 +180,7 @@ class Watch:
             if self._on_wait is not None:
                 try:
                     self._name(self._on_wait)
-                except Exception as error:  # door: the host's own callback
+                except Exception as error:  # boundary: the host's own callback
                     self._on_wait = None
                     logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
@@ -238,7 +238,7 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
         end: CallEnd
         try:
             end = context.run(lambda: taken_whole(call(*arguments))), None
-        except BaseException as raised:  # door: it is raised where the call's answer is awaited
+        except BaseException as raised:  # boundary: it is raised where the call's answer is awaited
             end = None, raised
         future.set_result(end)
 
@@ -403,7 +403,7 @@ class Caller:
                 is_plain = type(answer) in plain_types
                 if not is_plain:
                     answer = taken_whole(answer)
-            except Exception as error:  # door: a policy decides on what an agent raises
+            except Exception as error:  # boundary: a policy decides on what an agent raises
                 mark_error(error, component_at(place))
                 if not batch.collects:
                     raise

@@ -388,7 +388,7 @@ class SimulationOrchestrator:
             self._hold.release()
             await simulation.close()
             raise
-        except Exception as error:  # door: a failing component ends its run, not the program
+        except Exception as error:  # boundary: a failing component ends its run, not the program
             self._fail(simulation, error)
         finally:
             if self.result is not None:

@@ -106,7 +106,7 @@ def component_states(components: Components) -> dict[str, Any] | None:
         if get_state is not None:
             try:
                 states[name] = get_state()
-            except Exception as error:  # door: a user's, of which the run tells whose it is
+            except Exception as error:  # boundary: a user's, of which the run tells whose it is
                 mark_error(error, ComponentRef(f"get_state of {name}"))
                 raise
         elif isinstance(component, BaseAgent) and component.remembers:
@@ -138,7 +138,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
-    except Exception as error:  # door: a user's __init__ may raise anything
+    except Exception as error:  # boundary: a user's __init__ may raise anything
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
             names = name, name.rpartition("-")[0]

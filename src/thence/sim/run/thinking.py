@@ -97,7 +97,7 @@ async def ask(
         answer = call.outcome.text()
         try:
             result = _taken(take, answer)
-        except Exception as error:  # door: whatever the user's code raises, its answer is of no use
+        except Exception as error:  # boundary: the user's code may raise anything
             models.judge(call, str(error) or type(error).__name__)
             if not isinstance(error, ValueError | msgspec.MsgspecError):
                 raise

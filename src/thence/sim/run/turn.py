@@ -60,7 +60,7 @@ def message_of(error: Exception) -> str:
     """Returns the text of an error, "" if it can't be read."""
     try:
         return str(error)
-    except Exception:  # door: a user's error, whose code runs here
+    except Exception:  # boundary: a user's error, whose code runs here
         return ""
 
 
@@ -246,7 +246,7 @@ class Turn:
             return answer
         try:
             actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
-        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
+        except Exception as error:  # boundary: a lazy answer runs the agent's code
             failure = CallFailure("raised", error)
         else:
             fault = next(

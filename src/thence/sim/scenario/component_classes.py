@@ -93,7 +93,7 @@ def load(location: str, name: str, folder: Path | None) -> object:
             if location.endswith(".py")
             else importlib.import_module(location)
         )
-    except Exception as error:  # door: a user's module may raise anything when imported
+    except Exception as error:  # boundary: a user's module may raise anything when imported
         raise ComponentNotFound(f"{location} can't be imported: {error}") from error
     return getattr(module, name, None)
 

@@ -1,1 +1,1 @@
-"""The messages between a log's replicas and a server, as values."""
+"""The messages between a client and a server, as values."""

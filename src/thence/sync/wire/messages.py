@@ -1,4 +1,4 @@
-"""The messages between a replica and a server: their forms, limits and encoding.
+"""The messages between a client and a server: their forms, limits and encoding.
 
 Lines travel as their bytes stand in a segment: they are spliced into a message and split out of it
 without being decoded. docs/reference/formats/wire.md describes the exchange.
@@ -53,7 +53,7 @@ class EventVerdict(msgspec.Struct, frozen=True):
 
 
 class Cursors(NamedTuple):
-    """Two places of a replica in the log on a server, each "" for the beginning.
+    """Two places of a client in the log on a server, each "" for the beginning.
 
     All lines before `after` were taken. The server holds all that it said to hold, if it still has
     the place `seen`.

@@ -365,7 +365,7 @@ def main() -> None:
     """Fires once; the process ends here, with 0."""
     try:
         fire(sys.argv[1:])
-    except BaseException as error:  # door: a hook may never stop or disturb its agent
+    except BaseException as error:  # boundary: a hook may never stop or disturb its agent
         _tell(error)
     os._exit(0)
 
@@ -373,7 +373,7 @@ def main() -> None:
 def _tell(error: BaseException) -> None:
     try:
         note_error(spools(log_of(_cwd())[0]), f"a hook failed: {error!r}")
-    except BaseException:  # door: then nobody can be told
+    except BaseException:  # boundary: then nobody can be told
         return
 
 

@@ -123,7 +123,7 @@ def take_in(folder: Path) -> int:
             return _Intake(log).run()
     except FileBusy:  # another command takes in
         return 0
-    except Exception as error:  # door: reading a log never fails for what hooks have left
+    except Exception as error:  # boundary: reading a log never fails for what hooks have left
         note_error(spools(str(folder)), f"nothing was taken in: {error}")
         return 0
 
@@ -157,7 +157,7 @@ class _Intake:
                 size += path.lstat().st_size
             try:
                 own = events_of(read_spooled(path), self._table)
-            except Exception as error:  # door: input that nobody thought of is refused like other
+            except Exception as error:  # boundary: input that nobody thought of
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue

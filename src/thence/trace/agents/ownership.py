@@ -561,7 +561,7 @@ class Ownership:
         return (place[len(top) + 1 :], top) if top else (path, root)
 
     def _of_node(self, event: Event) -> str:
-        """Returns what stands before the paths of an event: "" if it is of this replica.
+        """Returns what stands before the paths of an event: "" if it is of this log.
 
         Clones of a team may have the same path, each on its own machine.
         """

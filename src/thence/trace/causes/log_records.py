@@ -54,7 +54,7 @@ class LogHandler(logging.Handler):
             message, repairs = _message_of(record)
             fields = {**extra, "logger": record.name, "message": message}
             _emit(self._log, record.levelname, fields, _error_of(record.exc_info), repairs)
-        except Exception as failure:  # door: a log record must not stop the program
+        except Exception as failure:  # boundary: a log record must not stop the program
             self._losses.add(failure)
             self.handleError(record)
 
@@ -87,7 +87,7 @@ class StructlogProcessor:
             level, error = fields.pop("level", method), _error_of(fields.pop("exc_info", None))
             fields = {"message": text_of(fields.pop("event", "")), **fields}
             _emit(self._log, level, fields, error)
-        except Exception as failure:  # door: a log record must not stop the program
+        except Exception as failure:  # boundary: a log record must not stop the program
             self._losses.add(failure)
             warn("record_dropped", {"error": text_of(failure)})
         return event_dict
@@ -114,7 +114,7 @@ def _message_of(record: logging.LogRecord) -> tuple[str, tuple[Repair, ...]]:
     """Returns the message of a record; as it is written, where its arguments don't fit."""
     try:
         return record.getMessage(), ()
-    except Exception as error:  # door: what an argument does when it is shown is its own
+    except Exception as error:  # boundary: what an argument does when it is shown is its own
         was = f"a message whose arguments raised {type(error).__name__}"
         return text_of(record.msg), ({"path": "payload.message", "was": was},)
 

@@ -24,7 +24,7 @@ class Losses:
         if self.count & (self.count - 1):
             return
         reason = text_of(error)[:_REASON_CHARACTERS_MAX]
-        with suppress(Exception):  # door: a log that takes no event takes no notice of it either
+        with suppress(Exception):  # boundary: a log that takes no event takes no notice either
             facts = {"count": self.count - self._noted, "reason": reason}
             self._log._host_append_note("events_dropped", facts)
             self._noted = self.count

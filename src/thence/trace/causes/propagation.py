@@ -19,7 +19,7 @@ from thence.core.codec import CAUSES_MAX, ID
 from thence.core.ids import ulid_value
 from thence.core.new_event import PassedCause, parse_cause
 from thence.errors import InvalidEvent
-from thence.log.causes import CauseScope, Surroundings, generator_around, surroundings
+from thence.log.causes import CauseScope, Surroundings, owning_generator_frame, surroundings
 from thence.log.write.drafting import warn
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
@@ -105,7 +105,7 @@ class carried:
                 hint="call thence.carried once more",
             )
         ids, passed = self._causes
-        frame = generator_around(sys._getframe(1))
+        frame = owning_generator_frame(sys._getframe(1))
         self._block = CauseScope(ids, frame=frame, passed=passed, trace=self._trace)
         return self
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from thence.core.json_values import Repair, text_of
 from thence.errors import needs_extra
-from thence.log.causes import SpanScope, Words, generator_around, watch_spans
+from thence.log.causes import SpanScope, Words, owning_generator_frame, watch_spans
 from thence.trace.causes.model_calls import SpanKey
 from thence.trace.causes.steps import is_cancellation
 
@@ -179,7 +179,7 @@ def frame_of_caller(frame: FrameType | None) -> FrameType | None:
     """Returns the frame of the generator that begins a span, None outside of any."""
     while frame is not None and frame.f_globals.get("__name__", "").startswith("opentelemetry."):
         frame = frame.f_back
-    return generator_around(frame)
+    return owning_generator_frame(frame)
 
 
 def is_in_loop() -> bool:

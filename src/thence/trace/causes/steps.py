@@ -36,7 +36,7 @@ from thence.log.causes import (
     current_passed,
     current_step,
     ends_in_hand,
-    generator_around,
+    owning_generator_frame,
     record,
     remember_end,
 )
@@ -84,7 +84,7 @@ class Because(contextlib.ContextDecorator):
                 cause="it is entered already",
                 hint="call thence.because once more",
             )
-        self._block = CauseScope(self._causes, frame=generator_around(sys._getframe(1)))
+        self._block = CauseScope(self._causes, frame=owning_generator_frame(sys._getframe(1)))
 
     def __exit__(self, *_: object) -> None:
         if self._block is not None:
@@ -298,7 +298,7 @@ class Step:
 
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
-        self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
+        self._block = CauseScope((step.begun.event_id,), step, owning_generator_frame(frame))
         self._taken = TakenStep(step.begun, step.log.plain)
         return self._taken
 
@@ -381,7 +381,7 @@ def _stepping(
                     except GeneratorExit:
                         await items.aclose()
                         raise
-                    except BaseException as error:  # door: what is thrown in goes on inside
+                    except BaseException as error:  # boundary: what is thrown in goes on inside
                         step, value = items.athrow, error
             except StopAsyncIteration:
                 return
@@ -543,7 +543,7 @@ def _message(error: BaseException) -> str:
     """Returns the beginning of an error's message, as UTF-8 can hold it."""
     try:
         message = str(error)
-    except Exception:  # door: the __str__ of a user's error may raise anything
+    except Exception:  # boundary: the __str__ of a user's error may raise anything
         message = ""
     return message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 

@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
 from thence.git.git import Answer, Git, failure, own_variables
-from thence.git.locks import PUBLISHING, held
+from thence.git.locks import PUBLISHING, locked
 from thence.git.objects import Objects, objects, write_tree
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import (
@@ -92,7 +92,7 @@ def publish(
     board of another project. The remote is unchanged then.
     """
     failures = 0
-    with held(project.home / PUBLISHING):
+    with locked(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
             try:

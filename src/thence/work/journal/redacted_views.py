@@ -17,7 +17,7 @@ from thence.core.event import Event
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
-from thence.git.locks import held, take
+from thence.git.locks import locked, take
 from thence.git.refs import OURS, REMOTES, refs_of
 from thence.git.repository import HEADS, Repository, list_worktrees
 from thence.log.open import Log
@@ -80,7 +80,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
             with _reported(files, path, unwritten):
                 if not edits_of(files.read(path), redactions):
                     continue
-                with held(writing_lock(project)):
+                with locked(writing_lock(project)):
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))
     for path in refusals.paths(project.files):
         with _reported(project.files, path, unwritten):

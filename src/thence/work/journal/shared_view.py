@@ -19,7 +19,7 @@ from thence.core.new_event import Position
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
-from thence.git.locks import WRITING, held, take
+from thence.git.locks import WRITING, locked, take
 from thence.log.open import Log
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
@@ -85,7 +85,7 @@ class ViewChanges:
     def save(self) -> None:
         """Records how far the files were read."""
         if self._new:
-            with held(writing_lock(self._project)):
+            with locked(writing_lock(self._project)):
                 view = _load(self._project.home)
                 view.files |= self._new
                 _save(self._project.home, view)
@@ -117,7 +117,7 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
     """
     with suppress(OSError, ThenceError):
         ignore(project)
-        with held(writing_lock(project)):
+        with locked(writing_lock(project)):
             view = _load(project.home)
             gone = view.files.keys() - stats_of_days(project.files).keys()
             for name in gone:

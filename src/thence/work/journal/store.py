@@ -28,7 +28,7 @@ from thence.core.new_event import Causes, HostEvent, Unchanged
 from thence.core.vocabulary import WORK, work_subject
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.git.files import TreeFiles
-from thence.git.locks import held
+from thence.git.locks import locked
 from thence.log.files.findings import Relayed
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.open import Log, LogSettings, new_id, now, open_host_log
@@ -87,7 +87,7 @@ class EventStore:
         self.project = project
         self.actor = actor
         self.correlation_id = new_id()
-        self._replica: Log | None = None
+        self._log: Log | None = None
         self._team = NO_TEAM
         self._has_appended = False
         self._appended: list[Event] = []
@@ -101,12 +101,12 @@ class EventStore:
         return cls(find_project(Path(folder)), actor=actor)
 
     @property
-    def replica(self) -> Log:
+    def log(self) -> Log:
         """The open journal; opening makes it where it is missing, and raises what `open` does."""
-        if self._replica is None:
-            self._replica = open_host_log(self.project.home, WORK, LogSettings(redact=self.redact))
+        if self._log is None:
+            self._log = open_host_log(self.project.home, WORK, LogSettings(redact=self.redact))
             self._team = team_of(self.project.home) or NO_TEAM
-        return self._replica
+        return self._log
 
     @cached_property
     def redact(self) -> RedactSettings:
@@ -126,10 +126,10 @@ class EventStore:
         returns the events too.
         """
         causation_id = new_id() if len(new_events) > 1 else None
-        replica = self.replica  # knows the team
+        log = self.log  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
-            appended = replica._host_append(events, guard=guard, timeout_s=timeout_s)
+            appended = log._host_append(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
             self._has_appended = True  # or its retry will have
             raise
@@ -140,37 +140,37 @@ class EventStore:
     def relay(self, lines: Iterable[bytes]) -> Relayed:
         """Takes lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
-        relayed = self.replica.relay(lines)
+        relayed = self.log.relay(lines)
         self._appended += relayed.taken
         return relayed
 
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none where there is no journal."""
-        return self.replica.events() if self.is_there else []
+        return self.log.events() if self.is_there else []
 
     def arrived(self) -> list[Event]:
         """Returns all events in order of arrival, for a caller that sorts them."""
-        return self.replica.arrived() if self.is_there else []
+        return self.log.arrived() if self.is_there else []
 
     def query(self, **filters: "Unpack[PageQuery]") -> "Page":
         """Returns a page of events, as `Log.query` does."""
-        return self.replica.query(**filters)
+        return self.log.query(**filters)
 
     @property
     def is_there(self) -> bool:
         """True if the project has a journal already."""
-        return self._replica is not None or (self.project.home / "events.jsonl").exists()
+        return self._log is not None or (self.project.home / "events.jsonl").exists()
 
     def close(self) -> None:
         """Closes the journal; updates clock and index if events were appended."""
-        replica, self._replica = self._replica, None
-        if replica is not None:
+        log, self._log = self._log, None
+        if log is not None:
             if self._has_appended:
-                show_index(self.project.files, replica)
-                show_events(self.project, replica, self._appended)
-            replica.close()
+                show_index(self.project.files, log)
+                show_events(self.project, log, self._appended)
+            log.close()
             if self._has_appended:
-                write_clock(self.project, replica.current_file)
+                write_clock(self.project, log.current_file)
                 self._appended.clear()
 
     def __enter__(self) -> "EventStore":
@@ -281,7 +281,7 @@ def write_clock(project: Project, segment: Path) -> None:
     If several commands end together, the last writer has read the events of all. Where the file
     can't be written nothing happens.
     """
-    with suppress(OSError, GitFailed), held(writing_lock(project)):
+    with suppress(OSError, GitFailed), locked(writing_lock(project)):
         last = _last_numbers(segment)
         if last is None:
             return
@@ -305,18 +305,18 @@ def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
     return None
 
 
-def show_index(files: TreeFiles, replica: Log) -> None:
+def show_index(files: TreeFiles, log: Log) -> None:
     """Updates the index to the journal, makes it if it is missing, and links to it.
 
     Where that can't be done nothing happens: queries work without the index. A file of another
     program under this name stays. Nothing is read or written through the link.
     """
-    index = own_folder(replica.folder) / _INDEX
+    index = own_folder(log.folder) / _INDEX
     link = f"{FOLDER}/{_INDEX}"
     with suppress(OSError, ThenceError):
         if not index.exists():
-            replica.rebuild()
-        replica.query(limit=1)
+            log.rebuild()
+        log.query(limit=1)
         target = os.path.relpath(index, (files.top / link).parent)
         if files.target_of(link) not in (None, target):
             files.unlink(link)  # the project was moved, or has another home now

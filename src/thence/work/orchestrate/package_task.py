@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from thence.errors import GitFailed, Refused
 from thence.git.files import TreeFiles
 from thence.git.git import Git, failure, own_variables
-from thence.git.locks import ORCHESTRATING, free_worktree, held
+from thence.git.locks import ORCHESTRATING, free_worktree, locked
 from thence.git.merging import merge
 from thence.git.refs import OURS
 from thence.git.repository import (
@@ -392,7 +392,7 @@ class PackageTask:
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
         session, wp_id = self._shared.session, self.task.wp_id
-        with held(session.project.repo.common / ORCHESTRATING):
+        with locked(session.project.repo.common / ORCHESTRATING):
             session.refresh()
             if tip(session.project.repo, branch) != commit:
                 return  # newer commits are judged first
@@ -554,7 +554,7 @@ class PackageTask:
         session = self._shared.session
         return {
             **own,
-            **session.store.replica.environment(assigned),
+            **session.store.log.environment(assigned),
             "THENCE_ACTOR": agent,
             "THENCE_WP": self.task.wp_id,
             "THENCE_FEATURE": self._feature.slug,

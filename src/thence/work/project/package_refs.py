@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.git.git import failure
-from thence.git.locks import MAKING, held
+from thence.git.locks import MAKING, locked
 from thence.git.refs import OURS, REMOTES, Refs
 from thence.git.repository import HEADS, Repository, branches, is_ancestor, list_worktrees
 from thence.work.board.move_request import CodeKind
@@ -82,7 +82,7 @@ def rename_branch(
     """
     slug, old, new = names
     before, after = branch_of(slug, old), branch_of(slug, new)
-    with held(repo.common / MAKING):
+    with locked(repo.common / MAKING):
         path, goal = (root / worktree_of(slug, wp_id) for wp_id in (old, new))
         trees = [tree for tree in list_worktrees(repo) if tree.path == path and not tree.is_missing]
         if any(tree.branch is None for tree in trees):

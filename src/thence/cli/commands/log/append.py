@@ -47,7 +47,7 @@ def append_command(
     payload: str | None,
     causes: tuple[str, ...],
     is_env: bool,
-    log: str | None,
+    log_name: str | None,
     **words: str | None,
 ) -> None:
     """Append one event, durable when the command ends.
@@ -62,12 +62,12 @@ def append_command(
 
     out = current()
     members = merge_payload(pairs, payload)
-    folder = find_log(out, log, create=True)
-    with open_log(folder, create=named_log(out, log) is not None) as replica:
+    folder = find_log(out, log_name, create=True)
+    with open_log(folder, create=named_log(out, log_name) is not None) as log:
         # of an event in a simulation's log it is the run: the name of the log's folder
-        run = replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
-        cause_events = [_cause(replica, cause) for cause in causes]
-        event = replica.append(
+        run = log.folder.absolute().name if log.vocabulary.is_folder_stream else None
+        cause_events = [_cause(log, cause) for cause in causes]
+        event = log.append(
             event_type,
             members,
             subject=words["subject"],
@@ -75,19 +75,19 @@ def append_command(
             stream=words["stream"] or run,
             caused_by=cause_events,
         )
-        variables = replica.environment(event) if is_env else {}
+        variables = log.environment(event) if is_env else {}
     numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
     lines = [f"{name}={value}" for name, value in variables.items()]
     out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
 
 
-def _cause(replica: "Log", text: str) -> "Event":
+def _cause(log: "Log", text: str) -> "Event":
     """Returns the event of an id or a prefix: a subject or a type is too vague to be a cause."""
     from thence.core.query.why import named_by, not_found
 
-    event = replica.resolve(text)
+    event = log.resolve(text)
     if named_by(text, event) != "id":
-        raise not_found(replica.folder, text)
+        raise not_found(log.folder, text)
     return event
 
 

@@ -69,7 +69,7 @@ def event_options(command: _F) -> _F:
 )
 @event_options
 def why_command(
-    event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
+    event: str, is_whole: bool, log_name: str | None, is_measured: bool, **plays: Any
 ) -> int:
     """Show why an event happened.
 
@@ -89,15 +89,15 @@ def why_command(
     """
     out = current()
     if _is_measurement(is_measured, **plays):
-        return _measured(out, event, log, of_effects=False, **plays)
-    with open_to_explain(out, log, event) as replica:
-        named = explained(out, replica, event)
+        return _measured(out, event, log_name, of_effects=False, **plays)
+    with open_to_explain(out, log_name, event) as log:
+        named = explained(out, log, event)
         if not isinstance(named, Event):
             from thence.cli.commands.trace.blame import write_explanation
 
-            write_explanation(out, replica, named, is_whole=is_whole)
+            write_explanation(out, log, named, is_whole=is_whole)
             return 0
-        answer = replica.why(named)
+        answer = log.why(named)
     if out.is_json:
         out.json(
             {
@@ -111,32 +111,32 @@ def why_command(
             }
         )
         return 0
-    lines, is_whole = answer_lines(answer, replica.vocabulary, out.width, is_whole=is_whole)
+    lines, is_whole = answer_lines(answer, log.vocabulary, out.width, is_whole=is_whole)
     words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
-    out.write(*lines, f"next: {command(words, log)}")
+    out.write(*lines, f"next: {command(words, log_name)}")
     return 0
 
 
-def open_to_explain(out: Output, log: str | None, text: str) -> AbstractContextManager[Log]:
+def open_to_explain(out: Output, log_name: str | None, text: str) -> AbstractContextManager[Log]:
     """Opens the log that a question of `why` is for."""
     file, _, number = text.rpartition(":")
     if number.isdecimal() and os.path.exists(file):
-        return open_for_reading(out, log, about=Path(file).parent)
+        return open_for_reading(out, log_name, about=Path(file).parent)
     has = names_event(text)
     if _may_be_commit(text):
         from thence.cli.commands.trace.blame import commit_named
 
         is_for_agents = text.startswith("commit/") or any(True for _ in places(out, Path()))
         if is_for_agents and commit_named(text) is not None:
-            return open_for_reading(out, log, about=Path())
+            return open_for_reading(out, log_name, about=Path())
     if has is not None and not {" ", "\n", '"'}.isdisjoint(text):
         from thence.cli.commands.trace.blame import holds_text
 
-        return open_for_reading(out, log, has=lambda one: has(one) or holds_text(one, text))
-    return open_for_reading(out, log, has=has)
+        return open_for_reading(out, log_name, has=lambda one: has(one) or holds_text(one, text))
+    return open_for_reading(out, log_name, has=has)
 
 
-def explained(out: Output, replica: Log, text: str) -> "Event | Explanation":
+def explained(out: Output, log: Log, text: str) -> "Event | Explanation":
     """Returns the event that a text names, else the answer about a line, a commit or a text.
 
     Raises EventNotFound, `line_not_found`, GitFailed.
@@ -145,13 +145,13 @@ def explained(out: Output, replica: Log, text: str) -> "Event | Explanation":
         if _may_be_commit(text):
             from thence.cli.commands.trace.blame import commit_explanation
 
-            if (answer := commit_explanation(replica, text)) is not None:
+            if (answer := commit_explanation(log, text)) is not None:
                 return answer
-        return find_event(out, replica, text, to_explain=True)
+        return find_event(out, log, text, to_explain=True)
     except EventNotFound as error:
         from thence.cli.commands.trace.blame import explanation
 
-        return explanation(replica, text, error)
+        return explanation(log, text, error)
 
 
 def _may_be_commit(text: str) -> bool:
@@ -161,7 +161,7 @@ def _may_be_commit(text: str) -> bool:
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @event_options
 def effects_command(
-    event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
+    event: str, is_whole: bool, log_name: str | None, is_measured: bool, **plays: Any
 ) -> int:
     """Show what followed from an event.
 
@@ -172,10 +172,10 @@ def effects_command(
     """
     out = current()
     if _is_measurement(is_measured, **plays):
-        return _measured(out, event, log, of_effects=True, **plays)
-    with open_for_reading(out, log, has=names_event(event)) as replica:
-        answer = replica.effects(find_event(out, replica, event, to_explain=True))
-        sentence = replica.vocabulary.sentence(answer.event)
+        return _measured(out, event, log_name, of_effects=True, **plays)
+    with open_for_reading(out, log_name, has=names_event(event)) as log:
+        answer = log.effects(find_event(out, log, event, to_explain=True))
+        sentence = log.vocabulary.sentence(answer.event)
     if out.is_json:
         out.json(
             {
@@ -193,11 +193,11 @@ def effects_command(
     else:
         out.write("", "led to")
         head = len(answer.sentences) if is_whole else HEAD_SENTENCES
-        rest = f": {command(f'effects {event_id} --all', log)}"
+        rest = f": {command(f'effects {event_id} --all', log_name)}"
         out.write(*numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest))
         or_more = "or more " if answer.truncated else ""
         out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
-    out.write(f"next: {command(f'why {event_id}', log)}")
+    out.write(f"next: {command(f'why {event_id}', log_name)}")
     return 0
 
 
@@ -268,7 +268,9 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
     return is_measured
 
 
-def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
+def _measured(
+    out: Output, text: str, log_name: str | None, *, of_effects: bool, **plays: Any
+) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli.commands.sim.playing import send_records_to_stderr
     from thence.cli.shared.progress import bar
@@ -277,12 +279,10 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     plays["runs"] = plays["runs"] or RUNS_MAX
     send_records_to_stderr(out, names_waits=True)
     named = names_event(text)
-    with open_for_reading(out, log, has=named) as replica, bar(out, "plays") as show:
-        event = find_event(out, replica, text, to_explain=True)
-        answer = measure(
-            replica.folder, event.event_id, of_effects=of_effects, on_play=show, **plays
-        )
-        kind, vocabulary = "effect" if of_effects else "cause", replica.vocabulary
+    with open_for_reading(out, log_name, has=named) as log, bar(out, "plays") as show:
+        event = find_event(out, log, text, to_explain=True)
+        answer = measure(log.folder, event.event_id, of_effects=of_effects, on_play=show, **plays)
+        kind, vocabulary = "effect" if of_effects else "cause", log.vocabulary
     if out.is_json:
         out.json(answer.to_dict(f"{kind}s"))
         return INTERRUPTED if answer.interrupted else 0
@@ -309,7 +309,7 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     if rows:
         first = rows[0].event.event_id
         words = f"why {first}" if of_effects else f"effects {first} --measure"
-        out.write(f"next: {command(words, log)}")
+        out.write(f"next: {command(words, log_name)}")
     return INTERRUPTED if answer.interrupted else 0
 
 

@@ -74,11 +74,11 @@ def diff_command(a: str, b: str) -> int:
     return 0 if result.is_empty else DAMAGED
 
 
-def _read(out: Output, log: str) -> tuple[LogSide, Vocabulary]:
+def _read(out: Output, log_name: str) -> tuple[LogSide, Vocabulary]:
     from thence.cli.shared.logs import open_for_reading
 
-    with open_for_reading(out, log, by_index=False) as replica:
-        return side(replica.arrived()), replica.vocabulary
+    with open_for_reading(out, log_name, by_index=False) as log:
+        return side(log.arrived()), log.vocabulary
 
 
 def _write_difference(out: Output, result: Difference, logs: tuple[_Log, _Log]) -> None:

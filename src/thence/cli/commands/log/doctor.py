@@ -36,7 +36,7 @@ _NAME_COLUMNS = len("install")
 
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
 @log_options
-def doctor_command(log: str | None) -> int:
+def doctor_command(log_name: str | None) -> int:
     """Check the machine, the folder, and the state of a log.
 
     Without a log it checks this folder. It writes and removes one small file to test the disk;
@@ -45,9 +45,9 @@ def doctor_command(log: str | None) -> int:
     """
     out = current()
     try:
-        folder, is_log = find_log(out, log, may_be_empty=True), True
+        folder, is_log = find_log(out, log_name, may_be_empty=True), True
     except NotALog:
-        if named_log(out, log) is not None:
+        if named_log(out, log_name) is not None:
             raise
         folder, is_log = Path(), False
     checks = [_install(), *folder_checks(OS_DISK, folder), *(_log_checks(folder) if is_log else ())]

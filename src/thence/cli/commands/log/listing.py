@@ -85,7 +85,7 @@ def log_command(
     is_count: bool,
     limit: int | None,
     cursor: str | None,
-    log: str | None,
+    log_name: str | None,
     **conditions: OptionValue,
 ) -> None:
     """List events in total order, one line each.
@@ -106,42 +106,42 @@ def log_command(
         last = SCREEN_EVENTS
     is_small = last is not None and not is_count and not any(conditions.values())
     named = names_events(conditions)
-    with open_for_reading(out, log, is_small=is_small, has=named) as replica:
-        if is_small and replica.lacks_index():
-            _write_latest(out, replica, last or 0, is_descending)
+    with open_for_reading(out, log_name, is_small=is_small, has=named) as log:
+        if is_small and log.lacks_index():
+            _write_latest(out, log, last or 0, is_descending)
             return
         if is_count:
-            total = replica.page(**keys(conditions), limit=1).total
-            report_matches(out, replica, conditions, total)
+            total = log.page(**keys(conditions), limit=1).total
+            report_matches(out, log, conditions, total)
             out.result({"events": total}, [str(total)])
             return
-        show = event_printer(out, replica.vocabulary)
+        show = event_printer(out, log.vocabulary)
         listed = 0
         if last is not None:
-            only = replica.page(**keys(conditions), last=last, descending=is_descending)
+            only = log.page(**keys(conditions), last=last, descending=is_descending)
             pages = iter((only,))
         else:
-            pages = replica.pages(limit or None, cursor, is_descending, **keys(conditions))
+            pages = log.pages(limit or None, cursor, is_descending, **keys(conditions))
         for batch in pages:
             show(batch.events)
             listed += len(batch.events)
-        report_matches(out, replica, conditions, listed)
+        report_matches(out, log, conditions, listed)
     if last is not None and listed < batch.total:
         out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
     elif batch.next_cursor is not None:
         words = f"{click.get_current_context().info_name} {_options(conditions)}"
         words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
-        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log)
+        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log_name)
         out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
 
 
 query_command = log_command
 
 
-def _write_latest(out: Output, replica: Log, count: int, is_descending: bool) -> None:
+def _write_latest(out: Output, log: Log, count: int, is_descending: bool) -> None:
     """Writes the last events as they arrived, from a large log without an index."""
-    events = replica.latest(count)
-    event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
+    events = log.latest(count)
+    event_printer(out, log.vocabulary)(events[::-1] if is_descending else events)
     out.notice(
         f"the last {counted(len(events), 'event')} in the order of arrival: the total order needs"
         " an index, which `thence rebuild` makes"
@@ -163,7 +163,7 @@ def _options(conditions: Conditions) -> str:
 @click.command("show", **help_with("thence show @last"))
 @click.argument("event")
 @index_options
-def show_command(event: str, log: str | None) -> None:
+def show_command(event: str, log_name: str | None) -> None:
     """Show everything that one event holds.
 
     EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject or
@@ -171,13 +171,13 @@ def show_command(event: str, log: str | None) -> None:
     """
     out = current()
     named_event = names_event(event)
-    with open_for_reading(out, log, is_small=is_ulid(event), has=named_event) as replica:
-        named = replica.with_ids([event]) if is_ulid(event) else {}
-        stored = named.get(event) or find_event(out, replica, event)
+    with open_for_reading(out, log_name, is_small=is_ulid(event), has=named_event) as log:
+        named = log.with_ids([event]) if is_ulid(event) else {}
+        stored = named.get(event) or find_event(out, log, event)
         if out.is_json:
             out.line(stored.readable_line)
             return
-        present = replica.with_ids(stored.caused_by)
+        present = log.with_ids(stored.caused_by)
         spoken = []
         for role, content in conversation(stored, present.values()):
             spoken += ["", f"{printable(role)}:"]
@@ -185,17 +185,17 @@ def show_command(event: str, log: str | None) -> None:
                 spoken += wrapped(printable(line), out.width, "  ")
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
     causes = [
-        replica.vocabulary.sentence(present[cause])
+        log.vocabulary.sentence(present[cause])
         if cause in present
         else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
         for cause in stored.caused_by
     ]
-    out.write(*page(stored, replica.vocabulary, causes, out.width), *spoken)
+    out.write(*page(stored, log.vocabulary, causes, out.width), *spoken)
 
 
 @click.command("last", **help_with("thence last --log output/my-run"))
 @index_options
-def last_command(log: str | None) -> None:
+def last_command(log_name: str | None) -> None:
     """Show the last event, and what was open when the log ended.
 
     A step is open if an event began it and none ended it: the turn of a killed simulation, a call
@@ -203,8 +203,8 @@ def last_command(log: str | None) -> None:
     process that began it has ended.
     """
     out = current()
-    with open_for_reading(out, log) as replica:
-        end, ended = read_end(replica)
+    with open_for_reading(out, log_name) as log:
+        end, ended = read_end(log)
     last = end.last
     if out.is_json:
         line = last and msgspec.Raw(last.readable_line)
@@ -214,13 +214,13 @@ def last_command(log: str | None) -> None:
     if last is None:
         out.notice("no events")
         return
-    sentence = f"last event: {replica.vocabulary.sentence(last)}"
+    sentence = f"last event: {log.vocabulary.sentence(last)}"
     out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
     hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
         out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in end.still_open[hidden:]:
-        sentence = f"{replica.vocabulary.sentence(event)}{_begin_text(event, last)}"
+        sentence = f"{log.vocabulary.sentence(event)}{_begin_text(event, last)}"
         time = ended.get(event.event_id)
         if time is None:
             sentence = f"still open: {sentence}"
@@ -231,7 +231,7 @@ def last_command(log: str | None) -> None:
         out.write("nothing was left open")
 
 
-def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
+def read_end(log: Log) -> tuple[LogEnd, Mapping[str, str]]:
     """Returns the end of a log, and which of its open steps belong to ended processes.
 
     What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
@@ -240,14 +240,14 @@ def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
     from thence.trace.agents.sessions import has_ended
     from thence.trace.otlp.decoding import SOURCE
 
-    before = living_writers(OS_DISK, replica.folder)
-    end = replica.end()
-    after = living_writers(OS_DISK, replica.folder) if end.still_open else None
+    before = living_writers(OS_DISK, log.folder)
+    end = log.end()
+    after = living_writers(OS_DISK, log.folder) if end.still_open else None
     if before is None or after is None:
         return end, {}
-    where = OS_DISK, replica.folder, replica.vocabulary
+    where = OS_DISK, log.folder, log.vocabulary
     ended = ended_writers(*where, end, before | after)
-    is_of_agents = is_log_of_agents(replica.folder)
+    is_of_agents = is_log_of_agents(log.folder)
     for event in end.still_open:
         is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
         if is_elsewhere or (is_of_agents and not has_ended(event)):
@@ -275,15 +275,15 @@ def _begin_text(event: Event, last: Event) -> str:
 
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
 @index_options
-def unfinished_command(log: str | None) -> None:
+def unfinished_command(log_name: str | None) -> None:
     """List steps that began and never ended, and whether their processes live.
 
     The latest comes last. A step of another machine, or of a copied log, counts as alive: this
     machine can't check its process.
     """
     out = current()
-    with open_for_reading(out, log) as replica:
-        end, ended = read_end(replica)
+    with open_for_reading(out, log_name) as log:
+        end, ended = read_end(log)
     if out.is_json:
         steps = [
             {
@@ -298,7 +298,7 @@ def unfinished_command(log: str | None) -> None:
     for event in end.still_open:
         last = ended.get(event.event_id)
         state = "may still go on" if last is None else _ended_text(event, last)
-        sentence = replica.vocabulary.sentence(event)
+        sentence = log.vocabulary.sentence(event)
         out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
     if not end.still_open:
         out.notice("nothing is unfinished")
@@ -306,7 +306,7 @@ def unfinished_command(log: str | None) -> None:
 
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_options
-def rebuild_command(log: str | None) -> None:
+def rebuild_command(log_name: str | None) -> None:
     """Rebuild the index of a log from its lines.
 
     You never need it: a command that finds the index missing, damaged or old rebuilds it. A small
@@ -315,11 +315,11 @@ def rebuild_command(log: str | None) -> None:
     from thence.cli.shared.progress import bar
 
     out = current()
-    with open_for_reading(out, log, by_index=False, counts_damage=False) as replica:
-        size = replica.size()
+    with open_for_reading(out, log_name, by_index=False, counts_damage=False) as log:
+        size = log.size()
         begin = monotonic()
         with bar(out, "bytes read") as show:
-            events = replica.rebuild(lambda done: show(done, size))
+            events = log.rebuild(lambda done: show(done, size))
         seconds = monotonic() - begin
     line = f"indexed {counted(events, 'event')} in {seconds:.1f} s"
     out.result({"events": events, "bytes": size, "seconds": round(seconds, 3)}, [line])
@@ -347,7 +347,9 @@ TAIL_EVENTS_MAX = 500_000
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Show new events until Ctrl-C.")
 @filter_options
 @log_options
-def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:
+def tail_command(
+    count: int, is_live: bool, log_name: str | None, **conditions: OptionValue
+) -> None:
     """Show the last events in the order of their arrival, and follow.
 
     An event is listed if it matches every option, as in `thence log`; with --json the lines are
@@ -355,29 +357,29 @@ def tail_command(count: int, is_live: bool, log: str | None, **conditions: Optio
     closes it.
     """
     try:
-        _tail(current(), count, is_live, log, conditions)
+        _tail(current(), count, is_live, log_name, conditions)
     except KeyboardInterrupt:
         if is_live:  # the usual end of `tail -f`, which needs no report
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise
 
 
-def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
+def _tail(
+    out: Output, count: int, is_live: bool, log_name: str | None, conditions: Conditions
+) -> None:
     """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
     from thence.log.read.follower import Follower
 
     event_filter = Filter.of(**keys(conditions))
     with (
         open_for_reading(
-            out, log, by_index=False, counts_damage=False, has=names_events(conditions)
-        ) as replica,
-        Follower(
-            OS_DISK, replica.folder, replica.vocabulary, last_prune=replica.last_prune
-        ) as follower,
+            out, log_name, by_index=False, counts_damage=False, has=names_events(conditions)
+        ) as log,
+        Follower(OS_DISK, log.folder, log.vocabulary, last_prune=log.last_prune) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches
         follower.skip_to_last(count, matches)
-        show = event_printer(out, replica.vocabulary)
+        show = event_printer(out, log.vocabulary)
         listed = 0
         events = filter(matches or (lambda event: True), follower.events())
         while batch := tuple(islice(events, BATCH_EVENTS)):
@@ -385,16 +387,16 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
             listed += len(batch)
         if not is_live:
             if count:
-                report_matches(out, replica, conditions, listed)
+                report_matches(out, log, conditions, listed)
             return
         out.flush()
         stop = Signal()
         _stop_when_unread(stop)
-        if is_log_of_agents(replica.folder):
+        if is_log_of_agents(log.folder):
 
             def take_in() -> None:
                 while not stop.wait(TAKE_IN_S):
-                    take_in_hooks(replica.folder)
+                    take_in_hooks(log.folder)
 
             Thread(target=take_in, name="thence-take-in", daemon=True).start()
         while follower.wait(stop):

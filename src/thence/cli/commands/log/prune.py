@@ -76,7 +76,7 @@ def prune_command(
     archive: Path | None,
     is_dry: bool,
     is_sure: bool,
-    log: str | None,
+    log_name: str | None,
 ) -> None:
     """Remove a log's oldest files, or move them to an archive.
 
@@ -92,11 +92,11 @@ def prune_command(
 
     out = current()
     archive = archive.resolve() if archive else None
-    with open_for_reading(out, log) as replica:
-        where = (OS_DISK, replica.folder, replica.vocabulary)
-        pruning = Pruning(*where, replica.pruned, replica.redactions.record)
+    with open_for_reading(out, log_name) as log:
+        where = (OS_DISK, log.folder, log.vocabulary)
+        pruning = Pruning(*where, log.pruned, log.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            plan = pruning.plan(before, keep_bytes or 0, _undelivered(replica))
+            plan = pruning.plan(before, keep_bytes or 0, _undelivered(log))
             if not out.is_json:
                 _show(out, plan, archive)
             is_done = bool(plan.segments) and not is_dry
@@ -108,7 +108,7 @@ def prune_command(
                 out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruning.run(plan, archive)
-                    replica.renew()
+                    log.renew()
     if out.is_json:
         files = [{key: getattr(one, key) for key in _FILE_KEYS} for one in plan.segments]
         out.json(
@@ -125,16 +125,16 @@ def prune_command(
         out.write(f"pruned: {plan.pruned.words}")
 
 
-def _undelivered(replica: Log) -> Mapping[str, int]:
+def _undelivered(log: Log) -> Mapping[str, int]:
     """Returns how many lines of each segment the server of a synced log may lack."""
     from thence.sync.target import read_target
 
-    target = read_target(replica.folder)
+    target = read_target(log.folder)
     if target is None:
         return {}
     from thence.sync.outbox import Outbox
 
-    with closing(Outbox(OS_DISK, replica.folder, replica.vocabulary, target.key)) as outbox:
+    with closing(Outbox(OS_DISK, log.folder, log.vocabulary, target.key)) as outbox:
         outbox.update()
         return outbox.undelivered()
 

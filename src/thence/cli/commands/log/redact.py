@@ -36,7 +36,9 @@ _REMAINS = (
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
-def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
+def redact_command(
+    event: str, reason: str, is_sure: bool, is_dry: bool, log_name: str | None
+) -> None:
     """Remove an event's payload for good; the rest of the event stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
@@ -49,17 +51,17 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     from thence.sync.wire.signing import known_key, own_key
 
     out = current()
-    with open_for_reading(out, log, has=names_event(event)) as replica:
-        stored = find_event(out, replica, event)
-        target = read_target(replica.folder)
+    with open_for_reading(out, log_name, has=names_event(event)) as log:
+        stored = find_event(out, log, event)
+        target = read_target(log.folder)
         enabled = target if target is not None and target.is_enabled else None
         author = known_key()
         keys = _team_keys(out, enabled) if enabled else None
         key = author.public_key if author else ""
-        check_right(replica, stored, key, keys, is_synced=enabled is not None)
-        is_done = is_redacted(replica, stored)
+        check_right(log, stored, key, keys, is_synced=enabled is not None)
+        is_done = is_redacted(log, stored)
         if not is_done:
-            out.notice(f"to be redacted: {replica.vocabulary.sentence(stored)}")
+            out.notice(f"to be redacted: {log.vocabulary.sentence(stored)}")
             if not (is_sure or is_dry or is_agreed("It can't be undone. Redact it?")):
                 raise ThenceError(
                     "did not redact",
@@ -71,10 +73,10 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
-            out.resumption = command(f"redact {stored.event_id} --yes", str(replica.folder))
+            out.resumption = command(f"redact {stored.event_id} --yes", str(log.folder))
             with bar(out, "redacting every line of the event"):
-                lines = redact(replica, stored, reason, own_key(), target=name).lines
-                shared, others = redact_copies(replica)
+                lines = redact(log, stored, reason, own_key(), target=name).lines
+                shared, others = redact_copies(log)
             lines, remains = lines + shared, [*others, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})

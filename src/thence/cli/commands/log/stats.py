@@ -33,21 +33,21 @@ from thence.log.index.overview import By
     help="Count by this only; hours are in UTC.",
 )
 @index_options
-def stats_command(by: str | None, log: str | None, **conditions: OptionValue) -> None:
+def stats_command(by: str | None, log_name: str | None, **conditions: OptionValue) -> None:
     """Count the events of a log, with the tokens and cost of models.
 
     An event counts once, as `thence log` lists it, if it matches every option. Damaged lines that
     were skipped, and events that nothing verifies, are reported.
     """
     out = current()
-    with open_for_reading(out, log, has=names_events(conditions)) as replica:
-        tally = replica.stats(by=cast(By | None, by), **keys(conditions))
-        check_names(out, replica, conditions, tally.events)
-        failures = (0, 0) if by else replica.failures(**keys(conditions))
+    with open_for_reading(out, log_name, has=names_events(conditions)) as log:
+        tally = log.stats(by=cast(By | None, by), **keys(conditions))
+        check_names(out, log, conditions, tally.events)
+        failures = (0, 0) if by else log.failures(**keys(conditions))
     if by:
         _write_groups(out, tally.groups, by)
     else:
-        _write_tally(out, tally, failures, replica.folder)
+        _write_tally(out, tally, failures, log.folder)
 
 
 def _write_groups(out: Output, groups: Sequence[Group], by: str) -> None:

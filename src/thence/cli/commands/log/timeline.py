@@ -72,7 +72,7 @@ class Span(NamedTuple):
     help=f"The last N to begin, {SPANS_MAX} at most.",
 )
 @index_options
-def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> None:
+def timeline_command(last: int, log_name: str | None, **conditions: OptionValue) -> None:
     """Draw steps as bars over time.
 
     A line is a step, or another pair of events of which one began what the other ended, if its
@@ -80,15 +80,15 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
     last event. The steps that it caused while it ran are indented below it.
     """
     out = current()
-    with open_for_reading(out, log, has=names_events(conditions)) as replica:
-        steps = replica.steps(last, **keys(conditions))
-        check_names(out, replica, conditions, steps.total)
+    with open_for_reading(out, log_name, has=names_events(conditions)) as log:
+        steps = log.steps(last, **keys(conditions))
+        check_names(out, log, conditions, steps.total)
     spans, until_us = spans_of(steps.steps), steps.until_us or 0
     if out.is_json:
         rows = [
             {
                 "event_id": span.begin.event_id,
-                "name": name_of(span.begin, replica.vocabulary),
+                "name": name_of(span.begin, log.vocabulary),
                 "actor": span.begin.actor,
                 "begin": timestamp_at(span.begin_us),
                 "end": None if span.end_us is None else timestamp_at(span.end_us),
@@ -101,7 +101,7 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
         ]
         out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
     elif spans:
-        out.write(*_lines(out, spans, until_us, replica.vocabulary))
+        out.write(*_lines(out, spans, until_us, log.vocabulary))
     if not steps.total:
         out.notice("nothing lasted")
     elif len(spans) < steps.total:

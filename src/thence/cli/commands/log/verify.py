@@ -26,7 +26,7 @@ PAGE = "docs/reference/findings.md"
 @click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
 @click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
 @log_options
-def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None) -> int:
+def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log_name: str | None) -> int:
     """Check every line of a log; without --repair nothing is changed.
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
@@ -42,13 +42,13 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     if is_dry and is_yes:
         raise click.UsageError("--dry-run and --yes exclude each other")
     out = current()
-    folder = find_log(out, log)
-    with open_log(folder, create=False) as replica:
+    folder = find_log(out, log_name)
+    with open_log(folder, create=False) as log:
         with bar(out, "checking every line"):
-            verified = replica.verify()
+            verified = log.verify()
         repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
-        after = replica.repair() if is_done else verified
+        after = log.repair() if is_done else verified
     if (folder / "passed_over.json").exists():  # lines of a project's shared files
         from thence.work.day_lines import skipped_findings
 

@@ -40,7 +40,7 @@ class NamedLog(NamedTuple):
     "--name",
     metavar="NAME",
     callback=checked_name,
-    help="The log's name on the server, to join another replica; a project has its own.",
+    help="The log's name on the server, to join another log; a project has its own.",
 )
 @click.option(
     "--switch", "may_switch", is_flag=True, help="Change the target, and send it all the history."
@@ -48,7 +48,7 @@ class NamedLog(NamedTuple):
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
 @output_options
 def enable_command(
-    log: str | None,
+    log_name: str | None,
     server: str | None,
     team: str | None,
     username: str | None,
@@ -66,7 +66,7 @@ def enable_command(
 
     out = current()
     login = login_with_team(server, username, team)
-    named = _named_log(out, log, name)
+    named = _named_log(out, log_name, name)
     before = read_target(named.folder)
     log_name = name or (before.log if before else named.name)
     _check_name(named.folder, log_name)
@@ -140,21 +140,21 @@ def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> N
 @click.command("disable", **help_with("thence sync disable"))
 @synced_log_option
 @output_options
-def disable_command(log: str | None) -> None:
+def disable_command(log_name: str | None) -> None:
     """Turn sync of a log off; target, cursor and events are kept for the next time."""
     import msgspec
 
     from thence.sync.target import read_target, write_target
 
     out = current()
-    folder = find_synced_log(out, log)
+    folder = find_synced_log(out, log_name)
     target = read_target(folder)
     if target is not None and target.is_enabled:
         write_target(folder, msgspec.structs.replace(target, is_enabled=False))
     out.result({"is_enabled": False}, ["sync is off" if target else "sync was never on"])
 
 
-def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
+def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
     """Returns a log with the name that it has by itself; without one, that of `thence log`.
 
     A project's journal is named by the project's id, and made in a clone that has no log yet;
@@ -162,8 +162,8 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
     machine of a log. Raises NotALog, PlanningError, SyncRefused.
     """
     if name is not None:
-        _check_name(Path(named_log(out, log) or "."), name)
-    text = named_log(out, log)
+        _check_name(Path(named_log(out, log_name) or "."), name)
+    text = named_log(out, log_name)
     listed: Path | None = None
     if text is None:
         with SuppressCodes("not_a_log"):
@@ -176,13 +176,11 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
             is_project = any(Path(text).iterdir())
     named = _project_journal(Path(text or ".")) if is_project else None
     if named is None:
-        folder = listed or find_log(out, log, create=name is not None)
+        folder = listed or find_log(out, log_name, create=name is not None)
         take_in_hooks(folder)
         is_new = text is not None and not is_log(folder)
-        with open_log(folder, create=is_new) as replica:
-            named = NamedLog(
-                folder, replica.log_id or "", replica.vocabulary.name, folder.resolve().name
-            )
+        with open_log(folder, create=is_new) as log:
+            named = NamedLog(folder, log.log_id or "", log.vocabulary.name, folder.resolve().name)
         if is_new:
             out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
         if named.kind == "work" and name is None:

@@ -22,7 +22,7 @@ _ROUNDS_MAX = 5
 @click.command("now", **help_with("thence sync now"))
 @synced_log_option
 @output_options
-def now_command(log: str | None) -> None:
+def now_command(log_name: str | None) -> None:
     """Push events that the server does not have, and pull those of others.
 
     Exit code 0: both sides hold everything; 1: something stayed behind. If another process syncs
@@ -31,11 +31,11 @@ def now_command(log: str | None) -> None:
     """
     check_packages()
     out = current()
-    with opened_synced_log(out, log) as replica:
+    with opened_synced_log(out, log_name) as log:
         try:
-            counts = drained(out, replica)
+            counts = drained(out, log)
         finally:  # also after a round that failed once it had redacted
-            _redact_copies(out, replica)
+            _redact_copies(out, log)
     notes = {
         "duplicate": "were there already",
         "redacted": "were redacted: they say nothing any more",
@@ -47,17 +47,17 @@ def now_command(log: str | None) -> None:
     )
 
 
-def _redact_copies(out: Output, replica: Log) -> None:
+def _redact_copies(out: Output, log: Log) -> None:
     """Overwrites what the files of a project still hold of redacted lines; the sync stands."""
     try:
-        unwritten = redact_due_copies(replica)
+        unwritten = redact_due_copies(log)
     except (OSError, ThenceError) as error:
         unwritten = [str(error)]
     for reason in unwritten:
         out.notice(f"note: redacted text stays until the next `thence sync now`: {reason}")
 
 
-def drained(out: Output, replica: Log) -> dict[str, int]:
+def drained(out: Output, log: Log) -> dict[str, int]:
     """Runs rounds while they move anything; raises the error that ended one, or `sync_error`."""
     from thence.sync.credentials import CredentialStore
     from thence.sync.rounds import run_round
@@ -73,11 +73,11 @@ def drained(out: Output, replica: Log) -> dict[str, int]:
             show(pushed, total, f"{pulled:,} pulled")
 
         for rounds_left in reversed(range(_ROUNDS_MAX)):
-            report = run_round(replica, store, wait_s=_WAIT_S, progress=progress)
+            report = run_round(log, store, wait_s=_WAIT_S, progress=progress)
             if report is None:
                 raise LogBusy(
                     "could not sync",
-                    place=replica.folder,
+                    place=log.folder,
                     cause=f"another process has synced it for {_WAIT_S:g} s",
                     hint="see what it does: thence sync status; then try again",
                 )
@@ -95,7 +95,7 @@ def drained(out: Output, replica: Log) -> dict[str, int]:
     if not report.is_complete:
         raise SyncRefused(
             "could not sync all of",
-            place=replica.folder,
+            place=log.folder,
             cause=f"{report.left:,} stayed behind without a verdict, {report.parked:,} are parked",
             hint="see why: thence sync parked" if report.parked else "try again: thence sync now",
             code="sync_error",

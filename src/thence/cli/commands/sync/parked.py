@@ -28,7 +28,7 @@ from thence.errors import SyncRefused
 @click.argument("event_id", metavar="", required=False)
 @synced_log_option
 @output_options
-def parked_command(action: str | None, event_id: str | None, log: str | None) -> None:
+def parked_command(action: str | None, event_id: str | None, log_name: str | None) -> None:
     """Show parked events with the reasons; `retry` tries them again.
 
     A parked push was refused by the server, or seems to hold a secret: then it was never sent, and
@@ -43,8 +43,8 @@ def parked_command(action: str | None, event_id: str | None, log: str | None) ->
     out = current()
     count = 0
     with (
-        opened_synced_log(out, log) as replica,
-        closing(engine_offline(replica)) as engine,
+        opened_synced_log(out, log_name) as log,
+        closing(engine_offline(log)) as engine,
     ):
         if event_id is not None:
             count = engine.send_parked(event_id)

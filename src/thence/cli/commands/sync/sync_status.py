@@ -74,7 +74,7 @@ class Differences(NamedTuple):
     "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
 )
 @output_options
-def status_command(log: str | None, is_checked: bool) -> int:
+def status_command(log_name: str | None, is_checked: bool) -> int:
     """Show the queue, the connection and the last sync of any process.
 
     Without --check no network is used. With it, a large value that the server has lost is pushed
@@ -85,10 +85,10 @@ def status_command(log: str | None, is_checked: bool) -> int:
 
     out, store = current(), CredentialStore()
     differing: Differences | None = None
-    with opened_synced_log(out, log) as replica:
-        state = _state(replica, store)
+    with opened_synced_log(out, log_name) as log:
+        state = _state(log, store)
         if is_checked:
-            differing = _differences(replica, store)
+            differing = _differences(log, store)
     fields: dict[str, object] = {**state._asdict(), "last": _last_as_json(state.last)}
     if differing is not None:
         is_in_sync = not differing.lines and not differing.values_lost and not state.parked

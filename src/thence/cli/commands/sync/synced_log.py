@@ -23,7 +23,7 @@ ROUND_COUNTS = {
 
 synced_log_option = click.option(
     "--log",
-    "log",
+    "log_name",
     metavar="LOG",
     callback=checked_name,
     help="The log: its folder, one of its files, or a run's id. Default: THENCE_LOG, or the one"
@@ -31,13 +31,13 @@ synced_log_option = click.option(
 )
 
 
-def find_synced_log(out: Output, log: str | None) -> Path:
+def find_synced_log(out: Output, log_name: str | None) -> Path:
     """Returns the folder of the log; raises NotALog, PlanningError.
 
     Without a name it is the first of this folder's logs that sync was enabled for, else the one
     that `thence log` shows.
     """
-    if named_log(out, log) is None:
+    if named_log(out, log_name) is None:
         from thence.sync.target import target_path
 
         for number, place in enumerate(places(out)):
@@ -45,16 +45,16 @@ def find_synced_log(out: Output, log: str | None) -> Path:
                 if number or place.is_noted:
                     place.note(out)
                 return place.folder
-    return find_log(out, log)
+    return find_log(out, log_name)
 
 
 @contextmanager
-def opened_synced_log(out: Output, log: str | None) -> Iterator[Log]:
+def opened_synced_log(out: Output, log_name: str | None) -> Iterator[Log]:
     """Opens the log, with what hooks of agents left for it, and closes it."""
-    folder = find_synced_log(out, log)
+    folder = find_synced_log(out, log_name)
     take_in_hooks(folder)
-    with open_log(folder, create=False) as replica:
-        yield replica
+    with open_log(folder, create=False) as log:
+        yield log
 
 
 def check_packages() -> None:

@@ -43,7 +43,7 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 @click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
 @click.argument("file")
 @index_options
-def blame_command(file: str, log: str | None) -> None:
+def blame_command(file: str, log_name: str | None) -> None:
     """Show who owns each line of a file: the agent and its prompt.
 
     A line is an agent's if an edit that the log recorded holds it, in the working tree of its
@@ -53,8 +53,8 @@ def blame_command(file: str, log: str | None) -> None:
     """
     out = current()
     repo, path, _ = _file_of(file)
-    with open_for_reading(out, log, about=Path(file).parent) as replica:
-        ownership = _ownership(replica, repo)
+    with open_for_reading(out, log_name, about=Path(file).parent) as log:
+        ownership = _ownership(log, repo)
         lines = lines_of(repo, path)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
@@ -90,7 +90,7 @@ class Explanation(NamedTuple):
     opening: list[str]
     members: dict[str, Any]
 
-    def sentences(self, replica: Log, *, is_whole: bool) -> list[str]:
+    def sentences(self, log: Log, *, is_whole: bool) -> list[str]:
         """Returns the first sentences and those of the causes."""
         chain = self.owner.chain
         ended = {event.ends for event in chain if event.ends}
@@ -99,7 +99,7 @@ class Explanation(NamedTuple):
             for event in chain
             if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
         )
-        return [*self.opening, *map(replica.vocabulary.sentence, causes)]
+        return [*self.opening, *map(log.vocabulary.sentence, causes)]
 
     @property
     def prompt(self) -> str | None:
@@ -113,24 +113,24 @@ class Explanation(NamedTuple):
         return text if isinstance(text, str) else None
 
 
-def explanation(replica: Log, text: str, error: EventNotFound) -> Explanation:
+def explanation(log: Log, text: str, error: EventNotFound) -> Explanation:
     """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
 
     Raises `error` for anything else, `line_not_found`, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
     if match and os.path.exists(match["file"]):
-        return _of_line(replica, match["file"], int(match["number"]))
+        return _of_line(log, match["file"], int(match["number"]))
     if _is_text(text):
-        return _of_text(replica, text)
+        return _of_text(log, text)
     if match:
         error.cause += f"; nor is {match['file']} a file here"
     raise error
 
 
-def holds_text(replica: Log, text: str) -> bool:
+def holds_text(log: Log, text: str) -> bool:
     """Reports whether an event of a log holds a text, which has a space or is in quotes."""
-    return _is_text(text) and any(True for _ in _holding(replica, _needle(text)))
+    return _is_text(text) and any(True for _ in _holding(log, _needle(text)))
 
 
 def commit_named(text: str) -> tuple[Repository, str] | None:
@@ -145,16 +145,16 @@ def commit_named(text: str) -> tuple[Repository, str] | None:
     return None
 
 
-def commit_explanation(replica: Log, text: str) -> Explanation | None:
+def commit_explanation(log: Log, text: str) -> Explanation | None:
     """Answers for a commit; None for a text that names none, or another event of the log."""
     with SuppressCodes("event_not_found", "ambiguous_id"):
-        event = replica.resolve(text)
+        event = log.resolve(text)
         if event.event_type != "commit" or event.header.source != "git":
             return None
     if (pair := commit_named(text)) is None:
         return None
     repo, commit = pair
-    ownership = _ownership(replica, repo)
+    ownership = _ownership(log, repo)
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
     rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
@@ -162,7 +162,7 @@ def commit_explanation(replica: Log, text: str) -> Explanation | None:
     return Explanation(owner, [first, *_steps(owner), *rest], members)
 
 
-def _of_line(replica: Log, file: str, number: int) -> Explanation:
+def _of_line(log: Log, file: str, number: int) -> Explanation:
     repo, path, count = _file_of(file)
     if not 1 <= number <= count:
         raise ThenceError(
@@ -176,7 +176,7 @@ def _of_line(replica: Log, file: str, number: int) -> Explanation:
     lines = lines_of(repo, path, span)
     at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
     blamed = lines[at]
-    ownership = _ownership(replica, repo)
+    ownership = _ownership(log, repo)
     owner = ownership.of_line(lines, at)
     sentences = [f"{path}:{number} is not committed yet"]
     by: Owner | None = None
@@ -195,9 +195,9 @@ def _of_line(replica: Log, file: str, number: int) -> Explanation:
     return Explanation(owner, sentences, members)
 
 
-def _of_text(replica: Log, text: str) -> Explanation:
+def _of_text(log: Log, text: str) -> Explanation:
     needle = _needle(text)
-    holding = [*_holding(replica, needle)][::-1]
+    holding = [*_holding(log, needle)][::-1]
     # the edits that wrote it, newest first, then what else holds it
     events = [event for event, _ in sorted(holding, key=lambda pair: not pair[1])]
     if not events:
@@ -207,7 +207,7 @@ def _of_text(replica: Log, text: str) -> Explanation:
             cause="no event of the log holds it",
             hint="give less of it, as it was written; `thence log` lists the events",
         )
-    chain = chain_of(events[0], lambda event_id: held(replica, event_id))
+    chain = chain_of(events[0], lambda event_id: held(log, event_id))
     sentences = []
     if len(events) > 1:
         ids = ", ".join(short_id(event.event_id) for event in events[1 : OTHERS_SHOWN + 1])
@@ -226,12 +226,12 @@ def _needle(text: str) -> str:
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
 
 
-def _holding(replica: Log, needle: str) -> Iterator[tuple[Event, bool]]:
+def _holding(log: Log, needle: str) -> Iterator[tuple[Event, bool]]:
     """Yields the events that hold a text, and whether each is an edit that wrote it."""
     if not is_utf8(needle):  # half a surrogate pair, which no line holds
         return
     sign = msgspec.json.encode(needle)[1:-1]
-    for event in replica.read():
+    for event in log.read():
         is_edit = b'"files":[' in event.line
         if sign not in event.line and not event.body_entries:
             continue
@@ -278,12 +278,12 @@ def _no_file(file: str, cause: str, hint: str) -> ThenceError:
     return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
 
 
-def _ownership(replica: Log, repo: Repository) -> Ownership:
+def _ownership(log: Log, repo: Repository) -> Ownership:
     """Returns the answers about a repository, which ask its project's journal where it has one."""
 
     def journal() -> Iterable[Event]:
-        if replica.vocabulary.name == "work":
-            return replica.events()
+        if log.vocabulary.name == "work":
+            return log.events()
         with suppress(ThenceError):  # an answer without it is one too
             folder = journal_of(repo.top or Path())
             if folder is not None:
@@ -291,7 +291,7 @@ def _ownership(replica: Log, repo: Repository) -> Ownership:
                     return project.events()
         return ()
 
-    return Ownership(replica, repo, journal)
+    return Ownership(log, repo, journal)
 
 
 def _named(ownership: Ownership, commit: str) -> str:
@@ -327,9 +327,9 @@ def _steps(owner: Owner) -> list[str]:
     return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
 
 
-def write_explanation(out: Output, replica: Log, answer: Explanation, *, is_whole: bool) -> None:
+def write_explanation(out: Output, log: Log, answer: Explanation, *, is_whole: bool) -> None:
     """Writes an answer: its first sentences, the causes, and what the user asked."""
-    sentences, prompt = answer.sentences(replica, is_whole=is_whole), answer.prompt
+    sentences, prompt = answer.sentences(log, is_whole=is_whole), answer.prompt
     if out.is_json:
         chain = [msgspec.Raw(event.readable_line) for event in answer.owner.chain]
         causes = {"sentences": sentences, "chain": chain, "prompt": prompt}

@@ -128,7 +128,7 @@ def export_command(
     is_raw: bool,
     columns: tuple[str, ...],
     limit: int | None,
-    log: str | None,
+    log_name: str | None,
     **conditions: OptionValue,
 ) -> None:
     """Write events as a table, CSV or Parquet, or as spans of OTLP.
@@ -147,7 +147,7 @@ def export_command(
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
         if follow and limit is not None:
             raise click.UsageError("--follow goes without --limit")
-        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if follow else None)
+        _export_spans(out, otlp, wait_s, log_name, limit, conditions, is_open if follow else None)
         return
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
@@ -155,7 +155,7 @@ def export_command(
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if is_parquet and output is None and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-    _export_table(out, output, columns, limit, log, conditions, is_parquet, is_raw)
+    _export_table(out, output, columns, limit, log_name, conditions, is_parquet, is_raw)
 
 
 def _export_table(
@@ -163,7 +163,7 @@ def _export_table(
     output: Path | None,
     columns: Sequence[str],
     limit: int | None,
-    log: str | None,
+    log_name: str | None,
     conditions: Conditions,
     is_parquet: bool,
     is_raw: bool,
@@ -174,7 +174,7 @@ def _export_table(
     is_terminal = output is None and sys.stdout.isatty()
     cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
     with (
-        open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
+        open_for_reading(out, log_name, counts_damage=False, has=names_events(conditions)) as log,
         _output_file(output) as file,
         bar(out, "rows read") as show,
     ):
@@ -184,7 +184,7 @@ def _export_table(
         def groups() -> Iterator[Rows]:
             nonlocal count
             count = 0
-            for page in replica.pages(limit, **keys(conditions)):
+            for page in log.pages(limit, **keys(conditions)):
                 count += len(page.events)
                 show(count, 0)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
@@ -200,7 +200,7 @@ def _export_table(
 
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
-        report_matches(out, replica, conditions, count)
+        report_matches(out, log, conditions, count)
     for key in empty if count else ():
         out.notice(f"no event that was written has a payload key `{key}`")
     _report_written(out, output, count, "row")
@@ -221,7 +221,7 @@ def _export_spans(
     out: Output,
     to: str,
     wait_s: float,
-    log: str | None,
+    log_name: str | None,
     limit: int | None,
     conditions: Conditions,
     is_open: bool | None,
@@ -236,10 +236,10 @@ def _export_spans(
 
     if is_open is not None:
         try:
-            follow_spans(out, to, wait_s, log, conditions, is_open=is_open)
+            follow_spans(out, to, wait_s, log_name, conditions, is_open=is_open)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
-    batches = span_batches(out, log, limit, conditions)
+    batches = span_batches(out, log_name, limit, conditions)
     if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
         with bar(out, "spans sent") as show:

@@ -59,10 +59,10 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
         error.hint += f" --server {login.server} --switch"
         raise
     store_target(folder, target)
-    with open_agents_log(folder) as replica:
-        counts = drained(out, replica)
-        events = replica.query(limit=1).total
-        sessions = replica.query(type="session.begun", limit=1).total
+    with open_agents_log(folder) as log:
+        counts = drained(out, log)
+        events = log.query(limit=1).total
+        sessions = log.query(type="session.begun", limit=1).total
     moved = f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}"
     size = f"{counted(events, 'event')} of {counted(sessions, 'session')}"
     facts = {"log": str(folder), "name": name, **counts, "events": events, "sessions": sessions}

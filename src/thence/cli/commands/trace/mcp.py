@@ -39,7 +39,7 @@ _P = ParamSpec("_P")
 
 @click.command("mcp", **help_with("thence mcp --log output/my-run", extra="mcp"))
 @log_options
-def mcp_command(log: str | None) -> None:
+def mcp_command(log_name: str | None) -> None:
     """Answer an agent's questions about a log by MCP, on stdin and stdout.
 
     The tools are why, effects, query, show and unfinished; none of them changes anything. It
@@ -51,7 +51,7 @@ def mcp_command(log: str | None) -> None:
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
     out = current()
-    find_log(out, log)  # raises where there is none
+    find_log(out, log_name)  # raises where there is none
     # nothing is written, and the thread that waits for stdin would hold the process
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     about = {"serverInfo": {"name": "thence", "version": __version__}, "instructions": _ABOUT}
@@ -62,7 +62,7 @@ def mcp_command(log: str | None) -> None:
     from mcp.types import ToolAnnotations
 
     server = MCPServer("thence", instructions=_ABOUT, version=__version__)
-    tools = _Tools(out, log)
+    tools = _Tools(out, log_name)
     for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
         server.tool(annotations=ToolAnnotations(read_only_hint=True))(_reporting(tool))
     # the SDK takes their buffers
@@ -76,8 +76,8 @@ class _Tools:
     Each call opens the log that has what it names, with what hooks have left meanwhile.
     """
 
-    def __init__(self, out: Output, log: str | None) -> None:
-        self._out, self._log = out, log
+    def __init__(self, out: Output, log_name: str | None) -> None:
+        self._out, self._log = out, log_name
 
     def why(self, event: str) -> str:
         """Why an event happened: the line of its causes, from the first one to the event.

@@ -49,7 +49,7 @@ _PAUSE_S, _LOOK_S = 0.2, 1.0
 
 
 def span_batches(
-    out: Output, log: str | None, limit: int | None, conditions: Conditions
+    out: Output, log_name: str | None, limit: int | None, conditions: Conditions
 ) -> Iterator[tuple[Json, int]]:
     """Yields the spans of the events that fit as batches in OTLP, each with their number.
 
@@ -60,7 +60,7 @@ def span_batches(
         matches = Filter.of(**keys(conditions)).matches
         chosen_count = read_count = 0
         with bar(out, "events read") as show:
-            for page in replica.pages():
+            for page in log.pages():
                 for event in page.events:
                     is_chosen = chosen_count != limit and matches(event)
                     chosen_count += is_chosen
@@ -72,20 +72,26 @@ def span_batches(
                 if chosen_count == limit and not spans.awaited:
                     break
         yield from spans.unfinished()
-        report_matches(out, replica, conditions, chosen_count)
+        report_matches(out, log, conditions, chosen_count)
 
     named = names_events(conditions)
-    with open_for_reading(out, log, counts_damage=False, has=named) as replica:
-        spans = LogSpans(replica.vocabulary)
+    with open_for_reading(out, log_name, counts_damage=False, has=named) as log:
+        spans = LogSpans(log.vocabulary)
         for batch in batches(chosen()):
-            yield trace_of(batch, _resource(replica), __version__), len(batch)
+            yield trace_of(batch, _resource(log), __version__), len(batch)
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
 
 
 def follow_spans(
-    out: Output, url: str, wait_s: float, log: str | None, conditions: Conditions, *, is_open: bool
+    out: Output,
+    url: str,
+    wait_s: float,
+    log_name: str | None,
+    conditions: Conditions,
+    *,
+    is_open: bool,
 ) -> None:
     """Sends each span to an endpoint when its end is in the log, until Ctrl-C.
 
@@ -102,16 +108,16 @@ def follow_spans(
     target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
     named = names_events(conditions)
     with (
-        open_for_reading(out, log, by_index=False, counts_damage=False, has=named) as replica,
-        closing(CursorFile(replica.folder, replica.log_id or "", target)) as file,
-        Follower(OS_DISK, replica.folder, replica.vocabulary, is_durable=True) as follower,
+        open_for_reading(out, log_name, by_index=False, counts_damage=False, has=named) as log,
+        closing(CursorFile(log.folder, log.log_id or "", target)) as file,
+        Follower(OS_DISK, log.folder, log.vocabulary, is_durable=True) as follower,
     ):
-        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.cursor)
+        feed = SpanFeed(log.vocabulary, Filter.of(**keys(conditions)).matches, file.cursor)
 
         def send() -> bool:
             before = sender.outcome
             for batch in batches(feed.spans):
-                sender.send(trace_of(batch, _resource(replica), __version__), len(batch))
+                sender.send(trace_of(batch, _resource(log), __version__), len(batch))
             file.write(feed.sent())
             if sender.outcome != before:
                 report_sent(out, sender, before)
@@ -119,16 +125,16 @@ def follow_spans(
             return sender.outcome != before
 
         wake, looked_at = Signal(), None
-        Thread(target=_wakes, args=(wake, replica.folder), name="thence-wake", daemon=True).start()
+        Thread(target=_wakes, args=(wake, log.folder), name="thence-wake", daemon=True).start()
         while True:
             for event in follower.events():
                 feed.take(event)
                 if feed.is_full:
                     send()
             if is_open and feed.log.awaited:
-                state = (living_writers(OS_DISK, replica.folder), feed.log.awaited)
+                state = (living_writers(OS_DISK, log.folder), feed.log.awaited)
                 if state != looked_at:
-                    feed.spans += feed.log.unfinished(read_end(replica)[1].keys())
+                    feed.spans += feed.log.unfinished(read_end(log)[1].keys())
                 looked_at = state
             if send():
                 sleep(_PAUSE_S)
@@ -155,8 +161,8 @@ def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
     out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
 
 
-def _resource(replica: Log) -> Json:
-    return {"service.name": replica.folder.absolute().name, LOG_ID: replica.log_id or ""}
+def _resource(log: Log) -> Json:
+    return {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
@@ -169,7 +175,7 @@ def _resource(replica: Log) -> Json:
     help="A file of OTLP/JSON, as a collector's file exporter writes it; - is stdin.",
 )
 @log_options
-def import_command(file: Path, log: str | None) -> None:
+def import_command(file: Path, log_name: str | None) -> None:
     """Import spans of OpenTelemetry into a log, as begun and ended steps.
 
     A span's parent and links are its causes, if the file or the log has them; otherwise the payload
@@ -179,27 +185,27 @@ def import_command(file: Path, log: str | None) -> None:
     out = current()
     out.resumption = "run the same command again; it skips what is in the log already"
     data = _read(file)
-    folder = find_log(out, log, create=True)
-    words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log) is not None)
+    folder = find_log(out, log_name, create=True)
+    words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log_name) is not None)
     if words.name != "plain":
         raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
     # without THENCE_CAUSE, which caused no span
     with (
-        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as replica,
+        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log,
         file_lock(own_folder(folder) / "import.lock", 30),
     ):
-        reader = SpanReader(replica.log_id)
+        reader = SpanReader(log.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
             pairs = [f"{number:,} × {reason}" for reason, number in reader.refused.items()]
             cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
             hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-        arrivals = Arrivals(spans, replica.read())
+        arrivals = Arrivals(spans, log.read())
         events, count = arrivals.events(new_id), 0
         with bar(out, "events imported") as show:
             while batch := list(islice(events, _BATCH_EVENTS)):
-                count += len(replica._host_append(batch))
+                count += len(log._host_append(batch))
                 show(count, 2 * len(spans))
     facts = {
         "already": ("in the log already", arrivals.already),

@@ -13,7 +13,7 @@ from thence.cli.commands.work.command_runner import feature_option, session_comm
 from thence.cli.frame import checked_name
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
-from thence.git.locks import PLANNING, held
+from thence.git.locks import PLANNING, locked
 from thence.git.objects import objects
 from thence.git.repository import HEADS, branch_of
 from thence.log.open import new_id, now
@@ -206,7 +206,7 @@ def setup_spec(
         branch = branch_of(session.project.main)
     else:
         branch = existing_branch(session.refs, target_branch)
-    with held(session.project.shared_folder / PLANNING):
+    with locked(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
         slug = _uncommitted_spec(session, title.strip(), mission, branch)

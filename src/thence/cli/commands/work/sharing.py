@@ -14,7 +14,7 @@ from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.vocabulary import WORK
 from thence.git.files import TreeFiles
-from thence.git.locks import PLANNING, held
+from thence.git.locks import PLANNING, locked
 from thence.log.open import new_id
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import FOLDER, RedactedLines, is_day_file, lines_with_positions
@@ -103,7 +103,7 @@ def import_history(
     import brings nothing, and so do features that were begun here. The text names all features and
     parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
     """
-    with held(session.project.shared_folder / PLANNING):
+    with locked(session.project.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
         session.refresh()
         events = session.store.read()
@@ -179,7 +179,7 @@ def _day_files(session: Session, is_dry: bool) -> _DayFiles:
         bad = [(line, event) for line, event in parsed if isinstance(event, BadLine)]
         unread += [Unread(*positions[line], bad_line.reason) for line, bad_line in bad]
         return _DayFiles(len(lines), unread)
-    relayed = session.store.replica.relay(positions)
+    relayed = session.store.log.relay(positions)
     unread += [Unread(*positions[line], bad_line.reason) for line, bad_line in relayed.bad]
     unread += [Unread(*positions[parked.line], _FAR_AHEAD) for parked in relayed.parked]
     return _DayFiles(len(relayed.taken), sorted(unread))
