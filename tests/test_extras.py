@@ -33,7 +33,6 @@ WRITING = "from thence.sim.results.table import write_parquet; write_parquet(sys
         ("import thence.otel", "opentelemetry.context", "otel"),
         ("import thence.otel", "opentelemetry.sdk", "otel"),
         ("import thence.server.app", "fastapi", "server"),
-        ("import thence.server.app", "prometheus_client", "server"),
         ("from thence.sync import SyncEngine", "httpcore2", "sync"),
         (ASKING, "httpx2", "llm"),
         ("thence.open(sys.argv[1]).query().df()", "pandas", "pandas"),

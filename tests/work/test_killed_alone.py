@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import begin_work, commit, git, make_repository, patches
-from tests.git.test_killed_git import as_board, locked
+from tests.git.test_killed_git import as_board, lock_files
 from tests.tiers import tenth
 from tests.work.chaos import STASH
 
@@ -119,6 +119,6 @@ def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, 
         assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"
         assert (top / "board").read_bytes() == b"%d" % number, f"seed {seed}"
         assert patches(top) == before, f"seed {seed}"
-    assert not locked(top), f"seed {seed}"
+    assert not lock_files(top), f"seed {seed}"
     print(f"{sum(killed)} of {len(killed)} were killed")
     assert sum(killed) > ROUNDS, "hardly any git was killed"
