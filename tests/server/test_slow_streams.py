@@ -19,6 +19,8 @@ from thence.server.routes.live_events import STREAMS_MAX
 EVENTS = 40_000
 # beside what waits for it, what a connection and its stream cost
 STREAM_KIB = BATCH_BYTES // 1024 + 128
+# the log's index and what the threads read at once: so much is there with four streams too
+SHARED_KIB = 4 * 1024
 LIVE = "/simulations/run/events/live"
 
 
@@ -81,7 +83,7 @@ def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
         grown_kib = held_kib(server, "VmHWM") - before
         lines = (run / "events.jsonl").read_bytes().splitlines()
         print(f"{STREAMS_MAX} streams of {sum(map(len, lines)) >> 20} MiB: {grown_kib} KiB more")
-        assert grown_kib < STREAMS_MAX * STREAM_KIB
+        assert grown_kib < SHARED_KIB + STREAMS_MAX * STREAM_KIB
         assert read(clients[0], lines[-1]) == lines
 
 

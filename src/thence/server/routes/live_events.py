@@ -15,7 +15,6 @@ line of the stream: such characters, and `%`, are percent-encoded.
 import asyncio
 import os
 import re
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -201,15 +200,13 @@ class StreamResponse(StreamingResponse):
         try:
             while not self._state.is_closed:
                 (frames, again_s), self._news = self._news, News(b"")
-                starts = range(0, len(frames), PART_BYTES)
-                parts = deque(frames[start : start + PART_BYTES] for start in starts)
-                del frames  # a client may be silent for hours
-                if not parts and silent_s >= HEARTBEAT_S:
-                    parts.append(HEARTBEAT)
-                if parts:
+                if not frames and silent_s >= HEARTBEAT_S:
+                    frames = HEARTBEAT
+                if frames:
                     silent_s = 0.0
-                while parts:
-                    yield parts.popleft()
+                while frames:  # what was sent is let go: a client may be silent for hours
+                    part, frames = frames[:PART_BYTES], frames[PART_BYTES:]
+                    yield part
                 wait_s = TICK_S if again_s is None else again_s
                 await asyncio.sleep(wait_s)
                 silent_s += wait_s

@@ -172,7 +172,9 @@ def _is_shell_of_hook(pid: int) -> bool:
         with os.popen(f"/bin/ps -o command= -p {pid}") as file:
             words = file.read()
     is_shell = os.path.basename(words.partition(" ")[0]).lstrip("-").endswith("sh")
-    return is_shell and ("thence/agents/hook.sh" in words or "thence/trace/agents/fired.py" in words)
+    return is_shell and (
+        "thence/agents/hook.sh" in words or "thence/trace/agents/fired.py" in words
+    )
 
 
 def _content(path: str) -> bytes:
