@@ -21,7 +21,8 @@ LINES = (
 )
 NAMES = ("a", "b c", "é", "e/f", 'g"h', "tab\there")
 DRAWN = ("-r", "-p", "--root", "--full-index", "--no-renames", "-U0", "--inter-hunk-context=0")
-PLACE = re.compile(rb"(?m)^(?:@@ -.*|index .*\d{6})$")
+# what an id leaves out; that a link went and not a file of its text, too
+PLACE = re.compile(rb"(?m)^(?:@@ -.*|index .*\d{6}|deleted file mode \d{6})$")
 
 
 def text(chance: random.Random, before: str) -> str:
