@@ -188,7 +188,7 @@ def joins(word):
 
 
 def logic(word):
-    return f"`{word}` is not read: where is comparisons alone"
+    return f"`{word}` is not supported: where takes comparisons only"
 
 
 def unclear(word):

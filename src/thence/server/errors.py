@@ -173,7 +173,10 @@ def refusal(scope: Scope, error: Exception) -> Refusal:
     told = told._replace(code=_judged(error)[1], details=None)
     if isinstance(error, EventNotFound):
         log_id = scope.get("path_params", {}).get("id", "")
-        return told._replace(message=f"no event of {log_id} has the id {error.place}", hint="")
+        message = f"no event of {log_id} has the id {error.place}"
+        if error.code == "event_pruned":
+            message = f"event {error.place} of {log_id} was pruned"
+        return told._replace(message=message, hint="")
     if isinstance(error, NotALog):
         is_simulation = scope["path"].startswith("/simulations")
         kind = "simulation" if is_simulation else "log"

@@ -323,7 +323,9 @@ class _Reader:
         """Steps over blanks; raises for a word or sign of a language with alternatives."""
         if logic := self.takes(_LOGIC):
             self.at = logic.start()
-            self.refuse(f"`{logic[0]}` is not read: where is comparisons alone", _ALTERNATIVES)
+            self.refuse(
+                f"`{logic[0]}` is not supported: where takes comparisons only", _ALTERNATIVES
+            )
 
     def refuse(self, cause: str, hint: str = _EXAMPLE) -> NoReturn:
         raise InvalidFilter(

@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import OS_DISK
-from thence.log.index import causality, lookup, query
+from thence.log.index import causality, query
 from thence.log.index.causality import CausalityLines, NamedCauses
 from thence.log.index.connection import Index
 from thence.log.index.keeper import Builds
@@ -75,7 +75,7 @@ class OpenLog:
 
     def event(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        return lookup.get(self.index, event_id)
+        return self.reader.get(event_id)
 
     def causality(self, event_id: str, depth: int) -> CausalityLines:
         """Returns an event's causes and effects up to `depth`; raises EventNotFound."""

@@ -122,7 +122,7 @@ def prune_command(
             }
         )
     elif is_done:
-        out.write(f"pruned: {plan.pruned.words}")
+        out.write(f"pruned {counted(plan.pruned.events, 'event')}")
 
 
 def _undelivered(log: Log) -> Mapping[str, int]:
