@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import NODE, WHEN, payloads, sealed, texts
+from tests.events import NODE, WHEN, event_of, line_of, payloads, sealed, texts
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.redaction import Digests, digests, redacted, same_event_key
+from thence.core.redaction import Digests, claim_order, digests, redacted, same_event_key
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
 
@@ -194,3 +194,12 @@ def test_redacted_line_keeps_its_head_and_its_digests(members: dict[str, object]
 def test_line_that_would_grow_too_long_by_its_redaction_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="no room"):
         redacted(closed(LAST.replace("nightly", "n" * (1024 * 1024 - len(LAST) - 20))))
+
+
+def test_of_lines_of_one_id_a_verified_one_counts_first_and_then_the_smaller_digest():
+    lines = [line_of({"n": n}, event_id="A").rstrip(b"\n") for n in range(9)]
+    foreign = event_of(b'{"event_id":"A","event_type":"noted"}')
+    ordered = sorted([foreign, *map(event_of, lines)], key=claim_order)
+    assert [event.line for event in ordered[:-1]] == sorted(lines, key=lambda x: digests(x).line)
+    assert ordered[-1] is foreign
+    assert sorted(lines) != sorted(lines, key=lambda x: digests(x).line)
