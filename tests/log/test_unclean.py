@@ -17,6 +17,7 @@ from tests.events import line_of
 from tests.log.kills import HELD, LIMIT, appended, filled, killed, session_of, told, unclean
 from tests.log.processes import WAIT_S, ran, started
 from tests.tiers import tenth
+from thence.log.recovery.report import SessionReport
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -26,7 +27,6 @@ from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.numbering import Numbering
 from thence.log.open import Log
-from thence.log.recovery.report import SessionReport
 from thence.log.recovery.sessions import WriterSession
 
 

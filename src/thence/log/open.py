@@ -71,7 +71,7 @@ from thence.log.write.writer import Report, SegmentWriter
 if TYPE_CHECKING:
     from thence.core.new_event import Unchanged
     from thence.log.check.rewriting import Redactions
-    from thence.log.files.findings import Relayed, Verification
+    from thence.log.files.findings import Relayed
     from thence.log.write.importing import Relay
 
 QUEUE_EVENTS_MAX = 10_000
@@ -466,20 +466,6 @@ class Log(Reader):
             error = writer.write((), timeout_s).error
         if error is not None:
             raise error
-
-    def repair(self, timeout_s: float = 30) -> "Verification":
-        """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
-
-        A notice names the numbers that are missing there. No event is changed. Raises what
-        `append` raises.
-        """
-        from thence.log.check.rewriting import repair  # needed once in a log's life
-
-        self._prepare()
-        self.flush(timeout_s)
-        writer = SegmentWriter(*self._where, self._notice, self._report)
-        repair(*self._where, writer, self._notice, timeout_s)
-        return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""

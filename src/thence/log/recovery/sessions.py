@@ -5,14 +5,11 @@ lock at the end of the process, in any container. The file says how far the log 
 and whether events may be queued. It is never synced and never required: where it can't be made,
 appends continue, and less is reported after a kill.
 
-A log that has become shorter than it was, cut or restored in place from an older copy, is
-detected by the durable positions in these files, and by the mark of a clean close, an empty file
-`.thence/marks/<node_id>-<seq>`; of each node the highest number counts. A mark is a name: a tool
-that restores a folder in place restores contents, but removes no names.
+A clean close leaves a mark, an empty file `.thence/marks/<node_id>-<seq>` with the last number.
+After a power cut that took the session's file, the log ends elsewhere than its mark.
 """
 
-import re
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -20,9 +17,12 @@ from threading import RLock
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
-from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId
+from thence.core.vocabulary import Vocabulary
+from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId, opened_existing
+from thence.log.files.identity import Own, identify
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import current_path, own_folder
+from thence.log.files.tail import lines_backwards
 
 OPENING_SOURCE = "thence.open"
 MAGIC = b"thence-w"
@@ -35,7 +35,6 @@ _CHECK, _CHECK_AT = Struct("<I"), 72
 # outside of the checksum: threads that emit write it beside the thread that writes all else
 _MARK, _MARK_AT = Struct("<Q"), 76
 RECORD_BYTES = 84
-_CLOSE_MARK = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
 
 
 class Notice(NamedTuple):
@@ -312,64 +311,99 @@ def _read(disk: Disk, descriptor: int, path: Path) -> SessionRecord:
     )
 
 
-def segment_id(disk: Disk, path: Path) -> tuple[int, int, int]:
-    """Returns inode, generation and size of a segment, which identify a recorded offset."""
-    descriptor = disk.open_read(path)
-    try:
-        (_, inode), size = disk.file_id(descriptor)
-        return inode, disk.generation(descriptor), size
-    finally:
-        disk.close_quietly(descriptor)
-
-
 def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
     """Records that all events of a node up to a number are durable. Raises DiskError."""
     marks = own_folder(folder) / "marks"
-    numbers = _marked_numbers(disk.names(marks), node_id)
-    if seq > max(numbers, default=0):
-        path = marks / f"{node_id}-{seq}"
-        disk.make_folder(marks)
-        disk.close(disk.open_lock(path))
-    for older in sorted(numbers)[: None if seq > max(numbers, default=0) else -1]:
-        with suppress(DiskError):  # another process closes the log too
-            disk.unlink(marks / f"{node_id}-{older}")
+    disk.make_folder(marks)
+    disk.close(disk.open_lock(marks / f"{node_id}-{seq}"))
+    for name in disk.names(marks):
+        node, _, number = name.partition("-")
+        if node == node_id and number.isdecimal() and int(number) < seq:
+            with suppress(DiskError):  # another process closes the log too
+                disk.unlink(marks / name)
 
 
-def marked_seq(disk: Disk, folder: Path, node_id: str) -> int:
-    """Returns the highest number of a node that a mark names, 0 if there is none."""
-    return max(_marked_numbers(disk.names(own_folder(folder) / "marks"), node_id), default=0)
+class SessionReport:
+    """The notices about the sessions before one, which its first append writes under the lock.
 
-
-def _marked_numbers(names: list[str], node_id: str) -> set[int]:
-    matches = filter(None, map(_CLOSE_MARK.fullmatch, names))
-    return {int(match[2]) for match in matches if match[1] == node_id}
-
-
-def durable_seq(disk: Disk, folder: Path, node_id: str, records: Sequence[SessionRecord]) -> int:
-    """Returns the highest number of a node that is known to have been durable, 0 for none.
-
-    `records` are those of the sessions that left a file. Raises DiskError.
+    A session's file that no process holds was left by a writer that ended without closing. For a
+    log that was closed cleanly two small folders are listed; else the damage is looked for
+    (`thence.log.recovery.damage`).
     """
-    node = int(node_id or "0", 16)
-    recorded = [r.durable.seq for r in records if not r.is_copy and r.durable.node == node]
-    return max(marked_seq(disk, folder, node_id), *recorded, 0)
 
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, session: WriterSession
+    ) -> None:
+        self.is_finished = False
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._session = session
+        self._own: Own | None = None
+        self._others: list[SessionRecord] | None = None
 
-def missing(
-    disk: Disk, folder: Path, node_id: str, seq: int, records: Sequence[SessionRecord]
-) -> dict[str, str | int]:
-    """Returns the facts of a notice about missing events, none if nothing is missing.
+    def begin(self) -> tuple[str, str]:
+        """Finds the node of this log; returns its node_id and that of the one before, if any.
 
-    `seq` is the highest number of the node in the log. Raises DiskError.
-    """
-    facts: dict[str, str | int] = {}
-    durable = durable_seq(disk, folder, node_id, records)
-    if durable > seq:
-        facts = {"first_seq": seq + 1, "last_seq": durable}
-    positions = [r.durable for r in records if not r.is_copy and r.durable.offset]
-    for path in segments(disk, folder) if positions else ():
-        inode, generation, size = segment_id(disk, path)
-        here = [p.offset for p in positions if (p.inode, p.generation) == (inode, generation)]
-        if size < max(here, default=0):
-            facts |= {"file": path.name, "offset": size, "bytes": max(here) - size}
-    return {"node_id": node_id, **facts} if facts else {}
+        The notices of a node that began while the log was open are written too.
+        """
+        self.is_finished = False
+        self._own = identify(self._disk, self._folder)
+        return self._own.identity.node_id, self._own.previous_node
+
+    def notices(self, numbers: LastNumber) -> list[Notice]:
+        """Returns the notices to write.
+
+        `numbers` are those of the own node, as far as the log has been read. Where the disk
+        fails, a later session reports the rest.
+        """
+        assert self._own is not None
+        notices: list[Notice] = []
+        if self._own.identity.reason and not numbers.seq:
+            notices.append(Notice("node_changed", self._own.change()))
+        self._others = None
+        with suppress(DiskError):
+            records = session_records(self._disk, self._folder, self._own.is_copy)
+            others = [record for record in records if record.name != self._session.name]
+            notices += self._losses(self._own, numbers, others)
+            self._others = others
+        return notices
+
+    def finish(self) -> None:
+        """Removes the files of dead sessions: the notices about them are durable."""
+        if self._others is not None:
+            for record in self._others:
+                if not record.is_held:
+                    with suppress(DiskError):
+                        self._disk.unlink(record.path)
+            self.is_finished = True
+
+    def _losses(self, own: Own, numbers: LastNumber, others: list[SessionRecord]) -> list[Notice]:
+        """Returns the notices about unclean ends of other sessions."""
+        if own.is_copy:  # the sessions and their losses belong to the original
+            return []
+        is_unknown = self._is_end_unknown(own, numbers, others)
+        # where no own event can be read, the very first ones may be damaged
+        is_spoilt = own.is_known and not numbers.seq and not others
+        if not (is_unknown or is_spoilt or any(record.is_dead for record in others)):
+            return []
+        from thence.log.recovery.damage import findings  # after an unclean end alone
+
+        return findings(self._disk, self._folder, own, self._vocabulary, others, is_unknown)
+
+    def _is_end_unknown(self, own: Own, numbers: LastNumber, others: list[SessionRecord]) -> bool:
+        """Reports whether the log's end differs from its mark, though no session left a file.
+
+        Zeros in the last line, which a power cut leaves for lost bytes, differ from any mark.
+        """
+        if own.is_new or not numbers.seq or any(not record.is_copy for record in others):
+            return False
+        mark = own_folder(self._folder) / "marks" / f"{numbers.node_id}-{numbers.seq}"
+        if self._disk.path_id(str(mark)) is None:
+            return True
+        with opened_existing(self._disk, current_path(self._folder)) as descriptor:
+            if descriptor is None:
+                return False
+            _, size = self._disk.file_id(descriptor)
+            lines = lines_backwards(self._disk, descriptor, 0, size)
+            return b"\0" in next(filter(None, lines), b"")

@@ -54,8 +54,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.log.recovery.report import SessionReport
-from thence.log.recovery.sessions import WriterSession
+from thence.log.recovery.sessions import SessionReport, WriterSession
 from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
@@ -319,8 +318,7 @@ class SegmentWriter:
             self._set_aside(DiskError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
-            if recover_tail(*where, self._session_report.tail_seq(self.numbers)):
+            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
