@@ -3,9 +3,9 @@
 The code of a finding determines its severity. *damaged*: bytes that are no event, ids with
 two contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
-append quarantines, and damage recorded by a notice of this log, with the numbers missing there. *absent*: a hole in another
-node's numbers. *noted*: causes that are not in this log and that no event places in another;
-files that look like segments but are not.
+append quarantines, and damage recorded by a notice of this log, with the numbers missing there.
+*absent*: a hole in another node's numbers. *noted*: causes that are not in this log and that no
+event places in another; files that look like segments but are not.
 """
 
 from bisect import bisect_right

@@ -17,6 +17,7 @@ from threading import RLock
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
+from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId, opened_existing
 from thence.log.files.identity import Own, identify
@@ -405,5 +406,5 @@ class SessionReport:
             if descriptor is None:
                 return False
             _, size = self._disk.file_id(descriptor)
-            lines = lines_backwards(self._disk, descriptor, 0, size)
+            lines = lines_backwards(self._disk, descriptor, 0, size, LINE_BYTES_MAX)
             return b"\0" in next(filter(None, lines), b"")
