@@ -101,7 +101,7 @@ class Reader:
         caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
         """
         from thence.log.index import arrivals
-        from thence.log.read.follower import Follower
+        from thence.log.read.reader import Follower
 
         stop = stop or Signal()
         follower = Follower(self._disk, self.folder, self.vocabulary, sync, self.last_prune)
@@ -227,7 +227,7 @@ class Reader:
 
     def latest(self, count: int) -> list[Event]:
         """Returns the last events in the order of their arrival, without an index."""
-        from thence.log.read.follower import Follower
+        from thence.log.read.reader import Follower
 
         follower = Follower(self._disk, self.folder, self.vocabulary)
         with closing(follower), reading(self.folder):
