@@ -115,8 +115,9 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
             check.compare(line)
     verification = check.result()
     of_bodies = body_findings(disk, folder, check.named, check.nowhere)  # written before the lines
-    findings = (*verification.findings, *of_bodies, *map(_stray, strays(disk, folder)))
-    return replace(verification, findings=findings)
+    reason = "it is named like a segment, but not exactly: nothing in it is read"
+    of_files = [Finding("passed_over", reason, path.name) for path in strays(disk, folder)]
+    return replace(verification, findings=(*verification.findings, *of_bodies, *of_files))
 
 
 class _Check:
@@ -134,7 +135,6 @@ class _Check:
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._pruned_count = 0
-        self._largest_id = ""
         self._foreign: set[str] = set()
         self._nodes: dict[str, NumberRanges] = {}
         # the first bad bytes after the last event of each own node, and the numbers missing there
@@ -182,7 +182,8 @@ class _Check:
         It adds all events or none, and reports whether it did.
         """
         ids = [essence.event_id for essence in essences]
-        if not self._are_new(ids):
+        fresh = set(ids)
+        if len(fresh) < len(ids) or not self._ids.isdisjoint(fresh):
             return False
         node_id = essences[0].node_id
         if len({essence.node_id for essence in essences}) > 1:
@@ -197,21 +198,11 @@ class _Check:
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
             return False
-        self._ids.update(ids)
+        self._ids |= fresh
         self._note_missing(node_id, node.last, first)
         node.extend(first, first + count - 1)
         node.clock = clocks[-1]
         return True
-
-    def _are_new(self, ids: list[str]) -> bool:
-        """Reports whether no id came before and none occurs twice among `ids`."""
-        largest = self._largest_id
-        if ids[0] > largest and all(map(lt, ids, islice(ids, 1, None))):
-            self._largest_id = ids[-1]
-            return True  # ids usually grow
-        self._largest_id = max(largest, *ids)
-        fresh = set(ids)
-        return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
 
     def _line(self, line: Line) -> None:
         event = line.content
@@ -226,7 +217,6 @@ class _Check:
             return
         is_first = event.event_id not in self._ids
         self._ids.add(event.event_id)
-        self._largest_id = max(self._largest_id, event.event_id)
         if not is_first:
             self.repeated.add(event.event_id)
         if event.is_foreign:
@@ -363,11 +353,6 @@ class _Check:
             event.node_id if event else None,
             event.seq if event else None,
         )
-
-
-def _stray(path: Path) -> Finding:
-    reason = "it is named like a segment, but not exactly: nothing in it is read"
-    return Finding("passed_over", reason, path.name)
 
 
 def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:

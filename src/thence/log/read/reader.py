@@ -38,7 +38,6 @@ from thence.log.files.tail import lines_backwards
 OVERLONG_BYTES = 64 * 1024
 POLL_S = 0.03
 _BEGINNING_BYTES = 256
-NEWLINE_LOST = BadLine("stray_bytes", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("bad_line", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
 
@@ -358,16 +357,6 @@ def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
         content = _TOO_LONG if block.length > len(block.data) else parse(block.data, vocabulary)
         yield Line(block.file, block.offset, block.data, content, False, block.length)
         return
-    last = None
-    for last in _whole_lines(block, vocabulary):
-        yield last
-    if block.is_whole or last is None:
-        return
-    if isinstance(last.content, Event) or last.content.code == "stray_bytes":
-        yield Line(block.file, last.offset + last.length, b"", NEWLINE_LOST, True, 0)
-
-
-def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
     offset = block.offset
     for line in block.data.split(b"\n"):
         size = block.length or len(line)
@@ -621,7 +610,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
             for line in cursor.backwards():
                 event = parse(line, vocabulary) if event_id_of(line) == id_bytes else None
                 if isinstance(event, Event):
-                    _sync(cursor, cursor.size, event_id)
+                    _sync(cursor, cursor.size, folder / cursor.name)
                     return event
     from thence.core.query.why import not_found  # an append needs none of it
 

@@ -94,7 +94,7 @@ def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[S
     The first is the newest segment with a recorded durable offset, from that offset on; all
     newer segments follow. Without such an offset the list is the whole current segment.
     """
-    positions = [session.durable for session in sessions if not session.is_copy]
+    positions = [session.durable for session in sessions]
     newer: list[SegmentTail] = []
     for path in reversed(segments(disk, folder)) if any(positions) else ():
         with opened(disk, path) as descriptor:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from threading import RLock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from thence.core.codec import LINE_BYTES_MAX
@@ -29,13 +29,12 @@ OPENING_SOURCE = "thence.open"
 MAGIC = b"thence-w"
 _TRIES = 8
 _NEW = ".new"
-_OWN, _OWN_AT = Struct("<2Q"), 8
-_DRAINED, _DRAINED_AT = Struct("<Q"), 24
-_POSITION, _POSITION_AT = Struct("<5Q"), 32
-_CHECK, _CHECK_AT = Struct("<I"), 72
+_DRAINED, _DRAINED_AT = Struct("<Q"), 8
+_POSITION, _POSITION_AT = Struct("<5Q"), 16
+_CHECK, _CHECK_AT = Struct("<I"), 56
 # outside of the checksum: threads that emit write it beside the thread that writes all else
-_MARK, _MARK_AT = Struct("<Q"), 76
-RECORD_BYTES = 84
+_MARK, _MARK_AT = Struct("<Q"), 60
+RECORD_BYTES = 68
 
 
 class Notice(NamedTuple):
@@ -60,12 +59,15 @@ class DurablePosition(NamedTuple):
 
 
 class SessionRecord(NamedTuple):
-    """The content of a session's file. `is_whole` is false for a file without a valid record."""
+    """The content of a session's file. `is_whole` is false for a file without a valid record.
+
+    `is_draft` is true for one that was never finished.
+    """
 
     name: str
     path: Path
     is_held: bool = True
-    is_copy: bool = False  # or one that was never finished
+    is_draft: bool = False
     is_whole: bool = False
     has_queue: bool = False
     durable: DurablePosition = DurablePosition()
@@ -73,19 +75,7 @@ class SessionRecord(NamedTuple):
     @property
     def is_dead(self) -> bool:
         """True if its process has ended without closing it."""
-        return not self.is_held and not self.is_copy
-
-
-class LastNumber(Protocol):
-    """The node under whose name events were written, and the number of the last of them."""
-
-    @property
-    def node_id(self) -> str:
-        """The id of the node."""
-
-    @property
-    def seq(self) -> int:
-        """The number of its last event."""
+        return not self.is_held and not self.is_draft
 
 
 class WriterSession:
@@ -152,16 +142,19 @@ class WriterSession:
             finally:
                 self._mutex.release()
 
-    def durable(self, numbers: LastNumber, file: FileId, size: int, descriptor: int) -> None:
-        """Records that an open segment is on the device up to a size, with all before it."""
+    def durable(self, node_id: str, seq: int, file: FileId, size: int, descriptor: int) -> None:
+        """Records that an open segment is on the device up to a size, with all before it.
+
+        The number is the last that the node has given by then.
+        """
         if self._durable[0] != file:
             self._generation = 0
             with suppress(DiskError):  # without it the offset counts for nothing
                 self._generation = self._disk.generation(descriptor)
         self._durable = (file, size)
-        self._last = (numbers.node_id, numbers.seq)
+        self._last = (node_id, seq)
         self.is_unsynced = False
-        position = (int(numbers.node_id, 16), numbers.seq, file[1], self._generation, size)
+        position = (int(node_id, 16), seq, file[1], self._generation, size)
         _POSITION.pack_into(self._record, _POSITION_AT, *position)
         self._is_saved = False
         self.save()
@@ -231,12 +224,11 @@ class WriterSession:
 
     def _make_as(self, draft: Path, name: str) -> bool:
         """Makes the file under a name; False if another session took it for a dead one's."""
-        descriptor = self._open_file(draft)
+        self._disk.make_folder(self._folder)
+        descriptor = self._disk.open_lock(draft)
         try:
             if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
                 return False
-            (_, inode), _ = self._disk.file_id(descriptor)
-            _OWN.pack_into(self._record, _OWN_AT, inode, self._disk.generation(descriptor))
             mark = self.mark
             self._disk.write_at(descriptor, 0, self._packed())
             self._disk.rename(draft, self._folder / name)
@@ -257,15 +249,6 @@ class WriterSession:
             with suppress(DiskError):
                 self._disk.write_at(self._descriptor, _MARK_AT, _MARK.pack(number))
 
-    def _open_file(self, path: Path) -> int:
-        try:
-            return self._disk.open_lock(path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            self._disk.make_folder(self._folder)
-            return self._disk.open_lock(path)
-
     def _packed(self) -> bytes:
         record = self._record
         _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
@@ -274,11 +257,10 @@ class WriterSession:
         return bytes(record)
 
 
-def session_records(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[SessionRecord]:
+def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
     """Yields the sessions of a log that are open or have ended uncleanly.
 
-    `is_copy` means that the folder was copied, so that no file in it is the log's own. A file
-    that is being made or closed at this moment is left out. Raises DiskError.
+    A file that is being made or closed at this moment is left out. Raises DiskError.
     """
     open_folder = own_folder(folder) / "open"
     for name in disk.names(open_folder):
@@ -288,24 +270,20 @@ def session_records(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator
         try:
             is_held = not disk.try_lock(descriptor)
             if disk.links(descriptor):
-                record = _read(disk, descriptor, open_folder / name)
-                is_copied = is_copy or record.is_copy or name.endswith(_NEW)
-                yield record._replace(is_held=is_held, is_copy=is_copied)
+                record = SessionRecord(name, open_folder / name, is_held, name.endswith(_NEW))
+                data = disk.read_at(descriptor, 0, RECORD_BYTES)
+                yield _filled(record, data)
         finally:
             disk.close_quietly(descriptor)
 
 
-def _read(disk: Disk, descriptor: int, path: Path) -> SessionRecord:
-    record = SessionRecord(path.name, path)
-    data = disk.read_at(descriptor, 0, RECORD_BYTES)
+def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
+    """Returns a record with what its file holds, if that is valid."""
     if len(data) != RECORD_BYTES or not data.startswith(MAGIC):
         return record
     if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
         return record
-    inode, generation = _OWN.unpack_from(data, _OWN_AT)
-    (_, own), _ = disk.file_id(descriptor)
     return record._replace(
-        is_copy=own != inode or 0 != generation != disk.generation(descriptor),
         is_whole=True,
         has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
         durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
@@ -352,21 +330,22 @@ class SessionReport:
         self._own = identify(self._disk, self._folder)
         return self._own.identity.node_id, self._own.previous_node
 
-    def notices(self, numbers: LastNumber) -> list[Notice]:
+    def notices(self, seq: int) -> list[Notice]:
         """Returns the notices to write.
 
-        `numbers` are those of the own node, as far as the log has been read. Where the disk
-        fails, a later session reports the rest.
+        `seq` is the last number of the own node. Where the disk fails, a later session reports
+        the rest.
         """
         assert self._own is not None
         notices: list[Notice] = []
-        if self._own.identity.reason and not numbers.seq:
+        if self._own.identity.reason and not seq:
             notices.append(Notice("node_changed", self._own.change()))
         self._others = None
         with suppress(DiskError):
-            records = session_records(self._disk, self._folder, self._own.is_copy)
+            records = session_records(self._disk, self._folder)
             others = [record for record in records if record.name != self._session.name]
-            notices += self._losses(self._own, numbers, others)
+            if not self._own.is_copy:  # the sessions of a copy belong to the original
+                notices += self._losses(self._own, seq, others)
             self._others = others
         return notices
 
@@ -379,27 +358,24 @@ class SessionReport:
                         self._disk.unlink(record.path)
             self.is_finished = True
 
-    def _losses(self, own: Own, numbers: LastNumber, others: list[SessionRecord]) -> list[Notice]:
+    def _losses(self, own: Own, seq: int, others: list[SessionRecord]) -> list[Notice]:
         """Returns the notices about unclean ends of other sessions."""
-        if own.is_copy:  # the sessions and their losses belong to the original
-            return []
-        is_unknown = self._is_end_unknown(own, numbers, others)
+        has_file = not all(record.is_draft for record in others)
+        is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
         # where no own event can be read, the very first ones may be damaged
-        is_spoilt = own.is_known and not numbers.seq and not others
+        is_spoilt = own.is_known and not seq and not others
         if not (is_unknown or is_spoilt or any(record.is_dead for record in others)):
             return []
         from thence.log.recovery.damage import findings  # after an unclean end alone
 
         return findings(self._disk, self._folder, own, self._vocabulary, others, is_unknown)
 
-    def _is_end_unknown(self, own: Own, numbers: LastNumber, others: list[SessionRecord]) -> bool:
-        """Reports whether the log's end differs from its mark, though no session left a file.
+    def _is_end_unknown(self, own: Own, seq: int) -> bool:
+        """Reports whether the log's end differs from its mark.
 
         Zeros in the last line, which a power cut leaves for lost bytes, differ from any mark.
         """
-        if own.is_new or not numbers.seq or any(not record.is_copy for record in others):
-            return False
-        mark = own_folder(self._folder) / "marks" / f"{numbers.node_id}-{numbers.seq}"
+        mark = own_folder(self._folder) / "marks" / f"{own.identity.node_id}-{seq}"
         if self._disk.path_id(str(mark)) is None:
             return True
         with opened_existing(self._disk, current_path(self._folder)) as descriptor:

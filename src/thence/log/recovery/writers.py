@@ -20,16 +20,6 @@ from thence.log.files.segment import own_folder, segments
 from thence.log.files.tail import lines_backwards
 from thence.log.recovery.sessions import session_records
 
-__all__ = [
-    "ended_writers",
-    "living_writers",
-    "next_node_id",
-    "outcome",
-    "own_folder",
-    "redactions_of",
-    "run_status",
-]
-
 
 def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
     """Returns the noise in the ids of each process that has a log open for appending.

@@ -247,7 +247,8 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.session.durable(self.numbers, file, size, descriptor)
+            numbers = (self.numbers.node_id, self.numbers.seq)
+            self.session.durable(*numbers, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -278,7 +279,8 @@ class SegmentWriter:
             if error is not None:
                 self._save((), error)
             elif self.session.durable_offset(pending.file) < pending.size:
-                self.session.durable(pending, pending.file, pending.size, pending.descriptor)
+                place = (pending.file, pending.size, pending.descriptor)
+                self.session.durable(pending.node_id, pending.seq, *place)
                 self.session.is_unsynced = self._size > pending.size
         finally:
             self._disk.close_quietly(pending.descriptor)
@@ -335,7 +337,7 @@ class SegmentWriter:
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        notices = self._session_report.notices(self.numbers)
+        notices = self._session_report.notices(self.numbers.seq)
         for kind, facts, session in notices:
             if self._size >= self._file_bytes_max:
                 self._rotate()
@@ -545,7 +547,8 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        self.session.durable(self.numbers, self._file, self._size, self._require_open())
+        place = (self._file, self._size, self._require_open())
+        self.session.durable(self.numbers.node_id, self.numbers.seq, *place)
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 
