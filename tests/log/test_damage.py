@@ -18,7 +18,6 @@ from thence.log.recovery.damage import (
     TORN_NOTICES_MAX,
     DamageRecord,
     Region,
-    SegmentTail,
     bad_regions,
     findings,
     scope,
@@ -54,7 +53,7 @@ def written(folder, *lines, name="events.jsonl"):
 
 
 def scanned(folder):
-    return bad_regions(OS_DISK, [SegmentTail(folder / "events.jsonl", 0)])
+    return bad_regions(OS_DISK, [(folder / "events.jsonl", 0)])
 
 
 def durable(path, offset):

@@ -336,7 +336,7 @@ class Reader:
 
         It is a file if the log has one, or from 4 MiB on; else it is kept in memory.
         """
-        if False in self._indexes or self._is_indexed():
+        if False in self._indexes or self._has_index() or self.size() >= INDEXED_BYTES_MIN:
             return self.indexed()
         return self._open(is_in_memory=True)
 
@@ -365,7 +365,9 @@ class Reader:
 
     def lacks_index(self) -> bool:
         """Reports whether the next query will build an index from nothing, which takes seconds."""
-        return False not in self._indexes and not self._has_index() and self._is_indexed()
+        if False in self._indexes or self._has_index():
+            return False
+        return self.size() >= INDEXED_BYTES_MIN
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds.
@@ -536,11 +538,6 @@ class Reader:
 
         events = self.latest(EVENTS_SHOWN_MAX)
         return events_html(events, len(events), f"last events of {self.folder}")
-
-    def _is_indexed(self) -> bool:
-        if self._has_index():
-            return True
-        return self.size() >= INDEXED_BYTES_MIN
 
     def _has_index(self) -> bool:
         with reading(self.folder):

@@ -101,9 +101,12 @@ class Redactions:
             return lines.get(same_line_key(event), event.line)
 
         with self._rewriting() as rewriting:
+            source = Bodies(self._disk, self._folder)
             for lines_of_id in whole.values():  # a redaction may have swept between
-                for digest in [key for key, line in lines_of_id.items() if not self._holds(line)]:
-                    del lines_of_id[digest]
+                for digest, line in [*lines_of_id.items()]:
+                    entries = Event(line, None, self._vocabulary).body_entries
+                    if not all(source.holds(entry.digest) for entry in entries):
+                        del lines_of_id[digest]
             for path in segments(self._disk, self._folder):
                 rewriting.replace(path, instead)
         return rewriting.changed
@@ -123,11 +126,6 @@ class Redactions:
         if error is not None:
             raise error
         return True
-
-    def _holds(self, line: bytes) -> bool:
-        source = Bodies(self._disk, self._folder)
-        entries = Event(line, None, self._vocabulary).body_entries
-        return all(source.holds(entry.digest) for entry in entries)
 
     @contextmanager
     def _rewriting(self, taken_back: Collection[bytes] = ()) -> Iterator["_Rewriting"]:

@@ -277,7 +277,13 @@ class _Check:
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
         order = {name: index for index, name in enumerate(self._files)}
-        findings = list(map(self._recorded_as_torn, self._findings))
+        findings = []
+        for finding in self._findings:
+            place = finding.file, finding.offset, finding.length
+            if finding.code in _OF_BYTES and self._recorded.holds(*place):
+                reason = f"a notice of this log records it: {finding.reason}"
+                finding = replace(finding, code="torn", reason=reason)
+            findings.append(finding)
         pruned = self._recorded.pruned
         cut = 0
         for cause, (file, offset, length, event_id) in self._awaited.items():
@@ -300,14 +306,6 @@ class _Check:
             reason = f"{pruned.words}: {holes}, {counted(cut, 'cause')} that events name"
             findings.append(Finding("pruned", reason, count=self._pruned_count or cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
-
-    def _recorded_as_torn(self, finding: Finding) -> Finding:
-        """Returns a finding, with another code if a notice records the damage."""
-        place = finding.file, finding.offset, finding.length
-        if finding.code in _OF_BYTES and self._recorded.holds(*place):
-            reason = f"a notice of this log records it: {finding.reason}"
-            return replace(finding, code="torn", reason=reason)
-        return finding
 
     def _hole(self, node_id: str, hole: tuple[int, int]) -> Iterator[Finding]:
         """Yields what is missing in a hole; up to a node's last pruned number nothing is."""

@@ -89,7 +89,8 @@ class Cursor:
         self._descriptor = descriptor
         self.file, _ = disk.file_id(descriptor)
         self._offset = offset
-        self._rest: Block | None = None
+        # the bytes behind the last newline, if the last read found any
+        self.unfinished: Block | None = None
 
     @property
     def size(self) -> int:
@@ -107,7 +108,7 @@ class Cursor:
         A line is read again from its start until its newline is written: the bytes behind the
         last newline may have been cut and overwritten in between.
         """
-        self._rest = None
+        self.unfinished = None
         while True:
             data = self._disk.read_at(self._descriptor, self._offset, READ_BYTES)
             end = data.rfind(b"\n")
@@ -121,7 +122,7 @@ class Cursor:
                 length, is_whole = self._length()
             block = Block(self.name, self._offset, data, is_whole, length)
             if not is_whole:
-                self._rest = block if length else None
+                self.unfinished = block if length else None
                 return
             self._offset += length + 1
             yield block
@@ -140,13 +141,8 @@ class Cursor:
 
     def rest(self) -> Iterator[Block]:
         """Yields the bytes behind the last newline, if any."""
-        if self._rest is not None:
-            yield self._rest
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True if the last read found bytes behind the last newline."""
-        return self._rest is not None
+        if self.unfinished is not None:
+            yield self.unfinished
 
     def sync(self, end: int) -> None:
         """Returns when the bytes up to an offset are on the device."""
@@ -484,9 +480,7 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
 class Follower:
     """The follower of a growing log: it serves each event once, in arrival order.
 
-    It holds files open, so close it.
-
-    A follower takes no lock and writes nothing. It checks the current segment every 30 ms, which
+    It holds files open, so close it. It takes no lock and writes nothing. It checks the current segment every 30 ms, which
     works on every filesystem and costs two stats. Only complete lines are served: an unfinished
     one is read again from its start, as recovery may cut and overwrite it.
 
@@ -536,7 +530,7 @@ class Follower:
                 if current is not None:
                     return True
             # recovery may have cut an unfinished line, and another be written to the same size
-            elif cursor.size != self._read_bytes or cursor.is_unfinished:
+            elif cursor.size != self._read_bytes or cursor.unfinished:
                 return True
         return False
 

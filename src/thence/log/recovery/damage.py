@@ -27,11 +27,8 @@ TORN_NOTICES_MAX = 100
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
 
 
-class SegmentTail(NamedTuple):
-    """A segment from an offset on."""
-
-    path: Path
-    offset: int
+# a segment from an offset on
+SegmentTail = tuple[Path, int]
 
 
 class Region(NamedTuple):
@@ -102,10 +99,10 @@ def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[S
             segment = (inode, disk.generation(descriptor))
         here = [p.offset for p in positions if (p.inode, p.generation) == segment]
         offset = max((offset for offset in here if offset <= size), default=0)
-        newer.insert(0, SegmentTail(path, offset))
+        newer.insert(0, (path, offset))
         if offset:
             return newer
-    return [SegmentTail(current_path(folder), 0)]
+    return [(current_path(folder), 0)]
 
 
 def loss(session: SessionRecord) -> dict[str, Any]:
