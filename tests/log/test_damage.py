@@ -19,10 +19,9 @@ from thence.log.recovery.damage import (
     DamageRecord,
     Region,
     bad_regions,
-    findings,
-    scope,
+    unreported_regions,
 )
-from thence.log.recovery.sessions import DurablePosition, SessionRecord
+from thence.log.recovery.sessions import DurablePosition, SessionRecord, scope
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
@@ -66,7 +65,7 @@ def durable(path, offset):
 
 
 def found_in(folder):
-    return findings(OS_DISK, folder, SELF, PLAIN, [])
+    return unreported_regions(OS_DISK, [(folder / "events.jsonl", 0)], PLAIN, SELF)
 
 
 def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
@@ -119,7 +118,7 @@ def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
     count = TORN_NOTICES_MAX + more
     lines = [line for n in range(count + 1) for line in (own(n + 1), BAD)][:-1]
     path = written(folder, *lines)
-    torn = [notice.facts for notice in found_in(folder)]
+    torn = [region.facts() for region in found_in(folder)]
     assert len(torn) == min(count, TORN_NOTICES_MAX + 1)
     if more < 2:
         assert all("regions" not in facts for facts in torn)
@@ -139,11 +138,11 @@ def test_region_that_a_notice_behind_it_tells_of_is_not_told_again(folder):
     filler = own(2) * 9_000  # the notice stands some blocks behind what it tells of
     facts = {"file": "events.jsonl", "offset": len(own(1)), "bytes": len(BAD)}
     written(folder, own(1), BAD, filler, notice_line("torn", facts, 3), BAD, own(4))
-    offsets = [notice.facts["offset"] for notice in found_in(folder)]
+    offsets = [region.offset for region in found_in(folder)]
     assert offsets == [(folder / "events.jsonl").read_bytes().rindex(BAD)]
     theirs = notice_line("torn", facts, 3, OTHER_NODE)
     written(folder, own(1), BAD, own(2), theirs, own(3))
-    assert [notice.facts["offset"] for notice in found_in(folder)] == [len(own(1))]
+    assert [region.offset for region in found_in(folder)] == [len(own(1))]
 
 
 def notice(kind, facts, node_id=NODE):

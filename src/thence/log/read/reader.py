@@ -480,13 +480,13 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
 class Follower:
     """The follower of a growing log: it serves each event once, in arrival order.
 
-    It holds files open, so close it. It takes no lock and writes nothing. It checks the current segment every 30 ms, which
-    works on every filesystem and costs two stats. Only complete lines are served: an unfinished
-    one is read again from its start, as recovery may cut and overwrite it.
+    It holds files open, so close it. It takes no lock and writes nothing. It checks the current
+    segment every 30 ms, which works on every filesystem and costs two stats. Only complete lines
+    are served: an unfinished one is read again from its start, as recovery may cut and overwrite
+    it. The ids of what was served are remembered, about 100 bytes each.
 
-    It remembers the ids that it has served, about 100 bytes each. With `is_durable` it
-    serves an event only when its bytes are on the device, for a caller that sends events
-    elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
+    With `is_durable` it serves an event only when its bytes are on the device, for a caller that
+    sends events elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
     """
 
     def __init__(

@@ -17,11 +17,10 @@ from thence.core.codec import have_valid_crcs
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned, pruned_by
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.log.files.disk import Disk, opened
+from thence.log.files.disk import Disk
 from thence.log.files.identity import Own
-from thence.log.files.segment import CURRENT, current_path, segments
+from thence.log.files.segment import CURRENT
 from thence.log.read.reader import blocks_of, lines_of
-from thence.log.recovery.sessions import Notice, SessionRecord
 
 TORN_NOTICES_MAX = 100
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
@@ -57,70 +56,6 @@ def joined(first: Region, last: Region, regions: int = 1) -> Region:
     return first._replace(length=length, regions=regions)
 
 
-def findings(
-    disk: Disk,
-    folder: Path,
-    own: Own,
-    vocabulary: Vocabulary,
-    sessions: Sequence[SessionRecord],
-    is_unknown: bool = False,
-) -> list[Notice]:
-    """Returns the notices about the unclean ends of other sessions.
-
-    `sessions` are those that left a file, the dead among them; `is_unknown` means that a session
-    has ended without leaving a file. In the facts `events.jsonl` means the segment that holds the
-    notice. Beyond a limit of notices the regions are one a segment. Raises DiskError.
-    """
-    notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
-    losses = [(session.name, loss(session)) for session in sessions if session.is_dead]
-    notices += [Notice("gap", facts, name) for name, facts in losses if facts]
-    tails = scope(disk, folder, sessions)
-    regions = bad_regions(disk, tails)
-    if regions:
-        regions = _unreported(disk, tails, vocabulary, own, regions)
-    notices += [Notice("torn", region.facts()) for region in regions[:TORN_NOTICES_MAX]]
-    for _, group in groupby(regions[TORN_NOTICES_MAX:], key=lambda region: region.file):
-        rest = [*group]
-        notices.append(Notice("torn", joined(rest[0], rest[-1], len(rest)).facts()))
-    return notices
-
-
-def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[SegmentTail]:
-    """Lists the segment tails whose bytes may not have reached the device, in arrival order.
-
-    The first is the newest segment with a recorded durable offset, from that offset on; all
-    newer segments follow. Without such an offset the list is the whole current segment.
-    """
-    positions = [session.durable for session in sessions]
-    newer: list[SegmentTail] = []
-    for path in reversed(segments(disk, folder)) if any(positions) else ():
-        with opened(disk, path) as descriptor:
-            (_, inode), size = disk.file_id(descriptor)
-            segment = (inode, disk.generation(descriptor))
-        here = [p.offset for p in positions if (p.inode, p.generation) == segment]
-        offset = max((offset for offset in here if offset <= size), default=0)
-        newer.insert(0, (path, offset))
-        if offset:
-            return newer
-    return [(current_path(folder), 0)]
-
-
-def loss(session: SessionRecord) -> dict[str, Any]:
-    """Returns the facts about what a dead session may have lost, empty for nothing.
-
-    Those are the events that it had queued after its last durable one.
-    """
-    if not session.is_whole:
-        return {"reason": "unknown end"}
-    if not session.has_queue:
-        return {}
-    facts: dict[str, Any] = {"reason": "killed"}
-    last = session.durable
-    if last.seq:
-        facts |= {"node_id": f"{last.node:012x}", "durable_seq": last.seq}
-    return facts
-
-
 def bad_regions(disk: Disk, tails: Iterable[SegmentTail]) -> list[Region]:
     """Returns the regions of bad bytes that a crash leaves, in arrival order.
 
@@ -147,14 +82,17 @@ def bad_regions(disk: Disk, tails: Iterable[SegmentTail]) -> list[Region]:
     return regions
 
 
-def _unreported(
-    disk: Disk,
-    tails: Iterable[SegmentTail],
-    vocabulary: Vocabulary,
-    own: Own,
-    regions: Iterable[Region],
+def unreported_regions(
+    disk: Disk, tails: Sequence[SegmentTail], vocabulary: Vocabulary, own: Own
 ) -> list[Region]:
-    """Returns the regions that no notice after them records."""
+    """Returns the regions of bad bytes that no notice after them records, in arrival order.
+
+    Beyond a limit they are one a segment. In facts `events.jsonl` means the segment that holds the
+    notice. Raises DiskError.
+    """
+    regions = bad_regions(disk, tails)
+    if not regions:
+        return []
     identity = own.identity
     nodes = frozenset(identity.earlier) if own.is_new else identity.node_ids
     recorded = DamageRecord(vocabulary, nodes)
@@ -167,7 +105,12 @@ def _unreported(
                 if isinstance(line.content, Event):
                     recorded.add(line.content, path.name, line.offset, older)
         older = path.name
-    return [region for region in regions if not recorded.holds(*region[:3])]
+    regions = [region for region in regions if not recorded.holds(*region[:3])]
+    few = regions[:TORN_NOTICES_MAX]
+    for _, group in groupby(regions[TORN_NOTICES_MAX:], key=lambda region: region.file):
+        rest = [*group]
+        few.append(joined(rest[0], rest[-1], len(rest)))
+    return few
 
 
 class DamageRecord:

@@ -9,7 +9,7 @@ A clean close leaves a mark, an empty file `.thence/marks/<node_id>-<seq>` with 
 After a power cut that took the session's file, the log ends elsewhere than its mark.
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -19,10 +19,10 @@ from zlib import crc32
 
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
-from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId, opened_existing
+from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId, opened, opened_existing
 from thence.log.files.identity import Own, identify
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import current_path, own_folder
+from thence.log.files.segment import current_path, own_folder, segments
 from thence.log.files.tail import lines_backwards
 
 OPENING_SOURCE = "thence.open"
@@ -302,6 +302,42 @@ def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
                 disk.unlink(marks / name)
 
 
+def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[tuple[Path, int]]:
+    """Lists the segment tails whose bytes may not have reached the device, in arrival order.
+
+    The first is the newest segment with a recorded durable offset, from that offset on; all
+    newer segments follow. Without such an offset the list is the whole current segment.
+    """
+    positions = [session.durable for session in sessions]
+    newer: list[tuple[Path, int]] = []
+    for path in reversed(segments(disk, folder)) if any(positions) else ():
+        with opened(disk, path) as descriptor:
+            (_, inode), size = disk.file_id(descriptor)
+            segment = (inode, disk.generation(descriptor))
+        here = [p.offset for p in positions if (p.inode, p.generation) == segment]
+        offset = max((offset for offset in here if offset <= size), default=0)
+        newer.insert(0, (path, offset))
+        if offset:
+            return newer
+    return [(current_path(folder), 0)]
+
+
+def loss(session: SessionRecord) -> dict[str, Any]:
+    """Returns the facts about what a dead session may have lost, empty for nothing.
+
+    Those are the events that it had queued after its last durable one.
+    """
+    if not session.is_whole:
+        return {"reason": "unknown end"}
+    if not session.has_queue:
+        return {}
+    facts: dict[str, Any] = {"reason": "killed"}
+    last = session.durable
+    if last.seq:
+        facts |= {"node_id": f"{last.node:012x}", "durable_seq": last.seq}
+    return facts
+
+
 class SessionReport:
     """The notices about the sessions before one, which its first append writes under the lock.
 
@@ -364,11 +400,16 @@ class SessionReport:
         is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
         # where no own event can be read, the very first ones may be damaged
         is_spoilt = own.is_known and not seq and not others
-        if not (is_unknown or is_spoilt or any(record.is_dead for record in others)):
+        dead = [record for record in others if record.is_dead]
+        if not (is_unknown or is_spoilt or dead):
             return []
-        from thence.log.recovery.damage import findings  # after an unclean end alone
+        from thence.log.recovery.damage import unreported_regions  # after an unclean end alone
 
-        return findings(self._disk, self._folder, own, self._vocabulary, others, is_unknown)
+        notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
+        notices += [Notice("gap", facts, record.name) for record in dead if (facts := loss(record))]
+        tails = scope(self._disk, self._folder, others)
+        regions = unreported_regions(self._disk, tails, self._vocabulary, own)
+        return notices + [Notice("torn", region.facts()) for region in regions]
 
     def _is_end_unknown(self, own: Own, seq: int) -> bool:
         """Reports whether the log's end differs from its mark.
