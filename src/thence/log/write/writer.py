@@ -247,8 +247,7 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            numbers = (self.numbers.node_id, self.numbers.seq)
-            self.session.durable(*numbers, file, size, descriptor)
+            self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -279,8 +278,10 @@ class SegmentWriter:
             if error is not None:
                 self._save((), error)
             elif self.session.durable_offset(pending.file) < pending.size:
-                place = (pending.file, pending.size, pending.descriptor)
-                self.session.durable(pending.node_id, pending.seq, *place)
+                descriptor = pending.descriptor
+                self.session.durable(
+                    pending.node_id, pending.seq, pending.file, pending.size, descriptor
+                )
                 self.session.is_unsynced = self._size > pending.size
         finally:
             self._disk.close_quietly(pending.descriptor)
@@ -547,8 +548,10 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        place = (self._file, self._size, self._require_open())
-        self.session.durable(self.numbers.node_id, self.numbers.seq, *place)
+        descriptor = self._require_open()
+        self.session.durable(
+            self.numbers.node_id, self.numbers.seq, self._file, self._size, descriptor
+        )
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 
