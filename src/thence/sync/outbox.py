@@ -322,7 +322,7 @@ class Outbox:
     def _update(self, pulled: Collection[bytes]) -> None:
         segments = present(self._disk, self._folder)
         read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
-        if read is None:  # repaired, redacted, cut or restored
+        if read is None:  # redacted, cut or restored
             with _writing(self._db):
                 for statement in _READ_ANEW:
                     self._db.execute(statement)

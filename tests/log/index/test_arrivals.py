@@ -31,7 +31,7 @@ from thence.log.index.connection import Index
 from thence.log.index.rows import INTEGER_MAX
 from thence.log.open import open_log
 from thence.log.read import reader
-from thence.log.read.follower import Follower
+from thence.log.read.reader import Follower
 
 
 def line(event_id: str, time: int) -> bytes:

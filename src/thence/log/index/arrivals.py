@@ -21,8 +21,7 @@ from thence.log.index.lines import Extent
 from thence.log.index.lookup import arrival_of, event_count, events_at
 from thence.log.index.rows import INTEGER_MAX
 from thence.log.index.zones import zone_arrivals, zones_of_numbers
-from thence.log.read.follower import Follower
-from thence.log.read.reader import LastPrune, never_pruned
+from thence.log.read.reader import Follower, LastPrune, never_pruned
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
