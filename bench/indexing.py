@@ -18,7 +18,7 @@ from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
 from thence.log.files.process_state import new_id, now
 from thence.log.files.segment import current_path, own_folder
-from thence.log.index.builder import build
+from thence.log.index.builder import Builder
 from thence.log.index.connection import Index
 from thence.log.index.rows import (
     LINES_TOGETHER,
@@ -146,7 +146,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+        Builder(OS_DISK, folder, _opened(folder), connection).build({})
 
     found = per_second(EVENTS, work)
     connection.close()
@@ -157,7 +157,7 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+    Builder(OS_DISK, folder, _opened(folder), connection).build({})
     rows = _rows(connection)
     connection.close()
     connection = _database(folder / "executed.db")
@@ -193,7 +193,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
     connection = _database(folder / "rebuilt.db", Timed)
     assert isinstance(connection, Timed)
     start = time.process_time()
-    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+    Builder(OS_DISK, folder, _opened(folder), connection).build({})
     whole = time.process_time() - start
     for name, kind in _KINDS.items():
         seconds[name] = connection.seconds[kind]

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.new_event import Intervals, Position
-from thence.core.pruned import pruned_by
+from thence.core.pruned import PRUNED, pruned_by
 from thence.errors import EventNotFound
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
-from thence.log.index.lookup import arrival_of, event_count, events_at
-from thence.log.index.rows import INTEGER_MAX
+from thence.log.index.lookup import arrival_of, event_at, event_count, events_at
+from thence.log.index.rows import TOTAL_ORDER_DESCENDING
+from thence.log.index.segments import Extent
 from thence.log.index.zones import zone_arrivals, zones_of_numbers
 from thence.log.read.follower import Follower
 from thence.log.read.reader import LastPrune, never_pruned
@@ -40,8 +40,9 @@ _CLOCK = "SELECT max(lamport) FROM events"
 _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
-# numbers that the index can't hold stand at its bound
-_BEYOND = f"SELECT DISTINCT number FROM zones WHERE seq_last = {INTEGER_MAX}"
+_PRUNES = f"""
+    SELECT arrival FROM events WHERE type = 'log.{PRUNED}' ORDER BY {TOTAL_ORDER_DESCENDING}
+"""
 # the events of a position that are looked up at once
 _UNREAD_EVENTS = 512
 # more ranges of numbers than this within a zone are compared by reading its events
@@ -252,16 +253,6 @@ def _unread_numbers(
                 step += 1
             if begin <= last:
                 yield node_id, begin, last
-            elif last == INTEGER_MAX:  # the index has no larger number, the log may
-                yield node_id, last, last
-
-
-def _bare(runs: Intervals) -> Intervals:
-    """Returns runs without the bound of the index, which may stand for any larger number."""
-    first, last = runs[-1]
-    if last < INTEGER_MAX:
-        return runs
-    return runs[:-1] if first == last else (*runs[:-1], (first, last - 1))
 
 
 def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
@@ -271,21 +262,42 @@ def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
     return runs
 
 
-def position(index: Index) -> Position:
-    """Returns the position behind all that is there. Raises `read_failed`."""
+def position(index: Index, own_nodes: Callable[[], Collection[str]]) -> Position:
+    """Returns the position behind all that is there and all that was pruned.
+
+    `own_nodes` returns the nodes that wrote the log. Raises `read_failed`.
+    """
 
     def work(connection: sqlite3.Connection) -> Position:
-        runs = {node: bare for node, own in _runs(connection).items() if (bare := _bare(own))}
+        numbers = _runs(connection)
+        notice = _last_prune(index, own_nodes, connection)
+        if notice is not None:
+            numbers = pruned_by(notice).with_numbers(numbers)
         strangers = connection.execute(_STRANGERS).fetchall()
         # an escape may stand for half a character
         doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
-        for (number,) in connection.execute(_BEYOND).fetchall():
-            doubtful += _in_zone(connection, *zone_arrivals(number), [])
-        events = events_at(index, connection, doubtful)
-        ids = [event_id for _, event_id in strangers if "\\" not in event_id]
-        return Position(runs, frozenset(ids)).after(events)
+        events = events_at(index, connection, doubtful) if doubtful else []
+        ids = {event_id for _, event_id in strangers if "\\" not in event_id}
+        return Position(numbers, frozenset(ids.union(event.event_id for event in events)))
 
     return index.answer(work)
+
+
+def last_prune(index: Index, own_nodes: Callable[[], Collection[str]]) -> Event | None:
+    """Returns the last notice of a prune that one of a log's own nodes wrote."""
+    return index.answer(partial(_last_prune, index, own_nodes))
+
+
+def _last_prune(
+    index: Index, own_nodes: Callable[[], Collection[str]], connection: sqlite3.Connection
+) -> Event | None:
+    notices = connection.execute(_PRUNES).fetchall()
+    nodes = own_nodes() if notices else ()
+    for (arrival,) in notices:
+        event = event_at(index, connection, arrival)
+        if event.node_id in nodes and not event.is_foreign:
+            return event
+    return None
 
 
 def _present(

@@ -7,23 +7,22 @@ The caller holds the index lock and has checked that the index fits.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, compress, repeat
 from operator import lt
 from pathlib import Path
 from typing import Any
 
 from thence.core.json_values import storable
+from thence.core.new_event import joined_ranges
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId
-from thence.log.index.lines import LineReader
 from thence.log.index.rows import (
     ACTOR,
     COLUMNS,
     EVENT_ID,
-    INTEGER_MAX,
     NO_FACTS,
     NODE,
     SEQ,
@@ -38,7 +37,13 @@ from thence.log.index.rows import (
     statements,
     usage_of,
 )
-from thence.log.index.segments import Intake, PresentSegment, SegmentSnapshot, present
+from thence.log.index.segments import (
+    Intake,
+    LineReader,
+    PresentSegment,
+    SegmentSnapshot,
+    present,
+)
 from thence.log.index.zones import zone_arrivals, zone_of
 
 # the events whose arrivals are kept in memory, once or twice as many
@@ -91,39 +96,13 @@ _FORGET = (
     "DELETE FROM ends WHERE child = :child",
 )
 
-Run = tuple[str, int, int]  # node, first, last
-
-
-def _ignored(_: int) -> None:
-    """Ignores the progress."""
-
-
-def build(
-    disk: Disk,
-    folder: Path,
-    vocabulary: Vocabulary,
-    connection: sqlite3.Connection,
-    on_read: Callable[[int], None] | None = None,
-) -> int:
-    """Makes the index of a log in an empty database; returns how many events it holds.
-
-    `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
-    segment was renamed meanwhile: then begin again.
-    """
-    on_read = on_read or _ignored
-    for statement in statements("schema.sql"):
-        connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES ('events', 0)")
-    builder = Builder(disk, folder, vocabulary, connection)
-    segments = present(disk, folder)
-    events = builder.catch_up(segments, {}, on_read)
-    size = sum(segment.state.size for segment in segments)
-    connection.execute("BEGIN")
-    for statement in statements("indexes.sql"):
-        connection.execute(statement)
-        on_read(size)
-    connection.execute("COMMIT")
-    return events
+# the runs of a node that one touches, and the last before it
+_RUNS_NEAR = """
+    SELECT first, last FROM number_runs WHERE node = :node AND first <= :last + 1
+    AND first >= (
+        SELECT ifnull(max(first), :first) FROM number_runs WHERE node = :node AND first <= :first
+    )
+"""
 
 
 class Builder:
@@ -135,25 +114,43 @@ class Builder:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._db = connection
+        self.connection = self._db = connection
         self._times = Times()
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
 
+    def build(
+        self, name: Mapping[str, str | int], on_read: Callable[[int], None] | None = None
+    ) -> None:
+        """Makes the index in an empty database; `name` are the rows of `meta` by which it fits.
+
+        `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
+        segment was renamed meanwhile: then begin again.
+        """
+        for statement in statements("schema.sql"):
+            self._db.execute(statement)
+        self._db.execute("INSERT INTO meta VALUES ('events', 0)")
+        read_bytes = 0
+        for read_bytes in self.catch_up(present(self._disk, self._folder), {}):
+            if on_read is not None:
+                on_read(read_bytes)
+        self._db.execute("BEGIN")
+        for statement in statements("indexes.sql"):
+            self._db.execute(statement)
+            if on_read is not None:
+                on_read(read_bytes)
+        self._db.executemany("INSERT INTO meta VALUES (?, ?)", name.items())
+        self._db.execute("COMMIT")
+
     def catch_up(
-        self,
-        segments: Sequence[PresentSegment],
-        snapshots: dict[FileId, SegmentSnapshot],
-        on_read: Callable[[int], None] = _ignored,
-        is_late: Callable[[], bool] = lambda: False,
-    ) -> int:
+        self, segments: Sequence[PresentSegment], snapshots: Mapping[FileId, SegmentSnapshot]
+    ) -> Generator[int]:
         """Adds the events of segments that the index lacks; `snapshots` are those read so far.
 
-        `on_read` is called repeatedly with the number of bytes read so far. The transaction after
-        which `is_late` holds is the last one. Returns the number of new events. Raises Stale when
-        a segment was renamed meanwhile: then list the segments again.
+        Yields the number of bytes read so far, after each transaction that adds lines. Raises Stale
+        when a segment was renamed meanwhile: then list the segments again.
         """
         # another process may have changed it since the last time
         greatest = self._db.execute("SELECT max(event_id) FROM events").fetchone()[0]
@@ -161,47 +158,40 @@ class Builder:
         count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
         self._greatest_id = greatest or ""
         self._has_waiting = waiting is not None
-        before = self._events = int(count[0])
+        self._events = int(count[0])
         read_bytes = 0
         for segment in segments:
             snapshot = snapshots.get(segment.state.file)
             if snapshot is not None and (snapshot.name, snapshot.state) == segment:
                 continue
             with closing(Intake(self._disk, self._folder, segment, snapshot, self._db)) as intake:
-                begin = read_bytes - intake.read_bytes
-                for _ in self._take(intake):
-                    read_bytes = begin + intake.read_bytes
-                    on_read(read_bytes)
-                    if is_late():
-                        return self._events - before
-        return self._events - before
+                begin, has_lines = read_bytes - intake.read_bytes, False
+                for block in intake.blocks():
+                    with self._transaction(intake):
+                        for block_rows in rows_of(block, self._vocabulary):
+                            self._add(block_rows, intake.id)
+                            intake.save_damage(self._db, block_rows.bad)
+                    has_lines, read_bytes = True, begin + intake.read_bytes
+                    yield read_bytes
+                if not has_lines or not intake.is_at_end:
+                    with self._transaction(intake):
+                        pass
 
-    def _take(self, intake: Intake) -> Iterator[None]:
-        """Takes in the rest of a segment, and yields after each transaction."""
-        has_lines = False
+    @contextmanager
+    def _transaction(self, intake: Intake) -> Iterator[None]:
+        """Keeps all that the block adds, with how far the segment was read, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
         try:
-            for block in intake.blocks():
-                self._db.execute("BEGIN IMMEDIATE")
-                for block_rows in rows_of(block, self._vocabulary):
-                    self._add(block_rows, intake.id)
-                    intake.save_damage(self._db, block_rows.bad)
-                self._commit(intake)
-                has_lines = True
-                yield
-            if not has_lines or not intake.is_at_end:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._commit(intake)
-                yield
+            yield
+            intake.save(self._db)
+            values = {"events": self._events}
+            self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
+            self._db.execute("COMMIT")
         except BaseException:
+            self._recent, self._earlier = {}, {}
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-    def _commit(self, intake: Intake) -> None:
-        intake.save(self._db)
-        values = {"events": self._events}
-        self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
-        self._db.execute("COMMIT")
 
     def _add(self, block_rows: BlockRows, segment: int) -> None:
         """Adds the events of some lines to the tables; each id once."""
@@ -210,29 +200,21 @@ class Builder:
             return
         columns = columns_of(block_rows, self._vocabulary, segment, self._times)
         add_numbers(self._db, columns[NODE], columns[SEQ])
-        repeated = self._repeated(columns[EVENT_ID])
-        if not repeated:
+        ids = columns[EVENT_ID]
+        is_after = min(ids) > self._greatest_id
+        if is_after and len(set(ids)) == len(ids):
             self._insert(columns, entries)
             return
-        fresh = [at for at in range(len(entries)) if at not in repeated]
+        seen = set() if is_after else set(self._arrivals_of(ids))
+        fresh, repeated = list[int](), list[int]()
+        for at, event_id in enumerate(ids):
+            (repeated if event_id in seen else fresh).append(at)
+            seen.add(event_id)
         if fresh:
             parts = [[column[at] for at in fresh] for column in columns]
             self._insert(parts, [entries[at] for at in fresh])
         for at in repeated:
             self._serve_better_line(entries[at], [column[at] for column in columns])
-
-    def _repeated(self, ids: Sequence[str]) -> list[int]:
-        """Returns which ids stand for an earlier event, of the index or of these, in order."""
-        is_behind = min(ids) > self._greatest_id
-        if is_behind and len(set(ids)) == len(ids):
-            return []
-        seen = set() if is_behind else set(self._arrivals_of(ids))
-        repeated = []
-        for at, event_id in enumerate(ids):
-            if event_id in seen:
-                repeated.append(at)
-            seen.add(event_id)
-        return repeated
 
     def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
@@ -451,8 +433,23 @@ def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequ
     A node's own lines come in the order of its numbers: a log has few runs however long it is,
     so that they cost no index of two columns (decision 0026).
     """
-    for run in _runs(nodes, seqs):
-        _add_run(connection, *run)
+    first, last = seqs[0], seqs[-1]
+    is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
+    numbers: dict[str, list[tuple[int, int]]] = {}
+    if is_run and len(set(nodes)) == 1:
+        numbers[nodes[0]] = [(first, last)]
+    else:
+        for node, seq in zip(nodes, seqs, strict=True):
+            if seq:
+                numbers.setdefault(node, []).append((seq, seq))
+    for node, own in numbers.items():
+        for run in joined_ranges(own):
+            values = {"node": node, "first": run[0], "last": run[1]}
+            near = connection.execute(_RUNS_NEAR, values).fetchall()
+            sql = "DELETE FROM number_runs WHERE node = ? AND first = ?"
+            connection.executemany(sql, [(node, first) for first, _ in near])
+            rows = [(node, first, last) for first, last in joined_ranges([*near, run])]
+            connection.executemany("INSERT INTO number_runs VALUES (?, ?, ?)", rows)
 
 
 def taken_numbers(
@@ -460,54 +457,9 @@ def taken_numbers(
 ) -> set[tuple[str, int]]:
     """Returns those of some (node_id, seq) that a line has."""
     taken = set()
-    sql = (
-        "SELECT last FROM number_runs WHERE node = :node"
-        " AND first <= :seq ORDER BY first DESC LIMIT 1"
-    )
+    sql = "SELECT last FROM number_runs WHERE node = ? AND first <= ? ORDER BY first DESC LIMIT 1"
     for node_id, seq in numbers:
-        bound = min(seq, INTEGER_MAX)
-        row = connection.execute(sql, {"node": node_id, "seq": bound}).fetchone()
-        if row is not None and row[0] >= bound:
+        row = connection.execute(sql, (node_id, seq)).fetchone()
+        if row is not None and seq <= row[0]:
             taken.add((node_id, seq))
     return taken
-
-
-def _runs(nodes: Sequence[str], seqs: Sequence[int]) -> Iterator[Run]:
-    """Yields the numbers of lines as runs; those of one node in order are one at once."""
-    first, last = seqs[0], seqs[-1]
-    is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
-    if is_run and len(set(nodes)) == 1:
-        yield nodes[0], first, last
-        return
-    node, first, last = "", 0, 0
-    for own, seq in sorted(set(zip(nodes, seqs, strict=True))):
-        if (own, seq) == (node, last + 1) and first:
-            last = seq
-            continue
-        if first:
-            yield node, first, last
-        node, first, last = own, seq, seq
-    if first:
-        yield node, first, last
-
-
-def _add_run(connection: sqlite3.Connection, node: str, first: int, last: int) -> None:
-    """Adds a run, joined with those that it touches."""
-    before = connection.execute(
-        "SELECT first, last FROM number_runs WHERE node = :node AND first <= :first"
-        " ORDER BY first DESC LIMIT 1",
-        {"node": node, "first": first},
-    ).fetchone()
-    if before is not None and before[1] >= last:
-        return
-    if before is not None and before[1] >= first - 1:
-        first = before[0]
-    run = {"node": node, "first": first, "last": last, "reach": min(last + 1, INTEGER_MAX)}
-    touched = "node = :node AND first BETWEEN :first AND :reach"
-    (end,) = connection.execute(
-        f"SELECT max(last) FROM number_runs WHERE {touched}", run
-    ).fetchone()
-    if end is not None:
-        connection.execute(f"DELETE FROM number_runs WHERE {touched}", run)
-        run["last"] = max(last, end)
-    connection.execute("INSERT INTO number_runs VALUES (:node, :first, :last)", run)

@@ -17,18 +17,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.clock import microseconds
-from thence.core.codec import BadLine, have_valid_crcs, taken
+from thence.core.codec import have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
 from thence.core.json_values import storable
 from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
-from thence.core.vocabulary import (
-    PLAIN,
-    SIM,
-    WORK,
-    Vocabulary,
-    work_subject,
-)
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
+from thence.log.index.segments import BadBytesRow
 from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
@@ -210,14 +205,6 @@ def _storable(text: str | None) -> str | None:
     return text and storable(text)
 
 
-class BadBytesRow(NamedTuple):
-    """A range of bytes that is no event."""
-
-    content: BadLine
-    offset: int
-    length: int
-
-
 class BlockRows(NamedTuple):
     """The content of a block: entries, each with its line's offset and length, and bad bytes."""
 
@@ -310,7 +297,7 @@ def columns_of(
     return (
         [entry.event_id for entry in entries],
         [entry.node_id for entry in entries],
-        _bounded([entry.seq for entry in entries]),
+        [entry.seq for entry in entries],
         [entry.lamport_clock for entry in entries],
         ["" if entry.lamport_clock else entry.timestamp for entry in entries],
         [entry.event_type for entry in entries],
