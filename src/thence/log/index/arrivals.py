@@ -35,8 +35,6 @@ _BETWEEN = """
 _ARRIVED = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
 _NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
 _CLOCK = "SELECT max(lamport) FROM events"
-
-
 _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
@@ -214,24 +212,17 @@ def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: 
     arrivals: list[int] = []
     for number, ranges in zones.items():
         first, last = zone_arrivals(number)
-        if last > after and len(arrivals) < _UNREAD_EVENTS:
-            arrivals += _in_zone(connection, max(first, after + 1), last, ranges)
+        if last <= after or len(arrivals) >= _UNREAD_EVENTS:
+            continue
+        is_exact = len(ranges) <= _RANGES_MAX
+        condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
+        sql = (
+            f"SELECT arrival FROM events WHERE arrival BETWEEN {max(first, after + 1)} AND {last}"
+            f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival LIMIT {_UNREAD_EVENTS}"
+        )
+        values = chain.from_iterable(ranges) if is_exact else ()
+        arrivals += [arrival for (arrival,) in connection.execute(sql, tuple(values))]
     return sorted({*arrivals, *strangers})[:_UNREAD_EVENTS]
-
-
-def _in_zone(
-    connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[str, int, int]]
-) -> list[int]:
-    """Returns the first arrivals in a zone whose events have some numbers, all for no ranges."""
-    is_exact = 0 < len(ranges) <= _RANGES_MAX
-    condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
-    sql = (
-        f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last}"
-        f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival"
-        f" LIMIT {_UNREAD_EVENTS if ranges else -1}"
-    )
-    values = chain.from_iterable(ranges) if is_exact else ()
-    return [row[0] for row in connection.execute(sql, tuple(values))]
 
 
 def _unread_numbers(
@@ -300,14 +291,6 @@ def _last_prune(
     return None
 
 
-def _present(
-    index: Index, after: Position | str, until: str, last_prune: LastPrune
-) -> Iterator[Event]:
-    if isinstance(after, Position):
-        return unread(index, after, until, last_prune)
-    return behind(index, after, until, last_prune)
-
-
 def follow(
     index: Index,
     follower: Follower,
@@ -333,7 +316,12 @@ def follow(
         index.answer(lambda connection: arrival_of(index, connection, after))
     if until is not None:
         try:
-            for event in _present(index, after, until, told):
+            events = (
+                unread(index, after, until, told)
+                if isinstance(after, Position)
+                else behind(index, after, until, told)
+            )
+            for event in events:
                 if stop.is_set():
                     return
                 yield event

@@ -78,6 +78,7 @@ _BEGIN = """
     INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
     ON CONFLICT DO UPDATE SET time = excluded.time
 """
+_ENDED = "SELECT begin_id FROM ends WHERE begin_id"
 _SPANS = "SELECT span_id, arrival FROM spans WHERE span_id"
 # of the ends of a step the first in total order
 _SETTLE = f"""
@@ -254,7 +255,11 @@ class Builder:
             self._db.executemany(_ADD_ZONE_TYPE, counts)
             for node in set(nodes):
                 own = list(map(node.__eq__, nodes))
-                bounds = chain.from_iterable(_ends(compress(column, own)) for column in bounded)
+                bounds = list[Any]()
+                for column in bounded:
+                    values = compress(column, own)
+                    present = [value for value in values if value is not None and value == value]
+                    bounds += (min(present), max(present)) if present else (None, None)
                 self._db.execute(_WIDEN_ZONE, (number, node, *bounds))
             at = end
 
@@ -280,32 +285,25 @@ class Builder:
             self._settle(name for name, _ in ends)
 
     def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
-        rows = [(arrival,) for arrival, _ in begins]
-        self._db.executemany(_BEGIN, rows)
+        """Records steps, with the ends that came before, and the spans that they are."""
+        self._db.executemany(_BEGIN, [(arrival,) for arrival, _ in begins])
         ids = [entry.event_id for _, entry in begins]
-        ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
-        self._settle(name for (name,) in ended)
-        spans = {
-            storable(span_id): arrival
-            for arrival, entry in begins
-            if isinstance(span_id := entry.payload.span_id, str)
-        }
-        parents = [
-            (arrival, storable(span_id))
-            for arrival, entry in begins
-            if isinstance(span_id := entry.payload.parent_span_id, str)
-        ]
+        self._settle(name for (name,) in self._by_ids(_ENDED, ids))
+        spans: dict[str, int] = {}
+        parents: dict[int, str] = {}
+        for arrival, entry in begins:
+            span_id, parent_id = entry.payload.span_id, entry.payload.parent_span_id
+            if isinstance(span_id, str):
+                spans[storable(span_id)] = arrival
+            if isinstance(parent_id, str):
+                parents[arrival] = storable(parent_id)
         if spans:
             self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
             self._end_waiting("span", spans)
         if parents:
-            children, names = zip(*parents, strict=True)
+            names = [*parents.values()]
             self._connect(
-                "span",
-                children,
-                names,
-                spans,
-                lambda ids: dict(self._by_ids(_SPANS, ids)),
+                "span", [*parents], names, spans, lambda ids: dict(self._by_ids(_SPANS, ids))
             )
 
     def _settle(self, begin_ids: Iterable[str]) -> None:
@@ -398,7 +396,13 @@ class Builder:
         self._db.execute(*update)
         self._count([[value] for value in row])
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
-        self._measure(zone_of(arrival))
+        number = zone_of(arrival)
+        for table in ("zones", "zone_types"):
+            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
+        of_zone = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
+        first, last = zone_arrivals(number)
+        rows = self._db.execute(of_zone, (first, last))
+        self._add_to_zones(first, [*zip(*rows, strict=True)])
         before = entry_of(theirs)
         span_id = before.payload.span_id
         values = {
@@ -411,20 +415,6 @@ class Builder:
             self._db.execute(statement, values)
         self._settle(one.ends for one in (entry, before) if one.ends)
         self._link([arrival], [entry])
-
-    def _measure(self, number: int) -> None:
-        """Makes the counts and bounds of a zone anew."""
-        for table in ("zones", "zone_types"):
-            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
-        sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
-        first, last = zone_arrivals(number)
-        self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
-
-
-def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
-    """Returns the least and the greatest of some numbers; NULL of none."""
-    present = [value for value in values if value is not None and value == value]
-    return (min(present), max(present)) if present else (None, None)
 
 
 def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequence[int]) -> None:
