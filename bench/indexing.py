@@ -23,7 +23,6 @@ from thence.log.index.connection import Index
 from thence.log.index.rows import (
     LINES_TOGETHER,
     BlockRows,
-    Times,
     columns_of,
     entries,
     statements,
@@ -212,7 +211,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
 def _taking_in(folder: Path) -> dict[str, float]:
     """Returns what it takes to make columns of lines, in s, step by step as a rebuild does it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    times, vocabulary = Times(), _opened(folder)
+    vocabulary = _opened(folder)
     before = time.process_time()
 
     def note(name: str) -> None:
@@ -232,7 +231,7 @@ def _taking_in(folder: Path) -> dict[str, float]:
             assert found is not None
             note("decoding")
             rows = BlockRows(found, range(len(part)), range(len(part)))
-            columns_of(rows, vocabulary, 1, times)
+            columns_of(rows, vocabulary, 1)
             note("columns: lanes, times")
             found = None
             note("decoding")

@@ -232,7 +232,10 @@ def test_a_line_that_rots_in_place_is_on_no_page(log: Log, sound: bytes, rotten:
         assert list(found) == written(log)
 
 
-def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None:
+def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thence.log.index.connection._WAIT_S", 0.1)
     log.append("a")
     follower = following(log.folder)
     try:
@@ -251,7 +254,6 @@ def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None
                 follower.stdout.readline()
         os.close(lock)
         with index_of(log.folder) as index:
-            index.refresh(timeout_s=0.1)
             fits(index, log.folder)
             follower.send_signal(signal.SIGCONT)
             follower.stdout.readline()

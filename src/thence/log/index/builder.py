@@ -30,7 +30,6 @@ from thence.log.index.rows import (
     TYPE,
     BlockRows,
     Entry,
-    Times,
     columns_of,
     entry_of,
     rows_of,
@@ -116,7 +115,6 @@ class Builder:
         self._folder = folder
         self._vocabulary = vocabulary
         self.connection = self._db = connection
-        self._times = Times()
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
@@ -199,7 +197,7 @@ class Builder:
         entries = block_rows.entries
         if not entries:
             return
-        columns = columns_of(block_rows, self._vocabulary, segment, self._times)
+        columns = columns_of(block_rows, self._vocabulary, segment)
         add_numbers(self._db, columns[NODE], columns[SEQ])
         ids = columns[EVENT_ID]
         is_after = min(ids) > self._greatest_id

@@ -50,7 +50,7 @@ from thence.log.index.segments import (
     snapshots,
 )
 
-WAIT_S = 10.0
+_WAIT_S = 10.0
 _BUSY_S = 2.0
 _FORK_WAIT_S = 1.0
 _PAUSE_MIN_S = 0.0005
@@ -127,18 +127,15 @@ class Index:
         self._borrowed_count = 0
         _OpenIndexes.indexes.add(self)
 
-    def refresh(
-        self, timeout_s: float = WAIT_S, on_read: Callable[[int], None] | None = None
-    ) -> None:
+    def refresh(self, on_read: Callable[[int], None] | None = None) -> None:
         """Brings the index up to date with the log.
 
-        A refresh by another process is awaited while it makes progress; without progress for
-        `timeout_s` seconds the index is kept elsewhere. While one is built, `on_read` is called
-        repeatedly with the number of bytes read so far. Raises `read_failed` where the log can't be
-        read.
+        A refresh by another process is awaited while it makes progress; without progress for 10
+        seconds the index is kept elsewhere. While one is built, `on_read` is called repeatedly with
+        the number of bytes read so far. Raises `read_failed` where the log can't be read.
         """
         with self._lock, reading(self.folder):
-            self._refresh(timeout_s, on_read)
+            self._refresh(on_read)
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
         """Rebuilds the index from the segments.
@@ -147,7 +144,7 @@ class Index:
         """
         with self._lock:
             self._seen, self._is_distrusted = None, True
-            self.refresh(on_read=on_read)
+            self.refresh(on_read)
 
     def answer(
         self,
@@ -203,7 +200,7 @@ class Index:
                 return
             try:
                 with reading(self.folder):
-                    self._refresh(WAIT_S, until_ns=until_ns)
+                    self._refresh(until_ns=until_ns)
                 is_whole = self._seen is not None
             finally:
                 self._lock.release()
@@ -330,10 +327,7 @@ class Index:
                 builder.connection.close()
 
     def _refresh(
-        self,
-        timeout_s: float,
-        on_read: Callable[[int], None] | None = None,
-        until_ns: int | None = None,
+        self, on_read: Callable[[int], None] | None = None, until_ns: int | None = None
     ) -> None:
         """Does what `refresh` does; the lock is held.
 
@@ -357,7 +351,7 @@ class Index:
                 if not self._disk.is_folder(self.folder):
                     raise DiskError(f"{self.folder} is gone")
                 self._disk.make_folder(self._places[0])
-                with self._locked(self._places[0], timeout_s):
+                with self._locked(self._places[0]):
                     self._update(on_read, until_ns)
                 return
             except (Stale, DiskError, sqlite3.Error):
@@ -375,7 +369,7 @@ class Index:
             ) from error
 
     @contextmanager
-    def _locked(self, folder: Path, timeout_s: float) -> Iterator[None]:
+    def _locked(self, folder: Path) -> Iterator[None]:
         """Holds the lock of a folder; raises Stale if its holder writes nothing for so long."""
         descriptor = self._disk.open_lock(folder / "index.lock")
         try:
@@ -385,7 +379,7 @@ class Index:
                 states = [self._disk.path_state(str(path)) for path in self._files(folder)]
                 if states != before:
                     begin_ns = monotonic_ns()
-                if monotonic_ns() - begin_ns >= timeout_s * 1e9:
+                if monotonic_ns() - begin_ns >= _WAIT_S * 1e9:
                     raise Stale("another process holds the index")
                 pause(delay_s)
                 delay_s = min(delay_s * _PAUSE_GROWTH, _PAUSE_MAX_S)

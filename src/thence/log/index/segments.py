@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.codec import LINE_START, BadLine, have_valid_crcs, parse, parsed
+from thence.core.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId, FileState
@@ -53,14 +53,6 @@ class SegmentSnapshot(NamedTuple):
     bad_lines: int
 
 
-class BadBytesRow(NamedTuple):
-    """A range of bytes that is no event."""
-
-    content: BadLine
-    offset: int
-    length: int
-
-
 def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
     """Returns the present segments, in arrival order.
 
@@ -68,14 +60,14 @@ def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
     in between leaves none out and returns none twice.
     """
     current_path = str(folder / CURRENT)
-    current = disk.path_state(current_path)
     for _ in range(_ATTEMPTS_MAX):
-        segments = []
-        for name in older_names(disk, folder):
-            state = disk.path_state(str(folder / name))
-            if state is not None:
-                segments.append(PresentSegment(name, state))
-        before, current = current, disk.path_state(current_path)
+        before = disk.path_state(current_path)
+        segments = [
+            PresentSegment(name, state)
+            for name in older_names(disk, folder)
+            if (state := disk.path_state(str(folder / name))) is not None
+        ]
+        current = disk.path_state(current_path)
         if (before and before.file) == (current and current.file):
             break
     if current is not None and all(other.state.file != current.file for other in segments):
@@ -232,7 +224,9 @@ class Intake:
             ),
         )
 
-    def save_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
+    def save_damage(
+        self, connection: sqlite3.Connection, bad: Sequence[tuple[int, int, str, str]]
+    ) -> None:
         """Counts bad lines, and saves the first ones of the log with their reasons."""
         if not bad:
             return
@@ -240,10 +234,7 @@ class Intake:
         kept = connection.execute("SELECT count(*) FROM damage").fetchone()[0]
         connection.executemany(
             "INSERT OR IGNORE INTO damage VALUES (?, ?, ?, ?, ?)",
-            [
-                (self.id, row.offset, row.length, *row.content)
-                for row in bad[: max(0, DAMAGE_KEPT_MAX - kept)]
-            ],
+            [(self.id, *row) for row in bad[: max(0, DAMAGE_KEPT_MAX - kept)]],
         )
 
     def close(self) -> None:
