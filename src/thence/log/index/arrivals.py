@@ -310,8 +310,8 @@ def follow(
         return notice
 
     follower.skip_to_last(0)  # before the index reads, so that it has all events in between
-    follower.sync()
     until, clock = newest(index)
+    follower.sync()
     if isinstance(after, str):
         index.answer(lambda connection: arrival_of(index, connection, after))
     if until is not None:
