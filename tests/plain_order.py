@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Unpack
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.codec import BadLine, has_valid_crc, numbers, pieces
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -333,7 +334,7 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
         found = numbers(line)
         if not is_whole and name == CURRENT:
             continue
-        if found is not None and has_valid_crc(line):
+        if found is not None and found[1] <= CLOCK_MAX and has_valid_crc(line):
             own.append(found[:2])
             continue
         for _, _, event in pieces(line, vocabulary):

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from thence.core.query.why import Concurrent, Effects, LogEnd, Tally, Why
     from thence.log.files.findings import Verification
     from thence.log.index.connection import Index
-    from thence.log.index.keeper import Builds
     from thence.log.index.overview import By, LatestSteps
     from thence.log.index.page import Keys, Page, PageBounds, PageQuery
     from thence.log.write.importing import Held, Number
@@ -57,15 +56,11 @@ After = Cause | Position | None
 class Reader:
     """The reader of the log in a folder, each time as it is then. Safe from threads.
 
-    It makes no thread, session or file but an index. The cost of building that is added to
-    `builds`.
+    It makes no thread, session or file but an index.
     """
 
-    def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, builds: "Builds | None" = None
-    ) -> None:
+    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
-        self._builds = builds
         # the index in memory under True, the one in a file under False
         self._indexes: dict[bool, Index] = {}
         finalize(self, _close, self._indexes)
@@ -126,8 +121,7 @@ class Reader:
         """Returns the position behind all that is there; take it before what depends on it."""
         from thence.log.index import arrivals
 
-        position = arrivals.position(self.index())
-        return Position(self.pruned().with_numbers(position.intervals), position.foreign)
+        return arrivals.position(self.index(), self._own_nodes)
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
@@ -176,14 +170,14 @@ class Reader:
 
     def last_prune(self) -> Event | None:
         """Returns the last notice of a prune that this log wrote itself."""
-        from thence.core.pruned import PRUNED
-        from thence.log.index import lookup
+        from thence.log.index import arrivals
 
         if self.vocabulary.name != PLAIN.name:
             return None  # runs and journals are never pruned
-        with reading(self.folder):
-            own = known_node_ids(self._disk, self.folder)
-        return lookup.latest_of(self.index(), f"log.{PRUNED}", own)
+        return arrivals.last_prune(self.index(), self._own_nodes)
+
+    def _own_nodes(self) -> Collection[str]:
+        return known_node_ids(self._disk, self.folder)
 
     def pruned(self) -> "Pruned":
         """Returns what this log has pruned."""
@@ -353,7 +347,7 @@ class Reader:
         index = self._indexes.get(is_in_memory)
         if index is None:
             where = (self._disk, self.folder, self.vocabulary)
-            new = Index(*where, cache_folder(), self._builds, is_in_memory=is_in_memory)
+            new = Index(*where, cache_folder(), is_in_memory=is_in_memory)
             # of threads that come at once one makes the index of all, without a lock to fork with
             index = self._indexes.setdefault(is_in_memory, new)
         return index

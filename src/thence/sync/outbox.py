@@ -30,10 +30,10 @@ from thence.errors import InvalidEvent, ThenceError
 from thence.log.files.disk import Disk, DiskError, reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import current_path, own_folder
-from thence.log.index.lines import LineReader
 from thence.log.index.rows import schema_digest, statements
 from thence.log.index.segments import (
     Intake,
+    LineReader,
     PresentSegment,
     SegmentSnapshot,
     Stale,

@@ -20,8 +20,8 @@ from thence.core.query.why import (
 )
 from thence.log.index.builder import taken_numbers
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
 from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.log.index.segments import Extent
 
 T = TypeVar("T")
 
@@ -106,20 +106,6 @@ def find(index: Index, text: str) -> Event:
         if arrival is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, arrival)
-
-    return index.answer(work)
-
-
-def latest_of(index: Index, event_type: str, nodes: Collection[str]) -> Event | None:
-    """Returns the last event of a type that one of some nodes wrote, None if there is none."""
-
-    def work(connection: sqlite3.Connection) -> Event | None:
-        sql = f"SELECT arrival FROM events WHERE type = :type ORDER BY {TOTAL_ORDER_DESCENDING}"
-        for (arrival,) in connection.execute(sql, {"type": event_type}).fetchall():
-            event = event_at(index, connection, arrival)
-            if event.node_id in nodes and not event.is_foreign:
-                return event
-        return None
 
     return index.answer(work)
 

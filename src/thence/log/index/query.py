@@ -20,7 +20,6 @@ from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
 from thence.log.index.lookup import (
     event_count,
     events_at,
@@ -28,7 +27,7 @@ from thence.log.index.lookup import (
 )
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
-from thence.log.index.segments import Stale
+from thence.log.index.segments import Extent, Stale
 from thence.log.index.zones import Bounds, bounds_of
 
 
