@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -142,8 +143,8 @@ def event_count(connection: sqlite3.Connection) -> int:
 
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
-    if is_utf8(event_id):  # no event's id holds half a surrogate pair
-        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+    sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+    with suppress(UnicodeEncodeError):  # no event's id holds half a surrogate pair
         row = connection.execute(sql, {"event_id": event_id}).fetchone()
         if row is not None:
             return int(row[0])
