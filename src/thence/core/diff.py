@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event, decoded
-from thence.core.order import behind_causes, totally_ordered
+from thence.core.order import after_causes, totally_ordered
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -75,10 +75,8 @@ def side(events: Iterable[Event]) -> LogSide:
             named = tuple(cause for cause in reached if cause not in notices)
         causes.append([places[cause] for cause in named if cause in places])
     if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
-        order, causes = behind_causes(causes)
+        order, causes = after_causes(causes)
         kept = [kept[place] for place in order]
-        new_place = {place: index for index, place in enumerate(order)}
-        causes = [[new_place[cause] for cause in causes[place]] for place in order]
     return LogSide(kept, causes, len(notices))
 
 
