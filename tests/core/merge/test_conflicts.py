@@ -20,8 +20,7 @@ from tests.plain_order import heads
 
 from thence.core.event import Event
 from thence.core.merge import find_conflicts
-from thence.core.merge.conflicts import judged
-from thence.core.merge.policies import WORK_SLOTS, counting, slots_of
+from thence.core.merge.conflicts import WORK_SLOTS, counting, judged, slots_of
 from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 
