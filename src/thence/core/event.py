@@ -28,6 +28,7 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+_as_raw = msgspec.json.Decoder(msgspec.Raw).decode
 # the members of a line, each as the bytes that it is stored as
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -408,6 +409,7 @@ def decoded(line: bytes | msgspec.Raw) -> Any:
     except msgspec.ValidationError:  # it is JSON; json.loads takes converters of numbers
         import json
 
+        _as_raw(line)  # raises for what json.loads takes besides, as NaN and lone surrogates
         return json.loads(bytes(line), parse_float=_float, parse_int=_int)
 
 

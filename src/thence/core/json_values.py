@@ -98,7 +98,7 @@ class Plain:
         if isinstance(value, int):
             if INT_MIN <= value <= INT_MAX:
                 return int(value)
-            return self._changed(path, "an integer of more than 64 bits", _describe(value))
+            return self._changed(path, "an integer of more than 64 bits", text_of(value, repr))
         if isinstance(value, float):
             if math.isfinite(value):
                 return float(value)
@@ -134,7 +134,7 @@ class Plain:
         if isinstance(key, str):
             return self._text(key, path)
         is_number = isinstance(key, int) and not isinstance(key, bool)
-        text = storable(_describe(int(key) if is_number else key))
+        text = text_of(int(key) if is_number else key, repr)
         return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
 
     def _text(self, value: str, path: str) -> str:
@@ -203,7 +203,7 @@ class _Repairing(Plain):
             simple = value
         if simple is not value:
             return self._value(simple, path, seen)
-        return self._changed(path, type(value).__name__, self._text(_describe(value), path))
+        return self._changed(path, type(value).__name__, text_of(value, repr))
 
     def _changed(self, path: str, was: str, now: Any) -> Any:
         self.repairs.append({"path": path, "was": was})
@@ -290,19 +290,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def text_of(value: object) -> str:
+def text_of(value: object, form: Callable[[object], str] = str) -> str:
     """Returns the text of a value as UTF-8 can hold it; why it has none, where it raises."""
     try:
-        return storable(str(value))
-    except Exception as error:  # boundary: a user's __str__ may raise anything
-        return f"<{type(value).__name__} whose str raised {type(error).__name__}>"
-
-
-def _describe(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # boundary: a user's __repr__ may raise anything
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+        return storable(form(value))
+    except Exception as error:  # boundary: a user's __str__ or __repr__ may raise anything
+        return f"<{type(value).__name__} whose {form.__name__} raised {type(error).__name__}>"
 
 
 def sort_key(item: Any) -> tuple[int, float, str]:
