@@ -412,27 +412,19 @@ _PLACE = f"[byte {{offset:,}} of ]{_FILE}"
 _MISSING = "[; own events {first_seq:,} to {last_seq:,} are missing there]"
 
 
-def _recovered(event: Event) -> str:
-    if not event.payload.get("rewritten"):
-        size = "{bytes:byte} that are not a whole event {bytes:was} moved"
-        return filled(f"{size} from {_PLACE}[ to {{quarantine}}]{_MISSING}", event)
-    if "places" not in event.payload:
-        return filled(f"a redaction wrote {_FILE} anew", event)
-    size, own = "{places:bad place}, {bytes:byte}", "{missing:own event} {missing:is}"
-    return filled(f"a repair moved {size}, to quarantine; {own} missing there", event)
-
-
-def _shrunk(event: Event) -> str:
-    events = filled("[events {first_seq:,} to {last_seq:,}[ of node {node_id}] are gone]", event)
-    size = filled(f"[{{bytes:byte}} behind {_PLACE} are gone]", event)
-    gone = " and ".join(filter(None, (events.removesuffix(" are gone") if size else events, size)))
-    text = "the log ends before what it had made durable: it was cut or restored"
-    return f"{text}; {gone}" if gone else text
-
+_BYTES = "[{bytes:byte}|some bytes]"
+_REPAIRED = (
+    f"a repair moved [{{places:bad place}}|some bad places], {_BYTES}, to quarantine; "
+    "[{missing:own event}|some own events] {missing:is} missing there"
+)
+_EVENTS_GONE = "events {first_seq:,} to {last_seq:,}[ of node {node_id}]"
+_BYTES_GONE = f"{{bytes:byte}} behind {_PLACE}"
 
 # by the kind of a notice
-_NOTICES: Mapping[str, Sentence] = {
-    "recovered": _recovered,
+_NOTICES: Mapping[str, str] = {
+    "recovered": f"[{{rewritten:?}}[{{places:in}}{_REPAIRED}|a redaction wrote {_FILE} anew]"
+    f"|{_BYTES} that are not a whole event {{bytes:was}} moved from {_PLACE}[ to {{quarantine}}]"
+    f"{_MISSING}]",
     "gap": "events that an earlier writer had queued may have been lost when it ended"
     "[; its last durable event is {durable_seq:,}[ of node {node_id}]]",
     "torn": f"{{bytes:byte}} at {_PLACE} {{bytes:is}} damaged[ in {{regions:region}}]"
@@ -443,7 +435,9 @@ _NOTICES: Mapping[str, Sentence] = {
     "holds them again",
     "events_dropped": "{count:event} {count:was} dropped[: {reason}| because the queue was full]",
     "write_failed": "{count:event} could not be written[: {reason}]",
-    "shrunk": _shrunk,
+    "shrunk": "the log ends before what it had made durable: it was cut or restored"
+    f"[; {_EVENTS_GONE} and {_BYTES_GONE} are gone|; {_EVENTS_GONE} are gone"
+    f"|; {_BYTES_GONE} are gone]",
     "pruned": "{events:event} {events:was} pruned[, up to {until}]",
     "redacted": "the payload of [event {event_id}|an event] was redacted[: {reason}]",
 }
@@ -457,9 +451,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _NOTICES
 }
 NOTICE_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
-NOTICE_SENTENCES: Mapping[str, Sentence] = {
-    f"log.{kind}": sentence for kind, sentence in _NOTICES.items()
-}
+NOTICE_SENTENCES = {f"log.{kind}": sentence for kind, sentence in _NOTICES.items()}
 
 
 def _system(event: Event) -> str:
@@ -467,7 +459,7 @@ def _system(event: Event) -> str:
     payload = event.payload
     kind = str(payload.get("error_type", "note"))
     if kind in NOTICE_KINDS:
-        return _written(event, _NOTICES[NOTICE_KINDS[kind]])
+        return filled(_NOTICES[NOTICE_KINDS[kind]], event)
     turn = f"turn {event.turn_number or 0}"
     why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
     if kind == "llm_call":
