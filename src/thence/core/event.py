@@ -360,9 +360,10 @@ class Event:
     def says_the_same_as(self, other: "Event") -> bool:
         """Returns whether a caller that appends one again means the other, of one id.
 
-        Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
-        compares lines of one event wherever they came from, covers all but the numbers. For a
-        redacted event only the head is compared. Large values are compared by their digests.
+        Time, node, numbers and nonce are left out, because the caller gives none of them; the
+        content digest, which compares lines of one event wherever they came from, covers all but
+        the numbers. For a redacted event only the head is compared. Large values are compared by
+        their digests.
         """
         mine, others = self.members, other.members
         if BODIES_KEY in mine or BODIES_KEY in others:
