@@ -26,7 +26,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 163,
-    "core": 46,
+    "core": 31,
     "files": 1,
     "git": 35,
     "log": 122,
@@ -50,7 +50,7 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11786, 59), (11300, 50)),
-    "core": ((6833, 33), (6500, 32)),
+    "core": ((6644, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
     "log": ((14359, 56), (13300, 52)),
     "server": ((11718, 61), (11400, 50)),

@@ -237,12 +237,6 @@ def test_a_short_id_with_two_contents_is_served_once(tmp_path):
     assert event.line == one[:-1]
 
 
-def test_an_id_that_is_no_text_in_utf_8_is_read_like_any_other(tmp_path):
-    odd = b'{"n":1e400,"event_id":"\\ud800","event_type":"x"}\n'
-    first, second = read(written(tmp_path, [[odd, odd, line_of()]]))
-    assert (first.event_id, second.event_type) == ("\ud800", "noted")
-
-
 CURRENT = "events.jsonl"
 OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-20_07-13-05-000001.jsonl"

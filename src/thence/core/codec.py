@@ -465,46 +465,32 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at an offset, or behind blanks there; None if none does."""
+    """Finds the event that begins at an offset, or after blanks there; None if none does."""
     blanks = _BEFORE.match(line, start)
     start = blanks.end() if blanks else start
-    if start == len(line):
-        return None
-    verified = _verified_at(line, start, vocabulary)
-    if verified is not None:
-        return verified
-    data = line[start:].rstrip(_BLANKS)
-    whole = parse(data, vocabulary)
-    if isinstance(whole, Event):
-        return Piece(start, data, whole)
-    return _foreign_at(line, start, vocabulary)
-
-
-def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the shortest event from an offset on with a valid checksum."""
-    if not line.startswith(LINE_START, start):
-        return None
-    checksum = 0
-    summed = start
-    for match in _CRC.finditer(line, start):
-        checksum = crc32(line[summed : match.start()], checksum)
-        summed = match.start()
-        if match[0] == b',"crc":"%08x"}' % checksum:
-            data = line[start : match.start() + CRC_BYTES]
-            content = parse(data, vocabulary)
+    if start < len(line):
+        for end in _ends(line, start):
+            content = parse(line[start:end], vocabulary)
             if isinstance(content, Event):
-                return Piece(start, data, content)
+                return Piece(start, line[start:end], content)
     return None
 
 
-def _foreign_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds another tool's event that lacks its newline before an event of thence."""
+def _ends(line: bytes, start: int) -> Iterator[int]:
+    """Yields where an event that begins at an offset may end, the most likely place first."""
+    if line.startswith(LINE_START, start):  # at a valid checksum
+        checksum = 0
+        summed = start
+        for match in _CRC.finditer(line, start):
+            checksum = crc32(line[summed : match.start()], checksum)
+            summed = match.start()
+            if match[0] == b',"crc":"%08x"}' % checksum:
+                yield match.end()
+    yield len(line.rstrip(_BLANKS))
+    # or before an event of thence, if it is of another tool and lacks its newline
     end = start
     for _ in range(_FOREIGN_ENDS_MAX):
         end = line.find(b"}" + LINE_START, end + 1) + 1
         if end <= start:
-            return None
-        content = parse(line[start:end], vocabulary)
-        if isinstance(content, Event):
-            return Piece(start, line[start:end], content)
-    return None
+            return
+        yield end

@@ -409,7 +409,7 @@ def _word(
 
 _PLACE = "[byte {offset:,} of ][{file}|a file of the log]"
 # by the kind of a notice
-_NOTICES: Mapping[str, Sentence] = {
+_NOTICES: Mapping[str, str] = {
     "recovered": "{bytes:byte} that are not a whole event {bytes:was} moved "
     f"from {_PLACE}[ to {{quarantine}}]",
     "gap": "events that an earlier writer had queued may have been lost when it ended"
@@ -435,9 +435,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _NOTICES
 }
 NOTICE_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
-NOTICE_SENTENCES: Mapping[str, Sentence] = {
-    f"log.{kind}": sentence for kind, sentence in _NOTICES.items()
-}
+NOTICE_SENTENCES = {f"log.{kind}": sentence for kind, sentence in _NOTICES.items()}
 
 
 def _system(event: Event) -> str:
@@ -445,7 +443,7 @@ def _system(event: Event) -> str:
     payload = event.payload
     kind = str(payload.get("error_type", "note"))
     if kind in NOTICE_KINDS:
-        return _written(event, _NOTICES[NOTICE_KINDS[kind]])
+        return filled(_NOTICES[NOTICE_KINDS[kind]], event)
     turn = f"turn {event.turn_number or 0}"
     why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
     if kind == "llm_call":

@@ -52,7 +52,7 @@ class Redactions:
         self._renew = renew
 
     def digests(self) -> frozenset[bytes]:
-        """Returns the digests (D) of all lines that were redacted for good."""
+        """Returns the digests of all lines that were redacted for good."""
         return read_redactions(self._disk, self._folder)
 
     def take_back(self, redactions: Sequence[Redaction]) -> int:

@@ -1,4 +1,4 @@
-"""The digests (D) of the lines of a log whose bodies were redacted for good.
+"""The digests of the lines of a log whose bodies were redacted for good.
 
 They are kept in `redactions.json`, JSON, in the log's own folder; no whole line of these is taken
 in again, from wherever it comes.

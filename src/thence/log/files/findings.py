@@ -78,8 +78,8 @@ class Relayed(NamedTuple):
     """The outcome of relaying lines: `taken` and `beside` are in the log and durable.
 
     `taken` are events that were new to the log. `beside` are lines of an id that it had, with
-    another D: kept beside the earlier line, once. `known` counts the lines that were in the log
-    before, or earlier among these. `bad` are not events. `parked` carry a clock that exceeds by
+    another digest: kept beside the earlier line, once. `known` counts the lines that were in the
+    log before, or earlier among these. `bad` are not events. `parked` carry a clock that exceeds by
     more than 2^40 how many events the log would hold with all of these lines. `ours` are those
     kept that bear a node_id of this log and were new to it. `renewed` is True if one of them bore
     the present one: numbers were given out elsewhere, as before a restore from an old copy, and

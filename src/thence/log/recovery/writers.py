@@ -139,5 +139,5 @@ def next_node_id(folder: Path) -> str | None:
 
 
 def redactions_of(folder: Path) -> frozenset[bytes]:
-    """Returns the digests (D) of the lines of the log that were redacted for good."""
+    """Returns the digests of the lines of the log that were redacted for good."""
     return read_redactions(OS_DISK, folder)

@@ -1,7 +1,7 @@
 """The board: the state of each work package, as a replay of the project's events.
 
 Clones that hold the same events see the same board, byte for byte, whatever order the events came
-in. Where clones wrote concurrently the policies of `merge.policies` choose the winner. The events
+in. Where clones wrote concurrently the rules of `merge.conflicts` choose the winner. The events
 of the losing side change no lane, no agent and no gate, and stay in the log. Sentences tell the
 sides of a conflict as people, packages and commits, the same in all clones.
 """
@@ -14,8 +14,14 @@ from msgspec.structs import asdict
 
 from thence.core.event import Event
 from thence.core.merge.ancestry import history
-from thence.core.merge.conflicts import Conflict, Judgement, judged
-from thence.core.merge.policies import counting, is_send_back, slots_of
+from thence.core.merge.conflicts import (
+    Conflict,
+    Judgement,
+    counting,
+    is_send_back,
+    judged,
+    slots_of,
+)
 from thence.core.order import totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject

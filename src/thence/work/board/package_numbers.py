@@ -199,12 +199,11 @@ class _NumberResolution:
         """Returns for each position the beginnings among its causes and itself, as bits."""
         bits = {one.position: one.bit for one in self._beginnings}
         masks = [0] * len(self._ordered)
-        for _ in range(1 + self._history.has_cycles):
-            for position, causes in enumerate(self._history.causes):
-                mask = bits.get(position, 0)
-                for cause in causes:
-                    mask |= masks[cause]
-                masks[position] = mask
+        for position, causes in enumerate(self._history.causes):
+            mask = bits.get(position, 0)
+            for cause in causes:
+                mask |= masks[cause]
+            masks[position] = mask
         return masks
 
     def numbers(self) -> PackageNumbers:
