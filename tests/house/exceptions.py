@@ -25,7 +25,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 163,
+    "cli": 98,
     "core": 46,
     "files": 1,
     "git": 35,
@@ -49,7 +49,7 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11786, 59), (11300, 50)),
+    "cli": ((11250, 53), (11300, 50)),
     "core": ((6833, 33), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
     "log": ((14945, 58), (13300, 52)),

@@ -47,7 +47,12 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log_name: str | 
         with bar(out, "checking every line"):
             verified = log.verify()
         repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
-        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
+        is_done = bool(repairs) and is_yes
+        # off a terminal nothing is asked, and nothing done
+        may_ask = not (is_dry or is_yes or out.is_json)
+        if repairs and may_ask and sys.stdin.isatty() and sys.stdout.isatty():
+            _write_repairs(out, repairs, is_done=False)
+            is_done = click.confirm("Do it?")
         after = log.repair() if is_done else verified
     if (folder / "passed_over.json").exists():  # lines of a project's shared files
         from thence.work.day_lines import skipped_findings
@@ -79,14 +84,6 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log_name: str | 
         if repairs and not is_done:
             out.notice("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
-
-
-def _has_consent(out: Output, repairs: tuple[Finding, ...]) -> bool:
-    """Asks on a terminal for consent to the repairs; elsewhere returns False."""
-    if out.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return False
-    _write_repairs(out, repairs, is_done=False)
-    return click.confirm("Do it?")
 
 
 def _write_repairs(out: Output, repairs: tuple[Finding, ...], is_done: bool) -> None:
