@@ -10,7 +10,7 @@ from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.git.repositories import begin_work, make_repository
 from tests.log.pruned import filled
-from tests.sync.http_servers import HTML, TeamServer
+from tests.sync.http_servers import TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.trace.agents.played import PlayedRepository, Session
 
@@ -191,17 +191,6 @@ def test_without_a_server_local_commands_go_on_and_status_needs_no_network(tmp_p
     assert (state["failures"], state["last"]["error_code"]) == (1, "server_unreachable")
     assert state["pending"] > before["pending"] > 0
     assert ada("sync", "status", "--check", cwd=folder).code == 1
-
-
-def test_a_captive_portal_is_told_in_three_lines(ada, server):
-    ada.log_in(server)
-    ada.done("append", "--log", "orders", "note", "text=hello")
-    ada.done("sync", "enable", "--log", "orders")
-    server.overrides["/api/v1/sync/health/"] = (200, {"Content-Type": "text/html"}, HTML)
-    ended = ada("sync", "now", "--log", "orders", "--json")
-    assert ended.json["error"]["code"] == "bad_answer"
-    assert "terms of this network" in ended.json["error"]["cause"]
-    assert is_three_lines(ended.err)
 
 
 @pytest.mark.promise("S7")

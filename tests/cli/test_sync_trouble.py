@@ -78,7 +78,9 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
         ada.done("sync", "enable", *LOG)
         for answer, code in ANSWERS.values():
             server.overrides["/api/v1/sync/health/"] = answer
-            assert failed(ada, "sync", "now", *LOG)["code"] == code
+            error = failed(ada, "sync", "now", *LOG)
+            assert error["code"] == code
+            assert answer[-1] != HTML or "terms of this network" in error["cause"]
         server.overrides.clear()
         assert synced(ada, *LOG)["pushed"] == 1
     assert failed(ada, "sync", "now", *LOG)["code"] == "server_unreachable"

@@ -8,6 +8,7 @@ from tests.cli.work.projects import (
     SLUG,
     TASKS,
     done,
+    finalized_project,
     left,
     planned,
     refused,
@@ -28,14 +29,6 @@ CONFIG = ".kittify/config.yaml"
 def feature(tmp_path_factory):
     """A project with a feature whose tasks.md the tests write anew."""
     return planned(tmp_path_factory.mktemp("feature") / "r", None)
-
-
-@pytest.fixture(scope="module")
-def finalized(tmp_path_factory):
-    """A project with two packages that nothing is to become of."""
-    repo = planned(tmp_path_factory.mktemp("finalized") / "r")
-    done(repo, "finalize-tasks")
-    return repo
 
 
 def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
@@ -59,8 +52,7 @@ def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
 
 
 def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     show_lanes(repo)
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
@@ -75,8 +67,7 @@ def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path)
 
 
 def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     path = f"{FOLDER}/tasks/WP01-first.md"
     made = content(repo, path)
     git(repo, "rm", "--quiet", path)
@@ -127,8 +118,7 @@ def test_title_or_branch_that_is_none_is_refused(finalized, arguments, cause):
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
-    repo = planned(tmp_path / "r", files=NAMED)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", files=NAMED)
     day = view(repo)
     good = day.read_bytes()
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]

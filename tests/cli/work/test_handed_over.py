@@ -36,6 +36,12 @@ def shared(one: Path, other: Path) -> None:
     git(other, "fetch", "--quiet")
 
 
+def pushed(bob, ada):
+    """Push the branch of WP01 from one clone, and fetch it into the other."""
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+
+
 @pytest.mark.promise("L3")
 def test_branch_that_another_clone_pushed_is_merged(clones):
     ada, bob = clones
@@ -46,8 +52,7 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (
         refused.err
     )
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     assert done(ada, "merge", "--dry-run", "--json").json["steps"][0]["status"] == "clean"
     assert done(ada, "merge", "WP01", "--json").json["merged"] == [BRANCH]
     assert (ada / "first.txt").read_text() == "bob's\n"
@@ -58,25 +63,21 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
 
 def test_newer_commits_on_the_remote_are_merged_and_the_own_branch_stays(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "implement", "WP01", "--take-over")
     commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "merge", "WP01")
     assert (ada / "more.txt").read_text() == "bob's\n"
 
 
 def test_own_commits_go_before_others_beside_them(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "implement", "WP01", "--take-over")
     commit(tree(ada), {"ada.txt": "ada's\n"}, "Write it otherwise")
     commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "merge", "WP01")
     assert (ada / "ada.txt").exists()
     assert not (ada / "more.txt").exists()
@@ -84,8 +85,7 @@ def test_own_commits_go_before_others_beside_them(clones):
 
 def test_package_that_is_taken_over_goes_on_where_it_was_pushed(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     told = done(ada, "implement", "WP01", "--take-over").out
     assert "bob has not pushed" in told
     assert (tree(ada) / "first.txt").read_text() == "bob's\n"

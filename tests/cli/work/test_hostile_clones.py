@@ -16,7 +16,7 @@ from tests.cli.work.hostile_clones import (
     clone_of,
     seen,
 )
-from tests.cli.work.projects import FOLDER, done, planned
+from tests.cli.work.projects import FOLDER, finalized_project
 from tests.git.repositories import commit, git, write
 from tests.tiers import some
 from tests.work.boards import NAMED
@@ -68,8 +68,7 @@ ALL = (
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """A project whose packages are cut, and whose events are committed."""
-    repo = planned(tmp_path_factory.mktemp("base") / "r", files=NAMED)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path_factory.mktemp("base") / "r", files=NAMED)
     git(repo, "worktree", "prune")
     return repo
 

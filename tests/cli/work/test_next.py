@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.cli.work.projects import done, planned, work
+from tests.cli.work.projects import done, finalized_project, work
 from tests.work.existing_projects import existing
 
 READY = 10
@@ -13,8 +13,7 @@ AT_ONCE = 16
 @pytest.mark.promise("L14")
 def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_path):
     tasks = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, READY + 1))
-    repo = planned(tmp_path / "r", tasks)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", tasks)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(
             pool.map(
@@ -34,8 +33,7 @@ def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_pat
 
 
 def test_packages_come_in_order_and_only_when_they_can_be_begun(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     assert done(repo, "next").lines[0] == "WP01 of 001-sync is yours: First"
     ended = work(repo, "next")
     assert (ended.code, ended.err) == (4, "")

@@ -154,10 +154,12 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
     data = data or b""
     begins, ends = data.count(BEGIN), data.count(END)
     start, end = data.find(BEGIN), data.find(END)
+    first_line = data[max(start, 0) :].partition(b"\n")[0]
+    newline = b"\r\n" if first_line.endswith(b"\r") else b"\n"
+    section = _INSTRUCTIONS.encode().replace(b"\n", newline)
     if not begins and not ends:
-        newline = _newline(data)
-        gap = b"" if not data else newline if data.endswith(b"\n") else newline * 2
-        return data + gap + _section(newline)
+        gap = newline if data.endswith(b"\n") else newline * 2
+        return data + gap + section if data else section
     if begins != 1 or ends != 1 or end < start:
         line = data.count(b"\n", 0, start if begins else end) + 1
         raise PlanningError(
@@ -166,17 +168,7 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
             cause=f"there are {begins} of {BEGIN.decode()} and {ends} of {END.decode()}",
             hint="leave one pair of them, the beginning first, or none",
         )
-    newline = _newline(data[start:])
-    return data[:start] + _section(newline).removesuffix(newline) + data[end + len(END) :]
-
-
-def _newline(data: bytes) -> bytes:
-    """Returns the end of the first line."""
-    return b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
-
-
-def _section(newline: bytes) -> bytes:
-    return _INSTRUCTIONS.encode().replace(b"\n", newline)
+    return data[:start] + section.removesuffix(newline) + data[end + len(END) :]
 
 
 @click.argument("title")
@@ -219,7 +211,14 @@ def setup_spec(
                 "target_branch": branch,
             }
             session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
-        files = _files_of_spec(session, slug, title.strip(), mission, branch)
+        contents = {
+            "spec.md": _SPEC.format(title=title.strip()).encode(),
+            "plan.md": _PLAN.format(slug=slug).encode(),
+            "meta.json": Meta(slug[:3], slug, title.strip(), mission, branch, now()).as_bytes(),
+        }
+        files = {
+            session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
+        }
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = session.planning.path(slug, "spec.md")
     data = {
@@ -281,18 +280,6 @@ def _is_half_done(session: Session, event_id: str | None, path: str, branch: str
     with objects(session.project.main) as store:
         commits = [store.commit(name) for name in ("HEAD", f"{HEADS}{branch}")]
         return not any(commit and store.find(commit[1], path) for commit in commits)
-
-
-def _files_of_spec(
-    session: Session, slug: str, title: str, mission: str, branch: str
-) -> dict[str, FileEdit]:
-    meta = Meta(slug[:3], slug, title, mission, branch, now())
-    files = {
-        "spec.md": _SPEC.format(title=title).encode(),
-        "plan.md": _PLAN.format(slug=slug).encode(),
-        "meta.json": meta.as_bytes(),
-    }
-    return {session.planning.path(slug, name): if_missing(data) for name, data in files.items()}
 
 
 @feature_option
@@ -482,13 +469,18 @@ def add(
             hint='thence work add "what is to be done"',
         )
     check_committer(session)
-    state, package = _append_package(
-        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
-    )
+    listed = (name.strip(" `\t\r\n").split() for paths in owns for name in paths.split(","))
+    owned = dict.fromkeys(" ".join(words) for words in listed if words)
+    planned = PlannedPackage("", title, owns=tuple(owned))
+    state, package = _append_package(session, feature, planned, after)
     branch = session.target_of(state)
     message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
-    files = _files_of_package(session, state, package, branch)
+    path = session.planning.path(state.slug, path_of(package))
+    files = {path: if_missing(render(package, state.slug, ""))}
+    if state.slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
+        meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
+        files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
     committed = commit(session, files, message, "add", target=branch)
     data = {
         "feature_slug": state.slug,
@@ -514,7 +506,12 @@ def _append_package(
     """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
         session.refresh()
-        state = _general(session) if feature is None else session.feature(feature)
+        if feature is None:
+            state = session.board.features.get(_GENERAL) or FeatureState(
+                project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
+            )
+        else:
+            state = session.feature(feature)
         branch = session.target_of(state)
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
@@ -590,14 +587,6 @@ def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
     return sorted(wp_id for wp_id in used if is_wp_id(wp_id))
 
 
-def _paths(owns: Sequence[str]) -> tuple[str, ...]:
-    """Returns the paths of an option that may be repeated, and may name several with commas."""
-    parts = (
-        " ".join(part.strip(" `\t\r\n").split()) for names in owns for part in names.split(",")
-    )
-    return tuple(dict.fromkeys(part for part in parts if part))
-
-
 def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
     dependencies = tuple(map(wp_id_of, after))
     for wp_id in dependencies:
@@ -610,21 +599,3 @@ def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str])
                 hint="look at `thence work status`",
             )
     return dependencies
-
-
-def _general(session: Session) -> FeatureState:
-    return session.board.features.get(_GENERAL) or FeatureState(
-        project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
-    )
-
-
-def _files_of_package(
-    session: Session, state: FeatureState, package: PlannedPackage, branch: str
-) -> dict[str, FileEdit]:
-    slug = state.slug
-    data = render(package, slug, "")
-    files: dict[str, FileEdit] = {session.planning.path(slug, path_of(package)): if_missing(data)}
-    if slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
-        meta = Meta(slug[:3], slug, _GENERAL_TITLE, _MISSION, branch)
-        files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())
-    return files
