@@ -90,7 +90,7 @@ def test_clone_that_is_synced_by_a_timer_alone_keeps_no_redacted_text(tmp_path):
         server.add("ben")
         ada, ben = (User(name, tmp_path / name, server) for name in ("ada", "ben"))
         repo, held = make_repository(ada.home / "repo"), ben.home / "repo"
-        for command in (("add", "First"), ("add-history", "WP01", SECRET)):
+        for command in (("finalize-tasks", "--add", "First"), ("add-history", "WP01", SECRET)):
             assert ada("work", *command, folder=repo).code == 0
         shutil.copytree(repo, held, symlinks=True)
         shutil.rmtree(held / ".git/thence")

@@ -46,13 +46,13 @@ class Case(NamedTuple):
 
 HAND_IN = ("move-task", "WP03", "--to", "for_review")
 CASES = {
-    "add": Case("planned", ("add", "Second"), "planned"),
+    "add": Case("planned", ("finalize-tasks", "--add", "Second"), "planned"),
     "implement": Case("planned", ("implement", "WP03"), "doing"),
     "move": Case("begun", (*HAND_IN, "--actor", "ada"), "for_review"),
     "merge": Case("review", ("merge", "WP03"), "for_review"),
     "accept": Case("merged", ("accept", "WP03", "--local"), "done"),
     "publish": Case("review", ("publish",), "for_review"),
-    "import": Case("kitty", ("import",), ""),
+    "adopt": Case("kitty", ("finalize-tasks",), ""),
 }
 CODE = {"page.py": "a page\n" * 2_000}
 KITTY = {
@@ -127,7 +127,7 @@ def is_whole(project, case):
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
+@pytest.mark.parametrize("name", tenth([*CASES], ["finalize-tasks", "--add", "move", "merge"]))
 @pytest.mark.whole
 def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
     if disk is None:
@@ -147,7 +147,7 @@ def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(sta
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
+@pytest.mark.parametrize("name", tenth([*CASES], ["finalize-tasks", "--add", "move", "merge"]))
 @pytest.mark.whole
 def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_later(
     states, tmp_path, name

@@ -17,8 +17,8 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     """Two clones of a project with two packages; Bob has begun the first and pushed nothing."""
     remote = bare(tmp_path / "remote.git")
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(bob, "add", "First")
-    done(bob, "add", "Second", "--after", "WP01")
+    done(bob, "finalize-tasks", "--add", "First")
+    done(bob, "finalize-tasks", "--add", "Second", "--after", "WP01")
     git(bob, "push", "--quiet")
     done(bob, "implement", "WP01")
     commit(tree(bob), {"first.txt": "bob's\n"}, "Write the first")
@@ -111,7 +111,7 @@ def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(
     remote = bare(tmp_path / "remote.git")
     both = [clone(remote, tmp_path / name) for name in ("ada", "bob")]
     for folder in both:
-        done(folder, "add", f"{folder.name}'s")
+        done(folder, "finalize-tasks", "--add", f"{folder.name}'s")
         done(folder, "implement", "WP01")
         commit(tree(folder), {f"{folder.name}.txt": "mine\n"}, "Work")
     for folder in (*both, *both):

@@ -156,7 +156,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         names = ", ".join(unlogged[:_NAMED_MAX])
         rest = len(unlogged) - _NAMED_MAX
         others = f" and {rest:,} others" if rest > 0 else ""
-        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+        lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
     return session.result(data, lines)
 
 
@@ -168,7 +168,7 @@ def _feature_status(
     conflicts: Sequence[tuple[str, str]],
 ) -> _FeatureStatus:
     home = session.project.home
-    histories = attempt_histories(session.events, feature.slug, session.board.names)
+    histories = attempt_histories(session.events, feature.slug, session.board.ignored)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
