@@ -1,4 +1,4 @@
-"""`finalize-tasks --add`: a package without a spec, under an id of its own, however many are added at once."""
+"""`finalize-tasks --add`: a package without a section, under an id that nobody else takes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
