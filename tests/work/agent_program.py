@@ -59,7 +59,7 @@ def append(name: str, text: str) -> None:
 
 def commit(message: str) -> None:
     """Commit all that has changed in this folder, or nothing if nothing has."""
-    subprocess.run(["git", "finalize-tasks", "--add", "--all"], check=True)
+    subprocess.run(["git", "add", "--all"], check=True)
     subprocess.run(["git", "commit", "--quiet", "--allow-empty", "-m", message], check=True)
 
 

@@ -127,7 +127,7 @@ def is_whole(project, case):
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", tenth([*CASES], ["finalize-tasks", "--add", "move", "merge"]))
+@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
 @pytest.mark.whole
 def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
     if disk is None:
@@ -147,7 +147,7 @@ def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(sta
 
 
 @pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", tenth([*CASES], ["finalize-tasks", "--add", "move", "merge"]))
+@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
 @pytest.mark.whole
 def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_later(
     states, tmp_path, name

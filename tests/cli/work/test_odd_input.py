@@ -46,7 +46,7 @@ CASES = [
     (("add-history", "WP01", "x", "--type", ""), 2, "usage", "'--type': ''"),
     (("add-history", "WP01", ODD), 2, "usage", "'TEXT': 'a\\udcff'"),
     (("finalize-tasks", "--add", " "), 2, "planning_error", "add a package"),
-    (("finalize-tasks", "--add", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
+    (("finalize-tasks", "--add", ODD), 2, "usage", "'--add': 'a\\udcff'"),
     (("finalize-tasks", "--add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
     (("setup-spec", "x", "--mission", ""), 2, "planning_error", "begin a feature"),
     (("setup-spec", "x", "--target-branch", ""), 2, "planning_error", "branch ''"),
