@@ -107,10 +107,12 @@ def test_the_lost_one_is_added_again_with_its_branch_and_both_are_done(clones):
     told = work(late, "conflicts", "--json")
     assert told.code == 3
     assert told.json["conflicts"][0]["sentence"].startswith("WP03 was given twice: by ")
+    add_again = f"finalize-tasks --add '{title}' --feature {SLUG}"
+    assert work(early, "conflicts").lines[-1].endswith(add_again)
     for command in (("move-task", "WP03", "--to", "for_review"), ("implement", "WP03")):
         error = work(late, *command, *FEATURE, "--json").json["error"]
         assert error["guard"] == "number_given_twice"
-        assert f"finalize-tasks --add '{title}' --feature {SLUG}" in error["hint"]
+        assert add_again in error["hint"]
 
     assert done(late, "finalize-tasks", "--add", title, *FEATURE, "--json").json["wp_id"] == "WP04"
     assert branches(late) == [f"{SLUG}-WP04"]
