@@ -84,7 +84,7 @@ def test_clone_that_is_synced_by_a_timer_alone_keeps_no_redacted_text(tmp_path):
         server.add("ben")
         ada, ben = two_users(tmp_path, server)
         repo, held = make_repository(ada.folder / "repo"), ben.folder / "repo"
-        for command in (("add", "First"), ("add-history", "WP01", SECRET)):
+        for command in (("finalize-tasks", "--add", "First"), ("add-history", "WP01", SECRET)):
             assert ada("work", *command, cwd=repo).code == 0
         shutil.copytree(repo, held, symlinks=True)
         shutil.rmtree(held / ".git/thence")

@@ -89,7 +89,7 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
 @pytest.mark.promise("S4")
 def test_commands_end_in_time_at_a_silent_server_and_no_other_waits_for_them(tmp_path, ada):
     project = make_repository(tmp_path / "project")
-    ada.done("work", "add", "Read the spec", cwd=project)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=project)
     ada.done("append", *LOG, "note", "text=1")
     shutil.copytree(ada.folder / "orders", ada.folder / "others")
     with (

@@ -141,7 +141,10 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
     assert warm("verify", cwd=repo).code == 0
 
 
-@pytest.mark.parametrize("command", [("status",), ("init",), ("add", "x"), ("next",), ("import",)])
+@pytest.mark.parametrize(
+    "command",
+    [("status",), ("init",), ("finalize-tasks", "--add", "x"), ("next",), ("finalize-tasks",)],
+)
 def test_folder_without_git_is_no_project(tmp_path, command):
     ended = work(tmp_path, *command, "--json")
     assert ended.code == 4
@@ -166,7 +169,7 @@ def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):
     repo = make_repository(tmp_path / "r")
     for folder in (bare, repo / ".git"):
         before = sorted(folder.rglob("*"))
-        for command in (("status",), ("init",), ("add", "x")):
+        for command in (("status",), ("init",), ("finalize-tasks", "--add", "x")):
             error = refused_there(folder, *command)
             assert error["cause"].startswith("no working tree is here")
         assert sorted(folder.rglob("*")) == before
@@ -201,7 +204,7 @@ def test_repository_without_a_commit_gets_its_first(tmp_path):
     git(repo, "init", "--quiet", "--initial-branch", "main")
     git(repo, "config", "user.name", "Ada")
     git(repo, "config", "user.email", "ada@example.org")
-    assert done(repo, "add", "First", "--json").json["commit"]
+    assert done(repo, "finalize-tasks", "--add", "First", "--json").json["commit"]
     done(repo, "implement", "WP01")
     assert (repo / ".worktrees" / "000-general-WP01" / "kitty-specs").is_dir()
 
@@ -212,7 +215,7 @@ def test_detached_head_stops_only_who_needs_a_branch(finalized):
         for command in (("init",), ("setup-spec", "New")):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
-        ended = done(finalized, "add", "More", "--feature", "1", "--json")
+        ended = done(finalized, "finalize-tasks", "--add", "More", "--feature", "1", "--json")
         assert ended.json["commit"] is None
         assert "HEAD is detached" in ended.err
     finally:
@@ -234,7 +237,7 @@ def test_detached_head_stops_only_who_needs_a_branch(finalized):
 def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_path, text, uuid):
     repo = make_repository(tmp_path / "r")
     write(repo, {CONFIG: text})
-    done(repo, "add", "x")
+    done(repo, "finalize-tasks", "--add", "x")
     (feature,) = done(repo, "status", "--json").json["features"]
     assert feature["project_uuid"] == uuid or uuid is None
     after = (repo / CONFIG).read_bytes()
@@ -246,7 +249,7 @@ def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_pa
 def test_id_that_is_none_is_told_with_its_line(tmp_path):
     repo = make_repository(tmp_path / "r")
     write(repo, {CONFIG: "name: sync\nproject_uuid: sync\n"})
-    for command in (("status",), ("add", "x")):
+    for command in (("status",), ("finalize-tasks", "--add", "x")):
         error = refused(repo, *command)
         assert error["code"] == "planning_error"
         assert error["message"].endswith(f"{CONFIG}:2")

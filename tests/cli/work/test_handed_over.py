@@ -17,8 +17,8 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     """Two clones of a project with two packages; Bob has begun the first and pushed nothing."""
     remote = bare(tmp_path / "remote.git")
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(bob, "add", "First")
-    done(bob, "add", "Second", "--after", "WP01")
+    done(bob, "finalize-tasks", "--add", "First")
+    done(bob, "finalize-tasks", "--add", "Second", "--after", "WP01")
     git(bob, "push", "--quiet")
     done(bob, "implement", "WP01")
     commit(tree(bob), {"first.txt": "bob's\n"}, "Write the first")
@@ -111,18 +111,16 @@ def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(
     remote = bare(tmp_path / "remote.git")
     both = [clone(remote, tmp_path / name) for name in ("ada", "bob")]
     for folder in both:
-        done(folder, "add", f"{folder.name}'s")
+        done(folder, "finalize-tasks", "--add", f"{folder.name}'s")
         done(folder, "implement", "WP01")
         commit(tree(folder), {f"{folder.name}.txt": "mine\n"}, "Work")
     for folder in (*both, *both):
         published(folder)
     (feature,) = done(both[0], "status", "--json").json["features"]
-    (late,) = (each for each in feature["lanes"]["doing"] if "-" in each["wp_id"])
-    folder = tmp_path / late["title"].removesuffix("'s")
-    branch = git(folder, "branch", "--list", "*WP*", "--format=%(refname:short)")
-    assert branch.endswith(late["wp_id"])
-    # under the name that it had before its clone knew of the other
-    git(folder, "push", "--quiet", "origin", f"{branch}:refs/heads/{branch.rpartition('-')[0]}")
+    (kept,) = feature["lanes"]["doing"]
+    late = next(folder for folder in both if kept["title"] != f"{folder.name}'s")
+    # under the number that it has lost
+    git(late, "push", "--quiet", "origin", "000-general-WP01")
     third = clone(remote, tmp_path / "third")
     refused = work(third, "merge", "WP01", "--json")
     assert refused.json["error"]["guard"] == "no_branch"

@@ -27,7 +27,7 @@ from thence.work import EventStore
 pytestmark = pytest.mark.promise("L18")
 
 REFUSED = ("work", "move-task", "WP02", "--to", "done", "--feature", "001-sync")
-START = (("work", "status"), ("work", "import"), ("log",))
+START = (("work", "status"), ("work", "finalize-tasks"), ("log",))
 SHORT = (
     *START,
     ("work", "init"),
@@ -47,7 +47,7 @@ READING = (
 )
 ALL = (
     ("work", "init"),
-    ("work", "import"),
+    ("work", "finalize-tasks"),
     ("work", "setup-spec", "Another thing"),
     ("work", "finalize-tasks", "--feature", "001-sync"),
     REFUSED,

@@ -34,16 +34,20 @@ NAMES = [
             (("gate", "WP01", "CI_CHECK"), "7"),
             (("merge",), "7"),
             (("accept",), ""),
-            (("add", "x"), ""),
+            (("finalize-tasks", "--add", "x"), ""),
             (("next",), ""),
             (("status",), ""),
-            (("import",), ""),
             (("finalize-tasks",), ""),
             (("mark-status", "T001"), ""),
         )
     ),
     *(
-        (("add", "x", "--feature", "1", "--after", name), "unknown_package", place, cause)
+        (
+            ("finalize-tasks", "--add", "x", "--feature", "1", "--after", name),
+            "unknown_package",
+            place,
+            cause,
+        )
         for name, place, cause in (
             ("WP77", f"{SLUG}/WP77", _PACKAGES),
             ("first", "'first'", _NO_ID),
@@ -70,7 +74,7 @@ def test_name_of_nothing_is_a_guard_that_tells_the_names_there_are(
 @pytest.mark.promise("P6")
 def test_package_that_only_one_feature_has_needs_no_feature(tmp_path):
     repo = finalized_project(tmp_path / "r")
-    done(repo, "add", "Apart")
+    done(repo, "finalize-tasks", "--add", "Apart")
     done(repo, "add-history", "WP02", "it is of the first")
     error = refused(repo, "add-history", "WP01", "of which?")
     assert error["cause"] == f"WP01: several features have it, 000-general, {SLUG}"

@@ -44,6 +44,6 @@ def test_features_that_were_never_brought_in_are_told(tmp_path):
     repo = existing(tmp_path / "r")
     ended = work(repo, "next")
     assert ended.code == 4
-    assert ended.lines[-2:] == ["not in the log yet: 028-sync", "next: thence work import"]
-    done(repo, "import")
+    assert ended.lines[-2:] == ["not in the log yet: 028-sync", "next: thence work finalize-tasks"]
+    done(repo, "finalize-tasks")
     assert done(repo, "next", "--json").json["package"]["wp_id"] == "WP03"

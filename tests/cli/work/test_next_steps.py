@@ -243,6 +243,12 @@ def test_steps_after_an_agent_that_failed_work_as_printed(make, tmp_path):
 
 def test_first_commands_in_a_fresh_repository_warn_of_nothing(tmp_path):
     repo = make_repository(tmp_path / "r")
-    for command in (("init",), ("add", "First"), ("status",), ("implement", "WP01"), ("status",)):
+    for command in (
+        ("init",),
+        ("finalize-tasks", "--add", "First"),
+        ("status",),
+        ("implement", "WP01"),
+        ("status",),
+    ):
         ended = warm("work", *command, cwd=repo)
         assert (ended.code, ended.err) == (0, ""), command

@@ -37,9 +37,9 @@ CASES = [
     (("add-history", "WP01", " \n"), 2, "planning_error", "note on 001-sync/WP01"),
     (("add-history", "WP01", "x", "--type", ""), 2, "usage", "'--type': ''"),
     (("add-history", "WP01", ODD), 2, "usage", "'TEXT': 'a\\udcff'"),
-    (("add", " "), 2, "planning_error", "add a package"),
-    (("add", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
-    (("add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
+    (("finalize-tasks", "--add", " "), 2, "planning_error", "add a package"),
+    (("finalize-tasks", "--add", ODD), 2, "usage", "'--add': 'a\\udcff'"),
+    (("finalize-tasks", "--add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
     (("setup-spec", "x", "--mission", ""), 2, "planning_error", "begin a feature"),
     (("setup-spec", "x", "--target-branch", ""), 2, "planning_error", "branch ''"),
     (("setup-spec", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
@@ -110,8 +110,14 @@ def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp
     assert thence("work", *told, cwd=repo).code == 0
     took_s = time.monotonic() - begun
     for turn in range(4):
-        command = rng.choice([("implement", "WP01"), ("add", f"x{turn}"), ("mark-status", "T001")])
-        feature = () if command[0] == "add" else ("--feature", "1")
+        command = rng.choice(
+            [
+                ("implement", "WP01"),
+                ("finalize-tasks", "--add", f"x{turn}"),
+                ("mark-status", "T001"),
+            ]
+        )
+        feature = () if command[0] == "finalize-tasks" else ("--feature", "1")
         process = subprocess.Popen(
             [THENCE, "work", *command, *feature, "--json"],
             cwd=repo,

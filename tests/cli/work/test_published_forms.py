@@ -43,7 +43,7 @@ def test_events_of_each_command_fit_the_shipped_schemas(tmp_path):
     refused(repo, "move-task", "WP01", "--to", "done", code=1)
     done(repo, "merge")
     done(repo, "accept")
-    done(repo, "add", "Another", "--feature", "001-sync")
+    done(repo, "finalize-tasks", "--add", "Another", "--feature", "001-sync")
     found = checked_events(repo)
     others = {"FeatureCompleted", "WPAssigned"}
     assert {*EVENT_TYPES} - {*found} <= others

@@ -90,7 +90,7 @@ def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):
     done(project, "move-task", "WP01", "--to", "rejected", "--reason", "no")
     assert "lane: rejected" in path.read_text()
     assert git(project, "rev-parse", "HEAD") == head
-    done(project, "add", "More", "--feature", "1")
+    done(project, "finalize-tasks", "--add", "More", "--feature", "1")
     assert git(project, "status", "--porcelain") == ""
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from shlex import quote
 from typing import Any, NamedTuple
 
 import click
@@ -25,6 +26,7 @@ from thence.work.board.move_request import (
     changed_since,
     reverted_by,
 )
+from thence.work.board.package_numbers import SLOT as NUMBER
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -170,7 +172,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         names = ", ".join(unlogged[:_NAMED_MAX])
         rest = len(unlogged) - _NAMED_MAX
         others = f" and {rest:,} others" if rest > 0 else ""
-        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+        lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
     return session.result(data, lines)
 
 
@@ -182,7 +184,7 @@ def _feature_status(
     conflicts: Sequence[tuple[str, str]],
 ) -> _FeatureStatus:
     home = session.project.home
-    histories = attempt_histories(session.events, feature.slug, session.board.names)
+    histories = attempt_histories(session.events, feature.slug, session.board.ignored)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
@@ -382,7 +384,14 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         about = feature.rpartition("/")[2]
         package = session.board.package(about, name)
-        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
+        if package and conflict.slot == NUMBER:
+            lines += [
+                f"  next, where it was made: thence work finalize-tasks --add {quote(lost.title)}"
+                f" --feature {about}"
+                for lost in package.lost
+                if not lost.is_added
+            ]
+        elif conflict.is_open and package and package.lane in _SETTLING_MOVES:
             move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
             lines.append(f"  next: thence work {move}")
     code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0

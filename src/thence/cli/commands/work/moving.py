@@ -210,7 +210,10 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     ]
     unlogged = not_imported(session.board, session.planning)
     if unlogged:
-        waiting += [f"not in the log yet: {', '.join(unlogged)}", "next: thence work import"]
+        waiting += [
+            f"not in the log yet: {', '.join(unlogged)}",
+            "next: thence work finalize-tasks",
+        ]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 

@@ -24,7 +24,7 @@ from thence.work.session.lane_changes import (
     refuse_agents,
 )
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.session.ticks import package_of_section, tick_event
+from thence.work.session.ticks import tick_event
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 
@@ -163,10 +163,7 @@ def mark_status(
     state = _feature_with(session, feature, names)
     path, packages = _sections(session, state)
     chosen = [_with_package(name, packages, path) for name in names]
-    chosen = [
-        (package._replace(wp_id=package_of_section(state, package) or package.wp_id), subtask)
-        for package, subtask in chosen
-    ]
+    state = session.feature(state.slug, *(package.wp_id for package, _ in chosen))
     states = []
     for package, box in chosen:
         on_board = state.packages.get(package.wp_id)
