@@ -47,7 +47,8 @@ from thence.log.files.process_state import now as now
 from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
-from thence.log.files.segment import current_path, own_folder
+from thence.log.files.segment import current_path
+from thence.log.files.segment import own_folder as own_folder
 from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.read.opening import (

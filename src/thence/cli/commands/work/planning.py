@@ -325,6 +325,8 @@ def finalize_tasks(
     """
     if title is not None:
         return add(session, title, owns=owns, after=after, feature=feature)
+    if owns or after:
+        raise click.UsageError("--owns and --after are said of a package that --add adds")
     session.refresh()
     slugs = not_imported(session.board, session.planning)
     if feature is not None:
@@ -387,19 +389,11 @@ def finalize_tasks(
     return session.result(result, lines)
 
 
-def _check_added(
-    *, title: str | None, owns: Sequence[str], after: Sequence[str], **_: object
-) -> None:
-    if title is None and (owns or after):
-        raise click.UsageError("--owns and --after are said of a package that --add adds")
-
-
 finalize_tasks_command = session_command(
     finalize_tasks,
     "finalize-tasks",
     "thence work finalize-tasks --feature 001",
     'thence work finalize-tasks --add "Read the spec again" --owns docs/spec.md',
-    check=_check_added,
 )
 
 
