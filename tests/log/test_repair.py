@@ -14,8 +14,7 @@ from thence.core.codec import event_id_of
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.check.rewriting import repair
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter

@@ -21,13 +21,12 @@ from tests.tiers import tenth
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import IdReused
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 from thence.log.files.identity import known_node_id
-from thence.log.files.numbering import Numbering
 from thence.log.open import Log
 from thence.log.recovery.report import SessionReport
 from thence.log.recovery.sessions import WriterSession
+from thence.log.write.writer import Numbering
 
 
 def losers(folder):

@@ -22,25 +22,28 @@ from thence.core.redaction import BODY_DIGEST, Redaction, redacted, same_line_ke
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.blobs.blob_check import sweep
-from thence.log.blobs.blob_files import Bodies
-from thence.log.blobs.blob_writer import BodyWriter, values_of
+from thence.log.blobs.blob_files import Bodies, BodyWriter, values_of
 from thence.log.check.verify import NumberRanges, verify
-from thence.log.files.append_lock import WAIT_S, AppendLock, locked
-from thence.log.files.digest_files import read_redactions, record_redactions
-from thence.log.files.disk import Disk, appending, opened
-from thence.log.files.edits import Edit, rewrite
-from thence.log.files.identity import known_node_id, known_node_ids
-from thence.log.files.numbering import relayed
+from thence.log.files.disk import WAIT_S, AppendLock, Disk, appending, opened
+from thence.log.files.identity import (
+    known_node_id,
+    known_node_ids,
+    read_redactions,
+    record_redactions,
+)
 from thence.log.files.segment import (
     CURRENT,
     FILE_BYTES_MAX,
+    Edit,
     has_bodies,
+    locked,
     own_folder,
+    rewrite,
     segments,
 )
 from thence.log.files.tail import copy_aside
 from thence.log.read.reader import NEWLINE_LOST, Line, lines, segment_lines
-from thence.log.write.writer import Notice, SegmentWriter
+from thence.log.write.writer import Notice, SegmentWriter, relayed
 
 # what the notice of a repair names of numbers; beyond that the last range grows
 RANGES_MAX = 10_000

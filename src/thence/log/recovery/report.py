@@ -8,12 +8,12 @@ looked for (`thence.log.recovery.damage`). All of it happens under the append lo
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, DiskError, opened
 from thence.log.files.identity import Own, identify, renew_shrunk
-from thence.log.files.numbering import Numbering
 from thence.log.files.segment import current_path
 from thence.log.files.tail import unreported
 from thence.log.recovery.sessions import (
@@ -27,6 +27,16 @@ from thence.log.recovery.sessions import (
 )
 
 _TAIL_BYTES = 4096
+
+
+class Numbering(Protocol):
+    """The last numbers of a log under a node."""
+
+    node_id: str
+    seq: int
+
+    def begin(self, node_id: str) -> None:
+        """Starts to number events as this node's."""
 
 
 class SessionReport:
