@@ -26,20 +26,20 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 163,
-    "core": 46,
+    "core": 31,
     "files": 1,
     "git": 35,
-    "log": 151,
+    "log": 122,
     "otel": 4,
     "server": 173,
     "sim": 148,
     "sync": 41,
     "trace": 93,
-    "work": 218,
+    "work": 204,
 }
 STARRED: dict[str, int] = {
     "cli": 9,
-    "log": 18,
+    "log": 12,
     "server": 6,
     "sim": 10,
     "sync": 1,
@@ -50,13 +50,13 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11786, 59), (11300, 50)),
-    "core": ((6833, 33), (6500, 32)),
+    "core": ((6644, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((14945, 58), (13300, 52)),
+    "log": ((14359, 56), (13300, 52)),
     "server": ((11718, 61), (11400, 50)),
     "sim": ((13978, 59), (13900, 58)),
     "sync": ((3749, 16), (3100, 14)),
     "thence": ((996, 6), (1000, 8)),
     "trace": ((6360, 29), (6400, 35)),
-    "work": ((12146, 54), (9500, 46)),
+    "work": ((11747, 54), (9500, 46)),
 }

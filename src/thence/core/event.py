@@ -28,6 +28,7 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+_as_raw = msgspec.json.Decoder(msgspec.Raw).decode
 # the members of a line, each as the bytes that it is stored as
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -359,9 +360,10 @@ class Event:
     def says_the_same_as(self, other: "Event") -> bool:
         """Returns whether a caller that appends one again means the other, of one id.
 
-        Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
-        compares lines of one event wherever they came from, covers all but the numbers. For a
-        redacted event only the head is compared. Large values are compared by their digests.
+        Time, node, numbers and nonce are left out, because the caller gives none of them; the
+        content digest, which compares lines of one event wherever they came from, covers all but
+        the numbers. For a redacted event only the head is compared. Large values are compared by
+        their digests.
         """
         mine, others = self.members, other.members
         if BODIES_KEY in mine or BODIES_KEY in others:
@@ -408,6 +410,7 @@ def decoded(line: bytes | msgspec.Raw) -> Any:
     except msgspec.ValidationError:  # it is JSON; json.loads takes converters of numbers
         import json
 
+        _as_raw(line)  # raises for what json.loads takes besides, as NaN and lone surrogates
         return json.loads(bytes(line), parse_float=_float, parse_int=_int)
 
 

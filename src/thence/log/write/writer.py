@@ -60,8 +60,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.log.recovery.report import SessionReport
-from thence.log.recovery.sessions import WriterSession
+from thence.log.recovery.sessions import SessionReport, WriterSession
 from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
@@ -127,7 +126,8 @@ class Numbering:
                 self.rejected_clocks.append(clock)
             else:
                 self._lamport_clock = max(self._lamport_clock, clock)
-        if self._lamport_clock + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+        last = max(self.seq, self._lamport_clock)
+        if last + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
             raise exhausted(self._folder)
         if not self._relays:
             return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
@@ -361,7 +361,7 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.session.durable(self.numbers, file, size, descriptor)
+            self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -392,7 +392,10 @@ class SegmentWriter:
             if error is not None:
                 self._save((), error)
             elif self.session.durable_offset(pending.file) < pending.size:
-                self.session.durable(pending, pending.file, pending.size, pending.descriptor)
+                descriptor = pending.descriptor
+                self.session.durable(
+                    pending.node_id, pending.seq, pending.file, pending.size, descriptor
+                )
                 self.session.is_unsynced = self._size > pending.size
         finally:
             self._disk.close_quietly(pending.descriptor)
@@ -431,8 +434,7 @@ class SegmentWriter:
         if self._file == self._suspect:
             self._set_aside(DiskError("an earlier sync of it failed"))
         if self._size and self._disk.read_at(self._descriptor, self._size - 1, 1) != b"\n":
-            where = (self._disk, self._descriptor, self._path, self._size, self._vocabulary)
-            if recover_tail(*where, self._session_report.tail_seq(self.numbers)):
+            if recover_tail(self._disk, self._descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._descriptor)
@@ -449,7 +451,7 @@ class SegmentWriter:
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        notices = self._session_report.notices(self.numbers)
+        notices = self._session_report.notices(self.numbers.seq)
         for kind, facts, session in notices:
             if self._size >= self._file_bytes_max:
                 self._rotate()
@@ -666,7 +668,9 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
             self._disk.sync_data(self._descriptor)
-        self.session.durable(self.numbers, self._file, self._size, self._descriptor)
+        self.session.durable(
+            self.numbers.node_id, self.numbers.seq, self._file, self._size, self._descriptor
+        )
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 

@@ -19,7 +19,6 @@ from thence.log.files.disk import OS_DISK
 from thence.log.index import causality, query
 from thence.log.index.causality import CausalityLines, NamedCauses
 from thence.log.index.connection import Index
-from thence.log.index.keeper import Builds
 from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Names
 from thence.log.log_reader import Reader
@@ -35,10 +34,10 @@ class OpenLog:
     All queries block, and raise `read_failed`.
     """
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
-        self.reader = Reader(OS_DISK, folder, vocabulary, builds)
+        self.reader = Reader(OS_DISK, folder, vocabulary)
         self.names = Names()
         self.users = 0
         self._mark = ""
@@ -88,10 +87,9 @@ class OpenLog:
 
 
 class Logs:
-    """A thread-safe set of open logs; `builds` sums up the costs of their indexes."""
+    """A thread-safe set of open logs."""
 
     def __init__(self, open_max: int = OPEN_MAX) -> None:
-        self.builds = Builds()
         self._open_max = open_max
         self._mutex = Lock()
         self._opened: OrderedDict[LogKey, OpenLog] = OrderedDict()
@@ -103,7 +101,7 @@ class Logs:
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
-                log = OpenLog(location.folder, location.vocabulary, self.builds)
+                log = OpenLog(location.folder, location.vocabulary)
                 if is_kept or len(self._opened) < self._open_max:
                     self._opened[key] = log
             if is_kept:
@@ -125,9 +123,7 @@ class Logs:
 
     def lacks_index(self, location: FoundLog) -> bool:
         """Reports whether the next question to a log builds its index, which takes seconds."""
-        log = self._opened.get(location.key) or OpenLog(
-            location.folder, location.vocabulary, self.builds
-        )
+        log = self._opened.get(location.key) or OpenLog(location.folder, location.vocabulary)
         return log.reader.lacks_index()
 
     def release(self, folder: Path) -> bool:

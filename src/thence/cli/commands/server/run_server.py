@@ -156,48 +156,38 @@ def _serve(
 
     host, port = endpoint
     tls = _tls(host, *tls_files)
-    database, folder = _place(data), Path(data)
+    database, folder = database_place(data), Path(data)
+    # an error about it comes before the address is printed
+    if not isinstance(database, Path):
+        from thence.server.team.engines import open_database
+
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_database(database).close()
+    elif not database.is_file():
+        raise ThenceError(
+            "could not run the server of",
+            place=data,
+            cause=f"there is no {database.name} in it",
+            hint="make one: thence server init",
+            code="not_a_server",
+        )
     running.end_on_sigterm()
     listener = running.listening(port, host)
     from thence.server.team.backups import serving
+    from thence.server.team.sqlite import SqliteDatabase
 
     with serving(folder):
         if isinstance(database, Path):
-            _compact(out, database)
+            # redactions since the last time may have left copies
+            with closing(SqliteDatabase(database)) as opened:
+                if opened.compact():
+                    out.notice(f"wrote {database.name} anew, as lines in it were redacted")
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
         running.serve_team(listener, database, host, settings, tls)
-
-
-def _place(data: str) -> str | Path:
-    """Returns where the database is; an error about it comes before the address is printed."""
-    place = database_place(data)
-    if not isinstance(place, Path):
-        from thence.server.team.engines import open_database
-
-        Path(data).mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_database(place).close()
-    elif not place.is_file():
-        raise ThenceError(
-            "could not run the server of",
-            place=data,
-            cause=f"there is no {place.name} in it",
-            hint="make one: thence server init",
-            code="not_a_server",
-        )
-    return place
-
-
-def _compact(out: Output, database: Path) -> None:
-    """Writes the database anew where redactions since the last time may have left copies."""
-    from thence.server.team.sqlite import SqliteDatabase
-
-    with closing(SqliteDatabase(database)) as opened:
-        if opened.compact():
-            out.notice(f"wrote {database.name} anew, as lines in it were redacted")
 
 
 def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.commands.sync.synced_log import check_packages
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.commands.sync.syncing import check_packages
+from thence.cli.frame import check_terminal, checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.errors import NotLoggedIn, SyncRefused
 
@@ -71,9 +71,15 @@ def login_command(
         _keep(store, _by_provider(server, ca_path))
         return
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
-    name = name or _asked("--username", "Username", is_piped=is_piped)
+    name = name or _asked("--username", "Username")
     password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
-    new_password = _new_password(is_piped=is_piped) if is_changing else ""
+    new_password = ""
+    if is_changing and is_piped:
+        new_password = _piped()
+    elif is_changing:
+        new_password = _asked("--password-stdin", "New password", is_hidden=True)
+        if _asked("--password-stdin", "New password, again", is_hidden=True) != new_password:
+            raise click.UsageError("the two passwords differ; nothing has changed")
     if is_changing and ca_path is None:
         ca_path = next((login.ca_file for login in logins if login.username == name), None)
     login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
@@ -148,26 +154,15 @@ def _keep(store: "CredentialStore", login: "Login") -> None:
     )
 
 
-def _new_password(*, is_piped: bool) -> str:
-    """Returns the next line of stdin, or what is typed twice on a terminal."""
-    if is_piped:
-        return _piped()
-    password = _asked("--password-stdin", "New password", is_hidden=True)
-    if _asked("--password-stdin", "New password, again", is_hidden=True) != password:
-        raise click.UsageError("the two passwords differ; nothing has changed")
-    return password
-
-
 def _note_mended(out: Output, notes: list[str]) -> None:
     """Writes what was mended about the file of logins to stderr."""
     for note in notes:
         out.notice(f"note: {note}")
 
 
-def _asked(option: str, text: str, *, is_piped: bool = False, is_hidden: bool = False) -> str:
+def _asked(option: str, text: str, *, is_hidden: bool = False) -> str:
     """Asks for a text on a terminal; raises UsageError without one."""
-    if is_piped or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"there is no terminal to ask on; give {option}")
+    check_terminal(f"give {option}")
     answer: str = click.prompt(text, hide_input=is_hidden, err=True)
     return answer
 
