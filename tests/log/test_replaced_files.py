@@ -13,8 +13,7 @@ from tests.log.processes import ran
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent, NotALog, ThenceError
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, AppendLock
 from thence.log.files.segment import strays
 from thence.log.open import Log, LogSettings
 from thence.sim import EventWriter

@@ -15,8 +15,7 @@ from tests.log.processes import WAIT_S, descriptors, in_child, started
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 from thence.log.open import Log, LogSettings
 from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records
 

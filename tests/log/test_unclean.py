@@ -21,8 +21,7 @@ from tests.tiers import tenth
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import IdReused
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.segment import CURRENT
 from thence.log.open import Log

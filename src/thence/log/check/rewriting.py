@@ -17,17 +17,21 @@ from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, Redaction, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_check import sweep
-from thence.log.blobs.blob_files import Bodies
-from thence.log.blobs.blob_writer import BodyWriter, values_of
-from thence.log.files.append_lock import WAIT_S, AppendLock, locked
-from thence.log.files.digest_files import read_redactions, record_redactions
-from thence.log.files.disk import Disk, appending
-from thence.log.files.edits import Edit, rewrite
-from thence.log.files.identity import known_node_ids
-from thence.log.files.numbering import relayed
-from thence.log.files.segment import FILE_BYTES_MAX, has_bodies, own_folder, segments
+from thence.log.blobs.blob_files import Bodies, BodyWriter, values_of
+from thence.log.files.disk import WAIT_S, AppendLock, Disk, appending
+from thence.log.files.identity import known_node_ids, read_redactions, record_redactions
+from thence.log.files.segment import (
+    FILE_BYTES_MAX,
+    Edit,
+    has_bodies,
+    locked,
+    own_folder,
+    rewrite,
+    segments,
+)
 from thence.log.read.reader import segment_lines
 from thence.log.recovery.damage import DamageRecord, Region, joined
+from thence.log.write.writer import relayed
 
 
 class Redactions:

@@ -6,13 +6,13 @@ inode of that file itself. The inode distinguishes a copy from the original: the
 node_id of its own, and the earlier ones stay listed.
 """
 
+from collections.abc import Iterable
 from errno import EEXIST
 from pathlib import Path
 
 import msgspec
 
-from thence.errors import NotALog
-from thence.log.files.append_lock import AppendLock
+from thence.errors import InvalidEvent, NotALog
 from thence.log.files.disk import (
     NOWHERE,
     Disk,
@@ -25,10 +25,11 @@ from thence.log.files.disk import (
     user_name,
 )
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import own_folder
+from thence.log.files.segment import locked, own_folder
 
 FORMAT = 1
 EARLIER_MAX = 1_000
+_REDACTIONS = "redactions.json"
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
@@ -144,18 +145,13 @@ def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = No
 def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
     """Replaces a damaged `log.json` under the append lock, so that only one process does it."""
     path = own_folder(folder) / "log.json"
-    lock = AppendLock(disk, own_folder(folder) / "lock")
-    try:
-        lock.acquire()
+    with locked(disk, folder):
         stored = read_info(disk, folder)
         if stored is not None:
             return stored
         disk.rename(path, path.with_name("log.json.spoilt"))
         disk.link(draft, path)
         disk.sync_folder(path.parent)
-    finally:
-        lock.release()
-        lock.close()
     return info
 
 
@@ -219,16 +215,11 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
     change. Nothing happens where the log has another node than `node_id` by now: another process
     was faster. Raises LogBusy, DiskError.
     """
-    lock = AppendLock(disk, own_folder(folder) / "lock")
-    try:
-        lock.acquire()
+    with locked(disk, folder):
         previous = _read_identity(disk, folder)
         if previous is not None and previous.node_id == node_id:
             earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
             _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
-    finally:
-        lock.release()
-        lock.close()
 
 
 def _change(identity: Identity, file: tuple[int, int]) -> str:
@@ -291,3 +282,45 @@ def _unfit(path: Path, cause: str) -> NotALog:
         cause=cause,
         hint="restore it from a backup; the events beside it are untouched",
     )
+
+
+def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
+    """Returns the digests (D) of the lines whose bodies were redacted for good.
+
+    No whole line of these is taken in again, from wherever it comes. There are none where the
+    file can't be read.
+    """
+    path = own_folder(folder) / _REDACTIONS
+    if disk.path_id(str(path)) is None:
+        return frozenset()
+    try:
+        texts = msgspec.json.decode(disk.read_whole(path) or b"", type=list[str])
+        return frozenset(map(bytes.fromhex, texts))
+    except (msgspec.MsgspecError, ValueError):
+        return frozenset()
+
+
+def record_redactions(disk: Disk, folder: Path, digests: Iterable[bytes]) -> None:
+    """Adds digests of redacted lines, durably. Raises LogBusy, DiskError."""
+    with locked(disk, folder):
+        before = read_redactions(disk, folder)
+        after = before.union(digests)
+        if len(after) > len(before):
+            path = own_folder(folder) / _REDACTIONS
+            draft = path.with_name(f"{_REDACTIONS}.{process_id()}.{noise_bits(32):08x}")
+            data = msgspec.json.encode(sorted(map(bytes.hex, after)))
+            disk.write_new(draft, data + b"\n")
+            disk.rename(draft, path)
+            disk.sync_folder(path.parent)
+
+
+def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
+    """Returns a line as it may be kept: redacted if it is one of the redactions."""
+    if not redactions:
+        return line
+    from thence.core.redaction import digests, redacted  # an append takes no line in
+
+    try:
+        return redacted(line) if digests(line).line in redactions else line
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line  # it is no event, or has no digest

@@ -8,14 +8,13 @@ that it is reported even after a second kill. Recovery runs under the append loc
 
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse, pieces
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk, DiskError, half_line_error
+from thence.log.files.disk import Disk, DiskError, copy_range, half_line_error, new_file
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder
 
@@ -98,27 +97,6 @@ def copy_aside(disk: Disk, source: int, segment: Path, start: int, end: int) -> 
         copy_range(disk, source, start, end, target)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
-
-
-@contextmanager
-def new_file(disk: Disk, path: Path) -> Iterator[int]:
-    """Gives a descriptor of a new file, which is synced at the end, or removed on an error."""
-    target = disk.open_append(path)
-    try:
-        yield target
-        disk.sync_data(target)
-    except BaseException:
-        disk.unlink(path)
-        raise
-    finally:
-        disk.close(target)
-
-
-def copy_range(disk: Disk, source: int, start: int, end: int, target: int) -> None:
-    """Copies a byte range of an open file to the end of another; the file may end earlier."""
-    while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
-        disk.write_all(target, data)
-        start += len(data)
 
 
 def cut_broken_write(

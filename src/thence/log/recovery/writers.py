@@ -13,9 +13,8 @@ from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
 from thence.core.query.why import LogEnd
 from thence.core.vocabulary import SIM, Vocabulary
-from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK, Disk, DiskError, opened
-from thence.log.files.identity import is_own, known_node_id
+from thence.log.files.identity import is_own, known_node_id, read_redactions
 from thence.log.files.segment import own_folder, segments
 from thence.log.files.tail import lines_backwards
 from thence.log.recovery.sessions import session_records

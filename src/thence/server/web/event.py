@@ -10,8 +10,8 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.sentences.events import conversation
-from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import read_redactions
 from thence.log.index.causality import NamedCauses
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog

@@ -86,7 +86,7 @@ class EventStore:
     def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
         self.project = project
         self.actor = actor
-        self.correlation_id = new_id()
+        self.correlation_id: str = new_id()
         self._log: Log | None = None
         self._team = NO_TEAM
         self._has_appended = False
