@@ -163,16 +163,10 @@ class Accounts:
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
-        return self._has("SELECT 1 FROM users WHERE name = :name", name)
-
-    def has_person(self, name: str) -> bool:
-        """Reports whether there is a user of this name who is no machine."""
-        return self._has("SELECT 1 FROM users WHERE name = :name AND password <> ''", name)
-
-    def _has(self, query: str, name: str) -> bool:
         if not is_user_name(name):  # PostgreSQL takes not every text
             return False
         with self._database.reading() as connection:
+            query = "SELECT 1 FROM users WHERE name = :name"
             return bool(connection.execute(query, {"name": name}))
 
     def remove_user(self, name: str) -> None:
