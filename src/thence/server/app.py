@@ -26,7 +26,7 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.models import Health, Problem, Schemas
     from thence.server.routes import logs, look
     from thence.server.routes.parameters import Parameters
-    from thence.server.routes.state import ServerState, answer, app_state
+    from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page, static_route
 
@@ -194,7 +194,7 @@ def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
 async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
-    return answer(await app_state(request).workers.run(app.openapi))
+    return logs.answer(await app_state(request).workers.run(app.openapi))
 
 
 async def _health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
@@ -203,7 +203,7 @@ async def _health(request: Request, parameters: Annotated[Parameters, Query()]) 
     No file is touched.
     """
     totals = app_state(request).summaries.totals()
-    return answer({"status": "ok", "version": request.app.version, **totals})
+    return logs.answer({"status": "ok", "version": request.app.version, **totals})
 
 
 async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
@@ -218,4 +218,4 @@ async def _schemas(request: Request, parameters: Annotated[Parameters, Query()])
             "work": {kind: work.schema(kind) for kind in work.EVENT_TYPES},
         }
 
-    return answer(await app_state(request).workers.run(schemas))
+    return logs.answer(await app_state(request).workers.run(schemas))

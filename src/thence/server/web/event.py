@@ -13,8 +13,7 @@ from thence.core.sentences.events import conversation
 from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK
 from thence.log.index.causality import NamedCauses
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
 from thence.server.web.verdict import mark

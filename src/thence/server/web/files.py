@@ -22,8 +22,7 @@ from thence.errors import ThenceError
 from thence.git.repository import Repository
 from thence.log.open import open_log
 from thence.server.http.workers import ClientGone
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.session import edited_paths, event_link, first_words
 from thence.trace.agents.blame import BlamedLine, lines_of

@@ -30,8 +30,7 @@ from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidFilter
 from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
