@@ -70,16 +70,6 @@ def test_summary_and_questions_of_a_small_log_share_one_index(tmp_path) -> None:
     logs.close()
 
 
-def test_file_that_only_looks_like_a_segment_is_damage_of_its_log(tmp_path) -> None:
-    name = "events_2025-01-01_10-00.jsonl"
-    (make_run(tmp_path, "run", count=2) / name).write_bytes(b"a stray")
-    logs = Logs(Root(tmp_path))
-    facts = Summaries(logs).of(logs.root.find("run"))
-    assert (facts.events, facts.damaged_lines) == (2, 1)
-    assert (facts.damage[0].file, facts.damage[0].length) == (name, 7)
-    logs.close()
-
-
 def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> None:
     make_run(tmp_path, "small", count=2)
     big = make_run(tmp_path, "big", count=60)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from thence.errors import SyncRefused, ThenceError
-from thence.server.team.database import Database, Transaction, first
+from thence.server.team.database import Database, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
@@ -154,7 +154,8 @@ class Accounts:
         if role not in ROLES:
             raise _refused(action, name, f"the role {role} is not one of {', '.join(ROLES)}")
         with self._database.reading() as connection:
-            if not _has_team(connection, team):
+            teams = connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": team})
+            if not teams:
                 hint = f"make it: thence server team add {team}"
                 raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
@@ -228,10 +229,6 @@ def check_slug(slug: str) -> None:
     """Raises `account_refused` for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
         raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
-
-
-def _has_team(connection: Transaction, slug: str) -> bool:
-    return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
 def _check_password(name: str, password: str) -> str:

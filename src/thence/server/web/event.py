@@ -61,6 +61,9 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
 
 
 def _facts(location: FoundLog, event: Event) -> Html:
+    writer: Child = "another tool; nothing verifies the line"
+    if not event.is_foreign:
+        writer = joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
     stored = path("logs", location.id, "events", event.event_id)
     return facts(
         (
@@ -73,15 +76,9 @@ def _facts(location: FoundLog, event: Event) -> Html:
             ("Subject", event.subject),
             ("Stream", event.stream),
             ("Step", event.step),
-            ("Written by", _writer(event)),
+            ("Written by", writer),
         )
     )
-
-
-def _writer(event: Event) -> Child:
-    if event.is_foreign:
-        return "another tool; nothing verifies the line"
-    return joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
 
 
 def _why(log: OpenLog, location: FoundLog, why: NamedCauses) -> Html:

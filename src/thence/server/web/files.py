@@ -128,17 +128,14 @@ def _lines_in(place: str) -> int:
             problem = "it is a link, or lies behind one, or is not a file"
         elif status.st_size > BYTES_MAX:
             problem = f"it has over {BYTES_MAX:,} bytes"
-        elif not _is_text(data := Path(place).read_bytes()):
-            problem = "it is a binary file, or no text in UTF-8"
         else:
-            return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+            data = Path(place).read_bytes()
+            if b"\0" not in data and is_utf8(data.decode(errors="surrogateescape")):
+                return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+            problem = "it is a binary file, or no text in UTF-8"
     except OSError as error:
         problem = f"it can't be read: {error.strerror}"
     raise HTTPException(422, f"{os.path.basename(place)} can't be shown: {problem}")
-
-
-def _is_text(data: bytes) -> bool:
-    return b"\0" not in data and is_utf8(data.decode(errors="surrogateescape"))
 
 
 def _row(
