@@ -119,7 +119,7 @@ def _log(folder: Path, name: str) -> None:
     with thence.open(folder) as log:
         log.append("a", {EVIL: EVIL}, subject=EVIL, caused_by=[first.event_id])
     _twist(folder / "events.jsonl", repeat=1)
-    for kind in ("gap", "recovered", "torn", "node_changed", "write_failed", "shrunk"):
+    for kind in ("gap", "recovered", "torn", "node_changed", "write_failed"):
         facts = dict.fromkeys(("file", "reason", "quarantine", "old_node_id", "count"), EVIL)
         _add(folder, {"event_id": new_id(), "event_type": f"log.{kind}", "payload": facts})
     begun = {"event_id": new_id(), "event_type": EVIL, "timestamp": EVIL, "begins": True}

@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "core": 46,
     "files": 1,
     "git": 35,
-    "log": 151,
+    "log": 122,
     "otel": 4,
     "server": 142,
     "sim": 148,
@@ -39,7 +39,7 @@ OF_ONE_CALLER: dict[str, int] = {
 }
 STARRED: dict[str, int] = {
     "cli": 9,
-    "log": 18,
+    "log": 12,
     "server": 6,
     "sim": 10,
     "sync": 1,
@@ -52,8 +52,8 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11786, 59), (11300, 50)),
     "core": ((6833, 33), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((14945, 58), (13300, 52)),
-    "server": ((11201, 58), (11400, 50)),
+    "log": ((14359, 56), (13300, 52)),
+    "server": ((11185, 58), (11400, 50)),
     "sim": ((13978, 59), (13900, 58)),
     "sync": ((3749, 16), (3100, 14)),
     "thence": ((996, 6), (1000, 8)),

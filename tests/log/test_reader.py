@@ -306,26 +306,6 @@ def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
     assert event.content.vocabulary is SIM
 
 
-@pytest.mark.parametrize("tail", [b"", b"\r", b"\0\0"])
-def test_lost_newline_of_an_older_segment_is_a_place_without_bytes(tmp_path, tail):
-    stand(tmp_path, own(1), own(2)[:-1], tail, name=OLDEST)
-    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
-    size = (tmp_path / OLDEST).stat().st_size
-    lost = found[-1]
-    assert lost.content == BadLine(
-        "stray_bytes", "the last line of an older segment lost its newline"
-    )
-    assert (lost.file, lost.offset, lost.data, lost.length) == (OLDEST, size, b"", 0)
-    assert lost.is_whole
-
-
-def test_bad_end_of_an_older_segment_has_lost_no_newline(tmp_path):
-    stand(tmp_path, own(1), b"half a li", name=OLDEST)
-    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
-    assert [line.length for line in found] == [len(own(1)) - 1, 9]
-    assert found[-1].content.code == "bad_line"
-
-
 def test_position_counts_what_is_served(tmp_path):
     stand(tmp_path, b"bad\n", own(1), own(2)[:-1], own(3), FOREIGN, name=OLDEST)
     stand(tmp_path, own(4)[:-1], name=OLDER)

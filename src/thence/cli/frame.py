@@ -266,7 +266,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Look after": {
         "doctor": "Check the machine, the folder, and the state of a log.",
-        "verify": "Check every line of a log; without --repair nothing is changed.",
+        "verify": "Check every line of a log; nothing is changed.",
         "prune": "Remove a log's oldest files, or move them to an archive.",
         "redact": "Remove an event's payload for good; the rest of the event stays.",
         "rebuild": "Rebuild the index of a log from its lines.",

@@ -280,7 +280,7 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
                 header = EventHeader(**(_fields(decoded(line)) | required))
         except (ValueError, RecursionError) as error:
             return BadLine("bad_line", f"the checksum fits, the members don't: {error}")
-        if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
+        if not (1 <= header.seq <= CLOCK_MAX and 1 <= header.lamport_clock <= CLOCK_MAX):
             return BadLine("bad_line", "the checksum fits, seq or lamport_clock doesn't")
         if is_too_deep(line):
             return BadLine("bad_line", _DEEP)
@@ -382,8 +382,8 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     )
     if may_be_deep and any(map(is_too_deep, lines)):
         return None
-    clocks = [header.lamport_clock for header in headers]
-    if min([header.seq for header in headers]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
+    numbers = [header.seq for header in headers] + [header.lamport_clock for header in headers]
+    if min(numbers) < 1 or max(numbers) > CLOCK_MAX:
         return None
     return headers
 

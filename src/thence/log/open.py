@@ -39,7 +39,7 @@ from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import Disk as Disk
-from thence.log.files.disk import Durability, durability_on, poisoned_error, variable
+from thence.log.files.disk import Durability, durability_on, poisoned_error, reading, variable
 from thence.log.files.process_state import CLOSE_S, new_nonce
 from thence.log.files.process_state import ids_of_process as ids_of_process
 from thence.log.files.process_state import new_id as new_id
@@ -47,13 +47,12 @@ from thence.log.files.process_state import now as now
 from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
-from thence.log.files.segment import current_path
+from thence.log.files.segment import current_path, own_folder
 from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.read.opening import (
     Age,
     checked_bounds,
-    is_synced,
     known_id,
     known_info,
     opened_vocabulary,
@@ -71,7 +70,7 @@ from thence.log.write.writer import Report, SegmentWriter
 if TYPE_CHECKING:
     from thence.core.new_event import Unchanged
     from thence.log.check.rewriting import Redactions
-    from thence.log.files.findings import Relayed, Verification
+    from thence.log.files.findings import Relayed
     from thence.log.write.importing import Relay
 
 QUEUE_EVENTS_MAX = 10_000
@@ -189,7 +188,9 @@ class Log(Reader):
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
         super().__init__(disk, folder, vocabulary)
         self._report = guarded(settings.report)
-        self._has_nonces = settings.nonces or is_synced(disk, folder)
+        with reading(folder):
+            is_synced = disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
+        self._has_nonces = settings.nonces or is_synced
         self.redact_settings = settings.redact or read_redact_settings(folder)
         self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
@@ -467,20 +468,6 @@ class Log(Reader):
         if error is not None:
             raise error
 
-    def repair(self, timeout_s: float = 30) -> "Verification":
-        """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
-
-        A notice names the numbers that are missing there. No event is changed. Raises what
-        `append` raises.
-        """
-        from thence.log.check.rewriting import repair  # needed once in a log's life
-
-        self._prepare()
-        self.flush(timeout_s)
-        writer = SegmentWriter(*self._where, self._notice, self._report)
-        repair(*self._where, writer, self._notice, timeout_s)
-        return self.verify()
-
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
@@ -528,7 +515,13 @@ class Log(Reader):
             self._drafting.masking = self.redact_settings.masking
             self._prepare()
             self._is_ready = True
-        causes, ends = self._causes(new), ends_in_hand()
+        # the causes that it names, the event that it ends, those around it
+        causes = () if new.is_alone else current_causes() or self._origin.causes
+        if new.ends is not None:
+            causes = (new.ends, *causes)
+        if new.caused_by is not None:
+            causes = (*cause_ids(new.caused_by, self.holds), *causes)
+        ends = ends_in_hand()
         causes = (*causes, *[end.event_id for end in ends]) if ends else causes
         causes = (*causes, *heads) if heads else causes
         external = self._origin.external(causes, ends) if causes else ()
@@ -560,14 +553,6 @@ class Log(Reader):
             if about:
                 heads[about] = (drafts[-1].event_id,)
         return drafts, places
-
-    def _causes(self, new: HostEvent) -> tuple[str, ...]:
-        """Returns the causes that an event names, the event that it ends, and context causes."""
-        around = () if new.is_alone else current_causes() or self._origin.causes
-        if new.ends is not None:
-            around = (new.ends, *around)
-        named = new.caused_by
-        return around if named is None else (*cause_ids(named, self.holds), *around)
 
     def _committed(
         self,

@@ -26,8 +26,6 @@ SEVERITIES: Mapping[str, Severity] = {
     "cause_missing": "noted",
     "passed_over": "noted",
 }
-# the codes whose bytes a repair moves to quarantine
-MOVED = frozenset(("bad_line", "stray_bytes"))
 # beyond this many findings, those of one code in one segment become one finding with a count
 FINDINGS_MAX = 10_000
 
@@ -51,11 +49,6 @@ class Finding(msgspec.Struct, frozen=True):
     def severity(self) -> Severity:
         """The severity of the code: a log with damaged or lost findings is not ok."""
         return SEVERITIES[self.code]
-
-    @property
-    def is_repairable(self) -> bool:
-        """True if a repair moves these bytes to quarantine."""
-        return self.code in MOVED
 
 
 class Verification(msgspec.Struct, frozen=True):

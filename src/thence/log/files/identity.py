@@ -6,7 +6,6 @@ inode of that file itself. The inode distinguishes a copy from the original: the
 node_id of its own, and the earlier ones stay listed.
 """
 
-from collections.abc import Mapping
 from errno import EEXIST
 from pathlib import Path
 
@@ -33,11 +32,7 @@ EARLIER_MAX = 1_000
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
-_SHRUNK = "the log ends before events that were durable"
 _TWICE = "an event of its node_id came in that this log does not have"
-
-
-NOT_SHRUNK: Mapping[str, str | int] = {}
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -53,8 +48,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the latest at the end; `reason` is why the
-    id changed; `shrunk` are the facts of a notice, if the id changed because the log had
-    shrunk.
+    id changed.
     """
 
     node_id: str
@@ -63,7 +57,6 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     earlier: tuple[str, ...] = ()
     reason: str = ""
-    shrunk: Mapping[str, str | int] = {}
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -219,18 +212,6 @@ def identify(disk: Disk, folder: Path) -> Own:
     return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
-def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
-    """Gives a log that lacks events of its own another node, and keeps the notice's `facts`.
-
-    Call it under the append lock. Raises DiskError.
-    """
-    previous = own.identity
-    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
-    path = own_folder(folder) / "identity.json"
-    identity = _make_identity(disk, path, earlier, _SHRUNK, facts)
-    return Own(identity, is_known=True, is_new=True, is_copy=False)
-
-
 def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because numbers were given out elsewhere under this one.
 
@@ -263,7 +244,6 @@ def _make_identity(
     path: Path,
     earlier: tuple[str, ...] = (),
     reason: str = "",
-    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -274,7 +254,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         members = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*members, earlier, reason, shrunk)
+        identity = Identity(*members, earlier, reason)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

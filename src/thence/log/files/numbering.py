@@ -57,7 +57,8 @@ class Numbering:
         """
         if self._received:
             self._take_received()
-        if self._lamport_clock + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+        last = max(self.seq, self._lamport_clock)
+        if last + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
             raise exhausted(self._folder)
         if self._relays:
             return self._stamp_some(drafts)

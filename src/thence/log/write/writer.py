@@ -54,8 +54,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.log.recovery.report import SessionReport
-from thence.log.recovery.sessions import WriterSession
+from thence.log.recovery.sessions import SessionReport, WriterSession
 from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
@@ -248,7 +247,7 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.session.durable(self.numbers, file, size, descriptor)
+            self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -279,7 +278,10 @@ class SegmentWriter:
             if error is not None:
                 self._save((), error)
             elif self.session.durable_offset(pending.file) < pending.size:
-                self.session.durable(pending, pending.file, pending.size, pending.descriptor)
+                descriptor = pending.descriptor
+                self.session.durable(
+                    pending.node_id, pending.seq, pending.file, pending.size, descriptor
+                )
                 self.session.is_unsynced = self._size > pending.size
         finally:
             self._disk.close_quietly(pending.descriptor)
@@ -319,8 +321,7 @@ class SegmentWriter:
             self._set_aside(DiskError("an earlier sync of it failed"))
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
-            if recover_tail(*where, self._session_report.tail_seq(self.numbers)):
+            if recover_tail(self._disk, descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
@@ -337,7 +338,7 @@ class SegmentWriter:
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        notices = self._session_report.notices(self.numbers)
+        notices = self._session_report.notices(self.numbers.seq)
         for kind, facts, session in notices:
             if self._size >= self._file_bytes_max:
                 self._rotate()
@@ -547,7 +548,10 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        self.session.durable(self.numbers, self._file, self._size, self._require_open())
+        descriptor = self._require_open()
+        self.session.durable(
+            self.numbers.node_id, self.numbers.seq, self._file, self._size, descriptor
+        )
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 

@@ -29,7 +29,6 @@ from thence.log.files.segment import own_folder, segments
 from thence.log.index import causality, query
 from thence.log.index.causality import CausalityLines, NamedCauses
 from thence.log.index.connection import Index
-from thence.log.index.keeper import Builds
 from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Names
 from thence.log.log_reader import Reader
@@ -215,10 +214,10 @@ class OpenLog:
     All queries block, and raise `read_failed`.
     """
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
-        self.reader = Reader(OS_DISK, folder, vocabulary, builds)
+        self.reader = Reader(OS_DISK, folder, vocabulary)
         self.names = Names()
         self.users = 0
         self._mark = ""
@@ -268,14 +267,13 @@ class OpenLog:
 
 
 class Logs:
-    """The logs of a root, those in use open; `builds` sums up their indexes' costs. Thread-safe.
+    """The logs of a root, of which those in use are open; thread-safe.
 
     `on_gone` gets the id of a log that was asked for and is not there.
     """
 
     def __init__(self, root: Root, open_max: int = OPEN_MAX) -> None:
         self.root = root
-        self.builds = Builds()
         self.on_gone: Callable[[str], None] = lambda log_id: None
         self._open_max = open_max
         self._mutex = Lock()
@@ -329,7 +327,7 @@ class Logs:
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
-                log = OpenLog(location.folder, location.vocabulary, self.builds)
+                log = OpenLog(location.folder, location.vocabulary)
                 if is_kept or len(self._opened) < self._open_max:
                     self._opened[key] = log
             if is_kept:
@@ -351,9 +349,7 @@ class Logs:
 
     def lacks_index(self, location: FoundLog) -> bool:
         """Reports whether the next question to a log builds its index, which takes seconds."""
-        log = self._opened.get(location.key) or OpenLog(
-            location.folder, location.vocabulary, self.builds
-        )
+        log = self._opened.get(location.key) or OpenLog(location.folder, location.vocabulary)
         return log.reader.lacks_index()
 
     def release(self, folder: Path) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -105,20 +105,8 @@ class TeamPages:
             app.state.served.close()
 
     def figures(self) -> Iterator[Metric]:
-        """Yields what the apps of all teams do now, and what their indexes have cost, in sum."""
+        """Yields what the apps of all teams do now, in sum."""
         states: list[ServerState] = [app.state.served for app in list(self._apps.values())]
-        costs = [state.logs.builds.cost for state in states]
-        for name, words, number in (
-            ("builds", "Indexes made from nothing.", sum(cost.builds for cost in costs)),
-            ("build_seconds", "Time to make them.", sum(cost.build_seconds for cost in costs)),
-            (
-                "catch_up_seconds",
-                "Time in which indexes took in new events.",
-                sum(cost.catch_up_seconds for cost in costs),
-            ),
-            ("events", "Events put into indexes.", sum(cost.events for cost in costs)),
-        ):
-            yield CounterMetricFamily(f"thence_index_{name}", words, number)
         streams = sum(len(state.streams) for state in states)
         logs_open = sum(state.logs.open for state in states)
         yield GaugeMetricFamily("thence_listeners", "Open streams of live events.", streams)

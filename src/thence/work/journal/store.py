@@ -30,9 +30,10 @@ from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.git.files import TreeFiles
 from thence.git.locks import locked
 from thence.log.files.findings import Relayed
+from thence.log.files.segment import own_folder
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.open import Log, LogSettings, new_id, now, open_host_log
-from thence.log.recovery.writers import own_folder, redactions_of
+from thence.log.recovery.writers import redactions_of
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines

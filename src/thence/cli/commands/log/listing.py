@@ -368,7 +368,7 @@ def _tail(
     out: Output, count: int, is_live: bool, log_name: str | None, conditions: Conditions
 ) -> None:
     """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
-    from thence.log.read.follower import Follower
+    from thence.log.read.reader import Follower
 
     event_filter = Filter.of(**keys(conditions))
     with (

@@ -97,7 +97,7 @@ def follow_spans(
 
     With `is_open` also what began and will not end, for the process of it has ended.
     """
-    from thence.log.read.follower import Follower
+    from thence.log.read.reader import Follower
     from thence.trace.otlp.following import CursorFile, SpanFeed
 
     def warn(cause: str) -> None:
