@@ -89,7 +89,7 @@ def silent() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-@pytest.mark.parametrize("command", ["now", "login", "oidc", "logout"])
+@pytest.mark.parametrize("command", ["now", "login", "logout"])
 @pytest.mark.whole(rows=4)
 def test_sync_command_that_waits_for_its_server_is_interrupted(
     ada: User, silent: socket.socket, command: str, beginning: bytes
@@ -100,7 +100,6 @@ def test_sync_command_that_waits_for_its_server_is_interrupted(
     words = {
         "now": ("now", "--log", "orders"),
         "login": ("login", url, "--username", "bob", "--password-stdin"),
-        "oidc": ("login", url, "--oidc"),
         "logout": ("logout", url),
     }[command]
     credentials = ada.config / "thence" / "credentials.json"
