@@ -20,6 +20,7 @@ from thence.core.bodies import (
     put_back,
     put_back_readable,
 )
+from thence.errors import InvalidEvent
 
 _HTML_CHARACTERS_MAX = 2_000
 OrderKey = tuple[int, str, str, str, bytes]
@@ -31,6 +32,29 @@ _decode = msgspec.json.Decoder().decode
 _as_raw = msgspec.json.Decoder(msgspec.Raw).decode
 # the members of a line, each as the bytes that it is stored as
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class HasId(Protocol):
+    """Anything that has an event's id."""
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event."""
+
+
+Cause = HasId | str
+
+
+def id_of(event: Cause) -> str:
+    """Returns the id of an event, or an id as it is; anything else raises InvalidEvent."""
+    event_id = event if isinstance(event, str) else getattr(event, "event_id", None)
+    if not isinstance(event_id, str) or not event_id:
+        raise InvalidEvent(
+            "could not tell which event is meant",
+            cause=f"{event!r:.80} is neither an event nor an event's id",
+            hint="pass what append, emit or get returned",
+        )
+    return event_id
 
 
 class EventFields(msgspec.Struct, omit_defaults=True, gc=False):

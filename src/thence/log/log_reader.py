@@ -17,9 +17,9 @@ from weakref import finalize
 
 from msgspec.structs import replace
 
-from thence.core.event import Event
+from thence.core.event import Cause, Event, id_of
 from thence.core.ids import is_ulid
-from thence.core.new_event import Cause, Position, id_of
+from thence.core.new_event import Position
 from thence.core.order import CONE_EVENTS_MAX, totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound

@@ -20,17 +20,15 @@ import msgspec
 from thence.core.bodies import BodySource
 from thence.core.codec import CAUSES_MAX, DATA_BYTES_MAX, Draft, draft, unnumbered, with_nonce
 from thence.core.cutting import BODIES_FROM, PAYLOAD_BYTES_MAX, without_bodies
-from thence.core.event import Event, EventFields
+from thence.core.event import Cause, Event, EventFields, id_of
 from thence.core.json_values import TYPE_CHARACTERS_MAX, Encode, Plain, is_plain, is_type_name
 from thence.core.new_event import (
     CAUSE_VARIABLE,
-    Cause,
     Causes,
     HostEvent,
     NewEvent,
     PassedCause,
     cause_ids,
-    id_of,
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, OutcomeUnknown

@@ -112,8 +112,6 @@ def logout_command(url: str | None, username: str | None) -> None:
     )
 
 
-
-
 def _note_mended(out: Output, notes: list[str]) -> None:
     """Writes what was mended about the file of logins to stderr."""
     for note in notes:
