@@ -15,7 +15,7 @@ from bench.coldstart import PROGRAM
 from thence.core.codec import draft, stamper
 from thence.core.diff import ALONE, LogSide, aligned, difference, is_same, side
 from thence.core.event import EventFields
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import current_path
@@ -38,7 +38,7 @@ _CASES = {
 def written(folder: Path, words: Vocabulary, run: int, altered: range) -> None:
     """Writes a run in which each event has up to four causes; `altered` says otherwise."""
     prepare(OS_DISK, folder, words)
-    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, run)
+    new_id = IdSource(1_700_000_000_000_000_000, lambda: 0, run).new_id
     chance = random.Random(1)
     ids: list[str] = []
     drafts = []

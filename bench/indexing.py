@@ -18,12 +18,11 @@ from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
 from thence.log.files.process_state import new_id, now
 from thence.log.files.segment import current_path, own_folder
-from thence.log.index.builder import build
+from thence.log.index.builder import Builder
 from thence.log.index.connection import Index
 from thence.log.index.rows import (
     LINES_TOGETHER,
     BlockRows,
-    Times,
     columns_of,
     entries,
     statements,
@@ -146,7 +145,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+        Builder(OS_DISK, folder, _opened(folder), connection).build({})
 
     found = per_second(EVENTS, work)
     connection.close()
@@ -157,7 +156,7 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+    Builder(OS_DISK, folder, _opened(folder), connection).build({})
     rows = _rows(connection)
     connection.close()
     connection = _database(folder / "executed.db")
@@ -193,7 +192,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
     connection = _database(folder / "rebuilt.db", Timed)
     assert isinstance(connection, Timed)
     start = time.process_time()
-    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
+    Builder(OS_DISK, folder, _opened(folder), connection).build({})
     whole = time.process_time() - start
     for name, kind in _KINDS.items():
         seconds[name] = connection.seconds[kind]
@@ -212,7 +211,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
 def _taking_in(folder: Path) -> dict[str, float]:
     """Returns what it takes to make columns of lines, in s, step by step as a rebuild does it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    times, vocabulary = Times(), _opened(folder)
+    vocabulary = _opened(folder)
     before = time.process_time()
 
     def note(name: str) -> None:
@@ -232,7 +231,7 @@ def _taking_in(folder: Path) -> dict[str, float]:
             assert found is not None
             note("decoding")
             rows = BlockRows(found, range(len(part)), range(len(part)))
-            columns_of(rows, vocabulary, 1, times)
+            columns_of(rows, vocabulary, 1)
             note("columns: lanes, times")
             found = None
             note("decoding")

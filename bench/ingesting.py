@@ -16,7 +16,7 @@ import psycopg
 from bench.rounds import Contender, measure, per_second, ratio
 from thence.core.codec import draft, stamper
 from thence.core.event import EventFields
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 from thence.core.redaction import digests
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database
@@ -42,7 +42,7 @@ _DROP = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 @cache
 def batches() -> list[list[bytes]]:
     """Returns lines of some 420 bytes, in batches."""
-    new_id, stamp = id_source(1_700_000_000_000_000_000, lambda: 0, 1), stamper(_NODE)
+    new_id, stamp = IdSource(1_700_000_000_000_000_000, lambda: 0, 1).new_id, stamper(_NODE)
     lines = []
     for number in range(1, LINES + 1):
         payload = {"amount": number, "items": ["a", "b"], "note": "x" * 80}

@@ -10,7 +10,7 @@ from typing import Any
 import thence
 from thence.core.codec import draft, stamper
 from thence.core.event import EventFields
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 
 EVENTS = 300_000
 BATCH = 1_000
@@ -36,7 +36,7 @@ def rows(place: Path, row: Row) -> None:
 
 def batches(node_id: str, count: int, first_clock: int, seed: int) -> list[list[bytes]]:
     """Returns the lines of a node in batches of 1,000, as another log holds them."""
-    new_id = id_source(1_700_000_000_000_000_000, lambda: 0, seed)
+    new_id = IdSource(1_700_000_000_000_000_000, lambda: 0, seed).new_id
     stamp = stamper(node_id)
     found = []
     for first in range(0, count * BATCH, BATCH):

@@ -181,7 +181,7 @@ def _steps(
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
-    callers, queue = log._committer.callers, deque[Draft | PendingAppend]()
+    waiters, queue = log._committer.waiters, deque[Draft | PendingAppend]()
     new = HostEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
     items: list[Draft | PendingAppend] = []
@@ -191,15 +191,15 @@ def _steps(
 
     def wait() -> None:
         for drafts in drafted:
-            waiting = PendingAppend(drafts, Condition.of(None, None), loop.create_future())
-            callers.come()
+            waiting = PendingAppend(drafts, None, loop.create_future())
             queue.append(waiting)
+            waiters.add(waiting)
 
     def result() -> None:
         for item in items:
             assert isinstance(item, PendingAppend)
             Event(item.result()[-1][:-1], None, log.vocabulary)
-            callers.leave()
+            waiters.discard(item)
 
     def take() -> None:
         items.extend(take_batch(queue))

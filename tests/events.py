@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thence.core.codec import Draft, draft, parse, stamper
 from thence.core.event import Event, EventFields
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import current_path
@@ -21,7 +21,7 @@ NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
 WHEN = "2026-11-20T07:13:00.123456Z"
 
-new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xABCDE)
+new_id = IdSource(1_700_000_000_000_000_000, lambda: 0, 0xABCDE).new_id
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
     [

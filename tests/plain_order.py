@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Unpack
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.codec import BadLine, has_valid_crc, numbers, pieces
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -40,7 +41,7 @@ from thence.core.query.why import (
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk
 from thence.log.files.segment import CURRENT
-from thence.log.index.page import Page, PageBounds, PageRequest, key_of
+from thence.log.index.page import Key, Page, PageBounds, PageRequest
 from thence.log.read.reader import events as read_events
 from thence.log.read.reader import raw_lines
 
@@ -271,7 +272,17 @@ def page_of_events(
     if request.descending:
         found.reverse()
     total = request.mark.total if request.mark else len(found)
-    return request.page(found[begin : begin + request.room(total)], snapshot, total)
+    chosen = tuple(found[begin : begin + request.room(total)])
+    last = key_of(chosen[-1]) if chosen else None
+    return Page(chosen, *request.end(len(chosen), last, snapshot, total))
+
+
+def key_of(event: Event) -> Key:
+    """Returns the key of an event in the total order, as a cursor holds it."""
+    # another tool's line may hold half a character, which the index writes as an escape
+    lamport, *texts, _ = event.order_key
+    node_id, *rest = (text.encode("utf-8", "backslashreplace") for text in texts)
+    return (lamport, node_id, b"", rest[0]) if lamport else (0, b"", rest[0], rest[1])
 
 
 def events_after(
@@ -333,7 +344,7 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
         found = numbers(line)
         if not is_whole and name == CURRENT:
             continue
-        if found is not None and has_valid_crc(line):
+        if found is not None and found[1] <= CLOCK_MAX and has_valid_crc(line):
             own.append(found[:2])
             continue
         for _, _, event in pieces(line, vocabulary):

@@ -24,7 +24,6 @@ class Settings(NamedTuple):
     is_colourless: bool = False
     is_dumb: bool = False
     completing: str | None = None
-    oidc_secret: str | None = None
     otlp_headers: str | None = None
 
     @property
@@ -54,6 +53,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,
         completing=environ.get("_THENCE_COMPLETE") or None,
-        oidc_secret=environ.get("THENCE_OIDC_SECRET") or None,
         otlp_headers=environ.get("OTEL_EXPORTER_OTLP_HEADERS") or None,
     )

@@ -14,7 +14,7 @@ from tests.git.repositories import git
 
 import thence
 from thence.cli.frame import root
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 from thence.work.project.project import find_project
 
 EVIL = "\x1b[38;5;9m\x1b]0;own\x07\x9b2J\u202eevil\nFORGED\r\x08\x7f\u2028\u2066"
@@ -22,7 +22,7 @@ IN_FILE_NAME = EVIL.replace("/", "")
 FEATURE = FOLDER.rpartition("/")[2]
 NEVER = f"{EVIL}.yaml/nowhere"  # what is there would be served for ever, and no call makes this
 SHOWN = "evil\\nFORGED"
-new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBAD)
+new_id = IdSource(1_700_000_000_000_000_000, lambda: 0, 0xBAD).new_id
 
 # what an argument or option is given, by its name; others get EVIL
 _KNOWN = {
@@ -119,7 +119,7 @@ def _log(folder: Path, name: str) -> None:
     with thence.open(folder) as log:
         log.append("a", {EVIL: EVIL}, subject=EVIL, caused_by=[first.event_id])
     _twist(folder / "events.jsonl", repeat=1)
-    for kind in ("gap", "recovered", "torn", "node_changed", "write_failed", "shrunk"):
+    for kind in ("gap", "recovered", "torn", "node_changed", "write_failed"):
         facts = dict.fromkeys(("file", "reason", "quarantine", "old_node_id", "count"), EVIL)
         _add(folder, {"event_id": new_id(), "event_type": f"log.{kind}", "payload": facts})
     begun = {"event_id": new_id(), "event_type": EVIL, "timestamp": EVIL, "begins": True}

@@ -61,7 +61,11 @@ def place(tmp_path_factory):
     """A repository with a project, a scenario of its own and a run."""
     home = tmp_path_factory.mktemp("place")
     folder = made(home / "shop", home)
-    for words in (("init",), ("add", "Read"), ("add", "Write")):
+    for words in (
+        ("init",),
+        ("finalize-tasks", "--add", "Read"),
+        ("finalize-tasks", "--add", "Write"),
+    ):
         assert thence("work", *words, cwd=folder).code == 0
     make_run(folder / "output", "market-1", count=3)
     (folder / "mine.yaml").write_text("name: mine\n")

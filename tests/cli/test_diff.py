@@ -1,15 +1,12 @@
 import json
 from contextlib import redirect_stderr
 from io import StringIO
-from uuid import uuid4
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
 import thence as package
-from thence.otel import SpanProcessor
 from thence.sim import SimulationOrchestrator
 
 SHIPPED = "spatial_trade_network"
@@ -39,13 +36,6 @@ def runs(tmp_path_factory):
 def diff(runs, a, b, *arguments):
     folder, named = runs
     return warm("diff", named.get(a, a), named.get(b, b), *arguments, cwd=folder)
-
-
-def test_runs_of_one_seed_say_the_same(runs):
-    ended = diff(runs, "one", "same")
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("A and B say the same: ")
-    assert diff(runs, "one", "one").code == 0
 
 
 @pytest.mark.promise("P6")
@@ -160,52 +150,6 @@ def test_last_events_are_followed_by_none_and_a_side_without_is_left_out(tmp_pat
                 log.append("order.paid", caused_by=[placed])
     assert "later event" not in warm("diff", "a", "b", cwd=tmp_path).out
     assert "\n1 later event in B follows from it.\n" in warm("diff", "a", "c", cwd=tmp_path).out
-
-
-def traced(folder, key, extra=()):
-    """Records an agent that asks a model and calls tools, as a tracer of agents does it."""
-    call = f"pyd_ai_{uuid4().hex}"
-    message = {"role": "assistant", "parts": [{"type": "tool_call", "id": call, "name": "pay"}]}
-    with package.open(folder) as log:
-        provider = TracerProvider()
-        provider.add_span_processor(SpanProcessor(log))
-        span = provider.get_tracer("shop").start_as_current_span
-        conversation = {"gen_ai.agent.name": "shop", "gen_ai.conversation.id": uuid4().hex}
-        with span("agent", attributes=conversation):
-            with span("chat", attributes={"gen_ai.output.messages": json.dumps([message])}):
-                pass
-            for tool, argument in (*extra, ("pay", key)):
-                called = {"gen_ai.tool.call.id": call, "gen_ai.tool.call.arguments": argument}
-                with span(tool, attributes=called), package.step(f"{tool} by card", log=log):
-                    log.append(f"{tool}.sent", {"amount": 12})
-
-
-def test_two_runs_of_one_traced_agent_are_the_same(tmp_path):
-    for name in ("a", "b"):
-        traced(tmp_path / name, "k1")
-    ended = warm("diff", "a", "b", cwd=tmp_path)
-    assert (ended.code, ended.out) == (0, "A and B say the same: 9 events.\n")
-
-
-def test_changed_argument_of_a_traced_tool_is_the_one_difference(tmp_path):
-    for name, key in (("a", "k1"), ("b", "k2")):
-        traced(tmp_path / name, key)
-    told = warm("diff", "a", "b", "--json", cwd=tmp_path).json
-    numbers = [told[key] for key in ("same", "changed", "only_a", "only_b", "roots")]
-    # its end says the arguments again, and follows from its begin: one root
-    assert numbers == [7, 2, 0, 0, 1]
-    path = "payload.attributes.gen_ai.tool.call.arguments"
-    assert told["first"]["differs"] == [{"path": path, "a": "k1", "b": "k2"}]
-    assert told["first"]["a"]["event_type"] == "pay.begun"
-
-
-def test_one_more_tool_of_a_traced_agent_is_in_one_log_alone(tmp_path):
-    traced(tmp_path / "a", "k1")
-    traced(tmp_path / "b", "k1", [("stock", "881")])
-    told = warm("diff", "a", "b", "--json", cwd=tmp_path).json
-    assert [told[key] for key in ("same", "changed", "only_a", "only_b")] == [9, 0, 0, 5]
-    types = {event["event_type"] for event in told["only_b_events"]}
-    assert {event_type[:6] for event_type in types} == {"stock ", "stock."}
 
 
 def test_every_divergence_is_shown_with_both_sides_and_what_differs(tmp_path):

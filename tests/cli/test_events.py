@@ -1,5 +1,3 @@
-import json
-
 from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
@@ -33,19 +31,6 @@ def test_show_tells_all_of_an_event_and_as_json_its_line(tmp_path, orders):
         assert told in out
     by_json = warm("show", orders[2], "--log", "orders", "--json", cwd=tmp_path)
     assert by_json.out == stored(tmp_path)[2] + "\n"
-
-
-def test_what_a_terminal_would_obey_is_written_out(tmp_path):
-    evil = "\x1b[31mred\x07\u202e\u009b2J\nnext"
-    line = json.dumps(
-        {"event_id": "aaaaaa", "event_type": evil, "actor": evil, "payload": {evil: evil}}
-    )
-    (tmp_path / "events.jsonl").write_text(line + "\n")
-    for command in (["log"], ["show", "@last"], ["why", "@last"], ["effects", "@last"]):
-        out = warm(*command, cwd=tmp_path).out
-        assert not set(out) & set("\x1b\x07\u202e\u009b"), command
-        assert "\\x1b" in out
-    assert len(warm("log", cwd=tmp_path).lines) == 1
 
 
 def test_endless_words_are_cut_in_sentences_and_never_in_json(tmp_path):

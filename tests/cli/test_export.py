@@ -278,11 +278,3 @@ def test_disk_that_is_full_leaves_the_file_as_it_was(large):
     assert (large / "o.csv").read_text() == "before"
     assert names(large) == ["o.csv", "orders"]
     (large / "o.csv").unlink()
-
-
-def test_closed_pipe_is_quiet(large):
-    with exporting(large, "-q") as running:
-        assert running.stdout.readline().strip() == ",".join(COLUMNS)
-        running.stdout.close()
-        assert running.stderr.read() == ""
-        assert running.wait() == 0

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import Ended, is_three_lines
+from tests.cli.installed import is_three_lines
+from tests.cli.test_sync_commands import User
 from tests.cli.warm import warm
 from tests.git.repositories import git, make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.trace.agents.played import PlayedRepository, Session
-
-from thence.sync.client import log_in
-from thence.sync.credentials import CredentialStore
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +19,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
         yield running
 
 
-class Member:
-    """A user with logins of their own, in a clone."""
-
-    def __init__(self, name: str, config: Path, server: TeamServer) -> None:
-        self.config = config
-        CredentialStore(config / "thence").save(log_in(server.url, name, PASSWORD))
-
-    def __call__(self, *arguments: object, cwd: Path) -> Ended:
-        return warm(*arguments, cwd=cwd, env={"XDG_CONFIG_HOME": str(self.config)})
-
-    def done(self, *arguments: object, cwd: Path) -> Ended:
-        ended = self(*arguments, cwd=cwd)
-        assert ended.code == 0, ended.err
-        return ended
+def member(name: str, folder: Path, server: TeamServer) -> User:
+    user = User(name, folder / f"config-{name}", folder)
+    user.log_in(server, PASSWORD)
+    return user
 
 
 @pytest.fixture
-def ada(tmp_path: Path, server: TeamServer) -> Member:
-    return Member("ada", tmp_path / "config-ada", server)
+def ada(tmp_path: Path, server: TeamServer) -> User:
+    return member("ada", tmp_path, server)
 
 
 def played_shop(folder: Path, name: str) -> PlayedRepository:
@@ -54,10 +42,10 @@ def played_shop(folder: Path, name: str) -> PlayedRepository:
 
 @pytest.mark.promise("A5h")
 def test_clone_that_joins_knows_the_agents_of_the_others(
-    tmp_path: Path, server: TeamServer, ada: Member
+    tmp_path: Path, server: TeamServer, ada: User
 ) -> None:
     shop = played_shop(tmp_path / "shop", "two clones").top
-    ben = Member("ben", tmp_path / "config-ben", server)
+    ben = member("ben", tmp_path, server)
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", shop, clone)
     assert ben("why", "pay.py:1", cwd=clone).code == 4
@@ -88,7 +76,7 @@ def test_clone_that_joins_knows_the_agents_of_the_others(
     assert (again["pulled"], again["pushed"]) == (0, 0)
 
 
-def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: Member) -> None:
+def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: User) -> None:
     folder = make_repository(tmp_path / "open", {"a.txt": "unmasked\n"})
     ada.done("hook", "install", "git", cwd=folder)
     agents = folder / ".git" / "thence" / "agents"
@@ -104,7 +92,7 @@ def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: Mem
 
 
 def test_join_needs_a_login_and_a_first_commit(
-    tmp_path: Path, server: TeamServer, ada: Member
+    tmp_path: Path, server: TeamServer, ada: User
 ) -> None:
     shop = played_shop(tmp_path / "shop", "no login").top
     nobody = warm("hook", "join", server.url, cwd=shop, env={"XDG_CONFIG_HOME": str(tmp_path)})
@@ -127,7 +115,7 @@ def test_join_needs_a_login_and_a_first_commit(
 
 
 def test_log_with_another_name_at_the_server_is_not_joined_unasked(
-    tmp_path: Path, server: TeamServer, ada: Member
+    tmp_path: Path, server: TeamServer, ada: User
 ) -> None:
     shop = played_shop(tmp_path / "shop", "enabled before").top
     ada.done("sync", "enable", cwd=shop)

@@ -89,7 +89,7 @@ def silent() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-@pytest.mark.parametrize("command", ["now", "login", "oidc", "logout"])
+@pytest.mark.parametrize("command", ["now", "login", "logout"])
 @pytest.mark.whole(rows=4)
 def test_sync_command_that_waits_for_its_server_is_interrupted(
     ada: User, silent: socket.socket, command: str, beginning: bytes
@@ -100,7 +100,6 @@ def test_sync_command_that_waits_for_its_server_is_interrupted(
     words = {
         "now": ("now", "--log", "orders"),
         "login": ("login", url, "--username", "bob", "--password-stdin"),
-        "oidc": ("login", url, "--oidc"),
         "logout": ("logout", url),
     }[command]
     credentials = ada.config / "thence" / "credentials.json"
@@ -151,7 +150,7 @@ TRACES, ORDERS = "--log traces", "--log orders"
     ("words", "call", "way_on"),
     [
         (f"import --otlp spans.json {TRACES}", "_host_append", "the same command again"),
-        (f"redact @last {ORDERS} --yes", "redact_copies", "thence redact "),
+        (f"redact @last {ORDERS} --yes", "project_of", "thence redact "),
         (f"prune {ORDERS} --keep-bytes 1 --yes", "renew", "the same command again"),
     ],
 )

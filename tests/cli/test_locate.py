@@ -121,7 +121,7 @@ def shop(tmp_path):
     played.log.append("order.paid", subject="order/1")
     played.log.close()
     begin_work(played.top)
-    assert warm("work", "add", "Read the spec", cwd=played.top).code == 0
+    assert warm("work", "finalize-tasks", "--add", "Read the spec", cwd=played.top).code == 0
     for name, time in ("older", 1_000), ("newer", 2_000):
         with package.open(played.top / "output" / name) as log:
             log.append("claim", {"of": name}, subject="agent/south/claim")
@@ -182,7 +182,7 @@ def test_what_names_nothing_asks_the_first_log_with_an_event(shop):
     make_log(folder / ".git" / "thence" / "agents")
     assert warm("log", cwd=folder).err.endswith("no events\n")
     begin_work(folder)
-    assert warm("work", "add", "Read the spec", cwd=folder).code == 0
+    assert warm("work", "finalize-tasks", "--add", "Read the spec", cwd=folder).code == 0
     assert "secrets are masked" in " ".join(warm("doctor", cwd=folder).out.split())
     for command in (["log"], ["last"], ["stats"], ["why", "@last"], ["tail"]):
         ended = warm(*command, cwd=folder)

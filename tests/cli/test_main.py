@@ -155,13 +155,6 @@ def test_missing_argument_shows_the_usage(tmp_path):
     assert "thence why [OPTIONS] EVENT" in ended.err
 
 
-def test_misuse_under_json_is_json(tmp_path):
-    ended = thence("verfy", "--json", cwd=tmp_path)
-    assert ended.code == 2
-    assert list(ended.json["error"]) == ["code", "message", "cause", "hint"]
-    assert ended.json["error"]["code"] == "usage"
-
-
 def test_error_has_a_traceback_with_debug_only(tmp_path):
     plain = thence("why", "@last", cwd=tmp_path)
     assert is_three_lines(plain.err)
@@ -189,11 +182,6 @@ def test_bug_of_ours_is_told_in_three_lines(tmp_path):
     assert done.code == 1
     assert is_three_lines(done.err)
     assert '"code":"internal_error"' in done.out
-
-
-def test_module_is_the_command(tmp_path, orders):
-    by_module = ran(sys.executable, "-m", "thence", "log", "--log", "orders", cwd=tmp_path)
-    assert by_module == thence("log", "--log", "orders", cwd=tmp_path)
 
 
 def make_many(folder):

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from tests.cli.installed import THENCE, environment, on_terminal
 from tests.log.faults import WAIT_S
 from tests.trace.agents.played import PlayedRepository, Session
 
 import thence
 from thence.cli.commands.trace.mcp import ANSWER_CHARACTERS_MAX, bounded
-from thence.cli.commands.trace.mcp_wire import PROTOCOL_VERSIONS
 from thence.core.new_event import HostEvent
 
 
@@ -149,49 +147,6 @@ def test_client_begins_by_each_way_and_every_answer_comes_once(
     tools, results = asked(tmp_path, *[("why", {"event": "order/881"})] * 3, mode=mode)
     assert len(tools) == 5
     assert ["no stock" in text(result) for result in results] == [True] * 3
-
-
-def test_begin_is_answered_here_as_the_sdk_would(tmp_path: Path, log: thence.Log) -> None:
-    assert PROTOCOL_VERSIONS == HANDSHAKE_PROTOCOL_VERSIONS
-    client = {"capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    for version in ("2025-06-18", "1999-01-01"):
-        params = {**client, "protocolVersion": version}
-        begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-        first, ping = written(tmp_path, begin, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
-        result = first["result"]
-        expected = version if version in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[-1]
-        assert result["protocolVersion"] == expected
-        assert result["serverInfo"]["name"] == "thence"
-        assert "tools" in result["capabilities"]
-        assert ("prompts" in result["capabilities"]) == (version not in PROTOCOL_VERSIONS)
-        assert ping == {"jsonrpc": "2.0", "id": 2, "result": {}}
-
-
-def test_half_of_a_surrogate_pair_gets_an_error(tmp_path: Path, log: thence.Log) -> None:
-    call = {"name": "why", "arguments": {"event": "\ud83d"}}
-    half = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call}
-    whole = {"jsonrpc": "2.0", "id": 8, "method": "ping", "params": {"of": "\U0001f600"}}
-    error, pong = written(tmp_path, half, whole)
-    assert (error["id"], error["error"]["code"]) == (7, -32602)
-    assert "surrogate" in error["error"]["message"]
-    assert pong["id"] == 8
-
-
-def written(tmp_path: Path, *messages: Any) -> list[Any]:
-    """Writes messages to the server's stdin as they are; returns as many that it answers."""
-    argv = [str(THENCE), "mcp", "--log", "orders"]
-    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, cwd=tmp_path, env=environment(), **piped) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for message in messages:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            process.stdin.flush()
-        answers = [json.loads(process.stdout.readline()) for _ in messages]
-        process.stdin.close()
-        assert process.wait(WAIT_S) == 0
-        assert process.stdout.read() == b""
-    return answers
 
 
 @pytest.mark.promise("A4c")

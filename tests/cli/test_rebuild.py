@@ -64,13 +64,6 @@ def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):
     assert ended.err == ""
 
 
-def test_first_question_to_a_large_log_draws_the_bytes_that_its_index_reads(tmp_path, large):
-    for is_first in (True, False):
-        code, shown = on_terminal(tmp_path, "last", "--log", "large", program=WITH_BAR)
-        assert (code, BAR in shown) == (0, is_first)
-    assert "nothing was left open" in shown
-
-
 def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp_path, large):
     warm("rebuild", "--log", "large", cwd=tmp_path)
     amid = (

@@ -7,17 +7,17 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from tests.cli.installed import THENCE, begin, in_python, is_three_lines, thence
+from tests.log.committers import until
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 from tests.tiers import tenth
 
-from thence.cli.shared import beside
+from thence.cli.commands.sim import sim
 from thence.server.running import PORT, listening
 from thence.trace.agents import fired
 
@@ -50,7 +50,7 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
 
 def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    for command in (("init",), ("add", "Read")):
+    for command in (("init",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=tmp_path)
     process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
@@ -70,7 +70,7 @@ def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
         subprocess.run(["git", "-C", repository, "config", key, value], check=True)
-    for command in (("init",), ("add", "Read")):
+    for command in (("init",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=repository)
     log = repository / ".git" / "thence" / "agents"
     thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
@@ -98,9 +98,7 @@ def test_what_hooks_leave_while_it_serves_is_taken_in(tmp_path: Path) -> None:
     process = started(tmp_path, "--port", "0", "--json")
     url = json.loads(process.stdout.readline())["url"]
     for words in ("first words", "later words"):
-        end = time.monotonic() + 60
-        while words not in urlopen(f"{url}/runs/agents").read().decode():
-            assert time.monotonic() < end
+        until(lambda text=words: text in urlopen(f"{url}/runs/agents").read().decode())
         fire(tmp_path, "later words")
     assert ended(process, signal.SIGTERM)[0] == 0
 
@@ -158,9 +156,7 @@ def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
     words = (THENCE, "serve", tmp_path, "--port", "0", "--open")
     process = begin(*words, cwd=tmp_path, BROWSER=f"{browser} %s")
     address = process.stdout.readline().strip()
-    end = time.monotonic() + 60
-    while not told.exists():
-        assert time.monotonic() < end
+    until(told.exists)
     assert told.read_text().strip() == address
     assert ended(process, signal.SIGTERM)[0] == 0
 
@@ -272,7 +268,7 @@ def test_run_is_watched_while_it_plays_and_served_until_ctrl_c(tmp_path: Path) -
 
 
 def test_run_whose_page_is_not_served_plays_all_the_same(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(beside.sys, "executable", "/bin/false")
-    with beside.serving_beside(tmp_path) as server:
-        assert server.url == ""
-        server.wait()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with sim.serving_beside(tmp_path) as (url, server):
+        assert url == ""
+        assert server.wait() == 1

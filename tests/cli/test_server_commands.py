@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -19,6 +18,7 @@ from tests.server.team.lines import lines
 from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
+from tests.sync.test_batch_client import certified
 
 
 def server(*arguments: object, cwd: Path, **options: object):
@@ -200,21 +200,10 @@ def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_p
     assert server("run", "--tls-cert", "x", cwd=tmp_path).code == 2
 
 
-def make_certificate(folder: Path) -> ssl.SSLContext:
-    """Makes cert.pem and key.pem of 127.0.0.1; returns the context of a client that trusts it."""
-    openssl = shutil.which("openssl")
-    assert openssl, "install openssl: this test makes a certificate with it"
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    argv = [openssl, "req", *kind, "-days", "2", *named, *files]
-    subprocess.run(argv, check=True, capture_output=True)
-    return ssl.create_default_context(cafile=folder / "cert.pem")
-
-
 @pytest.mark.promise("S12")
 def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: Path) -> None:
-    context = make_certificate(tmp_path)
+    authority, *_ = certified(tmp_path)
+    context = ssl.create_default_context(cafile=authority)
     server("init", cwd=tmp_path)
     running = TeamServer(tmp_path / "thence-server")
     running.files_max = 256
@@ -238,7 +227,7 @@ def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: P
 def test_certificate_that_is_of_no_use_is_refused_with_a_sentence(tmp_path: Path) -> None:
     for name in ("here", "elsewhere"):
         (tmp_path / name).mkdir()
-        make_certificate(tmp_path / name)
+        certified(tmp_path / name)
     (tmp_path / "text").write_text("no certificate")
     server("init", cwd=tmp_path)
     for certificate, key, code, reason in (
@@ -256,7 +245,8 @@ def test_certificate_that_is_of_no_use_is_refused_with_a_sentence(tmp_path: Path
 
 
 def test_certificate_serves_https(tmp_path: Path) -> None:
-    context = make_certificate(tmp_path)
+    authority, *_ = certified(tmp_path)
+    context = ssl.create_default_context(cafile=authority)
     server("init", cwd=tmp_path)
     argv = [THENCE, "server", "run", "--host", "0.0.0.0", "--port", "0"]
     argv += ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
@@ -121,19 +121,6 @@ def test_tokens_and_cost_are_added_up(tmp_path, orders):
     assert stats(tmp_path, "--by", "actor").lines[3:] == [
         "  ada  3  1,001 tokens in, 20 tokens out, cost 0.25", "  ben  1"]  # fmt: skip
     assert stats(tmp_path, "--type", "note", "--json").json["cost"] is None
-
-
-@pytest.mark.parametrize(
-    ("arguments", "cause"),
-    [
-        (["--by", "colour"], "'colour' is not one of"),
-    ],
-)
-def test_what_can_not_be_counted_by_is_wrong_usage(hours, arguments, cause):
-    ended = stats(hours, *arguments, "--json")
-    assert ended.code == 2
-    assert is_three_lines(ended.err)
-    assert cause in ended.json["error"]["message"]
 
 
 @pytest.mark.promise("A4b")

@@ -19,13 +19,15 @@ from thence.sim import SimulationOrchestrator
 from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
 from thence.sim.run.run_folder import RunHold
 
+SWEEP = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
 
 def sweep(folder: Path, *arguments: object, output: str = "swept") -> Ended:
     """Sweep over two settings and three seeds in two processes."""
-    arguments = arguments or ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
-    return warm("sim", "sweep", *arguments, "--output", output, "--jobs", "2", cwd=folder)
+    return warm(
+        "sim", "sweep", *(arguments or SWEEP), "--output", output, "--jobs", "2", cwd=folder
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,8 @@ def test_sweep_that_is_begun_again_plays_what_lacks(tmp_path, arguments):
 @pytest.mark.promise("O11a")
 def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
     counting(tmp_path, "kills the sweep")
-    killed = ran(THENCE, "sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds",
-                 "1-3", "--jobs", "2", "--output", "swept", cwd=tmp_path)  # fmt: skip
+    words = (*SWEEP, "--jobs", "2", "--output", "swept")
+    killed = ran(THENCE, "sim", "sweep", *words, cwd=tmp_path)
     assert killed.code == -signal.SIGKILL
     ended = sweep(tmp_path, "--quiet")
     assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
@@ -82,18 +84,8 @@ def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
 @pytest.mark.rest
 def test_workers_of_a_killed_sweep_end_where_a_shell_had_ctrl_c_ignored(tmp_path, whole):
     counting(tmp_path, "kills the sweep")
-    words = shlex.join(
-        [
-            str(THENCE),
-            "sim",
-            "sweep",
-            "counting.yaml",
-            "--set",
-            "agents.ada.by=1,5",
-            "--seeds",
-            "1-3",
-        ]
-    )  # as a shell starts what stands before &
+    # as a shell starts what stands before &
+    words = shlex.join([str(THENCE), "sim", "sweep", *SWEEP])
     ignoring = f"trap '' INT; exec {words} --jobs 1 --output swept"
     assert ran("sh", "-c", ignoring, cwd=tmp_path).code == -signal.SIGKILL
     ended = sweep(tmp_path, "--quiet")
@@ -140,8 +132,8 @@ def test_run_that_fails_is_told_with_its_command_and_the_others_go_on(tmp_path, 
 
 def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tmp_path, whole):
     counting(tmp_path, "interrupts the sweep")
-    process = begin(THENCE, "sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5",
-                    "--seeds", "1-3", "--jobs", "1", "--output", "swept", cwd=tmp_path)  # fmt: skip
+    words = (*SWEEP, "--jobs", "1", "--output", "swept")
+    process = begin(THENCE, "sim", "sweep", *words, cwd=tmp_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == "sweep interrupted: 1 of 6 runs completed, swept\n"
@@ -159,7 +151,7 @@ def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tm
 def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_path, whole):
     counting(tmp_path, "outlives the sweep")
     os.mkfifo(tmp_path / "gate")
-    words = ("sim", "sweep", "counting.yaml", "--seeds", "1-3", "--set", "agents.ada.by=1,5")
+    words = ("sim", "sweep", *SWEEP)
     killed = ran(THENCE, *words, "--jobs", "1", "--output", "swept", cwd=tmp_path)
     assert killed.code == -signal.SIGKILL
     busy = sweep(tmp_path, "--quiet")
@@ -193,8 +185,7 @@ def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
 
 def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
     counting(tmp_path)
-    arguments = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
-    printed = sweep(tmp_path, *arguments, "--print").lines
+    printed = sweep(tmp_path, *SWEEP, "--print").lines
     assert len(printed) == 6
     for line in printed[:5]:
         assert warm(*shlex.split(line)[1:], "-q", cwd="/").code == 0
@@ -298,9 +289,8 @@ def test_no_sweep_begins_in_the_folder_of_a_run(tmp_path):
 @pytest.mark.whole(alone=True)
 def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
     counting(tmp_path, "dies")
-    words = ["sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3"]
-    words += ["--on", "ray", "--jobs", "2", "--output", "swept"]
-    done = ran(THENCE, *words, cwd=tmp_path, env={"HOME": str(tmp_path)})
+    words = (*SWEEP, "--on", "ray", "--jobs", "2", "--output", "swept")
+    done = ran(THENCE, "sim", "sweep", *words, cwd=tmp_path, env={"HOME": str(tmp_path)})
     assert (done.code, done.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
     assert (tmp_path / "done").exists(), "no worker was killed"
     assert content(tmp_path / "swept") == content(whole)

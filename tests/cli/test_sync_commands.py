@@ -10,7 +10,7 @@ from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.git.repositories import begin_work, make_repository
 from tests.log.pruned import filled
-from tests.sync.http_servers import HTML, TeamServer
+from tests.sync.http_servers import TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.trace.agents.played import PlayedRepository, Session
 
@@ -64,7 +64,7 @@ def clone(user, server, folder):
 def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, server):
     ada.log_in(server)
     first = make_repository(tmp_path / "first")
-    ada.done("work", "add", "Read the spec", cwd=first)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=first)
     second = tmp_path / "second"
     shutil.copytree(first, second, ignore=lambda folder, names: {"thence"} & set(names))
     brought = clone(ada, server, first)
@@ -89,7 +89,7 @@ def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, se
 def test_log_is_called_by_its_folder_or_by_its_name_at_the_server(tmp_path, ada, server):
     ada.log_in(server)
     shop = make_repository(tmp_path / "shop")
-    ada.done("work", "add", "Read the spec", cwd=shop)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=shop)
     ada.done("append", "--log", "orders", "order.placed", "n=1")
     for arguments, title in (
         ((), "shop"),
@@ -178,30 +178,19 @@ def test_without_a_server_local_commands_go_on_and_status_needs_no_network(tmp_p
     folder = make_repository(tmp_path / "project")
     with TeamServer(PlainServer) as server:
         ada.log_in(server)
-        ada.done("work", "add", "Read the spec", cwd=folder)
+        ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=folder)
         ada.done("sync", "enable", cwd=folder)
     before = ada.done("sync", "status", "--json", cwd=folder).json
     assert (before["connection"], before["last"], before["is_enabled"]) == ("Offline", None, True)
     ended = ada("sync", "now", cwd=folder)
     assert ended.code == 1
     assert is_three_lines(ended.err)
-    ada.done("work", "add", "Write it", cwd=folder)
+    ada.done("work", "finalize-tasks", "--add", "Write it", cwd=folder)
     state = ada.done("sync", "status", "--json", cwd=folder).json
     assert state["connection"] == "OfflineBatchMode"
     assert (state["failures"], state["last"]["error_code"]) == (1, "server_unreachable")
     assert state["pending"] > before["pending"] > 0
     assert ada("sync", "status", "--check", cwd=folder).code == 1
-
-
-def test_a_captive_portal_is_told_in_three_lines(ada, server):
-    ada.log_in(server)
-    ada.done("append", "--log", "orders", "note", "text=hello")
-    ada.done("sync", "enable", "--log", "orders")
-    server.overrides["/api/v1/sync/health/"] = (200, {"Content-Type": "text/html"}, HTML)
-    ended = ada("sync", "now", "--log", "orders", "--json")
-    assert ended.json["error"]["code"] == "bad_answer"
-    assert "terms of this network" in ended.json["error"]["cause"]
-    assert is_three_lines(ended.err)
 
 
 @pytest.mark.promise("S7")
@@ -363,7 +352,7 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
         assert code == 0, shown
         return shown.splitlines()[-1]
 
-    assert "sync" not in last_line("add", "Read the spec")
+    assert "sync" not in last_line("finalize-tasks", "--add", "Read the spec")
     ada.done("sync", "enable", cwd=folder)
     pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
     assert last_line("status") == f"sync: {pending} waiting"
@@ -397,7 +386,7 @@ def test_sync_takes_the_log_that_is_listed_and_makes_no_journal(tmp_path, ada, s
     assert ada.done("sync", "now", "--json", cwd=played.top).json["pushed"] == count > 0
     assert [path.name for path in (played.top / ".git" / "thence").iterdir()] == ["agents"]
     begin_work(played.top)
-    ada.done("work", "add", "Read the spec", cwd=played.top)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=played.top)
     status = ada.done("sync", "status", "--json", cwd=played.top).json
     assert (status["is_enabled"], status["pending"]) == (True, 0)
 

@@ -78,7 +78,9 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
         ada.done("sync", "enable", *LOG)
         for answer, code in ANSWERS.values():
             server.overrides["/api/v1/sync/health/"] = answer
-            assert failed(ada, "sync", "now", *LOG)["code"] == code
+            error = failed(ada, "sync", "now", *LOG)
+            assert error["code"] == code
+            assert answer[-1] != HTML or "terms of this network" in error["cause"]
         server.overrides.clear()
         assert synced(ada, *LOG)["pushed"] == 1
     assert failed(ada, "sync", "now", *LOG)["code"] == "server_unreachable"
@@ -87,7 +89,7 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
 @pytest.mark.promise("S4")
 def test_commands_end_in_time_at_a_silent_server_and_no_other_waits_for_them(tmp_path, ada):
     project = make_repository(tmp_path / "project")
-    ada.done("work", "add", "Read the spec", cwd=project)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=project)
     ada.done("append", *LOG, "note", "text=1")
     shutil.copytree(ada.folder / "orders", ada.folder / "others")
     with (

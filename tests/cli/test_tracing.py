@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
-from tests.cli.test_server_commands import make_certificate
+from tests.sync.test_batch_client import certified
 from tests.trace.otlp.collector import collector, spans_of
 
 import thence as package
@@ -127,10 +127,10 @@ def test_refusal_and_silence_are_three_lines_without_the_headers(agent):
 
 
 def test_certificate_is_verified_and_one_of_its_own_is_named(agent):
-    make_certificate(agent)
-    with collector((str(agent / "cert.pem"), str(agent / "key.pem"))) as at:
+    authority, certificate, key = certified(agent)
+    with collector((certificate, key)) as at:
         refused = exported(agent, at.url)
-        trusted = exported(agent, at.url, SSL_CERT_FILE=str(agent / "cert.pem"))
+        trusted = exported(agent, at.url, SSL_CERT_FILE=authority)
     assert (refused.code, is_three_lines(refused.err)) == (1, True)
     assert "SSL_CERT_FILE" in refused.err
     assert (trusted.code, len(at.spans)) == (0, 4)

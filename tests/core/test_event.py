@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
-from thence.core.codec import parse
+from thence.core.codec import BadLine, parse
 from thence.core.event import LINE_DEPTH_MAX, Event, EventFields, EventHeader, is_deep
 from thence.core.vocabulary import SIM, VOCABULARIES
 
@@ -130,6 +130,8 @@ def test_number_that_python_can_not_hold_stands_as_its_digits():
     line = b'{"event_id":"x","payload":{"f":1e400,"i":%b,"n":-1.5e3,"m":7}}' % digits.encode()
     event = event_of(line)
     assert dict(event.payload) == {"f": "1e400", "i": digits, "n": -1500.0, "m": 7}
+    for odd in (b'"\\ud800"', b"NaN", b"[1,]"):  # no JSON beside such a number either
+        assert isinstance(parse(b'{"event_id":"x","n":1e400,"m":%b}' % odd, SIM), BadLine)
 
 
 @pytest.mark.parametrize(

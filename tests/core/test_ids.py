@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from thence.core.ids import LENGTH, id_source, is_ulid
+from thence.core.ids import LENGTH, IdSource, is_ulid
 from thence.log.files.process_state import new_id
 
 NOW_NS = 1_763_622_780_123_456_789
@@ -23,7 +23,7 @@ def test_a_million_ids_are_unique_and_ascending():
 
 @pytest.mark.promise("E3")
 def test_ids_ascend_within_a_millisecond():
-    source = id_source(NOW_NS, lambda: 5, noise=7)
+    source = IdSource(NOW_NS, lambda: 5, noise=7).new_id
     ids = [source() for _ in range(5_000)]
     assert len({ULID.from_str(event_id).milliseconds for event_id in ids}) == 1
     assert ids == sorted(set(ids))
@@ -33,7 +33,7 @@ def test_ids_ascend_within_a_millisecond():
 def test_wall_clock_that_steps_back_changes_nothing():
     # The wall time is read once; what a source asks for later is the monotonic time alone.
     monotonic = iter([0, 10**9, 10**9, 2 * 10**9])
-    source = id_source(NOW_NS, lambda: next(monotonic), noise=7)
+    source = IdSource(NOW_NS, lambda: next(monotonic), noise=7).new_id
     ids = [source() for _ in range(3)]
     assert ids == sorted(set(ids))
     assert [ULID.from_str(i).milliseconds - ULID.from_str(ids[0]).milliseconds for i in ids] == [
@@ -82,7 +82,7 @@ def test_id_made_in_one_thread_is_smaller_than_one_made_later_in_another():
 
 @given(st.integers(0, (2**48 - 1) * 10**6), st.integers(0, 2**40 - 1))
 def test_ids_are_ulids(wall_ns, noise):
-    source = id_source(wall_ns, lambda: 0, noise)
+    source = IdSource(wall_ns, lambda: 0, noise).new_id
     for _ in range(3):
         event_id = source()
         assert is_ulid(event_id)
@@ -94,7 +94,7 @@ def test_ids_are_ulids(wall_ns, noise):
 
 
 def test_counter_goes_on_past_its_lower_digits():
-    source = id_source(NOW_NS, lambda: 0, noise=0)
+    source = IdSource(NOW_NS, lambda: 0, noise=0).new_id
     ids = [source() for _ in range(70_000)]
     assert [int(ULID.from_str(i)) >> 40 & (1 << 40) - 1 for i in ids] == list(range(70_000))
 
@@ -110,18 +110,18 @@ def test_ulid_has_26_characters_of_its_own_from_the_first_to_the_last():
 
 def test_time_of_an_id_is_the_wall_time_at_the_start_with_what_has_passed_since():
     passed = iter([7_000_000, 7_000_000, 9_999_999])
-    source = id_source(NOW_NS, lambda: next(passed), noise=7)
+    source = IdSource(NOW_NS, lambda: next(passed), noise=7).new_id
     start_ms = NOW_NS // 1_000_000
     assert [ULID.from_str(source()).milliseconds for _ in range(2)] == [start_ms, start_ms + 3]
 
 
 def test_noise_has_forty_bits():
-    source = id_source(NOW_NS, lambda: 0, noise=2**40 + 5)
+    source = IdSource(NOW_NS, lambda: 0, noise=2**40 + 5).new_id
     assert int(ULID.from_str(source())) & (1 << 40) - 1 == 5
 
 
 def test_clock_before_1970_gives_ids_that_are_taken():
-    source = id_source(-NOW_NS, lambda: 5, noise=7)
+    source = IdSource(-NOW_NS, lambda: 5, noise=7).new_id
     first, second = source(), source()
     assert is_ulid(first)
     assert first < second

@@ -1,7 +1,5 @@
 """An event as a row: what it holds, and what another tool's line may."""
 
-import json
-
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.sentences.table import INTEGER_MAX, row_of
@@ -19,10 +17,7 @@ def test_line_of_another_tool_fits_a_table_whatever_it_holds():
     assert row == ("a", "x", "", "", 0, 0, *[None] * 6, (), (), False, "{}", None)
     wide = row_of(foreign(b'{"event_id":"a","turn_number":99999999999999999999}'))
     assert wide.turn == INTEGER_MAX
-    half = b'{"event_id":"a","n":1e400,"subject":"\\ud800","payload":{"s":"\\ud800","n":1e400}}'
-    row = row_of(foreign(half))
-    assert row.subject == "\\ud800"
-    assert json.loads(row.payload) == {"s": "\ud800", "n": "1e400"}
+    assert row_of(foreign(b'{"event_id":"a","payload":{"n":1e400}}')).payload == '{"n":1e400}'
     for payload in (b"[1]", b"null", b'"{}"', b"7"):
         assert row_of(foreign(b'{"event_id":"a","payload":' + payload + b"}")).payload == "{}"
     escaped = b'{"event_id":"a","p\\u0061yload": {"n": 1.50} }'

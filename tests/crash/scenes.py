@@ -16,8 +16,7 @@ from tests.crash.promised import Run, silent
 
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK, AppendLock, Disk
 from thence.log.files.process_state import new_id
 from thence.log.open import Log, LogSettings
 from thence.sim.record.writer import WriteMode

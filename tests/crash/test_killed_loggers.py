@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import Ended, environment, is_three_lines
-from tests.cli.work.orchestra import is_alive, until
+from tests.cli.work.orchestra import is_alive
+from tests.log.committers import until
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = (sys.executable, "-m", "bench.killed")

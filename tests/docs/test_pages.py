@@ -19,7 +19,7 @@ OTHERS = {"make frameworks", "make real-agents"}
 # why blocks are left out: each reason of a page is one of these
 NOT_RUN = {
     *("a notebook runs it", "a remote of yours", "it needs Slurm", "it needs a PostgreSQL"),
-    *("it needs a certificate", "it needs a collector", "it needs a provider"),
+    *("it needs a certificate", "it needs a collector"),
     *("it needs packages of npm", "parts of a scenario", "the password is yours"),
     *("node and key are those of a clone, in its sync status",),
     *("tests/docs/test_query_over_http.py runs it in Chromium",),

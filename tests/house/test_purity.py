@@ -12,7 +12,7 @@ from tests.house.tree import Module, modules, parsed
 
 ROOMS = ("src/thence/core/", "src/thence/log/", "src/thence/trace/causes/", "src/thence/sync/wire/")
 # SQLite reaches its files by itself
-INDEX = "src/thence/log/index/keeper.py"
+INDEX = "src/thence/log/index/connection.py"
 # the forms of the wire are values; the key of a machine is a file of its user
 KEYS = "src/thence/sync/wire/signing.py"
 PURE = ("src/thence/core/", "src/thence/sync/wire/")

@@ -73,7 +73,7 @@ def committer_of(
 def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> str:
     """Append a notice of the log about itself, as an opening of its own would; return its id."""
     committer, notice = committer_of(folder), NOTICE(kind, facts)
-    committer.append(notice, WAIT_S)
+    committer.append([notice], WAIT_S)
     assert committer.close(WAIT_S)
     return notice.event_id
 

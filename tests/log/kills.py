@@ -10,7 +10,6 @@ import thence
 from thence.core.event import Event
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_id
-from thence.log.files.numbering import Numbering
 from thence.log.recovery.sessions import SessionRecord, WriterSession, session_records
 
 # The committer's thread stands still where the argument says; then the process is killed.
@@ -120,10 +119,9 @@ def unclean(folder: Path, durable: Path | None = None, offset: int = 0) -> None:
     session = WriterSession(OS_DISK, folder)
     session.begin()
     if durable is not None:
-        numbers = Numbering(OS_DISK, folder)
-        numbers.node_id = known_node_id(OS_DISK, folder)
         descriptor = OS_DISK.open_read(durable)
-        session.durable(numbers, OS_DISK.file_id(descriptor)[0], offset, descriptor)
+        place = (OS_DISK.file_id(descriptor)[0], offset, descriptor)
+        session.durable(known_node_id(OS_DISK, folder), 0, *place)
         OS_DISK.close(descriptor)
     session.is_unsynced = True
     session.end()

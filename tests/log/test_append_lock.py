@@ -8,8 +8,7 @@ from tests.log.processes import HOLD, started
 
 import thence
 from thence.errors import LogBusy
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 
 
 @pytest.mark.promise("P1")
@@ -139,7 +138,7 @@ def test_who_waits_pauses_ever_longer_and_never_long(tmp_path, monkeypatch):
 
     disk = Scripted()
     disk.instead["try_lock"] = lambda *_: len(pauses) == 40
-    monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
+    monkeypatch.setattr("thence.log.files.disk.pause", pauses.append)
     AppendLock(disk, tmp_path / "lock").acquire()
     yields = [pause_s for pause_s in pauses if not pause_s]
     assert len(yields) == 16
@@ -157,8 +156,8 @@ def test_who_has_waited_for_long_pauses_for_longer(tmp_path, monkeypatch):
 
     disk = Scripted()
     disk.instead["try_lock"] = lambda *_: len(pauses) == 60
-    monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
-    monkeypatch.setattr("thence.log.files.append_lock.monotonic_ns", clock)
+    monkeypatch.setattr("thence.log.files.disk.pause", pauses.append)
+    monkeypatch.setattr("thence.log.files.disk.monotonic_ns", clock)
     AppendLock(disk, tmp_path / "lock").acquire(30)
     assert pauses[16:24] == [0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.005]
     assert set(pauses[24:]) == {0.005}

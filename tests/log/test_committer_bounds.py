@@ -25,7 +25,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
-from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
+from thence.log.write.batch import BATCH_BYTES_MAX, DropCounter, PendingAppend
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -60,7 +60,7 @@ def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
     committer.put(made())
     until(lambda: len(records) >= 2)
     assert all(record.has_queue for record in records)
-    committer.append_all((), WAIT_S)
+    committer.append((), WAIT_S)
     path = tmp_path / "events.jsonl"
     record = session_of(tmp_path)
     assert not record.has_queue
@@ -95,7 +95,7 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
     disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports, bound=1, on_full="drop")
-    committer.append(made("first"), WAIT_S)
+    committer.append([made("first")], WAIT_S)
     tries, dropped = [], made("dropped")
 
     def refuse(*_):
@@ -153,7 +153,7 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
 def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
     disk = Scripted()
     committer = committer_of(tmp_path, disk, bound=520)
-    committer.append(made("zeroth"), WAIT_S)
+    committer.append([made("zeroth")], WAIT_S)
     large = made(size=BATCH_BYTES_MAX // 512)
     arrived, gate = standing(disk)
     committer.put(large)
@@ -184,7 +184,7 @@ def refusing(tmp_path, report=None, **options):
     disk, reports = FillingDisk(), Reports()
     disk.gate.set()
     committer = committer_of(tmp_path, disk, report or reports, **options)
-    committer.append(made("first"), WAIT_S)
+    committer.append([made("first")], WAIT_S)
     disk.lines_left = 0
     return committer, disk, reports
 
@@ -244,7 +244,7 @@ def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_pa
     for use in (
         lambda: committer.join(PendingAppend((late,))),
         lambda: committer.put(late),
-        lambda: committer.append(late, WAIT_S),
+        lambda: committer.append([late], WAIT_S),
     ):
         assert is_closed_error(raised(use), tmp_path)
     assert types(tmp_path) == ["first"]
@@ -326,16 +326,19 @@ def test_put_that_close_overtakes_is_written_though_the_thread_has_ended(tmp_pat
 
 
 def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
-    class Overtaken(WaiterCount):
-        def come(self):
-            super().come()
-            assert committer.close(WAIT_S) is True
+    class Overtaken(DropCounter):
+        def __getattribute__(self, name):
+            if name == "run" and is_armed:
+                is_armed.clear()
+                assert committer.close(WAIT_S) is True
+            return super().__getattribute__(name)
 
     committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
     committer.put(made("second"))
-    committer.append_all((), WAIT_S)
-    committer.callers = Overtaken()
+    committer.append((), WAIT_S)
+    is_armed = [True]
+    committer.drops = Overtaken(NOTICE)
     last = PendingAppend((made("last"),))
     committer.join(last)
     assert last.wait(0)

@@ -19,8 +19,7 @@ from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.processes import lines
 
 from thence.errors import LogBusy, OutcomeUnknown
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, AppendLock
 from thence.log.write.batch import PendingAppend
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -47,7 +46,7 @@ def switch_interval():
     sys.setswitchinterval(usual_s)
 
 
-@pytest.mark.parametrize("call", ["put", "append_all", "flush"])
+@pytest.mark.parametrize("call", ["put", "append", "flush"])
 def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call, sleeps_for_ever):
     disk.gate.set()
     started, reports = StartedThreads(), Reports()
@@ -59,7 +58,7 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call, sleeps_f
             committer.put(made())
             until(lambda: not committer.queued)
         else:
-            item = PendingAppend([made(), made()] if call == "append_all" else ())
+            item = PendingAppend([made(), made()] if call == "append" else ())
             committer.join(item)
             assert item.wait(WAIT_S)
             assert len(item.result()) == len(item.drafts)
@@ -78,7 +77,6 @@ def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
         item = PendingAppend([made()])
         committer.join(item)
         assert item.wait(WAIT_S)
-        committer.callers.leave()
     assert committer.close(WAIT_S)
 
 
@@ -100,14 +98,15 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
         disk.gate.clear()
         item, count = PendingAppend([made()]), 0
         committer.join(item)
+        committer.waiters.add(item)
         assert disk.arrived.wait(WAIT_S)
         disk.gate.set()
         while not item.is_open and count < 10_000:
             committer.put(draft)
             count += 1
         assert item.wait(WAIT_S)
-        committer.callers.leave()
-        committer.append_all((), WAIT_S)
+        committer.waiters.discard(item)
+        committer.append((), WAIT_S)
         fewest = min(fewest, count)
     assert fewest < 512
     assert committer.close(WAIT_S)
@@ -129,7 +128,7 @@ def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, switch_int
         for _ in range(20_000):
             committer.put(draft)
             longest = max(longest, committer.queued)
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
         shortest = min(shortest, longest)
     assert shortest < 10_000
     assert committer.close(WAIT_S)
@@ -149,10 +148,10 @@ def lock_of(folder):
 def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
     disk.gate.set()
     committer = committer_of(tmp_path, disk)
-    committer.append(made("zeroth"), WAIT_S)
+    committer.append([made("zeroth")], WAIT_S)
     for append, name, timeout_s in (
-        (lambda: committer.append(made(), 0.01), "first", "0.01 s"),
-        (lambda: committer.append_all([made(), made()], 0.02), "second", "0.02 s"),
+        (lambda: committer.append([made()], 0.01), "first", "0.01 s"),
+        (lambda: committer.append([made(), made()], 0.02), "second", "0.02 s"),
     ):
         lock, holder = lock_of(tmp_path)
         error = raised(append)
@@ -160,7 +159,7 @@ def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
         assert holder in error.cause
         assert timeout_s in error.cause
         lock.release()
-        committer.append(made(name), WAIT_S)
+        committer.append([made(name)], WAIT_S)
     notice = "log.write_failed"
     assert types(tmp_path) == ["zeroth", notice, "first", notice, "second"]
     counts = [event_of(line).payload.get("count") for line in lines(tmp_path)]
@@ -171,7 +170,7 @@ def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
 def test_thread_waits_for_the_lock(tmp_path):
     disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports)
-    committer.append(made("zeroth"), WAIT_S)
+    committer.append([made("zeroth")], WAIT_S)
     lock, _ = lock_of(tmp_path)
     disk.calls.clear()
     item = PendingAppend([made("first")])
@@ -190,17 +189,16 @@ def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
     committer = committer_of(tmp_path, disk)
     committer.put(made("first"))
     assert disk.arrived.wait(WAIT_S)
-    left = committer.callers.left
     with pytest.raises(OutcomeUnknown) as caught:
-        committer.append(made("second"), 0.01)
-    assert committer.callers.left == left + 1
+        committer.append([made("second")], 0.01)
+    assert not committer.waiters
     with pytest.raises(OutcomeUnknown) as again:
         caught.value.resume()
     for error in (caught.value, again.value):
         assert "0.01 s" in error.cause
         assert "2 queued" in error.cause
     disk.gate.set()
-    committer.append_all((), WAIT_S)
+    committer.append((), WAIT_S)
     (line,) = caught.value.resume()
     assert line == lines(tmp_path)[1] + b"\n"
     assert committer.close(WAIT_S)

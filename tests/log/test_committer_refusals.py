@@ -62,7 +62,7 @@ def queue(committer, *items):
 
 def try_again(committer):
     """Wait for the next try of what is kept."""
-    return committer.append_all((), WAIT_S)
+    return committer.append((), WAIT_S)
 
 
 def ids(drafts):
@@ -208,9 +208,9 @@ def test_append_goes_behind_what_no_thread_could_be_started_for(tmp_path, monkey
         committer.put(made("left"))
     assert not committer.is_running
     if count == 1:
-        committer.append(made("a"), WAIT_S)
+        committer.append([made("a")], WAIT_S)
     else:
-        committer.append_all([made("a"), made("b")], WAIT_S)
+        committer.append([made("a"), made("b")], WAIT_S)
     assert types(tmp_path) == ["left", *"ab"[:count]]
     assert committer.close(WAIT_S)
 
@@ -277,13 +277,11 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
 
     disk = Scripted()
     committer = committer_of(tmp_path, disk)
-    committer.append(made("first"), WAIT_S)
+    committer.append([made("first")], WAIT_S)
     drafts = list(map(made, "ab"[:count]))
 
     def append():
-        if count == 1:
-            return [committer.append(drafts[0], WAIT_S)]
-        return committer.append_all(drafts, WAIT_S)
+        return committer.append(drafts, WAIT_S)
 
     disk.once("sync_data", overtaken)
     if has_copied:

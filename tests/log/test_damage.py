@@ -10,20 +10,18 @@ from tests.log.kills import appended, filled, told, unclean, zeroed
 
 import thence
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, opened
 from thence.log.files.identity import Identity, Own
 from thence.log.files.segment import CURRENT
 from thence.log.open import Log, LogSettings
 from thence.log.recovery.damage import (
     TORN_NOTICES_MAX,
     DamageRecord,
-    DamageScan,
     Region,
-    SegmentTail,
-    findings,
-    scope,
+    bad_regions,
+    unreported_regions,
 )
-from thence.log.recovery.sessions import DurablePosition, SessionRecord, segment_id
+from thence.log.recovery.sessions import DurablePosition, SessionRecord, scope
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
@@ -53,20 +51,21 @@ def written(folder, *lines, name="events.jsonl"):
     return path
 
 
-def scanned(folder, *tails, seq, who=SELF):
-    scan = DamageScan(OS_DISK, folder, who, seq)
-    return scan.regions([SegmentTail(folder / name, start) for name, start in tails])
+def scanned(folder):
+    return bad_regions(OS_DISK, [(folder / "events.jsonl", 0)])
 
 
 def durable(path, offset):
     """Return a session that had noted how far a segment is on the device."""
-    inode, generation, _ = segment_id(OS_DISK, path)
+    with opened(OS_DISK, path) as descriptor:
+        (_, inode), _ = OS_DISK.file_id(descriptor)
+        generation = OS_DISK.generation(descriptor)
     place = DurablePosition(inode=inode, generation=generation, offset=offset)
     return SessionRecord("x", path, is_held=False, is_whole=True, durable=place)
 
 
-def found_in(folder, seq):
-    return findings(OS_DISK, folder, SELF, PLAIN, seq, [])
+def found_in(folder):
+    return unreported_regions(OS_DISK, [(folder / "events.jsonl", 0)], PLAIN, SELF)
 
 
 def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
@@ -74,65 +73,22 @@ def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
     written(folder, *lines)
     at = len(lines[0])
     later = sum(map(len, lines[:5]))
-    assert scanned(folder, ("events.jsonl", 0), seq=7) == [
-        Region("events.jsonl", at, len(BAD) + 1 + 3, "bad_line", 2, 4),
+    assert scanned(folder) == [
+        Region("events.jsonl", at, len(BAD) + 1 + 3, "bad_line"),
         Region("events.jsonl", later, len(BAD) - 1, "bad_line"),
     ]
-
-
-def test_regions_with_no_own_event_between_miss_the_same_numbers(folder):
-    theirs = line_of(node_id=OTHER_NODE, seq=9)
-    lines = [own(1), BAD, theirs, BAD, own(4)]
-    written(folder, *lines)
-    found = scanned(folder, ("events.jsonl", 0), seq=4)
-    assert [(region.first_seq, region.last_seq) for region in found] == [(2, 3)] * 2
-
-
-@pytest.mark.parametrize(
-    ("lines", "start", "seq", "numbers"),
-    [
-        ([own(3), BAD], 0, 3, (0, 0)),
-        ([own(3), BAD], 0, 4, (4, 4)),
-        ([own(3), BAD], 0, 9, (4, 9)),
-        ([BAD, own(3)], 0, 3, (1, 2)),
-        ([BAD, own(1)], 0, 1, (0, 0)),
-        ([own(3), own(4), BAD, own(7)], 1, 7, (5, 6)),
-        ([BAD], 0, 0, (0, 0)),
-        ([BAD], 0, 2, (1, 2)),
-    ],
-    ids=["none", "one", "to the end", "from the first", "at the start", "behind", "new", "alone"],
-)
-def test_numbers_missing_are_those_between_the_own_events_around(
-    folder, lines, start, seq, numbers
-):
-    written(folder, *lines)
-    offset = sum(map(len, lines[:start]))
-    (region,) = scanned(folder, ("events.jsonl", offset), seq=seq)
-    assert (region.first_seq, region.last_seq) == numbers
-
-
-def test_last_own_event_is_looked_for_in_older_segments_too(folder):
-    written(folder, own(1), own(5), line_of(node_id=OTHER_NODE, seq=8), name=OLDER)
-    written(folder, BAD, own(9), name=NEWER)
-    written(folder, own(20))
-    (region,) = scanned(folder, (NEWER, 0), seq=20)
-    assert (region.file, region.first_seq, region.last_seq) == (NEWER, 6, 8)
 
 
 def test_bytes_that_no_crash_leaves_are_no_region(folder):
     joined = own(4)[:-1] + own(5)[:-1] + b" " + own(6)
     written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), joined)
-    assert scanned(folder, ("events.jsonl", 0), seq=6) == []
+    assert scanned(folder) == []
 
 
 def test_region_tells_only_what_it_knows():
     region = Region("a", 5, 7, "bad_line")
     facts = {"file": "a", "offset": 5, "bytes": 7, "reason": "bad_line"}
     assert region.facts() == facts
-    assert region._replace(first_seq=3, last_seq=4).facts() == facts | {
-        "first_seq": 3,
-        "last_seq": 4,
-    }
     assert region._replace(regions=1).facts() == facts
     assert region._replace(regions=2).facts() == facts | {"regions": 2}
 
@@ -160,11 +116,9 @@ def test_scope_begins_where_the_newest_segment_known_was_durable(folder):
 @pytest.mark.parametrize("more", [-1, 0, 1, 3])
 def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
     count = TORN_NOTICES_MAX + more
-    # only every other region has own numbers missing beside it
-    seqs = [1 + n + n // 2 for n in range(count + 1)]
-    lines = [line for seq in seqs for line in (own(seq), BAD)][:-1]
+    lines = [line for n in range(count + 1) for line in (own(n + 1), BAD)][:-1]
     path = written(folder, *lines)
-    torn = [notice.facts for notice in found_in(folder, seqs[-1])]
+    torn = [region.facts() for region in found_in(folder)]
     assert len(torn) == min(count, TORN_NOTICES_MAX + 1)
     if more < 2:
         assert all("regions" not in facts for facts in torn)
@@ -176,8 +130,6 @@ def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
         "offset": offset,
         "bytes": end - offset,
         "reason": "bad_line",
-        "first_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
-        "last_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
         "regions": more,
     }
 
@@ -186,11 +138,11 @@ def test_region_that_a_notice_behind_it_tells_of_is_not_told_again(folder):
     filler = own(2) * 9_000  # the notice stands some blocks behind what it tells of
     facts = {"file": "events.jsonl", "offset": len(own(1)), "bytes": len(BAD)}
     written(folder, own(1), BAD, filler, notice_line("torn", facts, 3), BAD, own(4))
-    offsets = [notice.facts["offset"] for notice in found_in(folder, 4)]
+    offsets = [region.offset for region in found_in(folder)]
     assert offsets == [(folder / "events.jsonl").read_bytes().rindex(BAD)]
     theirs = notice_line("torn", facts, 3, OTHER_NODE)
     written(folder, own(1), BAD, own(2), theirs, own(3))
-    assert [notice.facts["offset"] for notice in found_in(folder, 3)] == [len(own(1))]
+    assert [region.offset for region in found_in(folder)] == [len(own(1))]
 
 
 def notice(kind, facts, node_id=NODE):
@@ -226,11 +178,8 @@ def test_other_notices_tell_no_region(kind):
 
 
 def test_what_is_no_notice_tells_nothing():
-    facts = {**region(), "first_seq": 2, "last_seq": 3}
-    spoken = event_of(stamped(drafted("01A", "torn", {"payload": facts}), 5, 5))
-    record = told_by(spoken)
-    assert not record.holds(CURRENT, 100, 20)
-    assert record.numbers == {}
+    spoken = event_of(stamped(drafted("01A", "torn", {"payload": region()}), 5, 5))
+    assert not told_by(spoken).holds(CURRENT, 100, 20)
 
 
 def test_several_regions_of_a_segment_are_told_side_by_side():
@@ -242,10 +191,8 @@ def test_several_regions_of_a_segment_are_told_side_by_side():
 
 
 def test_only_what_this_log_wrote_itself_is_believed():
-    facts = {**region(), "first_seq": 2, "last_seq": 3}
-    strange = notice("torn", facts, OTHER_NODE)
+    strange = notice("torn", region(), OTHER_NODE)
     assert not told_by(strange).holds(CURRENT, 100, 20)
-    assert told_by(strange).numbers == {}
     foreign = event_of(b'{"event_id":"x","event_type":"log.torn","payload":{"file":"events.jsonl",'
                        b'"offset":100,"bytes":20}}')  # fmt: skip
     assert foreign.is_foreign
@@ -253,9 +200,7 @@ def test_only_what_this_log_wrote_itself_is_believed():
     assert not told_by(foreign, own=()).holds(CURRENT, 100, 20)
     assert told_by(strange, own=(NODE, OTHER_NODE)).holds(CURRENT, 100, 20)
     # nobody knows who wrote here
-    record = told_by(strange, own=())
-    assert record.holds(CURRENT, 100, 20)
-    assert record.numbers == {OTHER_NODE: [(2, 3)]}
+    assert told_by(strange, own=()).holds(CURRENT, 100, 20)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +212,6 @@ def test_only_what_this_log_wrote_itself_is_believed():
         {"file": 7, "offset": 100, "bytes": 20},
         {"file": CURRENT, "offset": "100", "bytes": 20},
         {"file": CURRENT, "offset": 100, "bytes": True},
-        {"file": CURRENT, "offset": -1, "bytes": 2_000},
         {"file": CURRENT, "offset": 100.0, "bytes": 20},
     ],
 )
@@ -301,63 +245,20 @@ def test_region_of_a_named_segment_is_of_that_one():
     assert not record.holds(CURRENT, 100, 20)
 
 
-def test_segment_written_anew_has_its_regions_no_more():
+def test_segment_written_anew_has_the_regions_that_its_notice_records_alone():
     first = notice("torn", region())
-    anew = notice("recovered", {"file": CURRENT, "rewritten": True})
-    assert not told_by(first, anew).holds(CURRENT, 100, 20)
+    anew = notice("torn", {**region(300, 5), "rewritten": True})
+    record = told_by(first, anew)
+    assert record.holds(CURRENT, 300, 5)
+    assert not record.holds(CURRENT, 100, 20)
     assert told_by(first, anew, first).holds(CURRENT, 100, 20)
+    other = notice("torn", {**region(300, 5, OLDER), "rewritten": True})
+    assert told_by(first, other).holds(CURRENT, 100, 20)
     # under the name that it has by now
     record = DamageRecord(PLAIN, (NODE,))
     record.add(first, NEWER, 10_000, None)
     record.add(anew, NEWER, 10_000, None)
     assert not record.holds(NEWER, 100, 20)
-    older = notice("torn", region(file=OLDER))
-    assert not told_by(older, notice("recovered", {"file": OLDER, "rewritten": True})).holds(
-        OLDER, 100, 20
-    )
-
-
-@pytest.mark.parametrize("word", [False, 1, None, "true"])
-def test_segment_that_was_not_written_anew_keeps_its_regions(word):
-    record = told_by(
-        notice("torn", region()), notice("recovered", {"file": CURRENT, "rewritten": word})
-    )
-    assert record.holds(CURRENT, 100, 20)
-
-
-def test_nothing_is_lost_when_an_unknown_segment_was_written_anew():
-    anew = notice("recovered", {"file": OLDER, "rewritten": True})
-    assert told_by(notice("torn", region()), anew).holds(CURRENT, 100, 20)
-
-
-def test_numbers_are_told_by_node_in_the_order_heard():
-    record = told_by(
-        notice("torn", {"first_seq": 4, "last_seq": 6}),
-        notice("recovered", {"first_seq": 1, "last_seq": 1}),
-        notice("torn", {"first_seq": 9, "last_seq": 9}, OTHER_NODE),
-        own=(NODE, OTHER_NODE),
-    )
-    assert record.numbers == {NODE: [(4, 6), (1, 1)], OTHER_NODE: [(9, 9)]}
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"first_seq": 4},
-        {"last_seq": 4},
-        {"first_seq": 0, "last_seq": 4},
-        {"first_seq": "4", "last_seq": 6},
-        {"first_seq": 4, "last_seq": -6},
-        {"first_seq": True, "last_seq": True},
-    ],
-)
-def test_numbers_without_an_end_are_none(facts):
-    assert told_by(notice("torn", facts)).numbers == {}
-
-
-@pytest.mark.parametrize("kind", ["segment_suspect", "gap", "node_changed"])
-def test_numbers_of_other_notices_are_not_heard(kind):
-    assert told_by(notice(kind, {"first_seq": 4, "last_seq": 6})).numbers == {}
 
 
 def test_types_that_may_be_notices_are_known_by_the_vocabulary():
@@ -369,13 +270,11 @@ def test_types_that_may_be_notices_are_known_by_the_vocabulary():
     assert not sim.may_be_notice(["ACTION", "log.gap"])
 
 
-def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_path):
+def test_page_of_zeros_inside_is_told_once_and_no_number_there_is_lost(tmp_path):
     data = filled(tmp_path)
     zeroed(tmp_path, 4096, 4096)
     start = data.rindex(b"\n", 0, 4096) + 1
     end = data.index(b"\n", 8192)
-    first = data[:start].count(b"\n") + 1
-    last = data[:end].count(b"\n") + 1
     for _ in range(3):
         appended(tmp_path)
         unclean(tmp_path)
@@ -385,9 +284,8 @@ def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_pa
         "offset": start,
         "bytes": end - start,
         "reason": "bad_line",
-        "first_seq": first,
-        "last_seq": last,
     }
+    assert thence.open(tmp_path).verify().ok
     after = (tmp_path / "events.jsonl").read_bytes()
     assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
 
@@ -420,7 +318,6 @@ def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newline
         unclean(tmp_path)
     (facts,) = told(tmp_path, "torn")
     assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, reason)
-    assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
     checked = thence.open(tmp_path).verify()
     assert [finding.code for finding in checked.findings] == ["torn", "torn"]
     assert checked.ok
@@ -432,8 +329,14 @@ def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
         lines[number] = b"#" + lines[number][1:]
     (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
     appended(tmp_path)
-    found = [(f["first_seq"], f["last_seq"]) for f in told(tmp_path, "torn")]
-    assert found == [(1, 1), (4, 5), (10, 10), (60, 60)]
+    sizes = [f["bytes"] for f in told(tmp_path, "torn")]
+    assert sizes == [len(b"".join(lines[a:b])) - 1 for a, b in [(0, 1), (3, 5), (9, 10), (59, 60)]]
+    assert [(f.seq, f.count) for f in thence.open(tmp_path).verify().findings if f.seq] == [
+        (1, 1),
+        (4, 2),
+        (10, 1),
+        (60, 1),
+    ]
     assert [event.seq for event in thence.open(tmp_path).read()][-1] == 65
 
 
@@ -475,7 +378,7 @@ def test_many_regions_are_joined_behind_the_hundredth(tmp_path):
     facts = told(tmp_path, "torn")
     assert len(facts) == TORN_NOTICES_MAX + 1
     assert facts[-1]["regions"] == 250 - TORN_NOTICES_MAX
-    assert (facts[-2]["last_seq"], facts[-1]["first_seq"], facts[-1]["last_seq"]) == (200, 202, 500)
+    assert thence.open(tmp_path).verify().ok
     unclean(tmp_path)
     appended(tmp_path)
     assert len(told(tmp_path, "torn")) == TORN_NOTICES_MAX + 1
@@ -527,4 +430,3 @@ def test_sim_log_tells_in_its_own_words(tmp_path):
         unclean(tmp_path)
     found = [e for e in thence.open(tmp_path).read() if e.event_type == "SYSTEM"]
     assert [event.payload["error_type"] for event in found] == ["log_torn"]
-    assert (found[0].payload["first_seq"], found[0].payload["last_seq"]) == (1, 1)

@@ -3,7 +3,6 @@
 import json
 import sys
 from contextvars import ContextVar
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,23 +13,23 @@ from tests.log.processes import ran
 
 import thence
 from thence.core.codec import CAUSES_MAX
-from thence.core.json_values import Plain
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, warn
+from thence.log.write.drafting import NoticeMaker, guarded, in_other_thread, warn
 
 WORDS = ("s/1", "ada", None)
 
 
 @pytest.fixture
-def drafting():
-    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), Path("log"), False, Plain())
+def log(tmp_path):
+    with thence.open(tmp_path) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a", "a\nb", "x" * 201], ids=ascii)
-def test_event_type_that_is_no_short_text_is_refused(drafting, event_type):
-    assert raised(lambda: drafting.draft(HostEvent(event_type, None, *WORDS), ())) == (
+def test_event_type_that_is_no_short_text_is_refused(log, event_type):
+    assert raised(lambda: log.append(event_type)) == (
         InvalidEvent,
         "could not store the event",
         "field event_type",
@@ -53,9 +52,9 @@ def test_event_appended_alone_or_among_many_stands_in_the_log_with_all_its_words
         assert (bare.subject, bare.actor, bare.payload) == (None, None, {})
 
 
-def test_id_that_is_given_is_kept_and_none_is_made_anew(drafting):
-    assert drafting.draft(HostEvent("t", event_id="own"), ())[-1].event_id == "own"
-    made = {drafting.draft(HostEvent("t", None, *WORDS), ())[-1].event_id for _ in range(3)}
+def test_id_that_is_given_is_kept_and_none_is_made_anew(log):
+    assert log.append("t", event_id="own").event_id == "own"
+    made = {log.append("t").event_id for _ in range(3)}
     assert len(made) == 3
     assert {len(event_id) for event_id in made} == {26}
 
@@ -63,50 +62,37 @@ def test_id_that_is_given_is_kept_and_none_is_made_anew(drafting):
 @pytest.mark.parametrize(
     ("count", "notices"), [(CAUSES_MAX - 1, 0), (CAUSES_MAX, 0), (CAUSES_MAX + 1, 2)]
 )
-def test_causes_are_gathered_by_notices_from_one_more_than_a_line_names(drafting, count, notices):
-    *before, last = drafting.draft(HostEvent("t"), tuple([f"id{n}" for n in range(count)]))
-    assert len(before) == notices
-    assert last.event_id not in {draft.event_id for draft in before}
+def test_causes_are_gathered_by_notices_from_one_more_than_a_line_names(log, count, notices):
+    last = log.append("t", caused_by=[f"{number:026}" for number in range(count)])
+    assert [event.event_type for event in log.read()] == ["log.joined"] * notices + ["t"]
+    assert len(last.caused_by) == (notices or count)
 
 
-def test_payload_that_json_can_not_hold_is_refused_by_its_path(drafting):
-    given = raised(lambda: drafting.draft(HostEvent("t", {"a": {"b": float("nan")}}), ()))
+def test_payload_that_json_can_not_hold_is_refused_by_its_path(log):
+    given = raised(lambda: log.append("t", {"a": {"b": float("nan")}}))
     assert given.kind is InvalidEvent
     assert "payload.a.b" in given.place + given.cause
-    assert drafting.draft(HostEvent("t", {}), ())[-1].event_id
+    assert log.append("t", {}).event_id
 
 
-def test_draft_says_what_was_given_and_version_one(drafting):
-    new = HostEvent("t", {"n": 1}, *WORDS, event_id="own", begins=True, ends="begun")
-    (made,) = drafting.draft(new, ("a", "b"))
-    event = event_of(stamped(made, 7, 9))
+def test_event_says_what_was_given_and_version_one(log):
+    new = HostEvent("t", {"n": 1}, *WORDS, ["0" * 26], "own", begins=True, ends="begun")
+    (event,) = log._host_append((new,))
     assert (event.event_id, event.event_type) == ("own", "t")
     assert b'"event_version":1,' in event.line
     assert (event.subject, event.actor, event.payload) == ("s/1", "ada", {"n": 1})
-    assert (event.caused_by, event.seq, event.lamport_clock) == (("a", "b"), 7, 9)
+    assert (event.caused_by, event.seq, event.lamport_clock) == (("0" * 26, "begun"), 1, 1)
     assert b'"begins":true,"ends":"begun"' in event.line
 
 
-def test_stream_is_kept_beside_subject_and_actor(drafting):
-    (made,) = drafting.draft(HostEvent("t", stream="run/1"), ())
-    assert event_of(stamped(made, 1, 1)).stream == "run/1"
-
-
-def test_causes_in_other_logs_are_written_as_they_are_given(drafting):
-    elsewhere = ("log:01J:01K",)
-    (made,) = drafting.draft(HostEvent("t"), (), elsewhere)
-    assert b'"log:01J:01K"' in stamped(made, 1, 1)
-    assert event_of(stamped(made, 1, 1)).external_causes == elsewhere
-
-
-def test_cause_that_is_named_twice_stands_once(drafting):
-    (made,) = drafting.draft(HostEvent("t"), ("a", "b", "a"))
-    assert event_of(stamped(made, 1, 1)).caused_by == ("a", "b")
+def test_stream_is_kept_and_a_cause_that_is_named_twice_stands_once(log):
+    event = log.append("t", stream="run/1", caused_by=["0" * 26, "1" * 26, "0" * 26])
+    assert (event.stream, event.caused_by) == ("run/1", ("0" * 26, "1" * 26))
 
 
 @pytest.mark.parametrize("members", [{"colour": "red"}, {"event_id": "x"}, {"begins": True}])
-def test_member_that_no_event_of_the_host_has_is_refused(drafting, members):
-    found = raised(lambda: drafting.draft(HostEvent("t", members=members), ()))
+def test_member_that_no_event_of_the_host_has_is_refused(log, members):
+    found = raised(lambda: log._host_append((HostEvent("t", members=members),)))
     assert (found.kind, found.place) == (InvalidEvent, "field members")
     assert next(iter(members)) in found.cause
 

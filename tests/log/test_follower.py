@@ -1,6 +1,5 @@
 """A growing log followed: every event once, in arrival order, whatever happens to its files."""
 
-import os
 import random
 import shutil
 from contextlib import suppress
@@ -25,7 +24,7 @@ from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings
 from thence.log.read import reader
-from thence.log.read.follower import Follower
+from thence.log.read.reader import Follower
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ def test_follow_begins_behind_an_event_an_id_or_a_position(tmp_path):
 
 @pytest.mark.promise("P1")
 def test_follow_ends_when_stop_is_set_and_not_when_it_looks_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("thence.log.read.follower.POLL_S", 10 * WAIT_S)
+    monkeypatch.setattr("thence.log.read.reader.POLL_S", 10 * WAIT_S)
     stop, going = Signal(), Signal()
     with thence.open(tmp_path) as log:
         log.append("t")
@@ -200,21 +199,6 @@ def test_follower_reads_what_stood_in_a_deleted_file_and_goes_on_in_the_next(tmp
     shutil.rmtree(tmp_path / ".thence")
     assert list(follower.events()) == []
     log.close()
-
-
-def test_follower_starts_again_in_a_file_that_was_cut_in_place(tmp_path, follower):
-    path = tmp_path / "events.jsonl"
-    lines = [line_of(seq=n + 1, lamport_clock=n + 1) for n in range(4)]
-    path.write_bytes(b"".join(lines[:3]))
-    assert len(list(follower.events())) == 3
-    os.truncate(path, 0)
-    with path.open("ab") as file:
-        file.write(lines[3])
-    assert waited(follower) == [event_of(lines[3])]
-    replacement = path.with_name("new")
-    replacement.write_bytes(b"".join(lines) + b'{"event_id":"theirs"}\n')
-    replacement.rename(path)
-    assert ids(waited(follower)) == ["theirs"]
 
 
 def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):

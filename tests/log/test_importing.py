@@ -7,12 +7,12 @@ import pytest
 from tests.events import drafted, new_id
 
 import thence
+from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import stamper
 from thence.core.order import total_order_key
 from thence.core.vocabulary import WORK
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
-from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.log.files.segment import own_folder
 from thence.log.open import Log, LogSettings
 from thence.log.write import importing

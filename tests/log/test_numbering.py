@@ -6,15 +6,14 @@ from tests.disks import Scripted
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
-from thence.core.clock import CLOCK_MAX, LamportClock
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.log.files.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 from thence.log.read.opening import prepare
 from thence.log.recovery.sessions import leave_mark
 from thence.log.write.drafting import NoticeMaker
-from thence.log.write.writer import SegmentWriter
+from thence.log.write.writer import Numbering, SegmentWriter, relayed
 
 OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-02_00-00-00-000000.jsonl"

@@ -237,12 +237,6 @@ def test_a_short_id_with_two_contents_is_served_once(tmp_path):
     assert event.line == one[:-1]
 
 
-def test_an_id_that_is_no_text_in_utf_8_is_read_like_any_other(tmp_path):
-    odd = b'{"n":1e400,"event_id":"\\ud800","event_type":"x"}\n'
-    first, second = read(written(tmp_path, [[odd, odd, line_of()]]))
-    assert (first.event_id, second.event_type) == ("\ud800", "noted")
-
-
 CURRENT = "events.jsonl"
 OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-20_07-13-05-000001.jsonl"
@@ -304,26 +298,6 @@ def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
     assert mark.content.code == "stray_bytes"
     assert (event.data, event.offset, event.length) == (whole, 3, len(whole))
     assert event.content.vocabulary is SIM
-
-
-@pytest.mark.parametrize("tail", [b"", b"\r", b"\0\0"])
-def test_lost_newline_of_an_older_segment_is_a_place_without_bytes(tmp_path, tail):
-    stand(tmp_path, own(1), own(2)[:-1], tail, name=OLDEST)
-    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
-    size = (tmp_path / OLDEST).stat().st_size
-    lost = found[-1]
-    assert lost.content == BadLine(
-        "stray_bytes", "the last line of an older segment lost its newline"
-    )
-    assert (lost.file, lost.offset, lost.data, lost.length) == (OLDEST, size, b"", 0)
-    assert lost.is_whole
-
-
-def test_bad_end_of_an_older_segment_has_lost_no_newline(tmp_path):
-    stand(tmp_path, own(1), b"half a li", name=OLDEST)
-    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
-    assert [line.length for line in found] == [len(own(1)) - 1, 9]
-    assert found[-1].content.code == "bad_line"
 
 
 def test_position_counts_what_is_served(tmp_path):

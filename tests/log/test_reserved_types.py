@@ -18,7 +18,7 @@ FACTS = {"file": "events.jsonl", "offset": 0, "bytes": 100_000, "first_seq": 1, 
 
 
 @pytest.mark.parametrize("vocabulary", ["plain", "work", "sim"])
-@pytest.mark.parametrize("name", ["log.recovered", "log.shrunk", "log.mine", "log."])
+@pytest.mark.parametrize("name", ["log.recovered", "log.gap", "log.mine", "log."])
 def test_type_of_the_logs_own_is_refused_at_every_door(tmp_path, vocabulary, name):
     with thence.open(tmp_path, vocabulary) as log:
         doors = (

@@ -137,12 +137,14 @@ def test_told_region_keeps_its_segment_when_that_is_rotated(tmp_path):
     assert verify(OS_DISK, tmp_path, PLAIN).ok
 
 
-def test_numbers_that_a_notice_names_are_no_loss_and_the_others_are(tmp_path):
-    facts = {"file": "events.jsonl", "offset": 0, "bytes": 1, "first_seq": 3, "last_seq": 4}
-    result = found(tmp_path, *numbered(1, 7), notice("torn", facts, seq=8))
-    told = [(f.code, f.seq, f.count) for f in result.findings]
-    assert told == [("events_lost", 2, 1), ("events_lost", 5, 2), ("torn", 3, 2)]
-    assert not result.ok
+def test_numbers_missing_at_recorded_damage_are_no_loss_and_the_others_are(tmp_path):
+    first, fourth, seventh, tenth = numbered(1, 4, 7, 10)
+    facts = {"file": "events.jsonl", "offset": len(first), "bytes": 3}
+    lines = [first, b"bad\n", fourth, b"other\n", seventh, tenth, notice("torn", facts, seq=11)]
+    told = [(f.code, f.seq, f.count) for f in found(tmp_path, *lines).findings]
+    of_bytes = [("torn", None, 1), ("bad_line", None, 1)]
+    of_numbers = [("torn", 2, 2), ("events_lost", 5, 2), ("events_lost", 8, 2)]
+    assert told == of_bytes + of_numbers
 
 
 @pytest.mark.parametrize(
@@ -316,19 +318,19 @@ def test_told_region_says_what_was_found_and_who_tells_it(tmp_path):
 
 
 def test_missing_numbers_are_told_with_their_node(tmp_path):
-    facts = {"first_seq": 3, "last_seq": 3}
-    notice = line_of(facts, event_type="log.torn", seq=5, lamport_clock=5)
+    facts = {"file": CURRENT, "offset": len(numbered(2)[0]), "bytes": 3}
+    notice = line_of(facts, event_type="log.torn", seq=4, lamport_clock=5)
     others = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=10 + seq) for seq in (1, 4)]
-    result = found(tmp_path, *numbered(2), notice, *others)
-    words = [(f.code, f.severity, f.node_id, f.seq, f.reason) for f in result.findings]
+    result = found(tmp_path, *numbered(2), b"bad\n", notice, *others, *numbered(6))
+    words = [(f.code, f.severity, f.node_id, f.seq, f.reason) for f in result.findings if f.seq]
 
     def missing(count, node_id, first, last):
         return f"{counted(count, 'event')} of node {node_id} missing: numbers {first} to {last}"
 
     assert words == [
         ("events_lost", "lost", NODE, 1, missing(1, NODE, 1, 1)),
-        ("events_lost", "lost", NODE, 4, missing(1, NODE, 4, 4)),
         ("torn", "torn", NODE, 3, missing(1, NODE, 3, 3)),
+        ("events_lost", "lost", NODE, 5, missing(1, NODE, 5, 5)),
         ("events_absent", "absent", OTHER_NODE, 2, missing(2, OTHER_NODE, 2, 3)),
     ]
 

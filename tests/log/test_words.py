@@ -4,7 +4,6 @@ import errno
 
 import pytest
 from tests.disks import GatedDisk, Scripted
-from tests.events import line_of
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S
 
@@ -14,8 +13,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, OutcomeUnknown, WriterClosed
 from thence.log.files.disk import DiskError
 from thence.log.open import Log
-from thence.log.read.follower import Follower
-from thence.log.read.reader import durable_event
+from thence.log.read.reader import Follower, durable_event
 
 BROKEN = DiskError(errno.EIO, "as said")
 
@@ -83,24 +81,15 @@ def test_read_that_can_not_make_events_durable_says_what_may_be_lost(tmp_path, c
     with thence.open(tmp_path) as log:
         event_id = log.append("t").event_id
     broken = Scripted(sync_data=cause)
-    found = raised(lambda: durable_event(broken, tmp_path, PLAIN, event_id))
-    assert found == (
-        OutcomeUnknown,
-        "could not make sure of the event",
-        event_id,
-        "as said",
-        "check the device; the event may be lost with the next power cut",
-    )
-
-
-def test_follower_that_can_not_make_events_durable_names_the_segment(tmp_path):
-    (tmp_path / "events.jsonl").write_bytes(line_of())
-    for cause in (BROKEN, DiskError("as said")):
-        follower = Follower(Scripted(sync_data=cause), tmp_path, PLAIN, is_durable=True)
-        assert raised(lambda follower=follower: list(follower.events())) == (
+    follower = Follower(broken, tmp_path, PLAIN, is_durable=True)
+    for read in [
+        lambda: durable_event(broken, tmp_path, PLAIN, event_id),
+        lambda: list(follower.events()),
+    ]:
+        assert raised(read) == (
             OutcomeUnknown,
-            "could not sync the events just read from",
+            "could not sync what was just read from",
             str(tmp_path / "events.jsonl"),
             "as said",
-            "check the device; these events may be lost with the next power cut",
+            "check the device; it may be lost with the next power cut",
         )

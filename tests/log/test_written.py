@@ -38,7 +38,7 @@ def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
     with opened(tmp_path, disk) as committer:
-        committer.append(made("first"), WAIT_S)
+        committer.append([made("first")], WAIT_S)
         disk.gate.clear()
         disk.arrived.clear()
         for number in range(5):
@@ -47,7 +47,7 @@ def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
         assert disk.arrived.wait(WAIT_S), "the thread syncs without being asked"
         committer.write([made("while it syncs")], WAIT_S)
         disk.gate.set()
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
     written = [f"w{number}" for number in range(5)]
     assert types(tmp_path) == ["first", *written, "while it syncs"]
 
@@ -55,11 +55,11 @@ def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
 def test_events_of_one_moment_share_a_sync(tmp_path):
     disk = Scripted()
     with opened(tmp_path, disk) as committer:
-        committer.append(made("first"), WAIT_S)
+        committer.append([made("first")], WAIT_S)
         before = disk.count("sync_data")
         for number in range(100):
             committer.write([made(f"w{number}")], WAIT_S)
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
         assert disk.count("sync_data") - before < 50
 
 
@@ -67,7 +67,7 @@ def test_flush_and_close_sync_what_was_only_written(tmp_path):
     disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.write([made("a")], WAIT_S)
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
         assert disk.count("sync_data") > 0
         committer.write([made("b")], WAIT_S)
     assert not list((tmp_path / ".thence/open").iterdir()), "the session has ended cleanly"
@@ -77,12 +77,12 @@ def test_flush_waits_for_the_sync_of_what_was_only_written(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
     with opened(tmp_path, disk) as committer:
-        committer.append(made("first"), WAIT_S)
+        committer.append([made("first")], WAIT_S)
         disk.gate.clear()
         disk.arrived.clear()
         committer.write([made("w")], WAIT_S)
         assert disk.arrived.wait(WAIT_S)  # the thread syncs
-        flush = threading.Thread(target=committer.append_all, args=((), WAIT_S))
+        flush = threading.Thread(target=committer.append, args=((), WAIT_S))
         flush.start()
         flush.join(0.3)
         assert flush.is_alive()
@@ -94,7 +94,7 @@ def test_flush_waits_for_the_sync_of_what_was_only_written(tmp_path):
 def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
     # Linux tells a failed write to each open file once: a durable append must hear of it too
     with opened(tmp_path) as committer:
-        committer.append(made("a"), WAIT_S)
+        committer.append([made("a")], WAIT_S)
         writer = committer._writer
         writer.write([made("b")])
         pending = writer.begin_sync()
@@ -107,7 +107,7 @@ def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
 def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
     disk = Scripted()
     with opened(tmp_path, disk) as committer:
-        committer.append(made("a"), WAIT_S)
+        committer.append([made("a")], WAIT_S)
         writer = committer._writer
         writer.write([made("b")])
         disk.error["open_read"] = DiskError(errno.EMFILE, "too many open files")
@@ -119,7 +119,7 @@ def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
 def test_what_is_written_amid_a_close_is_synced(tmp_path):
     disk = Scripted()
     committer = committer_of(tmp_path, disk)
-    committer.append(made("a"), WAIT_S)
+    committer.append([made("a")], WAIT_S)
     disk.before["write"] = lambda *_: committer._advance(2)  # the thread has ended meanwhile
     committer.write([made("b")], WAIT_S)
     assert not committer._is_sync_due
@@ -138,7 +138,7 @@ def test_what_was_queued_before_is_written_before(tmp_path):
 def test_write_behind_a_caller_that_has_not_woken_up_yet_takes_the_log_once(tmp_path):
     disk = Scripted()
     with opened(tmp_path, disk) as committer:
-        committer.append(made("first"), WAIT_S)
+        committer.append([made("first")], WAIT_S)
         ahead = PendingAppend((made("ahead"),))
         ahead.thread = 0  # of another thread, which waits and opens the wait of the next
         ahead.is_gone = False
@@ -158,7 +158,7 @@ def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
 
         def append(number):
             before = disk.count("sync_data")
-            committer.append(made(f"a{number}"), WAIT_S)
+            committer.append([made(f"a{number}")], WAIT_S)
             lines.append(disk.count("sync_data") > before)
 
         threads = [threading.Thread(target=append, args=(n,)) for n in range(8)]
@@ -174,25 +174,25 @@ def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
 def test_failed_sync_of_what_was_written_copies_it_to_the_next_segment(tmp_path):
     disk, reports = OnceBrokenDisk(), Reports()
     with opened(tmp_path, disk, reports) as committer:
-        committer.append(made("a"), WAIT_S)
+        committer.append([made("a")], WAIT_S)
         disk.failures = 1
         committer.write([made("b")], WAIT_S)
         reports.wait_for("suspect")
-        committer.append(made("c"), WAIT_S)
+        committer.append([made("c")], WAIT_S)
     assert types(tmp_path) == ["a", "b", "log.segment_suspect", "c"]
 
 
 def test_sync_that_fails_twice_is_told_and_the_log_takes_no_more(tmp_path):
     disk, reports = OnceBrokenDisk(), Reports()
     committer = committer_of(tmp_path, disk, reports)
-    committer.append(made("a"), WAIT_S)
+    committer.append([made("a")], WAIT_S)
     disk.failures = 2
     committer.write([made("b")], WAIT_S)
     reports.wait_for("unsynced")
     with pytest.raises(LogReadOnly):
         committer.write([made("c")], WAIT_S)
     with pytest.raises(ThenceError):
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
     assert not committer.close(WAIT_S)
     assert committer.failed_count == 1
 
@@ -201,11 +201,11 @@ def test_flush_that_syncs_itself_raises_what_failed(tmp_path, monkeypatch):
     monkeypatch.setattr("thence.log.write.committer._GATHER_S", 0.2)
     disk = OnceBrokenDisk()
     committer = committer_of(tmp_path, disk)
-    committer.append(made("a"), WAIT_S)
+    committer.append([made("a")], WAIT_S)
     disk.failures = 2
     committer.write([made("b")], WAIT_S)
     with pytest.raises(OutcomeUnknown):
-        committer.append_all((), WAIT_S)
+        committer.append((), WAIT_S)
     assert not committer.close(WAIT_S)
 
 

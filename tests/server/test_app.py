@@ -10,19 +10,6 @@ from thence.server.app import create_app
 
 
 @pytest.mark.promise("P5")
-def test_app_answers_without_a_server(tmp_path) -> None:
-    make_run(tmp_path, "run", count=3)
-
-    async def asked() -> tuple[int, object]:
-        transport = httpx2.ASGITransport(create_app(tmp_path))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://any") as client:
-            answer = await client.get("/simulations/run/events")
-            return answer.status_code, answer.json()["total"]
-
-    assert asyncio.run(asked()) == (200, 3)
-
-
-@pytest.mark.promise("P5")
 def test_root_may_come_later(tmp_path) -> None:
     app = create_app(tmp_path / "later")
 

@@ -10,7 +10,7 @@ from tests.server.runs import make_run
 from tests.server.serving import serving
 
 from thence.server.app import create_app
-from thence.server.logs.open_logs import Logs
+from thence.server.logs.root import Logs, Root
 from thence.server.routes.live_events import STREAMS_MAX
 
 LIVE = "/simulations/first/events/live"
@@ -97,7 +97,8 @@ def test_client_that_goes_amid_the_lines_of_a_log_leaves_none_in_use(tmp_path) -
     for name in ("run", "other"):
         make_run(tmp_path, name, count=3)
     app = create_app(tmp_path)
-    app.state.served.logs = Logs(open_max=1)  # what is in use would stay open over the bound
+    # what is in use would stay open over the bound
+    app.state.served.logs = Logs(Root(tmp_path), open_max=1)
 
     async def asked() -> None:
         transport = httpx2.ASGITransport(app)

@@ -18,8 +18,7 @@ from tests.tiers import seed, tenth
 from thence.core.query.filter import Filter
 from thence.log.index import arrivals
 from thence.log.open import open_log
-from thence.server.logs.open_logs import Logs
-from thence.server.logs.root import Root
+from thence.server.logs.root import Logs, Root
 from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id, id_text
 from thence.sim import EventWriter, create_action_event
 
@@ -210,8 +209,8 @@ def test_event_that_arrives_while_a_stream_begins_comes_once(
             writer.emit(next(late))
         return last
 
-    logs = Logs()
-    with logs.using(Root(run.parent).find("run")) as log:
+    logs = Logs(Root(run.parent))
+    with logs.using(logs.root.find("run")) as log:
         monkeypatch.setattr(arrivals, "newest", newest_before_another)
         cursor = EventCursor(Filter(), events[0].event_id if after == "the last" else after)
         frames = b"".join(cursor.read(log).frames for _ in range(3))

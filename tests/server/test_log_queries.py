@@ -55,15 +55,6 @@ def test_simulation_can_be_asked_in_the_same_words(shop: Shop) -> None:
     assert page["events"] == lines(found)
 
 
-def test_causes_of_a_log_are_told(shop: Shop) -> None:
-    placed, paid, failed, _ = shop.orders
-    told = shop.server.json(f"/logs/orders/causality/{paid}")
-    assert [event["event_id"] for event in told["upstream"]] == [placed]
-    assert [event["event_id"] for event in told["downstream"]] == [failed]
-    assert len(shop.server.json(f"/logs/orders/why/{failed}")["chain"]) == 3
-    assert shop.server.json(f"/logs/orders/events/{paid}")["event_id"] == paid
-
-
 def test_lines_and_summary_of_a_log(shop: Shop) -> None:
     events = stored(shop.root / "orders")
     whole = b"".join(event.line + b"\n" for event in events)

@@ -1,23 +1,23 @@
 import shutil
 
+from tests.log.index.logs import generation
 from tests.server.runs import make_large, make_run
 
 from thence.core.query.filter import Filter
-from thence.server.logs.open_logs import Logs
-from thence.server.logs.root import Root
+from thence.server.logs.root import Logs, Root
 from thence.server.logs.summaries import Summaries
 
 
 def test_logs_asked_for_last_stay_open(tmp_path) -> None:
     for name in "abc":
         make_run(tmp_path, name, count=2)
-    root, logs = Root(tmp_path), Logs(open_max=2)
+    logs = Logs(Root(tmp_path), open_max=2)
     opened = {}
     for name in "abca":
-        with logs.using(root.find(name)) as log:
+        with logs.using(logs.root.find(name)) as log:
             opened.setdefault(name, []).append(log)
     assert opened["a"][0] is not opened["a"][1]
-    with logs.using(root.find("c")) as log:
+    with logs.using(logs.root.find("c")) as log:
         assert log is opened["c"][0]
     logs.close()
 
@@ -25,24 +25,24 @@ def test_logs_asked_for_last_stay_open(tmp_path) -> None:
 def test_log_in_use_stays_open_over_the_bound(tmp_path) -> None:
     for name in "abc":
         make_run(tmp_path, name, count=2)
-    root, logs = Root(tmp_path), Logs(open_max=1)
-    with logs.using(root.find("a")) as a:
+    logs = Logs(Root(tmp_path), open_max=1)
+    with logs.using(logs.root.find("a")) as a:
         for name in "bc":
-            with logs.using(root.find(name)):
+            with logs.using(logs.root.find(name)):
                 pass
-        with logs.using(root.find("a")) as again:
+        with logs.using(logs.root.find("a")) as again:
             assert again is a
             assert len(again.reader.events()) == 2
 
 
 def test_folder_in_the_place_of_another_is_opened_anew(tmp_path) -> None:
     run = make_run(tmp_path, "run", count=2)
-    root, logs = Root(tmp_path), Logs()
-    with logs.using(root.find("run")) as before:
+    logs = Logs(Root(tmp_path))
+    with logs.using(logs.root.find("run")) as before:
         assert len(before.reader.events()) == 2
     run.rename(tmp_path / "moved")
     make_run(tmp_path, "run", count=5)
-    with logs.using(root.find("run")) as after:
+    with logs.using(logs.root.find("run")) as after:
         assert len(after.reader.events()) == 5
     shutil.rmtree(run)
 
@@ -50,32 +50,26 @@ def test_folder_in_the_place_of_another_is_opened_anew(tmp_path) -> None:
 def test_look_at_many_leaves_what_is_open(tmp_path) -> None:
     for name in "abc":
         make_run(tmp_path, name, count=2)
-    root, logs = Root(tmp_path), Logs(open_max=1)
-    with logs.using(root.find("a")) as a:
+    logs = Logs(Root(tmp_path), open_max=1)
+    with logs.using(logs.root.find("a")) as a:
         pass
     for name in "bc":
-        with logs.using(root.find(name), is_kept=False):
+        with logs.using(logs.root.find(name), is_kept=False):
             pass
-    with logs.using(root.find("a")) as again:
+    with logs.using(logs.root.find("a")) as again:
         assert again is a
 
 
 def test_summary_and_questions_of_a_small_log_share_one_index(tmp_path) -> None:
     make_run(tmp_path, "run", count=2)
-    found, logs = Root(tmp_path).find("run"), Logs()
-    assert Summaries(logs).of(found).events == 2
+    logs = Logs(Root(tmp_path))
+    found = logs.root.find("run")
     with logs.using(found) as log:
         assert log.page(Filter()).total == 2
-    assert logs.builds.cost.builds == 1
-    logs.close()
-
-
-def test_file_that_only_looks_like_a_segment_is_damage_of_its_log(tmp_path) -> None:
-    name = "events_2025-01-01_10-00.jsonl"
-    (make_run(tmp_path, "run", count=2) / name).write_bytes(b"a stray")
-    facts = Summaries(logs := Logs()).of(Root(tmp_path).find("run"))
-    assert (facts.events, facts.damaged_lines) == (2, 1)
-    assert (facts.damage[0].file, facts.damage[0].length) == (name, 7)
+        built = generation(log.index)
+    assert Summaries(logs).of(found).events == 2
+    with logs.using(found) as log:
+        assert generation(log.index) == built
     logs.close()
 
 
@@ -83,13 +77,13 @@ def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> 
     make_run(tmp_path, "small", count=2)
     big = make_run(tmp_path, "big", count=60)
     make_large(big)
-    root, logs = Root(tmp_path), Logs()
-    assert not logs.lacks_index(root.find("small"))
-    assert logs.lacks_index(root.find("big"))
-    with logs.using(root.find("big")) as log:
+    logs = Logs(Root(tmp_path))
+    assert not logs.lacks_index(logs.root.find("small"))
+    assert logs.lacks_index(logs.root.find("big"))
+    with logs.using(logs.root.find("big")) as log:
         assert log.reader.query().total > 50
-    assert not logs.lacks_index(root.find("big"))
+    assert not logs.lacks_index(logs.root.find("big"))
     logs.close()
-    assert not Logs().lacks_index(root.find("big"))
+    assert not Logs(logs.root).lacks_index(logs.root.find("big"))
     (big / ".thence/index.db").unlink()
-    assert Logs().lacks_index(root.find("big"))
+    assert Logs(logs.root).lacks_index(logs.root.find("big"))

@@ -36,7 +36,7 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
     ca_file, certificate, key = certified(tmp_path)
     project = make_repository(tmp_path / "project")
     env = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
-    assert warm("work", "add", "Read the spec", cwd=project, env=env).code == 0
+    assert warm("work", "finalize-tasks", "--add", "Read the spec", cwd=project, env=env).code == 0
     uuid = EventStore.at(project).project.uuid
     with team_server(tmp_path / "data") as server:
         server.end()

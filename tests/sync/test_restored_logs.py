@@ -166,7 +166,6 @@ def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path):
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:3], b"x" * len(lines[3]), b"{}", *lines[5:]]))
     with thence.open(tmp_path / "a") as log:
-        log.repair()
         assert synced(log, server).taken == 2
         assert set(lines) <= {*stored(log.folder), b""}
         assert synced(log, server).is_complete

@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 def repo(tmp_path: Path) -> Path:
     """A repository with a package."""
     repo = make_repository(tmp_path / "repo")
-    done(repo, "add", "First")
+    done(repo, "finalize-tasks", "--add", "First")
     return repo
 
 

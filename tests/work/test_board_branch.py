@@ -39,9 +39,9 @@ FIRST = "01KA0000000000000000000001"
 
 def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
-    done(ada, "add", "Second")
+    done(ada, "finalize-tasks", "--add", "Second")
     refused = (
         "echo \"error: cannot lock ref 'refs/remotes/origin/thence-board': is at\" >&2; exit 1"
     )
@@ -55,7 +55,7 @@ def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
 
 def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     once = "mkdir .git/pruned 2>/dev/null && git gc --quiet --prune=now"
     hook(ada / ".git", "pre-push", f"#!/bin/sh\n{once}\nexit 0\n")
     told = published(ada)
@@ -68,7 +68,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     hook(remote, "update", ONLY_THE_BOARD)
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     main = git(remote, "rev-parse", "main")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     told = published(ada)
     assert (told["remote"], told["branch"]) == ("origin", BOARD)
     assert (told["pushed"], told["pulled"]) == (2, 0)
@@ -88,7 +88,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
 def test_nothing_new_makes_no_commit(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
     assert published(ada)["commit"] is None, "no event, no branch"
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     first = published(ada)["commit"]
     told = published(ada)
     assert (told["commit"], told["pushed"]) == (None, 0)
@@ -97,7 +97,7 @@ def test_nothing_new_makes_no_commit(remote, tmp_path):
 
 def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(bob, "fetch", "--quiet")
     remote.rename(tmp_path / "away.git")
@@ -116,13 +116,13 @@ def test_clone_of_one_branch_gets_the_board_by_publish_and_then_by_fetch(remote,
     git(tmp_path / "remote.git-first", "push", "--quiet", "origin", "main")
     ada = clone(remote, tmp_path / "ada")
     narrow = clone(remote, tmp_path / "narrow", *options)
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == "[]"
     assert published(narrow)["pulled"] == 2
     assert features(narrow) == features(ada)
-    done(ada, "add", "Second")
+    done(ada, "finalize-tasks", "--add", "Second")
     published(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == features(ada)
@@ -136,7 +136,7 @@ def test_refspec_enters_the_configuration_once_the_remote_has_the_branch(remote,
     before = git(ada, "config", "--get-all", "remote.origin.fetch")
     assert BOARD not in before
     git(ada, "fetch", "--quiet")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     for _ in range(2):
         published(ada)
         after = git(ada, "config", "--get-all", "remote.origin.fetch").splitlines()
@@ -150,7 +150,7 @@ def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
     ada = clone(remote, tmp_path / "ada")
     commit(ada, {"README.md": "# a project\n"}, "Begin")
     git(ada, "push", "--quiet", "origin", "main")
-    done(ada, "add", "First")  # its commit, with the project's id, stays here
+    done(ada, "finalize-tasks", "--add", "First")  # its commit, with the project's id, stays here
     published(ada)
     bob = clone(remote, tmp_path / "bob")
     assert features(bob) == features(ada) != "[]"
@@ -162,12 +162,12 @@ def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
 
 def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     other = bare(tmp_path / "other.git")
     bob = clone(other, tmp_path / "bob")
     done(bob, "init", "--new-id")
-    done(bob, "add", "Mine")
+    done(bob, "finalize-tasks", "--add", "Mine")
     mine = features(bob)
     git(bob, "remote", "set-url", "origin", remote.as_uri())
     git(bob, "fetch", "--quiet")
@@ -194,7 +194,7 @@ def refused(folder: Path, *signs: str) -> None:
 
 def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     hook(ada / ".git", "pre-push", "#!/bin/sh\necho tests are red >&2\nexit 1\n")
     refused(ada, "tests are red")
     (ada / ".git/hooks/pre-push").unlink()
@@ -218,7 +218,7 @@ def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path
     git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
     ada = clone(remote, tmp_path / "ada")
     git(ada, "remote", "add", "fork", (tmp_path / "fork.git").as_uri())
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     refused(ada, "rejected")
     with (ada / ".kittify/config.yaml").open("a") as config:
         config.write("board: {remote: fork, branch: our/board}\n")
@@ -231,7 +231,7 @@ def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_pa
     ada = clone(remote, tmp_path / "ada", "--origin", "upstream")
     git(tmp_path, "init", "--quiet", "--bare", tmp_path / "mine.git")
     git(ada, "remote", "add", "origin", (tmp_path / "mine.git").as_uri())
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     assert published(ada)["remote"] == "upstream"
     bob = clone(remote, tmp_path / "bob", "--origin", "upstream")
     assert features(bob) == features(ada)
@@ -239,11 +239,11 @@ def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_pa
 
 def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
     git(ada, "remote", "set-url", "origin", (tmp_path / "fork.git").as_uri())
-    done(ada, "add", "Second")
+    done(ada, "finalize-tasks", "--add", "Second")
     published(ada)
     git(bob, "fetch", "--quiet")
     before = features(bob)
@@ -254,7 +254,7 @@ def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_p
 
 def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(bob, "fetch", "--quiet")
     board, lines = features(bob), view_lines(bob)
@@ -270,7 +270,7 @@ def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(
 
 def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(bob, "fetch", "--quiet")
     git(bob, "checkout", "--quiet", "--detach", f"origin/{BOARD}")
@@ -302,7 +302,7 @@ def test_repository_of_either_hash_shares(tmp_path, form):
     remote = bare(tmp_path / "remote.git", f"--object-format={form}")
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     for number, folder in enumerate((ada, bob, ada)):
-        done(folder, "add", f"Package {number}")
+        done(folder, "finalize-tasks", "--add", f"Package {number}")
         published(folder)
     git(bob, "fetch", "--quiet")
     assert features(bob) == features(ada)
@@ -319,7 +319,7 @@ def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_pat
     )
     program.chmod(0o755)
     git(ada, "config", "gpg.program", program)
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     published(ada)
     git(ada, "config", "commit.gpgsign", "true")
     done(ada, "add-history", "WP01", "signed")
@@ -337,7 +337,7 @@ def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_pat
 @pytest.mark.whole
 def test_six_clones_that_publish_at_once_lose_nothing(remote, tmp_path):
     clones = [clone(remote, tmp_path / f"clone{number}") for number in range(CLONES)]
-    done(clones[0], "add", "First")
+    done(clones[0], "finalize-tasks", "--add", "First")
     published(clones[0])
     gate = threading.Barrier(CLONES)
 
@@ -364,7 +364,7 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
     print(f"BOARD_SEED={seed} BOARD_ROUNDS={ROUNDS}")
     chance = random.Random(seed)
     clones = [clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")]
-    done(clones[0], "add", "First")
+    done(clones[0], "finalize-tasks", "--add", "First")
     published(clones[0])
     for folder in clones:
         done(folder, "publish")

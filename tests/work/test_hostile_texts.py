@@ -8,7 +8,6 @@ import pytest
 from thence.errors import PlanningError, ScenarioError
 from thence.sim.scenario.scenario_file import parse_file
 from thence.work.plan.frontmatter import read
-from thence.work.plan.spec_kitty import entries_of
 from thence.work.plan.tasks import parse
 from thence.work.project.yaml_nodes import YamlFile
 
@@ -33,11 +32,6 @@ TASKS: dict[str, Callable[[int], str]] = {
     "dependencies of asides": lambda n: DEPENDS + "(" * n + ")" * n,
     "dependencies of spaces": lambda n: f"{DEPENDS}WP01{' ' * n}x",
 }
-ENTRIES: dict[str, Callable[[int], str]] = {
-    "entry of spaces": lambda n: f"- 2026-01-01T10:00:00Z{' ' * n}x",
-    "text of spaces": lambda n: f"- 2026-01-01T10:00:00Z – ada{' ' * n}x",
-    "entry of fields": lambda n: "- 2026-01-01T10:00:00Z – " + "a=b – " * n,
-}
 
 
 def took_s(work: Callable[[], object]) -> float:
@@ -60,12 +54,6 @@ def grows_with_the_text(work: Callable[[bytes], object], text: Callable[[int], s
 @pytest.mark.parametrize("name", TASKS)
 def test_tasks_md_is_read_in_time_that_grows_with_it(name):
     grows_with_the_text(lambda data: parse(data, "tasks.md"), TASKS[name])
-
-
-@pytest.mark.parametrize("name", ENTRIES)
-def test_activity_log_is_read_in_time_that_grows_with_it(name):
-    text = ENTRIES[name]
-    grows_with_the_text(entries_of, lambda n: f"## Activity Log\n\n{text(n)}\n")
 
 
 def test_packages_in_any_order_are_read_in_time_that_grows_with_them():

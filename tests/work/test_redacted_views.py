@@ -77,7 +77,7 @@ def holding(folder: Path) -> list[Path]:
 @pytest.mark.promise("S10a")
 def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "add", "First")
+    done(ada, "finalize-tasks", "--add", "First")
     secret = noted(ada)
     published(ada)
     git(bob, "fetch", "--quiet")
@@ -258,7 +258,7 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
     assert holding(repo) == []
     for command in (["status"], ["status", "--json"], ["errors"], ["conflicts"]):
         assert SECRET not in done(repo, *command).out
-    done(repo, "add", "Second")
+    done(repo, "finalize-tasks", "--add", "Second")
     take_back(repo, *events_of(repo))
     lanes = done(repo, "status", "--json").json["features"][0]["lanes"]
     assert [each["wp_id"] for each in lanes["planned"]] == ["WP01", "WP02"], (

@@ -9,8 +9,8 @@ from tests.work.boards import NAMED
 
 from thence.cli.commands.work.planning import add, init
 from thence.cli.commands.work.recording import add_history
+from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import stamper
-from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.work.session.session import Session
 
 DAY = ".kittify/events/2025-11-20.jsonl"

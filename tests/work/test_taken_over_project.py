@@ -73,10 +73,10 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     ada, bob = (clone(tmp_path / "remote.git", tmp_path / name) for name in ("ada", "bob"))
     done(ada, "init")
     step = "git rm -r --cached .kittify/events"
-    assert step in done(ada, "import").err
+    assert step in done(ada, "finalize-tasks").err
     git(ada, *step.split()[1:])
     git(ada, "commit", "--quiet", "--message", "Leave day files to thence")
-    assert "git rm" not in done(ada, "import").err
+    assert "git rm" not in done(ada, "status").err
     published(ada)
     git(ada, "push", "--quiet")
     return ada, bob

@@ -124,7 +124,7 @@ def test_spec_and_packages_are_recorded_by_the_same_commands(project):
 
 @pytest.mark.promise("S2")
 def test_package_that_was_added_is_recorded_by_the_same_command(project):
-    command = ("add", "Read the spec", "--feature", "1")
+    command = ("finalize-tasks", "--add", "Read the spec", "--feature", "1")
     told = unwritten(project, *command)
     tree = tree_of(project)
     (created,) = recorded(project, *command)

@@ -77,7 +77,7 @@ def report_error(error: Exception, out: Output) -> int:
         show_traceback(error, out)
     if isinstance(error, ThenceError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
-    out.warn(f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}")
+    out.report(failure.message, failure.cause, failure.hint)
     return failure.exit_code
 
 

@@ -167,11 +167,20 @@ def require_packages(operation: str, extra: str, *packages: str) -> None:
             )
 
 
-def is_agreed(question: str, instead: str = "--yes") -> bool:
-    """Asks on the terminal; raises UsageError, with what to add instead, where there is none."""
+def check_terminal(instead: str) -> None:
+    """Raises UsageError, with what to type instead, where there is no terminal to ask on."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"there is no terminal to ask on; add {instead}")
-    return click.confirm(question, err=True)
+        raise click.UsageError(f"there is no terminal to ask on; {instead}")
+
+
+def check_agreed(
+    question: str, operation: str, code: str, place: object = "", instead: str = "add --yes"
+) -> None:
+    """Asks on the terminal; raises ThenceError without consent, UsageError without a terminal."""
+    check_terminal(instead)
+    if not click.confirm(question, err=True):
+        cause, hint = "you did not agree", "nothing was changed"
+        raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
 
 
 def json_or_text(text: str) -> Any:
@@ -266,7 +275,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Look after": {
         "doctor": "Check the machine, the folder, and the state of a log.",
-        "verify": "Check every line of a log; without --repair nothing is changed.",
+        "verify": "Check every line of a log; nothing is changed.",
         "prune": "Remove a log's oldest files, or move them to an archive.",
         "redact": "Remove an event's payload for good; the rest of the event stays.",
         "rebuild": "Rebuild the index of a log from its lines.",
@@ -281,6 +290,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 _MODULES = {
     "completion": "frame",
     "demo": "commands.demo",
+    "redact": "commands.sync.redact",
     "serve": "commands.server.serve",
     "sim": "commands.sim.sim",
     **dict.fromkeys(("why", "effects"), "commands.log.causes"),

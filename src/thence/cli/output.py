@@ -128,6 +128,10 @@ class Output:
         """Writes lines to stderr, even under --quiet."""
         click.echo("\n".join(map(drawn, lines)), err=True)
 
+    def report(self, message: str, cause: object, hint: str) -> None:
+        """Writes an error to stderr as three lines: what failed, why, and what to do next."""
+        self.warn(f"thence: {message}", f"  why:  {cause}", f"  next: {hint}")
+
     def json(self, value: object) -> None:
         """Writes a JSON value as one line; values of msgspec.Raw are copied unchanged."""
         import msgspec

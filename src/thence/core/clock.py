@@ -12,6 +12,8 @@ from thence.errors import InvalidEvent, ThenceError
 __all__ = ["LamportClock"]
 
 CLOCK_MAX = 2**53 - 1
+# a clock from elsewhere that exceeds by more how many events a log holds is not taken over
+CLOCK_AHEAD_MAX = 2**40
 _ENDINGS = tuple(f"{number:03d}Z" for number in range(1000))
 
 

@@ -280,7 +280,7 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
                 header = EventHeader(**(_fields(decoded(line)) | required))
         except (ValueError, RecursionError) as error:
             return BadLine("bad_line", f"the checksum fits, the members don't: {error}")
-        if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
+        if not (1 <= header.seq <= CLOCK_MAX and 1 <= header.lamport_clock <= CLOCK_MAX):
             return BadLine("bad_line", "the checksum fits, seq or lamport_clock doesn't")
         if is_too_deep(line):
             return BadLine("bad_line", _DEEP)
@@ -382,8 +382,8 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     )
     if may_be_deep and any(map(is_too_deep, lines)):
         return None
-    clocks = [header.lamport_clock for header in headers]
-    if min([header.seq for header in headers]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
+    numbers = [header.seq for header in headers] + [header.lamport_clock for header in headers]
+    if min(numbers) < 1 or max(numbers) > CLOCK_MAX:
         return None
     return headers
 
@@ -465,46 +465,32 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at an offset, or behind blanks there; None if none does."""
+    """Finds the event that begins at an offset, or after blanks there; None if none does."""
     blanks = _BEFORE.match(line, start)
     start = blanks.end() if blanks else start
-    if start == len(line):
-        return None
-    verified = _verified_at(line, start, vocabulary)
-    if verified is not None:
-        return verified
-    data = line[start:].rstrip(_BLANKS)
-    whole = parse(data, vocabulary)
-    if isinstance(whole, Event):
-        return Piece(start, data, whole)
-    return _foreign_at(line, start, vocabulary)
-
-
-def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the shortest event from an offset on with a valid checksum."""
-    if not line.startswith(LINE_START, start):
-        return None
-    checksum = 0
-    summed = start
-    for match in _CRC.finditer(line, start):
-        checksum = crc32(line[summed : match.start()], checksum)
-        summed = match.start()
-        if match[0] == b',"crc":"%08x"}' % checksum:
-            data = line[start : match.start() + CRC_BYTES]
-            content = parse(data, vocabulary)
+    if start < len(line):
+        for end in _ends(line, start):
+            content = parse(line[start:end], vocabulary)
             if isinstance(content, Event):
-                return Piece(start, data, content)
+                return Piece(start, line[start:end], content)
     return None
 
 
-def _foreign_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds another tool's event that lacks its newline before an event of thence."""
+def _ends(line: bytes, start: int) -> Iterator[int]:
+    """Yields where an event that begins at an offset may end, the most likely place first."""
+    if line.startswith(LINE_START, start):  # at a valid checksum
+        checksum = 0
+        summed = start
+        for match in _CRC.finditer(line, start):
+            checksum = crc32(line[summed : match.start()], checksum)
+            summed = match.start()
+            if match[0] == b',"crc":"%08x"}' % checksum:
+                yield match.end()
+    yield len(line.rstrip(_BLANKS))
+    # or before an event of thence, if it is of another tool and lacks its newline
     end = start
     for _ in range(_FOREIGN_ENDS_MAX):
         end = line.find(b"}" + LINE_START, end + 1) + 1
         if end <= start:
-            return None
-        content = parse(line[start:end], vocabulary)
-        if isinstance(content, Event):
-            return Piece(start, line[start:end], content)
-    return None
+            return
+        yield end

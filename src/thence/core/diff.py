@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event, decoded
-from thence.core.order import behind_causes, totally_ordered
+from thence.core.order import after_causes, totally_ordered
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -75,10 +75,8 @@ def side(events: Iterable[Event]) -> LogSide:
             named = tuple(cause for cause in reached if cause not in notices)
         causes.append([places[cause] for cause in named if cause in places])
     if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
-        order, causes = behind_causes(causes)
+        order, causes = after_causes(causes)
         kept = [kept[place] for place in order]
-        new_place = {place: index for index, place in enumerate(order)}
-        causes = [[new_place[cause] for cause in causes[place]] for place in order]
     return LogSide(kept, causes, len(notices))
 
 
@@ -269,18 +267,8 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
         for index in range(max(len(a), len(b))):
             x, y = (of[index] if index < len(of) else msgspec.UNSET for of in (a, b))
             yield from _apart(f"{path}.{index}", x, y)
-    elif not _is_equal(a, b):
+    elif type(a) is not type(b) or a != b:  # in JSON true is not 1
         yield DifferingMember(path, a, b)
-
-
-def _is_equal(a: object, b: object) -> bool:
-    """Reports whether two values are equal in JSON, where true is not 1."""
-    if msgspec.UNSET in (a, b) and a is not b:
-        return False
-    try:
-        return _encode(a) == _encode(b)
-    except (ValueError, OverflowError, RecursionError):
-        return type(a) is type(b) and a == b
 
 
 def _value(body: msgspec.Raw, name: str) -> Any:
@@ -433,8 +421,18 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
             "a": first.a and _line(first.a),
             "b": first.b and _line(first.b),
             "differs": first.differs,
-            "causes_a": list(map(_cause_as_json, first.causes_a)),
-            "causes_b": list(map(_cause_as_json, first.causes_b)),
+            **{
+                name: [
+                    {
+                        "event": _line(cause.event),
+                        "other": cause.other and cause.other.event_id,
+                        "changed": cause.is_changed,
+                        "shared": cause.is_shared,
+                    }
+                    for cause in causes
+                ]
+                for name, causes in (("causes_a", first.causes_a), ("causes_b", first.causes_b))
+            },
             "follow_a": first.follow_a,
             "follow_b": first.follow_b,
         },
@@ -494,15 +492,6 @@ def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOn
             )
         )
     return tuple(causes)
-
-
-def _cause_as_json(cause: CauseOnSide) -> dict[str, object]:
-    return {
-        "event": _line(cause.event),
-        "other": cause.other and cause.other.event_id,
-        "changed": cause.is_changed,
-        "shared": cause.is_shared,
-    }
 
 
 def _pair_as_json(result: Difference, x: int, y: int) -> dict[str, object]:

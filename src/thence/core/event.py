@@ -20,6 +20,7 @@ from thence.core.bodies import (
     put_back,
     put_back_readable,
 )
+from thence.errors import InvalidEvent
 
 _HTML_CHARACTERS_MAX = 2_000
 OrderKey = tuple[int, str, str, str, bytes]
@@ -28,8 +29,32 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+_as_raw = msgspec.json.Decoder(msgspec.Raw).decode
 # the members of a line, each as the bytes that it is stored as
 raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class HasId(Protocol):
+    """Anything that has an event's id."""
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event."""
+
+
+Cause = HasId | str
+
+
+def id_of(event: Cause) -> str:
+    """Returns the id of an event, or an id as it is; anything else raises InvalidEvent."""
+    event_id = event if isinstance(event, str) else getattr(event, "event_id", None)
+    if not isinstance(event_id, str) or not event_id:
+        raise InvalidEvent(
+            "could not tell which event is meant",
+            cause=f"{event!r:.80} is neither an event nor an event's id",
+            hint="pass what append, emit or get returned",
+        )
+    return event_id
 
 
 class EventFields(msgspec.Struct, omit_defaults=True, gc=False):
@@ -359,9 +384,10 @@ class Event:
     def says_the_same_as(self, other: "Event") -> bool:
         """Returns whether a caller that appends one again means the other, of one id.
 
-        Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
-        compares lines of one event wherever they came from, covers all but the numbers. For a
-        redacted event only the head is compared. Large values are compared by their digests.
+        Time, node, numbers and nonce are left out, because the caller gives none of them; the
+        content digest, which compares lines of one event wherever they came from, covers all but
+        the numbers. For a redacted event only the head is compared. Large values are compared by
+        their digests.
         """
         mine, others = self.members, other.members
         if BODIES_KEY in mine or BODIES_KEY in others:
@@ -408,6 +434,7 @@ def decoded(line: bytes | msgspec.Raw) -> Any:
     except msgspec.ValidationError:  # it is JSON; json.loads takes converters of numbers
         import json
 
+        _as_raw(line)  # raises for what json.loads takes besides, as NaN and lone surrogates
         return json.loads(bytes(line), parse_float=_float, parse_int=_int)
 
 

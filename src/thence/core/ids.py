@@ -20,31 +20,40 @@ _NS_PER_MS = 1_000_000
 _AS_BASE_32 = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 
 
-def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Callable[[], str]:
-    """Returns the function that makes the ids of one process.
+class IdSource:
+    """The source of the ids of one process.
 
-    `wall_ns` is the wall time in nanoseconds now; later times are that plus the monotonic
-    time since. `noise` has 40 bits. Between calls only a cache is kept: a thread that sees a
-    partial change by another thread only computes the text again.
+    Between calls only a cache is kept: a thread that sees a partial change by another thread only
+    computes the text again.
     """
-    base_ns = max(wall_ns, 0) - monotonic_ns()  # a clock before 1970 would give negative ids
-    noise_text = _base32(noise & (1 << 40) - 1, NOISE_CHARACTERS)
-    endings = tuple(pair + noise_text for pair in _PAIRS)
-    next_number = count().__next__
-    beginning = (-1, -1, "")
 
-    def new_id() -> str:
-        nonlocal beginning
-        ms = (base_ns + monotonic_ns()) // _NS_PER_MS
-        number = next_number()
-        known_ms, known_thousand, text = beginning
+    def __init__(self, wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._next_number = count().__next__
+        self.renew(wall_ns, noise)
+
+    def renew(self, wall_ns: int, noise: int) -> None:
+        """Begins the ids of another process, such as a forked child.
+
+        `wall_ns` is the wall time in nanoseconds now; later times are that plus the monotonic
+        time since. `noise` has 40 bits.
+        """
+        # a clock before 1970 would give negative ids
+        self._base_ns = max(wall_ns, 0) - self._monotonic_ns()
+        noise_text = _base32(noise & (1 << 40) - 1, NOISE_CHARACTERS)
+        self._endings = tuple(pair + noise_text for pair in _PAIRS)
+        self._beginning = (-1, -1, "")
+
+    def new_id(self) -> str:
+        """Returns a new id, larger than all that were returned before."""
+        ms = (self._base_ns + self._monotonic_ns()) // _NS_PER_MS
+        number = self._next_number()
+        known_ms, known_thousand, text = self._beginning
         thousand = number >> 10
         if known_ms != ms or known_thousand != thousand:
             text = _base32(ms, 10) + _base32(thousand, 6)
-            beginning = (ms, thousand, text)
-        return text + endings[number & 1023]
-
-    return new_id
+            self._beginning = (ms, thousand, text)
+        return text + self._endings[number & 1023]
 
 
 def is_ulid(text: str) -> bool:

@@ -78,7 +78,7 @@ class Plain:
 
     def __init__(self, encode: Encode | None = None, *, is_strict: bool = False) -> None:
         self._encode = encode
-        self._walk = _Walk(None if is_strict else self._converted)
+        self._is_strict = is_strict
 
     def __call__(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent with the path of the first that has none.
@@ -86,11 +86,80 @@ class Plain:
         Refused are NaN, infinities, integers outside -2^63 .. 2^64-1, keys that are no text,
         lone surrogates, circles, more than 64 levels, and any type that is not known.
         """
-        return self._walk.value(value, path, ())
+        return self._value(value, path, ())
 
-    def _converted(self, value: Any) -> Any:
-        simple = _simple(value)
-        return self._encode(value) if simple is value and self._encode else simple
+    def _value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        """Returns a value as JSON; `seen` are the ids of the containers around it."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            is_usual = type(value) is str and value.isascii()  # a third of the time of the others
+            return value if is_usual else self._text(value, path)
+        if isinstance(value, int):
+            if INT_MIN <= value <= INT_MAX:
+                return int(value)
+            return self._changed(path, "an integer of more than 64 bits", text_of(value, repr))
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return float(value)
+            name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            return self._changed(path, f"the number {name}", name)
+        if id(value) in seen:
+            return self._changed(path, "a cycle", "<cycle>")
+        kind = type(value).__name__
+        if len(seen) >= DEPTH_MAX:
+            return self._changed(path, f"{kind} deeper than {DEPTH_MAX} levels", f"<{kind}>")
+        seen = (*seen, id(value))
+        if isinstance(value, Mapping):
+            return self._mapping(value, path, seen)
+        if isinstance(value, (list, tuple)):
+            return [self._value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
+        if isinstance(value, Set):
+            items = sorted([self._value(item, path, seen) for item in value], key=sort_key)
+            return self._changed(path, kind, items) if self._is_strict else items
+        return self._other(value, path, seen)
+
+    def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
+        plain: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key
+            if type(key) is not str or not key.isascii():
+                name = self._key(key, path)
+                while name in plain or (name != key and name in value):
+                    name += "_"  # another key has this text: both are kept
+            plain[name] = self._value(item, f"{path}.{name}" if path else name, seen)
+        return plain
+
+    def _key(self, key: Any, path: str) -> str:
+        if isinstance(key, str):
+            return self._text(key, path)
+        is_number = isinstance(key, int) and not isinstance(key, bool)
+        text = text_of(int(key) if is_number else key, repr)
+        return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
+
+    def _text(self, value: str, path: str) -> str:
+        if is_utf8(value):
+            return str.__str__(value)
+        return str(self._changed(path, "a lone surrogate", storable(value)))
+
+    def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        """Returns a value of a type that JSON lacks."""
+        kind = type(value).__name__
+        simple = value
+        try:
+            if not self._is_strict:
+                simple = _simple(value)
+                if simple is value and self._encode:
+                    simple = self._encode(value)
+        except (TypeError, ValueError) as error:
+            raise _refused(path, kind, f", and encode says: {error!r:.200}") from error
+        if simple is value:
+            raise _refused(path, kind)
+        return self._value(simple, path, seen)
+
+    def _changed(self, path: str, was: str, now: Any) -> Any:
+        """Returns what stands for a value that JSON has no form for."""
+        raise _refused(path, was)
 
 
 def repair(value: Any, path: str = "", convert: Encode | None = None) -> tuple[Any, list[Repair]]:
@@ -101,8 +170,8 @@ def repair(value: Any, path: str = "", convert: Encode | None = None) -> tuple[A
     levels its type in angle brackets. After 100 changes the list ends in a count. An unknown
     object that `convert` makes JSON of is that, and no change.
     """
-    walk = _Repairing(convert)
-    return walk.value(value, path, ()), limited(walk.repairs, path)
+    repairing = _Repairing(convert)
+    return repairing(value, path), limited(repairing.repairs, path)
 
 
 def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
@@ -113,115 +182,28 @@ def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
     return [*repairs[:REPAIRS_MAX], {"path": path, "was": f"{surplus} more repairs"}]
 
 
-class _Walk:
-    """A walk over a value, which refuses what JSON has no form for.
-
-    `convert` returns what stands for a value of another type. `seen` are the ids of the containers
-    around a value.
-    """
-
-    def __init__(self, convert: Encode | None) -> None:
-        self._convert = convert
-
-    def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
-        if value is None or value is True or value is False:
-            return value
-        if isinstance(value, str):
-            is_usual = type(value) is str and value.isascii()  # a third of the time of the others
-            return value if is_usual else self._text(value, path)
-        if isinstance(value, (int, float)):
-            return self._number(value, path)
-        if id(value) in seen:
-            return self._changed(path, "a cycle", "<cycle>")
-        if len(seen) >= DEPTH_MAX:
-            kind = type(value).__name__
-            return self._changed(path, f"{kind} deeper than {DEPTH_MAX} levels", f"<{kind}>")
-        seen = (*seen, id(value))
-        if isinstance(value, Mapping):
-            return self._mapping(value, path, seen)
-        if isinstance(value, (list, tuple)):
-            return [self.value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
-        if isinstance(value, Set):
-            items = sorted([self.value(item, path, seen) for item in value], key=sort_key)
-            return self._set(items, path, type(value).__name__)
-        return self._other(value, path, seen)
-
-    def _set(self, items: list[Any], path: str, kind: str) -> Any:
-        return items if self._convert is not None else self._changed(path, kind, items)
-
-    def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
-        kind = type(value).__name__
-        try:
-            simple = value if self._convert is None else self._convert(value)
-        except (TypeError, ValueError) as error:
-            raise _refused(path, kind, f", and encode says: {error!r:.200}") from error
-        if simple is value:
-            raise _refused(path, kind)
-        return self.value(simple, path, seen)
-
-    def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
-        plain: dict[str, Any] = {}
-        for key, item in value.items():
-            name = key
-            if type(key) is not str or not key.isascii():
-                name = self._key(key, path)
-                while name in plain or (name != key and name in value):
-                    name += "_"  # another key has this text: both are kept
-            plain[name] = self.value(item, f"{path}.{name}" if path else name, seen)
-        return plain
-
-    def _text(self, value: str, path: str) -> str:
-        if is_utf8(value):
-            return str.__str__(value)
-        return str(self._changed(path, "a lone surrogate", storable(value)))
-
-    def _number(self, value: float, path: str) -> Any:
-        if isinstance(value, int):
-            if INT_MIN <= value <= INT_MAX:
-                return int(value)
-            return self._changed(path, "an integer of more than 64 bits", _describe(value))
-        if math.isfinite(value):
-            return float(value)
-        name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        return self._changed(path, f"the number {name}", name)
-
-    def _key(self, key: Any, path: str) -> str:
-        if isinstance(key, str):
-            return self._text(key, path)
-        is_number = isinstance(key, int) and not isinstance(key, bool)
-        text = storable(_describe(int(key) if is_number else key))
-        return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
-
-    def _changed(self, path: str, was: str, now: Any) -> Any:
-        """Returns what stands for a value that JSON has no form for."""
-        raise _refused(path, was)
-
-
-class _Repairing(_Walk):
+class _Repairing(Plain):
     """A walk that changes what JSON has no form for, and lists each change."""
 
     def __init__(self, convert: Encode | None) -> None:
-        super().__init__(convert)
+        super().__init__(convert, is_strict=True)
         self.repairs: list[Repair] = []
 
-    def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+    def _value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         try:
-            return super().value(value, path, seen)
+            return super()._value(value, path, seen)
         except Exception as error:  # boundary: a user's class may raise anything at any call
             kind = type(value).__name__
             return self._changed(path, kind, f"<{kind} that raised {type(error).__name__}>")
 
-    def _set(self, items: list[Any], path: str, kind: str) -> Any:
-        return self._changed(path, kind, items)
-
     def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         try:
-            simple = value if self._convert is None else self._convert(value)
+            simple = value if self._encode is None else self._encode(value)
         except Exception:  # boundary: so may its attributes, which are asked for
             simple = value
         if simple is not value:
-            return self.value(simple, path, seen)
-        return self._changed(path, type(value).__name__, self._text(_describe(value), path))
+            return self._value(simple, path, seen)
+        return self._changed(path, type(value).__name__, text_of(value, repr))
 
     def _changed(self, path: str, was: str, now: Any) -> Any:
         self.repairs.append({"path": path, "was": was})
@@ -257,11 +239,7 @@ def _simple(value: Any) -> Any:
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b64encode(value).decode()
-    return _fields(value)
-
-
-def _fields(value: Any) -> Any:
-    """Returns the fields of a dataclass, a class of attrs or msgspec, or a model of pydantic."""
+    # the fields of a dataclass, a class of attrs or msgspec, or a model of pydantic
     if hasattr(value, "__dataclass_fields__"):
         from dataclasses import fields
 
@@ -312,19 +290,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def text_of(value: object) -> str:
+def text_of(value: object, form: Callable[[object], str] = str) -> str:
     """Returns the text of a value as UTF-8 can hold it; why it has none, where it raises."""
     try:
-        return storable(str(value))
-    except Exception as error:  # boundary: a user's __str__ may raise anything
-        return f"<{type(value).__name__} whose str raised {type(error).__name__}>"
-
-
-def _describe(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # boundary: a user's __repr__ may raise anything
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+        return storable(form(value))
+    except Exception as error:  # boundary: a user's __str__ or __repr__ may raise anything
+        return f"<{type(value).__name__} whose {form.__name__} raised {type(error).__name__}>"
 
 
 def sort_key(item: Any) -> tuple[int, float, str]:

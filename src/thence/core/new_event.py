@@ -9,13 +9,13 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec.structs import astuple
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import Event
+from thence.core.event import Cause, Event, id_of
 from thence.core.ids import is_ulid
 from thence.core.nearest import did_you_mean
 from thence.errors import InvalidEvent
@@ -117,24 +117,7 @@ _FORM = re.compile(
 )
 
 
-class HasId(Protocol):
-    """Anything that has an event's id."""
-
-    @property
-    def event_id(self) -> str:
-        """The id of the event."""
-
-
-Cause = HasId | str
 Causes = Cause | Iterable[Cause] | None
-
-
-def id_of(cause: Cause) -> str:
-    """Returns the id of an event, or an id as it is; anything else raises InvalidEvent."""
-    event_id = cause if isinstance(cause, str) else getattr(cause, "event_id", None)
-    if not isinstance(event_id, str) or not event_id:
-        raise _refused(f"{cause!r:.80} is neither an event nor an event's id")
-    return event_id
 
 
 def cause_ids(causes: Causes, holds: Callable[[str], bool] | None = None) -> tuple[str, ...]:

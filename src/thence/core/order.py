@@ -61,24 +61,25 @@ def topological_sort(events: Iterable[Event]) -> list[Event]:
     ordered = totally_ordered(events)
     places = {event.event_id: place for place, event in enumerate(ordered)}
     causes = [[places[cause] for cause in event.caused_by if cause in places] for event in ordered]
-    order, kept = behind_causes(causes)
-    for named, rest in zip(causes, kept, strict=True):
-        if len(named) > len(rest):
+    order, kept = after_causes(causes)
+    for place, rest in zip(order, kept, strict=True):
+        if len(causes[place]) > len(rest):
             raise CyclicDependencyError(
                 "could not order the events",
-                place=ordered[next(cause for cause in named if cause not in rest)].event_id,
+                place=ordered[place].event_id,
                 cause="it is a cause of itself, through the events that it names",
                 hint="leave out one of the causes that close the circle",
             )
     return [ordered[place] for place in order]
 
 
-def behind_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
-    """Returns the places of events so that each is behind its causes, and these of each place.
+def after_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
+    """Returns the places of events in an order in which each is after its causes.
 
-    Causes that close a circle are left out.
+    The second list holds the causes of each event of this order, as places in it. Causes that
+    close a circle are left out.
     """
-    kept: list[Sequence[int]] = [()] * len(causes)
+    kept: dict[int, Sequence[int]] = {}
     order: list[int] = []
     is_done: dict[int, bool] = {}
     for first in range(len(causes)):
@@ -94,7 +95,8 @@ def behind_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequ
             kept[place] = [cause for cause in causes[place] if is_done.get(cause, True)]
             stack.append(place)
             stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
-    return order, kept
+    new_place = {place: index for index, place in enumerate(order)}
+    return order, [[new_place[cause] for cause in kept[place]] for place in order]
 
 
 def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> bool:

@@ -1,8 +1,9 @@
 """Digests of an event's line, over its bytes as they are stored.
 
-B covers the body: what a person may want to take back. C covers what the event says: the head
-without its numbers, and B. D covers the line: its two numbers, and C. A redacted line has B in
-place of its body, so that C and D stay. docs/reference/formats/segment.md gives the exact bytes.
+The body digest covers what a person may want to take back. The content digest covers what the event
+says: the head without its numbers, and the body digest. The line digest covers the two numbers and
+the content digest. A redacted line has the body digest in place of its body, so that the other two
+stay. docs/reference/formats/segment.md calls them B, C and D, and gives the exact bytes.
 """
 
 import re
@@ -32,7 +33,7 @@ class Digests(NamedTuple):
 
 
 class Redaction(msgspec.Struct, frozen=True):
-    """The facts of a `log.redacted`: the event, D of its line in hex, and why in a few words.
+    """The facts of a `log.redacted`: the event, its line digest in hex, and why in a few words.
 
     Key and signature are hex. Only what a server has redacted is without them.
     """
@@ -45,7 +46,7 @@ class Redaction(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> bytes:
-        """D of the line that is taken back."""
+        """The digest of the line that is taken back."""
         return bytes.fromhex(self.line_sha256)
 
     @property
@@ -89,7 +90,7 @@ def digests(line: bytes) -> Digests:
 
 
 def redacted(line: bytes) -> bytes:
-    """Returns a line with `body_sha256` in place of its body: its digests C and D stay.
+    """Returns a line with `body_sha256` in place of its body: content and line digest stay.
 
     The line is given without its newline; one that is redacted already stays as it is. Raises
     InvalidEvent for a line that has no digests, or that would grow to 1 MiB by it.
@@ -110,8 +111,8 @@ def redacted(line: bytes) -> bytes:
 def same_event_key(event: Event) -> bytes:
     """Returns a key that is equal for two lines of one id if they are the same event.
 
-    It is C; of a line without numbers it is a digest of its decoded members, in any order, and of
-    one that has no digests, of its bytes.
+    It is the content digest; of a line without numbers it is a digest of its decoded members, in
+    any order, and of one that has no digests, of its bytes.
     """
     from hashlib import sha256
 
@@ -126,7 +127,7 @@ def same_event_key(event: Event) -> bytes:
 def same_line_key(event: Event) -> bytes:
     """Returns a key that is equal for two lines of one id if they are the same line.
 
-    It is D; of a line that has no D it is what `same_event_key` returns.
+    It is the line digest; of a line that has none it is what `same_event_key` returns.
     """
     if not event.is_foreign:
         try:

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import to_builtins
-from msgspec.json import encode as to_json
 
-from thence.core.codec import DATA_BYTES_MAX, LINE_BYTES_MAX, Draft, draft
+from thence.core.codec import DATA_BYTES_MAX, Draft, draft
 from thence.core.event import EventFields
-from thence.core.json_values import Repair, limited, shorten
+from thence.core.json_values import Repair, limited
 from thence.core.secret_forms import (
     ASSIGNMENT,
     RULES,
@@ -26,7 +25,7 @@ from thence.core.secret_forms import (
     spans_of,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.errors import EventTooLarge, InvalidEvent, ThenceError
+from thence.errors import InvalidEvent, ThenceError
 
 # an own pattern sees no more of a text at once; what it matches across a border is found if it is
 # no longer than the overlap
@@ -47,7 +46,6 @@ _OURS = ("(key)", "event_type", "aggregate_type", "repairs")
 _CONTENT = ("payload", "details")
 # what is masked, and where the members stand that settings name
 _MASKED = ("description", *_CONTENT)
-_CUT_CHARACTERS = 256
 _ROUNDS_MAX = 10
 _E = TypeVar("_E", bound=ThenceError)
 _T = TypeVar("_T")
@@ -180,7 +178,7 @@ class Masking:
     ) -> Callable[[_T, _Ids, _Ids], Draft]:
         """Returns a host's function that drafts an event, followed by the masking.
 
-        The texts of an event that is too long by its masks are cut.
+        Raises EventTooLarge for an event that is too long by its masks.
         """
 
         def masked(event: _T, causes: _Ids, external: _Ids) -> Draft:
@@ -188,13 +186,7 @@ class Masking:
                 item = encode(event, causes, external)
             except InvalidEvent as error:
                 raise self.error(error) from None
-            members = self._masked(item, vocabulary)
-            if members is None:
-                return item
-            try:
-                return draft(EventFields(**members))
-            except EventTooLarge:
-                return draft(EventFields(**_cut(members)))
+            return self.draft(item, vocabulary)
 
         return masked
 
@@ -354,12 +346,3 @@ def _replaced(text: str, spans: Sequence[FoundSpan]) -> str:
         parts += text[at:begin], f"[redacted: {rule}]"
         at = end
     return "".join((*parts, text[at:]))
-
-
-def _cut(members: dict[str, Any]) -> dict[str, Any]:
-    """Returns the members of an event with its texts cut, or its content if that is not enough."""
-    name = next(name for name in _CONTENT if name in members)
-    content, cuts = shorten(members[name], _CUT_CHARACTERS, name)
-    if len(to_json(content)) > LINE_BYTES_MAX // 2:
-        content, cuts = {}, [{"path": name, "was": "longer than a line by its masks"}]
-    return {**members, name: content, "repairs": limited([*members["repairs"], *cuts])}

@@ -24,7 +24,7 @@ from thence.files import file_lock
 from thence.git.git import Git, failure
 
 ORCHESTRATING = "thence/orchestrate.lock"  # of the merges of orchestrators
-PLANNING = "features.lock"  # beside the home, of the numbers of features, and of imports
+PLANNING = "features.lock"  # beside the home, of the numbers of features, and of adoptions
 PUBLISHING = "publish.lock"  # in the home
 MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/git.lock"  # of commits in the main working tree, and of moves of a target

@@ -524,7 +524,12 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
     chain, seen = [error], {id(error)}
     for linked in chain:
         if passed := _members(linked).get(_KEY):
-            ends += _latest(linked, passed)
+            entries: set[TracebackType] = set()
+            entry = linked.__traceback__
+            while entry is not None:
+                entries.add(entry)
+                entry = entry.tb_next
+            ends += {end.log_id: end for around, end in passed if around in entries}.values()
         members = linked.exceptions if isinstance(linked, BaseExceptionGroup) else ()
         for other in (linked.__cause__, linked.__context__, *members):
             if other is not None and id(other) not in seen and len(chain) < ERRORS_MAX:
@@ -540,13 +545,3 @@ def carrying(ends: tuple[PassedCause, ...], work: Callable[[], _R]) -> _R:
         return work()
     finally:
         _carried.reset(before)
-
-
-def _latest(error: BaseException, passed: PassedEnds) -> list[PassedCause]:
-    """Returns the latest end in each log of those through which the error's traceback runs."""
-    entries: set[TracebackType] = set()
-    entry = error.__traceback__
-    while entry is not None:
-        entries.add(entry)
-        entry = entry.tb_next
-    return list({end.log_id: end for around, end in passed if around in entries}.values())

@@ -17,9 +17,9 @@ from weakref import finalize
 
 from msgspec.structs import replace
 
-from thence.core.event import Event
+from thence.core.event import Cause, Event, id_of
 from thence.core.ids import is_ulid
-from thence.core.new_event import Cause, Position, id_of
+from thence.core.new_event import Position
 from thence.core.order import CONE_EVENTS_MAX, totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from thence.core.query.why import Concurrent, Effects, LogEnd, Tally, Why
     from thence.log.files.findings import Verification
     from thence.log.index.connection import Index
-    from thence.log.index.keeper import Builds
     from thence.log.index.overview import By, LatestSteps
     from thence.log.index.page import Keys, Page, PageBounds, PageQuery
     from thence.log.write.importing import Held, Number
@@ -57,19 +56,14 @@ After = Cause | Position | None
 class Reader:
     """The reader of the log in a folder, each time as it is then. Safe from threads.
 
-    It makes no thread, session or file but an index. The cost of building that is added to
-    `builds`.
+    It makes no thread, session or file but an index.
     """
 
-    def __init__(
-        self, disk: Disk, folder: Path, vocabulary: Vocabulary, builds: "Builds | None" = None
-    ) -> None:
+    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
-        self._builds = builds
-        self._opened: dict[Path, Index] = {}
-        self._in_memory: dict[Path, Index] = {}
-        finalize(self, _close, self._opened)
-        finalize(self, _close, self._in_memory)
+        # the index in memory under True, the one in a file under False
+        self._indexes: dict[bool, Index] = {}
+        finalize(self, _close, self._indexes)
 
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -101,7 +95,7 @@ class Reader:
         caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
         """
         from thence.log.index import arrivals
-        from thence.log.read.follower import Follower
+        from thence.log.read.reader import Follower
 
         stop = stop or Signal()
         follower = Follower(self._disk, self.folder, self.vocabulary, sync, self.last_prune)
@@ -127,8 +121,7 @@ class Reader:
         """Returns the position behind all that is there; take it before what depends on it."""
         from thence.log.index import arrivals
 
-        position = arrivals.position(self.index())
-        return Position(self.pruned().with_numbers(position.intervals), position.foreign)
+        return arrivals.position(self.index(), self._own_nodes)
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
@@ -177,14 +170,14 @@ class Reader:
 
     def last_prune(self) -> Event | None:
         """Returns the last notice of a prune that this log wrote itself."""
-        from thence.core.pruned import PRUNED
-        from thence.log.index import lookup
+        from thence.log.index import arrivals
 
         if self.vocabulary.name != PLAIN.name:
             return None  # runs and journals are never pruned
-        with reading(self.folder):
-            own = known_node_ids(self._disk, self.folder)
-        return lookup.latest_of(self.index(), f"log.{PRUNED}", own)
+        return arrivals.last_prune(self.index(), self._own_nodes)
+
+    def _own_nodes(self) -> Collection[str]:
+        return known_node_ids(self._disk, self.folder)
 
     def pruned(self) -> "Pruned":
         """Returns what this log has pruned."""
@@ -227,7 +220,7 @@ class Reader:
 
     def latest(self, count: int) -> list[Event]:
         """Returns the last events in the order of their arrival, without an index."""
-        from thence.log.read.follower import Follower
+        from thence.log.read.reader import Follower
 
         follower = Follower(self._disk, self.folder, self.vocabulary)
         with closing(follower), reading(self.folder):
@@ -337,25 +330,26 @@ class Reader:
 
         It is a file if the log has one, or from 4 MiB on; else it is kept in memory.
         """
-        if self.folder in self._opened or self._is_indexed():
+        if False in self._indexes or self._has_index() or self.size() >= INDEXED_BYTES_MIN:
             return self.indexed()
-        return self._open(self._in_memory, is_in_memory=True)
+        return self._open(is_in_memory=True)
 
     def indexed(self) -> "Index":
         """Returns the index in a file, of a small log too; its first query builds it."""
-        index = self._open(self._opened)
-        _close(self._in_memory)
+        index = self._open(is_in_memory=False)
+        if in_memory := self._indexes.pop(True, None):
+            in_memory.close()
         return index
 
-    def _open(self, opened: "dict[Path, Index]", is_in_memory: bool = False) -> "Index":
+    def _open(self, *, is_in_memory: bool) -> "Index":
         from thence.log.index.connection import Index
 
-        index = opened.get(self.folder)
+        index = self._indexes.get(is_in_memory)
         if index is None:
             where = (self._disk, self.folder, self.vocabulary)
-            new = Index(*where, cache_folder(), self._builds, is_in_memory=is_in_memory)
+            new = Index(*where, cache_folder(), is_in_memory=is_in_memory)
             # of threads that come at once one makes the index of all, without a lock to fork with
-            index = opened.setdefault(self.folder, new)
+            index = self._indexes.setdefault(is_in_memory, new)
         return index
 
     def size(self) -> int:
@@ -365,7 +359,9 @@ class Reader:
 
     def lacks_index(self) -> bool:
         """Reports whether the next query will build an index from nothing, which takes seconds."""
-        return self.folder not in self._opened and not self._has_index() and self._is_indexed()
+        if False in self._indexes or self._has_index():
+            return False
+        return self.size() >= INDEXED_BYTES_MIN
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Makes the index again, also of a small log; returns how many events it holds.
@@ -381,7 +377,7 @@ class Reader:
 
     def renew(self) -> None:
         """Rebuilds the index if there is one: what is no longer in the log leaves it."""
-        if self.folder in self._opened or self._has_index():
+        if False in self._indexes or self._has_index():
             self.rebuild()
 
     def query(self, **keys: "Unpack[PageQuery]") -> "Page":
@@ -528,8 +524,7 @@ class Reader:
 
     def close_index(self) -> None:
         """Closes the index, if one was opened; a later query opens it again."""
-        _close(self._opened)
-        _close(self._in_memory)
+        _close(self._indexes)
 
     def _repr_html_(self) -> str:
         """Returns the last events as a table for a notebook."""
@@ -538,17 +533,12 @@ class Reader:
         events = self.latest(EVENTS_SHOWN_MAX)
         return events_html(events, len(events), f"last events of {self.folder}")
 
-    def _is_indexed(self) -> bool:
-        if self._has_index():
-            return True
-        return self.size() >= INDEXED_BYTES_MIN
-
     def _has_index(self) -> bool:
         with reading(self.folder):
             path = own_folder(self.folder) / "index.db"
             return self._disk.path_id(str(path)) is not None
 
 
-def _close(opened: "dict[Path, Index]") -> None:
-    while opened:
-        opened.popitem()[1].close()
+def _close(indexes: "dict[bool, Index]") -> None:
+    while indexes:
+        indexes.popitem()[1].close()

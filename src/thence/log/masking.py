@@ -124,18 +124,13 @@ def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, b
     for place in (config_folder(), own_folder(folder)):
         if place is not None and (data := _read(place / USER_FILE)) is not None:
             yield place / USER_FILE, data, False
-    for tree in dict.fromkeys((*_tree_of(folder.absolute()), *trees)):
+    # the working tree of a project's journal, by the path of its folder
+    *_, above, parent, _ = ("", "", *folder.absolute().parts)
+    own = [folder.absolute().parents[2]] if (above, parent) == (".git", "thence") else []
+    for tree in dict.fromkeys((*own, *trees)):
         data = _read_in_tree(tree)
         if data is not None:
             yield tree / PROJECT_FILE, data, True
-
-
-def _tree_of(folder: Path) -> tuple[Path, ...]:
-    """Returns the working tree of a project's journal, if the path of its folder names one."""
-    *_, above, parent, _ = ("", "", *folder.parts)
-    if above == ".git" and parent == "thence":
-        return (folder.parents[2],)
-    return ()
 
 
 def _read(path: Path) -> bytes | None:

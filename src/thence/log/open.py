@@ -18,42 +18,45 @@ from weakref import finalize
 import msgspec
 
 from thence.core.bodies import BodySource
-from thence.core.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
-from thence.core.cutting import BODIES_FROM, without_bodies
-from thence.core.event import Event
-from thence.core.json_values import Encode, Plain
+from thence.core.codec import CAUSES_MAX, DATA_BYTES_MAX, Draft, draft, unnumbered, with_nonce
+from thence.core.cutting import BODIES_FROM, PAYLOAD_BYTES_MAX, without_bodies
+from thence.core.event import Cause, Event, EventFields, id_of
+from thence.core.json_values import TYPE_CHARACTERS_MAX, Encode, Plain, is_plain, is_type_name
 from thence.core.new_event import (
     CAUSE_VARIABLE,
-    Cause,
     Causes,
     HostEvent,
     NewEvent,
     PassedCause,
     cause_ids,
-    id_of,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown
+from thence.errors import InvalidEvent, OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
 from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
-from thence.log.files.append_lock import WAIT_S
 from thence.log.files.disk import OS_DISK as OS_DISK
+from thence.log.files.disk import (
+    WAIT_S,
+    Durability,
+    durability_on,
+    poisoned_error,
+    reading,
+    variable,
+)
 from thence.log.files.disk import Disk as Disk
-from thence.log.files.disk import Durability, durability_on, poisoned_error, variable
 from thence.log.files.process_state import CLOSE_S, new_nonce
-from thence.log.files.process_state import ids_of_process as ids_of_process
 from thence.log.files.process_state import new_id as new_id
 from thence.log.files.process_state import now as now
 from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.files.segment import current_path
+from thence.log.files.segment import own_folder as own_folder
 from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.read.opening import (
     Age,
     checked_bounds,
-    is_synced,
     known_id,
     known_info,
     opened_vocabulary,
@@ -63,15 +66,16 @@ from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import Committer, with_retry
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.conditions import Condition
-from thence.log.write.drafting import Drafting, NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 from thence.log.write.drafting import guarded as guarded
 from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
 
 if TYPE_CHECKING:
     from thence.core.new_event import Unchanged
+    from thence.core.secrets import Masking
     from thence.log.check.rewriting import Redactions
-    from thence.log.files.findings import Relayed, Verification
+    from thence.log.files.findings import Relayed
     from thence.log.write.importing import Relay
 
 QUEUE_EVENTS_MAX = 10_000
@@ -189,7 +193,9 @@ class Log(Reader):
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
         super().__init__(disk, folder, vocabulary)
         self._report = guarded(settings.report)
-        self._has_nonces = settings.nonces or is_synced(disk, folder)
+        with reading(folder):
+            is_synced = disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
+        self._has_nonces = settings.nonces or is_synced
         self.redact_settings = settings.redact or read_redact_settings(folder)
         self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
@@ -198,8 +204,9 @@ class Log(Reader):
         self._committer = Committer(self._writer, self._notice, queue_max, on_full, self._report)
         can_cut = vocabulary.cuts_lines_with is not None
         self._bodies_from = settings.bodies_from if can_cut else None
-        parts = (Plain(settings.encode, is_strict=settings.strict_values), self._bodies_from)
-        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
+        self._bytes_max = DATA_BYTES_MAX if self._bodies_from is None else PAYLOAD_BYTES_MAX
+        self._plain = Plain(settings.encode, is_strict=settings.strict_values)
+        self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
         info = partial(known_info, disk, folder)
         self._origin = Origin(received, self._writer.numbers.witness, info)
         strict = StrictCauses(folder, self.holds, queue_max)
@@ -275,7 +282,8 @@ class Log(Reader):
         HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
         """
         new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        condition = Condition.of(guard, event_id)
+        is_named = event_id is not None
+        condition = Condition(guard, is_named) if is_named or guard is not None else None
         return self._committed(self._drafted(new), condition, timeout_s, self._last)
 
     def append_many(
@@ -316,19 +324,25 @@ class Log(Reader):
         new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         drafts = self._drafted(new)
         future = asyncio.get_running_loop().create_future()
-        waiting = PendingAppend(drafts, Condition.of(guard, new.event_id), future)
+        is_named = event_id is not None
+        condition = Condition(guard, is_named) if is_named or guard is not None else None
+        waiting = PendingAppend(drafts, condition, future)
         self._committer.join(waiting)
+        self._committer.waiters.add(waiting)
         try:
             await future
-            return self._done(drafts, self._last(waiting.result()))
+            event = self._last(waiting.result())
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._writer, drafts, self._last) from unknown.__cause__
         finally:
-            self._committer.callers.leave()
+            self._committer.waiters.discard(waiting)
+        if self._strict is not None:
+            self._strict.note([draft.event_id for draft in drafts])
+        return event
 
     def plain(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent."""
-        return self._drafting.plain(value, path)
+        return self._plain(value, path)
 
     def emit(
         self,
@@ -347,9 +361,9 @@ class Log(Reader):
         """
         event_id = new_id()
         new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        for draft in self._drafted(new):
-            if self._committer.put(draft) and self._strict is not None:
-                self._strict.note((draft.event_id,))
+        for item in self._drafted(new):
+            if self._committer.put(item) and self._strict is not None:
+                self._strict.note((item.event_id,))
         return event_id
 
     def _host_append(
@@ -369,12 +383,15 @@ class Log(Reader):
         if timeout_s is None:
             is_queued = [self._committer.put(draft) for draft in drafts]
             queued = [drafts[place] for place in places if is_queued[place]]
-            return self._done(queued, [unnumbered(draft, self.vocabulary) for draft in queued])
+            if self._strict is not None:
+                self._strict.note([draft.event_id for draft in queued])
+            return [unnumbered(draft, self.vocabulary) for draft in queued]
 
         def chosen(lines: Sequence[bytes]) -> list[Event]:
             return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
 
-        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen, is_synced)
+        condition = None if guard is None else Condition(guard)
+        return self._committed(drafts, condition, timeout_s, chosen, is_synced)
 
     def _host_appender(
         self, encode: HostEncoder[E], timeout_s: float | None = None
@@ -427,7 +444,7 @@ class Log(Reader):
 
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
-        self._committer.append_all((), timeout_s)
+        self._committer.append((), timeout_s)
         if self._committer.failed_count:
             raise poisoned_error(current_path(self.folder))
 
@@ -467,20 +484,6 @@ class Log(Reader):
         if error is not None:
             raise error
 
-    def repair(self, timeout_s: float = 30) -> "Verification":
-        """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
-
-        A notice names the numbers that are missing there. No event is changed. Raises what
-        `append` raises.
-        """
-        from thence.log.check.rewriting import repair  # needed once in a log's life
-
-        self._prepare()
-        self.flush(timeout_s)
-        writer = SegmentWriter(*self._where, self._notice, self._report)
-        repair(*self._where, writer, self._notice, timeout_s)
-        return self.verify()
-
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
@@ -505,12 +508,6 @@ class Log(Reader):
             self._origin.warn_malformed()
             self._is_prepared = True
 
-    def _done(self, drafts: Sequence[Draft], result: T) -> T:
-        """Notes events that are durable or queued, where causes are strict; returns the result."""
-        if self._strict is not None:
-            self._strict.note(draft.event_id for draft in drafts)
-        return result
-
     def _drafted(
         self,
         new: HostEvent,
@@ -524,18 +521,93 @@ class Log(Reader):
         """
         if self.vocabulary.adds_subject_heads and heads is None:
             return self._drafted_together((new,))[0]
-        if not self._is_ready:  # raises `bad_settings`, so that nothing goes in unmasked
-            self._drafting.masking = self.redact_settings.masking
+        masking = self.redact_settings.masking  # raises `bad_settings`: nothing goes in unmasked
+        if not self._is_ready:
             self._prepare()
             self._is_ready = True
-        causes, ends = self._causes(new), ends_in_hand()
+        # the causes that it names, the event that it ends, those around it
+        causes = () if new.is_alone else current_causes() or self._origin.causes
+        if new.ends is not None:
+            causes = (new.ends, *causes)
+        if new.caused_by is not None:
+            causes = (*cause_ids(new.caused_by, self.holds), *causes)
+        ends = ends_in_hand()
         causes = (*causes, *[end.event_id for end in ends]) if ends else causes
         causes = (*causes, *heads) if heads else causes
         external = self._origin.external(causes, ends) if causes else ()
         if self._strict is not None:
             elsewhere = {text.partition("@")[0] for text in external}
             self._strict.check({*causes}.difference(elsewhere, together))
-        return self._drafting.draft(new, causes, external)
+        notices: list[Draft] = []
+        if causes:
+            causes = tuple(dict.fromkeys(causes))
+            if len(causes) > CAUSES_MAX:
+                notices, causes = self._notice.join(causes)
+        try:
+            item = self._encoded(new, causes, external, masking)
+        except InvalidEvent as error:
+            if masking is None:
+                raise
+            raise masking.error(error) from None
+        return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
+
+    def _encoded(
+        self, new: HostEvent, causes: Ids, external: Ids, masking: "Masking | None"
+    ) -> Draft:
+        """Returns the draft of an event, its large values cut out of its line.
+
+        What is secret by the rules of `masking` is not in it. `causes` are all causes of the
+        event, `external` those of them that lie in other logs, each as `PassedCause.text`. Raises
+        InvalidEvent, EventTooLarge.
+        """
+        event_type = new.event_type
+        if not is_type_name(event_type):
+            raise InvalidEvent(
+                "could not store the event",
+                place="field event_type",
+                cause=f"{event_type!r:.80} is not a text of 1 to {TYPE_CHARACTERS_MAX}"
+                " characters, without control characters",
+                hint="pass a name such as order.placed",
+            )
+        members = self._members(new)
+        payload = members.get(self.vocabulary.payload_key)
+        self.vocabulary.refuse_reserved(event_type, payload)
+        if payload and not is_plain(payload):
+            payload = members[self.vocabulary.payload_key] = self._plain(payload)
+        event_id = new_id() if new.event_id is None else new.event_id
+        head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
+        try:
+            event = EventFields(*head, new.begins, new.ends, **members)
+        except TypeError as error:
+            raise InvalidEvent(
+                "could not store the event",
+                place="field members",
+                cause=error,
+                hint="pass members of the host's form, each once",
+            ) from error
+        item = whole = draft(event, self._bytes_max)
+        if masking is not None:
+            item = masking.draft(item, self.vocabulary, self._bytes_max)
+        if self._bodies_from is not None and len(item.tail) >= self._bodies_from:
+            same = payload if item is whole else None
+            item = without_bodies(item, self.vocabulary, self._bodies_from, same)
+        return item
+
+    def _members(self, new: HostEvent) -> dict[str, Any]:
+        stream = new.stream
+        if stream is None and (new.begins or new.ends is not None):
+            stream = self._folder_stream  # a step without a stream belongs to the log's run
+        members = self.vocabulary.members(stream, new.subject, new.actor, new.payload)
+        if new.source is not None or new.source_id is not None or new.inferred_causes:
+            members |= _imported(new)
+        if new.members:
+            members.update(new.members)
+        return members
+
+    def _subject(self, new: HostEvent) -> str | None:
+        """Returns the subject that an event will have, by its host's vocabulary."""
+        item = draft(EventFields("-", "-", 1, now(), **self._members(new)))
+        return unnumbered(item, self.vocabulary).subject
 
     def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
         """Drafts events of one append; returns at which place each stands too.
@@ -546,7 +618,7 @@ class Log(Reader):
         if self.vocabulary.adds_subject_heads:
             remarks = self.vocabulary.remark_types
             but = remarks if any(new.event_type not in remarks for new in events) else ()
-            abouts = list(map(self._drafting.subject, events))
+            abouts = list(map(self._subject, events))
             pairs = zip(abouts, events, strict=True)
             aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
             for subject, on in self.heads_of(set(filter(None, abouts)), but, aliases).items():
@@ -554,20 +626,12 @@ class Log(Reader):
         together = {new.event_id for new in events}
         drafts, places = [], []
         for new in events:
-            about = self._drafting.subject(new) if heads else None
+            about = self._subject(new) if heads else None
             drafts += self._drafted(new, heads[about] if about else (), together)
             places.append(len(drafts) - 1)
             if about:
                 heads[about] = (drafts[-1].event_id,)
         return drafts, places
-
-    def _causes(self, new: HostEvent) -> tuple[str, ...]:
-        """Returns the causes that an event names, the event that it ends, and context causes."""
-        around = () if new.is_alone else current_causes() or self._origin.causes
-        if new.ends is not None:
-            around = (new.ends, *around)
-        named = new.caused_by
-        return around if named is None else (*cause_ids(named, self.holds), *around)
 
     def _committed(
         self,
@@ -579,15 +643,30 @@ class Log(Reader):
     ) -> T:
         """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
         try:
-            if not is_synced:
-                lines = self._committer.write(drafts, timeout_s)
-            elif condition is None and len(drafts) == 1:
-                lines = [self._committer.append(drafts[0], timeout_s)]
+            if is_synced:
+                lines = self._committer.append(drafts, timeout_s, condition)
             else:
-                lines = self._committer.append_all(drafts, timeout_s, condition)
-            return self._done(drafts, shape(lines))
+                lines = self._committer.write(drafts, timeout_s)
+            result = shape(lines)
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._writer, drafts, shape) from unknown.__cause__
+        if self._strict is not None:
+            self._strict.note([draft.event_id for draft in drafts])
+        return result
 
     def _last(self, lines: Sequence[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
+
+
+def _imported(new: HostEvent) -> dict[str, Any]:
+    """Returns the members of an event that was taken over from elsewhere; raises InvalidEvent."""
+    inferred = tuple(dict.fromkeys(map(id_of, new.inferred_causes)))
+    if (new.source is None) != (new.source_id is None) or len(inferred) > CAUSES_MAX:
+        raise InvalidEvent(
+            "could not store the event",
+            place="field source" if len(inferred) <= CAUSES_MAX else "field inferred_causes",
+            cause=f"source and source_id are a pair, and {CAUSES_MAX} causes may be inferred",
+            hint="pass both texts or neither, and the nearest causes",
+        )
+    members = {"source": new.source, "source_id": new.source_id} if new.source else {}
+    return members | ({"inferred_causes": inferred} if inferred else {})

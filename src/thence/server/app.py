@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from thence.errors import needs_extra
 from thence.server.logs.root import Root
-from thence.server.team.login_settings import LoginSettings, TeamSettings
 from thence.settings import from_environment
 
 with needs_extra("server", "thence.server.app"):
@@ -27,13 +26,12 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.models import Health, Problem, Schemas
     from thence.server.routes import logs, look
     from thence.server.routes.parameters import Parameters
-    from thence.server.routes.state import ServerState, answer, app_state
+    from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page, static_route
 
-__all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
+__all__ = ["create_app", "create_team_app"]
 
-_NO_SETTINGS = TeamSettings()
 PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
 _DESCRIPTION = "The events of simulations and other logs: what many agents did, and why."
 
@@ -82,13 +80,22 @@ def create_app(
     return app
 
 
-def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS) -> FastAPI:
+def create_team_app(
+    database: str | Path,
+    *,
+    data: Path | None = None,
+    allowed_hosts: Collection[str] | None = None,
+    metrics_token: str | None = None,
+) -> FastAPI:
     """Returns an app at which the logs of a team meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
-    `database` is the file that `thence server init` made, or an address of PostgreSQL. Raises
-    `not_a_server` if there is no such database, `database_unavailable` if it can't be reached,
-    ValueError for an address without a folder `data`, `file_busy` where a process has the folders.
+    `database` is the file that `thence server init` made, or an address of PostgreSQL. The audit
+    log and the folders that answer questions are in the folder `data`, else beside the database's
+    file. Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
+    The `metrics_token` gives the counts of the whole server at `/metrics`. Raises `not_a_server`
+    if there is no such database, `database_unavailable` if it can't be reached, ValueError for an
+    address without a folder `data`, `file_busy` where a process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
@@ -100,11 +107,11 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
     def logs_app(folder: Path) -> FastAPI:
         return _logs_app(ServerState(Root(folder)))
 
-    if settings.data is None and is_address(database):
+    if data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
-    place = (settings.data or Path(database).parent).absolute()
+    place = (data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
-    team = Team(open_database(database), partial(LogCache, place), logs_app, settings.logins, audit)
+    team = Team(open_database(database), partial(LogCache, place), logs_app, audit)
     metrics = Metrics(team)
 
     @asynccontextmanager
@@ -118,10 +125,10 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
     app = _empty_app(lifespan)
     add_error_handlers(app, problem_page, WIRE_PATHS)
     app.router.routes.extend([static_route(), *team.routes()])
-    if settings.metrics_token:
-        app.add_middleware(OperatorMetrics, metrics=metrics, token=settings.metrics_token)
+    if metrics_token:
+        app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
     app.add_middleware(RequestCounter, metrics=metrics)
-    _add_doors(app, settings.allowed_hosts)
+    _add_doors(app, allowed_hosts)
     return app
 
 
@@ -187,7 +194,7 @@ def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
 async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
-    return answer(await app_state(request).workers.run(app.openapi))
+    return logs.answer(await app_state(request).workers.run(app.openapi))
 
 
 async def _health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
@@ -196,7 +203,7 @@ async def _health(request: Request, parameters: Annotated[Parameters, Query()]) 
     No file is touched.
     """
     totals = app_state(request).summaries.totals()
-    return answer({"status": "ok", "version": request.app.version, **totals})
+    return logs.answer({"status": "ok", "version": request.app.version, **totals})
 
 
 async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
@@ -211,4 +218,4 @@ async def _schemas(request: Request, parameters: Annotated[Parameters, Query()])
             "work": {kind: work.schema(kind) for kind in work.EVENT_TYPES},
         }
 
-    return answer(await app_state(request).workers.run(schemas))
+    return logs.answer(await app_state(request).workers.run(schemas))

@@ -154,7 +154,12 @@ def wire_refusal(error: Exception, path: str = "") -> Refusal:
     if isinstance(error, HTTPException):
         return _framework_refusal(error, path)
     status, _ = _judged(error)
-    headers = _headers(status, error)
+    headers = {}
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    elif status in (429, 503):
+        wait_s = getattr(error, "retry_after_s", 0.0)
+        headers = {"Retry-After": str(max(1, round(wait_s + 0.5)))}
     if isinstance(error, ThenceError):
         details = error.bad if isinstance(error, BatchRefused) else None
         return Refusal(status, error.code, str(error), error.hint, headers, details)
@@ -195,15 +200,6 @@ def _judged(error: Exception) -> tuple[int, str]:
     return _TABLE.get(error.code, other) if isinstance(error, ThenceError) else other
 
 
-def _headers(status: int, error: Exception) -> Mapping[str, str] | None:
-    if status == 401:
-        return {"WWW-Authenticate": "Bearer"}
-    if status in (429, 503):
-        wait_s = getattr(error, "retry_after_s", 0.0)
-        return {"Retry-After": str(max(1, round(wait_s + 0.5)))}
-    return None
-
-
 def _framework_refusal(error: HTTPException, path: str) -> Refusal:
     """Returns what is told of a refusal of the framework: no such path, no such method."""
     status, message = error.status_code, str(error.detail)
@@ -225,14 +221,10 @@ def _invalid_parameter(scope: Scope, error: RequestValidationError) -> Refusal:
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        reason = f"there is no such parameter{did_you_mean(name, _parameter_names(scope))}"
+        models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
+        names = [key for model in models for key in getattr(model, "model_fields", ())]
+        reason = f"there is no such parameter{did_you_mean(name, names)}"
     return Refusal(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
-
-
-def _parameter_names(scope: Scope) -> list[str]:
-    """Returns the names of the route's parameters."""
-    models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
-    return [key for model in models for key in getattr(model, "model_fields", ())]
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

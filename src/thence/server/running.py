@@ -16,10 +16,7 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from thence.errors import ThenceError
-from thence.server.team.login_settings import TeamSettings
 from thence.sync.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -133,8 +130,9 @@ def tls_context(certificate: Path, key: Path) -> "SSLContext":
 def serve_team(
     listener: socket.socket,
     database: str | Path,
+    data: Path,
     host: str,
-    settings: TeamSettings,
+    metrics_token: str | None = None,
     tls: "SSLContext | None" = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
@@ -146,7 +144,9 @@ def serve_team(
 
     os.umask(OWNER_UMASK)
     hosts = LOOPBACK if is_loopback(host) else None
-    app = create_team_app(database, replace(settings, allowed_hosts=hosts))
+    app = create_team_app(
+        database, data=data.absolute(), allowed_hosts=hosts, metrics_token=metrics_token
+    )
     _run(listener, app, tls, is_live=True)
 
 

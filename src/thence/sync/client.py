@@ -7,8 +7,8 @@ serves one caller at a time, and neither retries nor pauses.
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -31,9 +31,6 @@ from thence.sync.wire.messages import (
     BatchRefused,
     Credentials,
     Cursors,
-    DeviceCode,
-    DevicePending,
-    DeviceQuestion,
     DigestsRequest,
     KeptPieces,
     KeyRequest,
@@ -59,7 +56,6 @@ _BATCH, _PIECES = "events/batch/", "events/pieces/"
 _PACKED_BYTES_MIN = 1_024
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _ANEW = "the next round begins anew by itself"
 _ASK = "ask an admin of the server; `thence sync status` shows the target"
 # of a request for tokens that the server refuses
@@ -300,16 +296,6 @@ def client_to(target: SyncTarget, store: CredentialStore) -> SyncClient:
     return SyncClient(target, login, store)
 
 
-@contextmanager
-def _entered(
-    server: str, ca_file: str | None = None, request_s: float = REQUEST_S
-) -> Iterator[Connection]:
-    """Gives a connection to a server of this protocol."""
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        _check_protocol(connection)
-        yield connection
-
-
 def log_in(
     server: str,
     username: str,
@@ -323,72 +309,24 @@ def log_in(
 
     Raises NotLoggedIn, and what a SyncClient raises.
     """
-    operation = f"could not log in as {username} at"
-    with _entered(server, ca_file, request_s) as connection:
-        credentials = Credentials(username, password, new_password)
+    secrets = password, new_password
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        _check_protocol(connection)
         try:
-            tokens = _let_in(connection, "token/", credentials, operation, password, new_password)
-        except NotLoggedIn as refused:
-            refused.hint = "check the name and the passwords, then try again"
-            raise
+            answer = _post(connection, "token/", Credentials(username, *secrets))
+            if answer.status in _UNWELCOME:
+                raise NotLoggedIn(
+                    f"could not log in as {username} at",
+                    place=connection.server,
+                    cause=_text_of(answer, *secrets) or f"status {answer.status}",
+                    hint="check the name and the passwords, then try again",
+                )
+            tokens = _tokens(answer, *secrets)
         except SyncRefused as error:
             if new_password and error.code in ("server_unreachable", "bad_answer"):
                 error.hint = "the server may have the new password or the former one: log in to see"
             raise
-        return _login_of(connection, username, tokens, ca_file)
-
-
-def _let_in(
-    connection: Connection, path: str, request: msgspec.Struct, operation: str, *secrets: str
-) -> Tokens:
-    """Returns the tokens of an answer; raises NotLoggedIn in the words of who refuses them."""
-    answer = _post(connection, path, request)
-    if answer.status in _UNWELCOME:
-        raise NotLoggedIn(
-            operation,
-            place=connection.server,
-            cause=_text_of(answer, *secrets) or f"status {answer.status}",
-            hint=words(_refusal_of(answer).problem.hint, *secrets) or _ASK,
-        )
-    return _tokens(answer, *secrets)
-
-
-def _login_of(connection: Connection, username: str, tokens: Tokens, ca_file: str | None) -> Login:
-    """Returns the login that has some tokens; raises `bad_answer` for a name that is none."""
-    if not _NAME.fullmatch(username):
-        raise bad_answer(connection.server, "it names no user")
-    return Login(connection.server, username, "", "", ca_file=ca_file).renewed(tokens)
-
-
-def begin_device(server: str, *, ca_file: str | None = None) -> DeviceCode:
-    """Returns where a user lets this terminal in, at the provider of a server's logins.
-
-    Raises SyncRefused for a server without one, and what a SyncClient raises.
-    """
-    with _entered(server, ca_file) as connection:
-        answer = _post(connection, "oidc/device/", DevicePending())
-        if answer.status == 404:
-            raise SyncRefused(
-                "could not log in at",
-                place=connection.server,
-                cause="it has no provider of logins",
-                hint="log in by a password: leave out --oidc",
-            )
-        if answer.status != 200:
-            raise _error_of(answer, "could not log in at")
-        return _decoded(answer, DeviceCode)
-
-
-def device_login(
-    server: str, device_code: str, *, ca_file: str | None = None
-) -> Login | DevicePending:
-    """Returns the login of a terminal, once its user has let it in; raises as `begin_device`."""
-    with closing(Connection(server, ca_file=ca_file)) as connection:
-        answer = _post(connection, "oidc/token/", DeviceQuestion(device_code))
-        if answer.status == 202:
-            return _decoded(answer, DevicePending, device_code)
-        tokens = _tokens(answer, device_code)
-        return _login_of(connection, tokens.username, tokens, ca_file)
+        return Login(connection.server, username, "", "", ca_file=ca_file).renewed(tokens)
 
 
 def revoke(login: Login) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from thence.core.bodies import BODIES_SIGN, BodyMissing
+from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.secrets import FoundSecret
 from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.findings import Relayed
-from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.log.open import OS_DISK, Disk, Log
 from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to

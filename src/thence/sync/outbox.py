@@ -30,10 +30,10 @@ from thence.errors import InvalidEvent, ThenceError
 from thence.log.files.disk import Disk, DiskError, reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import current_path, own_folder
-from thence.log.index.lines import LineReader
 from thence.log.index.rows import schema_digest, statements
 from thence.log.index.segments import (
     Intake,
+    LineReader,
     PresentSegment,
     SegmentSnapshot,
     Stale,
@@ -322,7 +322,7 @@ class Outbox:
     def _update(self, pulled: Collection[bytes]) -> None:
         segments = present(self._disk, self._folder)
         read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
-        if read is None:  # repaired, redacted, cut or restored
+        if read is None:  # redacted, cut or restored
             with _writing(self._db):
                 for statement in _READ_ANEW:
                     self._db.execute(statement)

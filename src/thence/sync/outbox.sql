@@ -11,7 +11,6 @@ CREATE TABLE segments (
     changed_ns INTEGER NOT NULL,
     read_bytes INTEGER NOT NULL,
     last_bytes BLOB NOT NULL,
-    checksum INTEGER NOT NULL,
     bad_lines INTEGER NOT NULL
 );
 

@@ -24,10 +24,8 @@ _SLUG = re.compile(SLUG_PATTERN)
 _NUMBERED = re.compile(r"([0-9]{3})-.")
 _NAME = re.compile(rf"(?:[0-9]{{3}}-)?(.+?)(?:-{_ULID})?")
 _WP = re.compile(r"WP[0-9]{2,4}")
-# the name of a package whose number was given twice
-_DERIVED = re.compile(r"(WP[0-9]{2,4})-([0-9a-z]{4,26})", re.IGNORECASE)
 _GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
-_BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}}(?:-[0-9a-z]{{4,26}})?)")
+_BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}})")
 _WORD = re.compile(r"[a-z0-9]+")
 # Latin letters that Unicode doesn't take apart into a letter and its accent
 _LETTERS = str.maketrans(
@@ -114,11 +112,9 @@ def resolve(name: str, names: Iterable[str]) -> str:
 
 
 def wp_id_of(name: str) -> str:
-    """Returns the package id for WP01, wp1, 01, 1 or WP10-ab12; raises Refused for others."""
+    """Returns the package id for WP01, wp1, 01 or 1; raises Refused for others."""
     if is_wp_id(name):
         return name
-    if derived := _DERIVED.fullmatch(name.strip()):
-        return derived_id(derived[1].upper(), derived[2].lower())
     match = _GIVEN_WP.fullmatch(name.strip())
     if match is None:
         raise Refused(
@@ -129,30 +125,6 @@ def wp_id_of(name: str) -> str:
             hint="ids are WP and two digits, such as WP01",
         )
     return f"WP{int(match[1]):02}"
-
-
-def derived_id(number: str, end: str) -> str:
-    """Returns the id of a package whose number another package has, such as WP10-ab12.
-
-    `end` is the end of the id of the event that made the package.
-    """
-    return f"{number}-{end}"
-
-
-def is_derived(wp_id: str) -> bool:
-    """Reports whether a package's id is one such as WP10-ab12."""
-    return _DERIVED.fullmatch(wp_id) is not None
-
-
-def number_in(wp_id: str) -> str:
-    """Returns the number by which events name a package: WP10 for WP10-ab12."""
-    return wp_id.partition("-")[0] if is_derived(wp_id) else wp_id
-
-
-def logged_subject(subject: str) -> str:
-    """Returns the subject that events on a package have, by its number."""
-    scope, slash, wp_id = subject.rpartition("/")
-    return f"{scope}{slash}{number_in(wp_id)}"
 
 
 def next_wp_id(names: Iterable[str]) -> str:

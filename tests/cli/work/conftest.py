@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from tests.cli.work.orchestra import Project, planned
+from tests.cli.work.projects import finalized_project
 from tests.cli.work.three_packages import plan
 
 
@@ -32,6 +33,12 @@ def make(tmp_path, tmp_path_factory, templates):
 def three(tmp_path_factory):
     """A project with three packages, all planned, to be copied."""
     return plan(tmp_path_factory.mktemp("three") / "sync")
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory):
+    """A project with two packages that nothing is to become of."""
+    return finalized_project(tmp_path_factory.mktemp("finalized") / "r")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.cli.installed import THENCE, environment, thence
@@ -118,13 +117,6 @@ def begun(project, *arguments, **env):
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-
-
-def until(condition):
-    end_s = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come about"
-        time.sleep(0.02)
 
 
 def is_alive(process):

@@ -59,6 +59,13 @@ def planned(
     return repo
 
 
+def finalized_project(path: Path, *plan: str | bytes, **options: Mapping[str, str | bytes]) -> Path:
+    """Make a project whose feature has the packages of its tasks.md."""
+    repo = planned(path, *plan, **options)
+    done(repo, "finalize-tasks")
+    return repo
+
+
 def show_lanes(repo: Path) -> None:
     """Commit the lane planned to the files of packages, as other tools do."""
     for path in (repo / "kitty-specs").glob("*/tasks/WP*.md"):

@@ -1,7 +1,7 @@
 """Who acts: the one that is named, the package's agent, else the user as git knows them."""
 
 import pytest
-from tests.cli.work.projects import SLUG, done, planned, refused, work
+from tests.cli.work.projects import SLUG, done, finalized_project, refused, work
 from tests.git.repositories import git
 
 from thence.work.journal.store import EventStore
@@ -12,9 +12,7 @@ pytestmark = pytest.mark.promise("L8")
 
 @pytest.fixture
 def finalized(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
-    return repo
+    return finalized_project(tmp_path / "r")
 
 
 def moves(repo):

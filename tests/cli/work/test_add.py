@@ -1,4 +1,4 @@
-"""`work add`: a package without a spec, under an id of its own, however many are added at once."""
+"""`finalize-tasks --add`: a package without a section, under an id that nobody else takes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,8 +32,8 @@ def empty(tmp_path_factory):
 def test_package_has_a_file_and_is_on_the_board(tmp_path):
     repo = project(tmp_path / "r")
     owns = ("--owns", "docs/a b.md,`src`", "--owns", "docs/a b.md")
-    done(repo, "add", "Read  the\nspec <!-- a", *owns)
-    told = done(repo, "add", "Write it", "--after", "1", "--json").json
+    done(repo, "finalize-tasks", "--add", "Read  the\nspec <!-- a", *owns)
+    told = done(repo, "finalize-tasks", "--add", "Write it", "--after", "1", "--json").json
     assert (told["feature_slug"], told["wp_id"]) == ("000-general", "WP02")
     first, second = packages(repo).values()
     assert first.text("title") == "Read the spec <!-- a"
@@ -56,8 +56,8 @@ def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
     published(first)
     git(first, "push", "--quiet", "origin", "main")
     ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
-    done(ada, "add", "From Ada", *feature)
-    done(bob, "add", "From Bob", *feature)
+    done(ada, "finalize-tasks", "--add", "From Ada", *feature)
+    done(bob, "finalize-tasks", "--add", "From Bob", *feature)
     git(ada, "pull", "--quiet", "--no-rebase", "--no-edit", bob, "main")
     folder = FOLDER if feature else GENERAL
     names = git(ada, "ls-tree", "--name-only", f"main:{folder}/tasks")
@@ -67,9 +67,15 @@ def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
 
 def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
     repo = planned(tmp_path / "r")
-    assert done(repo, "add", "Third", "--feature", "1", "--json").json["wp_id"] == "WP03"
+    assert (
+        done(repo, "finalize-tasks", "--add", "Third", "--feature", "1", "--json").json["wp_id"]
+        == "WP03"
+    )
     commit(repo, {f"{FOLDER}/tasks/doing/WP40-old.md": "# Old\n", f"{FOLDER}/tasks/notes": "x\n"})
-    assert done(repo, "add", "Next", "--feature", "1", "--json").json["wp_id"] == "WP41"
+    assert (
+        done(repo, "finalize-tasks", "--add", "Next", "--feature", "1", "--json").json["wp_id"]
+        == "WP41"
+    )
 
 
 @pytest.mark.promise("P6")
@@ -81,7 +87,7 @@ def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
     ],
 )
 def test_what_can_not_be_added_is_refused(empty, arguments, cause):
-    error = refused(empty, "add", *arguments)
+    error = refused(empty, "finalize-tasks", "--add", *arguments)
     assert (error["code"], error["cause"]) == ("planning_error", cause)
 
 
@@ -95,7 +101,7 @@ def test_what_can_not_be_added_is_refused(empty, arguments, cause):
     ],
 )
 def test_what_it_would_belong_to_has_to_be_there(empty, arguments, guard, cause):
-    error = refused(empty, "add", "a", *arguments, code=1)
+    error = refused(empty, "finalize-tasks", "--add", "a", *arguments, code=1)
     assert (error["guard"], error["cause"]) == (guard, cause)
 
 
@@ -104,7 +110,10 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
     repo = project(tmp_path / "r")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(
-            pool.map(lambda number: work(repo, "add", f"No {number}", "--json"), range(AT_ONCE))
+            pool.map(
+                lambda number: work(repo, "finalize-tasks", "--add", f"No {number}", "--json"),
+                range(AT_ONCE),
+            )
         )
     assert [each.code for each in ended] == [0] * AT_ONCE, [each for each in ended if each.code]
     added = {each.json["wp_id"]: each.json["title"] for each in ended}
@@ -119,7 +128,7 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
 
 def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):
     repo = make_repository(tmp_path / "r", NAMED)
-    assert warm("work", "add", "First", cwd=repo).code == 0
+    assert warm("work", "finalize-tasks", "--add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
     remote = on_remote(repo, tmp_path / "remote.git")
     assert warm("work", "publish", cwd=repo).code == 0

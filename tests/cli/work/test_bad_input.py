@@ -8,6 +8,7 @@ from tests.cli.work.projects import (
     SLUG,
     TASKS,
     done,
+    finalized_project,
     left,
     planned,
     refused,
@@ -28,14 +29,6 @@ CONFIG = ".kittify/config.yaml"
 def feature(tmp_path_factory):
     """A project with a feature whose tasks.md the tests write anew."""
     return planned(tmp_path_factory.mktemp("feature") / "r", None)
-
-
-@pytest.fixture(scope="module")
-def finalized(tmp_path_factory):
-    """A project with two packages that nothing is to become of."""
-    repo = planned(tmp_path_factory.mktemp("finalized") / "r")
-    done(repo, "finalize-tasks")
-    return repo
 
 
 def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
@@ -59,8 +52,7 @@ def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
 
 
 def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     show_lanes(repo)
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
@@ -75,8 +67,7 @@ def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path)
 
 
 def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     path = f"{FOLDER}/tasks/WP01-first.md"
     made = content(repo, path)
     git(repo, "rm", "--quiet", path)
@@ -127,8 +118,7 @@ def test_title_or_branch_that_is_none_is_refused(finalized, arguments, cause):
 
 
 def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
-    repo = planned(tmp_path / "r", files=NAMED)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", files=NAMED)
     day = view(repo)
     good = day.read_bytes()
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
@@ -151,7 +141,10 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
     assert warm("verify", cwd=repo).code == 0
 
 
-@pytest.mark.parametrize("command", [("status",), ("init",), ("add", "x"), ("next",), ("import",)])
+@pytest.mark.parametrize(
+    "command",
+    [("status",), ("init",), ("finalize-tasks", "--add", "x"), ("next",), ("finalize-tasks",)],
+)
 def test_folder_without_git_is_no_project(tmp_path, command):
     ended = work(tmp_path, *command, "--json")
     assert ended.code == 4
@@ -176,7 +169,7 @@ def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):
     repo = make_repository(tmp_path / "r")
     for folder in (bare, repo / ".git"):
         before = sorted(folder.rglob("*"))
-        for command in (("status",), ("init",), ("add", "x")):
+        for command in (("status",), ("init",), ("finalize-tasks", "--add", "x")):
             error = refused_there(folder, *command)
             assert error["cause"].startswith("no working tree is here")
         assert sorted(folder.rglob("*")) == before
@@ -211,7 +204,7 @@ def test_repository_without_a_commit_gets_its_first(tmp_path):
     git(repo, "init", "--quiet", "--initial-branch", "main")
     git(repo, "config", "user.name", "Ada")
     git(repo, "config", "user.email", "ada@example.org")
-    assert done(repo, "add", "First", "--json").json["commit"]
+    assert done(repo, "finalize-tasks", "--add", "First", "--json").json["commit"]
     done(repo, "implement", "WP01")
     assert (repo / ".worktrees" / "000-general-WP01" / "kitty-specs").is_dir()
 
@@ -222,7 +215,7 @@ def test_detached_head_stops_only_who_needs_a_branch(finalized):
         for command in (("init",), ("setup-spec", "New")):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
-        ended = done(finalized, "add", "More", "--feature", "1", "--json")
+        ended = done(finalized, "finalize-tasks", "--add", "More", "--feature", "1", "--json")
         assert ended.json["commit"] is None
         assert "HEAD is detached" in ended.err
     finally:
@@ -244,7 +237,7 @@ def test_detached_head_stops_only_who_needs_a_branch(finalized):
 def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_path, text, uuid):
     repo = make_repository(tmp_path / "r")
     write(repo, {CONFIG: text})
-    done(repo, "add", "x")
+    done(repo, "finalize-tasks", "--add", "x")
     (feature,) = done(repo, "status", "--json").json["features"]
     assert feature["project_uuid"] == uuid or uuid is None
     after = (repo / CONFIG).read_bytes()
@@ -256,7 +249,7 @@ def test_project_keeps_the_smallest_id_whatever_else_stands_in_its_config(tmp_pa
 def test_id_that_is_none_is_told_with_its_line(tmp_path):
     repo = make_repository(tmp_path / "r")
     write(repo, {CONFIG: "name: sync\nproject_uuid: sync\n"})
-    for command in (("status",), ("add", "x")):
+    for command in (("status",), ("finalize-tasks", "--add", "x")):
         error = refused(repo, *command)
         assert error["code"] == "planning_error"
         assert error["message"].endswith(f"{CONFIG}:2")

@@ -46,13 +46,13 @@ class Case(NamedTuple):
 
 HAND_IN = ("move-task", "WP03", "--to", "for_review")
 CASES = {
-    "add": Case("planned", ("add", "Second"), "planned"),
+    "add": Case("planned", ("finalize-tasks", "--add", "Second"), "planned"),
     "implement": Case("planned", ("implement", "WP03"), "doing"),
     "move": Case("begun", (*HAND_IN, "--actor", "ada"), "for_review"),
     "merge": Case("review", ("merge", "WP03"), "for_review"),
     "accept": Case("merged", ("accept", "WP03", "--local"), "done"),
     "publish": Case("review", ("publish",), "for_review"),
-    "import": Case("kitty", ("import",), ""),
+    "adopt": Case("kitty", ("finalize-tasks",), ""),
 }
 CODE = {"page.py": "a page\n" * 2_000}
 KITTY = {

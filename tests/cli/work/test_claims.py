@@ -11,7 +11,7 @@ import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
-from tests.cli.work.projects import done, planned
+from tests.cli.work.projects import done, finalized_project
 from tests.git.repositories import git
 from tests.tiers import some
 from tests.work.boards import NAMED, on_remote
@@ -25,9 +25,7 @@ BRANCH = "001-sync-WP01"
 
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory):
-    repo = planned(tmp_path_factory.mktemp("claims") / "r", files=NAMED)
-    done(repo, "finalize-tasks")
-    return repo
+    return finalized_project(tmp_path_factory.mktemp("claims") / "r", files=NAMED)
 
 
 @pytest.fixture

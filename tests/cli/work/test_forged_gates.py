@@ -6,9 +6,10 @@ import sys
 
 import pytest
 from tests.cli.installed import THENCE, thence
-from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate, until
-from tests.cli.work.three_packages import done, work
+from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate
+from tests.cli.work.three_packages import as_agent, done, work
 from tests.git.repositories import git
+from tests.log.committers import until
 
 pytestmark = pytest.mark.promise("L9")
 TESTED = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}
@@ -31,13 +32,6 @@ with EventStore.at(".", actor="orchestrate") as store:
 
 def command(*arguments):
     return ["run", str(THENCE), "work", *arguments, "--feature", SLUG]
-
-
-def as_agent(folder, *arguments):
-    """Run a command as what an orchestrator has started; return the error it is refused with."""
-    ended = thence("work", *arguments, "--json", cwd=folder, env={"THENCE_RUN": "0" * 32})
-    assert ended.code == 1, ended
-    return ended.json["error"]
 
 
 def told_back(project):

@@ -36,7 +36,7 @@ def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
     for command in (
         ("mark-status", "T001"),
         ("move-task", "WP01", "--to", "for_review"),
-        ("add", "One more"),
+        ("finalize-tasks", "--add", "One more"),
         ("merge", "WP01"),
         ("accept", "WP01"),
     ):
@@ -52,7 +52,9 @@ def test_commit_that_the_user_leaves_behind_at_once_is_no_fault(project):
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\ngit reset --quiet --hard HEAD~1\n")
     hook.chmod(0o755)
-    assert done(project, "add", "One more", "--feature", SLUG)["wp_id"] == "WP04"
+    assert (
+        done(project, "finalize-tasks", "--add", "One more", "--feature", SLUG)["wp_id"] == "WP04"
+    )
     assert git(project, "rev-parse", "HEAD") == before
 
 
@@ -65,11 +67,11 @@ def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
     tip = git(project, "rev-parse", "main")
     ended, told = work(project, "move-task", "WP03", "--to", "doing")
     assert ended.code == 0
-    added = done(project, "add", "More")
+    added = done(project, "finalize-tasks", "--add", "More")
     assert added["commit"] is None
     assert git(project, "rev-parse", "main") == tip
     git(project, "merge", "--abort")
-    assert done(project, "add", "Again")["commit"]
+    assert done(project, "finalize-tasks", "--add", "Again")["commit"]
     path = next((project / ".kittify" / "events").glob("*.jsonl"))
     assert told["events"][0] in path.read_text()
 
@@ -112,7 +114,7 @@ def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
     git(project, "config", "user.useConfigOnly", "true")
     events = warm("log", "--json", cwd=project).out
     nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "", "GIT_COMMITTER_NAME": ""}
-    for command in (("setup-spec", "More"), ("add", "More")):
+    for command in (("setup-spec", "More"), ("finalize-tasks", "--add", "More")):
         ended = warm("work", *command, "--json", cwd=project, env=nobody)
         assert ended.code == 1
         assert "user.name" in ended.json["error"]["hint"]

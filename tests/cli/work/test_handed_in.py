@@ -114,15 +114,6 @@ def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, tak
     assert (ended.code, answer["accepted"]) == (1, [])
 
 
-@pytest.mark.promise("L15")
-def test_reverted_code_that_came_in_again_is_done(project):
-    handed_in(project)
-    reverted(project)
-    git(project, "revert", "--no-edit", "HEAD")
-    done(project, "accept", "WP03")
-    assert here(project) == "landed"
-
-
 @pytest.fixture
 def shallow(project, remote, tmp_path):
     """A clone of the last commits of a project whose WP03 landed long ago."""

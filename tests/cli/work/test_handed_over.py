@@ -17,8 +17,8 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     """Two clones of a project with two packages; Bob has begun the first and pushed nothing."""
     remote = bare(tmp_path / "remote.git")
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(bob, "add", "First")
-    done(bob, "add", "Second", "--after", "WP01")
+    done(bob, "finalize-tasks", "--add", "First")
+    done(bob, "finalize-tasks", "--add", "Second", "--after", "WP01")
     git(bob, "push", "--quiet")
     done(bob, "implement", "WP01")
     commit(tree(bob), {"first.txt": "bob's\n"}, "Write the first")
@@ -36,6 +36,12 @@ def shared(one: Path, other: Path) -> None:
     git(other, "fetch", "--quiet")
 
 
+def pushed(bob, ada):
+    """Push the branch of WP01 from one clone, and fetch it into the other."""
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    git(ada, "fetch", "--quiet")
+
+
 @pytest.mark.promise("L3")
 def test_branch_that_another_clone_pushed_is_merged(clones):
     ada, bob = clones
@@ -46,8 +52,7 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (
         refused.err
     )
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     assert done(ada, "merge", "--dry-run", "--json").json["steps"][0]["status"] == "clean"
     assert done(ada, "merge", "WP01", "--json").json["merged"] == [BRANCH]
     assert (ada / "first.txt").read_text() == "bob's\n"
@@ -58,25 +63,21 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
 
 def test_newer_commits_on_the_remote_are_merged_and_the_own_branch_stays(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "implement", "WP01", "--take-over")
     commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "merge", "WP01")
     assert (ada / "more.txt").read_text() == "bob's\n"
 
 
 def test_own_commits_go_before_others_beside_them(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "implement", "WP01", "--take-over")
     commit(tree(ada), {"ada.txt": "ada's\n"}, "Write it otherwise")
     commit(tree(bob), {"more.txt": "bob's\n"}, "Write more")
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     done(ada, "merge", "WP01")
     assert (ada / "ada.txt").exists()
     assert not (ada / "more.txt").exists()
@@ -84,8 +85,7 @@ def test_own_commits_go_before_others_beside_them(clones):
 
 def test_package_that_is_taken_over_goes_on_where_it_was_pushed(clones):
     ada, bob = clones
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    git(ada, "fetch", "--quiet")
+    pushed(bob, ada)
     told = done(ada, "implement", "WP01", "--take-over").out
     assert "bob has not pushed" in told
     assert (tree(ada) / "first.txt").read_text() == "bob's\n"
@@ -111,18 +111,16 @@ def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(
     remote = bare(tmp_path / "remote.git")
     both = [clone(remote, tmp_path / name) for name in ("ada", "bob")]
     for folder in both:
-        done(folder, "add", f"{folder.name}'s")
+        done(folder, "finalize-tasks", "--add", f"{folder.name}'s")
         done(folder, "implement", "WP01")
         commit(tree(folder), {f"{folder.name}.txt": "mine\n"}, "Work")
     for folder in (*both, *both):
         published(folder)
     (feature,) = done(both[0], "status", "--json").json["features"]
-    (late,) = (each for each in feature["lanes"]["doing"] if "-" in each["wp_id"])
-    folder = tmp_path / late["title"].removesuffix("'s")
-    branch = git(folder, "branch", "--list", "*WP*", "--format=%(refname:short)")
-    assert branch.endswith(late["wp_id"])
-    # under the name that it had before its clone knew of the other
-    git(folder, "push", "--quiet", "origin", f"{branch}:refs/heads/{branch.rpartition('-')[0]}")
+    (kept,) = feature["lanes"]["doing"]
+    late = next(folder for folder in both if kept["title"] != f"{folder.name}'s")
+    # under the number that it has lost
+    git(late, "push", "--quiet", "origin", "000-general-WP01")
     third = clone(remote, tmp_path / "third")
     refused = work(third, "merge", "WP01", "--json")
     assert refused.json["error"]["guard"] == "no_branch"

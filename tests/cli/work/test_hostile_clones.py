@@ -16,7 +16,7 @@ from tests.cli.work.hostile_clones import (
     clone_of,
     seen,
 )
-from tests.cli.work.projects import FOLDER, done, planned
+from tests.cli.work.projects import FOLDER, finalized_project
 from tests.git.repositories import commit, git, write
 from tests.tiers import some
 from tests.work.boards import NAMED
@@ -27,7 +27,7 @@ from thence.work import EventStore
 pytestmark = pytest.mark.promise("L18")
 
 REFUSED = ("work", "move-task", "WP02", "--to", "done", "--feature", "001-sync")
-START = (("work", "status"), ("work", "import"), ("log",))
+START = (("work", "status"), ("work", "finalize-tasks"), ("log",))
 SHORT = (
     *START,
     ("work", "init"),
@@ -47,7 +47,7 @@ READING = (
 )
 ALL = (
     ("work", "init"),
-    ("work", "import"),
+    ("work", "finalize-tasks"),
     ("work", "setup-spec", "Another thing"),
     ("work", "finalize-tasks", "--feature", "001-sync"),
     REFUSED,
@@ -68,8 +68,7 @@ ALL = (
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """A project whose packages are cut, and whose events are committed."""
-    repo = planned(tmp_path_factory.mktemp("base") / "r", files=NAMED)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path_factory.mktemp("base") / "r", files=NAMED)
     git(repo, "worktree", "prune")
     return repo
 

@@ -65,7 +65,7 @@ def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
 
     for number in range(1, PACKAGES + 1):
         package = f"WP{number:02}"
-        done(repo, "add", f"Package {number}")
+        done(repo, "finalize-tasks", "--add", f"Package {number}")
         twice("implement", package)
         tree = repo / ".worktrees" / f"000-general-{package}"
         commit(tree, {f"files/{number}": f"{number}\n"})
@@ -92,9 +92,9 @@ def test_spec_and_package_whose_commit_a_kill_prevented_are_committed_by_the_sam
     path = with_git(tmp_path / "bin", at, before=KILL)
     for command in (
         ("setup-spec", "Sync"),
-        ("add", "First"),
-        ("add", "Second", "--after", "WP01", "--owns", "src"),
-        ("add", "Part", "--feature", "1"),
+        ("finalize-tasks", "--add", "First"),
+        ("finalize-tasks", "--add", "Second", "--after", "WP01", "--owns", "src"),
+        ("finalize-tasks", "--add", "Part", "--feature", "1"),
     ):
         assert warm("work", *command, cwd=repo, env={"PATH": path}).code == -signal.SIGKILL
         again = done(repo, *command, "--json").json
@@ -109,7 +109,9 @@ def test_spec_and_package_whose_commit_a_kill_prevented_are_committed_by_the_sam
     names = ("spec.md", "plan.md", "meta.json", "tasks/WP01-part.md")
     assert {f"{FOLDER}/{name}" for name in names} < files
     assert git(repo, "status", "--porcelain") == ""
-    assert done(repo, "add", "First", "--json").json["wp_id"] == "WP03", "a whole one is another"
+    assert done(repo, "finalize-tasks", "--add", "First", "--json").json["wp_id"] == "WP03", (
+        "a whole one is another"
+    )
     assert done(repo, "setup-spec", "Sync", "--json").json["feature_slug"] == "002-sync"
     assert warm("verify", cwd=repo).code == 0
 

@@ -38,6 +38,16 @@ def without_branch(project, worktree):
     git(project, "branch", "--quiet", "-D", BRANCH)
 
 
+def squashed_on_forge(project, remote, forge):
+    """Push the branch of WP03, and stage its squash in a clone that a forge has."""
+    git(project, "push", "--quiet", "origin", BRANCH)
+    git(forge.parent, "clone", "--quiet", remote, forge)
+    git(forge, "config", "user.name", "Forge")
+    git(forge, "config", "user.email", "forge@example.org")
+    git(forge, "merge", "--quiet", "--squash", f"origin/{BRANCH}")
+    return forge
+
+
 def told(project, kind):
     """Return the payloads of the events of a type."""
     ended = warm("log", "--type", kind, "--json", cwd=project)
@@ -143,12 +153,7 @@ def test_reset_after_a_refused_push_is_shown(project, remote):
 @pytest.mark.promise("L15")
 def test_squash_on_the_forge_is_found_after_a_fetch_with_the_branch_gone(project, remote, tmp_path):
     worktree = handed_in(project)
-    git(project, "push", "--quiet", "origin", BRANCH)
-    forge = tmp_path / "forge"
-    git(tmp_path, "clone", "--quiet", remote, forge)
-    git(forge, "config", "user.name", "Forge")
-    git(forge, "config", "user.email", "forge@example.org")
-    git(forge, "merge", "--quiet", "--squash", f"origin/{BRANCH}")
+    forge = squashed_on_forge(project, remote, tmp_path / "forge")
     git(forge, "commit", "--quiet", "-m", "Squashed (#7)")
     squash = git(forge, "rev-parse", "HEAD")
     commit(forge, {"page.py": "another page\n"}, "Edit it at once")
@@ -182,17 +187,6 @@ def test_review_records_where_the_branch_began_and_keeps_its_commit(project):
     assert git(project, "rev-parse", f"refs/thence/reviewed/{SLUG}/WP03") == tip
     moved, handed = warm("log", "--json", cwd=project).out.splitlines()[-2:]
     assert json.loads(moved)["causation_id"] == json.loads(handed)["causation_id"]
-
-
-@pytest.mark.promise("L15")
-def test_revert_is_shown_with_what_to_do(project):
-    handed_in(project)
-    done(project, "merge", "WP03")
-    done(project, "accept", "WP03")
-    merge = git(project, "log", "--merges", "--format=%H", "-1")
-    git(project, "revert", "--no-edit", "-m", "1", merge)
-    assert here(project) == "reverted"
-    assert "next: thence work reopen WP03" in shown(project)
 
 
 @pytest.mark.promise("L15")

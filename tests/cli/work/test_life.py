@@ -195,16 +195,6 @@ def test_force_is_offered_to_people_alone(project):
 
 
 @pytest.mark.promise("L17")
-def test_what_waits_for_review_has_a_next_step(project):
-    worktree = begun(project)
-    commit(worktree, {"page.py": "a page\n"})
-    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-    assert "thence work merge WP03" in thence("work", "status", cwd=project).out
-    (step,) = done(project, "status")["here"]["next"]
-    assert (step["wp_id"], step["feature_slug"]) == ("WP03", SLUG)
-
-
-@pytest.mark.promise("L17")
 def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
     project = make({"WP01": []}, retries=0)
     project.tell(WP01=[[["exit", 3]], DO])

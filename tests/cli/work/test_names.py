@@ -1,18 +1,10 @@
 """Names of nothing: each command refuses them by the same guards, and tells what is there."""
 
 import pytest
-from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused
+from tests.cli.work.projects import FOLDER, SLUG, done, finalized_project, refused
 from tests.tiers import some
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
-
-
-@pytest.fixture(scope="module")
-def finalized(tmp_path_factory):
-    """A project with two packages that nothing is to become of."""
-    repo = planned(tmp_path_factory.mktemp("names") / "r")
-    done(repo, "finalize-tasks")
-    return repo
 
 
 _PACKAGES = "the feature has WP01, WP02"
@@ -42,16 +34,20 @@ NAMES = [
             (("gate", "WP01", "CI_CHECK"), "7"),
             (("merge",), "7"),
             (("accept",), ""),
-            (("add", "x"), ""),
+            (("finalize-tasks", "--add", "x"), ""),
             (("next",), ""),
             (("status",), ""),
-            (("import",), ""),
             (("finalize-tasks",), ""),
             (("mark-status", "T001"), ""),
         )
     ),
     *(
-        (("add", "x", "--feature", "1", "--after", name), "unknown_package", place, cause)
+        (
+            ("finalize-tasks", "--add", "x", "--feature", "1", "--after", name),
+            "unknown_package",
+            place,
+            cause,
+        )
         for name, place, cause in (
             ("WP77", f"{SLUG}/WP77", _PACKAGES),
             ("first", "'first'", _NO_ID),
@@ -77,9 +73,8 @@ def test_name_of_nothing_is_a_guard_that_tells_the_names_there_are(
 
 @pytest.mark.promise("P6")
 def test_package_that_only_one_feature_has_needs_no_feature(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
-    done(repo, "add", "Apart")
+    repo = finalized_project(tmp_path / "r")
+    done(repo, "finalize-tasks", "--add", "Apart")
     done(repo, "add-history", "WP02", "it is of the first")
     error = refused(repo, "add-history", "WP01", "of which?")
     assert error["cause"] == f"WP01: several features have it, 000-general, {SLUG}"

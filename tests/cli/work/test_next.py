@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.cli.work.projects import done, planned, work
+from tests.cli.work.projects import done, finalized_project, work
 from tests.work.existing_projects import existing
 
 READY = 10
@@ -13,8 +13,7 @@ AT_ONCE = 16
 @pytest.mark.promise("L14")
 def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_path):
     tasks = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, READY + 1))
-    repo = planned(tmp_path / "r", tasks)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", tasks)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(
             pool.map(
@@ -34,8 +33,7 @@ def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_pat
 
 
 def test_packages_come_in_order_and_only_when_they_can_be_begun(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     assert done(repo, "next").lines[0] == "WP01 of 001-sync is yours: First"
     ended = work(repo, "next")
     assert (ended.code, ended.err) == (4, "")
@@ -46,6 +44,6 @@ def test_features_that_were_never_brought_in_are_told(tmp_path):
     repo = existing(tmp_path / "r")
     ended = work(repo, "next")
     assert ended.code == 4
-    assert ended.lines[-2:] == ["not in the log yet: 028-sync", "next: thence work import"]
-    done(repo, "import")
+    assert ended.lines[-2:] == ["not in the log yet: 028-sync", "next: thence work finalize-tasks"]
+    done(repo, "finalize-tasks")
     assert done(repo, "next", "--json").json["package"]["wp_id"] == "WP03"

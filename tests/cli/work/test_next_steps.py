@@ -9,7 +9,13 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_claimed_twice import clones
-from tests.cli.work.test_landed import BRANCH, handed_in, remote, without_branch
+from tests.cli.work.test_landed import (
+    BRANCH,
+    handed_in,
+    remote,
+    squashed_on_forge,
+    without_branch,
+)
 from tests.cli.work.three_packages import SLUG, begun, done, reviewed
 from tests.git.repositories import commit, git, make_repository
 
@@ -86,12 +92,7 @@ def test_package_that_was_squashed_on_the_forge_is_accepted_and_merged_no_second
     project, remote, tmp_path
 ):
     handed_in(project)
-    git(project, "push", "--quiet", "origin", BRANCH)
-    forge = tmp_path / "forge"
-    git(tmp_path, "clone", "--quiet", remote, forge)
-    git(forge, "config", "user.name", "Forge")
-    git(forge, "config", "user.email", "forge@example.org")
-    git(forge, "merge", "--quiet", "--squash", f"origin/{BRANCH}")
+    forge = squashed_on_forge(project, remote, tmp_path / "forge")
     squash = commit(forge, {"more.py": "more\n"}, "Squashed (#7)")
     git(forge, "push", "--quiet", "origin", "main")
     git(project, "fetch", "--quiet")
@@ -242,6 +243,12 @@ def test_steps_after_an_agent_that_failed_work_as_printed(make, tmp_path):
 
 def test_first_commands_in_a_fresh_repository_warn_of_nothing(tmp_path):
     repo = make_repository(tmp_path / "r")
-    for command in (("init",), ("add", "First"), ("status",), ("implement", "WP01"), ("status",)):
+    for command in (
+        ("init",),
+        ("finalize-tasks", "--add", "First"),
+        ("status",),
+        ("implement", "WP01"),
+        ("status",),
+    ):
         ended = warm("work", *command, cwd=repo)
         assert (ended.code, ended.err) == (0, ""), command

@@ -12,21 +12,13 @@ from random import Random
 import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import done, planned, refused
+from tests.cli.work.projects import done, finalized_project, refused
 from tests.tiers import tenth
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("odd_input")]
 ODD = os.fsdecode(b"a\xff")
 # told as they are, they would break a line or steer a terminal
 _UNFIT = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@pytest.fixture(scope="module")
-def finalized(tmp_path_factory):
-    """A project with two packages that nothing is to become of."""
-    repo = planned(tmp_path_factory.mktemp("odd") / "r")
-    done(repo, "finalize-tasks")
-    return repo
 
 
 # what is typed, the exit code, the code of the error, and what its message has to name
@@ -45,9 +37,9 @@ CASES = [
     (("add-history", "WP01", " \n"), 2, "planning_error", "note on 001-sync/WP01"),
     (("add-history", "WP01", "x", "--type", ""), 2, "usage", "'--type': ''"),
     (("add-history", "WP01", ODD), 2, "usage", "'TEXT': 'a\\udcff'"),
-    (("add", " "), 2, "planning_error", "add a package"),
-    (("add", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
-    (("add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
+    (("finalize-tasks", "--add", " "), 2, "planning_error", "add a package"),
+    (("finalize-tasks", "--add", ODD), 2, "usage", "'--add': 'a\\udcff'"),
+    (("finalize-tasks", "--add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
     (("setup-spec", "x", "--mission", ""), 2, "planning_error", "begin a feature"),
     (("setup-spec", "x", "--target-branch", ""), 2, "planning_error", "branch ''"),
     (("setup-spec", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
@@ -112,15 +104,20 @@ def test_reader_that_closes_its_pipe_hears_no_complaint(finalized, options):
 @pytest.mark.whole
 def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp_path, seed):
     rng = Random(seed)
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     begun = time.monotonic()
     told = ("add-history", "WP01", "how long a command takes here")
     assert thence("work", *told, cwd=repo).code == 0
     took_s = time.monotonic() - begun
     for turn in range(4):
-        command = rng.choice([("implement", "WP01"), ("add", f"x{turn}"), ("mark-status", "T001")])
-        feature = () if command[0] == "add" else ("--feature", "1")
+        command = rng.choice(
+            [
+                ("implement", "WP01"),
+                ("finalize-tasks", "--add", f"x{turn}"),
+                ("mark-status", "T001"),
+            ]
+        )
+        feature = () if command[0] == "finalize-tasks" else ("--feature", "1")
         process = subprocess.Popen(
             [THENCE, "work", *command, *feature, "--json"],
             cwd=repo,
@@ -142,17 +139,3 @@ def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp
         assert not out or (out.count(b"\n") == 1 and json.loads(out)), what
         done(repo, "status", "--json")
         assert warm("verify", cwd=repo).code == 0, what
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("add-history", "WP01"),
-        ("add-history", "WP01", "a", "--note", "b"),
-        ("mark-status", "T001", "--undo", "--status", "done"),
-    ],
-)
-def test_options_that_contradict_are_named_before_the_project_is_opened(tmp_path, arguments):
-    ended = warm("work", *arguments, "--json", cwd=tmp_path)
-    assert (ended.code, ended.json["error"]["code"]) == (2, "usage")
-    assert not list(tmp_path.iterdir())

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from tests.cli.installed import THENCE, thence
-from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate, until
+from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate
 from tests.cli.work.three_packages import done
 from tests.git.repositories import git
+from tests.log.committers import until
 from tests.tiers import tenth
 
 

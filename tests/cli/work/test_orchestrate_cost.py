@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.terminals import Terminal
-from tests.cli.work.orchestra import until
 from tests.cli.work.other_git import with_git
+from tests.log.committers import until
 from tests.tiers import tenth
 
 AGENTS = 8

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate, until
+from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate
 from tests.git.repositories import git
+from tests.log.committers import until
 from tests.work.boards import done
 
 

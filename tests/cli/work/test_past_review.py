@@ -6,20 +6,13 @@ import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm as thence
 from tests.cli.work.orchestra import DO, SLUG, orchestrate
-from tests.cli.work.three_packages import done, work
+from tests.cli.work.three_packages import as_agent, done, work
 from tests.git.repositories import commit, git
 
 pytestmark = pytest.mark.promise("L9")
 PAST_US = ["run", "env", "-u", "THENCE_RUN", str(THENCE), "work"]
 SEND_BACK = [["verdict", "send back: it is wrong"]]
 EARLY = "its code is in main, and it is not done"
-
-
-def as_agent(folder, *arguments):
-    """Run a command as what an orchestrator has started; return the error it is refused with."""
-    ended = thence("work", *arguments, "--json", cwd=folder, env={"THENCE_RUN": "0" * 32})
-    assert ended.code == 1, ended
-    return ended.json["error"]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import jsonschema_rs
 import pytest
 from tests.cli.work.orchestra import orchestrate
-from tests.cli.work.projects import done, planned, refused
+from tests.cli.work.projects import done, finalized_project, refused
 from tests.git.repositories import commit
 
 from thence.work.events import EVENT_TYPES, schema
@@ -30,21 +30,20 @@ def checked_events(folder):
 
 @pytest.mark.promise("L2")
 def test_events_of_each_command_fit_the_shipped_schemas(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     done(repo, "implement", "WP01")
     worktree = repo / ".worktrees/001-sync-WP01"
     commit(worktree, {"made.txt": "made\n"})
-    done(repo, "mark-status", "T001", "--status", "done")
-    done(repo, "mark-status", "T001", "--status", "pending")
-    done(repo, "mark-status", "T001", "--status", "done")
+    done(repo, "mark-status", "T001")
+    done(repo, "mark-status", "T001", "--undo")
+    done(repo, "mark-status", "T001")
     done(repo, "add-history", "WP01", "a note")
     done(repo, "gate", "WP01", "CI_CHECK")
     done(repo, "gate", "WP01", "CI_CHECK", "passed")
     refused(repo, "move-task", "WP01", "--to", "done", code=1)
     done(repo, "merge")
     done(repo, "accept")
-    done(repo, "add", "Another", "--feature", "001-sync")
+    done(repo, "finalize-tasks", "--add", "Another", "--feature", "001-sync")
     found = checked_events(repo)
     others = {"FeatureCompleted", "WPAssigned"}
     assert {*EVENT_TYPES} - {*found} <= others

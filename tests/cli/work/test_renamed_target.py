@@ -1,7 +1,7 @@
 """A feature goes on to the branch that its target was renamed to, here or on the forge."""
 
 import pytest
-from tests.cli.work.projects import TASKS, planned
+from tests.cli.work.projects import TASKS, finalized_project
 from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, published, work
 
@@ -20,8 +20,7 @@ def finished(repo):
 
 
 def test_branch_that_was_renamed_here_is_followed(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     git(repo, "branch", "-m", "main", "middle")
     git(repo, "branch", "-m", "middle", "trunk")
     git(repo, "branch", "master")  # what would be taken for the main one
@@ -64,8 +63,7 @@ def test_clone_of_one_branch_takes_no_other_for_the_target(remote, tmp_path):
 
 
 def test_target_that_is_gone_without_a_trace_is_told_with_a_next_step(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     git(repo, "switch", "--quiet", "-c", "other")
     git(repo, "rm", "--quiet", "-r", "kitty-specs")
     git(repo, "commit", "--quiet", "-m", "Without")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.work.projects import done, planned
+from tests.cli.work.projects import done, finalized_project
 from tests.git.repositories import commit
 
 from thence.cli.commands.work.merging import accept, merge
@@ -23,8 +23,7 @@ def begun(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, int]:
     cut = "".join(
         f"## Work Package WP{n:02}: No {n}\n{after.format(n - 1) if n > 1 else ''}" for n in numbers
     )
-    repo = planned(tmp_path / "r", cut)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", cut)
     for number in numbers:
         forced = ("--force", "--reason", "all at once")
         ended = done(repo, "implement", f"WP{number:02}", *forced, "--json")

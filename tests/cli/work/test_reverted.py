@@ -57,13 +57,6 @@ def test_revert_is_named_and_the_lane_stays_done(project):
 
 
 @pytest.mark.promise("L15")
-def test_one_reverted_commit_of_two_is_enough(project):
-    landed(project, FEATURE, DOCS)
-    git(project, "revert", "--no-edit", f"{SLUG}-WP03~1")
-    assert [told["missing"] for told in here(project)] == [["feature.py"]]
-
-
-@pytest.mark.promise("L15")
 def test_package_in_review_whose_commit_was_reverted_is_refused(project):
     worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
     commit(worktree, FEATURE)
@@ -125,20 +118,6 @@ def test_git_merges_the_rest_by_hand_and_accept_refuses_it(project):
 
 
 @pytest.mark.promise("L15")
-def test_squash_of_a_reopened_package_brings_all_of_it(project):
-    merge = landed(project, FEATURE)
-    git(project, "revert", "--no-edit", "-m", "1", merge)
-    worktree, _ = reopened(project)
-    base = git(project, "rev-parse", f"{merge}~1")
-    commit(worktree, {"fix.py": "fix\n"})
-    hand_in(project)
-    patch = git(project, "diff", base, f"{SLUG}-WP03")
-    git(project, "apply", "--index", stdin=f"{patch}\n".encode())
-    git(project, "commit", "--quiet", "-m", "Squashed")
-    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
-
-
-@pytest.mark.promise("L15")
 def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
     merge = landed(project, FEATURE)
     git(project, "revert", "--no-edit", "-m", "1", merge)
@@ -149,21 +128,6 @@ def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
     assert "feature.py" in refused(project, "not_landed", "accept", "WP03")["cause"]
     git(project, "revert", "--no-edit", "HEAD~1")
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
-
-
-@pytest.mark.promise("L15")
-def test_fix_that_somebody_merged_before_it_was_handed_in_is_followed_too(project):
-    merge = landed(project, FEATURE)
-    git(project, "revert", "--no-edit", "-m", "1", merge)
-    worktree, _ = reopened(project)
-    git(worktree, "merge", "--quiet", "--no-edit", "main")
-    git(worktree, "revert", "--no-edit", git(project, "rev-parse", "HEAD"))
-    fix = commit(worktree, {"fix.py": "fix\n"})
-    git(project, "merge", "--quiet", "--no-ff", "--no-edit", f"{SLUG}-WP03")
-    hand_in(project)
-    done(project, "accept", "WP03")
-    git(project, "revert", "--no-edit", fix)
-    assert [told["missing"] for told in here(project)] == [["fix.py"]]
 
 
 @pytest.mark.promise("L15")

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from tests.cli.work.projects import SLUG, done, planned
+from tests.cli.work.projects import SLUG, done, finalized_project
 from tests.git.repositories import commit, git
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 
 
 def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tmp_path):
-    repo = planned(tmp_path / "r", TASKS)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", TASKS)
     folders = []
     for number in (1, 2, 3):
         ended = done(repo, "implement", f"WP{number:02}", "--json")
@@ -35,8 +34,7 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
 
 
 def test_renamed_target_is_followed_and_a_lost_one_keeps_nobody(tmp_path):
-    repo = planned(tmp_path / "r", TASKS)
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r", TASKS)
     for number in (1, 2):
         ended = done(repo, "implement", f"WP{number:02}", "--json")
         commit(Path(ended.json["worktree"]), {"text": f"{number}\n"})

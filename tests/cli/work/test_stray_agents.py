@@ -5,8 +5,9 @@ import os
 import signal
 
 import pytest
-from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate, until
+from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate
 from tests.git.repositories import git
+from tests.log.committers import until
 
 from thence.work.journal.claims import take
 from thence.work.session.session import Session

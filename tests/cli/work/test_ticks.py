@@ -4,7 +4,14 @@ import shutil
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.projects import FOLDER, SLUG, done, planned, refused, show_lanes, work
+from tests.cli.work.projects import (
+    FOLDER,
+    SLUG,
+    done,
+    finalized_project,
+    refused,
+    show_lanes,
+)
 from tests.git.repositories import commit, git
 
 from thence.work.journal.store import EventStore
@@ -14,8 +21,7 @@ from thence.work.project.project import find_project
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory):
     """A project with a package that has one subtask, T001."""
-    repo = planned(tmp_path_factory.mktemp("ticks") / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path_factory.mktemp("ticks") / "r")
     show_lanes(repo)
     return repo
 
@@ -57,8 +63,7 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
 
 
 def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(tmp_path):
-    repo = planned(tmp_path / "r")
-    done(repo, "finalize-tasks")
+    repo = finalized_project(tmp_path / "r")
     done(repo, "implement", "WP01", "--actor", "ada")
     commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
     done(repo, "mark-status", "T001", "--actor", "ada")
@@ -85,7 +90,7 @@ def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):
     done(project, "move-task", "WP01", "--to", "rejected", "--reason", "no")
     assert "lane: rejected" in path.read_text()
     assert git(project, "rev-parse", "HEAD") == head
-    done(project, "add", "More", "--feature", "1")
+    done(project, "finalize-tasks", "--add", "More", "--feature", "1")
     assert git(project, "status", "--porcelain") == ""
 
 
@@ -95,23 +100,3 @@ def test_tick_that_was_taken_back_keeps_a_package_from_review(project):
     done(project, "mark-status", "T001", "--undo", "--actor", "ada")
     error = refused(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada", code=1)
     assert error["guard"] == "subtasks_open"
-
-
-def test_status_may_be_named_as_other_programs_do(project):
-    done(project, "mark-status", "T001", "--status", "done")
-    assert ticks(project)[1]
-    done(project, "mark-status", "T001", "--status", "pending", "--undo")
-    assert not ticks(project)[1]
-    assert work(project, "mark-status", "T001", "--status", "done", "--undo").code == 2
-    assert work(project, "mark-status", "T001", "--status", "half").code == 2
-    assert not ticks(project)[1]
-
-
-def test_note_may_be_an_option(project):
-    done(project, "add-history", "WP01", "--note", "by the option", "--feature", SLUG)
-    done(project, "add-history", "WP01", "by its place", "--type", "review")
-    notes = [each.payload["entry_content"] for each in told(project, "HistoryAdded")]
-    assert notes == ["by the option", "by its place"]
-    both = work(project, "add-history", "WP01", "one", "--note", "another")
-    assert (both.code, "--note" in both.err) == (2, True)
-    assert len(told(project, "HistoryAdded")) == 2

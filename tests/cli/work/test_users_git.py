@@ -30,7 +30,16 @@ def test_twelve_commands_at_once_behind_a_slow_hook_become_few_commits(project):
     hook(project, "pre-commit", f"sleep {HOOK_S}")
     running = [
         subprocess.Popen(
-            [THENCE, "work", "add", f"Part {number}", "--feature", SLUG, "--json"],
+            [
+                THENCE,
+                "work",
+                "finalize-tasks",
+                "--add",
+                f"Part {number}",
+                "--feature",
+                SLUG,
+                "--json",
+            ],
             cwd=project,
             env=environment(),
             stdout=subprocess.PIPE,

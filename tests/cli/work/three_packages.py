@@ -76,6 +76,13 @@ def refused(folder, guard, *arguments):
     return error
 
 
+def as_agent(folder, *arguments):
+    """Run a command as what an orchestrator has started; return the error it is refused with."""
+    ended = warm("work", *arguments, "--json", cwd=folder, env={"THENCE_RUN": "0" * 32})
+    assert ended.code == 1, ended
+    return ended.json["error"]
+
+
 def logged(folder):
     """Return the failures that the journal records."""
     ended = warm("log", "--type", "ErrorLogged", "--json", cwd=folder)

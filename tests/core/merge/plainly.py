@@ -7,8 +7,9 @@ from itertools import combinations
 from tests.events import event_of
 
 from thence.core.event import Event
-from thence.core.merge.policies import SlotOf
-from thence.core.order import causes_of, is_concurrent, totally_ordered
+from thence.core.merge.conflicts import SlotOf
+from thence.core.order import causes_of, is_concurrent, topological_sort, totally_ordered
+from thence.errors import CyclicDependencyError
 
 Pair = frozenset[str]
 
@@ -43,6 +44,15 @@ def disputed(events: Sequence[Event], slot_of: SlotOf) -> set[Pair]:
         if is_same and slot.value(one) != slot.value(other) and is_concurrent(one, other, events):
             found.add(frozenset((one.event_id, other.event_id)))
     return found
+
+
+def has_circle(events: Sequence[Event]) -> bool:
+    """Tell whether events name each other in a circle."""
+    try:
+        topological_sort(events)
+    except CyclicDependencyError:
+        return True
+    return False
 
 
 def has_seen_all(event: Event, others: Sequence[Event], events: Sequence[Event]) -> bool:

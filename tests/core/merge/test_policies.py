@@ -7,7 +7,7 @@ from tests.core.merge.histories import LANES, histories, move, on
 
 from thence.core.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
 from thence.core.merge.ancestry import SubjectHistory
-from thence.core.merge.policies import LANE, WHOLE, slots_of
+from thence.core.merge.conflicts import LANE, WHOLE, slots_of
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from tests.core.merge.histories import on
 
-from thence.core.merge.conflicts import _shared, swept
+from thence.core.merge.conflicts import swept
 from thence.core.order import causes_of, totally_ordered
 
 
@@ -57,12 +57,3 @@ def test_events_of_a_subject_keep_what_they_saw_beside_other_subjects(forked, wr
     assert found["s"] == written
     assert (found["t"].events[-1], found["t"].seen) == (second, [0, 0, 2])
     assert found["a"].events == []
-
-
-def test_subjects_share_a_sweep_as_long_as_there_is_room(monkeypatch):
-    monkeypatch.setattr("thence.core.merge.conflicts.CHOSEN_MAX", 5)
-    counts = {"a": 3, "b": 3, "c": 2, "d": 9, "e": 1}
-    on = {subject: range(count) for subject, count in counts.items()}
-    assert _shared(on) == [["a"], ["b", "c"], ["d"], ["e"]]
-    assert _shared({"a": range(5), "b": range(1)}) == [["a"], ["b"]]
-    assert _shared({}) == []

@@ -22,6 +22,13 @@ def index_of(folder: Path, vocabulary: Vocabulary = PLAIN, cache: Path | None = 
     return Index(OS_DISK, folder, vocabulary, cache)
 
 
+def generation(index: Index) -> int:
+    """Returns the number of an index that is another after each rebuild."""
+    sql = "SELECT value FROM meta WHERE key = 'generation'"
+    number: int = index.answer(lambda connection: connection.execute(sql).fetchone())[0]
+    return number
+
+
 def add(folder: Path, lines: Iterable[bytes]) -> None:
     """Appends bytes as they are to the current segment."""
     folder.mkdir(exist_ok=True)

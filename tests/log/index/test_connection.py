@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
-from tests.disks import ReadingDisk, Scripted
+from tests.disks import ReadingDisk
 from tests.events import line_of
-from tests.log.committers import until
 from tests.log.index.logs import add, fits, index_of, told
 from tests.log.processes import in_child
 from tests.tiers import tenth
@@ -28,8 +27,6 @@ from thence.log.files.segment import CURRENT
 from thence.log.index.connection import Index
 from thence.log.index.query import page_of_lines
 from thence.log.open import Log, open_log
-
-WAIT_S = 60.0
 
 
 class ClosedMeanwhile(Index):
@@ -136,31 +133,6 @@ def test_threads_ask_at_once_while_the_log_grows(log: Log) -> None:
         fits(index, log.folder)
 
 
-def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> None:
-    log.append("a")
-    disk = Scripted()
-    with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(9) as pool:
-        index.refresh()
-        log.append("b")
-        before = disk.count("names")
-        index.refresh()
-        looks = disk.count("names") - before  # so many for one that finds something new
-        disk.hold("names")
-        before = disk.count("names")
-        first = pool.submit(index.refresh)
-        assert disk.arrived.wait(WAIT_S)
-        log.append("c")  # after the first one had begun: that may miss it
-        count = "SELECT count(*) FROM events"
-        asked = [
-            pool.submit(index.answer, lambda db: db.execute(count).fetchone()) for _ in "12345678"
-        ]
-        until(lambda: standing_in("refresh") == len(asked))
-        disk.gate.set()
-        first.result()
-        assert [ask.result() for ask in asked] == [(3,)] * len(asked)
-        assert disk.count("names") - before <= 2 * looks
-
-
 def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log) -> None:
     for _ in range(50):
         log.append("a", {"text": "x" * 10_000})
@@ -178,11 +150,6 @@ def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log
         disk.instead.clear()
         assert disk.read_bytes < size / 10
         assert told(index)["lines"] == written(log)
-
-
-def standing_in(function: str) -> int:
-    """Counts the threads whose innermost function bears this name."""
-    return sum(frame.f_code.co_name == function for frame in sys._current_frames().values())
 
 
 def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Log) -> None:
@@ -265,7 +232,10 @@ def test_a_line_that_rots_in_place_is_on_no_page(log: Log, sound: bytes, rotten:
         assert list(found) == written(log)
 
 
-def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None:
+def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thence.log.index.connection._WAIT_S", 0.1)
     log.append("a")
     follower = following(log.folder)
     try:
@@ -284,7 +254,6 @@ def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None
                 follower.stdout.readline()
         os.close(lock)
         with index_of(log.folder) as index:
-            index.refresh(timeout_s=0.1)
             fits(index, log.folder)
             follower.send_signal(signal.SIGCONT)
             follower.stdout.readline()

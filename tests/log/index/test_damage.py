@@ -33,7 +33,7 @@ HARMS = {
     "the count of events is gone": "DELETE FROM meta WHERE key = 'events'",
     "a segment's name is a blob": "UPDATE segments SET name = x'00'",
     "a segment's end is a text": "UPDATE segments SET read_bytes = 'x'",
-    "a segment's checksum is another": "UPDATE segments SET checksum = 0, changed_ns = 0",
+    "a segment's end is another": "UPDATE segments SET last_bytes = x'00', changed_ns = 0",
     "a cause is a text": "UPDATE OR IGNORE causes SET parent = 'x'",
 }
 # these are errors to whoever reads the rows; the others may hide events
@@ -46,7 +46,7 @@ QUESTIONS: dict[str, Question] = {
     "lookup": lambda index, event_id: lookup.get(index, event_id),
     "prefix": lambda index, event_id: lookup.find(index, event_id[:20]),
     "cone": lambda index, event_id: causality.why(index, event_id, PLAIN),
-    "position": lambda index, _: arrivals.position(index),
+    "position": lambda index, _: arrivals.position(index, frozenset),
     "arrivals": lambda index, _: [*arrivals.behind(index, None)],
     "steps": lambda index, _: overview.latest_steps(index, Filter(), 5),
     "end": lambda index, _: overview.log_end(index),

@@ -14,8 +14,7 @@ from tests.log.processes import descriptors, in_child
 
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.log.index.connection import Index
-from thence.log.index.keeper import open_database
+from thence.log.index.connection import Index, open_database
 from thence.log.open import open_log
 
 Harm = Callable[[Path], object]

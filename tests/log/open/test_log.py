@@ -25,7 +25,7 @@ from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings, open_host_log
-from thence.log.write.drafting import Drafting, NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 from thence.work import EventStore, WorkEvent
 
 
@@ -338,13 +338,13 @@ DOORS: dict[str, Callable[[Log], object]] = {
 def all_drafted(monkeypatch):
     """All that is drafted, by the one who drafts."""
     found: list[HostEvent] = []
-    draft = Drafting.draft
+    drafted = Log._drafted
 
-    def noting(self, new, causes, external=()):
+    def noting(self, new, *rest):
         found.append(new)
-        return draft(self, new, causes, external)
+        return drafted(self, new, *rest)
 
-    monkeypatch.setattr(Drafting, "draft", noting)
+    monkeypatch.setattr(Log, "_drafted", noting)
     return found
 
 

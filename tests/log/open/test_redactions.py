@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from tests.log.committers import append_notice
+
 from thence.core.redaction import Redaction, digests
+from thence.log.files.segment import CURRENT
 from thence.log.open import Log, open_log
 
 SECRET = "swordfish"
@@ -64,5 +67,20 @@ def test_damage_beside_a_redacted_line_is_reported_where_it_stands_now(tmp_path:
         (found,) = log.verify().findings
         segment_bytes = log.current_file.read_bytes()
         assert segment_bytes[found.offset :].startswith(b"\xff damaged\n")
-        assert log.repair().ok
-        assert [event.event_type for event in log.events()].count("noted") == 2
+        assert found.code == "bad_line"
+
+
+def test_recorded_damage_beside_a_redacted_line_stays_recorded(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        first = log.append("noted", {"text": SECRET})
+        start = log.current_file.stat().st_size
+        with log.current_file.open("ab") as segment:
+            segment.write(b"\xff damaged\n\xff again\n")
+        log.append("noted")
+        append_notice(tmp_path, "torn", {"file": CURRENT, "offset": start, "bytes": 17})
+        assert take_back(log, first.event_id) == 1
+        damage = log.verify()
+        assert damage.ok
+        assert [finding.code for finding in damage.findings] == ["torn", "torn"]
+        segment_bytes = log.current_file.read_bytes()
+        assert segment_bytes[damage.findings[0].offset :].startswith(b"\xff damaged\n")

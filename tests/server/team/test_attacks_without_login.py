@@ -67,22 +67,6 @@ def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_el
 
 
 @pytest.mark.promise("S12")
-def test_wrong_passwords_under_a_members_name_make_no_other_address_wait(
-    server: TeamServer,
-) -> None:
-    stranger = Client(server.url)
-    statuses = []
-    while 429 not in statuses:
-        body = {"username": "ada", "password": f"guess {len(statuses)}"}
-        statuses.append(stranger.post("/api/v1/token/", body).status)
-    right = {"username": "ada", "password": PASSWORD}
-    refused = stranger.post("/api/v1/token/", right)
-    assert (refused.status, refused.code) == (429, "server_busy")
-    assert 0 < int(refused.headers["retry-after"]) <= 61
-    assert stranger.post("/api/v1/token/", right, X_Forwarded_For=MEMBER).status == 200
-
-
-@pytest.mark.promise("S12")
 def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Path) -> None:
     with team_server(tmp_path / "data", files_max=FILES_MAX) as server:
         member = server.client("ada")

@@ -101,7 +101,7 @@ def _login(user: str, password: str) -> dict[str, str]:
 def test_name_that_no_user_has_is_not_recorded_and_a_flood_is_counted(tmp_path: Path) -> None:
     audit = AuditLog(tmp_path / FOLDER)
     for _ in range(FAILURES_MAX + 100):
-        audit.record_failure(None, "192.0.2.1", "password")
+        audit.record_failure(None, "192.0.2.1")
     audit.close()
     rows = events(tmp_path / FOLDER)
     assert FAILURES_MAX <= len(rows) < FAILURES_MAX + 100

@@ -16,8 +16,7 @@ from thence.core.query.filter import Filter
 from thence.files import FileBusy, file_lock
 from thence.log.open import open_log
 from thence.server.app import create_team_app
-from thence.server.logs.open_logs import Logs
-from thence.server.logs.root import Root
+from thence.server.logs.root import Logs, Root
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import log_cache
 from thence.server.team.accounts import Accounts
@@ -81,8 +80,9 @@ def test_cursor_of_a_page_holds_in_other_processes_and_for_a_folder_that_came_ag
     cursor = None
     for teams in (*processes, processes[0]):
         teams.ask("a")
-        location = Root(teams.folder / "teams" / "red").find("a")
-        with Logs().using(location, is_kept=False) as log:
+        root = Root(teams.folder / "teams" / "red")
+        location = root.find("a")
+        with Logs(root).using(location, is_kept=False) as log:
             page = log.page(Filter(), limit=2, cursor=cursor)
         taken += [event.line for event in page]
         cursor = page.next_cursor
@@ -116,7 +116,8 @@ def test_bound_holds_for_what_an_earlier_process_left(tmp_path: Path) -> None:
 
 def test_log_in_use_is_not_released_and_an_idle_one_is_closed(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
-    location, logs = Root(tmp_path).find("run"), Logs()
+    logs = Logs(Root(tmp_path))
+    location = logs.root.find("run")
     with logs.using(location):
         assert not logs.release(location.folder)
         assert logs.open == 1

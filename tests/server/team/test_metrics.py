@@ -56,8 +56,6 @@ def test_operator_reads_the_counts_of_the_whole_server_and_nobody_else(tmp_path:
         assert figures["thence_http_response_start_seconds_bucket", f'le="+Inf",{route}'] == 2
         assert figures["thence_logs_open", ""] == 1
         assert figures["thence_listeners", ""] == figures["thence_live_connections", ""] == 0
-        for name in ("builds", "events", "build_seconds", "catch_up_seconds"):
-            assert (f"thence_index_{name}_total", "") in figures
         assert figures["process_resident_memory_bytes", ""] > 10_000_000
         assert figures["process_open_fds", ""] > 3
         for secret in ("secret-plan", token, "_created"):

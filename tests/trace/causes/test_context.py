@@ -12,8 +12,7 @@ from tests.events import by_type
 import thence
 from thence.errors import InvalidEvent
 from thence.log.causes import current_blocks, current_causes
-from thence.log.files.append_lock import AppendLock
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, AppendLock
 
 A, B = "0" * 25 + "A", "0" * 25 + "B"
 

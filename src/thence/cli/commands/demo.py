@@ -9,8 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -77,7 +76,12 @@ def demo_command() -> None:
             break
     _show(1, "A coding agent, killed at work", _AGENT)
     _begin(folder)
-    _play_agent(folder)
+    _git(folder, "switch", "--quiet", "--create", BRANCH)
+    _kill_agent(folder)
+    _git(folder, "switch", "--quiet", "main")
+    _git(folder, "merge", "--quiet", "--squash", BRANCH)
+    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
+    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
     _ask(folder, "unfinished")
     _ask(folder, "why", f"{FILE}:{LINE}")
     _show(2, "A simulation", _SIMULATION)
@@ -126,14 +130,26 @@ def _begin(folder: Path) -> None:
     _thence(folder, "hook", "install", "claude-code", "--project")
 
 
-def _play_agent(folder: Path) -> None:
-    _git(folder, "switch", "--quiet", "--create", BRANCH)
-    with _playing(folder) as agent:
-        agent.kill()
-    _git(folder, "switch", "--quiet", "main")
-    _git(folder, "merge", "--quiet", "--squash", BRANCH)
-    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
-    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
+def _kill_agent(folder: Path) -> None:
+    """Runs the agent as far as the call that never ends, and kills it."""
+    words = (sys.executable, "-m", "thence.trace.agents.demo_session", ".")
+    with subprocess.Popen(
+        words,
+        cwd=folder,
+        env={**_variables(), CLAUDE_SESSION: SESSION, CLAUDE_FOLDER: str(folder.absolute())},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as agent:
+        assert agent.stdout is not None
+        assert agent.stderr is not None
+        try:
+            if agent.stdout.readline().strip() != WAITING:
+                cause = agent.stderr.read().strip()[-600:]
+                raise ThenceError("could not play the agent", cause=cause)
+        finally:
+            agent.kill()
 
 
 def _play_team(folder: Path) -> None:
@@ -150,30 +166,6 @@ def _play_team(folder: Path) -> None:
     _thence(tree, "work", "mark-status", "T001")
     _thence(tree, "work", "move-task", "WP01", "--to", "for_review")
     _thence(folder, "work", "implement", "WP02", "--actor", "Bob")
-
-
-@contextmanager
-def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Runs the agent as far as the call that never ends; at the end nothing of it is left."""
-    words = (sys.executable, "-m", "thence.trace.agents.demo_session", ".")
-    agent = subprocess.Popen(
-        words,
-        cwd=folder,
-        env={**_variables(), CLAUDE_SESSION: SESSION, CLAUDE_FOLDER: str(folder.absolute())},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert agent.stdout is not None
-        assert agent.stderr is not None
-        if agent.stdout.readline().strip() != WAITING:
-            raise ThenceError("could not play the agent", cause=agent.stderr.read().strip()[-600:])
-        yield agent
-    finally:
-        agent.kill()
-        agent.communicate()
 
 
 def _git(folder: Path, *words: str) -> str:

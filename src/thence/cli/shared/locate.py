@@ -30,12 +30,15 @@ def is_log(folder: Path) -> bool:
 
 def runs(root: Path) -> list[Path]:
     """Lists the logs in a folder by the time of their creation, the newest first."""
-    folders: list[Path] = []
+    folders: list[tuple[int, str, Path]] = []
     for folder in root.iterdir() if root.is_dir() else ():
         with suppress(OSError):  # of one that may not be entered
             if folder.is_dir() and is_log(folder):
-                folders.append(folder)
-    return sorted(folders, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
+                settings = own_folder(folder) / "log.json"
+                paths = (settings, *segments(OS_DISK, folder))
+                created_ns = next((p.stat().st_mtime_ns for p in paths if p.exists()), 0)
+                folders.append((created_ns, folder.name, folder))
+    return [folder for _, _, folder in sorted(folders, reverse=True)]
 
 
 def named_log(out: Output, log_name: str | None) -> str | None:
@@ -297,12 +300,3 @@ def _link_in(folder: Path, *places: Path) -> Path | None:
     inside = sorted(own.iterdir()) if own.is_dir() and not own.is_symlink() else []
     paths = (*places, own, *segments(OS_DISK, folder), *inside)
     return next((path for path in paths if path.is_symlink()), None)
-
-
-def _created_ns(folder: Path) -> int:
-    for path in (own_folder(folder) / "log.json", *segments(OS_DISK, folder)):
-        try:
-            return path.stat().st_mtime_ns
-        except OSError:
-            continue
-    return 0

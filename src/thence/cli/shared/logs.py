@@ -1,7 +1,6 @@
 """A log opened for one command, and the pages of its events that the options ask for.
 
-Its lines that are no events are counted on stderr. Memory holds few events of a long answer. Where
-the log is a project's journal, the project's files may hold copies of redacted lines.
+Its lines that are no events are counted on stderr. Memory holds few events of a long answer.
 """
 
 import shlex
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from thence.core.vocabulary import Vocabulary
     from thence.log.index.overview import By
     from thence.log.index.page import Keys
-    from thence.work.project.project import Project
-
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the value of an option: several texts where the option may be repeated, true for a flag
@@ -252,7 +249,7 @@ def open_for_reading(
             log = opened(find_log(out, log_name, about=about))
         else:
             log = _first_with(out, has, opened, lacking)
-        if counts_damage and not (is_small and log.lacks_index()):
+        if counts_damage and not out.is_quiet and not (is_small and log.lacks_index()):
             _note_passed_over(out, log, log_name, by_index)
         try:
             yield log
@@ -406,14 +403,19 @@ def _shell_path(path: Path) -> str:
 
 
 def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: bool) -> None:
-    if out.is_quiet:
-        return
+    """Counts the damaged and the unfinished lines of a log on stderr, by reading it if need be."""
+    damaged = torn = 0
     if by_index:
         from thence.log.index.segments import passed_over
 
         damaged, torn = log.index().answer(passed_over)
-    else:
-        damaged, torn = _count_passed_over(log)
+    for block in () if by_index else blocks(OS_DISK, log.folder):
+        lines = block.data.split(b"\n")
+        if not block.is_whole:
+            torn += 1
+        elif not have_valid_crcs(lines):
+            unverified = (line for line in lines if line and not has_valid_crc(line))
+            damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         verify_command = command("verify", log_name)
@@ -422,65 +424,3 @@ def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: boo
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, log.folder):
         out.notice(f"{path.name} is not a segment's name: the file is passed over")
-
-
-def _count_passed_over(log: Log) -> tuple[int, int]:
-    """Counts the damaged and the unfinished lines of a log by reading them."""
-    damaged = torn = 0
-    for block in blocks(OS_DISK, log.folder):
-        lines = block.data.split(b"\n")
-        if not block.is_whole:
-            torn += 1
-        elif not have_valid_crcs(lines):
-            unverified = (line for line in lines if line and not has_valid_crc(line))
-            damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
-    return damaged, torn
-
-
-def redact_copies(log: Log) -> tuple[int, list[str]]:
-    """Overwrites the copies; returns how many lines, and in words the copies that stay.
-
-    A log that is no project's journal has none. Raises OSError, GitFailed, and what reading the
-    log raises.
-    """
-    project = _project_of(log)
-    if project is None:
-        return 0, []
-    from thence.work.journal.redacted_views import redact_shared
-
-    shared = redact_shared(project, log)
-    return shared.redacted_count, [*shared.unwritten, *shared.unreached]
-
-
-def redact_due_copies(log: Log) -> list[str]:
-    """Overwrites the copies unless that is done already; returns files that could not be written.
-
-    Raises OSError, GitFailed, and what reading the log raises.
-    """
-    project = _project_of(log)
-    if project is None:
-        return []
-    from thence.work.journal.redacted_views import is_redacted, redact_files
-    from thence.work.journal.store import redactions_in
-
-    if is_redacted(project):
-        return []
-    return [*redact_files(project, redactions_in(project.home, log.arrived())).unwritten]
-
-
-def _project_of(log: Log) -> "Project | None":
-    """Returns the project whose journal a log is.
-
-    It is the one of this folder, or the one in whose git folder the journal lies.
-    """
-    if log.vocabulary.name != "work":
-        return None
-    from thence.work.project.project import find_project
-
-    above = log.folder.absolute().parents  # REPOSITORY/.git/thence/ID
-    for folder in (Path(), *above[2:3]):
-        with SuppressCodes("not_a_project", "git_failed"):
-            project = find_project(folder, create=False)
-            if project.home.is_dir() and project.home.samefile(log.folder):
-                return project
-    return None

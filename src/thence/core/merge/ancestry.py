@@ -3,17 +3,18 @@
 Caused is reachable over `caused_by` alone, as in `core.order`, through events that were not
 chosen too. Chosen events are numbered; what an event goes back to is a number whose bit n
 is set if the n-th is among its causes. Lines of other tools may stand before their causes
-and name each other in a circle: each of a circle is then a cause of all of it.
+and name each other in a circle: a cause that closes a circle doesn't count.
 
 Most other tools record no causes at all. Such a line counts as behind what is on its subject
 with a smaller clock, and behind the line before it of the same tool: `in_turn` returns these.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from thence.core.event import Event, EventHeader
+from thence.core.order import after_causes
 
 # the most chosen events in one sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
@@ -47,7 +48,7 @@ class _Ends:
 
 
 class CausalHistory(msgspec.Struct, frozen=True):
-    """Events in an order where each comes behind its causes, those of one cycle side by side.
+    """Events in an order where each comes after its causes.
 
     `ranks` holds for each its place in the total order, `causes` the places of its causes in
     this one, `lacks_causes` whether it names, or goes back to what names, an event that is
@@ -57,7 +58,6 @@ class CausalHistory(msgspec.Struct, frozen=True):
     ranks: Sequence[int]
     causes: Sequence[Sequence[int]]
     lacks_causes: Sequence[bool]
-    has_cycles: bool = False
 
 
 class SubjectHistory(msgspec.Struct, frozen=True):
@@ -135,67 +135,14 @@ def history(headers: Sequence[EventHeader], beside: Mapping[str, Sequence[str]])
         lacks.append(not is_whole)
         if held and max(held) >= place:
             is_forward = False
-    ranks = range(len(headers))
-    events = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
-    if any(lacks := list(events.lacks_causes)):
-        for _ in range(1 + events.has_cycles):
-            for place, causes_of in enumerate(events.causes):
-                lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes_of))
-    return msgspec.structs.replace(events, lacks_causes=lacks)
-
-
-def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory:
-    order: list[int] = []
-    has_cycles = False
-    for circle in _circles(causes):
-        order += circle
-        if len(circle) > 1:
-            has_cycles = True
-            shared = sorted({cause for member in circle for cause in causes[member]})
-            for member in circle:
-                causes[member] = shared
-    place = {old: new for new, old in enumerate(order)}
-    return CausalHistory(
-        order,
-        [[place[cause] for cause in causes[old]] for old in order],
-        [lacks[old] for old in order],
-        has_cycles,
-    )
-
-
-def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yields the cycles, most of them single events, each behind its causes.
-
-    R. Tarjan, "Depth-first search and linear graph algorithms", 1972, without recursion.
-    """
-    entered: dict[int, int] = {}
-    lowest: dict[int, int] = {}
-    closed: set[int] = set()
-    waiting: list[int] = []
-    for start in range(len(causes)):
-        stack = [] if start in entered else [(start, iter(causes[start]))]
-        while stack:
-            place, rest = stack[-1]
-            if place not in entered:
-                entered[place] = lowest[place] = len(entered)
-                waiting.append(place)
-            for cause in rest:
-                if cause not in entered:
-                    stack.append((cause, iter(causes[cause])))
-                    break
-                if cause not in closed:
-                    lowest[place] = min(lowest[place], lowest[cause])
-            else:
-                stack.pop()
-                if stack:
-                    above = stack[-1][0]
-                    lowest[above] = min(lowest[above], lowest[place])
-                if lowest[place] == entered[place]:
-                    circle = [waiting.pop()]
-                    while circle[-1] != place:
-                        circle.append(waiting.pop())
-                    closed.update(circle)
-                    yield sorted(circle)
+    ranks: Sequence[int] = range(len(headers))
+    if not is_forward:
+        ranks, causes = after_causes(causes)
+        lacks = [lacks[rank] for rank in ranks]
+    if any(lacks):
+        for place, causes_of in enumerate(causes):
+            lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes_of))
+    return CausalHistory(ranks, causes, lacks)
 
 
 def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
@@ -203,18 +150,16 @@ def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
     if not chosen:
         return []
     numbers = {place: number for number, place in enumerate(chosen)}
-    # events before the first chosen one have no chosen cause, except in a cycle
-    first, behind = 0 if events.has_cycles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
     chosen_masks = [0] * len(chosen)
-    for _ in range(1 + events.has_cycles):
-        for place in range(first, behind):
-            mask = 0
-            for cause in events.causes[place]:
-                mask |= masks[cause]
-            number = numbers.get(place)
-            if number is not None:
-                chosen_masks[number] = mask
-                mask |= 1 << number
-            masks[place] = mask
+    # events before the first chosen one have no chosen cause
+    for place in range(min(chosen), max(chosen) + 1):
+        mask = 0
+        for cause in events.causes[place]:
+            mask |= masks[cause]
+        number = numbers.get(place)
+        if number is not None:
+            chosen_masks[number] = mask
+            mask |= 1 << number
+        masks[place] = mask
     return chosen_masks

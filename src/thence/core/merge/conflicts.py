@@ -1,7 +1,12 @@
-"""Conflicts: concurrent events on one subject that can't all stand.
+"""Conflicts: concurrent events on one subject that can't all stand, and the rules that settle them.
+
+An event writes one *slot* of its subject: the lane of a package, the status of a gate. Two events
+on one subject and slot, neither caused by the other, that write different values can't both stand;
+the first rule of the slot that names a winner settles them. Tags and counters write no slot: all of
+them count.
 
 Events of one subject and slot fall into *clusters*: an event stands in one with each that it
-is concurrent with, and whatever comes behind a cluster was caused by all of it. A cluster
+is concurrent with, and whatever comes after a cluster was caused by all of it. A cluster
 that writes different values at once is one conflict, open until an event comes that has
 seen all of it. The result depends on the given events alone: equal events, equal conflicts.
 
@@ -10,65 +15,95 @@ as many as fit into one sweep over the history.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
-from thence.core.event import Event, EventHeader
+from thence.core.event import Event
 from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
-from thence.core.merge.policies import Slot, SlotOf, counting, slots_of
+from thence.core.nearest import nearest
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
+from thence.errors import InvalidEvent
+
+# equal values are equal bytes
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-def swept(
-    ordered: Sequence[Event],
-    subjects: Sequence[str | None],
-    tangled: Collection[str],
-    duplicates: Collection[str],
-    beside: Mapping[str, Sequence[str]],
-) -> Iterator[tuple[str, SubjectHistory]]:
-    """Yields what was written on each tangled subject; many share a sweep over the history.
+class Slot(msgspec.Struct, frozen=True):
+    """A part of a subject that events write; two that write equal values can both stand.
 
-    Duplicates are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
+    In the slot of a reviewed thing a send-back beats a done that was written beside it.
     """
-    headers = [event.header for event in ordered]
-    events = history(headers, beside)
-    on: dict[str, list[int]] = {subject: [] for subject in sorted(tangled)}
-    for place, rank in enumerate(events.ranks):
-        subject = subjects[rank]
-        if subject in on and not (duplicates and headers[rank].event_id in duplicates):
-            on[subject].append(place)
-    for shared in _shared(on):
-        masks = seen(events, [place for subject in shared for place in on[subject]])
-        first = 0
-        for subject in shared:
-            places = on[subject]
-            own = (1 << len(places)) - 1
-            ranks = [events.ranks[place] for place in places]
-            yield (
-                subject,
-                SubjectHistory(
-                    [ordered[rank] for rank in ranks],
-                    ranks,
-                    [mask >> first & own for mask in masks[first : first + len(places)]],
-                    [events.lacks_causes[place] for place in places],
-                ),
-            )
-            first += len(places)
+
+    name: str
+    value: Callable[[Event], Hashable]
+    is_reviewed: bool = False
+
+    def settled(
+        self, written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+    ) -> tuple[str, int]:
+        """Returns the rule for events that were written beside each other, and which one stands.
+
+        `heads` are those of the numbers that none of them goes back to.
+        """
+        if self.is_reviewed:
+            returns = [number for number in numbers if is_send_back(written.events[number])]
+            # without each done that is concurrent with a send-back
+            standing = [
+                head
+                for head in heads
+                if written.events[head].payload.get("new_status") != "done"
+                or not any(written.is_beside(back, head) for back in returns)
+            ]
+            if 0 < len(standing) < len(heads):
+                return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
+        return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
 
 
-def _shared(on: Mapping[str, Sequence[int]]) -> list[list[str]]:
-    """Divides subjects into groups, one for each sweep."""
-    groups: list[list[str]] = []
-    room = 0
-    for subject, places in on.items():
-        if not groups or len(places) > room:
-            groups.append([])
-            room = CHOSEN_MAX
-        groups[-1].append(subject)
-        room -= len(places)
-    return groups
+SlotOf = Callable[[Event], Slot | None]
+
+
+def is_send_back(event: Event) -> bool:
+    """Reports whether an event moves a package out of review, back to work."""
+    previous = event.payload.get("previous_status") or event.payload.get("old_status")
+    return previous == "for_review" and event.payload.get("new_status") in ("doing", "planned")
+
+
+def _lane(event: Event) -> Hashable:
+    """Returns the lane written; each claim is a value of its own: a package has one agent."""
+    lane = event.payload.get("new_status")
+    is_claim = lane == "doing" and not is_send_back(event)
+    return event.event_id if is_claim else _canonical(lane)
+
+
+def _written_last(name: str, *fields: str) -> Slot:
+    """Returns the slot of some members; an empty one equals an absent one."""
+
+    def value(event: Event) -> Hashable:
+        return tuple(_canonical(event.payload.get(field) or None) for field in fields)
+
+    return Slot(name, value)
+
+
+WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)))
+LANE = Slot("lane", _lane, is_reviewed=True)
+WORK_SLOTS: Mapping[str, Slot] = {
+    "WPStatusChanged": LANE,
+    "WPAssigned": _written_last("agent", "agent_id", "phase"),
+    "WPCreated": _written_last("package", "title", "dependencies"),
+    "FeatureCreated": _written_last("feature", "feature_number", "target_branch"),
+    "SpecCreated": _written_last("spec", "title", "mission", "target_branch"),
+    "GateResultChanged": _written_last("gate", "new_status"),
+}
+
+
+def slots_of(vocabulary: Vocabulary) -> SlotOf:
+    """Returns a host's function from events to slots; a host without rules has the plain one."""
+    if vocabulary.name == "work":
+        return lambda event: WORK_SLOTS.get(event.header.event_type)
+    return lambda event: None if {"tags", "delta"} & event.payload.keys() else WHOLE
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -125,23 +160,30 @@ def judged(
     slot_of: SlotOf,
     duplicates: Mapping[str, str],
 ) -> Judgement:
-    """Judges events in total order, each with its subject; duplicates don't count (`policies`).
+    """Judges events in total order, each with its subject; duplicates don't count.
 
     Subjects on which each event names the one before cost next to nothing.
     """
-    headers = [event.header for event in ordered]
     beside = {
         **in_turn(ordered, subjects),
         **{duplicate: (one,) for duplicate, one in duplicates.items()},
     }
-    last, tangled = _straight(headers, subjects, duplicates, beside)
-    heads: dict[str, tuple[Event, ...]] = {
-        subject: (ordered[rank],) for subject, rank in last.items()
-    }
-    if not tangled:
-        return Judgement((), heads, frozenset())
+    last: dict[str, Event] = {}
+    tangled: set[str] = set()  # the subjects on which an event does not name the one before
+    for event, subject in zip(ordered, subjects, strict=True):
+        header = event.header
+        if subject is None or (duplicates and header.event_id in duplicates):
+            continue
+        if (previous := last.get(subject)) is not None:
+            name = previous.header.event_id
+            if name not in header.caused_by and name not in beside.get(header.event_id, ()):
+                tangled.add(subject)
+        last[subject] = event
+    heads: dict[str, tuple[Event, ...]] = {subject: (event,) for subject, event in last.items()}
     conflicts: list[Conflict] = []
     beaten: set[str] = set()
+    if not tangled:
+        return Judgement((), heads, frozenset())
     for subject, written in swept(ordered, subjects, tangled, duplicates, beside):
         heads[subject] = written.events_of(written.heads())
         by_slot: dict[str, tuple[Slot, list[int]]] = {}
@@ -149,45 +191,41 @@ def judged(
             if (slot := slot_of(event)) is not None:
                 by_slot.setdefault(slot.name, (slot, []))[1].append(number)
         for slot, numbers in by_slot.values():
-            for cluster, behind in _clusters(written, numbers):
+            for cluster, resolved_by in _clusters(written, numbers):
                 # if all that are concurrent wrote the same, so did all: they hang together by that
-                if len({slot.value(written.events[number]) for number in cluster}) > 1:
-                    conflict, lost = _settled(subject, slot, written, cluster, behind)
-                    conflicts.append(conflict)
-                    beaten.update(lost)
+                if len({slot.value(written.events[number]) for number in cluster}) == 1:
+                    continue
+                slot_heads = written.heads(cluster)
+                rule, winner = slot.settled(written, cluster, slot_heads)
+                conflict = Conflict(
+                    subject,
+                    slot.name,
+                    written.events_of(cluster),
+                    rule,
+                    written.events[winner],
+                    any(written.lacks_causes[number] for number in cluster),
+                    resolved_by,
+                    written.events_of(slot_heads),
+                )
+                conflicts.append(conflict)
+                stands = written.seen[winner] | 1 << winner
+                beaten.update(
+                    written.events[number].event_id
+                    for number in cluster
+                    if not stands >> number & 1
+                )
     conflicts.sort(
         key=lambda conflict: (conflict.subject, conflict.slot, conflict.events[0].order_key)
     )
     return Judgement(tuple(conflicts), heads, frozenset(beaten))
 
 
-def _straight(
-    headers: Sequence[EventHeader],
-    subjects: Sequence[str | None],
-    duplicates: Mapping[str, str],
-    beside: Mapping[str, Sequence[str]],
-) -> tuple[dict[str, int], set[str]]:
-    """Returns each subject's last event, and the subjects where an event skips the one before."""
-    last: dict[str, int] = {}
-    tangled: set[str] = set()
-    for rank, (header, subject) in enumerate(zip(headers, subjects, strict=True)):
-        if subject is None or (duplicates and header.event_id in duplicates):
-            continue
-        before = last.get(subject)
-        if before is not None:
-            name = headers[before].event_id
-            if name not in header.caused_by and name not in beside.get(header.event_id, ()):
-                tangled.add(subject)
-        last[subject] = rank
-    return last, tangled
-
-
 def _clusters(
     written: SubjectHistory, numbers: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Event | None]]:
-    """Yields the clusters of more than one event, each with the first event behind it.
+    """Yields the clusters of more than one event, each with the first event after it.
 
-    Where events stand behind their causes a cluster lies together: one that has not seen some
+    Where events stand after their causes a cluster lies together: one that has not seen some
     earlier event joins all from there on.
     """
     starts: list[int] = []
@@ -206,30 +244,145 @@ def _clusters(
     begin = 0
     for end in ends:
         if end - begin > 1:
-            behind = written.events[numbers[end]] if end < len(numbers) else None
-            yield numbers[begin:end], behind
+            resolved_by = written.events[numbers[end]] if end < len(numbers) else None
+            yield numbers[begin:end], resolved_by
         begin = end
 
 
-def _settled(
-    subject: str,
-    slot: Slot,
-    written: SubjectHistory,
-    numbers: Sequence[int],
-    behind: Event | None,
-) -> tuple[Conflict, list[str]]:
-    """Returns a conflict as its slot's rules settle it, and the ids on the side that lost."""
-    events, heads = written.events, written.heads(numbers)
-    rule, winner = slot.settled(written, numbers, heads)
-    lost = [n for n in numbers if n != winner and not written.seen[winner] >> n & 1]
-    conflict = Conflict(
-        subject,
-        slot.name,
-        written.events_of(numbers),
-        rule,
-        events[winner],
-        any(written.lacks_causes[n] for n in numbers),
-        behind,
-        written.events_of(heads),
-    )
-    return conflict, [events[n].event_id for n in lost]
+def swept(
+    ordered: Sequence[Event],
+    subjects: Sequence[str | None],
+    tangled: Collection[str],
+    duplicates: Collection[str],
+    beside: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[str, SubjectHistory]]:
+    """Yields what was written on each tangled subject; many share a sweep over the history.
+
+    Duplicates are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
+    """
+    headers = [event.header for event in ordered]
+    events = history(headers, beside)
+    on: dict[str, list[int]] = {subject: [] for subject in sorted(tangled)}
+    for place, rank in enumerate(events.ranks):
+        subject = subjects[rank]
+        if subject in on and not (duplicates and headers[rank].event_id in duplicates):
+            on[subject].append(place)
+    groups: list[list[str]] = []
+    room = 0
+    for subject, places in on.items():
+        if not groups or len(places) > room:
+            groups.append([])
+            room = CHOSEN_MAX
+        groups[-1].append(subject)
+        room -= len(places)
+    for group in groups:
+        masks = seen(events, [place for subject in group for place in on[subject]])
+        first = 0
+        for subject in group:
+            places = on[subject]
+            own = (1 << len(places)) - 1
+            ranks = [events.ranks[place] for place in places]
+            yield (
+                subject,
+                SubjectHistory(
+                    [ordered[rank] for rank in ranks],
+                    ranks,
+                    [mask >> first & own for mask in masks[first : first + len(places)]],
+                    [events.lacks_causes[place] for place in places],
+                ),
+            )
+            first += len(places)
+
+
+def state_machine_merge(
+    events: Iterable[Event],
+    priority: Mapping[str, int] | Sequence[str],
+    state_key: str = "new_status",
+) -> Event | None:
+    """Returns the event whose state comes first, of several with one state the last in total order.
+
+    `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
+    without `state_key` in their payload are passed over; no events have none. Causes between the
+    events play no part: pass the heads alone. Raises InvalidEvent, a
+    ValueError, if no event holds the key, if one holds a state without a priority, or if
+    the events are about several subjects.
+    """
+    if not isinstance(priority, Mapping):
+        priority = {state: -rank for rank, state in enumerate(priority)}
+    ordered = totally_ordered(events)
+    subjects = list(dict.fromkeys(event.subject for event in ordered))
+    if len(subjects) > 1:
+        first, second = (subject or "none" for subject in subjects[:2])
+        raise InvalidEvent(
+            "could not merge the states",
+            place=f"of {len(ordered)} events",
+            cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
+            hint="merge the events of one subject at a time",
+        )
+    payloads = [(event, event.payload) for event in ordered]
+    holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
+    if payloads and not holding:
+        near = nearest(state_key, sorted({key for _, payload in payloads for key in payload}))
+        raise InvalidEvent(
+            "could not merge the states",
+            place=f"under {state_key}",
+            cause="no event holds that key in its payload",
+            hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
+        )
+    winner: tuple[int, Event] | None = None
+    for event, state in holding:
+        if not isinstance(state, str) or state not in priority:
+            raise InvalidEvent(
+                "could not merge the states",
+                place=f"of {event.event_id}",
+                cause=f"{state_key} is {state!r:.80}, which is not in the priority",
+                hint=f"give it a place among {', '.join(map(str, priority)) or 'no states'}",
+            )
+        if winner is None or priority[state] >= winner[0]:
+            winner = (priority[state], event)
+    return winner and winner[1]
+
+
+def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
+    """Returns the union of what the events' payloads hold under a key, lists or single values.
+
+    A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
+    """
+    members: set[Hashable] = set()
+    for event in events:
+        held = event.payload.get(key)
+        for item in map(_member, held if isinstance(held, list) else (held,)):
+            if item is not None:
+                with suppress(TypeError):  # a map
+                    members.add(item)
+    return members
+
+
+def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
+    """Returns the sum of the whole numbers that the events' payloads hold under a key."""
+    counted, _ = counting(totally_ordered(events))
+    held = [event.payload.get(key) for event in counted]
+    return sum(value for value in held if type(value) is int)
+
+
+def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
+    """Returns the events, in total order, that count, and the duplicates, which don't.
+
+    These map the id of an event that doesn't count to the id of the one that was imported
+    from the same place before it.
+    """
+    imported: dict[tuple[str, str], str] = {}
+    duplicates: dict[str, str] = {}
+    for event in ordered:
+        header = event.header
+        if header.source is not None and header.source_id is not None:
+            first = imported.setdefault((header.source, header.source_id), header.event_id)
+            if first != header.event_id:
+                duplicates[header.event_id] = first
+    if not duplicates:
+        return list(ordered), duplicates
+    return [event for event in ordered if event.event_id not in duplicates], duplicates
+
+
+def _member(item: object) -> object:
+    return tuple(map(_member, item)) if isinstance(item, list) else item

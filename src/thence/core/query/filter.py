@@ -77,8 +77,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             actors=names("actor", actor),
             subjects=names("subject", subject),
             streams=names("stream", stream),
-            since=first_moment("since", since),
-            until=last_moment("until", until),
+            since=moments("since", since)[0],
+            until=moments("until", until)[1],
             turn_first=first,
             turn_last=last,
             failed=flag("failed", failed),
@@ -153,17 +153,10 @@ def names(key: str, raw: Names) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def first_moment(key: str, raw: Time) -> int | None:
-    """Returns the first microsecond of a time; raises InvalidFilter naming the key."""
-    return None if raw is None else _span(key, raw)[0]
-
-
-def last_moment(key: str, raw: Time) -> int | None:
-    """Returns the last microsecond of a time; raises InvalidFilter naming the key."""
-    return None if raw is None else _span(key, raw)[1]
-
-
-def _span(key: str, raw: str | date) -> tuple[int, int]:
+def moments(key: str, raw: Time) -> tuple[int | None, int | None]:
+    """Returns the first and the last microsecond of a time; raises InvalidFilter naming the key."""
+    if raw is None:
+        return None, None
     if isinstance(raw, datetime):
         if raw.utcoffset() is None:
             cause = f"{raw.isoformat()} has no time zone"
@@ -171,15 +164,15 @@ def _span(key: str, raw: str | date) -> tuple[int, int]:
         return moment(raw), moment(raw)
     if isinstance(raw, date):
         raw = raw.isoformat()
-    moments = span(raw.strip()) if isinstance(raw, str) else None
-    if moments is None:
+    microsecond_span = span(raw.strip()) if isinstance(raw, str) else None
+    if microsecond_span is None:
         hint = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
         if not (isinstance(raw, str) and "T" in raw):
             hint += "; a command and Python also take 1h and yesterday"
         if isinstance(raw, str) and span(raw.strip().replace(" ", "+")):
             hint += "; in a URL + is written %2B"
         raise invalid(key, f"{shown(raw)} is not a time", hint)
-    return moments
+    return microsecond_span
 
 
 def turn(key: str, raw: object) -> int:

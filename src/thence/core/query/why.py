@@ -115,7 +115,7 @@ def ends_of(
                 namers.setdefault(cause_id, []).append(event)
     present = held(namers.keys())
     missing = [
-        MissingCause(cause_id, namer.event_id, _log_of(cause_id, namer))
+        MissingCause(cause_id, namer.event_id, _log_of((cause_id,), namer))
         for cause_id, (namer, *_) in namers.items()
         if cause_id not in present
     ]
@@ -125,9 +125,10 @@ def ends_of(
     return tuple(missing), tuple(dict.fromkeys(cut))
 
 
-def _log_of(cause_id: str, namer: Event) -> str | None:
+def _log_of(beginnings: tuple[str, ...], namer: Event) -> str | None:
+    """Returns the log in which an event places a cause whose id begins so, None if in none."""
     external = filter(None, map(parse_cause, namer.external_causes))
-    return next((cause.log_id for cause in external if cause.event_id == cause_id), None)
+    return next((cause.log_id for cause in external if cause.event_id.startswith(beginnings)), None)
 
 
 def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone:
@@ -146,7 +147,12 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
         effect = max(pending, key=total_order_key)
         pending.remove(effect)
         depth = depths[effect.event_id] + 1
-        for cause in _nearest(effect, by_id, depths):
+        # the latest causes that are not in the tree, without milestones if possible
+        causes = [by_id[cause_id] for cause_id in effect.caused_by if cause_id in by_id]
+        causes = [cause for cause in causes if cause.event_type != MILESTONE] or causes
+        causes.sort(key=total_order_key, reverse=True)
+        fresh = [cause for cause in causes if cause.event_id not in depths]
+        for cause in fresh[:REASONS_OF_ONE_MAX]:
             rows -= height(cause, depth)
             if rows < 0:
                 return tuple(_tree(answer.event, below, 1))
@@ -155,14 +161,6 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
             if cause.event_type != MILESTONE:
                 pending.append(cause)
     return tuple(_tree(answer.event, below, 1))
-
-
-def _nearest(effect: Event, by_id: Mapping[str, Event], taken: Collection[str]) -> list[Event]:
-    """Returns the latest causes of an event that are not taken, without milestones if possible."""
-    causes = [by_id[cause_id] for cause_id in effect.caused_by if cause_id in by_id]
-    causes = [cause for cause in causes if cause.event_type != MILESTONE] or causes
-    causes.sort(key=total_order_key, reverse=True)
-    return [cause for cause in causes if cause.event_id not in taken][:REASONS_OF_ONE_MAX]
 
 
 def _tree(
@@ -295,9 +293,7 @@ def not_found(
     event of the log that names a cause of this id, the `namer`.
     """
     if namer is not None:
-        ids = (text, text.upper())
-        external = filter(None, map(parse_cause, namer.external_causes))
-        log_id = next((one.log_id for one in external if one.event_id.startswith(ids)), None)
+        log_id = _log_of((text, text.upper()), namer)
         lies = f"lies in log {log_id}" if log_id else "was removed, or never written"
         cause = (
             f"it is not in the log {place}, where {namer.event_id} names it as a cause; it {lies}"

@@ -407,43 +407,21 @@ def _word(
     return f"{number:,}" if form == "," else counted(number, form)
 
 
-_FILE = "[{file}|a file of the log]"
-_PLACE = f"[byte {{offset:,}} of ]{_FILE}"
-_MISSING = "[; own events {first_seq:,} to {last_seq:,} are missing there]"
-
-
-def _recovered(event: Event) -> str:
-    if not event.payload.get("rewritten"):
-        size = "{bytes:byte} that are not a whole event {bytes:was} moved"
-        return filled(f"{size} from {_PLACE}[ to {{quarantine}}]{_MISSING}", event)
-    if "places" not in event.payload:
-        return filled(f"a redaction wrote {_FILE} anew", event)
-    size, own = "{places:bad place}, {bytes:byte}", "{missing:own event} {missing:is}"
-    return filled(f"a repair moved {size}, to quarantine; {own} missing there", event)
-
-
-def _shrunk(event: Event) -> str:
-    events = filled("[events {first_seq:,} to {last_seq:,}[ of node {node_id}] are gone]", event)
-    size = filled(f"[{{bytes:byte}} behind {_PLACE} are gone]", event)
-    gone = " and ".join(filter(None, (events.removesuffix(" are gone") if size else events, size)))
-    text = "the log ends before what it had made durable: it was cut or restored"
-    return f"{text}; {gone}" if gone else text
-
-
+_PLACE = "[byte {offset:,} of ][{file}|a file of the log]"
 # by the kind of a notice
-_NOTICES: Mapping[str, Sentence] = {
-    "recovered": _recovered,
+_NOTICES: Mapping[str, str] = {
+    "recovered": "{bytes:byte} that are not a whole event {bytes:was} moved "
+    f"from {_PLACE}[ to {{quarantine}}]",
     "gap": "events that an earlier writer had queued may have been lost when it ended"
     "[; its last durable event is {durable_seq:,}[ of node {node_id}]]",
     "torn": f"{{bytes:byte}} at {_PLACE} {{bytes:is}} damaged[ in {{regions:region}}]"
-    f"[ ({{reason}})]{_MISSING}",
+    "[ ({reason})]",
     "joined": "represents {count:cause} of the next event",
     "node_changed": "the log's node changed[ from {old_node_id}][ to {new_node_id}][: {reason}]",
     "segment_suspect": f"the device failed to keep {{bytes:byte}} at {_PLACE}; a newer file "
     "holds them again",
     "events_dropped": "{count:event} {count:was} dropped[: {reason}| because the queue was full]",
     "write_failed": "{count:event} could not be written[: {reason}]",
-    "shrunk": _shrunk,
     "pruned": "{events:event} {events:was} pruned[, up to {until}]",
     "redacted": "the payload of [event {event_id}|an event] was redacted[: {reason}]",
 }
@@ -457,9 +435,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _NOTICES
 }
 NOTICE_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
-NOTICE_SENTENCES: Mapping[str, Sentence] = {
-    f"log.{kind}": sentence for kind, sentence in _NOTICES.items()
-}
+NOTICE_SENTENCES = {f"log.{kind}": sentence for kind, sentence in _NOTICES.items()}
 
 
 def _system(event: Event) -> str:
@@ -467,7 +443,7 @@ def _system(event: Event) -> str:
     payload = event.payload
     kind = str(payload.get("error_type", "note"))
     if kind in NOTICE_KINDS:
-        return _written(event, _NOTICES[NOTICE_KINDS[kind]])
+        return filled(_NOTICES[NOTICE_KINDS[kind]], event)
     turn = f"turn {event.turn_number or 0}"
     why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
     if kind == "llm_call":

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.event import Event, decoded, raw_members
-from thence.core.json_values import storable
+from thence.core.event import Event, raw_members
 
 INTEGER_MAX = 2**63 - 1
 # the first characters of a formula in a spreadsheet, unless the text is a number
@@ -47,10 +46,18 @@ COLUMNS = Row._fields
 
 
 def row_of(event: Event) -> Row:
-    """Returns an event's row; text that UTF-8 can't encode becomes its escape."""
+    """Returns an event's row."""
     header = event.header
     turn = header.turn_number
-    row = Row(
+    pointers = None
+    if event.body_entries:
+        payload, unreadable = event.readable_payload
+        pointers = msgspec.json.encode(unreadable).decode() if unreadable else None
+        text = msgspec.json.encode(payload).decode()
+    else:  # the payload's own bytes, so that no number changes by decoding
+        raw = raw_members(event.line).get(event.vocabulary.payload_key)
+        text = "" if raw is None else bytes(raw).decode()
+    return Row(
         header.event_id,
         header.event_type,
         header.timestamp,
@@ -66,9 +73,9 @@ def row_of(event: Event) -> Row:
         header.caused_by,
         header.inferred_causes,
         not event.is_foreign,
-        *_payload(event),
+        text if text.startswith("{") else "{}",
+        pointers,
     )
-    return Row(*map(_storable, row)) if event.is_foreign else row
 
 
 def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
@@ -84,32 +91,8 @@ def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
             value = payload
             for name in key.split("."):
                 value = value.get(name) if isinstance(value, dict) else None
-        values.append(_storable(value))
+        values.append(value)
     return tuple(values)
-
-
-def _payload(event: Event) -> tuple[str, str | None]:
-    """Returns the payload's own bytes, so that no number changes by decoding, and `unreadable`."""
-    key = event.vocabulary.payload_key
-    if event.body_entries:
-        payload, unreadable = event.readable_payload
-        pointers = msgspec.json.encode(unreadable).decode() if unreadable else None
-        return msgspec.json.encode(payload).decode(), pointers
-    try:
-        raw = raw_members(event.line).get(key)
-        text = "" if raw is None else bytes(raw).decode()
-    except msgspec.MsgspecError:  # the payload holds a lone surrogate
-        import json
-
-        text = json.dumps(decoded(event.line).get(key))
-    return text if text.startswith("{") else "{}", None
-
-
-def _storable(value: Any) -> Any:
-    """Returns a value of another tool with text that UTF-8 can encode."""
-    if isinstance(value, str):
-        return storable(value)
-    return tuple(map(_storable, value)) if isinstance(value, tuple) else value
 
 
 def escape_formula(text: str) -> str:

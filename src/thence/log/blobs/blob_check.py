@@ -11,9 +11,8 @@ from thence.core.json_values import printable
 from thence.core.sentences.events import counted
 from thence.log.blobs.blob_files import body_lines, data_of, piece_of
 from thence.log.files.disk import Disk, opened
-from thence.log.files.edits import Edit, rewrite
 from thence.log.files.findings import Finding
-from thence.log.files.segment import BODIES, older_names, own_folder
+from thence.log.files.segment import BODIES, Edit, older_names, own_folder, rewrite
 
 _POINTER_CHARACTERS_MAX = 200
 

@@ -1,1 +1,1 @@
-"""A log checked line by line, and repaired."""
+"""A log checked line by line, redacted, and pruned."""

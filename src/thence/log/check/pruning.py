@@ -19,10 +19,17 @@ from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
 from thence.errors import LogBusy, ThenceError
 from thence.log.blobs.blob_check import pieces_reached, sweep
-from thence.log.files.append_lock import locked
-from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, FileId, appending, opened, reading
-from thence.log.files.segment import BODIES, CURRENT, has_bodies, own_folder, segments
-from thence.log.files.tail import new_file
+from thence.log.files.disk import (
+    NOWHERE,
+    READ_BYTES,
+    Disk,
+    FileId,
+    appending,
+    new_file,
+    opened,
+    reading,
+)
+from thence.log.files.segment import BODIES, CURRENT, has_bodies, locked, own_folder, segments
 from thence.log.read.opening import make_durable
 from thence.log.read.reader import segment_events
 

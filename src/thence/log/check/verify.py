@@ -3,9 +3,9 @@
 The code of a finding determines its severity. *damaged*: bytes that are no event, ids with
 two contents, numbers given twice, clocks that go back. *lost*: a hole in the numbers of this
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
-append quarantines, and damage recorded by a notice of this log. *absent*: a hole in another
-node's numbers. *noted*: causes that are not in this log and that no event places in another;
-files that look like segments but are not.
+append quarantines, and damage recorded by a notice of this log, with the numbers missing there.
+*absent*: a hole in another node's numbers. *noted*: causes that are not in this log and that no
+event places in another; files that look like segments but are not.
 """
 
 from bisect import bisect_right
@@ -37,7 +37,6 @@ from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.files.segment import strays
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.recovery.damage import DamageRecord
-from thence.log.recovery.sessions import durable_seq, session_records
 
 
 class NumberRanges:
@@ -99,6 +98,8 @@ def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterat
         yield first, last
 
 
+# the codes of bytes that a notice may record
+_OF_BYTES = frozenset(("bad_line", "stray_bytes"))
 _TAIL_KEPT = "the last line has no newline; the next append adds it"
 _TAIL_MOVED = "the last line was never finished; the next append moves it aside"
 
@@ -106,10 +107,7 @@ _TAIL_MOVED = "the last line was never finished; the next append moves it aside"
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns its findings, in file order, holes last."""
     node_id = known_node_id(disk, folder)
-    # before a line is read: another process may be writing
-    durable = durable_seq(disk, folder, node_id, list(session_records(disk, folder)))
-    own = known_node_ids(disk, folder)
-    check = _Check(vocabulary, own, node_id, durable)
+    check = _Check(vocabulary, known_node_ids(disk, folder), node_id)
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -117,8 +115,9 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
             check.compare(line)
     verification = check.result()
     of_bodies = body_findings(disk, folder, check.named, check.nowhere)  # written before the lines
-    findings = (*verification.findings, *of_bodies, *map(_stray, strays(disk, folder)))
-    return replace(verification, findings=findings)
+    reason = "it is named like a segment, but not exactly: nothing in it is read"
+    of_files = [Finding("passed_over", reason, path.name) for path in strays(disk, folder)]
+    return replace(verification, findings=(*verification.findings, *of_bodies, *of_files))
 
 
 class _Check:
@@ -127,13 +126,8 @@ class _Check:
     A block without irregularities is checked as a whole; any other line by line.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, own: frozenset[str], node_id: str, durable_seq: int
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, own: frozenset[str], node_id: str) -> None:
         self._vocabulary = vocabulary
-        self._node_id = node_id
-        self._durable_seq = durable_seq
-        self._has_tail = False
         # an event of an earlier node of this log may be relayed back, as one of others may
         self._own = own
         self._in_order = frozenset((node_id,)) if node_id else own
@@ -141,9 +135,11 @@ class _Check:
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._pruned_count = 0
-        self._largest_id = ""
         self._foreign: set[str] = set()
         self._nodes: dict[str, NumberRanges] = {}
+        # the first bad bytes after the last event of each own node, and the numbers missing there
+        self._bad_after: dict[str, Line] = {}
+        self._missing_at: list[tuple[Line, str, tuple[int, int]]] = []
         self._findings: list[Finding] = []
         self._folded: dict[tuple[str, str, bool], int] = {}
         # causes not seen yet, with the line that named them first
@@ -186,7 +182,8 @@ class _Check:
         It adds all events or none, and reports whether it did.
         """
         ids = [essence.event_id for essence in essences]
-        if not self._are_new(ids):
+        fresh = set(ids)
+        if len(fresh) < len(ids) or not self._ids.isdisjoint(fresh):
             return False
         node_id = essences[0].node_id
         if len({essence.node_id for essence in essences}) > 1:
@@ -201,34 +198,25 @@ class _Check:
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
             return False
-        self._ids.update(ids)
+        self._ids |= fresh
+        self._note_missing(node_id, node.last, first)
         node.extend(first, first + count - 1)
         node.clock = clocks[-1]
         return True
 
-    def _are_new(self, ids: list[str]) -> bool:
-        """Reports whether no id came before and none occurs twice among `ids`."""
-        largest = self._largest_id
-        if ids[0] > largest and all(map(lt, ids, islice(ids, 1, None))):
-            self._largest_id = ids[-1]
-            return True  # ids usually grow
-        self._largest_id = max(largest, *ids)
-        fresh = set(ids)
-        return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
-
     def _line(self, line: Line) -> None:
         event = line.content
         if not line.is_whole:
-            self._has_tail = True
             is_event = isinstance(event, Event)
             self._add(self._at(line, "torn", _TAIL_KEPT if is_event else _TAIL_MOVED))
             return
         if isinstance(event, BadLine):
             self._add(self._at(line, event.code, event.reason))
+            for node_id in self._own:
+                self._bad_after.setdefault(node_id, line)
             return
         is_first = event.event_id not in self._ids
         self._ids.add(event.event_id)
-        self._largest_id = max(self._largest_id, event.event_id)
         if not is_first:
             self.repeated.add(event.event_id)
         if event.is_foreign:
@@ -243,6 +231,7 @@ class _Check:
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, NumberRanges())
         is_late = event.seq < node.last and event.node_id not in self._in_order
+        self._note_missing(event.node_id, node.last, event.seq)
         is_new = node.add(event.seq)
         if not is_first:
             return
@@ -253,6 +242,12 @@ class _Check:
             reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
             self._add(self._at(line, "inconsistent", reason, event))
         node.clock = max(node.clock, event.lamport_clock)
+
+    def _note_missing(self, node_id: str, last: int, seq: int) -> None:
+        """Notes the numbers missing before an event of an own node, if bad bytes lie there."""
+        line = self._bad_after.pop(node_id, None)
+        if line is not None and seq > last + 1:
+            self._missing_at.append((line, node_id, (last + 1, seq - 1)))
 
     def _add_notice(self, line: Line, event: Event) -> None:
         if self._recorded.may_be_notice((event.event_type,)):
@@ -282,7 +277,13 @@ class _Check:
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
         order = {name: index for index, name in enumerate(self._files)}
-        findings = list(map(self._recorded_as_torn, self._findings))
+        findings = []
+        for finding in self._findings:
+            place = finding.file, finding.offset, finding.length
+            if finding.code in _OF_BYTES and self._recorded.holds(*place):
+                reason = f"a notice of this log records it: {finding.reason}"
+                finding = replace(finding, code="torn", reason=reason)
+            findings.append(finding)
         pruned = self._recorded.pruned
         cut = 0
         for cause, (file, offset, length, event_id) in self._awaited.items():
@@ -294,12 +295,10 @@ class _Check:
             reason = f"event {event_id} names the cause {cause}, which is not here"
             findings.append(Finding("cause_missing", reason, file, offset, length))
         findings.sort(key=lambda finding: (order[finding.file], finding.offset))
-        for node_id in {*self._recorded.numbers, *filter(None, [self._node_id])}:
-            self._nodes.setdefault(node_id, NumberRanges())
         findings += [
             finding
             for node_id, node in sorted(self._nodes.items())
-            for hole in (*node.holes(), *self._end(node_id, node.last))
+            for hole in node.holes()
             for finding in self._hole(node_id, hole)
         ]
         if cut or self._pruned_count:
@@ -307,22 +306,6 @@ class _Check:
             reason = f"{pruned.words}: {holes}, {counted(cut, 'cause')} that events name"
             findings.append(Finding("pruned", reason, count=self._pruned_count or cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
-
-    def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
-        """Yields the range of numbers behind a node's last one that are known to have existed."""
-        last_known = max((end for _, end in self._recorded.numbers.get(node_id, ())), default=0)
-        if self._node_id == node_id and not self._has_tail:  # a tail is a finding of its own
-            last_known = max(last_known, self._durable_seq)
-        if last_known > last:
-            yield last + 1, last_known
-
-    def _recorded_as_torn(self, finding: Finding) -> Finding:
-        """Returns a finding, with another code if a notice records the damage."""
-        place = finding.file, finding.offset, finding.length
-        if finding.is_repairable and self._recorded.holds(*place):
-            reason = f"a notice of this log records it: {finding.reason}"
-            return replace(finding, code="torn", reason=reason)
-        return finding
 
     def _hole(self, node_id: str, hole: tuple[int, int]) -> Iterator[Finding]:
         """Yields what is missing in a hole; up to a node's last pruned number nothing is."""
@@ -332,7 +315,12 @@ class _Check:
             if node_id not in self._own:
                 yield _missing("events_absent", node_id, part)
                 continue
-            lost = list(subtract(part, self._recorded.numbers.get(node_id, ())))
+            recorded = [
+                numbers
+                for line, node, numbers in self._missing_at
+                if node == node_id and self._recorded.holds(line.file, line.offset, line.length)
+            ]
+            lost = list(subtract(part, recorded))
             for span in lost:
                 yield _missing("events_lost", node_id, span)
             for span in subtract(part, lost):
@@ -363,11 +351,6 @@ class _Check:
             event.node_id if event else None,
             event.seq if event else None,
         )
-
-
-def _stray(path: Path) -> Finding:
-    reason = "it is named like a segment, but not exactly: nothing in it is read"
-    return Finding("passed_over", reason, path.name)
 
 
 def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:

@@ -136,7 +136,7 @@ def _append(folder: Path, effect: str) -> str:
 
 
 def _sessions(disk: Disk, folder: Path) -> Check:
-    own = [session for session in session_records(disk, folder) if not session.is_copy]
+    own = [session for session in session_records(disk, folder) if not session.is_draft]
     dead = [session for session in own if session.is_dead]
     detail = f"{len(own) - len(dead):,} open for appending"
     if dead:

@@ -16,10 +16,11 @@ import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 
 READ_BYTES = 1024 * 1024
 _GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
@@ -147,10 +148,6 @@ def reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
-READ_BYTES = 1024 * 1024
-_GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
-_UMASKED = 0o666  # of a new file: the umask alone narrows it, so that a group can share a log
-
 monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
 pause = time.sleep
@@ -165,6 +162,8 @@ _Place = TypeVar("_Place", str, Path)
 # device and inode: they identify a file whatever its name
 FileId = tuple[int, int]
 NOWHERE: FileId = (0, 0)
+# in place of a descriptor; the system refuses it
+CLOSED = -1
 
 
 class FileState(NamedTuple):
@@ -427,6 +426,94 @@ def _opened(path: Path, flags: int) -> int:
 OS_DISK = Disk()
 
 
+WAIT_S = 30.0
+# a holder usually releases the lock within microseconds: the waiter first yields, then pauses
+# briefly, then, when something must have stopped the holder, longer
+_YIELDS = 16
+_PAUSE_MIN_S = 0.00005
+_PAUSE_MAX_S = 0.0004
+_PAUSE_LONG_S = 0.005
+_LONG_NS = 100_000_000
+
+
+class AppendLock:
+    """The append lock of one open log: one writer at a time, among threads and processes.
+
+    It is `flock` on `.thence/lock`, never `lockf`, whose locks vanish when any descriptor of the
+    file closes. Thence never deletes the file. If somebody else does, the inode at the path
+    differs, and the lock is taken again on the new file. The caller excludes its own threads by a
+    mutex.
+    """
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self._path = path
+        self._path_text = str(path)
+        self._descriptor: int | None = None
+        self._file = NOWHERE
+
+    def acquire(self, timeout_s: float = WAIT_S) -> None:
+        """Takes the lock within the timeout, else raises LogBusy with the holder's name."""
+        start_ns = 0
+        delay_s = 0.0
+        for attempt in count():
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            if self._disk.try_lock(descriptor):
+                current = self._disk.path_id(self._path_text)
+                if current is not None and current[0] == self._file:
+                    return
+                self.release()
+                self.close()
+                continue
+            start_ns = start_ns or monotonic_ns()
+            waited_ns = monotonic_ns() - start_ns
+            if waited_ns >= timeout_s * 1e9:
+                raise LogBusy(
+                    "could not append to",
+                    place=self._path.parent.parent,
+                    cause=f"{self._disk.lock_holder(descriptor)} has held the append lock"
+                    f" for {timeout_s:g} s",
+                    hint="wait for that process or end it, then try again",
+                )
+            if attempt >= _YIELDS:
+                longest_s = _PAUSE_MAX_S if waited_ns < _LONG_NS else _PAUSE_LONG_S
+                delay_s = min(max(delay_s * 2, _PAUSE_MIN_S), longest_s)
+            pause(delay_s)
+
+    def release(self) -> None:
+        """Releases the lock if it is held.
+
+        If the system call fails, or a signal handler raises in between, the file is closed,
+        which releases the lock too.
+        """
+        if self._descriptor is not None:
+            try:
+                self._disk.unlock(self._descriptor)
+            except DiskError:
+                self.close()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Closes the lock file. In a forked child this leaves the parent's lock alone."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            self._disk.close_quietly(descriptor)
+
+    def _open(self) -> int:
+        try:
+            self._descriptor = self._disk.open_lock(self._path)
+        except DiskError as error:
+            if not error.is_absence or not self._disk.is_folder(self._path.parent.parent):
+                raise
+            # somebody deleted `.thence/` while the log was open
+            self._disk.make_folder(self._path.parent)
+            self._descriptor = self._disk.open_lock(self._path)
+        self._file, _ = self._disk.file_id(self._descriptor)
+        return self._descriptor
+
+
 @contextmanager
 def opened(disk: Disk, path: Path) -> Iterator[int]:
     """Gives a descriptor that reads a file."""
@@ -446,6 +533,27 @@ def opened_existing(disk: Disk, path: Path) -> Iterator[int | None]:
     finally:
         if descriptor is not None:
             disk.close_quietly(descriptor)
+
+
+@contextmanager
+def new_file(disk: Disk, path: Path) -> Iterator[int]:
+    """Gives a descriptor of a new file, which is synced at the end, or removed on an error."""
+    target = disk.open_append(path)
+    try:
+        yield target
+        disk.sync_data(target)
+    except BaseException:
+        disk.unlink(path)
+        raise
+    finally:
+        disk.close(target)
+
+
+def copy_range(disk: Disk, source: int, start: int, end: int, target: int) -> None:
+    """Copies a byte range of an open file to the end of another; the file may end earlier."""
+    while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
+        disk.write_all(target, data)
+        start += len(data)
 
 
 def noise_bits(bits: int) -> int:

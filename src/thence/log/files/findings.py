@@ -26,8 +26,6 @@ SEVERITIES: Mapping[str, Severity] = {
     "cause_missing": "noted",
     "passed_over": "noted",
 }
-# the codes whose bytes a repair moves to quarantine
-MOVED = frozenset(("bad_line", "stray_bytes"))
 # beyond this many findings, those of one code in one segment become one finding with a count
 FINDINGS_MAX = 10_000
 
@@ -51,11 +49,6 @@ class Finding(msgspec.Struct, frozen=True):
     def severity(self) -> Severity:
         """The severity of the code: a log with damaged or lost findings is not ok."""
         return SEVERITIES[self.code]
-
-    @property
-    def is_repairable(self) -> bool:
-        """True if a repair moves these bytes to quarantine."""
-        return self.code in MOVED
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -85,8 +78,8 @@ class Relayed(NamedTuple):
     """The outcome of relaying lines: `taken` and `beside` are in the log and durable.
 
     `taken` are events that were new to the log. `beside` are lines of an id that it had, with
-    another D: kept beside the earlier line, once. `known` counts the lines that were in the log
-    before, or earlier among these. `bad` are not events. `parked` carry a clock that exceeds by
+    another digest: kept beside the earlier line, once. `known` counts the lines that were in the
+    log before, or earlier among these. `bad` are not events. `parked` carry a clock that exceeds by
     more than 2^40 how many events the log would hold with all of these lines. `ours` are those
     kept that bear a node_id of this log and were new to it. `renewed` is True if one of them bore
     the present one: numbers were given out elsewhere, as before a restore from an old copy, and

@@ -6,14 +6,13 @@ inode of that file itself. The inode distinguishes a copy from the original: the
 node_id of its own, and the earlier ones stay listed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from errno import EEXIST
 from pathlib import Path
 
 import msgspec
 
-from thence.errors import NotALog
-from thence.log.files.append_lock import AppendLock
+from thence.errors import InvalidEvent, NotALog
 from thence.log.files.disk import (
     NOWHERE,
     Disk,
@@ -26,18 +25,15 @@ from thence.log.files.disk import (
     user_name,
 )
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import own_folder
+from thence.log.files.segment import locked, own_folder
 
 FORMAT = 1
 EARLIER_MAX = 1_000
+_REDACTIONS = "redactions.json"
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
-_SHRUNK = "the log ends before events that were durable"
 _TWICE = "an event of its node_id came in that this log does not have"
-
-
-NOT_SHRUNK: Mapping[str, str | int] = {}
 
 
 class LogInfo(msgspec.Struct, frozen=True):
@@ -53,8 +49,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the latest at the end; `reason` is why the
-    id changed; `shrunk` are the facts of a notice, if the id changed because the log had
-    shrunk.
+    id changed.
     """
 
     node_id: str
@@ -63,7 +58,6 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     earlier: tuple[str, ...] = ()
     reason: str = ""
-    shrunk: Mapping[str, str | int] = {}
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -151,18 +145,13 @@ def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = No
 def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
     """Replaces a damaged `log.json` under the append lock, so that only one process does it."""
     path = own_folder(folder) / "log.json"
-    lock = AppendLock(disk, own_folder(folder) / "lock")
-    try:
-        lock.acquire()
+    with locked(disk, folder):
         stored = read_info(disk, folder)
         if stored is not None:
             return stored
         disk.rename(path, path.with_name("log.json.spoilt"))
         disk.link(draft, path)
         disk.sync_folder(path.parent)
-    finally:
-        lock.release()
-        lock.close()
     return info
 
 
@@ -219,18 +208,6 @@ def identify(disk: Disk, folder: Path) -> Own:
     return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
-def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
-    """Gives a log that lacks events of its own another node, and keeps the notice's `facts`.
-
-    Call it under the append lock. Raises DiskError.
-    """
-    previous = own.identity
-    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
-    path = own_folder(folder) / "identity.json"
-    identity = _make_identity(disk, path, earlier, _SHRUNK, facts)
-    return Own(identity, is_known=True, is_new=True, is_copy=False)
-
-
 def renew(disk: Disk, folder: Path, node_id: str) -> None:
     """Gives a log another node, because numbers were given out elsewhere under this one.
 
@@ -238,16 +215,11 @@ def renew(disk: Disk, folder: Path, node_id: str) -> None:
     change. Nothing happens where the log has another node than `node_id` by now: another process
     was faster. Raises LogBusy, DiskError.
     """
-    lock = AppendLock(disk, own_folder(folder) / "lock")
-    try:
-        lock.acquire()
+    with locked(disk, folder):
         previous = _read_identity(disk, folder)
         if previous is not None and previous.node_id == node_id:
             earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
             _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
-    finally:
-        lock.release()
-        lock.close()
 
 
 def _change(identity: Identity, file: tuple[int, int]) -> str:
@@ -263,7 +235,6 @@ def _make_identity(
     path: Path,
     earlier: tuple[str, ...] = (),
     reason: str = "",
-    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -274,7 +245,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         members = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*members, earlier, reason, shrunk)
+        identity = Identity(*members, earlier, reason)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)
@@ -311,3 +282,45 @@ def _unfit(path: Path, cause: str) -> NotALog:
         cause=cause,
         hint="restore it from a backup; the events beside it are untouched",
     )
+
+
+def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
+    """Returns the digests (D) of the lines whose bodies were redacted for good.
+
+    No whole line of these is taken in again, from wherever it comes. There are none where the
+    file can't be read.
+    """
+    path = own_folder(folder) / _REDACTIONS
+    if disk.path_id(str(path)) is None:
+        return frozenset()
+    try:
+        texts = msgspec.json.decode(disk.read_whole(path) or b"", type=list[str])
+        return frozenset(map(bytes.fromhex, texts))
+    except (msgspec.MsgspecError, ValueError):
+        return frozenset()
+
+
+def record_redactions(disk: Disk, folder: Path, digests: Iterable[bytes]) -> None:
+    """Adds digests of redacted lines, durably. Raises LogBusy, DiskError."""
+    with locked(disk, folder):
+        before = read_redactions(disk, folder)
+        after = before.union(digests)
+        if len(after) > len(before):
+            path = own_folder(folder) / _REDACTIONS
+            draft = path.with_name(f"{_REDACTIONS}.{process_id()}.{noise_bits(32):08x}")
+            data = msgspec.json.encode(sorted(map(bytes.hex, after)))
+            disk.write_new(draft, data + b"\n")
+            disk.rename(draft, path)
+            disk.sync_folder(path.parent)
+
+
+def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
+    """Returns a line as it may be kept: redacted if it is one of the redactions."""
+    if not redactions:
+        return line
+    from thence.core.redaction import digests, redacted  # an append takes no line in
+
+    try:
+        return redacted(line) if digests(line).line in redactions else line
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line  # it is no event, or has no digest

@@ -1,17 +1,15 @@
 """The state that each process has once: its source of ids, its set of open logs.
 
-A forked child gets a new source of ids, and of nonces.
+A forked child has ids and nonces of its own.
 """
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from threading import RLock
-from typing import ClassVar, NoReturn, Protocol
+from typing import NoReturn, Protocol
 from weakref import WeakSet, ref
 
 from thence.core.clock import timestamps
-from thence.core.ids import id_source
+from thence.core.ids import IdSource
 from thence.log.files.disk import monotonic_ns, noise_bits, noise_texts, on_fork, wall_ns
 
 CLOSE_S = 10.0
@@ -33,28 +31,14 @@ class Drained(Protocol):
         """Writes the queued events, within `timeout_s` seconds."""
 
 
-class _Process:
-    """The global state of a process, needed for the order of its ids and for forks."""
+_ids = IdSource(wall_ns(), monotonic_ns, noise_bits(40))
+_nonces: list[bytes] = []
+_open_logs: WeakSet[Forked] = WeakSet()
 
-    open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
-    source: Callable[[], str] | None = None
-    making = RLock()
-    nonces: ClassVar[list[bytes]] = []
-
-    @classmethod
-    def ids(cls) -> Callable[[], str]:
-        with cls.making:
-            source = cls.source or id_source(wall_ns(), monotonic_ns, noise_bits(40))
-            cls.source = cls.source or source  # a signal handler may have come first
-            return cls.source
-
-    @classmethod
-    def forget(cls) -> None:
-        cls.source = None
-        cls.nonces = []  # the others are the parent's
-        cls.making = RLock()
-        for log in list(cls.open_logs):
-            log.after_fork()
+# returns a new event id, larger than all that this process returned before
+new_id = _ids.new_id
+# the wall time as UTC ISO 8601 with microseconds, for people
+now = timestamps(wall_ns)
 
 
 def _import_late() -> None:
@@ -67,27 +51,23 @@ def _import_late() -> None:
         import_module(name)
 
 
-on_fork(_import_late, _Process.forget)
+def _begin_child() -> None:
+    _ids.renew(wall_ns(), noise_bits(40))
+    _nonces.clear()  # the others are the parent's
+    for log in list(_open_logs):
+        log.after_fork()
 
 
-def new_id() -> str:
-    """Returns a new event id, larger than all that this process returned before."""
-    source = _Process.source or _Process.ids()
-    return source()
-
-
-def ids_of_process() -> Callable[[], str]:
-    """Returns the function behind `new_id`, for many ids with no fork in between."""
-    return _Process.source or _Process.ids()
+on_fork(_import_late, _begin_child)
 
 
 def new_nonce() -> bytes:
     """Returns 22 characters of base64url, 128 random bits, for the member `nonce` of an event."""
     while True:
         try:
-            return _Process.nonces.pop()
+            return _nonces.pop()
         except IndexError:
-            _Process.nonces += noise_texts(_NONCES)
+            _nonces.extend(noise_texts(_NONCES))
 
 
 def stays_here(log: object) -> NoReturn:
@@ -100,7 +80,7 @@ def stays_here(log: object) -> NoReturn:
 
 def watch_forks(log: Forked) -> None:
     """Has `after_fork` of an open log called in every forked child, as long as the log lives."""
-    _Process.open_logs.add(log)
+    _open_logs.add(log)
 
 
 def at_worker_end(log: Drained) -> None:
@@ -112,14 +92,8 @@ def at_worker_end(log: Drained) -> None:
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, _drain, args=(ref(log),), exitpriority=_WORKER_END_PRIORITY)
+        def drain(log: ref[Drained]) -> None:
+            if (open_log := log()) is not None:
+                open_log.close(CLOSE_S)
 
-
-def _drain(log: ref[Drained]) -> None:
-    open_log = log()
-    if open_log is not None:
-        open_log.close(CLOSE_S)
-
-
-# the wall time as UTC ISO 8601 with microseconds, for people
-now = timestamps(wall_ns)
+        Finalize(None, drain, args=(ref(log),), exitpriority=_WORKER_END_PRIORITY)

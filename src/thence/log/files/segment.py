@@ -7,16 +7,27 @@ Arrival order is: older segments by name, then the current one.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
-from thence.log.files.disk import Disk
+from thence.log.files.disk import (
+    WAIT_S,
+    AppendLock,
+    Disk,
+    copy_range,
+    new_file,
+    noise_bits,
+    opened,
+    process_id,
+)
 
 CURRENT = "events.jsonl"
 # the large values of the events
 BODIES = "bodies.jsonl"
+_DRAFT = ".repair"
 FILE_BYTES_MAX = 500 * 1024 * 1024
 _MOMENT = "%Y-%m-%d_%H-%M-%S-%f"
 _STEP = timedelta(microseconds=1)
@@ -121,9 +132,45 @@ def moment_in(name: str) -> datetime:
     )
 
 
-def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
-    """Returns how many lines go into a segment, the line that fills it included."""
-    if sum(map(len, lines)) < room_bytes:
-        return len(lines)
-    sizes = accumulate(map(len, lines))
-    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)
+@contextmanager
+def locked(disk: Disk, folder: Path, timeout_s: float = WAIT_S) -> Iterator[None]:
+    """Holds the append lock of the log in a folder. Raises LogBusy, DiskError."""
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire(timeout_s)
+        yield
+    finally:
+        lock.release()
+        lock.close()
+
+
+class Edit(NamedTuple):
+    """A byte range of a segment that `instead` replaces, which may be empty."""
+
+    start: int
+    end: int
+    instead: bytes
+
+
+def rewrite(disk: Disk, own: Path, path: Path, edits: Iterable[Edit]) -> None:
+    """Replaces a file by one with edits in their order; all other bytes stay as they were.
+
+    The file is written anew beside the old one, synced, and takes its name in one step: after a
+    kill at any moment it is either rewritten or as it was. `own` is the folder `.thence` of the
+    log. The caller holds the append lock.
+    """
+    for name in disk.names(own):
+        if name.endswith(_DRAFT):  # left by a killed process
+            disk.unlink(own / name)
+    draft = own / f"{path.name}-{process_id()}-{noise_bits(32):08x}{_DRAFT}"
+    with opened(disk, path) as source, new_file(disk, draft) as target:
+        disk.copy_access(source, target)
+        offset = 0
+        for edit in edits:
+            copy_range(disk, source, offset, edit.start, target)
+            disk.write_all(target, edit.instead)
+            offset = edit.end
+        # an edit at the end includes a newline that may be missing
+        copy_range(disk, source, offset, disk.file_id(source)[1], target)
+    disk.rename(draft, path)
+    disk.sync_folder(path.parent)

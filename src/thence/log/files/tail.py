@@ -7,22 +7,19 @@ that it is reported even after a second kill. Recovery runs under the append loc
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse, pieces
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk, DiskError, half_line_error
+from thence.log.files.disk import Disk, DiskError, copy_range, half_line_error, new_file
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder
 
 _BLOCK_BYTES = 256 * 1024
-_UNREPORTED = re.compile(
-    r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
-)
+_UNREPORTED = re.compile(r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}\.torn\.untold")
 
 
 def lines_backwards(
@@ -57,12 +54,11 @@ def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None
 
 
 def recover_tail(
-    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary, seq: int = 0
+    disk: Disk, descriptor: int, segment: Path, size: int, vocabulary: Vocabulary
 ) -> bool:
     """Makes a segment of `size` bytes end in a newline; True if bytes were quarantined.
 
-    If True is returned the caller has to sync the segment. `seq` is the sequence number of the
-    unfinished line, 0 if it is not known.
+    If True is returned the caller has to sync the segment.
     """
     offset = last_line_end(disk, descriptor, size)
     if offset == size:
@@ -74,8 +70,7 @@ def recover_tail(
                 kept = piece.offset + len(piece.data)
     offset += kept
     if offset < size:
-        numbers = f"-{seq}-{seq}" if seq else ""
-        copy_aside(disk, descriptor, segment, [(offset, size)], f"{numbers}.torn.untold")
+        copy_aside(disk, descriptor, segment, offset, size)
         disk.truncate(descriptor, offset)
     if kept:
         disk.write(descriptor, b"\n")
@@ -93,45 +88,15 @@ def last_line_end(disk: Disk, descriptor: int, end: int) -> int:
     return 0
 
 
-def copy_aside(
-    disk: Disk, source: int, segment: Path, ranges: Iterable[tuple[int, int]], suffix: str = ".torn"
-) -> None:
-    """Copies byte ranges of an open segment to one file in quarantine; all is synced.
-
-    Without a range no file is made.
-    """
+def copy_aside(disk: Disk, source: int, segment: Path, start: int, end: int) -> None:
+    """Copies a byte range of an open segment to a new file in quarantine; all is synced."""
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    remaining = iter(ranges)
-    for first, end in remaining:
-        path = quarantine / f"{segment.name}-{first}-{new_id()}{suffix}"
-        with new_file(disk, path) as target:
-            copy_range(disk, source, first, end, target)
-            for start, stop in remaining:
-                copy_range(disk, source, start, stop, target)
+    path = quarantine / f"{segment.name}-{start}-{new_id()}.torn.untold"
+    with new_file(disk, path) as target:
+        copy_range(disk, source, start, end, target)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
-
-
-@contextmanager
-def new_file(disk: Disk, path: Path) -> Iterator[int]:
-    """Gives a descriptor of a new file, which is synced at the end, or removed on an error."""
-    target = disk.open_append(path)
-    try:
-        yield target
-        disk.sync_data(target)
-    except BaseException:
-        disk.unlink(path)
-        raise
-    finally:
-        disk.close(target)
-
-
-def copy_range(disk: Disk, source: int, start: int, end: int, target: int) -> None:
-    """Copies a byte range of an open file to the end of another; the file may end earlier."""
-    while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
-        disk.write_all(target, data)
-        start += len(data)
 
 
 def cut_broken_write(
@@ -174,8 +139,6 @@ def unreported(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, objec
                 "bytes": path_id[1],
                 "quarantine": f".thence/quarantine/{_reported_path(quarantine / name).name}",
             }
-            if match["first"] is not None:
-                facts |= {"first_seq": int(match["first"]), "last_seq": int(match["last"])}
             yield quarantine / name, facts
 
 

@@ -14,15 +14,14 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.new_event import Intervals, Position
-from thence.core.pruned import pruned_by
+from thence.core.pruned import PRUNED, pruned_by
 from thence.errors import EventNotFound
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
-from thence.log.index.lookup import arrival_of, event_count, events_at
-from thence.log.index.rows import INTEGER_MAX
+from thence.log.index.lookup import arrival_of, event_at, event_count, events_at
+from thence.log.index.rows import TOTAL_ORDER_DESCENDING
+from thence.log.index.segments import Extent
 from thence.log.index.zones import zone_arrivals, zones_of_numbers
-from thence.log.read.follower import Follower
-from thence.log.read.reader import LastPrune, never_pruned
+from thence.log.read.reader import Follower, LastPrune, never_pruned
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
@@ -35,13 +34,12 @@ _BETWEEN = """
 _ARRIVED = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
 _NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
 _CLOCK = "SELECT max(lamport) FROM events"
-
-
 _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
-# numbers that the index can't hold stand at its bound
-_BEYOND = f"SELECT DISTINCT number FROM zones WHERE seq_last = {INTEGER_MAX}"
+_PRUNES = f"""
+    SELECT arrival FROM events WHERE type = 'log.{PRUNED}' ORDER BY {TOTAL_ORDER_DESCENDING}
+"""
 # the events of a position that are looked up at once
 _UNREAD_EVENTS = 512
 # more ranges of numbers than this within a zone are compared by reading its events
@@ -213,24 +211,17 @@ def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: 
     arrivals: list[int] = []
     for number, ranges in zones.items():
         first, last = zone_arrivals(number)
-        if last > after and len(arrivals) < _UNREAD_EVENTS:
-            arrivals += _in_zone(connection, max(first, after + 1), last, ranges)
+        if last <= after or len(arrivals) >= _UNREAD_EVENTS:
+            continue
+        is_exact = len(ranges) <= _RANGES_MAX
+        condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
+        sql = (
+            f"SELECT arrival FROM events WHERE arrival BETWEEN {max(first, after + 1)} AND {last}"
+            f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival LIMIT {_UNREAD_EVENTS}"
+        )
+        values = chain.from_iterable(ranges) if is_exact else ()
+        arrivals += [arrival for (arrival,) in connection.execute(sql, tuple(values))]
     return sorted({*arrivals, *strangers})[:_UNREAD_EVENTS]
-
-
-def _in_zone(
-    connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[str, int, int]]
-) -> list[int]:
-    """Returns the first arrivals in a zone whose events have some numbers, all for no ranges."""
-    is_exact = 0 < len(ranges) <= _RANGES_MAX
-    condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
-    sql = (
-        f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last}"
-        f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival"
-        f" LIMIT {_UNREAD_EVENTS if ranges else -1}"
-    )
-    values = chain.from_iterable(ranges) if is_exact else ()
-    return [row[0] for row in connection.execute(sql, tuple(values))]
 
 
 def _unread_numbers(
@@ -252,16 +243,6 @@ def _unread_numbers(
                 step += 1
             if begin <= last:
                 yield node_id, begin, last
-            elif last == INTEGER_MAX:  # the index has no larger number, the log may
-                yield node_id, last, last
-
-
-def _bare(runs: Intervals) -> Intervals:
-    """Returns runs without the bound of the index, which may stand for any larger number."""
-    first, last = runs[-1]
-    if last < INTEGER_MAX:
-        return runs
-    return runs[:-1] if first == last else (*runs[:-1], (first, last - 1))
 
 
 def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
@@ -271,29 +252,42 @@ def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
     return runs
 
 
-def position(index: Index) -> Position:
-    """Returns the position behind all that is there. Raises `read_failed`."""
+def position(index: Index, own_nodes: Callable[[], Collection[str]]) -> Position:
+    """Returns the position behind all that is there and all that was pruned.
+
+    `own_nodes` returns the nodes that wrote the log. Raises `read_failed`.
+    """
 
     def work(connection: sqlite3.Connection) -> Position:
-        runs = {node: bare for node, own in _runs(connection).items() if (bare := _bare(own))}
+        numbers = _runs(connection)
+        notice = _last_prune(index, own_nodes, connection)
+        if notice is not None:
+            numbers = pruned_by(notice).with_numbers(numbers)
         strangers = connection.execute(_STRANGERS).fetchall()
         # an escape may stand for half a character
         doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
-        for (number,) in connection.execute(_BEYOND).fetchall():
-            doubtful += _in_zone(connection, *zone_arrivals(number), [])
-        events = events_at(index, connection, doubtful)
-        ids = [event_id for _, event_id in strangers if "\\" not in event_id]
-        return Position(runs, frozenset(ids)).after(events)
+        events = events_at(index, connection, doubtful) if doubtful else []
+        ids = {event_id for _, event_id in strangers if "\\" not in event_id}
+        return Position(numbers, frozenset(ids.union(event.event_id for event in events)))
 
     return index.answer(work)
 
 
-def _present(
-    index: Index, after: Position | str, until: str, last_prune: LastPrune
-) -> Iterator[Event]:
-    if isinstance(after, Position):
-        return unread(index, after, until, last_prune)
-    return behind(index, after, until, last_prune)
+def last_prune(index: Index, own_nodes: Callable[[], Collection[str]]) -> Event | None:
+    """Returns the last notice of a prune that one of a log's own nodes wrote."""
+    return index.answer(partial(_last_prune, index, own_nodes))
+
+
+def _last_prune(
+    index: Index, own_nodes: Callable[[], Collection[str]], connection: sqlite3.Connection
+) -> Event | None:
+    notices = connection.execute(_PRUNES).fetchall()
+    nodes = own_nodes() if notices else ()
+    for (arrival,) in notices:
+        event = event_at(index, connection, arrival)
+        if event.node_id in nodes and not event.is_foreign:
+            return event
+    return None
 
 
 def follow(
@@ -315,13 +309,18 @@ def follow(
         return notice
 
     follower.skip_to_last(0)  # before the index reads, so that it has all events in between
-    follower.sync()
     until, clock = newest(index)
+    follower.sync()
     if isinstance(after, str):
         index.answer(lambda connection: arrival_of(index, connection, after))
     if until is not None:
         try:
-            for event in _present(index, after, until, told):
+            events = (
+                unread(index, after, until, told)
+                if isinstance(after, Position)
+                else behind(index, after, until, told)
+            )
+            for event in events:
                 if stop.is_set():
                     return
                 yield event

@@ -7,23 +7,22 @@ The caller holds the index lock and has checked that the index fits.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, compress, repeat
 from operator import lt
 from pathlib import Path
 from typing import Any
 
 from thence.core.json_values import storable
+from thence.core.new_event import joined_ranges
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId
-from thence.log.index.lines import LineReader
 from thence.log.index.rows import (
     ACTOR,
     COLUMNS,
     EVENT_ID,
-    INTEGER_MAX,
     NO_FACTS,
     NODE,
     SEQ,
@@ -31,14 +30,19 @@ from thence.log.index.rows import (
     TYPE,
     BlockRows,
     Entry,
-    Times,
     columns_of,
     entry_of,
     rows_of,
     statements,
     usage_of,
 )
-from thence.log.index.segments import Intake, PresentSegment, SegmentSnapshot, present
+from thence.log.index.segments import (
+    Intake,
+    LineReader,
+    PresentSegment,
+    SegmentSnapshot,
+    present,
+)
 from thence.log.index.zones import zone_arrivals, zone_of
 
 # the events whose arrivals are kept in memory, once or twice as many
@@ -73,6 +77,7 @@ _BEGIN = """
     INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
     ON CONFLICT DO UPDATE SET time = excluded.time
 """
+_ENDED = "SELECT begin_id FROM ends WHERE begin_id"
 _SPANS = "SELECT span_id, arrival FROM spans WHERE span_id"
 # of the ends of a step the first in total order
 _SETTLE = f"""
@@ -91,39 +96,13 @@ _FORGET = (
     "DELETE FROM ends WHERE child = :child",
 )
 
-Run = tuple[str, int, int]  # node, first, last
-
-
-def _ignored(_: int) -> None:
-    """Ignores the progress."""
-
-
-def build(
-    disk: Disk,
-    folder: Path,
-    vocabulary: Vocabulary,
-    connection: sqlite3.Connection,
-    on_read: Callable[[int], None] | None = None,
-) -> int:
-    """Makes the index of a log in an empty database; returns how many events it holds.
-
-    `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
-    segment was renamed meanwhile: then begin again.
-    """
-    on_read = on_read or _ignored
-    for statement in statements("schema.sql"):
-        connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES ('events', 0)")
-    builder = Builder(disk, folder, vocabulary, connection)
-    segments = present(disk, folder)
-    events = builder.catch_up(segments, {}, on_read)
-    size = sum(segment.state.size for segment in segments)
-    connection.execute("BEGIN")
-    for statement in statements("indexes.sql"):
-        connection.execute(statement)
-        on_read(size)
-    connection.execute("COMMIT")
-    return events
+# the runs of a node that one touches, and the last before it
+_RUNS_NEAR = """
+    SELECT first, last FROM number_runs WHERE node = :node AND first <= :last + 1
+    AND first >= (
+        SELECT ifnull(max(first), :first) FROM number_runs WHERE node = :node AND first <= :first
+    )
+"""
 
 
 class Builder:
@@ -135,25 +114,42 @@ class Builder:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._db = connection
-        self._times = Times()
+        self.connection = self._db = connection
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
 
+    def build(
+        self, name: Mapping[str, str | int], on_read: Callable[[int], None] | None = None
+    ) -> None:
+        """Makes the index in an empty database; `name` are the rows of `meta` by which it fits.
+
+        `on_read` is called repeatedly with the number of bytes read so far. Raises Stale when a
+        segment was renamed meanwhile: then begin again.
+        """
+        for statement in statements("schema.sql"):
+            self._db.execute(statement)
+        self._db.execute("INSERT INTO meta VALUES ('events', 0)")
+        read_bytes = 0
+        for read_bytes in self.catch_up(present(self._disk, self._folder), {}):
+            if on_read is not None:
+                on_read(read_bytes)
+        self._db.execute("BEGIN")
+        for statement in statements("indexes.sql"):
+            self._db.execute(statement)
+            if on_read is not None:
+                on_read(read_bytes)
+        self._db.executemany("INSERT INTO meta VALUES (?, ?)", name.items())
+        self._db.execute("COMMIT")
+
     def catch_up(
-        self,
-        segments: Sequence[PresentSegment],
-        snapshots: dict[FileId, SegmentSnapshot],
-        on_read: Callable[[int], None] = _ignored,
-        is_late: Callable[[], bool] = lambda: False,
-    ) -> int:
+        self, segments: Sequence[PresentSegment], snapshots: Mapping[FileId, SegmentSnapshot]
+    ) -> Generator[int]:
         """Adds the events of segments that the index lacks; `snapshots` are those read so far.
 
-        `on_read` is called repeatedly with the number of bytes read so far. The transaction after
-        which `is_late` holds is the last one. Returns the number of new events. Raises Stale when
-        a segment was renamed meanwhile: then list the segments again.
+        Yields the number of bytes read so far, after each transaction that adds lines. Raises Stale
+        when a segment was renamed meanwhile: then list the segments again.
         """
         # another process may have changed it since the last time
         greatest = self._db.execute("SELECT max(event_id) FROM events").fetchone()[0]
@@ -161,78 +157,63 @@ class Builder:
         count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
         self._greatest_id = greatest or ""
         self._has_waiting = waiting is not None
-        before = self._events = int(count[0])
+        self._events = int(count[0])
         read_bytes = 0
         for segment in segments:
             snapshot = snapshots.get(segment.state.file)
             if snapshot is not None and (snapshot.name, snapshot.state) == segment:
                 continue
             with closing(Intake(self._disk, self._folder, segment, snapshot, self._db)) as intake:
-                begin = read_bytes - intake.read_bytes
-                for _ in self._take(intake):
-                    read_bytes = begin + intake.read_bytes
-                    on_read(read_bytes)
-                    if is_late():
-                        return self._events - before
-        return self._events - before
+                begin, has_lines = read_bytes - intake.read_bytes, False
+                for block in intake.blocks():
+                    with self._transaction(intake):
+                        for block_rows in rows_of(block, self._vocabulary):
+                            self._add(block_rows, intake.id)
+                            intake.save_damage(self._db, block_rows.bad)
+                    has_lines, read_bytes = True, begin + intake.read_bytes
+                    yield read_bytes
+                if not has_lines or not intake.is_at_end:
+                    with self._transaction(intake):
+                        pass
 
-    def _take(self, intake: Intake) -> Iterator[None]:
-        """Takes in the rest of a segment, and yields after each transaction."""
-        has_lines = False
+    @contextmanager
+    def _transaction(self, intake: Intake) -> Iterator[None]:
+        """Keeps all that the block adds, with how far the segment was read, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
         try:
-            for block in intake.blocks():
-                self._db.execute("BEGIN IMMEDIATE")
-                for block_rows in rows_of(block, self._vocabulary):
-                    self._add(block_rows, intake.id)
-                    intake.save_damage(self._db, block_rows.bad)
-                self._commit(intake)
-                has_lines = True
-                yield
-            if not has_lines or not intake.is_at_end:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._commit(intake)
-                yield
+            yield
+            intake.save(self._db)
+            values = {"events": self._events}
+            self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
+            self._db.execute("COMMIT")
         except BaseException:
+            self._recent, self._earlier = {}, {}
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-    def _commit(self, intake: Intake) -> None:
-        intake.save(self._db)
-        values = {"events": self._events}
-        self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
-        self._db.execute("COMMIT")
 
     def _add(self, block_rows: BlockRows, segment: int) -> None:
         """Adds the events of some lines to the tables; each id once."""
         entries = block_rows.entries
         if not entries:
             return
-        columns = columns_of(block_rows, self._vocabulary, segment, self._times)
+        columns = columns_of(block_rows, self._vocabulary, segment)
         add_numbers(self._db, columns[NODE], columns[SEQ])
-        repeated = self._repeated(columns[EVENT_ID])
-        if not repeated:
+        ids = columns[EVENT_ID]
+        is_after = min(ids) > self._greatest_id
+        if is_after and len(set(ids)) == len(ids):
             self._insert(columns, entries)
             return
-        fresh = [at for at in range(len(entries)) if at not in repeated]
+        seen = set() if is_after else set(self._arrivals_of(ids))
+        fresh, repeated = list[int](), list[int]()
+        for at, event_id in enumerate(ids):
+            (repeated if event_id in seen else fresh).append(at)
+            seen.add(event_id)
         if fresh:
             parts = [[column[at] for at in fresh] for column in columns]
             self._insert(parts, [entries[at] for at in fresh])
         for at in repeated:
             self._serve_better_line(entries[at], [column[at] for column in columns])
-
-    def _repeated(self, ids: Sequence[str]) -> list[int]:
-        """Returns which ids stand for an earlier event, of the index or of these, in order."""
-        is_behind = min(ids) > self._greatest_id
-        if is_behind and len(set(ids)) == len(ids):
-            return []
-        seen = set() if is_behind else set(self._arrivals_of(ids))
-        repeated = []
-        for at, event_id in enumerate(ids):
-            if event_id in seen:
-                repeated.append(at)
-            seen.add(event_id)
-        return repeated
 
     def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
@@ -272,7 +253,11 @@ class Builder:
             self._db.executemany(_ADD_ZONE_TYPE, counts)
             for node in set(nodes):
                 own = list(map(node.__eq__, nodes))
-                bounds = chain.from_iterable(_ends(compress(column, own)) for column in bounded)
+                bounds = list[Any]()
+                for column in bounded:
+                    values = compress(column, own)
+                    present = [value for value in values if value is not None and value == value]
+                    bounds += (min(present), max(present)) if present else (None, None)
                 self._db.execute(_WIDEN_ZONE, (number, node, *bounds))
             at = end
 
@@ -298,32 +283,25 @@ class Builder:
             self._settle(name for name, _ in ends)
 
     def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
-        rows = [(arrival,) for arrival, _ in begins]
-        self._db.executemany(_BEGIN, rows)
+        """Records steps, with the ends that came before, and the spans that they are."""
+        self._db.executemany(_BEGIN, [(arrival,) for arrival, _ in begins])
         ids = [entry.event_id for _, entry in begins]
-        ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
-        self._settle(name for (name,) in ended)
-        spans = {
-            storable(span_id): arrival
-            for arrival, entry in begins
-            if isinstance(span_id := entry.payload.span_id, str)
-        }
-        parents = [
-            (arrival, storable(span_id))
-            for arrival, entry in begins
-            if isinstance(span_id := entry.payload.parent_span_id, str)
-        ]
+        self._settle(name for (name,) in self._by_ids(_ENDED, ids))
+        spans: dict[str, int] = {}
+        parents: dict[int, str] = {}
+        for arrival, entry in begins:
+            span_id, parent_id = entry.payload.span_id, entry.payload.parent_span_id
+            if isinstance(span_id, str):
+                spans[storable(span_id)] = arrival
+            if isinstance(parent_id, str):
+                parents[arrival] = storable(parent_id)
         if spans:
             self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
             self._end_waiting("span", spans)
         if parents:
-            children, names = zip(*parents, strict=True)
+            names = [*parents.values()]
             self._connect(
-                "span",
-                children,
-                names,
-                spans,
-                lambda ids: dict(self._by_ids(_SPANS, ids)),
+                "span", [*parents], names, spans, lambda ids: dict(self._by_ids(_SPANS, ids))
             )
 
     def _settle(self, begin_ids: Iterable[str]) -> None:
@@ -416,7 +394,13 @@ class Builder:
         self._db.execute(*update)
         self._count([[value] for value in row])
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
-        self._measure(zone_of(arrival))
+        number = zone_of(arrival)
+        for table in ("zones", "zone_types"):
+            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
+        of_zone = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
+        first, last = zone_arrivals(number)
+        rows = self._db.execute(of_zone, (first, last))
+        self._add_to_zones(first, [*zip(*rows, strict=True)])
         before = entry_of(theirs)
         span_id = before.payload.span_id
         values = {
@@ -430,20 +414,6 @@ class Builder:
         self._settle(one.ends for one in (entry, before) if one.ends)
         self._link([arrival], [entry])
 
-    def _measure(self, number: int) -> None:
-        """Makes the counts and bounds of a zone anew."""
-        for table in ("zones", "zone_types"):
-            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
-        sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
-        first, last = zone_arrivals(number)
-        self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
-
-
-def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
-    """Returns the least and the greatest of some numbers; NULL of none."""
-    present = [value for value in values if value is not None and value == value]
-    return (min(present), max(present)) if present else (None, None)
-
 
 def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequence[int]) -> None:
     """Adds the numbers of lines, given with the names of their nodes, to the runs; 0 is none.
@@ -451,8 +421,23 @@ def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequ
     A node's own lines come in the order of its numbers: a log has few runs however long it is,
     so that they cost no index of two columns (decision 0026).
     """
-    for run in _runs(nodes, seqs):
-        _add_run(connection, *run)
+    first, last = seqs[0], seqs[-1]
+    is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
+    numbers: dict[str, list[tuple[int, int]]] = {}
+    if is_run and len(set(nodes)) == 1:
+        numbers[nodes[0]] = [(first, last)]
+    else:
+        for node, seq in zip(nodes, seqs, strict=True):
+            if seq:
+                numbers.setdefault(node, []).append((seq, seq))
+    for node, own in numbers.items():
+        for run in joined_ranges(own):
+            values = {"node": node, "first": run[0], "last": run[1]}
+            near = connection.execute(_RUNS_NEAR, values).fetchall()
+            sql = "DELETE FROM number_runs WHERE node = ? AND first = ?"
+            connection.executemany(sql, [(node, first) for first, _ in near])
+            rows = [(node, first, last) for first, last in joined_ranges([*near, run])]
+            connection.executemany("INSERT INTO number_runs VALUES (?, ?, ?)", rows)
 
 
 def taken_numbers(
@@ -460,54 +445,9 @@ def taken_numbers(
 ) -> set[tuple[str, int]]:
     """Returns those of some (node_id, seq) that a line has."""
     taken = set()
-    sql = (
-        "SELECT last FROM number_runs WHERE node = :node"
-        " AND first <= :seq ORDER BY first DESC LIMIT 1"
-    )
+    sql = "SELECT last FROM number_runs WHERE node = ? AND first <= ? ORDER BY first DESC LIMIT 1"
     for node_id, seq in numbers:
-        bound = min(seq, INTEGER_MAX)
-        row = connection.execute(sql, {"node": node_id, "seq": bound}).fetchone()
-        if row is not None and row[0] >= bound:
+        row = connection.execute(sql, (node_id, seq)).fetchone()
+        if row is not None and seq <= row[0]:
             taken.add((node_id, seq))
     return taken
-
-
-def _runs(nodes: Sequence[str], seqs: Sequence[int]) -> Iterator[Run]:
-    """Yields the numbers of lines as runs; those of one node in order are one at once."""
-    first, last = seqs[0], seqs[-1]
-    is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
-    if is_run and len(set(nodes)) == 1:
-        yield nodes[0], first, last
-        return
-    node, first, last = "", 0, 0
-    for own, seq in sorted(set(zip(nodes, seqs, strict=True))):
-        if (own, seq) == (node, last + 1) and first:
-            last = seq
-            continue
-        if first:
-            yield node, first, last
-        node, first, last = own, seq, seq
-    if first:
-        yield node, first, last
-
-
-def _add_run(connection: sqlite3.Connection, node: str, first: int, last: int) -> None:
-    """Adds a run, joined with those that it touches."""
-    before = connection.execute(
-        "SELECT first, last FROM number_runs WHERE node = :node AND first <= :first"
-        " ORDER BY first DESC LIMIT 1",
-        {"node": node, "first": first},
-    ).fetchone()
-    if before is not None and before[1] >= last:
-        return
-    if before is not None and before[1] >= first - 1:
-        first = before[0]
-    run = {"node": node, "first": first, "last": last, "reach": min(last + 1, INTEGER_MAX)}
-    touched = "node = :node AND first BETWEEN :first AND :reach"
-    (end,) = connection.execute(
-        f"SELECT max(last) FROM number_runs WHERE {touched}", run
-    ).fetchone()
-    if end is not None:
-        connection.execute(f"DELETE FROM number_runs WHERE {touched}", run)
-        run["last"] = max(last, end)
-    connection.execute("INSERT INTO number_runs VALUES (:node, :first, :last)", run)

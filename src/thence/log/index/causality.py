@@ -75,10 +75,7 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event; raises EventNotFound."""
 
     def work(connection: sqlite3.Connection) -> Why:
-        arrival = arrival_of(index, connection, event_id)
-        walk = Walk(connection, "upstream")
-        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, line, truncated = _causes_of(index, connection, event_id)
         arrivals = list({**distances, **dict.fromkeys(line)})
         events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
         steps = tuple(events[link] for link in line)
@@ -96,16 +93,23 @@ def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCa
     """
 
     def work(connection: sqlite3.Connection) -> NamedCauses:
-        arrival = arrival_of(index, connection, event_id)
-        walk = Walk(connection, "upstream")
-        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, line, truncated = _causes_of(index, connection, event_id)
         causes = zip(ids_at(connection, distances), distances.values(), strict=True)
         steps = tuple(events_at(index, connection, line))
         sentences = tuple(map(vocabulary.sentence, steps))
         return NamedCauses(steps, tuple(causes), sentences, truncated)
 
     return index.answer(work)
+
+
+def _causes_of(
+    index: Index, connection: sqlite3.Connection, event_id: str
+) -> tuple[dict[int, int], list[int], bool]:
+    """Returns the distances of an event's causes, one chain of them, and whether more are there."""
+    arrival = arrival_of(index, connection, event_id)
+    walk = Walk(connection, "upstream")
+    distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+    return distances, walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX), truncated
 
 
 def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
@@ -332,12 +336,6 @@ class Walk:
         return self._keys
 
 
-def _is_forward(connection: sqlite3.Connection) -> bool:
-    """Reports whether every cause arrived before its effects."""
-    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
-    return connection.execute(backward).fetchone() is None
-
-
 def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
     """Returns those of some events that are causes of none of the others, in total order.
 
@@ -347,7 +345,9 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
     walk = Walk(connection, "upstream")
     causes = walk.neighbours(arrivals)
     undecided = [arrival for arrival in arrivals if arrival not in causes]
-    if len(undecided) > 1 or (undecided and not _is_forward(connection)):
-        floor = min(undecided) if _is_forward(connection) else 0
+    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+    is_forward = connection.execute(backward).fetchone() is None
+    if len(undecided) > 1 or (undecided and not is_forward):
+        floor = min(undecided) if is_forward else 0
         causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
     return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -20,8 +21,8 @@ from thence.core.query.why import (
 )
 from thence.log.index.builder import taken_numbers
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
 from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.log.index.segments import Extent
 
 T = TypeVar("T")
 
@@ -29,6 +30,9 @@ _TOGETHER_MIN = 64
 
 # all events by the index of that order, which SQLite does not choose by itself
 IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
+_FAILURES = "events INDEXED BY failures WHERE failed = 1"
+_OF_TYPE = "events WHERE type = :text"
+_ON_SUBJECT = "events WHERE subject = :text"
 
 # SQLite returns lists faster than rows
 _BETWEEN = """
@@ -44,7 +48,6 @@ _BY_PREFIX = """
     event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
-_NAMERS_BY_PREFIX = _BY_PREFIX.replace("event_id", "id")
 # each found by one step in the column's index
 _SUBJECTS = """
     WITH RECURSIVE subjects (text) AS (
@@ -100,26 +103,12 @@ def find(index: Index, text: str) -> Event:
 
     def work(connection: sqlite3.Connection) -> Event:
         if text in ("@last", "@last-error"):
-            arrival = last_arrival(connection) if text == "@last" else _last_failure(connection)
+            arrival = last_arrival(connection, _FAILURES if text == "@last-error" else IN_ORDER)
         else:
             arrival = _arrival_by_prefix(index, connection, text)
         if arrival is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, arrival)
-
-    return index.answer(work)
-
-
-def latest_of(index: Index, event_type: str, nodes: Collection[str]) -> Event | None:
-    """Returns the last event of a type that one of some nodes wrote, None if there is none."""
-
-    def work(connection: sqlite3.Connection) -> Event | None:
-        sql = f"SELECT arrival FROM events WHERE type = :type ORDER BY {TOTAL_ORDER_DESCENDING}"
-        for (arrival,) in connection.execute(sql, {"type": event_type}).fetchall():
-            event = event_at(index, connection, arrival)
-            if event.node_id in nodes and not event.is_foreign:
-                return event
-        return None
 
     return index.answer(work)
 
@@ -142,20 +131,21 @@ def event_count(connection: sqlite3.Connection) -> int:
 
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
-    if is_utf8(event_id):  # no event's id holds half a surrogate pair
-        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+    sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+    with suppress(UnicodeEncodeError):  # no event's id holds half a surrogate pair
         row = connection.execute(sql, {"event_id": event_id}).fetchone()
         if row is not None:
             return int(row[0])
     raise not_found(index.folder, event_id)
 
 
-def last_arrival(connection: sqlite3.Connection, column: str = "", text: str = "") -> int | None:
+def last_arrival(
+    connection: sqlite3.Connection, source: str = IN_ORDER, text: str = ""
+) -> int | None:
     """Returns the arrival of the event that is last in total order, None if there is none.
 
-    Of the events with a name in a column, if one is given.
+    Of the events of a source in SQL, which may compare a `:text`.
     """
-    source = f"events WHERE {column} = :text" if column else IN_ORDER
     sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
     row = connection.execute(sql, {"text": text}).fetchone()
     return None if row is None else int(row[0])
@@ -232,19 +222,24 @@ def _extents(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[Ex
 
 def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) -> int:
     """Returns the arrival of the one event whose id begins with a text, else by subject or type."""
-    count = 0
+    if not is_utf8(text):  # no id, subject or type holds half a surrogate pair
+        subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
+        raise not_found(index.folder, text, subjects)
     values = {"text": text, "upper": text.upper()}
-    if is_utf8(text):
-        sql = "SELECT arrival FROM events WHERE event_id = :text"
-        exact = connection.execute(sql, values).fetchone()
-        if exact is not None:
-            return int(exact[0])
-        sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
-        count = connection.execute(sql, values).fetchone()[0]
+    sql = "SELECT arrival FROM events WHERE event_id = :text"
+    exact = connection.execute(sql, values).fetchone()
+    if exact is not None:
+        return int(exact[0])
+    sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
+    (count,) = connection.execute(sql, values).fetchone()
     if not count or len(text) < PREFIX_CHARACTERS_MIN:
-        arrival = _latest_on(connection, text)
-        if arrival is None and is_utf8(text) and text:
-            arrival = last_arrival(connection, "type", text)
+        arrival = last_arrival(connection, _ON_SUBJECT, text) if text else None
+        if arrival is None:
+            subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
+            if subject is not None:
+                arrival = last_arrival(connection, _ON_SUBJECT, subject)
+        if arrival is None and text:
+            arrival = last_arrival(connection, _OF_TYPE, text)
         if arrival is not None:
             return arrival
         if not count:
@@ -259,35 +254,17 @@ def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) 
     return first
 
 
-def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
-    """Returns the arrival of the latest event on a subject that a text names, None if none is."""
-    if not is_utf8(text) or not text:
-        return None
-    arrival = last_arrival(connection, "subject", text)
-    if arrival is None:
-        subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
-        if subject is not None:
-            arrival = last_arrival(connection, "subject", subject)
-    return arrival
-
-
 def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
     """Returns the first event that names a missing cause whose id begins with a text, if any."""
-    if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
+    if len(text) < PREFIX_CHARACTERS_MIN:
         return None
     sql = (
         "SELECT arrival FROM waiting JOIN events ON arrival = child"
-        f" WHERE kind = 'cause' AND ({_NAMERS_BY_PREFIX}) ORDER BY {TOTAL_ORDER} LIMIT 1"
+        f" WHERE kind = 'cause' AND ({_BY_PREFIX.replace('event_id', 'id')})"
+        f" ORDER BY {TOTAL_ORDER} LIMIT 1"
     )
     row = connection.execute(sql, {"text": text, "upper": text.upper()}).fetchone()
     return None if row is None else event_at(index, connection, row[0])
-
-
-def _last_failure(connection: sqlite3.Connection) -> int | None:
-    source = "events INDEXED BY failures WHERE failed = 1"
-    sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
-    row = connection.execute(sql).fetchone()
-    return None if row is None else int(row[0])
 
 
 def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:

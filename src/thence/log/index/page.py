@@ -76,25 +76,6 @@ def read_cursor(cursor: str, question: bytes) -> CursorContent:
     return mark
 
 
-def question_of(filter: Filter, descending: bool, log_id: str) -> bytes:
-    """Returns the digest of a query of a log, which its cursors carry."""
-    question = msgspec.msgpack.encode((log_id, descending, filter))
-    return blake2b(question, digest_size=_DIGEST_BYTES).digest()
-
-
-def key_of(event: Event) -> Key:
-    """Returns the key of an event in the total order."""
-    lamport_clock, node_id, *rest, _ = event.order_key
-    if not lamport_clock:
-        return lamport_clock, b"", _bytes(rest[0]), _bytes(rest[1])
-    return lamport_clock, _bytes(node_id), b"", _bytes(rest[0])
-
-
-def _bytes(text: str) -> bytes:
-    # another tool's line may hold half a character, which the index writes as an escape
-    return text.encode("utf-8", "backslashreplace")
-
-
 def _invalid(cause: str) -> InvalidFilter:
     hint = "ask for the first page again, without a cursor"
     code = "invalid_cursor"
@@ -262,7 +243,8 @@ class PageRequest(NamedTuple):
         cursor, descending = paging.get("cursor"), paging.get("descending", False)
         _check("limit", limit, 1)
         _check("offset", offset, 0)
-        question = question_of(filter, descending, log_id)
+        content = msgspec.msgpack.encode((log_id, descending, filter))
+        question = blake2b(content, digest_size=_DIGEST_BYTES).digest()
         if cursor is None:
             return cls(question, limit, offset, None, descending)
         if offset:
@@ -278,23 +260,13 @@ class PageRequest(NamedTuple):
         """The number of events of the answer before the page."""
         return self.mark.served if self.mark else self.offset
 
-    def page(self, events: Sequence[Event], snapshot: int, total: int) -> Page:
-        """Makes the page of its events; `snapshot` is used only for a first page."""
-        last = key_of(events[-1]) if events else None
-        return Page(tuple(events), *self._end(len(events), last, snapshot, total))
-
-    def page_of_lines(
-        self, lines: Sequence[bytes], last: Key | None, snapshot: int, total: int
-    ) -> PageOfLines:
-        """Makes the page of its events' lines; `last` is the key of the last event, if any."""
-        return PageOfLines(tuple(lines), *self._end(len(lines), last, snapshot, total))
-
-    def _end(
+    def end(
         self, count: int, last: Key | None, snapshot: int, total: int
     ) -> tuple[int, bool, str | None]:
         """Returns the total, whether more follows, and the cursor behind `count` events.
 
         Fewer events than the page has room for mean that some are gone: then it is the last page.
+        `last` is the key of the last event, if any; `snapshot` is used only for a first page.
         """
         if self.mark is not None:
             snapshot, total = self.mark.snapshot, self.mark.total

@@ -20,24 +20,11 @@ from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.index.connection import Index
-from thence.log.index.lines import Extent
-from thence.log.index.lookup import (
-    event_count,
-    events_at,
-    lines_at,
-)
+from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
-from thence.log.index.segments import Stale
+from thence.log.index.segments import Extent, Stale
 from thence.log.index.zones import Bounds, bounds_of
-
-
-class PageRows(NamedTuple):
-    """The arrivals of a page's events, the highest arrival, and the number of all matches."""
-
-    arrivals: list[int]
-    snapshot: int
-    total: int
 
 
 def page(
@@ -55,9 +42,8 @@ def page(
     request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> Page:
-        answer = _answer(index, connection, filter, request)
-        events = events_at(index, connection, answer.arrivals)
-        return request.page(events, answer.snapshot, answer.total)
+        arrivals, end = _answer(index, connection, filter, request)
+        return Page(tuple(events_at(index, connection, arrivals)), *end)
 
     return index.answer(work)
 
@@ -72,16 +58,9 @@ def page_of_lines(
     request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:
-        answer = _answer(index, connection, filter, request)
-        lines = readable_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
-        last: Key | None = None
-        if answer.arrivals:
-            sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
-            row = connection.execute(sql, {"last": answer.arrivals[-1]}).fetchone()
-            lamport, stamp, event_id, node = row
-            own = (node.encode(), b"") if lamport else (b"", stamp.encode())
-            last = (lamport, *own, event_id.encode())
-        return request.page_of_lines(lines, last, answer.snapshot, answer.total)
+        arrivals, end = _answer(index, connection, filter, request)
+        lines = readable_lines(lines_at(index, connection, arrivals), index.vocabulary)
+        return PageOfLines(tuple(lines), *end)
 
     return index.answer(work)
 
@@ -102,26 +81,37 @@ def count(index: Index, filter: Filter) -> int:
 
 def _answer(
     index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
-) -> PageRows:
-    snapshot = event_count(connection)
+) -> tuple[list[int], tuple[int, bool, str | None]]:
+    """Returns the arrivals of a page's events, and what `PageRequest.end` returns of them."""
+    snapshot, mark = event_count(connection), request.mark
     scan = scan_of(connection, filter, request.descending)
     if scan is None:
-        return PageRows([], snapshot, 0)
-    if request.mark is not None:
-        scan = scan.after(request.mark.last, min(request.mark.snapshot, snapshot))
+        return [], request.end(0, None, snapshot, 0)
+    if mark is not None:
+        scan = scan.after(mark.last, min(mark.snapshot, snapshot))
     if filter.where:
         matches = matching(index, connection, scan, filter)
-        if request.mark is not None:  # they are read up to the end of the page
-            total = request.mark.total
-            return PageRows([*islice(matches, request.room(total))], snapshot, total)
-        total = sum(1 for _ in islice(matches, request.offset))
-        arrivals = [*islice(matches, request.limit)]
-        return PageRows(arrivals, snapshot, total + len(arrivals) + sum(1 for _ in matches))
-    total = request.mark.total if request.mark else scan.count(connection)
-    if request.offset >= total:
-        return PageRows([], snapshot, total)
-    rows = scan.rows(connection, "arrival", request.room(total), request.offset)
-    return PageRows([arrival for (arrival,) in rows], snapshot, total)
+        if mark is not None:  # they are read up to the end of the page
+            total = mark.total
+            arrivals = [*islice(matches, request.room(total))]
+        else:
+            before = sum(1 for _ in islice(matches, request.offset))
+            arrivals = [*islice(matches, request.limit)]
+            total = before + len(arrivals) + sum(1 for _ in matches)
+    else:
+        total = mark.total if mark else scan.count(connection)
+        arrivals = []
+        if request.offset < total:
+            rows = scan.rows(connection, "arrival", request.room(total), request.offset)
+            arrivals = [arrival for (arrival,) in rows]
+    last: Key | None = None
+    if arrivals:
+        sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
+        row = connection.execute(sql, {"last": arrivals[-1]}).fetchone()
+        lamport, stamp, event_id, node = row
+        own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+        last = (lamport, *own, event_id.encode())
+    return arrivals, request.end(len(arrivals), last, snapshot, total)
 
 
 BATCH_EVENTS = 1_000
@@ -217,20 +207,15 @@ def matching(
     candidates = scan.rows(connection, _CANDIDATE)
     holds = judge(filter.where, index.vocabulary)
     while rows := [*map(CandidateRow._make, candidates.fetchmany(BATCH_EVENTS))]:
-        for batch in _batches(rows):
+        ends = list(accumulate(row.length for row in rows))
+        first = 0
+        while first < len(rows):  # the lines of a batch fit into `BATCH_BYTES`
+            before = ends[first - 1] if first else 0
+            end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
+            batch = rows[first:end]
             lines = index.lines(connection, [row.extent for row in batch])
             yield from (row.arrival for row, line in zip(batch, lines, strict=True) if holds(line))
-
-
-def _batches(rows: list[CandidateRow]) -> Iterator[list[CandidateRow]]:
-    """Yields candidates in batches whose lines fit into `BATCH_BYTES`."""
-    ends = list(accumulate(row.length for row in rows))
-    first = 0
-    while first < len(rows):
-        before = ends[first - 1] if first else 0
-        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
-        yield rows[first:end]
-        first = end
+            first = end
 
 
 NUMBER_MIN = -(2**63)
@@ -278,11 +263,11 @@ class Scan(NamedTuple):
         """Returns the table and conditions that select each event once, in no order."""
         column = self.driving_column
         by = "NOT INDEXED" if column is None else f"INDEXED BY {INDEXES[column]}"
-        conditions = self._driving()
+        conditions, others = self._conditions()
         if self.bounds is not None:
             first, last = self.bounds.arrival_first, self.bounds.arrival_last
             conditions.append(f"arrival BETWEEN {first} AND {last}")
-        return f"events {by} WHERE {' AND '.join([*conditions, *self._others(), 'TRUE'])}"
+        return f"events {by} WHERE {' AND '.join([*conditions, *others, 'TRUE'])}"
 
     def in_order(self, clock: int | None = None) -> str:
         """Returns the table and conditions that select each event once, in total order.
@@ -302,17 +287,14 @@ class Scan(NamedTuple):
             clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
             clocks.append(f"+arrival <= {self.snapshot}")
         by = INDEXES.get(self.driving_column or "", "ordered")
-        conditions = [*self._driving(), *clocks, *self._others()]
-        return f"events INDEXED BY {by} WHERE {' AND '.join(conditions)}"
+        driving, others = self._conditions()
+        return f"events INDEXED BY {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
 
-    def _driving(self) -> list[str]:
+    def _conditions(self) -> tuple[list[str], list[str]]:
+        """Returns the condition of the driving column, and the others, which use no index."""
         column = self.driving_column
-        return [] if column is None else [self.conditions[column]]
-
-    def _others(self) -> list[str]:
-        """Returns the conditions of all columns but that one, for which SQLite uses no index."""
-        others = (sql for column, sql in self.conditions.items() if column != self.driving_column)
-        return [f"+({sql})" for sql in others]
+        others = [f"+({sql})" for name, sql in self.conditions.items() if name != column]
+        return ([] if column is None else [self.conditions[column]]), others
 
     def rows(
         self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
@@ -321,24 +303,19 @@ class Scan(NamedTuple):
         order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
         clock = None
         if offset:
-            clock, offset = self._position(connection, offset)
+            # no names and ids are compared on the way to the offset's clock: its index is walked
+            sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
+            source = self.in_order()
+            sql = f"SELECT lamport FROM {source} ORDER BY lamport {sign}, stamp {sign}"
+            values = {**self.values, "offset": offset}
+            row = connection.execute(f"{sql} LIMIT 1 OFFSET :offset", values).fetchone()
+            if row is not None:
+                (clock,) = row
+                sql = f"SELECT count(*) FROM {source} AND lamport {before} {clock}"
+                offset -= connection.execute(sql, self.values).fetchone()[0]
         sql = f"SELECT {columns} FROM {self.in_order(clock)} ORDER BY {order}"
         sql += " LIMIT :limit OFFSET :offset"
         return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
-
-    def _position(self, connection: sqlite3.Connection, offset: int) -> tuple[int | None, int]:
-        """Returns the clock of the event at an offset, and the offset among those of it.
-
-        No names and ids are compared on the way: the index alone is walked.
-        """
-        sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
-        order = f"ORDER BY lamport {sign}, stamp {sign} LIMIT 1 OFFSET :offset"
-        sql = f"SELECT lamport FROM {self.in_order()} {order}"
-        row = connection.execute(sql, {**self.values, "offset": offset}).fetchone()
-        if row is None:
-            return None, offset
-        sql = f"SELECT count(*) FROM {self.in_order()} AND lamport {before} {row[0]}"
-        return row[0], offset - connection.execute(sql, self.values).fetchone()[0]
 
     def count(self, connection: sqlite3.Connection) -> int:
         """Returns the number of all events that match."""

@@ -6,7 +6,7 @@ can break a build.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import accumulate
 from math import nan
@@ -22,13 +22,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failed
 from thence.core.json_values import storable
 from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
-from thence.core.vocabulary import (
-    PLAIN,
-    SIM,
-    WORK,
-    Vocabulary,
-    work_subject,
-)
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
@@ -38,7 +32,6 @@ LINES_TOGETHER = 512
 # other values of a row
 NULL = nan
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
-_MILLION = 1_000_000
 _SECONDS_KEPT_MAX = 4_096
 NO_LANE = "-"
 
@@ -210,21 +203,16 @@ def _storable(text: str | None) -> str | None:
     return text and storable(text)
 
 
-class BadBytesRow(NamedTuple):
-    """A range of bytes that is no event."""
-
-    content: BadLine
-    offset: int
-    length: int
-
-
 class BlockRows(NamedTuple):
-    """The content of a block: entries, each with its line's offset and length, and bad bytes."""
+    """The content of a block: entries, each with its line's offset and length, and bad bytes.
+
+    Of bad bytes these are offset, length, code and reason.
+    """
 
     entries: Sequence[Entry]
     offsets: Sequence[int]
     lengths: Sequence[int]
-    bad: Sequence[BadBytesRow] = ()
+    bad: Sequence[tuple[int, int, str, str]] = ()
 
 
 def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
@@ -247,70 +235,60 @@ def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
 
 
 def _one_by_one(block: Block, vocabulary: Vocabulary) -> BlockRows:
-    indexed: list[IndexedMembers] = []
-    offsets: list[int] = []
-    lengths: list[int] = []
-    bad: list[BadBytesRow] = []
-    for line in lines_of(block, vocabulary):
-        if not line.is_whole:
-            continue
-        if isinstance(line.content, Event):
-            indexed.append(entry_of(line.content))
-            offsets.append(line.offset)
-            lengths.append(line.length)
-        else:
-            bad.append(BadBytesRow(line.content, line.offset, line.length))
-    return BlockRows(indexed, offsets, lengths, bad)
+    lines = [line for line in lines_of(block, vocabulary) if line.is_whole]
+    events = [
+        (entry_of(line.content), line.offset, line.length)
+        for line in lines
+        if isinstance(line.content, Event)
+    ]
+    return BlockRows(
+        [entry for entry, _, _ in events],
+        [offset for _, offset, _ in events],
+        [length for _, _, length in events],
+        [
+            (line.offset, line.length, line.content.code, line.content.reason)
+            for line in lines
+            if isinstance(line.content, BadLine)
+        ],
+    )
 
 
-class Times:
-    """The parser of timestamps to microseconds since 1970; the latest seconds are cached."""
+def times_of(timestamps: Sequence[str]) -> Sequence[float]:
+    """Returns the times of timestamps in microseconds since 1970, NULL for other text.
 
-    def __init__(self) -> None:
-        self._seconds = _Seconds()
-
-    def of(self, timestamps: Sequence[str]) -> Sequence[float]:
-        """Returns the times of timestamps, NULL for other text.
-
-        Timestamps that are all in thence's own form are parsed together.
-        """
-        if set(map(len, timestamps)) == {_OWN_LENGTH}:
-            digits = [timestamp[20:26] for timestamp in timestamps]
-            together = "".join(digits)
-            if (
-                together.isdecimal()
-                and together.isascii()
-                and {timestamp[26] for timestamp in timestamps} == {"Z"}
-            ):
-                bases = [self._seconds[timestamp[:20]] for timestamp in timestamps]
-                if None not in bases:
-                    # a JSON number can't begin with 0: each gets a 1, a million that is subtracted
-                    return list(map(add, bases, _integers(f"[1{',1'.join(digits)}]")))
-        moments = map(microseconds, timestamps)
-        return [NULL if moment is None else moment for moment in moments]
+    Timestamps that are all in thence's own form are parsed together.
+    """
+    if set(map(len, timestamps)) == {_OWN_LENGTH}:
+        digits = [timestamp[20:26] for timestamp in timestamps]
+        together = "".join(digits)
+        if (
+            together.isdecimal()
+            and together.isascii()
+            and {timestamp[26] for timestamp in timestamps} == {"Z"}
+        ):
+            bases = [_million_before(timestamp[:20]) for timestamp in timestamps]
+            if None not in bases:
+                # a JSON number can't begin with 0: each gets a 1, the million
+                return list(map(add, bases, _integers(f"[1{',1'.join(digits)}]")))
+    moments = map(microseconds, timestamps)
+    return [NULL if moment is None else moment for moment in moments]
 
 
-class _Seconds(dict[str, int | None]):
-    """The starts of seconds, by their text up to the point, less the million."""
-
-    def __missing__(self, second: str) -> int | None:
-        if len(self) >= _SECONDS_KEPT_MAX:
-            self.clear()
-        moment = microseconds(f"{second}000000Z") if second.endswith(".") else None
-        self[second] = None if moment is None else moment - _MILLION
-        return self[second]
+@lru_cache(_SECONDS_KEPT_MAX)
+def _million_before(second: str) -> int | None:
+    """Returns the start of a second, by its text up to the point, less a million."""
+    moment = microseconds(f"{second}000000Z") if second.endswith(".") else None
+    return None if moment is None else moment - 1_000_000
 
 
-def columns_of(
-    block_rows: BlockRows, vocabulary: Vocabulary, segment: int, times: Times
-) -> Columns:
+def columns_of(block_rows: BlockRows, vocabulary: Vocabulary, segment: int) -> Columns:
     """Returns the columns of entries, without the arrival: those of `COLUMNS`."""
     entries = block_rows.entries
     lane_of = _LANES[vocabulary.name]
     return (
         [entry.event_id for entry in entries],
         [entry.node_id for entry in entries],
-        _bounded([entry.seq for entry in entries]),
+        [entry.seq for entry in entries],
         [entry.lamport_clock for entry in entries],
         ["" if entry.lamport_clock else entry.timestamp for entry in entries],
         [entry.event_type for entry in entries],
@@ -319,7 +297,7 @@ def columns_of(
         _nullable([entry.actor for entry in entries]),
         list(map(lane_of, entries)),
         _bounded([entry.turn_number for entry in entries]),
-        times.of([entry.timestamp for entry in entries]),
+        times_of([entry.timestamp for entry in entries]),
         failed_of(entries),
         [segment] * len(entries),
         block_rows.offsets,

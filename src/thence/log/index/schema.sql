@@ -17,7 +17,6 @@ CREATE TABLE segments (
     changed_ns INTEGER NOT NULL, -- when it was last written to by then
     read_bytes INTEGER NOT NULL,
     last_bytes BLOB NOT NULL, -- the last bytes that were read, which must still stand there
-    checksum INTEGER NOT NULL, -- CRC-32 of all bytes that were read
     bad_lines INTEGER NOT NULL
 );
 

@@ -1,23 +1,34 @@
-"""The segments of a log in its index: how far each was read, and the intake of the rest.
+"""The segments of a log as an index reads them: how far, the rest, and lines by their extents.
 
-What was read of a segment is known again by its file, its end and its checksum, also under
-another name.
+What was read of a segment is known again by its file and its end, also under another name. A line
+is checked when it is read: one that differs from the index raises Stale.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
-from thence.log.files.disk import READ_BYTES, Disk, FileId, FileState
+from thence.core.codec import LINE_START, have_valid_crcs, parse, parsed
+from thence.core.event import Event
+from thence.core.vocabulary import Vocabulary
+from thence.log.files.disk import Disk, FileId, FileState
 from thence.log.files.segment import CURRENT, older_names
-from thence.log.index.rows import BadBytesRow
 from thence.log.read.reader import Block, Cursor
 
+# segment, offset, length of an event as in the rows of the index; an event_id after them is
+# compared
+Extent = tuple[int, int, int] | tuple[int, int, int, str]
+
 DAMAGE_KEPT_MAX = 1_000
-LAST_BYTES = 64
+_LAST_BYTES = 64
 _ATTEMPTS_MAX = 100
+# gaps up to this size are read along with the lines around them: copying costs less than a
+# second read
+_GAP_BYTES = 32_768
+_READ_BYTES_MAX = 256 * 1024
+_ID_CHARACTERS = 26
+_START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 
 
 class Stale(Exception):
@@ -39,13 +50,7 @@ class SegmentSnapshot(NamedTuple):
     state: FileState
     read_bytes: int
     last_bytes: bytes
-    checksum: int
     bad_lines: int
-
-    @property
-    def was_ended(self) -> bool:
-        """True if the part that was read ends in a newline, so that more may follow."""
-        return not self.read_bytes or self.last_bytes.endswith(b"\n")
 
 
 def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
@@ -55,14 +60,14 @@ def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
     in between leaves none out and returns none twice.
     """
     current_path = str(folder / CURRENT)
-    current = disk.path_state(current_path)
     for _ in range(_ATTEMPTS_MAX):
-        segments = []
-        for name in older_names(disk, folder):
-            state = disk.path_state(str(folder / name))
-            if state is not None:
-                segments.append(PresentSegment(name, state))
-        before, current = current, disk.path_state(current_path)
+        before = disk.path_state(current_path)
+        segments = [
+            PresentSegment(name, state)
+            for name in older_names(disk, folder)
+            if (state := disk.path_state(str(folder / name))) is not None
+        ]
+        current = disk.path_state(current_path)
         if (before and before.file) == (current and current.file):
             break
     if current is not None and all(other.state.file != current.file for other in segments):
@@ -76,10 +81,7 @@ def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str
     Raises Stale if the file is gone.
     """
     for candidate in (name, *reversed(older_names(disk, folder)), CURRENT):
-        path_id = disk.path_id(str(folder / candidate))
-        descriptor = None
-        if path_id is not None and path_id[0] == file:
-            descriptor = disk.open_existing(folder / candidate)
+        descriptor = disk.open_existing(folder / candidate)
         if descriptor is None:
             continue
         is_it = False
@@ -96,8 +98,8 @@ def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Returns the snapshots of all segments, by their number."""
     rows = connection.execute(
-        "SELECT id, name, device, inode, size, changed_ns, read_bytes, last_bytes, checksum,"
-        " bad_lines FROM segments ORDER BY id"
+        "SELECT id, name, device, inode, size, changed_ns, read_bytes, last_bytes, bad_lines"
+        " FROM segments ORDER BY id"
     )
     return [
         SegmentSnapshot(id, name, FileState((device, inode), size, changed_ns), *end)
@@ -122,53 +124,29 @@ def match_segments(
     """Returns the snapshot of each present segment that was read before, by its file.
 
     These are the first segments, and only the last of them may have grown or been rotated. None if
-    anything else has changed: then the index is invalid. A segment that was not written to since is
-    not read for the comparison. If it only grew, the end of the part read is compared; else its
-    checksum.
+    anything else has changed: then the index is invalid. Of a segment that was written to since,
+    the end of the part that was read is compared.
     """
     if len(snapshots) > len(segments):
         return None
     matched: dict[FileId, SegmentSnapshot] = {}
     for at, (snapshot, segment) in enumerate(zip(snapshots, segments, strict=False), 1):
-        if snapshot.name not in (segment.name, CURRENT):
+        state, last = segment.state, snapshot.last_bytes
+        if snapshot.name not in (segment.name, CURRENT) or state.file != snapshot.state.file:
             return None
-        if at < len(snapshots) and segment.state.size > snapshot.read_bytes:
+        # more may follow only the last one, where it ends in a newline
+        may_grow = at == len(snapshots) and (not last or last.endswith(b"\n"))
+        if state.size < snapshot.read_bytes or (state.size > snapshot.read_bytes and not may_grow):
             return None
-        if not _is_unchanged(disk, folder / segment.name, snapshot, segment.state):
-            return None
-        matched[segment.state.file] = snapshot
+        if state != snapshot.state:
+            _, descriptor = open_segment(disk, folder, segment.name, state.file)
+            try:
+                if disk.read_at(descriptor, snapshot.read_bytes - len(last), len(last)) != last:
+                    return None
+            finally:
+                disk.close_quietly(descriptor)
+        matched[state.file] = snapshot
     return matched
-
-
-def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileState) -> bool:
-    if now == snapshot.state:
-        return True
-    if now.size < snapshot.read_bytes or (
-        now.size > snapshot.read_bytes and not snapshot.was_ended
-    ):
-        return False
-    _, descriptor = open_segment(disk, path.parent, path.name, now.file)
-    try:
-        file, size = disk.file_id(descriptor)
-        last_at = snapshot.read_bytes - len(snapshot.last_bytes)
-        if disk.read_at(descriptor, last_at, len(snapshot.last_bytes)) != snapshot.last_bytes:
-            return False
-        # a write changes the time before the size: for a moment only one of them has changed
-        has_grown = file == snapshot.state.file and size > snapshot.state.size
-        return has_grown or checksum_of(disk, descriptor, snapshot.read_bytes) == snapshot.checksum
-    finally:
-        disk.close_quietly(descriptor)
-
-
-def checksum_of(disk: Disk, descriptor: int, size: int, offset: int = 0, checksum: int = 0) -> int:
-    """Returns the CRC-32 of the first bytes of a file, from that of those before an offset."""
-    while offset < size:
-        data = disk.read_at(descriptor, offset, min(READ_BYTES, size - offset))
-        if not data:
-            break
-        checksum = crc32(data, checksum)
-        offset += len(data)
-    return checksum
 
 
 class Intake:
@@ -188,11 +166,9 @@ class Intake:
     ) -> None:
         self._disk = disk
         name, self._descriptor = open_segment(disk, folder, segment.name, segment.state.file)
-        self._path = folder / name
         self._segment = segment._replace(name=name)
         self.read_bytes = snapshot.read_bytes if snapshot else 0
         self._last = snapshot.last_bytes if snapshot else b""
-        self._checksum = snapshot.checksum if snapshot else 0
         self._bad_lines = snapshot.bad_lines if snapshot else 0
         self._is_over = False
         try:
@@ -226,11 +202,16 @@ class Intake:
         return self._segment.state.size == self.read_bytes
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Saves how far the segment has been read."""
-        state = self._state()
+        """Saves how far the segment has been read.
+
+        Before its end that is another state than any it has, so that it is read on.
+        """
+        state = self._segment.state
+        if not self._is_over:
+            state = state._replace(size=self.read_bytes)
         connection.execute(
             "INSERT OR REPLACE INTO segments (id, name, device, inode, size, changed_ns,"
-            " read_bytes, last_bytes, checksum, bad_lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " read_bytes, last_bytes, bad_lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.id,
                 self._segment.name,
@@ -239,12 +220,13 @@ class Intake:
                 state.changed_ns,
                 self.read_bytes,
                 self._last,
-                self._checksum,
                 self._bad_lines,
             ),
         )
 
-    def save_damage(self, connection: sqlite3.Connection, bad: Sequence[BadBytesRow]) -> None:
+    def save_damage(
+        self, connection: sqlite3.Connection, bad: Sequence[tuple[int, int, str, str]]
+    ) -> None:
         """Counts bad lines, and saves the first ones of the log with their reasons."""
         if not bad:
             return
@@ -252,10 +234,7 @@ class Intake:
         kept = connection.execute("SELECT count(*) FROM damage").fetchone()[0]
         connection.executemany(
             "INSERT OR IGNORE INTO damage VALUES (?, ?, ?, ?, ?)",
-            [
-                (self.id, row.offset, row.length, *row.content)
-                for row in bad[: max(0, DAMAGE_KEPT_MAX - kept)]
-            ],
+            [(self.id, *row) for row in bad[: max(0, DAMAGE_KEPT_MAX - kept)]],
         )
 
     def close(self) -> None:
@@ -263,27 +242,105 @@ class Intake:
         self._cursor.close()
 
     def _note(self, block: Block) -> None:
-        data = block.data
-        end = block.offset + (block.length or len(data))
-        if end > block.offset + len(data):  # the block holds only the start of an overlong line
-            self._checksum = checksum_of(
-                self._disk, self._descriptor, end, self.read_bytes, self._checksum
-            )
-            self._last = self._disk.read_at(self._descriptor, end - LAST_BYTES, LAST_BYTES)
+        end = block.offset + (block.length or len(block.data))
+        if end > block.offset + len(block.data):  # it holds only the start of an overlong line
+            self._last = self._disk.read_at(self._descriptor, end - _LAST_BYTES, _LAST_BYTES)
         else:
-            self._checksum = crc32(data, self._checksum)
-            self._last = data[-LAST_BYTES:]
+            self._last = block.data[-_LAST_BYTES:]
         self.read_bytes = end
         if block.is_whole:
-            self._checksum = crc32(b"\n", self._checksum)
-            self._last = (self._last + b"\n")[-LAST_BYTES:]
+            self._last = (self._last + b"\n")[-_LAST_BYTES:]
             self.read_bytes += 1
 
-    def _state(self) -> FileState:
-        """Returns the state when the segment was read to its end; before that none that it has."""
-        now = self._disk.path_state(str(self._path))
-        is_read = now is not None and now.file == self._cursor.file and now.size == self.read_bytes
-        if now is not None and is_read:
-            return now
-        state = self._segment.state
-        return state if self._is_over else state._replace(size=self.read_bytes)
+
+class LineReader:
+    """The segments of a log, each opened when its first line is read. Close it."""
+
+    def __init__(self, disk: Disk, folder: Path, connection: sqlite3.Connection) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._db = connection
+        self._descriptors: dict[int, int] = {}
+
+    def lines(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[bytes]:
+        """Yields the lines of the events that `events` yields; thence's own are not decoded."""
+        for part, _, lines in self._read(extents):
+            if not _are_ours(part, lines):
+                for extent, line in zip(part, lines, strict=True):
+                    _event(extent, line, vocabulary)
+            yield from lines
+
+    def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
+        """Yields the events of the extents."""
+        for part, data, lines in self._read(extents):
+            events = parsed(data, lines, vocabulary) if _are_ours(part, lines) else None
+            if events is None:
+                events = [
+                    _event(extent, line, vocabulary)
+                    for extent, line in zip(part, lines, strict=True)
+                ]
+            yield from events
+
+    def close(self) -> None:
+        """Closes the segments."""
+        while self._descriptors:
+            self._disk.close_quietly(self._descriptors.popitem()[1])
+
+    def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[list[Extent], bytes, list[bytes]]]:
+        """Yields groups of near extents, each with all its bytes and its lines."""
+        for part in _groups(extents):
+            segment, first = part[0][:2]
+            length = part[-1][1] + part[-1][2] - first
+            if first < 0 or length < 0:
+                raise Stale("the index is damaged")
+            descriptor = self._descriptors.get(segment)
+            if descriptor is None:
+                sql = "SELECT name, device, inode FROM segments WHERE id = :id"
+                name, *file = self._db.execute(sql, {"id": segment}).fetchone()
+                _, descriptor = open_segment(self._disk, self._folder, name, (file[0], file[1]))
+                self._descriptors[segment] = descriptor
+            data = self._disk.read_at(descriptor, first, length)
+            if len(data) < length:
+                raise Stale("a segment is shorter than it was")
+            lines = [data[extent[1] - first : extent[1] - first + extent[2]] for extent in part]
+            yield part, data, lines
+
+
+def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:
+    """Reports whether all lines are those of the extents, in the form that a log writes."""
+    ids = [extent[3] for extent in extents if len(extent) == 4]
+    if ids and (len(ids) < len(lines) or set(map(len, ids)) != {_ID_CHARACTERS}):
+        return False
+    if ids:
+        starts = b"".join([line[:_START_BYTES] for line in lines])
+        start = LINE_START.decode()
+        if starts != "".join([f'{start}{event_id}"' for event_id in ids]).encode():
+            return False
+    return have_valid_crcs(lines)
+
+
+def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
+    """Returns the event of an extent; raises Stale if the line is another."""
+    event = parse(line, vocabulary)
+    if not isinstance(event, Event):
+        raise Stale("a line is not an event any more")
+    if len(extent) == 4 and event.event_id != extent[3]:
+        raise Stale("another event is in its place")
+    return event
+
+
+def _groups(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
+    """Groups extents that are near each other in one segment."""
+    group: list[Extent] = []
+    segment = first = end = 0
+    for extent in extents:
+        offset, after = extent[1], extent[1] + extent[2]
+        is_near = end <= offset <= end + _GAP_BYTES and extent[0] == segment
+        if not is_near or after - first > _READ_BYTES_MAX:
+            if group:
+                yield group
+            group, segment, first = [], extent[0], offset
+        group.append(extent)
+        end = after
+    if group:
+        yield group

@@ -1,7 +1,6 @@
 """The opening of a log at a path: its folder, its vocabulary, its creation if missing."""
 
 import errno
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from thence.errors import (
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import DENIED_ERRNOS, Disk, DiskError, append_error, reading
 from thence.log.files.identity import LogInfo, make_info, read_info
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import segments
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
@@ -59,14 +58,6 @@ def opened_vocabulary(
     `read_failed`, and `append_failed` when the disk refused the new log.
     """
     folder = folder_at(path)
-    if sys.platform == "win32":
-        raise ThenceError(
-            "could not open the log",
-            place=folder,
-            cause="Windows has no flock and no fdatasync",
-            hint="run thence under WSL",
-            code="unsupported_platform",
-        )
     expected = None if named is None else _vocabulary(named)
     with reading(folder):
         stored = _stored_vocabulary(disk, folder)
@@ -108,12 +99,6 @@ def known_id(disk: Disk, folder: Path) -> str | None:
     """Returns the id of a log, None while it has none; raises `read_failed` too."""
     info = known_info(disk, folder)
     return info.log_id if info is not None else None
-
-
-def is_synced(disk: Disk, folder: Path) -> bool:
-    """Reports whether sync is enabled for a log: `.thence/sync/target.json` is there."""
-    with reading(folder):
-        return disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
 
 
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
@@ -174,33 +159,24 @@ def checked_bounds(
 
     Raises InvalidEvent for bounds that no log can be opened with.
     """
-    age_us = None if rotate_after is None else _age_us(rotate_after)
+    us: int | float | None = None
+    if isinstance(rotate_after, str):
+        us = length_us(rotate_after.strip())
+    elif isinstance(rotate_after, timedelta):
+        us = rotate_after // timedelta(microseconds=1)
+    elif isinstance(rotate_after, int | float):
+        us = rotate_after * 1e6
     cause, hint = "", "correct the argument"
     if bodies_from is not None and bodies_from < BODIES_FROM_MIN:
         cause = f"bodies_from is {bodies_from}, and at least {BODIES_FROM_MIN} bytes or None"
     elif on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
         cause = "max_queue_size and max_file_size are at least 1, on_full block or drop"
-    elif age_us == 0:
+    elif rotate_after is not None and (us is None or not 1 <= us < 2**62):
         cause = f"rotate_after is {rotate_after!r}, and no age"
         hint = "pass one such as '1d' or '12h', seconds, or a timedelta"
     if cause:
         raise InvalidEvent("could not open the log", place=folder, cause=cause, hint=hint)
-    return age_us
-
-
-def _age_us(age: str | float | timedelta) -> int:
-    """Returns an age such as "1d", a number of seconds or a timedelta in microseconds.
-
-    The result is 0 for any other, and for one that is not positive.
-    """
-    us: int | float | None = None
-    if isinstance(age, str):
-        us = length_us(age.strip())
-    elif isinstance(age, timedelta):
-        us = age // timedelta(microseconds=1)
-    elif isinstance(age, int | float):
-        us = age * 1e6
-    return int(us) if us is not None and 1 <= us < 2**62 else 0
+    return None if us is None else int(us)
 
 
 def _vocabulary(named: Vocabulary | str, folder: Path | None = None) -> Vocabulary:

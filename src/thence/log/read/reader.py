@@ -6,10 +6,11 @@ its first line. If its lines differ, the one that counts is served (`redaction.c
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from threading import Event as Signal
 from typing import NamedTuple
 
 from thence.core.codec import (
@@ -35,8 +36,8 @@ from thence.log.files.tail import lines_backwards
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
+POLL_S = 0.03
 _BEGINNING_BYTES = 256
-NEWLINE_LOST = BadLine("stray_bytes", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("bad_line", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
 
@@ -81,15 +82,15 @@ class Block(NamedTuple):
 class Cursor:
     """The reading position in one open segment, which may still grow, or be replaced."""
 
-    synced_bytes = 0
-
     def __init__(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> None:
         self.name = name
+        self.synced_bytes = 0
         self._disk = disk
         self._descriptor = descriptor
         self.file, _ = disk.file_id(descriptor)
         self._offset = offset
-        self._rest: Block | None = None
+        # the bytes behind the last newline, if the last read found any
+        self.unfinished: Block | None = None
 
     @property
     def size(self) -> int:
@@ -107,7 +108,7 @@ class Cursor:
         A line is read again from its start until its newline is written: the bytes behind the
         last newline may have been cut and overwritten in between.
         """
-        self._rest = None
+        self.unfinished = None
         while True:
             data = self._disk.read_at(self._descriptor, self._offset, READ_BYTES)
             end = data.rfind(b"\n")
@@ -121,7 +122,7 @@ class Cursor:
                 length, is_whole = self._length()
             block = Block(self.name, self._offset, data, is_whole, length)
             if not is_whole:
-                self._rest = block if length else None
+                self.unfinished = block if length else None
                 return
             self._offset += length + 1
             yield block
@@ -140,18 +141,8 @@ class Cursor:
 
     def rest(self) -> Iterator[Block]:
         """Yields the bytes behind the last newline, if any."""
-        if self._rest is not None:
-            yield self._rest
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True if the last read found bytes behind the last newline."""
-        return self._rest is not None
-
-    def check(self) -> None:
-        """Starts again from offset 0 if the read part was cut: it ends in no newline any more."""
-        if self._offset and self._disk.read_at(self._descriptor, self._offset - 1, 1) != b"\n":
-            self._offset = self.synced_bytes = 0
+        if self.unfinished is not None:
+            yield self.unfinished
 
     def sync(self, end: int) -> None:
         """Returns when the bytes up to an offset are on the device."""
@@ -220,7 +211,9 @@ class SegmentWalk:
                 if self._following is None:
                     return
                 # what was read had its place before it, and prunes take the oldest first
-                is_overtaken = self._is_oldest(self._following)
+                oldest = next(iter(older_names(self._disk, self._folder)), CURRENT)
+                path_id = self._disk.path_id(str(self._folder / oldest))
+                is_overtaken = path_id is not None and path_id[0] == self._following.file
                 self._finished[self.cursor.file] = ("", self.cursor.beginning)
                 self.cursor.close()
                 self.is_overtaken = is_overtaken
@@ -245,16 +238,12 @@ class SegmentWalk:
                     self.cursor = cursor
                     yield cursor
         finally:
-            self._skip(paths)
-
-    def _skip(self, paths: Sequence[Path]) -> None:
-        """Takes the segments before the present one for read."""
-        for path in paths:
-            path_id = self._disk.path_id(str(path))
-            if self.cursor is None or (path_id is not None and path_id[0] == self.cursor.file):
-                break
-            if path_id is not None:  # else the segment was deleted in between
-                self._finished[path_id[0]] = (path.name, b"")
+            for path in paths:  # those before the present one are taken for read
+                path_id = self._disk.path_id(str(path))
+                if self.cursor is None or (path_id is not None and path_id[0] == self.cursor.file):
+                    break
+                if path_id is not None:  # else the segment was deleted in between
+                    self._finished[path_id[0]] = (path.name, b"")
 
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
@@ -262,12 +251,6 @@ class SegmentWalk:
             if cursor is not None:
                 cursor.close()
         self.cursor = self._following = None
-
-    def _is_oldest(self, cursor: Cursor) -> bool:
-        """Reports whether no segment is older than one; it may have been renamed since."""
-        name = next(iter(older_names(self._disk, self._folder)), CURRENT)
-        path_id = self._disk.path_id(str(self._folder / name))
-        return path_id is not None and path_id[0] == cursor.file
 
     def _open_next(self) -> Cursor | None:
         """Opens the first segment that was not read yet.
@@ -314,24 +297,15 @@ class SegmentWalk:
             return None
         try:
             cursor = Cursor(self._disk, path.name, descriptor)
-            if not self._is_known(cursor):
+            beginning = cursor.beginning if cursor.file in self._finished else None
+            if beginning is None or self._finished[cursor.file][1] != beginning:
                 return cursor
+            self._finished[cursor.file] = (path.name, beginning)
         except BaseException:
             self._disk.close_quietly(descriptor)
             raise
         cursor.close()
         return None
-
-    def _is_known(self, cursor: Cursor) -> bool:
-        if self.cursor is not None and self.cursor.file == cursor.file:
-            return True
-        if cursor.file not in self._finished:
-            return False
-        _, beginning = self._finished[cursor.file]
-        if cursor.beginning != beginning:
-            return False
-        self._finished[cursor.file] = (cursor.name, beginning)
-        return True
 
 
 def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
@@ -379,16 +353,6 @@ def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
         content = _TOO_LONG if block.length > len(block.data) else parse(block.data, vocabulary)
         yield Line(block.file, block.offset, block.data, content, False, block.length)
         return
-    last = None
-    for last in _whole_lines(block, vocabulary):
-        yield last
-    if block.is_whole or last is None:
-        return
-    if isinstance(last.content, Event) or last.content.code == "stray_bytes":
-        yield Line(block.file, last.offset + last.length, b"", NEWLINE_LOST, True, 0)
-
-
-def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
     offset = block.offset
     for line in block.data.split(b"\n"):
         size = block.length or len(line)
@@ -513,6 +477,120 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     ]
 
 
+class Follower:
+    """The follower of a growing log: it serves each event once, in arrival order.
+
+    It holds files open, so close it. It takes no lock and writes nothing. It checks the current
+    segment every 30 ms, which works on every filesystem and costs two stats. Only complete lines
+    are served: an unfinished one is read again from its start, as recovery may cut and overwrite
+    it. The ids of what was served are remembered, about 100 bytes each.
+
+    With `is_durable` it serves an event only when its bytes are on the device, for a caller that
+    sends events elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        is_durable: bool = False,
+        last_prune: LastPrune = never_pruned,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._is_durable = is_durable
+        self._last_prune = last_prune
+        self._walk = SegmentWalk(disk, folder)
+        self._read_bytes = 0
+        self._served: set[str] = set()
+
+    def events(self) -> Iterator[Event]:
+        """Yields the present events that were not served yet; bad bytes are left out.
+
+        If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
+        `is_durable` is set and the sync fails.
+        """
+        for event in self._present():
+            if event.event_id not in self._served:
+                self._served.add(event.event_id)
+                yield event
+
+    def take(self, event: Event) -> None:
+        """Takes an event for served."""
+        self._served.add(event.event_id)
+
+    def wait(self, stop: Signal) -> bool:
+        """Returns True when there may be new lines, False as soon as `stop` is set."""
+        while not stop.wait(POLL_S):
+            cursor = self._walk.cursor
+            current = self._disk.path_id(str(current_path(self._folder)))
+            if cursor is None or (current is not None and current[0] != cursor.file):
+                if current is not None:
+                    return True
+            # recovery may have cut an unfinished line, and another be written to the same size
+            elif cursor.size != self._read_bytes or cursor.unfinished:
+                return True
+        return False
+
+    def follow(self, stop: Signal) -> Iterator[Event]:
+        """Yields the events of `events` as they come, until `stop` is set."""
+        while not stop.is_set():
+            for event in self.events():
+                if stop.is_set():
+                    return
+                yield event
+            self.wait(stop)
+
+    def skip_to_last(self, count: int, matches: Callable[[Event], bool] | None = None) -> None:
+        """Skips all before the last `count` events, or the last that `matches` accepts.
+
+        It is for a follower that has served none.
+        """
+        with closing(self._walk.backwards()) as cursors:
+            for cursor in cursors:
+                for line in cursor.backwards():
+                    if not count:
+                        break
+                    event = parse(line, self._vocabulary)
+                    count -= isinstance(event, Event) and (matches is None or matches(event))
+                if not count:
+                    break
+
+    def sync(self) -> None:
+        """Returns when all that was skipped is on the device, for a durable follower.
+
+        Older segments were synced before they got their names. Raises OutcomeUnknown.
+        """
+        cursor = self._walk.cursor
+        if self._is_durable and cursor is not None:
+            _sync(cursor, cursor.size, self._folder / cursor.name)
+
+    def close(self) -> None:
+        """Closes the files; a later read opens them again."""
+        self._walk.close()
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _present(self) -> Iterator[Event]:
+        """Yields the events of the new lines, after the notice of a prune that took some."""
+        for cursor in self._walk.cursors():
+            if self._walk.is_overtaken and (notice := self._last_prune()):
+                yield notice
+            self._read_bytes = cursor.size
+            for block in chain(cursor.blocks(), cursor.rest()):
+                if self._is_durable:
+                    _sync(cursor, block.offset + len(block.data), self._folder / cursor.name)
+                for line in lines_of(block, self._vocabulary):
+                    if line.is_whole and not isinstance(line.content, BadLine):
+                        yield line.content
+
+
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
     """Returns the event of the newest line with an id once the line is on the device.
 
@@ -526,20 +604,21 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
             for line in cursor.backwards():
                 event = parse(line, vocabulary) if event_id_of(line) == id_bytes else None
                 if isinstance(event, Event):
-                    _sync(cursor, event_id)
+                    _sync(cursor, cursor.size, folder / cursor.name)
                     return event
     from thence.core.query.why import not_found  # an append needs none of it
 
     raise not_found(folder, event_id)
 
 
-def _sync(cursor: Cursor, event_id: str) -> None:
+def _sync(cursor: Cursor, end: int, place: object) -> None:
+    """Returns when the bytes of a segment up to an offset are on the device."""
     try:
-        cursor.sync(cursor.size)
+        cursor.sync(end)
     except DiskError as error:
         raise OutcomeUnknown(
-            "could not make sure of the event",
-            place=event_id,
+            "could not sync what was just read from",
+            place=place,
             cause=error.strerror or error,
-            hint="check the device; the event may be lost with the next power cut",
+            hint="check the device; it may be lost with the next power cut",
         ) from error

@@ -5,37 +5,36 @@ lock at the end of the process, in any container. The file says how far the log 
 and whether events may be queued. It is never synced and never required: where it can't be made,
 appends continue, and less is reported after a kill.
 
-A log that has become shorter than it was, cut or restored in place from an older copy, is
-detected by the durable positions in these files, and by the mark of a clean close, an empty file
-`.thence/marks/<node_id>-<seq>`; of each node the highest number counts. A mark is a name: a tool
-that restores a folder in place restores contents, but removes no names.
+A clean close leaves a mark, an empty file `.thence/marks/<node_id>-<seq>` with the last number.
+After a power cut that took the session's file, the log ends elsewhere than its mark.
 """
 
-import re
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from threading import RLock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from zlib import crc32
 
-from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId
+from thence.core.codec import LINE_BYTES_MAX
+from thence.core.vocabulary import Vocabulary
+from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId, opened, opened_existing
+from thence.log.files.identity import Own, identify
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import current_path, own_folder, segments
+from thence.log.files.tail import lines_backwards
 
 OPENING_SOURCE = "thence.open"
 MAGIC = b"thence-w"
 _TRIES = 8
 _NEW = ".new"
-_OWN, _OWN_AT = Struct("<2Q"), 8
-_DRAINED, _DRAINED_AT = Struct("<Q"), 24
-_POSITION, _POSITION_AT = Struct("<5Q"), 32
-_CHECK, _CHECK_AT = Struct("<I"), 72
+_DRAINED, _DRAINED_AT = Struct("<Q"), 8
+_POSITION, _POSITION_AT = Struct("<5Q"), 16
+_CHECK, _CHECK_AT = Struct("<I"), 56
 # outside of the checksum: threads that emit write it beside the thread that writes all else
-_MARK, _MARK_AT = Struct("<Q"), 76
-RECORD_BYTES = 84
-_CLOSE_MARK = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
+_MARK, _MARK_AT = Struct("<Q"), 60
+RECORD_BYTES = 68
 
 
 class Notice(NamedTuple):
@@ -60,12 +59,15 @@ class DurablePosition(NamedTuple):
 
 
 class SessionRecord(NamedTuple):
-    """The content of a session's file. `is_whole` is false for a file without a valid record."""
+    """The content of a session's file. `is_whole` is false for a file without a valid record.
+
+    `is_draft` is true for one that was never finished.
+    """
 
     name: str
     path: Path
     is_held: bool = True
-    is_copy: bool = False  # or one that was never finished
+    is_draft: bool = False
     is_whole: bool = False
     has_queue: bool = False
     durable: DurablePosition = DurablePosition()
@@ -73,19 +75,7 @@ class SessionRecord(NamedTuple):
     @property
     def is_dead(self) -> bool:
         """True if its process has ended without closing it."""
-        return not self.is_held and not self.is_copy
-
-
-class LastNumber(Protocol):
-    """The node under whose name events were written, and the number of the last of them."""
-
-    @property
-    def node_id(self) -> str:
-        """The id of the node."""
-
-    @property
-    def seq(self) -> int:
-        """The number of its last event."""
+        return not self.is_held and not self.is_draft
 
 
 class WriterSession:
@@ -152,16 +142,19 @@ class WriterSession:
             finally:
                 self._mutex.release()
 
-    def durable(self, numbers: LastNumber, file: FileId, size: int, descriptor: int) -> None:
-        """Records that an open segment is on the device up to a size, with all before it."""
+    def durable(self, node_id: str, seq: int, file: FileId, size: int, descriptor: int) -> None:
+        """Records that an open segment is on the device up to a size, with all before it.
+
+        The number is the last that the node has given by then.
+        """
         if self._durable[0] != file:
             self._generation = 0
             with suppress(DiskError):  # without it the offset counts for nothing
                 self._generation = self._disk.generation(descriptor)
         self._durable = (file, size)
-        self._last = (numbers.node_id, numbers.seq)
+        self._last = (node_id, seq)
         self.is_unsynced = False
-        position = (int(numbers.node_id, 16), numbers.seq, file[1], self._generation, size)
+        position = (int(node_id, 16), seq, file[1], self._generation, size)
         _POSITION.pack_into(self._record, _POSITION_AT, *position)
         self._is_saved = False
         self.save()
@@ -231,12 +224,11 @@ class WriterSession:
 
     def _make_as(self, draft: Path, name: str) -> bool:
         """Makes the file under a name; False if another session took it for a dead one's."""
-        descriptor = self._open_file(draft)
+        self._disk.make_folder(self._folder)
+        descriptor = self._disk.open_lock(draft)
         try:
             if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
                 return False
-            (_, inode), _ = self._disk.file_id(descriptor)
-            _OWN.pack_into(self._record, _OWN_AT, inode, self._disk.generation(descriptor))
             mark = self.mark
             self._disk.write_at(descriptor, 0, self._packed())
             self._disk.rename(draft, self._folder / name)
@@ -257,15 +249,6 @@ class WriterSession:
             with suppress(DiskError):
                 self._disk.write_at(self._descriptor, _MARK_AT, _MARK.pack(number))
 
-    def _open_file(self, path: Path) -> int:
-        try:
-            return self._disk.open_lock(path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            self._disk.make_folder(self._folder)
-            return self._disk.open_lock(path)
-
     def _packed(self) -> bytes:
         record = self._record
         _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
@@ -274,11 +257,10 @@ class WriterSession:
         return bytes(record)
 
 
-def session_records(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[SessionRecord]:
+def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
     """Yields the sessions of a log that are open or have ended uncleanly.
 
-    `is_copy` means that the folder was copied, so that no file in it is the log's own. A file
-    that is being made or closed at this moment is left out. Raises DiskError.
+    A file that is being made or closed at this moment is left out. Raises DiskError.
     """
     open_folder = own_folder(folder) / "open"
     for name in disk.names(open_folder):
@@ -288,88 +270,158 @@ def session_records(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator
         try:
             is_held = not disk.try_lock(descriptor)
             if disk.links(descriptor):
-                record = _read(disk, descriptor, open_folder / name)
-                is_copied = is_copy or record.is_copy or name.endswith(_NEW)
-                yield record._replace(is_held=is_held, is_copy=is_copied)
+                record = SessionRecord(name, open_folder / name, is_held, name.endswith(_NEW))
+                data = disk.read_at(descriptor, 0, RECORD_BYTES)
+                yield _filled(record, data)
         finally:
             disk.close_quietly(descriptor)
 
 
-def _read(disk: Disk, descriptor: int, path: Path) -> SessionRecord:
-    record = SessionRecord(path.name, path)
-    data = disk.read_at(descriptor, 0, RECORD_BYTES)
+def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
+    """Returns a record with what its file holds, if that is valid."""
     if len(data) != RECORD_BYTES or not data.startswith(MAGIC):
         return record
     if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
         return record
-    inode, generation = _OWN.unpack_from(data, _OWN_AT)
-    (_, own), _ = disk.file_id(descriptor)
     return record._replace(
-        is_copy=own != inode or 0 != generation != disk.generation(descriptor),
         is_whole=True,
         has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
         durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
     )
 
 
-def segment_id(disk: Disk, path: Path) -> tuple[int, int, int]:
-    """Returns inode, generation and size of a segment, which identify a recorded offset."""
-    descriptor = disk.open_read(path)
-    try:
-        (_, inode), size = disk.file_id(descriptor)
-        return inode, disk.generation(descriptor), size
-    finally:
-        disk.close_quietly(descriptor)
-
-
 def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
     """Records that all events of a node up to a number are durable. Raises DiskError."""
     marks = own_folder(folder) / "marks"
-    numbers = _marked_numbers(disk.names(marks), node_id)
-    if seq > max(numbers, default=0):
-        path = marks / f"{node_id}-{seq}"
-        disk.make_folder(marks)
-        disk.close(disk.open_lock(path))
-    for older in sorted(numbers)[: None if seq > max(numbers, default=0) else -1]:
-        with suppress(DiskError):  # another process closes the log too
-            disk.unlink(marks / f"{node_id}-{older}")
+    disk.make_folder(marks)
+    disk.close(disk.open_lock(marks / f"{node_id}-{seq}"))
+    for name in disk.names(marks):
+        node, _, number = name.partition("-")
+        if node == node_id and number.isdecimal() and int(number) < seq:
+            with suppress(DiskError):  # another process closes the log too
+                disk.unlink(marks / name)
 
 
-def marked_seq(disk: Disk, folder: Path, node_id: str) -> int:
-    """Returns the highest number of a node that a mark names, 0 if there is none."""
-    return max(_marked_numbers(disk.names(own_folder(folder) / "marks"), node_id), default=0)
+def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[tuple[Path, int]]:
+    """Lists the segment tails whose bytes may not have reached the device, in arrival order.
 
-
-def _marked_numbers(names: list[str], node_id: str) -> set[int]:
-    matches = filter(None, map(_CLOSE_MARK.fullmatch, names))
-    return {int(match[2]) for match in matches if match[1] == node_id}
-
-
-def durable_seq(disk: Disk, folder: Path, node_id: str, records: Sequence[SessionRecord]) -> int:
-    """Returns the highest number of a node that is known to have been durable, 0 for none.
-
-    `records` are those of the sessions that left a file. Raises DiskError.
+    The first is the newest segment with a recorded durable offset, from that offset on; all
+    newer segments follow. Without such an offset the list is the whole current segment.
     """
-    node = int(node_id or "0", 16)
-    recorded = [r.durable.seq for r in records if not r.is_copy and r.durable.node == node]
-    return max(marked_seq(disk, folder, node_id), *recorded, 0)
+    positions = [session.durable for session in sessions]
+    newer: list[tuple[Path, int]] = []
+    for path in reversed(segments(disk, folder)) if any(positions) else ():
+        with opened(disk, path) as descriptor:
+            (_, inode), size = disk.file_id(descriptor)
+            segment = (inode, disk.generation(descriptor))
+        here = [p.offset for p in positions if (p.inode, p.generation) == segment]
+        offset = max((offset for offset in here if offset <= size), default=0)
+        newer.insert(0, (path, offset))
+        if offset:
+            return newer
+    return [(current_path(folder), 0)]
 
 
-def missing(
-    disk: Disk, folder: Path, node_id: str, seq: int, records: Sequence[SessionRecord]
-) -> dict[str, str | int]:
-    """Returns the facts of a notice about missing events, none if nothing is missing.
+def loss(session: SessionRecord) -> dict[str, Any]:
+    """Returns the facts about what a dead session may have lost, empty for nothing.
 
-    `seq` is the highest number of the node in the log. Raises DiskError.
+    Those are the events that it had queued after its last durable one.
     """
-    facts: dict[str, str | int] = {}
-    durable = durable_seq(disk, folder, node_id, records)
-    if durable > seq:
-        facts = {"first_seq": seq + 1, "last_seq": durable}
-    positions = [r.durable for r in records if not r.is_copy and r.durable.offset]
-    for path in segments(disk, folder) if positions else ():
-        inode, generation, size = segment_id(disk, path)
-        here = [p.offset for p in positions if (p.inode, p.generation) == (inode, generation)]
-        if size < max(here, default=0):
-            facts |= {"file": path.name, "offset": size, "bytes": max(here) - size}
-    return {"node_id": node_id, **facts} if facts else {}
+    if not session.is_whole:
+        return {"reason": "unknown end"}
+    if not session.has_queue:
+        return {}
+    facts: dict[str, Any] = {"reason": "killed"}
+    last = session.durable
+    if last.seq:
+        facts |= {"node_id": f"{last.node:012x}", "durable_seq": last.seq}
+    return facts
+
+
+class SessionReport:
+    """The notices about the sessions before one, which its first append writes under the lock.
+
+    A session's file that no process holds was left by a writer that ended without closing. For a
+    log that was closed cleanly two small folders are listed; else the damage is looked for
+    (`thence.log.recovery.damage`).
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, session: WriterSession
+    ) -> None:
+        self.is_finished = False
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._session = session
+        self._own: Own | None = None
+        self._others: list[SessionRecord] | None = None
+
+    def begin(self) -> tuple[str, str]:
+        """Finds the node of this log; returns its node_id and that of the one before, if any.
+
+        The notices of a node that began while the log was open are written too.
+        """
+        self.is_finished = False
+        self._own = identify(self._disk, self._folder)
+        return self._own.identity.node_id, self._own.previous_node
+
+    def notices(self, seq: int) -> list[Notice]:
+        """Returns the notices to write.
+
+        `seq` is the last number of the own node. Where the disk fails, a later session reports
+        the rest.
+        """
+        assert self._own is not None
+        notices: list[Notice] = []
+        if self._own.identity.reason and not seq:
+            notices.append(Notice("node_changed", self._own.change()))
+        self._others = None
+        with suppress(DiskError):
+            records = session_records(self._disk, self._folder)
+            others = [record for record in records if record.name != self._session.name]
+            if not self._own.is_copy:  # the sessions of a copy belong to the original
+                notices += self._losses(self._own, seq, others)
+            self._others = others
+        return notices
+
+    def finish(self) -> None:
+        """Removes the files of dead sessions: the notices about them are durable."""
+        if self._others is not None:
+            for record in self._others:
+                if not record.is_held:
+                    with suppress(DiskError):
+                        self._disk.unlink(record.path)
+            self.is_finished = True
+
+    def _losses(self, own: Own, seq: int, others: list[SessionRecord]) -> list[Notice]:
+        """Returns the notices about unclean ends of other sessions."""
+        has_file = not all(record.is_draft for record in others)
+        is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
+        # where no own event can be read, the very first ones may be damaged
+        is_spoilt = own.is_known and not seq and not others
+        dead = [record for record in others if record.is_dead]
+        if not (is_unknown or is_spoilt or dead):
+            return []
+        from thence.log.recovery.damage import unreported_regions  # after an unclean end alone
+
+        notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
+        notices += [Notice("gap", facts, record.name) for record in dead if (facts := loss(record))]
+        tails = scope(self._disk, self._folder, others)
+        regions = unreported_regions(self._disk, tails, self._vocabulary, own)
+        return notices + [Notice("torn", region.facts()) for region in regions]
+
+    def _is_end_unknown(self, own: Own, seq: int) -> bool:
+        """Reports whether the log's end differs from its mark.
+
+        Zeros in the last line, which a power cut leaves for lost bytes, differ from any mark.
+        """
+        mark = own_folder(self._folder) / "marks" / f"{own.identity.node_id}-{seq}"
+        if self._disk.path_id(str(mark)) is None:
+            return True
+        with opened_existing(self._disk, current_path(self._folder)) as descriptor:
+            if descriptor is None:
+                return False
+            _, size = self._disk.file_id(descriptor)
+            lines = lines_backwards(self._disk, descriptor, 0, size, LINE_BYTES_MAX)
+            return b"\0" in next(filter(None, lines), b"")

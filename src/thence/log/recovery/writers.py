@@ -13,22 +13,11 @@ from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
 from thence.core.query.why import LogEnd
 from thence.core.vocabulary import SIM, Vocabulary
-from thence.log.files.digest_files import read_redactions
-from thence.log.files.disk import OS_DISK, Disk, DiskError
-from thence.log.files.identity import is_own, known_node_id
+from thence.log.files.disk import OS_DISK, Disk, DiskError, opened
+from thence.log.files.identity import is_own, known_node_id, read_redactions
 from thence.log.files.segment import own_folder, segments
 from thence.log.files.tail import lines_backwards
 from thence.log.recovery.sessions import session_records
-
-__all__ = [
-    "ended_writers",
-    "living_writers",
-    "next_node_id",
-    "outcome",
-    "own_folder",
-    "redactions_of",
-    "run_status",
-]
 
 
 def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
@@ -119,31 +108,25 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
         return _CUT_SHORT.get((last.description or "").partition(":")[0], "completed")
     if any(session.is_held for session in sessions):
         return "running"
-    if sessions or _is_there(disk, folder / "config.json"):
+    if sessions or disk.path_id(str(folder / "config.json")) is not None:
         return "killed"
-    return "completed" if _is_there(disk, own_folder(folder) / "log.json") else "interrupted"
+    is_logs = disk.path_id(str(own_folder(folder) / "log.json")) is not None
+    return "completed" if is_logs else "interrupted"
 
 
 def _last(disk: Disk, folder: Path) -> Event | None:
     """Returns the event that a run wrote last, without the log's notices."""
     for path in reversed(segments(disk, folder)):
-        descriptor = disk.open_read(path)
-        try:
+        with opened(disk, path) as descriptor:
             _, size = disk.file_id(descriptor)
             start = max(0, size - _TAIL_BYTES)  # of a line cut by it nothing is read
             for line in lines_backwards(disk, descriptor, start, size):
                 event = parse(line, SIM)
                 if isinstance(event, Event) and not SIM.is_notice(event):
                     return event
-        finally:
-            disk.close_quietly(descriptor)
         if start:
             break
     return None
-
-
-def _is_there(disk: Disk, path: Path) -> bool:
-    return disk.path_id(str(path)) is not None
 
 
 def next_node_id(folder: Path) -> str | None:
@@ -155,5 +138,5 @@ def next_node_id(folder: Path) -> str | None:
 
 
 def redactions_of(folder: Path) -> frozenset[bytes]:
-    """Returns the digests (D) of the lines of the log that were redacted for good."""
+    """Returns the digests of the lines of the log that were redacted for good."""
     return read_redactions(OS_DISK, folder)

@@ -6,8 +6,7 @@ queue of their own. The outcomes of a write are returned to the callers of its b
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
-from itertools import count, islice, pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, get_ident
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from thence.core.codec import Draft
 from thence.errors import LogBusy, ThenceError, WriterClosed
 from thence.log.write.conditions import Condition
-from thence.log.write.writer import Notice
+from thence.log.write.writer import Notice, lines_of
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -49,24 +48,6 @@ class Latch:
     def wait(self, timeout_s: float | None) -> bool:
         """Waits until the latch opens; False when `timeout_s` seconds passed first."""
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
-
-
-class WaiterCount:
-    """The callers that wait for an append, counted as they come and leave, without a lock."""
-
-    __slots__ = ("_comings", "_leavings", "came", "left")
-
-    def __init__(self) -> None:
-        self.came = self.left = 0
-        self._comings, self._leavings = count(1), count(1)
-
-    def come(self) -> None:
-        """Counts a caller that begins to wait."""
-        self.came = next(self._comings)
-
-    def leave(self) -> None:
-        """Counts a caller that stops waiting."""
-        self.left = next(self._leavings)
 
 
 class WaitQueue:
@@ -175,14 +156,7 @@ class PendingAppend:
 
     def result(self) -> list[bytes]:
         """Returns the lines, or raises the error that kept one of them from being written."""
-        lines: list[bytes] = []
-        for outcome in self.outcomes:
-            if isinstance(outcome, ThenceError):
-                raise outcome
-            lines.append(outcome)
-        if self.error is not None:
-            raise copy(self.error) from self.error.__cause__  # others of the batch share it
-        return lines
+        return lines_of(self.outcomes, self.error)
 
 
 Item = Draft | PendingAppend
@@ -359,17 +333,11 @@ def answer(
         del threads[1:]
     for item in threads:
         item.release()
-    if tasks:
-        _resolve_all(tasks)
-
-
-def _resolve_all(tasks: Sequence[PendingAppend]) -> None:
-    """Ends the waits of tasks with one call into each of their loops."""
     by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
     for item in tasks:
         assert item.future is not None
         by_loop[item.future.get_loop()].append(item.future)
-    for loop, futures in by_loop.items():
+    for loop, futures in by_loop.items():  # one call into each
         try:
             loop.call_soon_threadsafe(_resolve, futures)
         except RuntimeError:  # the loop was closed: no task waits there any more

@@ -24,8 +24,7 @@ from typing import Literal, TypeVar, cast
 
 from thence.core.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.files.append_lock import WAIT_S
-from thence.log.files.disk import monotonic_ns, pause, retry_error, yield_processor
+from thence.log.files.disk import WAIT_S, monotonic_ns, pause, retry_error, yield_processor
 from thence.log.files.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.batch import (
@@ -37,11 +36,10 @@ from thence.log.write.batch import (
     PendingAppend,
     QueuedBytes,
     Retained,
-    WaiterCount,
     WaitQueue,
 )
 from thence.log.write.conditions import Condition
-from thence.log.write.writer import Notice, Report, SegmentWriter
+from thence.log.write.writer import NO_CONDITIONS, Notice, Report, SegmentWriter, lines_of
 
 OnFull = Literal["drop", "block"]
 Answer = TypeVar("Answer")
@@ -51,10 +49,11 @@ _COUNT_S = 0.5
 # how long what is written waits for more of its kind before it is synced
 _GATHER_S = 0.001
 _IDLE_S = 5.0
+# a thread that emits without a pause lets others run each so many events: while a caller waits,
+# and in a queue of that many, for the thread that drains it
 _YIELD_FROM = 1_024
-_YIELD_MASK = 127
-# while a caller waits, a thread that emits without a pause releases the interpreter
-_AWAITED_MASK = 15
+_YIELD_EVENTS = 128
+_AWAITED_EVENTS = 16
 _AWAITED_S = 0.000001
 
 
@@ -123,7 +122,7 @@ class Committer:
         self._is_sleeping = False
         self._written_count = self._synced_count = 0  # of the events of `write`
         self._last: Draft | None = None
-        self.callers = WaiterCount()
+        self.waiters: set[PendingAppend] = set()  # whose callers wait now
         self._retained = Retained()
 
     def after_fork(self) -> None:
@@ -169,12 +168,8 @@ class Committer:
         if size > HEAVY_BYTES:
             self._bytes.add(size)
         self._enqueue((draft,))
-        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
-            self._wake()
-        if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
-            pause(_AWAITED_S)
-        elif waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
-            yield_processor()
+        if waiting >= _YIELD_FROM or self.waiters:
+            self._let_others_run(waiting, waiting + 1)
         return True
 
     def put_all(self, drafts: Sequence[Draft]) -> bool:
@@ -189,12 +184,8 @@ class Committer:
                 return False
         self._last = drafts[-1]
         self._enqueue(drafts)
-        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
-            self._wake()
-        if self.callers.left < self.callers.came:
-            pause(_AWAITED_S)
-        elif waiting >= _YIELD_FROM:
-            yield_processor()
+        if waiting >= _YIELD_FROM or self.waiters:
+            self._let_others_run(waiting, waiting + len(drafts))
         return True
 
     def _enqueue(self, drafts: Sequence[Draft]) -> None:
@@ -205,32 +196,59 @@ class Committer:
         self._queue.extend(drafts)
         if session.mark <= session.drained:  # the queue was drained in between
             session.mark_queued()
+        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
+            self._wake()
 
-    def append(self, draft: Draft, timeout_s: float) -> bytes:
-        """Returns the event's line once it is on the device, with all queued before it.
+    def _let_others_run(self, before: int, after: int) -> None:
+        """Releases the interpreter once in so many events of a thread that fills the queue."""
+        if self.waiters and before // _AWAITED_EVENTS < after // _AWAITED_EVENTS:
+            pause(_AWAITED_S)
+        elif before >= _YIELD_FROM and before // _YIELD_EVENTS < after // _YIELD_EVENTS:
+            yield_processor()
 
-        Raises the error that kept the event from being written, or OutcomeUnknown when
-        `timeout_s` seconds passed: the event is then still queued.
-        """
-        line = self._lead_alone(lambda: self._commit_alone(draft, timeout_s))
-        if line is not None:
-            return line
-        self.join(waiting := PendingAppend((draft,)))
-        return self._wait_on(waiting, timeout_s)[0]
-
-    def append_all(
+    def append(
         self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None = None
     ) -> list[bytes]:
-        """Appends several events, written in one piece, as `append` does one.
+        """Returns the lines of events once they are on the device, with all queued before them.
 
-        The condition is that of the last. Without events the call waits for the events queued
-        before, and returns no lines.
+        They are written in one piece; the condition is that of the last. Without events the call
+        waits for the events queued before. Raises the error that kept one from being written, or
+        OutcomeUnknown when `timeout_s` seconds passed: the events are then still queued.
         """
+        if self._phase != _OPEN:
+            raise batch.closed_error(self._writer.folder)
+        owner = self._commits.owner
+        if owner == get_ident():  # in a signal handler, during a commit of this very thread
+            raise batch.interrupted_error(self._writer.folder)
+        if not owner and not self._queue:
+            lines = self._commits.run(lambda: self._commit_alone(drafts, timeout_s, condition))
+            if lines is not None:
+                return lines
         waiting = PendingAppend(drafts, condition)
-        if self._lead_alone(lambda: self._commit_waiting(waiting, timeout_s)):
-            return waiting.result()
         self.join(waiting)
         return self._wait_on(waiting, timeout_s)
+
+    def _commit_alone(
+        self, drafts: Sequence[Draft], timeout_s: float, condition: Condition | None
+    ) -> list[bytes] | None:
+        """Commits events in the thread of their caller; returns None if others are before them."""
+        if self._queue or self._batch or self.drops.run or self._retained.count:
+            return None
+        if not drafts and not self._has_unsynced:
+            return []
+        count = len(drafts)
+        conditions = {count - 1: condition._replace(span=count)} if condition else NO_CONDITIONS
+        outcomes: Sequence[Outcome] = ()
+        try:
+            outcomes, error = self._writer.write(drafts, timeout_s, conditions)
+            if outcomes or error is None:
+                self._writer.sync(outcomes)
+                self._synced_count = self._written_count
+        except ThenceError as failure:
+            outcomes, error = (), failure
+        if error is not None:
+            self._retained.add(count - len(outcomes), error)
+        return lines_of(outcomes, error)
 
     def write(self, drafts: Sequence[Draft], timeout_s: float) -> list[bytes]:
         """Returns the events' lines once they are in the file, with all queued before them.
@@ -270,36 +288,22 @@ class Committer:
         return self._has_unsynced and not self._writer.is_poisoned
 
     def join(self, waiting: PendingAppend) -> None:
-        """Queues events whose caller waits; the caller leaves `callers` after the wait."""
+        """Queues events whose caller waits."""
         if self._phase != _OPEN:
             raise batch.closed_error(self._writer.folder)
         if self.drops.run is not None and waiting.drafts:
             self._queue_drop_notice(waiting.drafts[0].event_id)
-        self.callers.come()
         self._queue.append(waiting)
         if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
 
-    def _lead_alone(self, commit: Callable[[], Answer]) -> Answer | None:
-        """Commits in the caller's thread if nothing is queued; returns None if something is."""
-        if self._phase != _OPEN:
-            raise batch.closed_error(self._writer.folder)
-        owner = self._commits.owner
-        if owner == get_ident():  # in a signal handler, during a commit of this very thread
-            raise batch.interrupted_error(self._writer.folder)
-        if owner or not self._has_nothing_before():
-            return None
-        return self._commits.run(lambda: commit() if self._has_nothing_before() else None)
-
-    def _has_nothing_before(self) -> bool:
-        return not (self._queue or self._batch or self.drops.run or self._retained.count)
-
     def _wait_on(self, waiting: PendingAppend, timeout_s: float) -> list[bytes]:
+        self.waiters.add(waiting)
         try:
             if waiting.wait(timeout_s):
                 return waiting.result()
         finally:
-            self.callers.leave()
+            self.waiters.discard(waiting)
         unknown = OutcomeUnknown(
             "could not confirm an append to",
             place=self._writer.folder,
@@ -362,7 +366,10 @@ class Committer:
             elif not self._queue:
                 if self._phase != _OPEN:
                     break
-                self._sync_written() if self._is_sync_due else self._sleep()
+                if self._is_sync_due:
+                    self._sync_written()
+                else:
+                    self._sleep()
                 continue
             self._commits.run(self._commit_queue)
         self._commits.run(self._end)
@@ -424,23 +431,6 @@ class Committer:
         self._synced_count = self._written_count
         self._writer.close()
         self._advance(_ENDED)
-
-    def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
-        """Commits one event in the thread of its caller, as `_commit` does many."""
-        try:
-            outcomes, error = self._writer.write((draft,), timeout_s)
-            if error is not None:
-                raise error
-            self._writer.sync(outcomes)
-        except ThenceError as error:
-            self._retained.add(1, error)
-            raise
-        return cast(bytes, outcomes[0])
-
-    def _commit_waiting(self, waiting: PendingAppend, timeout_s: float) -> bool:
-        if waiting.drafts or self._has_unsynced:
-            self._commit([waiting], timeout_s)
-        return True
 
     def _commit(
         self, items: list[Item], timeout_s: float, unsynced: PendingAppend | None = None
@@ -508,19 +498,20 @@ class Committer:
             self.failed_count += len(lost)
             self._report("lost", {"event_ids": lost, "error": error})
 
-    def _is_full(self, size: int = 0) -> bool:
-        is_full = len(self._queue) + self._retained.held >= self._bound
-        return (is_full or (size > 0 and self._bytes.is_full(size))) and self._phase != _ENDED
-
     def _make_room(self, draft: Draft, size: int) -> bool:
         """Waits for room, or counts the event as dropped, as `on_full` demands.
 
         `size` is what it counts in bytes, 0 for a light event.
         """
+
+        def is_full() -> bool:
+            is_over = len(self._queue) + self._retained.held >= self._bound
+            return (is_over or (size > 0 and self._bytes.is_full(size))) and self._phase != _ENDED
+
         if self.on_full == "block":
             while True:
                 self._wake()
-                self._wait_queue.wait(lambda: self._is_full(size))
+                self._wait_queue.wait(is_full)
                 if self._phase == _ENDED:
                     raise batch.closed_error(self._writer.folder)
                 if not size or not self._bytes.is_full(size):
@@ -565,13 +556,12 @@ def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
     OutcomeUnknown when the retry fails too.
     """
     successor = writer.successor()
-    waiting = PendingAppend(drafts)
     named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
     try:
-        waiting.outcomes, error = successor.write(drafts, WAIT_S, named)
-        successor.sync(waiting.outcomes)
+        outcomes, error = successor.write(drafts, WAIT_S, named)
+        successor.sync(outcomes)
     finally:
         successor.close()
     if error is not None:
         raise retry_error(writer.folder, error) from error
-    return waiting.result()
+    return lines_of(outcomes, None)

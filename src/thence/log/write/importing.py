@@ -12,22 +12,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.bodies import BodyMissing, BodySource
+from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import BadLine, Draft, parse
 from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, Pruned
 from thence.core.redaction import same_line_key
 from thence.core.vocabulary import Vocabulary
-from thence.log.blobs.blob_writer import values_of
-from thence.log.files.append_lock import WAIT_S
-from thence.log.files.digest_files import read_redactions, without_body
-from thence.log.files.disk import Disk, appending, reading
+from thence.log.blobs.blob_files import values_of
+from thence.log.files.disk import WAIT_S, Disk, appending, reading
 from thence.log.files.findings import Relayed
-from thence.log.files.identity import known_node_id, known_node_ids, renew
-from thence.log.files.numbering import CLOCK_AHEAD_MAX, relayed
+from thence.log.files.identity import (
+    known_node_id,
+    known_node_ids,
+    read_redactions,
+    renew,
+    without_body,
+)
 from thence.log.files.segment import current_path
 from thence.log.read.reader import lines_with
-from thence.log.write.writer import Notice, Report, SegmentWriter
+from thence.log.write.writer import Notice, Report, SegmentWriter, relayed
 
 # a node_id and a seq
 Number = tuple[str, int]

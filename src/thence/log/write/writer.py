@@ -9,40 +9,44 @@ A failed sync is never tried again, because a second one could report a false su
 segment is renamed, and its part that is not known to be on the device is copied to the next.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
+from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from thence.core.clock import microseconds, moment
-from thence.core.codec import LINE_BYTES_MAX, BadLine, Draft, parse
+from thence.core.bodies import Body
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, exhausted, microseconds, moment
+from thence.core.codec import LINE_BYTES_MAX, BadLine, Draft, numbers, parse, stamper
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.blobs.blob_writer import BodyWriter, moved_too_often
-from thence.log.files.append_lock import WAIT_S, AppendLock
+from thence.log.blobs.blob_files import BodyWriter, moved_too_often
 from thence.log.files.disk import (
+    CLOSED,
     NOWHERE,
     READ_BYTES,
+    WAIT_S,
+    AppendLock,
     Disk,
     DiskError,
     FileId,
     append_error,
+    opened_existing,
     poisoned_error,
     sync_error,
     wall_ns,
     warnings,
 )
 from thence.log.files.identity import identity_file, known_node_id
-from thence.log.files.numbering import Numbering
 from thence.log.files.segment import (
     CURRENT,
     FILE_BYTES_MAX,
     begin_next,
     current_path,
-    fitting,
     moment_in,
     older_names,
     own_folder,
@@ -50,12 +54,13 @@ from thence.log.files.segment import (
 )
 from thence.log.files.tail import (
     cut_broken_write,
+    foreign_clock,
+    last_numbers,
     mark_reported,
     recover_tail,
     unreported,
 )
-from thence.log.recovery.report import SessionReport
-from thence.log.recovery.sessions import WriterSession
+from thence.log.recovery.sessions import SessionReport, WriterSession
 from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
@@ -72,6 +77,126 @@ NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
 # how often large values are looked up that a redaction or rotation moves each time
 _LOOKS_MAX = 8
+
+
+def relayed(line: bytes, bodies: tuple[Body, ...] = ()) -> Draft:
+    """Returns a complete line of another node as a draft, newline included, with its bodies."""
+    return Draft("", b"", line, bodies)
+
+
+class Numbering:
+    """The last numbers of one open log, as far as its writer has read and written.
+
+    They come from the segments alone: numbers that were read are taken over, written events are
+    counted, and a clock from elsewhere is witnessed. Relayed lines of other nodes keep their own
+    numbers; only their clocks count here.
+
+    A new node has no event yet. While its `previous_node` is set, only the clock is read, back to
+    the last event of the previous node.
+    """
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._stamp = stamper("")
+        self._lamport_clock = 0
+        self._received: list[int] = []
+        self._relays = False
+        self._uncounted: list[int] = []
+        self.node_id = ""
+        self.previous_node = ""
+        self.seq = 0
+        self.rejected_clocks: list[int] = []
+
+    def begin(self, node_id: str, previous_node: str = "") -> None:
+        """Starts to stamp events as this node's."""
+        self.node_id = node_id
+        self.previous_node = previous_node
+        self.seq = 0
+        self._stamp = stamper(node_id)
+
+    def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
+        """Returns the lines of events to be written; call `count` after they were written.
+
+        Raises `clock_exhausted`.
+        """
+        while self._received:
+            clock = self._received.pop()
+            if clock > self.seq + CLOCK_AHEAD_MAX:
+                self.rejected_clocks.append(clock)
+            else:
+                self._lamport_clock = max(self._lamport_clock, clock)
+        last = max(self.seq, self._lamport_clock)
+        if last + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+            raise exhausted(self._folder)
+        if not self._relays:
+            return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
+        lines: list[bytes] = []
+        self._uncounted = []
+        seq, clock = self.seq, self._lamport_clock
+        for draft in drafts:
+            if draft.head:
+                seq, clock = seq + 1, clock + 1
+                lines += self._stamp((draft,), seq, clock)
+                self._uncounted.append(0)
+            else:
+                lines.append(draft.tail)
+                stamp = numbers(draft.tail)
+                own_clock = stamp[2] if stamp else foreign_clock(draft.tail[:-1]) or 1
+                self._uncounted.append(own_clock)
+                clock = max(clock, own_clock)
+        return lines
+
+    def count(self, written: int) -> None:
+        """Counts the numbers of `written` events as given out."""
+        if not self._relays:
+            self.seq += written
+            self._lamport_clock += written
+            return
+        for clock in self._uncounted[:written]:
+            if clock:  # a relayed line
+                self._lamport_clock = max(self._lamport_clock, clock)
+            else:
+                self.seq += 1
+                self._lamport_clock += 1
+        del self._uncounted[:written]
+
+    def relay(self) -> None:
+        """Lets drafts that `relayed` made pass unstamped, among others that are stamped."""
+        self._relays = True
+
+    def witness(self, lamport_clock: int) -> None:
+        """Gives all later events a larger clock than this one from elsewhere.
+
+        A clock that exceeds by more than 2^40 how many events this node has written here is
+        not taken over but added to `rejected_clocks`. Any thread may call `witness`.
+        """
+        self._received.append(lamport_clock)
+
+    def read(self, descriptor: int, start: int, end: int) -> bool:
+        """Takes over the numbers between two offsets; False if no line is of this node."""
+        node_id = self.previous_node or self.node_id
+        seq, clock = last_numbers(self._disk, descriptor, start, end, node_id) or (0, 0)
+        if not self.previous_node:
+            self.seq = max(self.seq, seq)
+        self._lamport_clock = max(self._lamport_clock, clock)
+        return seq > 0
+
+    def read_older(self, is_known: bool) -> None:
+        """Takes over the numbers of the older segments, back to the last event of this node.
+
+        If the current segment holds an event of this node (`is_known`), only the end of the
+        newest older segment is read: its numbers are larger if a crash cut short its copy into
+        the current one.
+        """
+        for name in reversed(older_names(self._disk, self._folder)):
+            with opened_existing(self._disk, self._folder / name) as descriptor:
+                if descriptor is None:  # pruned in between
+                    continue
+                _, size = self._disk.file_id(descriptor)
+                start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
+                if self.read(descriptor, start, size) or is_known:
+                    return
 
 
 class PendingSync(NamedTuple):
@@ -132,7 +257,7 @@ class SegmentWriter:
         self._suspect = suspect
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._bodies = BodyWriter(disk, folder, self._lock, file_bytes_max)
-        self._descriptor: int | None = None
+        self._descriptor = CLOSED
         self._file = NOWHERE
         self._size = 0
         self._left = (NOWHERE, 0)  # the file that `close` closed, with its size
@@ -151,7 +276,7 @@ class SegmentWriter:
     @property
     def current_size(self) -> int:
         """Bytes in the current segment, as of the last append here, or as found if unopened."""
-        if self._descriptor is not None:
+        if self._descriptor != CLOSED:
             return self._size
         return (self._disk.path_id(self._path_text) or (NOWHERE, 0))[1]
 
@@ -172,16 +297,30 @@ class SegmentWriter:
         refusal: ThenceError | None = None
         try:
             for _ in range(_LOOKS_MAX):
-                kept = self._to_keep(drafts, conditions, timeout_s)
-                has_bodies = any(map(_bodies_of, kept))
+                has_bodies = any(map(_bodies_of, drafts))
                 if has_bodies:
+                    kept = self._to_keep(drafts, conditions, timeout_s) if conditions else drafts
+                    has_bodies = any(map(_bodies_of, kept))
                     count, error = self._bodies.store(kept, timeout_s)
                     refusal = refusal or error
                     drafts, conditions = first_of(drafts, conditions, count)
                     if refusal is not None and not drafts:
                         return WriteOutcome(outcomes, refusal)
-                if self._write_if_kept(drafts, conditions, outcomes, timeout_s, has_bodies):
+                try:
+                    self._lock.acquire(timeout_s)
+                    self._prepare_end()
+                    if has_bodies and not self._bodies.stands():
+                        self._bodies.forget()
+                        continue
+                    if conditions:
+                        self._write_some(drafts, conditions, outcomes)
+                    else:
+                        self._write_all(drafts, outcomes)
                     return WriteOutcome(outcomes, refusal)
+                finally:
+                    self._lock.release()
+                    if self._pending_reports or self.numbers.rejected_clocks:
+                        self._report_pending()
             return WriteOutcome(outcomes, moved_too_often(self.folder))
         except DiskError as error:
             return WriteOutcome(outcomes, append_error(self._path, error))
@@ -195,8 +334,6 @@ class SegmentWriter:
 
         Those of an event that was redacted would come back by a retry.
         """
-        if not conditions or not any(map(_bodies_of, drafts)):
-            return drafts
         try:
             self._lock.acquire(timeout_s)
             self._prepare_end()
@@ -209,32 +346,8 @@ class SegmentWriter:
     def _judged(
         self, drafts: Sequence[Draft], conditions: Mapping[int, Condition]
     ) -> list[Verdict]:
-        where = (self._disk, self.folder, self.numbers.node_id, self._vocabulary)
-        return verdicts(*where, drafts, conditions)
-
-    def _write_if_kept(
-        self,
-        drafts: Sequence[Draft],
-        conditions: Mapping[int, Condition],
-        outcomes: list[bytes | ThenceError],
-        timeout_s: float,
-        has_bodies: bool,
-    ) -> bool:
-        """Writes a batch, unless the large values that it names were moved since; reports it."""
-        try:
-            self._lock.acquire(timeout_s)
-            self._prepare_end()
-            if has_bodies and not self._bodies.stands():
-                self._bodies.forget()
-                return False
-            if conditions:
-                self._write_some(drafts, conditions, outcomes)
-            else:
-                self._write_all(drafts, outcomes)
-            return True
-        finally:
-            self._lock.release()
-            self._report_pending()
+        node_id = self.numbers.node_id
+        return verdicts(self._disk, self.folder, node_id, self._vocabulary, drafts, conditions)
 
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all written lines are on the device.
@@ -244,11 +357,11 @@ class SegmentWriter:
         is raised, and this session takes no more appends.
         """
         descriptor, file, size = self._descriptor, self._file, self._size
-        if descriptor is None:
+        if descriptor == CLOSED:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.session.durable(self.numbers, file, size, descriptor)
+            self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -258,7 +371,7 @@ class SegmentWriter:
         The segment is opened once more, since of two syncs by one open file the system tells a
         failed write to one alone. Where it can't be opened, all is synced here.
         """
-        if self._descriptor is None or not self.session.is_unsynced or self._poison is not None:
+        if self._descriptor == CLOSED or not self.session.is_unsynced or self._poison is not None:
             return None
         descriptor: int | None = None
         with suppress(DiskError):  # no descriptor is free
@@ -279,7 +392,10 @@ class SegmentWriter:
             if error is not None:
                 self._save((), error)
             elif self.session.durable_offset(pending.file) < pending.size:
-                self.session.durable(pending, pending.file, pending.size, pending.descriptor)
+                descriptor = pending.descriptor
+                self.session.durable(
+                    pending.node_id, pending.seq, pending.file, pending.size, descriptor
+                )
                 self.session.is_unsynced = self._size > pending.size
         finally:
             self._disk.close_quietly(pending.descriptor)
@@ -293,8 +409,8 @@ class SegmentWriter:
         self.session.end()
         self._bodies.close()
         self._lock.close()
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        if self._descriptor != CLOSED:
+            descriptor, self._descriptor = self._descriptor, CLOSED
             self._left, self._file = (self._file, self._size), NOWHERE
             self._disk.close_quietly(descriptor)
 
@@ -307,7 +423,7 @@ class SegmentWriter:
     def _prepare_end(self) -> None:
         """Prepares the end of the log: the current file, recovered, and the next numbers."""
         current = self._disk.path_id(self._path_text)
-        if self._descriptor is None or current is None or current[0] != self._file:
+        if self._descriptor == CLOSED or current is None or current[0] != self._file:
             self._open()
         elif current[1] == self._size and self._is_whole:
             return
@@ -317,13 +433,11 @@ class SegmentWriter:
             self._catch_up(self._size if current[1] >= self._size else 0)
         if self._file == self._suspect:
             self._set_aside(DiskError("an earlier sync of it failed"))
-        descriptor = self._require_open()
-        if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
-            where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
-            if recover_tail(*where, self._session_report.tail_seq(self.numbers)):
+        if self._size and self._disk.read_at(self._descriptor, self._size - 1, 1) != b"\n":
+            if recover_tail(self._disk, self._descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
-            _, self._size = self._disk.file_id(self._require_open())
+            _, self._size = self._disk.file_id(self._descriptor)
         if not self._session_report.is_finished:
             self._write_session_notices()
         if not self._has_reported_recoveries:
@@ -337,7 +451,7 @@ class SegmentWriter:
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        notices = self._session_report.notices(self.numbers)
+        notices = self._session_report.notices(self.numbers.seq)
         for kind, facts, session in notices:
             if self._size >= self._file_bytes_max:
                 self._rotate()
@@ -350,8 +464,8 @@ class SegmentWriter:
         self._session_report.finish()
 
     def _open(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        if self._descriptor != CLOSED:
+            descriptor, self._descriptor = self._descriptor, CLOSED
             self._disk.close_quietly(descriptor)
         node_id = known_node_id(self._disk, self.folder)
         # the first time, or another log is here now
@@ -374,7 +488,7 @@ class SegmentWriter:
 
     def _catch_up(self, offset: int) -> None:
         """Takes over the numbers of the lines behind an offset, 0 for the whole log."""
-        descriptor = self._require_open()
+        descriptor = self._descriptor
         file, size = self._disk.file_id(descriptor)
         self._file = NOWHERE  # the file is opened anew unless its numbers can be read
         self._is_whole = False
@@ -393,7 +507,7 @@ class SegmentWriter:
         """Writes the events whose condition is met; a stored id yields its stored line."""
         judged = self._judged(drafts, conditions)
         admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
-        if not self._bodies.keep(admitted):  # an id was taken out meanwhile
+        if self._bodies.safe_count(admitted) < len(admitted):  # an id was taken out meanwhile
             raise moved_too_often(self.folder)
         lines: list[bytes | ThenceError] = []
         try:
@@ -401,7 +515,7 @@ class SegmentWriter:
             older = [v for v in judged if isinstance(v, AlreadyStored) and not v.is_current]
             if older and self._suspect[1]:  # the segment that holds them may be suspect
                 self._is_whole = False
-                self._size += write_again(self._disk, self._require_open(), older)
+                self._size += write_again(self._disk, self._descriptor, older)
                 # behind them, for the last line of a segment has its highest number
                 notices = [self._notice("segment_suspect", facts) for facts in regions(older)]
                 self._write_lines(self.numbers.stamp(notices), [])
@@ -412,36 +526,43 @@ class SegmentWriter:
         """Stamps and writes drafts, in a new segment when one is due; extends `lines`."""
         remaining, seq = len(drafts), -1
         while remaining:
-            if self._size >= self._file_bytes_max or self._is_aged():
+            is_full = self._size >= self._file_bytes_max
+            if is_full or (self._rotate_after_us is not None and self._is_aged()):
                 self._rotate()
             if self.numbers.seq != seq:  # the first time, or a notice took the number
                 stamped = self.numbers.stamp(drafts[len(drafts) - remaining :])
-            count = fitting(stamped, self._file_bytes_max - self._size)
+            # as many lines as go into the segment, the one that fills it included
+            count, room_bytes = remaining, self._file_bytes_max - self._size
+            if sum(map(len, stamped)) > room_bytes:
+                ends = enumerate(accumulate(map(len, stamped)), 1)
+                count = next(count for count, end in ends if end >= room_bytes)
             self._write_lines(stamped[:count], lines)
             stamped, remaining, seq = stamped[count:], remaining - count, self.numbers.seq
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes | ThenceError]) -> None:
-        descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
         self._is_whole, self.session.is_unsynced = False, True
-        written = 0
+        kept_bytes = written = 0
         try:
             while written < len(data):
-                written += self._disk.write(descriptor, data[written:] if written else data)
+                part = data[written:] if written else data
+                written += self._disk.write(self._descriptor, part)
+            kept_bytes = written
         except BaseException as error:  # also an error of a signal handler during the call
-            kept_bytes, unknown = cut_broken_write(self._disk, descriptor, self._path, start, data)
-            self._count(stamped[: data.count(b"\n", 0, kept_bytes)], kept_bytes, lines)
+            kept_bytes, unknown = cut_broken_write(
+                self._disk, self._descriptor, self._path, start, data
+            )
+            stamped = stamped[: data.count(b"\n", 0, kept_bytes)]
             if unknown is not None and isinstance(error, DiskError):
                 raise unknown from unknown.__cause__
             raise
-        self._count(stamped, len(data), lines)
+        finally:
+            if kept_bytes:
+                lines += stamped
+                self.numbers.count(len(stamped))
+                self._size += kept_bytes
         self._is_whole = True
-
-    def _count(self, stamped: list[bytes], size: int, lines: list[bytes | ThenceError]) -> None:
-        lines += stamped
-        self.numbers.count(len(stamped))
-        self._size += size
 
     def _is_aged(self) -> bool:
         """Reports whether the current segment began too long ago to be appended to.
@@ -453,7 +574,7 @@ class SegmentWriter:
             return False
         now_us = wall_ns() // 1000
         if self._began[0] != self._file:
-            line = self._disk.read_at(self._require_open(), 0, LINE_BYTES_MAX).partition(b"\n")[0]
+            line = self._disk.read_at(self._descriptor, 0, LINE_BYTES_MAX).partition(b"\n")[0]
             event = parse(line, self._vocabulary)
             times = [] if isinstance(event, BadLine) else [microseconds(event.timestamp)]
             for name in older_names(self._disk, self.folder)[-1:]:
@@ -465,7 +586,7 @@ class SegmentWriter:
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, after all of it was synced."""
-        descriptor = self._require_open()
+        descriptor = self._descriptor
         if not self._sync_under_lock():
             return
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
@@ -473,12 +594,12 @@ class SegmentWriter:
         self._begin_segment(name)
 
     def _begin_segment(self, name: str) -> None:
-        self._file, self._size = self._disk.file_id(self._require_open())
+        self._file, self._size = self._disk.file_id(self._descriptor)
         self._pending_reports.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> bool:
         try:
-            self._disk.sync_data(self._require_open())
+            self._disk.sync_data(self._descriptor)
             return True
         except DiskError as error:
             self._set_aside(error)
@@ -511,7 +632,7 @@ class SegmentWriter:
                         raise error
                     self._suspect = self._file
                     self._write_copies([line for line in written if isinstance(line, bytes)])
-                    self._disk.sync_data(self._require_open())
+                    self._disk.sync_data(self._descriptor)
                     self._suspect = NOWHERE
             finally:
                 self._lock.release()
@@ -525,29 +646,31 @@ class SegmentWriter:
         """
         start = self._size
         self._is_whole = False
-        self._disk.write_all(self._require_open(), b"".join(lines))
+        self._disk.write_all(self._descriptor, b"".join(lines))
         self._size += sum(map(len, lines))
         facts = {"file": CURRENT, "offset": 0, "bytes": start}
         self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
 
     def _set_aside(self, error: DiskError) -> None:
         """Renames the segment whose sync failed as an older one and copies its unsafe end."""
-        suspect, start = self._require_open(), self.session.durable_offset(self._file)
+        suspect, start = self._descriptor, self.session.durable_offset(self._file)
         self._suspect = self._file
         with self._poisoning(error):
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
             try:
                 self._begin_segment(name)
-                end = copy_lines(self._disk, suspect, start, self._require_open())
+                end = copy_lines(self._disk, suspect, start, self._descriptor)
             finally:
                 self._disk.close_quietly(suspect)
-            _, self._size = self._disk.file_id(self._require_open())
+            _, self._size = self._disk.file_id(self._descriptor)
             facts = {"file": name, "offset": start, "bytes": end - start}
             # in this segment, however full: the sync of another one might fail again, and so on
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
-            self._disk.sync_data(self._require_open())
-        self.session.durable(self.numbers, self._file, self._size, self._require_open())
+            self._disk.sync_data(self._descriptor)
+        self.session.durable(
+            self.numbers.node_id, self.numbers.seq, self._file, self._size, self._descriptor
+        )
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 
@@ -557,9 +680,17 @@ class SegmentWriter:
         while self._pending_reports:
             self._report(*self._pending_reports.pop(0))
 
-    def _require_open(self) -> int:
-        assert self._descriptor is not None
-        return self._descriptor
+
+def lines_of(outcomes: Iterable[bytes | ThenceError], error: ThenceError | None) -> list[bytes]:
+    """Returns the lines among outcomes, or raises the error that kept one from being written."""
+    lines: list[bytes] = []
+    for outcome in outcomes:
+        if isinstance(outcome, ThenceError):
+            raise outcome
+        lines.append(outcome)
+    if error is not None:
+        raise copy(error) from error.__cause__  # others of the batch share it
+    return lines
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:

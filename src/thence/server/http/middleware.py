@@ -55,15 +55,13 @@ class Hosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, or answers it with 403."""
-        if scope["type"] == "lifespan" or self._is_allowed(scope["headers"]):
+        headers = scope.get("headers", ())
+        hosts = [host_of(value.decode("latin-1")) for key, value in headers if key == b"host"]
+        if scope["type"] == "lifespan" or (len(hosts) == 1 and hosts[0] in self._allowed):
             await self._app(scope, receive, send)
             return
         error = HTTPException(403, "this server doesn't answer under that host name")
         await deny(refused(scope, error), scope, receive, send)
-
-    def _is_allowed(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        hosts = [value for key, value in headers if key == b"host"]
-        return len(hosts) == 1 and host_of(hosts[0].decode("latin-1")) in self._allowed
 
 
 def host_of(header: str) -> str:
@@ -152,8 +150,11 @@ class Auth:
         return compare_digest(cookie.encode(), self._digest.encode())
 
     def _has_parameter(self, scope: Scope) -> bool:
-        token = _token_parameter(scope).encode(errors="surrogateescape")
-        return compare_digest(token, self._token)
+        """Reports whether the parameters of a request hold the token, and no other one."""
+        query = scope["query_string"]
+        tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
+        token = tokens[0] if len(tokens) == 1 else ""
+        return compare_digest(token.encode(errors="surrogateescape"), self._token)
 
 
 def has_bearer(scope: Scope, token: bytes) -> bool:
@@ -170,13 +171,6 @@ def grant_time(scope: Scope) -> None:
     grant: Callable[[], None] | None = scope.get("state", {}).get(GRANT)
     if grant is not None:
         grant()
-
-
-def _token_parameter(scope: Scope) -> str:
-    """Returns the token in the parameters of a request, "" unless there is exactly one."""
-    query = scope["query_string"]
-    tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
-    return tokens[0] if len(tokens) == 1 else ""
 
 
 def _redirect_without(scope: Scope, cookie: str) -> RedirectResponse:

@@ -1,26 +1,40 @@
-"""The served folder with its logs, each under the name of its own folder.
+"""The served folder with its logs, each under the name of its own folder: found, and open.
 
 An id is one name in that folder, or SWEEP:RUN for a run in the folder of a sweep there, or names a
 log elsewhere that the user's own repository holds. The path of a name is checked anew each time:
 a log counts only if its folder, its segments and the files beside them are real files and
 folders inside the root, so that no link, pipe or device is ever opened.
+
+A request uses a log for as long as its query takes; a bounded number of those that were used last
+stay open. A log whose folder was replaced by another one is opened anew. An open log has one
+index: that of a small log is in memory, until it has one in a file.
 """
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, Unpack
 
 from thence.core.event import Event
+from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId, reading
 from thence.log.files.segment import own_folder, segments
-from thence.log.read.opening import opened_vocabulary
+from thence.log.index import causality, query
+from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.log.index.connection import Index
+from thence.log.index.page import Page, PageBounds, PageOfLines
+from thence.log.index.tiles import Names
+from thence.log.log_reader import Reader
+from thence.log.read.opening import known_info, opened_vocabulary
 from thence.log.read.reader import lines
+from thence.server.http.workers import Slow
 
 ID_BYTES_MAX = 255
 # between the name of a sweep and that of its run
@@ -30,12 +44,15 @@ SWEEP_PLAN = "plan.json"
 _AGENTS = ("thence", "agents")
 AGENTS = "coding agents"
 NAMES_MAX = 100_000
+OPEN_MAX = 16
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
 
 LogKey = tuple[str, FileId, str]
 # name, inode, size and time of files: they stay the same as long as the contents do
 Fingerprint = tuple[tuple[str, int, int, int], ...]
+
+T = TypeVar("T")
 
 
 class FoundLog(NamedTuple):
@@ -189,6 +206,179 @@ class Root:
             return True
         root = os.path.realpath(self.folder)
         return all(Path(os.path.realpath(path)).is_relative_to(root) for path in (folder, own))
+
+
+class OpenLog:
+    """A log that is open for reading: its folder, its vocabulary, its reader.
+
+    All queries block, and raise `read_failed`.
+    """
+
+    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
+        self.folder = folder
+        self.vocabulary = vocabulary
+        self.reader = Reader(OS_DISK, folder, vocabulary)
+        self.names = Names()
+        self.users = 0
+        self._mark = ""
+
+    @property
+    def index(self) -> Index:
+        """The index that answers for the log."""
+        return self.reader.index()
+
+    @property
+    def mark(self) -> str:
+        """The mark of this log's cursors: two folders may hold copies, which then grow apart.
+
+        The log's identity is read as soon as it exists, then kept. Raises `read_failed`.
+        """
+        if not self._mark:
+            info = known_info(OS_DISK, self.folder)
+            if info is None:
+                return f" {self.folder.name}"
+            self._mark = f"{info.log_id} {self.folder.name}"
+        return self._mark
+
+    def page(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:
+        """Returns a page of the events that match; raises `invalid_cursor`."""
+        return query.page(self.index, event_filter, self.mark, **paging)
+
+    def page_of_lines(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
+        """Returns what `page` does, with the stored bytes of each event."""
+        return query.page_of_lines(self.index, event_filter, self.mark, **paging)
+
+    def hint(self, event_filter: Filter) -> str | None:
+        """Returns a hint that names the key in `where` that no event has."""
+        return self.reader.unknown_key(event_filter.where)
+
+    def event(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        return self.reader.get(event_id)
+
+    def causality(self, event_id: str, depth: int) -> CausalityLines:
+        """Returns an event's causes and effects up to `depth`; raises EventNotFound."""
+        return causality.causality(self.index, event_id, depth)
+
+    def why(self, event: str) -> NamedCauses:
+        """Returns the causes of an event that is named as in `find`; raises `ambiguous_id` too."""
+        named = self.reader.resolve(event, to_explain=True)
+        return causality.named_causes(self.index, named.event_id, self.vocabulary)
+
+
+class Logs:
+    """The logs of a root, of which those in use are open; thread-safe.
+
+    `on_gone` gets the id of a log that was asked for and is not there.
+    """
+
+    def __init__(self, root: Root, open_max: int = OPEN_MAX) -> None:
+        self.root = root
+        self.on_gone: Callable[[str], None] = lambda log_id: None
+        self._open_max = open_max
+        self._mutex = Lock()
+        self._opened: OrderedDict[LogKey, OpenLog] = OrderedDict()
+
+    def find(self, log_id: str, is_simulation: bool) -> FoundLog:
+        """Finds a log under the root, where it is asked for a simulation; raises `read_failed`.
+
+        Raises NotALog for one that is missing, or is not a simulation where that is asked for.
+        """
+        try:
+            location = self.root.find(log_id)
+        except NotALog:
+            self.on_gone(log_id)
+            raise
+        if is_simulation and not location.is_simulation:
+            raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
+        return location
+
+    def inspect(
+        self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool, is_patient: bool
+    ) -> T:
+        """Returns the result of work on a log's location; raises as `find`, and what it raises.
+
+        Unless `is_patient`, raises Slow for a log without an index.
+        """
+        location = self.find(log_id, is_simulation)
+        try:
+            if not is_patient and self.lacks_index(location):
+                raise Slow
+            return work(location)
+        except (OSError, ThenceError):
+            self.find(log_id, is_simulation)  # is it gone?
+            raise
+
+    def ask(
+        self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool, is_patient: bool
+    ) -> T:
+        """Returns the result of work on an open log, as `inspect` does."""
+
+        def work_on_open(location: FoundLog) -> T:
+            with self.using(location) as log:
+                return work(log)
+
+        return self.inspect(log_id, work_on_open, is_simulation, is_patient)
+
+    @contextmanager
+    def using(self, location: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
+        """Opens a log until the block ends, and longer if `is_kept` or while few are open."""
+        key = location.key
+        with self._mutex:
+            log = self._opened.get(key)
+            if log is None:
+                log = OpenLog(location.folder, location.vocabulary)
+                if is_kept or len(self._opened) < self._open_max:
+                    self._opened[key] = log
+            if is_kept:
+                self._opened.move_to_end(key)
+            log.users += 1
+            # logs over the bound, least recently used first; those in use stay
+            over = max(len(self._opened) - self._open_max, 0)
+            idle = [key for key, open_log in self._opened.items() if not open_log.users][:over]
+            closing = [self._opened.pop(key) for key in idle]
+        _close(closing)
+        try:
+            yield log
+        finally:
+            with self._mutex:
+                log.users -= 1
+                is_kept = self._opened.get(key) is log
+            if not is_kept:
+                _close([log])
+
+    def lacks_index(self, location: FoundLog) -> bool:
+        """Reports whether the next question to a log builds its index, which takes seconds."""
+        log = self._opened.get(location.key) or OpenLog(location.folder, location.vocabulary)
+        return log.reader.lacks_index()
+
+    def release(self, folder: Path) -> bool:
+        """Closes a log's folder where nobody uses it; reports whether it is closed now."""
+        with self._mutex:
+            logs = {key: log for key, log in self._opened.items() if log.folder == folder}
+            if any(log.users for log in logs.values()):
+                return False
+            for key in logs:
+                del self._opened[key]
+        _close([*logs.values()])
+        return True
+
+    @property
+    def open(self) -> int:
+        """The number of logs that are open now."""
+        return len(self._opened)
+
+    def close(self) -> None:
+        """Closes all logs."""
+        with self._mutex:
+            logs = list(self._opened.values())
+            self._opened.clear()
+        _close(logs)
+
+
+def _close(logs: list[OpenLog]) -> None:
+    for log in logs:
+        log.reader.close_index()
 
 
 def _is_plain(path: str, is_missing_fine: bool = False) -> bool:

@@ -26,8 +26,15 @@ from thence.log.index.overview import (
     overview,
 )
 from thence.log.read.reader import Cursor, lines_of
-from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
+from thence.server.logs.root import (
+    SWEEP_MARK,
+    Fingerprint,
+    FoundLog,
+    Logs,
+    OpenLog,
+    Root,
+    fingerprint,
+)
 from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record
 
 COURSE_BUCKETS = 50
@@ -101,6 +108,7 @@ class Summaries:
         self._summaries: dict[str, _Kept] = {}
         self._records: dict[str, tuple[Fingerprint, RunRecord]] = {}
         self.unreadable: set[str] = set()
+        logs.on_gone = self._forget
 
     def of(self, location: FoundLog) -> LogFacts:
         """Returns the summary of a log; raises `read_failed`."""
@@ -166,7 +174,7 @@ class Summaries:
             }
             self._records = {key: self._records[key] for key in ids & self._records.keys()}
 
-    def forget(self, log_id: str) -> None:
+    def _forget(self, log_id: str) -> None:
         """Forgets a log that is gone."""
         with self._mutex:
             self._summaries.pop(log_id, None)

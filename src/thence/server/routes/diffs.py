@@ -60,7 +60,7 @@ async def compare(
 def _locations(
     state: ServerState, ids: tuple[str, str], is_simulation: bool
 ) -> tuple[FoundLog, FoundLog]:
-    a, b = (state.find(log_id, is_simulation) for log_id in ids)
+    a, b = (state.logs.find(log_id, is_simulation) for log_id in ids)
     for location in (a, b):
         if size_bytes(location) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"

@@ -31,8 +31,7 @@ from thence.core.query.filter import Filter
 from thence.errors import NotALog, ThenceError
 from thence.log.files.segment import current_path
 from thence.log.index import arrivals
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog, LogKey
+from thence.server.logs.root import FoundLog, LogKey, OpenLog
 from thence.server.routes.parameters import LogLive, SimulationLive
 from thence.server.routes.state import USER, ServerState, app_state
 

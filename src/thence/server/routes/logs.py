@@ -27,8 +27,7 @@ from thence.core.query.filter import Filter
 from thence.log.index.causality import CausalityLines, NamedCauses
 from thence.log.index.page import PageOfLines
 from thence.server.errors import LIVE_RESPONSE, NDJSON_RESPONSE, RESPONSES
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.models import (
     Causality,
     DiffAnswer,
@@ -53,8 +52,9 @@ from thence.server.routes.parameters import (
     SimulationLive,
     SimulationPage,
 )
-from thence.server.routes.state import JSON, ServerState, answer, app_state
+from thence.server.routes.state import ServerState, app_state
 
+JSON = "application/json"
 NDJSON = "application/x-ndjson"
 BATCH_EVENTS = 1_000
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
@@ -324,6 +324,11 @@ def _why_answer(why: NamedCauses) -> Response:
             "truncated": why.truncated,
         }
     )
+
+
+def answer(value: Any) -> Response:
+    """Returns a JSON value as an answer; a Raw in it is copied unchanged."""
+    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def _json_array(lines: Iterable[bytes]) -> msgspec.Raw:

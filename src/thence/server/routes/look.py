@@ -39,11 +39,11 @@ from thence.core.query.filter import Filter
 from thence.log.index import tiles
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
-from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import OpenLog
 from thence.server.routes.live_events import TICK_S, LastEventId, News, open_stream
-from thence.server.routes.logs import EventId, Kind
+from thence.server.routes.logs import EventId, Kind, answer
 from thence.server.routes.parameters import Number, Parameters
-from thence.server.routes.state import answer, app_state
+from thence.server.routes.state import app_state
 
 LANES_MAX = PATH_MAX = 200
 MARKS_MAX, IDS_MAX = 2_000, 100

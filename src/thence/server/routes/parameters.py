@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names
+from thence.core.query.filter import Filter, invalid, moments, names
 from thence.log.index.page import PageBounds
 
 LIMIT_MAX = 10_000
@@ -108,8 +108,8 @@ class SimulationFilter(Parameters):
         return Filter(
             types=names("event_types", self.event_types),
             actors=names("agent_ids", self.agent_ids),
-            since=first_moment("start_timestamp", self.start_timestamp),
-            until=last_moment("end_timestamp", self.end_timestamp),
+            since=moments("start_timestamp", self.start_timestamp)[0],
+            until=moments("end_timestamp", self.end_timestamp)[1],
             turn_first=self.turn_start,
             turn_last=self.turn_end,
             failed=self.failed,

@@ -4,17 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 
-from thence.errors import NotALog, SuppressCodes, ThenceError
+from thence.errors import SuppressCodes, ThenceError
 from thence.server.http.workers import Slow, Workers
-from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import AGENTS, FoundLog, Root
+from thence.server.logs.root import AGENTS, FoundLog, Logs, OpenLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
 
 # the key under which a team's server adds the name of the user to a request's scope
@@ -26,8 +23,6 @@ INDEX_WAIT_S = 2.0
 COUNT_WAIT_S = 0.25
 _RELOADED_AFTER_S = 1
 
-JSON = "application/json"
-
 T = TypeVar("T")
 
 
@@ -38,7 +33,7 @@ class ServerState:
         self.root = root
         # a folder in the working tree whose files are shown with their owners
         self.repository: Path | None = None
-        self.logs = Logs()
+        self.logs = Logs(root)
         self.summaries = Summaries(self.logs)
         self.workers = Workers()
         self.is_closed = False
@@ -57,26 +52,15 @@ class ServerState:
         one is asked for, and what the work raises.
         """
 
-        def work_on_open(location: FoundLog) -> T:
-            with self.logs.using(location) as log:
-                return work(log)
-
-        return await self.inspect(log_id, work_on_open, is_simulation)
+        return await self.workers.run_patiently(
+            lambda is_patient: self.logs.ask(log_id, work, is_simulation, is_patient)
+        )
 
     async def inspect(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
         """Runs work on the location of a log, as `ask` does."""
-
-        def attempt(is_patient: bool) -> T:
-            location = self.find(log_id, is_simulation)
-            try:
-                if not is_patient and self.logs.lacks_index(location):
-                    raise Slow
-                return work(location)
-            except (OSError, ThenceError):
-                self.find(log_id, is_simulation)  # is it gone?
-                raise
-
-        return await self.workers.run_patiently(attempt)
+        return await self.workers.run_patiently(
+            lambda is_patient: self.logs.inspect(log_id, work, is_simulation, is_patient)
+        )
 
     def locate(self) -> list[FoundLog | None]:
         """Lists the logs under the root, None for one that can't be read."""
@@ -137,7 +121,7 @@ class ServerState:
         While it is made, raises 503 with how far it is; the page loads again by itself.
         """
         if log_id not in self._making:
-            location = await self.workers.run(partial(self.find, log_id, False))
+            location = await self.workers.run(partial(self.logs.find, log_id, False))
             if not await self.workers.run(partial(self.logs.lacks_index, location)):
                 return
             self._begin_index(location)
@@ -187,17 +171,6 @@ class ServerState:
             return self.logs.lacks_index(location)
         return False
 
-    def find(self, log_id: str, is_simulation: bool) -> FoundLog:
-        """Finds a log under the root; raises NotALog."""
-        try:
-            location = self.root.find(log_id)
-        except NotALog:
-            self.summaries.forget(log_id)
-            raise
-        if is_simulation and not location.is_simulation:
-            raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
-        return location
-
     def has_files(self, log: FoundLog) -> bool:
         """Reports whether a log is that of the coding agents in the repository that is served."""
         is_place = self.root.places.get(log.id) == log.folder
@@ -207,11 +180,6 @@ class ServerState:
         """Ends the live streams and closes the logs."""
         self.is_closed = True
         self.logs.close()
-
-
-def answer(value: Any) -> Response:
-    """Returns a JSON value as an answer; a Raw in it is copied unchanged."""
-    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def app_state(request: Request) -> ServerState:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from thence.errors import SyncRefused, ThenceError
-from thence.server.team.database import Database, Transaction, first
+from thence.server.team.database import Database, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
@@ -154,7 +154,8 @@ class Accounts:
         if role not in ROLES:
             raise _refused(action, name, f"the role {role} is not one of {', '.join(ROLES)}")
         with self._database.reading() as connection:
-            if not _has_team(connection, team):
+            teams = connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": team})
+            if not teams:
                 hint = f"make it: thence server team add {team}"
                 raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
@@ -163,16 +164,10 @@ class Accounts:
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
-        return self._has("SELECT 1 FROM users WHERE name = :name", name)
-
-    def has_person(self, name: str) -> bool:
-        """Reports whether there is a user of this name who is no machine."""
-        return self._has("SELECT 1 FROM users WHERE name = :name AND password <> ''", name)
-
-    def _has(self, query: str, name: str) -> bool:
         if not is_user_name(name):  # PostgreSQL takes not every text
             return False
         with self._database.reading() as connection:
+            query = "SELECT 1 FROM users WHERE name = :name"
             return bool(connection.execute(query, {"name": name}))
 
     def remove_user(self, name: str) -> None:
@@ -234,10 +229,6 @@ def check_slug(slug: str) -> None:
     """Raises `account_refused` for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
         raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
-
-
-def _has_team(connection: Transaction, slug: str) -> bool:
-    return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
 def _check_password(name: str, password: str) -> str:

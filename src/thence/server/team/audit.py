@@ -56,7 +56,7 @@ class AuditLog:
                     _logger.error("could not write the audit log, all else goes on: %s", error)
                 self._close()
 
-    def record_failure(self, user: str | None, address: str, way: str) -> None:
+    def record_failure(self, user: str | None, address: str) -> None:
         """Records that a login failed; what comes too often is counted, and told by the next one.
 
         `user` is None for a name that no user has: people type passwords there.
@@ -66,7 +66,7 @@ class AuditLog:
             return
         left_out, self._left_out = self._left_out, 0
         words = {"left_out": left_out} if left_out else {}
-        self.record("login.failed", user=user, address=address, way=way, **words)
+        self.record("login.failed", user=user, address=address, **words)
 
     def close(self) -> None:
         """Closes the log."""

@@ -99,7 +99,10 @@ def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerd
     groups: dict[tuple[str, str], list[int]] = {}
     verdicts: dict[int, EventVerdict] = {}
     for place, line in enumerate(lines):
-        names = _names(line)
+        try:
+            names = msgspec.json.decode(line, type=_Names)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            names = _Names()
         reason = _unfit(line)
         if reason:
             event_id = names.event_id if isinstance(names.event_id, str) else ""
@@ -125,13 +128,6 @@ def _unfit(line: bytes) -> str:
     if row.seq == 0 and not _ULID.fullmatch(row.event_id):
         return "invalid event_id: it is not a ULID"
     return ""
-
-
-def _names(line: bytes) -> _Names:
-    try:
-        return msgspec.json.decode(line, type=_Names)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _Names()
 
 
 def _home(names: _Names) -> tuple[str, str]:

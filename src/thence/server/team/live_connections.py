@@ -136,7 +136,11 @@ class LiveConnections:
         except OSError:  # the client has gone
             return
         finally:
-            self._remove(listener)
+            self.count -= 1
+            others = self._listeners[listener.key]
+            others.discard(listener)
+            if not others:
+                del self._listeners[listener.key]
 
     async def _admitted(self, request: HTTPConnection) -> _Listener:
         """Returns the listener of a request; raises what refuses it."""
@@ -180,13 +184,6 @@ class LiveConnections:
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
 
-    def _remove(self, listener: _Listener) -> None:
-        self.count -= 1
-        others = self._listeners[listener.key]
-        others.discard(listener)
-        if not others:
-            del self._listeners[listener.key]
-
     async def _serve(self, listener: _Listener, connection: "_Connection") -> None:
         await connection.send({"type": "websocket.accept"})
         marks = {listener.log: listener.cursor}
@@ -213,6 +210,12 @@ class LiveConnections:
 
     async def _answer(self, listener: _Listener, data: bytes) -> object:
         """Returns the answer to a frame, None for one that gets none."""
+
+        def commit() -> Results:
+            member = self._accounts.member(listener.member.user, listener.member.team)
+            check_writing(member)  # who may write now
+            return take_batch(self._exchange, member.team, listener.request, body)
+
         try:
             frame: _Frame = decoded_as(data, _Frame)
             if frame.type == "ping":
@@ -220,20 +223,18 @@ class LiveConnections:
             if frame.type not in ("event", ""):
                 return None
             body = joined([bytes(frame.event) if frame.type else data])
-            results = await self._writing.run(partial(self._taken, listener, body))
+            results = await self._writing.run(commit)
         except Exception as error:  # boundary: a client gets one form of error
             return _spliced("error", bytes(_reported(error).body))
         self.committed(listener.member.team, listener.request.query_params.get("log"))
         return _spliced("ack", msgspec.json.encode(results.results[0]))
 
-    def _taken(self, listener: _Listener, body: bytes) -> Results:
-        """Commits an event of a member who may write now; raises SyncRefused for another."""
-        member = self._accounts.member(listener.member.user, listener.member.team)
-        check_writing(member)
-        return take_batch(self._exchange, member.team, listener.request, body)
-
     async def _watch(self) -> None:
         """Hints what is committed, and closes the connections of logins that ended."""
+
+        def look() -> tuple[dict[Key, str], dict[int, set[str | None]]]:
+            return {key: self._exchange.mark(*key) for key in keys}, self._logins.present(logins)
+
         loop = asyncio.get_running_loop()
         next_look = loop.time()
         while self._listeners:
@@ -248,7 +249,7 @@ class LiveConnections:
                 keys = set(self._listeners)
                 logins = {one.login for one in self._all()}
             try:
-                marks, teams = await self._reading.run(partial(self._looked, keys, logins))
+                marks, teams = await self._reading.run(look)
             except Exception as error:  # boundary: the next look is in a second
                 _logger.warning("could not look for commits: %s", error)
                 continue
@@ -260,12 +261,6 @@ class LiveConnections:
 
     def _all(self) -> list[_Listener]:
         return list(chain.from_iterable(self._listeners.values()))
-
-    def _looked(
-        self, keys: Collection[Key], logins: Collection[int]
-    ) -> tuple[dict[Key, str], dict[int, set[str | None]]]:
-        """Returns the marks of logs, and of logins that have not ended the teams of their users."""
-        return {key: self._exchange.mark(*key) for key in keys}, self._logins.present(logins)
 
 
 class _Connection:

@@ -22,8 +22,7 @@ from time import monotonic
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import SuppressCodes, ThenceError
 from thence.files import file_lock
-from thence.log.files.digest_files import record_redactions
-from thence.log.files.identity import make_info
+from thence.log.files.identity import make_info, record_redactions
 from thence.log.files.segment import own_folder
 from thence.log.open import OS_DISK, open_log
 from thence.server.logs.run_record import CURSOR_FILE, TITLE_FILE

@@ -32,7 +32,7 @@ ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600
 LOGINS_MAX = 100  # of one user; the oldest ends first
 GENERATIONS_MAX = 1_000  # of one login; tokens of older ones are forgotten
-TOKEN_BYTES = 32
+_TOKEN_BYTES = 32
 LIVE_S = 60  # a token for one live connection
 # attempts that may fail at once, and the seconds until one more may: a password from an address
 USER_FAILURES, USER_FAILURE_S = 5, 60.0
@@ -206,10 +206,6 @@ class Logins:
         """
         self._begin(self._by_address, _network(address))
 
-    def forgive(self, address: str) -> None:
-        """Takes back that an attempt from an address was counted."""
-        self._by_address.forgive(_network(address))
-
     def _begin(self, pace: Pace, key: Hashable) -> None:
         wait_s = pace.begin(key, self._tool.now())
         if wait_s:
@@ -247,7 +243,7 @@ class Logins:
                 hint="ask an admin of the server",
             )
         self._by_user.forgive(key)
-        self.forgive(address)
+        self._by_address.forgive(network)
         return name
 
     def begin(self, name: str) -> Tokens:
@@ -399,7 +395,7 @@ class Logins:
         return Tokens(access, refresh, ACCESS_S, REFRESH_S, team, user)
 
     def _token(self) -> str:
-        return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()
+        return urlsafe_b64encode(self._tool.random(_TOKEN_BYTES)).rstrip(b"=").decode()
 
 
 def is_live_token(token: str) -> bool:

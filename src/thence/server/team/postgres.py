@@ -165,7 +165,9 @@ class PostgresDatabase:
         self._address = address
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         with _alone(address, "could not open the server's database") as transaction:
-            check_schema(_schema_in(transaction), shown(address))
+            has_meta = first(transaction.execute(_META_COLUMNS)) == 2
+            digests = transaction.execute(_VALUE, {"key": "schema"}) if has_meta else ()
+            check_schema(first(digests), shown(address))
             self.epoch = str(first(transaction.execute(_VALUE, {"key": "epoch"})))
             self._reader = str(first(transaction.execute(_VALUE, {"key": "reader"})))
         self._mutex = Lock()
@@ -244,7 +246,8 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
         meta = {"epoch": epoch, "schema": schema_digest(), "reader": reader}
         transaction.execute(_META, meta)
         _make_reader(transaction, reader, shown(address))
-        _let_read(transaction, reader)
+        for table in _READ:
+            transaction.script(_POLICY.format(table=table, role=reader))
 
 
 def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> None:
@@ -267,12 +270,6 @@ def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> Non
         ) from error
 
 
-def _let_read(transaction: PostgresTransaction, role: str) -> None:
-    """Lets the reader see the rows of one team."""
-    for table in _READ:
-        transaction.script(_POLICY.format(table=table, role=role))
-
-
 def shown(address: str) -> str:
     """Returns an address for messages: without a password, and without its settings."""
     try:
@@ -283,14 +280,6 @@ def shown(address: str) -> str:
     except ValueError:
         return "postgresql://..."
     return f"postgresql://{host}{port}{parts.path}"
-
-
-def _schema_in(transaction: PostgresTransaction) -> str | None:
-    """Returns the digest of the schema.sql that a database carries, None for none."""
-    if first(transaction.execute(_META_COLUMNS)) != 2:
-        return None
-    digest: str | None = first(transaction.execute(_VALUE, {"key": "schema"}))
-    return digest
 
 
 @contextmanager
@@ -367,10 +356,14 @@ def _failures(operation: str, place: str = "", address: str = "") -> Iterator[No
         words = " ".join(str(error.diag.message_primary or error).split())
         if not address:
             _logger.warning("PostgreSQL: %s", words)
+        cause = next(
+            (text for kind, text in _CAUSES if isinstance(error, kind)),
+            "PostgreSQL can't be reached, or ended the connection",
+        )
         raise ThenceError(
             operation,
             place=place,
-            cause=words if _is_secretless(words, address) else _cause(error),
+            cause=words if _is_secretless(words, address) else cause,
             hint="see that PostgreSQL runs and takes connections, then try again",
             code="database_unavailable",
         ) from error
@@ -383,6 +376,7 @@ def _is_secretless(words: str, address: str) -> bool:
     return bool(address) and not (at and any(part and part in words for part in parts))
 
 
+# why PostgreSQL can't be used, in words that a client may read
 _CAUSES: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.ReadOnlySqlTransaction, "PostgreSQL takes no changes now: it is read-only"),
     (errors.DiskFull, "PostgreSQL's disk is full"),
@@ -390,9 +384,3 @@ _CAUSES: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.CannotConnectNow, "PostgreSQL is starting or ending"),
     (errors.DeadlockDetected, "it met another change"),
 )
-
-
-def _cause(error: psycopg.Error) -> str:
-    """Returns why PostgreSQL can't be used, in words that a client may read."""
-    words = (words for kind, words in _CAUSES if isinstance(error, kind))
-    return next(words, "PostgreSQL can't be reached, or ended the connection")

@@ -128,7 +128,9 @@ class _Push:
 
         None is one that is broken or unsigned.
         """
-        if redaction is None or not _has_good_signature(redaction):
+        if redaction is None or not is_signed(
+            redaction.public_key, redaction.signature, redaction.signed_text
+        ):
             self._refuse(row, _NOT_YOURS)
             return
         names = self._names(redaction.digest)
@@ -225,10 +227,6 @@ def _marked(log: StoredLog, lines: Sequence[NewLine]) -> list[NewLine]:
     if not words:
         return []
     return [row for row in lines if row.seq and any(word in row.line for word in words)]
-
-
-def _has_good_signature(redaction: Redaction) -> bool:
-    return is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
 
 
 def _notice(log: StoredLog, line: bytes) -> tuple[Event | None, str | None]:

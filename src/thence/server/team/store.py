@@ -283,26 +283,21 @@ def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> Sto
     """Returns a log of a kind, made if it is missing, under its lock."""
     log = _log(connection, team, name, _LOCK_LOG)
     if log is None:
-        log = _made_log(connection, team, name, kind)
+        number = first(connection.execute(_LOCK_TEAM, {"team": team}))
+        if number is None:
+            raise NotALog("could not find the team", place=team, cause="there is no such team")
+        if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
+            cause = f"the team has {LOGS_MAX} logs, which is the limit"
+            raise SyncRefused("could not make the log", place=name, cause=cause)
+        connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
+        log = _log(connection, team, name, _LOCK_LOG)
+        assert log is not None
     if log.kind != kind:
         raise VocabularyMismatch(
             "could not add to the log",
             place=name,
             cause=f"it is of the kind {log.kind}, not {kind}",
         )
-    return log
-
-
-def _made_log(connection: Transaction, team: str, name: str, kind: str) -> StoredLog:
-    number = first(connection.execute(_LOCK_TEAM, {"team": team}))
-    if number is None:
-        raise NotALog("could not find the team", place=team, cause="there is no such team")
-    if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
-        cause = f"the team has {LOGS_MAX} logs, which is the limit"
-        raise SyncRefused("could not make the log", place=name, cause=cause)
-    connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
-    log = _log(connection, team, name, _LOCK_LOG)
-    assert log is not None
     return log
 
 
@@ -336,8 +331,16 @@ def _commit(
         rows = ((log.team, log.id, line.node, line.digest) for line in relayed)
         connection.insert("relayed", _RELAYED, rows)
     if certificate and (signed_before or len(relayed) < len(fresh)):
-        numbers = (log.last + 1, end.number) if fresh else (0, 0)
-        _keep(connection, log, certificate, numbers)
+        params = {
+            "team": log.team,
+            "log": log.id,
+            "key": certificate.public_key,
+            "lines": certificate.lines_sha256,
+            "signature": certificate.signature,
+            "first": log.last + 1 if fresh else 0,
+            "last": end.number if fresh else 0,
+        }
+        connection.execute(_KEEP_CERTIFICATE, params)
     return Ingested(stored, {**refusals, **lacking}, log.last, end), has_redacted
 
 
@@ -387,21 +390,3 @@ def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> 
         for node, of_node in digests.items()
     ]
     return any(signed)
-
-
-def _keep(
-    connection: Transaction,
-    log: StoredLog,
-    certificate: PushCertificate,
-    numbers: tuple[int, int],
-) -> None:
-    params = {
-        "team": log.team,
-        "log": log.id,
-        "key": certificate.public_key,
-        "lines": certificate.lines_sha256,
-        "signature": certificate.signature,
-        "first": numbers[0],
-        "last": numbers[1],
-    }
-    connection.execute(_KEEP_CERTIFICATE, params)

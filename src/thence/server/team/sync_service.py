@@ -11,9 +11,9 @@ from hashlib import sha256
 from itertools import count
 from typing import NamedTuple, TypeVar
 
+from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent, NotALog, SyncRefused
-from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.server.team import body_pieces
 from thence.server.team.database import Transaction
 from thence.server.team.redactions import is_redacted

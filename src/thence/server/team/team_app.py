@@ -30,9 +30,7 @@ from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.log_cache import LogCache
-from thence.server.team.login_settings import LoginSettings
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
-from thence.server.team.oidc import Provider
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
@@ -59,8 +57,8 @@ _logger = logging.getLogger("thence.server")
 class Team:
     """What a team's server answers with, over its database.
 
-    `logs_app` makes the app over a folder of logs; `folders` makes these. `settings` says how
-    people come in. Raises FileBusy where another process has the folders.
+    `logs_app` makes the app over a folder of logs; `folders` makes these. Raises FileBusy where
+    another process has the folders.
     """
 
     def __init__(
@@ -68,7 +66,6 @@ class Team:
         database: Database,
         folders: Callable[[Store], LogCache],
         logs_app: LogsApp,
-        settings: LoginSettings,
         audit: AuditLog,
     ) -> None:
         self._database = database
@@ -94,14 +91,7 @@ class Team:
             audit.record("redaction.carried_out", logs=[log.name for log in logs])
 
         database.on_erased = on_erased
-        self._ways_in = WaysIn(
-            self._accounts,
-            self._logins,
-            audit,
-            self._reading,
-            settings.url,
-            Provider(settings.oidc) if settings.oidc else None,
-        )
+        self._ways_in = WaysIn(self._accounts, self._logins, audit, self._reading)
         self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:

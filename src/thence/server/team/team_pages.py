@@ -4,12 +4,12 @@ Programs send the access token as the bearer. A browser is led to the login form
 then, which holds a session that opens pages alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -57,10 +57,19 @@ class TeamPages:
         try:
             member = await self._workers.run(partial(self._ready, Request(scope, receive)))
         except NotLoggedIn:
-            await _without_login(scope)(scope, receive, send)
+            if scope["method"] == "GET" and is_page(scope["path"]):
+                target = login_target(scope["path"], scope["query_string"])
+                answer: Response = RedirectResponse(target, 303)
+            else:
+                bearer = {"WWW-Authenticate": "Bearer"}
+                answer = refused(scope, HTTPException(401, _UNAUTHORIZED, bearer))
+            await answer(scope, receive, send)
             return
         scope[USER] = member.user
-        await self._app(member.team)(scope, receive, send)
+        app = self._apps.get(member.team)
+        if app is None:
+            app = self._apps[member.team] = self._logs_app(self._folders.of_team(member.team))
+        await app(scope, receive, send)
 
     def begin(self) -> None:
         """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
@@ -76,13 +85,14 @@ class TeamPages:
             for team, app in self._apps.items()
             for name in {log_id for _, log_id in app.state.served.streams.values()}
         ]
-        await self._workers.run(partial(self._look, followed))
 
-    def _look(self, followed: Iterable[tuple[str, str]]) -> None:
-        self._folders.drop_replaced()
-        for team, name in followed:
-            with SuppressCodes("read_failed"):  # it is gone on with
-                self._folders.refresh(team, name, 0.0)
+        def refresh() -> None:
+            self._folders.drop_replaced()
+            for team, name in followed:
+                with SuppressCodes("read_failed"):  # it is gone on with
+                    self._folders.refresh(team, name, 0.0)
+
+        await self._workers.run(refresh)
 
     def _release(self, folder: Path) -> bool:
         app = self._apps.get(folder.parent.name)
@@ -95,20 +105,8 @@ class TeamPages:
             app.state.served.close()
 
     def figures(self) -> Iterator[Metric]:
-        """Yields what the apps of all teams do now, and what their indexes have cost, in sum."""
+        """Yields what the apps of all teams do now, in sum."""
         states: list[ServerState] = [app.state.served for app in list(self._apps.values())]
-        costs = [state.logs.builds.cost for state in states]
-        for name, words, number in (
-            ("builds", "Indexes made from nothing.", sum(cost.builds for cost in costs)),
-            ("build_seconds", "Time to make them.", sum(cost.build_seconds for cost in costs)),
-            (
-                "catch_up_seconds",
-                "Time in which indexes took in new events.",
-                sum(cost.catch_up_seconds for cost in costs),
-            ),
-            ("events", "Events put into indexes.", sum(cost.events for cost in costs)),
-        ):
-            yield CounterMetricFamily(f"thence_index_{name}", words, number)
         streams = sum(len(state.streams) for state in states)
         logs_open = sum(state.logs.open for state in states)
         yield GaugeMetricFamily("thence_listeners", "Open streams of live events.", streams)
@@ -134,17 +132,3 @@ class TeamPages:
         elif not kind or kind in _LOG_PATHS:
             self._folders.refresh_all(member.team)
         return member
-
-    def _app(self, team: str) -> FastAPI:
-        """Returns the app of a team's logs; for the event loop alone."""
-        app = self._apps.get(team)
-        if app is None:
-            app = self._apps[team] = self._logs_app(self._folders.of_team(team))
-        return app
-
-
-def _without_login(scope: Scope) -> Response:
-    """Returns the answer to a request without a login: for a page the way to the login form."""
-    if scope["method"] == "GET" and is_page(scope["path"]):
-        return RedirectResponse(login_target(scope["path"], scope["query_string"]), 303)
-    return refused(scope, HTTPException(401, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"}))

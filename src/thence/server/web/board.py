@@ -7,8 +7,7 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, el, joined, link, moment, path, words
 from thence.core.sentences.events import counted
 from thence.log.index.arrivals import behind
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.work.board.board import fold, people
 from thence.work.board.move_request import can_begin_on
 from thence.work.board.state import (

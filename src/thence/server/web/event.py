@@ -10,11 +10,10 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.sentences.events import conversation
-from thence.log.files.digest_files import read_redactions
 from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import read_redactions
 from thence.log.index.causality import NamedCauses
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
 from thence.server.web.verdict import mark
@@ -62,6 +61,9 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
 
 
 def _facts(location: FoundLog, event: Event) -> Html:
+    writer: Child = "another tool; nothing verifies the line"
+    if not event.is_foreign:
+        writer = joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
     stored = path("logs", location.id, "events", event.event_id)
     return facts(
         (
@@ -74,15 +76,9 @@ def _facts(location: FoundLog, event: Event) -> Html:
             ("Subject", event.subject),
             ("Stream", event.stream),
             ("Step", event.step),
-            ("Written by", _writer(event)),
+            ("Written by", writer),
         )
     )
-
-
-def _writer(event: Event) -> Child:
-    if event.is_foreign:
-        return "another tool; nothing verifies the line"
-    return joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
 
 
 def _why(log: OpenLog, location: FoundLog, why: NamedCauses) -> Html:

@@ -22,8 +22,7 @@ from thence.errors import ThenceError
 from thence.git.repository import Repository
 from thence.log.open import open_log
 from thence.server.http.workers import ClientGone
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.session import edited_paths, event_link, first_words
 from thence.trace.agents.blame import BlamedLine, lines_of
@@ -129,17 +128,14 @@ def _lines_in(place: str) -> int:
             problem = "it is a link, or lies behind one, or is not a file"
         elif status.st_size > BYTES_MAX:
             problem = f"it has over {BYTES_MAX:,} bytes"
-        elif not _is_text(data := Path(place).read_bytes()):
-            problem = "it is a binary file, or no text in UTF-8"
         else:
-            return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+            data = Path(place).read_bytes()
+            if b"\0" not in data and is_utf8(data.decode(errors="surrogateescape")):
+                return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+            problem = "it is a binary file, or no text in UTF-8"
     except OSError as error:
         problem = f"it can't be read: {error.strerror}"
     raise HTTPException(422, f"{os.path.basename(place)} can't be shown: {problem}")
-
-
-def _is_text(data: bytes) -> bool:
-    return b"\0" not in data and is_utf8(data.decode(errors="surrogateescape"))
 
 
 def _row(

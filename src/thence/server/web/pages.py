@@ -95,7 +95,7 @@ async def files(request: Request, id: str, find: str = "") -> Response:
     state, name = app_state(request), request.path_params.get("name")
 
     def read(stop: Signal) -> Response:
-        location = state.find(id, False)
+        location = state.logs.find(id, False)
         if state.repository is None or not state.has_files(location):
             raise HTTPException(404, "there is no such page")
         repo = repository(state.repository)

@@ -30,8 +30,7 @@ from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidFilter
 from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
@@ -106,7 +105,12 @@ def read_question(query: QueryParams) -> Question:
         page = PageParameters.model_validate(single)
         return Question(fields, page.filter(), page.cursor, page.order == "newest")
     except ValidationError as error:
-        return Question(fields, problem=_first_problem(error))
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the address"
+        problem = f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
+        if first["type"] == "extra_forbidden":
+            problem = f"{name[:100]}: there is no such field"
+        return Question(fields, problem=problem)
     except InvalidFilter as error:
         return Question(fields, problem=f"{error}; {error.hint}" if error.hint else str(error))
 
@@ -114,14 +118,6 @@ def read_question(query: QueryParams) -> Question:
 def shown_values(question: Question, name: str) -> Iterable[str]:
     """Returns the texts of a field of the form, at least one."""
     return question.fields.get(name) or [""]
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or "the address"
-    if first["type"] == "extra_forbidden":
-        return f"{name[:100]}: there is no such field"
-    return f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
 
 
 def run_page(
@@ -150,38 +146,16 @@ def run_page(
         results = log.page(question.filter, **paging)
         events = _events(log, location, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
-    of_board, section = _section(log, location, summary, at)
-    body = (
-        el("h1", words(run.name)),
-        verdict(log, location, run, summary, of_board),
-        _summary(location, run, summary),
-        _damage(summary),
-        section,
-        _picture(location, run),
-        beside,
-        _comparison(location, names),
-        el("h2", "Events", id="events"),
-        problem,
-        _form(location, question),
-        events,
-    )
-    return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
-
-
-def _section(
-    log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None
-) -> tuple[list[Child], Html]:
+    of_board: list[Child] = []
+    section = Html()
     if location.vocabulary.name == WORK.name:
         from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
-        return board_section(log, location, summary.events, at)
-    is_agents = location.vocabulary.name == PLAIN.name and is_of_agents(log, summary)
-    return [], sessions_section(log, location, summary) if is_agents else Html()
-
-
-def _picture(location: FoundLog, run: RunRecord) -> Html:
-    """Returns the place of the picture, which the script fills."""
-    return el(
+        of_board, section = board_section(log, location, summary.events, at)
+    elif location.vocabulary.name == PLAIN.name and is_of_agents(log, summary):
+        section = sessions_section(log, location, summary)
+    # the script fills it
+    picture = el(
         "section",
         id="look",
         class_="look",
@@ -192,6 +166,21 @@ def _picture(location: FoundLog, run: RunRecord) -> Html:
         data_variables=" ".join(run.variables) or None,
         hidden=True,
     )
+    body = (
+        el("h1", words(run.name)),
+        verdict(log, location, run, summary, of_board),
+        _summary(location, run, summary),
+        _damage(summary),
+        section,
+        picture,
+        beside,
+        _comparison(location, names),
+        el("h2", "Events", id="events"),
+        problem,
+        _form(location, question),
+        events,
+    )
+    return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
 
 
 def trail(location: FoundLog) -> Html:

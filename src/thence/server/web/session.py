@@ -9,8 +9,7 @@ from thence.core.markup import Child, Column, Html, el, joined, link, moment, pa
 from thence.core.sentences.events import clipped, counted
 from thence.core.sentences.events import line as in_line
 from thence.log.index.overview import LogFacts, StreamEvents, newest_streams, standing
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50

@@ -14,8 +14,7 @@ from thence.core.sentences.events import agent_sentence, counted, duration
 from thence.core.vocabulary import WORK
 from thence.log.index.overview import LogFacts, Standing, longest_step, standing
 from thence.log.index.query import count
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 
 # to count refused actions, the lines of so many events are searched

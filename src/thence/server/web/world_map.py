@@ -18,8 +18,7 @@ from thence.core.sentences.events import counted
 from thence.log.index.lookup import values_at
 from thence.log.index.overview import LogFacts
 from thence.log.index.query import count
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import FoundLog, OpenLog, Root
 from thence.server.logs.run_record import run_object
 from thence.server.web.run import Question
 

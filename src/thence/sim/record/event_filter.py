@@ -14,10 +14,9 @@ from msgspec.structs import force_setattr
 from thence.core import event as stored
 from thence.core.query.filter import (
     Filter,
-    first_moment,
     flag,
     invalid,
-    last_moment,
+    moments,
     names,
     shown,
     turn,
@@ -67,8 +66,8 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
             cached = self.__dict__["filter"] = Filter(
                 types=tuple(self.event_types or ()),
                 actors=tuple(self.agent_ids or ()),
-                since=first_moment("start_timestamp", self.start_timestamp),
-                until=last_moment("end_timestamp", self.end_timestamp),
+                since=moments("start_timestamp", self.start_timestamp)[0],
+                until=moments("end_timestamp", self.end_timestamp)[1],
                 turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
                 turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
                 failed=flag("failed", self.failed),

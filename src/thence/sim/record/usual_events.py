@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thence.core.codec import CAUSES_MAX, encode
 from thence.core.json_values import INT_MAX, INT_MIN, is_plain
-from thence.log.open import ids_of_process, now
+from thence.log.open import new_id, now
 from thence.sim.record.ledger import Ids
 from thence.sim.record.writer import UsualEvent
 from thence.sim.run.agents import Accepted
@@ -63,7 +63,6 @@ def usual_events(
     """
     common = b'"],"simulation_id":%b,"turn_number":%d' % (labels.simulation, turn)
     agents, variables = labels.agents, labels.variables
-    new_id = ids_of_process()
 
     def put(event_type: str, causes: Ids, rest: bytes) -> str:
         event_id = new_id()

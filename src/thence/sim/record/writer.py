@@ -21,7 +21,7 @@ import msgspec
 
 from thence.core.codec import CAUSES_MAX, Draft, draft
 from thence.core.cutting import BODIES_FROM
-from thence.core.event import EventFields
+from thence.core.event import Cause, EventFields, id_of
 from thence.core.json_values import (
     REPAIRS_MAX,
     TYPE_CHARACTERS_MAX,
@@ -32,7 +32,6 @@ from thence.core.json_values import (
     repair,
     shorten,
 )
-from thence.core.new_event import Cause, id_of
 from thence.core.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
 from thence.log.causes import current_causes

@@ -149,31 +149,6 @@ class Credentials(Secret, frozen=True):
     new_password: str = ""
 
 
-class DeviceCode(Secret, frozen=True):
-    """The answer to a terminal that logs in by a provider: where its user types which code.
-
-    Times in seconds: the code's life, and the least one between two questions for the outcome.
-    """
-
-    device_code: str
-    user_code: str
-    verification_uri: str
-    expires_in: int
-    interval: int = 5
-
-
-class DeviceQuestion(Secret, frozen=True):
-    """The question whether somebody has let a terminal in; the answer then is `Tokens`."""
-
-    device_code: str
-
-
-class DevicePending(msgspec.Struct, frozen=True):
-    """The answer while nobody has let it in; slow down means to ask 5 s less often."""
-
-    slow_down: bool = False
-
-
 class Refresh(Secret, frozen=True):
     """The body of a request for new tokens, or for the end of a login."""
 

@@ -21,10 +21,10 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from msgspec import structs
 
 from thence.core.codec import CAUSES_MAX
-from thence.core.event import Event
+from thence.core.event import Cause, Event, id_of
 from thence.core.json_values import Plain
 from thence.core.nearest import did_you_mean
-from thence.core.new_event import Cause, Causes, HostEvent, PassedCause, cause_ids, id_of
+from thence.core.new_event import Causes, HostEvent, PassedCause, cause_ids
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError
 from thence.log.causes import (
     CauseScope,

@@ -6,13 +6,13 @@ agent. A review is a HistoryAdded. The feedback of a send-back is the reason of 
 `next_steps` derives from a package's state what a person can do about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.work.board.move_request import UNSHALLOW, LandingStatus
-from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, Names, PackageState
+from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed attempt begins
@@ -67,12 +67,12 @@ class AttemptHistory:
 
 
 def attempt_histories(
-    events: Sequence[Event], slug: str, names: Names
+    events: Sequence[Event], slug: str, ignored: Collection[str]
 ) -> dict[str, AttemptHistory]:
     """Returns the attempts at each package of a feature that was ever assigned.
 
-    `names` are those of the board (`Board.names`). Most projects have no orchestrator; their events
-    are not sorted.
+    `ignored` are events that don't count (`Board.ignored`). Most projects have no orchestrator;
+    their events are not sorted.
     """
     if not any(event.header.event_type == "WPAssigned" for event in events):
         return {}
@@ -80,9 +80,8 @@ def attempt_histories(
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
-        number = payload.get("wp_id")
-        if step is not None and isinstance(number, str):
-            wp_id = names.get(event.event_id, {}).get(number, number)
+        wp_id = payload.get("wp_id")
+        if step is not None and isinstance(wp_id, str) and event.event_id not in ignored:
             step(histories.setdefault(wp_id, AttemptHistory()), event, payload)
     return {wp_id: one for wp_id, one in histories.items() if one.assigned is not None}
 

@@ -1,12 +1,12 @@
 """The board: the state of each work package, as a replay of the project's events.
 
 Clones that hold the same events see the same board, byte for byte, whatever order the events came
-in. Where clones wrote concurrently the policies of `merge.policies` choose the winner. The events
+in. Where clones wrote concurrently the rules of `merge.conflicts` choose the winner. The events
 of the losing side change no lane, no agent and no gate, and stay in the log. Sentences tell the
 sides of a conflict as people, packages and commits, the same in all clones.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,12 +14,18 @@ from msgspec.structs import asdict
 
 from thence.core.event import Event
 from thence.core.merge.ancestry import history
-from thence.core.merge.conflicts import Conflict, Judgement, judged
-from thence.core.merge.policies import counting, is_send_back, slots_of
+from thence.core.merge.conflicts import (
+    Conflict,
+    Judgement,
+    counting,
+    is_send_back,
+    judged,
+    slots_of,
+)
 from thence.core.order import totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject
-from thence.work.board.package_numbers import SLOT, PackageNumbers, names_of, numbers_given
+from thence.work.board.package_numbers import SLOT, NumbersGivenTwice, numbers_given_twice
 from thence.work.board.replay import (
     STEPS,
     FeatureFold,
@@ -49,10 +55,14 @@ def fold(
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
     subjects = list(map(replay.subject_of, ordered))
-    numbers = numbers_given(ordered, subjects, duplicates)
-    judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), duplicates)
+    numbers = numbers_given_twice(ordered, subjects, duplicates)
+    if numbers.ignored:
+        counted = [event for event in counted if event.header.event_id not in numbers.ignored]
+        pairs = zip(ordered, subjects, strict=True)
+        subjects = [None if event.event_id in numbers.ignored else about for event, about in pairs]
+    judgement = judged(ordered, subjects, slots_of(WORK), duplicates)
     for event in _in_causal_order(counted):
-        replay.take(event, numbers.of(event), event.header.event_id in judgement.beaten)
+        replay.take(event, event.header.event_id in judgement.beaten)
     return replay.board(judgement, numbers)
 
 
@@ -88,7 +98,7 @@ class _Replay:
             slug = _feature_slug(event)
         return work_subject(project, slug, header.aggregate_id)
 
-    def take(self, event: Event, names: Mapping[str, str], is_beaten: bool) -> None:
+    def take(self, event: Event, is_beaten: bool) -> None:
         """Applies an event to the board; an event that lost a conflict changes nothing."""
         header = event.header
         step = STEPS.get(header.event_type)
@@ -99,7 +109,7 @@ class _Replay:
             reason: str | PackageFold | None = "it names no feature"
         else:
             feature = self._feature(header.project_uuid, slug)
-            reason = step(ReplayedEvent(header, members_of(event), feature, names))
+            reason = step(ReplayedEvent(header, members_of(event), feature))
         if isinstance(reason, str):
             self._skipped.append(IgnoredEvent(header.event_id, header.event_type, reason))
         elif reason is not None:
@@ -116,19 +126,22 @@ class _Replay:
             self._names[(project, slug)] = feature
         return feature
 
-    def board(self, judgement: Judgement, numbers: PackageNumbers) -> Board:
+    def board(self, judgement: Judgement, numbers: NumbersGivenTwice) -> Board:
         """Returns the board after all applied events."""
         heads = {
             subject: tuple([event.header.event_id for event in events])
             for subject, events in judgement.heads.items()
         }
-        features = {key: feature.state(heads) for key, feature in sorted(self._features.items())}
+        features = {
+            key: feature.state(heads, numbers.lost)
+            for key, feature in sorted(self._features.items())
+        }
         return Board(
             project_uuid=self._project,
             features=MappingProxyType(features),
             conflicts=_in_order(judgement.conflicts, numbers.conflicts),
             skipped=tuple(self._skipped),
-            names=numbers.names,
+            ignored=numbers.ignored,
         )
 
 
@@ -270,8 +283,7 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
 def _given_twice(number: str, conflict: Conflict) -> str:
     by = (f"by {person(event)} ({shown(event.payload.get('title'))})" for event in conflict.events)
     text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
-    names = zip(names_of(number, conflict.events)[1:], conflict.events[1:], strict=True)
-    return "; ".join([text, *(f"{person(event)}'s is {name}" for name, event in names)])
+    return f"{text}; {person(conflict.winner)}'s keeps it ({conflict.rule})"
 
 
 def action_of(event: Event) -> str:

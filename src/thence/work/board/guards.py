@@ -6,6 +6,7 @@ events that set the values it has read; the context has none.
 """
 
 from collections.abc import Callable
+from shlex import quote
 
 from thence.work.board.move_request import (
     MATRIX,
@@ -18,7 +19,6 @@ from thence.work.board.move_request import (
     changed_since,
     closing_events,
     is_closed,
-    number_of_branch,
     open_gates,
     passing_events,
     reverted_by,
@@ -31,6 +31,7 @@ from thence.work.board.state import (
     NOBODY,
     PLANNED,
     REJECTED,
+    FeatureState,
     GateState,
     PackageState,
 )
@@ -64,20 +65,26 @@ def _unknown_package(request: MoveRequest) -> Read:
     )
 
 
-def _number_given_twice(request: MoveRequest) -> Read:
-    """Refuses a package whose branch in this clone still has another package's name."""
-    package, node_id = request.package, request.context.node_id
-    for other in request.feature.packages.values():
-        number = number_of_branch(request.feature, other, node_id)
-        if number and package.wp_id in (number, other.wp_id):
-            branch = branch_of(request.feature.slug, number)
+def number_given_twice(
+    feature: FeatureState, package: PackageState, node_id: str | None
+) -> GuardFailure | None:
+    """Refuses a number in the clone that gave it to a package which lost it."""
+    for lost in package.lost:
+        if lost.node_id == node_id and not lost.is_added:
+            title, where = quote(lost.title), f"--feature {feature.slug}"
             return GuardFailure(
                 "number_given_twice",
-                f"the branch {branch} of this clone is that of {other.wp_id}, {other.title!r}",
-                "try again when nothing is at work in its worktree: the next command renames it",
+                f"{package.wp_id} is {package.title!r} now, and {lost.title!r}, which was made"
+                " here, has lost that number",
+                f"add it again, under another one: `thence work finalize-tasks --add {title}"
+                f" {where}`",
                 may_be_forced=False,
             )
-    return ()
+    return None
+
+
+def _number_given_twice(request: MoveRequest) -> Read:
+    return number_given_twice(request.feature, request.package, request.context.node_id) or ()
 
 
 def _moved_meanwhile(request: MoveRequest) -> Read:

@@ -20,7 +20,6 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.events import GateStatus, GateType
-from thence.work.names import branch_of, number_in
 
 SHORT = 7  # digits of a commit's id in a sentence
 _WAIVED = ("skipped", "merged")
@@ -252,17 +251,6 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
     if other is None:
         return how is not None
     return other.lane == DONE or how in _WAIVED
-
-
-def number_of_branch(
-    feature: FeatureState, package: PackageState, node_id: str | None
-) -> str | None:
-    """Returns the number that is not a package's own under which a clone has its branch."""
-    number = number_in(package.wp_id)
-    workspace = package.workspace
-    if workspace is None or workspace.node_id != node_id or number == package.wp_id:
-        return None
-    return number if workspace.branch == branch_of(feature.slug, number) else None
 
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)

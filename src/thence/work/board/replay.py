@@ -26,6 +26,7 @@ from thence.work.board.state import (
     FeatureState,
     GateState,
     HistoryEntry,
+    LostPackage,
     PackageState,
     TakenOver,
     Workspace,
@@ -94,16 +95,11 @@ _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class ReplayedEvent(NamedTuple):
-    """One event as a step reads it; `names` maps numbers to the packages that the event means."""
+    """One event as a step reads it."""
 
     header: EventHeader
     members: PayloadMembers
     feature: "FeatureFold"
-    names: Mapping[str, str] = MappingProxyType({})
-
-    def package(self, wp_id: str) -> "PackageFold":
-        """Returns the package that the event means by a number."""
-        return self.feature.package(self.names.get(wp_id, wp_id))
 
 
 class GateResult(NamedTuple):
@@ -133,14 +129,16 @@ class PackageFold:
         subject: str,
         results: Mapping[str, "GateResult"],
         heads: Mapping[str, tuple[str, ...]],
+        lost: Mapping[str, tuple[LostPackage, ...]],
     ) -> PackageState:
-        """Returns the package after all applied events; results by gate, heads by subject."""
+        """Returns the package after all applied events; results by gate, the rest by subject."""
         gates = {
             gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, event_id)))
             for gate_id, (kind, event_id) in sorted(self.gates.items())
         }
         return PackageState(
             subject=subject,
+            lost=lost.get(subject, ()),
             resolved=_in_order(self.resolved),
             subtasks=_in_order(self.subtasks),
             gates=MappingProxyType(gates),
@@ -171,11 +169,18 @@ class FeatureFold:
             package = self.packages[wp_id] = PackageFold(wp_id)
         return package
 
-    def state(self, heads: Mapping[str, tuple[str, ...]]) -> FeatureState:
-        """Returns the feature after all applied events; heads are event ids by subject."""
+    def state(
+        self,
+        heads: Mapping[str, tuple[str, ...]],
+        lost: Mapping[str, tuple[LostPackage, ...]] = MappingProxyType({}),
+    ) -> FeatureState:
+        """Returns the feature after all applied events.
+
+        `heads` are event ids, `lost` the packages that lost their number, both by subject.
+        """
         project, slug = self.facts["project_uuid"], self.facts["slug"]
         packages = {
-            wp_id: package.state(work_subject(project, slug, wp_id), self.results, heads)
+            wp_id: package.state(work_subject(project, slug, wp_id), self.results, heads, lost)
             for wp_id, package in sorted(self.packages.items())
         }
         return FeatureState(packages=MappingProxyType(packages), **self.facts)
@@ -193,7 +198,7 @@ def _package_of(event: ReplayedEvent) -> PackageFold | None:
     wp_id = text(event.members.wp_id) or text(event.members.work_package_id)
     if wp_id is None and event.header.aggregate_type in (None, "WorkPackage", "Workspace"):
         wp_id = event.header.aggregate_id
-    return event.package(wp_id) if wp_id else None
+    return event.feature.package(wp_id) if wp_id else None
 
 
 _NO_PACKAGE = "it names no package"
@@ -238,8 +243,7 @@ def _apply_creation(event: ReplayedEvent) -> str | PackageFold | None:
     if package is None:
         return _NO_PACKAGE
     package.facts["title"] = text(event.members.title) or ""
-    dependencies = (event.names.get(number, number) for number in texts(event.members.dependencies))
-    package.facts["dependencies"] = tuple(dict.fromkeys(dependencies))
+    package.facts["dependencies"] = texts(event.members.dependencies)
     package.facts.setdefault("created_event", event.header.event_id)
     package.set_by["package"] = event.header.event_id
     return package
@@ -278,7 +282,6 @@ def _apply_dependency(event: ReplayedEvent) -> str | PackageFold | None:
     package, other = _package_of(event), text(event.members.dependency_wp_id)
     if package is None or other is None:
         return _NO_PACKAGE if package is None else "it names no dependency"
-    other = event.names.get(other, other)
     package.resolved[other] = text(event.members.resolution_type) or "completed"
     package.set_by[f"resolved/{other}"] = event.header.event_id
     return package
@@ -325,7 +328,7 @@ def _apply_tick(event: ReplayedEvent) -> str | PackageFold | None:
     subtask = f"T{index:03}" if type(index) is int else text(index) or event.header.aggregate_id
     if wp_id is None or subtask is None:
         return "it names no package or no subtask"
-    package = event.package(wp_id)
+    package = event.feature.package(wp_id)
     package.subtasks[subtask] = event.header.event_type == "SubtaskCompleted"
     package.set_by[f"ticked/{subtask}"] = event.header.event_id
     return package
@@ -336,7 +339,7 @@ def _apply_gate(event: ReplayedEvent) -> str | PackageFold | None:
     gate_id = text(event.members.gate_id) or event.header.aggregate_id
     if wp_id is None or gate_id is None:
         return "it names no package or no gate"
-    package = event.package(wp_id)
+    package = event.feature.package(wp_id)
     package.gates[gate_id] = (text(event.members.gate_type) or "unknown", event.header.event_id)
     event.feature.gates[gate_id] = package
     return package

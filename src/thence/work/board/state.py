@@ -64,27 +64,40 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     text: str
 
 
+class LostPackage(msgspec.Struct, frozen=True):
+    """A package whose number another package keeps.
+
+    `event_id` is its WPCreated, `node_id` the clone's node. `is_added` is whether it was added
+    again, under another number.
+    """
+
+    title: str
+    event_id: str
+    node_id: str
+    is_added: bool
+
+
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be an unknown one.
 
-    `wp_id` is `WP10-ab12` for a package whose number was given twice and that came second.
-    `created_event` is the id of the event that made the package. `agent` has the package, or had it
-    last; `reviewer` was given it for review; `phase` is implementation or review. `taken_over` is
-    the previous agent, if another was given the package. `resolved` maps dependencies that need not
-    be waited for any more to the kind of their resolution. `subtasks` maps those that were ticked
-    in the log to True, and to False where the tick was undone. `gates` are by their ids. `heads`
-    are the ids of the package's events that cause no other event of it. `lane_event` is the id of
-    the event that set the lane, `last_event` of the last in total order that counts: errors do not.
-    `open_claim` is the id of the event by which a command claimed the package, until the command
-    records the outcome. `reviewed` is the code as it last went to review, `reviews` as it ever did,
-    `landed` its landing in the target, until the package leaves done. `set_by` maps "lane",
-    "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and "ticked/T001" to
-    the ids of the events that set them last.
+    `lost` are the packages that lost its number. `created_event` is the id of the event that made
+    the package. `agent` has the package, or had it last; `reviewer` was given it for review;
+    `phase` is implementation or review. `taken_over` is the previous agent, if another was given
+    the package. `resolved` maps dependencies that need not be waited for any more to the kind of
+    their resolution. `subtasks` maps those that were ticked in the log to True, and to False where
+    the tick was undone. `gates` are by their ids. `heads` are the ids of the package's events that
+    cause no other event of it. `lane_event` is the id of the event that set the lane, `last_event`
+    of the last in total order that counts: errors do not. `open_claim` is the id of the event by
+    which a command claimed the package, until the command records the outcome. `reviewed` is the
+    code as it last went to review, `reviews` as it ever did, `landed` its landing in the target,
+    until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package" (title and
+    dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
     """
 
     wp_id: str
     subject: str
     title: str = ""
+    lost: tuple[LostPackage, ...] = ()
     created_event: str | None = None
     lane: str = PLANNED
     agent: str | None = None
@@ -156,23 +169,19 @@ class IgnoredEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
-# by an event's id: the packages that it means, by a number that was given twice
-Names = Mapping[str, Mapping[str, str]]
-
-
 class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all there ever were, resolved ones too. `names` are the packages that events
-    mean by a number that was given twice.
+    `conflicts` are all there ever were, resolved ones too. `ignored` are the ids of events on
+    packages that lost their number.
     """
 
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     skipped: tuple[IgnoredEvent, ...] = ()
-    names: Names = msgspec.field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
 
     @property
     def targets(self) -> set[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from thence.core.vocabulary import work_subject
+from thence.git.landed import Reviewed
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_request import (
     MANUAL_REVIEW,
@@ -216,15 +217,19 @@ def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     code = request.context.reviewed
     if request.to != FOR_REVIEW or code is None:
         return ()
-    payload = {
-        "wp_id": request.package.wp_id,
+    return (FollowUpEvent("WPReviewed", reviewed_payload(request.package.wp_id, code)),)
+
+
+def reviewed_payload(wp_id: str, code: Reviewed) -> dict[str, object]:
+    """Returns the payload of the WPReviewed of a package's code."""
+    return {
+        "wp_id": wp_id,
         "commit": code.commit,
         "base": code.base,
         "patch": code.patch,
         "patches": list(code.patches),
         "commits": list(code.commits),
     }
-    return (FollowUpEvent("WPReviewed", payload),)
 
 
 def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:

@@ -31,8 +31,8 @@ from thence.git.files import TreeFiles
 from thence.git.locks import locked
 from thence.log.files.findings import Relayed
 from thence.log.masking import RedactSettings, read_redact_settings
-from thence.log.open import Log, LogSettings, new_id, now, open_host_log
-from thence.log.recovery.writers import own_folder, redactions_of
+from thence.log.open import Log, LogSettings, new_id, now, open_host_log, own_folder
+from thence.log.recovery.writers import redactions_of
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
@@ -86,7 +86,7 @@ class EventStore:
     def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
         self.project = project
         self.actor = actor
-        self.correlation_id = new_id()
+        self.correlation_id: str = new_id()
         self._log: Log | None = None
         self._team = NO_TEAM
         self._has_appended = False

@@ -73,7 +73,7 @@ def assignment(
     planned = next((p for p in parse(data, tasks).packages if p.wp_id == package.wp_id), None)
     subtasks = planned.subtasks if planned else ()
     paths = (path for path, _ in planning.package_files(target, feature.slug))
-    file = file_of(feature, package, paths, lambda path: planning.read(target, path))
+    file = file_of(package, paths, lambda path: planning.read(target, path))
     text = read(planning.read(target, file) or b"", file).body.strip() if file else ""
     section = section_of(data, package.wp_id)
     return Assignment(

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
-from thence.work.board.state import FeatureState, PackageState
-from thence.work.names import branch_of, kebab, number_in, worktree_of
+from thence.work.board.state import PackageState
+from thence.work.names import branch_of, kebab, worktree_of
 from thence.work.plan.frontmatter import as_yaml, read
 from thence.work.plan.prose import lines_of
 from thence.work.plan.tasks import PlannedPackage, links, section_of, target_of
@@ -42,19 +42,17 @@ def is_file_of(wp_id: str, path: str) -> bool:
 
 
 def file_of(
-    feature: FeatureState,
     package: PackageState,
     paths: Iterable[str],
     read_file: Callable[[str], bytes | None],
 ) -> str:
     """Returns the path of a package's file, empty if it has none.
 
-    Where several packages have one number, the title in the file tells whose it is.
+    Of several files of one number, that with the package's title is taken, else the first.
     """
-    number = number_in(package.wp_id)
-    files = [path for path in paths if is_file_of(number, path)]
-    if sum(number_in(wp_id) == number for wp_id in feature.packages) > 1:
-        files = [path for path in files if title_of(read_file(path) or b"", path) == package.title]
+    files = [path for path in paths if is_file_of(package.wp_id, path)]
+    if len(files) > 1:
+        files.sort(key=lambda path: title_of(read_file(path) or b"", path) != package.title)
     return files[0] if files else ""
 
 

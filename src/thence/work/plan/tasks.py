@@ -15,7 +15,7 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.board.dependencies import cycles, describe
-from thence.work.names import is_derived, is_wp_id, wp_id_of
+from thence.work.names import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "## Work Package WP01: Title (Priority: P0)"
@@ -172,7 +172,7 @@ def sections(data: bytes) -> list[PackageSection]:
         if name:
             level = line.level
             package_sections.append(
-                PackageSection(_id(name[1]), _title(name[3]), line.number - 1, last)
+                PackageSection(name[1].upper(), _title(name[3]), line.number - 1, last)
             )
     return package_sections
 
@@ -203,11 +203,6 @@ def links(text: str) -> Iterator[tuple[int, int, str, str]]:
             return
         yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
         position = end + 1
-
-
-def _id(text: str) -> str:
-    """Returns a package's id as it is written elsewhere: WP01, or WP10-ab12."""
-    return wp_id_of(text) if is_derived(text) else text.upper()
 
 
 class _Draft(msgspec.Struct):
@@ -268,9 +263,9 @@ class _Parser:
         if heading is None:
             self._inner_heading(line)
             return
-        wp_id = _id(heading[1])
+        wp_id = heading[1].upper()
         self._now, self._part = None, ""
-        if not (is_wp_id(wp_id) or is_derived(wp_id)):
+        if not is_wp_id(wp_id):
             message = f"{heading[1]!r} is not a package's id"
             self._add(line.number, heading[1] or "WP", message, f"write it like `{HEADING}`")
             return

@@ -59,16 +59,23 @@ def choose_feature(
     raise PlanningError(
         "could not decide which feature is meant",
         cause="there is none that is not completed",
-        hint=f"thence work {'import' if not_imported else 'setup-spec TITLE'}",
+        hint=f"thence work {'finalize-tasks' if not_imported else 'setup-spec TITLE'}",
     )
 
 
 def not_imported(board: Board, planning: Planning) -> list[str]:
-    """Returns the features that have planning files and nothing in the log.
+    """Returns the features that have planning files, and whose beginning is not in the log.
 
-    `thence work import` brings them in.
+    `thence work finalize-tasks` adopts them.
     """
-    return [slug for slug in planning.slugs() if is_slug(slug) and slug not in board.features]
+    begun = {slug for slug, feature in board.features.items() if is_begun(feature)}
+    return [slug for slug in planning.slugs() if is_slug(slug) and slug not in begun]
+
+
+def is_begun(feature: FeatureState) -> bool:
+    """Reports whether the log has the beginning of a feature, or of one of its packages."""
+    created = (package.created_event for package in feature.packages.values())
+    return any((feature.spec_event, feature.created_event, *created))
 
 
 def existing_branch(refs: Refs, name: str) -> str:
@@ -93,7 +100,7 @@ def _feature_named(name: str, board: Board, not_imported: Sequence[str]) -> Feat
             guard="not_imported",
             place=slug,
             cause="its planning files were never brought into the log",
-            hint=f"thence work import --feature {slug}",
+            hint=f"thence work finalize-tasks --feature {slug}",
         ) from None
 
 

@@ -33,7 +33,7 @@ from thence.work.project.agents import gates_run
 from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
-from thence.work.session.ticks import package_of_section
+from thence.work.session.ticks import has_lost_its_number
 
 
 def move(
@@ -264,7 +264,9 @@ def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return {package_of_section(feature, package) or package.wp_id: package for package in packages}
+    return {
+        package.wp_id: package for package in packages if not has_lost_its_number(feature, package)
+    }
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
@@ -273,7 +275,7 @@ def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[s
     if package is None:
         return "", None
     paths = (path for path, _ in session.planning.package_files(branch, feature.slug))
-    path = file_of(feature, package, paths, lambda name: session.planning.read(branch, name))
+    path = file_of(package, paths, lambda name: session.planning.read(branch, name))
     return path, session.planning.read(branch, path) if path else None
 
 
@@ -327,7 +329,7 @@ def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, 
     """Yields the files that show a lane, with that lane and the one that the package is in."""
     files = [path for path, _ in session.planning.package_files(None, feature.slug)]
     for package in feature.packages.values():
-        path = file_of(feature, package, files, lambda name: session.planning.read(None, name))
+        path = file_of(package, files, lambda name: session.planning.read(None, name))
         data = session.planning.read(None, path) if path else None
         if data is None:
             continue

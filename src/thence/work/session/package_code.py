@@ -40,7 +40,7 @@ from thence.work.board.move_request import (
 )
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, Board, FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
-from thence.work.names import branch_of, is_derived, number_in, worktree_of
+from thence.work.names import branch_of, worktree_of
 from thence.work.project.options import read_options
 from thence.work.project.package_refs import (
     base_of_package,
@@ -197,7 +197,7 @@ class LandingCheck:
         landed = package.landed if package.lane == DONE else None
         if landed is None:
             return self.before_done(package)
-        if landed.how == "no_code":
+        if landed.how == "no_code" or (landed.how == "stated" and landed.commit is None):
             return self.status(package, "landed", Landing(landed))
         for tip, kind in self.target.commits():
             if landed.commit is not None and self._has(tip, landed.commit):
@@ -477,9 +477,8 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
 
     Branches on remotes count, unless the number was given twice: they may be the other package's.
     """
-    branch = branch_of(feature.slug, wp_id)
-    others = feature.packages.values()
-    if any(is_derived(other.wp_id) and number_in(other.wp_id) == wp_id for other in others):
+    branch, package = branch_of(feature.slug, wp_id), feature.packages.get(wp_id)
+    if package is not None and package.lost:
         commit = session.refs.branches.get(branch)
         return (branch, commit) if commit else None
     return newest_of(session.project.repo, session.refs, branch)

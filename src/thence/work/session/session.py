@@ -1,40 +1,32 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.new_event import Position, Unchanged, cause_ids
-from thence.errors import (
-    GitFailed,
-    HeadsMoved,
-    Refused,
-    ThenceError,
-)
+from thence.core.new_event import Position, Unchanged
+from thence.errors import HeadsMoved, Refused, ThenceError
 from thence.git.landed import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import branch_of, branches, user_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
-from thence.work.board.move_request import number_of_branch
-from thence.work.board.package_numbers import by_number
-from thence.work.board.state import Board, FeatureState, PackageState
+from thence.work.board.guards import number_given_twice
+from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
 from thence.work.journal.claims import (
     CLAIM_TYPES,
     claimed,
     open_claims,
-    workspace_event,
 )
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.names import is_derived, logged_subject, wp_id_of
+from thence.work.names import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.session.feature_choice import (
@@ -110,7 +102,6 @@ class Session:
         self._position: Position | None = None
         self.feature_slug: str | None = None
         self._refs: Refs | None = None
-        self._renamed: dict[tuple[str, str], str] = {}
 
     def current_actor(self) -> str:
         """Returns the actor: the named one, else an agent, else the user as git knows them.
@@ -161,7 +152,6 @@ class Session:
             self._read()
             if self._take_in():  # of targets that were not known before
                 self._read()
-        self._rename_branches()
         self._append_ticks()
         self._end_open_claims()
         self._warn_of_lost_claims()
@@ -179,37 +169,6 @@ class Session:
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
 
-    def _rename_branches(self) -> None:
-        """Renames the branches of packages that have lost their numbers to others."""
-        renamed = [
-            (feature, package)
-            for feature in self.board.features.values()
-            for package in feature.packages.values()
-            if is_derived(package.wp_id)
-        ]
-        node_id = next_node_id(self.project.home) if renamed else None
-        for feature, package in renamed:
-            number = number_of_branch(feature, package, node_id)
-            if number is not None:
-                self._rename_branch(feature, package, number)
-
-    def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
-        from thence.work.project.package_refs import rename_branch
-
-        slug, wp_id, home = feature.slug, package.wp_id, self.project.home
-        try:
-            with claimed(home, self.store.subject(slug, number)), claimed(home, package.subject):
-                root, here = self.project.root, self.project.here
-                rename_branch(self.project.repo, root, here, self.refs, (slug, number, wp_id))
-        except (GitFailed, Refused) as error:
-            self.warnings.append(f"the branch of {number} is that of {wp_id}: {error.cause}")
-            return
-        self._renamed[slug, number] = wp_id
-        self.warnings.append(f"{number} of {slug} that was begun here is {wp_id} now")
-        self._refs = None
-        if self.append_or_warn(workspace_event(slug, wp_id, None)):
-            self._read()
-
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
         ticks = list(ticks_by_hand(self.board, self.planning, self.target_of))
@@ -221,10 +180,7 @@ class Session:
     def _end_open_claims(self) -> None:
         """Ends the claims whose command was killed before it recorded an outcome."""
         for claim in (claims := open_claims(self.project, self.board, self._events)):
-            home, number = self.project.home, logged_subject(claim.subject)
-            with ExitStack() as locks, suppress(HeadsMoved, Refused):
-                for subject in {claim.subject, number}:  # the command may know the number alone
-                    locks.enter_context(claimed(home, subject))
+            with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
                 closing = claim.closing_event(branches(self.project.repo))
                 guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
                 if self.append_or_warn(closing, guard=guard):
@@ -243,22 +199,20 @@ class Session:
         """Returns the command's feature: the named one, that of this worktree, the only one.
 
         Without a name it may be the only one that has the named packages. Raises Refused for one
-        that is not there, PlanningError where it is not clear which.
+        that is not there, and for a package that was made here and has lost its number,
+        PlanningError where it is not clear which.
         """
         here, wp_ids = self.planning.feature_here(), [wp_id_of(package) for package in packages]
         feature = choose_feature(
             name, self.board, here, not_imported(self.board, self.planning), wp_ids
         )
         self.feature_slug = feature.slug
-        for number in wp_ids:
-            if wp_id := self._renamed.get((feature.slug, number)):
-                raise Refused(
-                    "could not decide which package is meant",
-                    guard="number_given_twice",
-                    place=f"{feature.slug}/{number}",
-                    cause=f"it was given twice, and the one that was begun here is {wp_id} now",
-                    hint=f"type it again: {wp_id}, or {number} for that of others",
-                )
+        for package in filter(None, map(feature.packages.get, wp_ids)):
+            node_id = next_node_id(self.project.home) if package.lost else None
+            refusal = number_given_twice(feature, package, node_id)
+            if refusal is not None:
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not use the package", place, is_agent=False)
         return feature
 
     def target_of(self, feature: FeatureState) -> str:
@@ -310,22 +264,12 @@ class Session:
     ) -> tuple[list[Event], OSError | ThenceError | None]:
         """Returns the appended events, or the error that prevented it."""
         self.current_actor()
-        if guard is not None:
-            guard = replace(guard, subjects={*map(logged_subject, guard.subjects)})
         try:
-            events, error = self._emitter.emit(*map(self._by_number, new), guard=guard)
+            events, error = self._emitter.emit(*new, guard=guard)
         except OSError as refused:
             return [], refused
         self.appended += events
         return [*events], error
-
-    def _by_number(self, new: WorkEvent) -> WorkEvent:
-        """Returns an event that names packages as events do, by their numbers."""
-        feature = self.board.features.get(new.feature or "")
-        payload, causes = by_number(new.payload, feature.packages if feature else {})
-        if not causes:
-            return new
-        return replace(new, payload=payload, caused_by=(*causes, *cause_ids(new.caused_by)))
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
         """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""

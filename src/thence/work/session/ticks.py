@@ -6,7 +6,6 @@ from contextlib import suppress
 from thence.errors import PlanningError
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal.store import WorkEvent
-from thence.work.names import number_in
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 
@@ -25,18 +24,10 @@ def tick_event(feature: FeatureState, wp_id: str, subtask: Subtask, is_done: boo
     return WorkEvent(TYPES[not is_done], payload, feature.slug, rests_on)
 
 
-def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | None:
-    """Returns the id of the package that a section of tasks.md describes, by its title.
-
-    The id differs from the section's number where that was given twice; None if none is known.
-    """
-    holder = feature.packages.get(package.wp_id)
-    if holder is None or holder.title == package.title:
-        return holder.wp_id if holder else None
-    for other in feature.packages.values():
-        if (number_in(other.wp_id), other.title) == (package.wp_id, package.title):
-            return other.wp_id
-    return holder.wp_id
+def has_lost_its_number(feature: FeatureState, package: PlannedPackage) -> bool:
+    """Reports whether a section of tasks.md is that of a package which lost its number."""
+    keeper = feature.packages.get(package.wp_id)
+    return keeper is not None and any(lost.title == package.title for lost in keeper.lost)
 
 
 def ticks_by_hand(
@@ -68,8 +59,9 @@ def _boxes_ticked(planning: Planning, feature: FeatureState) -> Iterator[tuple[s
     if b"[x]" not in data and b"[X]" not in data:
         return
     for package in parse(data, path).packages:
-        wp_id = package_of_section(feature, package)
-        subtasks = feature.packages[wp_id].subtasks if wp_id else {}
-        for subtask in package.subtasks if wp_id else ():
-            if wp_id and subtask.is_done and subtask.id not in subtasks:
-                yield wp_id, subtask
+        known = feature.packages.get(package.wp_id)
+        if known is None or has_lost_its_number(feature, package):
+            continue
+        for subtask in package.subtasks:
+            if subtask.is_done and subtask.id not in known.subtasks:
+                yield package.wp_id, subtask

@@ -66,22 +66,12 @@ def diff_command(a: str, b: str) -> int:
         side_a, vocabulary_a = _read(out, a)
         side_b, vocabulary_b = _read(out, b)
         result = difference(side_a, side_b)
+    out.keep(result)
+    code = 0 if result.is_empty else DAMAGED
     if out.is_json:
         out.json(as_json(result))
-    else:
-        _write_difference(out, result, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
-    out.keep(result)
-    return 0 if result.is_empty else DAMAGED
-
-
-def _read(out: Output, log_name: str) -> tuple[LogSide, Vocabulary]:
-    from thence.cli.shared.logs import open_for_reading
-
-    with open_for_reading(out, log_name, by_index=False) as log:
-        return side(log.arrived()), log.vocabulary
-
-
-def _write_difference(out: Output, result: Difference, logs: tuple[_Log, _Log]) -> None:
+        return code
+    logs = _Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)
     same = len(result.aligned) - len(result.changed)
     if result.first is None:
         out.write(f"A and B say the same: {counted(same, 'event')}.")
@@ -97,6 +87,14 @@ def _write_difference(out: Output, result: Difference, logs: tuple[_Log, _Log]) 
     if notices:
         verb = "is" if notices == 1 else "are"
         out.notice(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
+    return code
+
+
+def _read(out: Output, log_name: str) -> tuple[LogSide, Vocabulary]:
+    from thence.cli.shared.logs import open_for_reading
+
+    with open_for_reading(out, log_name, by_index=False) as log:
+        return side(log.arrived()), log.vocabulary
 
 
 def _write_types(out: Output, result: Difference) -> None:

@@ -50,7 +50,18 @@ def doctor_command(log_name: str | None) -> int:
         if named_log(out, log_name) is not None:
             raise
         folder, is_log = Path(), False
-    checks = [_install(), *folder_checks(OS_DISK, folder), *(_log_checks(folder) if is_log else ())]
+    checks = [_install(), *folder_checks(OS_DISK, folder)]
+    if is_log:
+        try:
+            from thence.log.doctor.condition import log_checks
+        except ImportError as error:  # the check of the install reports it too
+            checks.append(Check("log", False, f"not checked: {error}", _REINSTALL))
+        else:
+            log, events, writers = log_checks(OS_DISK, folder)
+            lines = joined("events", [events, *_losses(folder), *_shared(folder)])
+            checks += [log, lines, writers]
+            if is_log_of_agents(folder):
+                checks.append(joined("hooks", _hooks(folder)))
     failed = sum(not check.ok for check in checks)
     if out.is_json:
         names = ("name", "ok", "detail", "hint")
@@ -93,19 +104,6 @@ def _install() -> Check:
         detail = f"can't be imported: {', '.join(broken)}"
         return Check("install", False, detail, _REINSTALL)
     return Check("install", True, ", ".join(versions))
-
-
-def _log_checks(folder: Path) -> list[Check]:
-    """Checks a log, with its project's shared files and what hooks of agents left."""
-    try:
-        from thence.log.doctor.condition import log_checks
-    except ImportError as error:  # the check of the install reports it too
-        return [Check("log", False, f"not checked: {error}", _REINSTALL)]
-    log, events, writers = log_checks(OS_DISK, folder)
-    checks = [log, joined("events", [events, *_losses(folder), *_shared(folder)]), writers]
-    if is_log_of_agents(folder):
-        checks.append(joined("hooks", _hooks(folder)))
-    return checks
 
 
 def _shared(folder: Path) -> list[Check]:

@@ -107,8 +107,13 @@ def log_command(
     is_small = last is not None and not is_count and not any(conditions.values())
     named = names_events(conditions)
     with open_for_reading(out, log_name, is_small=is_small, has=named) as log:
-        if is_small and log.lacks_index():
-            _write_latest(out, log, last or 0, is_descending)
+        if is_small and log.lacks_index():  # as they arrived
+            events = log.latest(last or 0)
+            event_printer(out, log.vocabulary)(events[::-1] if is_descending else events)
+            out.notice(
+                f"the last {counted(len(events), 'event')} in the order of arrival: the total order"
+                " needs an index, which `thence rebuild` makes"
+            )
             return
         if is_count:
             total = log.page(**keys(conditions), limit=1).total
@@ -129,35 +134,19 @@ def log_command(
     if last is not None and listed < batch.total:
         out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
     elif batch.next_cursor is not None:
-        words = f"{click.get_current_context().info_name} {_options(conditions)}"
+        words = f"{click.get_current_context().info_name} "
+        for key, value in conditions.items():
+            if value is True:
+                words += f"--{key} "
+            else:
+                texts = (value,) if isinstance(value, str) else value or ()
+                words += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
         words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
         next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log_name)
         out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
 
 
 query_command = log_command
-
-
-def _write_latest(out: Output, log: Log, count: int, is_descending: bool) -> None:
-    """Writes the last events as they arrived, from a large log without an index."""
-    events = log.latest(count)
-    event_printer(out, log.vocabulary)(events[::-1] if is_descending else events)
-    out.notice(
-        f"the last {counted(len(events), 'event')} in the order of arrival: the total order needs"
-        " an index, which `thence rebuild` makes"
-    )
-
-
-def _options(conditions: Conditions) -> str:
-    """Returns conditions as options for a shell."""
-    arguments = ""
-    for key, value in conditions.items():
-        if isinstance(value, bool):
-            arguments += f"--{key} " * value
-            continue
-        texts = (value,) if isinstance(value, str) else value or ()
-        arguments += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
-    return arguments
 
 
 @click.command("show", **help_with("thence show @last"))
@@ -220,7 +209,15 @@ def last_command(log_name: str | None) -> None:
     if hidden:
         out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in end.still_open[hidden:]:
-        sentence = f"{log.vocabulary.sentence(event)}{_begin_text(event, last)}"
+        begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
+        begin = ""
+        if event is last:
+            begin = ", the last event"
+        elif begin_us is not None and last_us is not None:  # another tool's line may have no time
+            seconds = (last_us - begin_us) / 1e6
+            when = f"{duration(seconds)} before" if seconds >= 0 else event.timestamp
+            begin = f", begun {when}"
+        sentence = f"{log.vocabulary.sentence(event)}{begin}"
         time = ended.get(event.event_id)
         if time is None:
             sentence = f"still open: {sentence}"
@@ -260,17 +257,6 @@ def _ended_text(event: Event, last: str) -> str:
     return "its process has ended" + (
         f", its last event: {last}" if last != event.timestamp else ""
     )
-
-
-def _begin_text(event: Event, last: Event) -> str:
-    """Returns the begin of a step relative to the last event; "" without a valid time."""
-    if event is last:
-        return ", the last event"
-    begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
-    if begin_us is None or last_us is None:  # another tool's time, or none
-        return ""
-    seconds = (last_us - begin_us) / 1e6
-    return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
 
 
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
@@ -368,7 +354,7 @@ def _tail(
     out: Output, count: int, is_live: bool, log_name: str | None, conditions: Conditions
 ) -> None:
     """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
-    from thence.log.read.follower import Follower
+    from thence.log.read.reader import Follower
 
     event_filter = Filter.of(**keys(conditions))
     with (

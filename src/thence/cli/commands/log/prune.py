@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from thence.cli.frame import help_with, is_agreed, log_options
+from thence.cli.frame import check_agreed, help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, write_some
 from thence.core.clock import dated, microseconds, timestamp_at
-from thence.errors import ThenceError
 from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning
 from thence.log.files.disk import wall_ns
 from thence.log.open import OS_DISK, Log
@@ -102,9 +101,9 @@ def prune_command(
             is_done = bool(plan.segments) and not is_dry
             if is_done:
                 question = "Move them there?" if archive else "It can't be undone. Remove them?"
-                if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
-                    cause, hint = "you did not agree", "nothing was changed"
-                    raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
+                if not is_sure:
+                    instead = "add --yes, or --dry-run"
+                    check_agreed(question, "did not prune", "prune_refused", instead=instead)
                 out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruning.run(plan, archive)

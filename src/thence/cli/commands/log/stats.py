@@ -1,6 +1,6 @@
 """The command `stats`: counts the events of a log by one key, with what models took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
@@ -18,7 +18,7 @@ from thence.cli.shared.logs import (
     open_for_reading,
 )
 from thence.cli.shared.render import bars, counted, failures_text
-from thence.core.query.why import Group, Tally
+from thence.core.query.why import Tally
 from thence.core.sentences.events import short_id
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segment_sizes, strays
@@ -44,26 +44,22 @@ def stats_command(by: str | None, log_name: str | None, **conditions: OptionValu
         tally = log.stats(by=cast(By | None, by), **keys(conditions))
         check_names(out, log, conditions, tally.events)
         failures = (0, 0) if by else log.failures(**keys(conditions))
-    if by:
-        _write_groups(out, tally.groups, by)
-    else:
+    if not by:
         _write_tally(out, tally, failures, log.folder)
-
-
-def _write_groups(out: Output, groups: Sequence[Group], by: str) -> None:
-    """Writes a line for each name: its events as a bar, or what its calls of models took."""
-    total = sum(group.events for group in groups)
-    counts = {group.name: group.events for group in groups}
-    texts = {group.name: usage_text(*group[2:]) for group in groups}
-    if not out.is_json:
-        out.write(counted(total, "event"))
-        _write_bars(out, by, counts, texts if any(texts.values()) else None)
         return
-    fields: dict[str, object] = {"events": total, f"by_{by}": counts}
-    if used := [group for group in groups if texts[group.name]]:
-        names = ("tokens_in", "tokens_out", "cost")
-        fields["usage"] = {one.name: dict(zip(names, one[2:], strict=True)) for one in used}
-    out.json(fields)
+    # a line for each name: its events as a bar, or what its calls of models took
+    total = sum(group.events for group in tally.groups)
+    counts = {group.name: group.events for group in tally.groups}
+    texts = {group.name: usage_text(*group[2:]) for group in tally.groups}
+    if out.is_json:
+        fields: dict[str, object] = {"events": total, f"by_{by}": counts}
+        if used := [group for group in tally.groups if texts[group.name]]:
+            names = ("tokens_in", "tokens_out", "cost")
+            fields["usage"] = {one.name: dict(zip(names, one[2:], strict=True)) for one in used}
+        out.json(fields)
+        return
+    out.write(counted(total, "event"))
+    _write_bars(out, by, counts, texts if any(texts.values()) else None)
 
 
 def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:

@@ -113,9 +113,20 @@ def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
 
     That is the latest of its causes that had not ended when it began.
     """
+    timed = []
+    for begin, end in steps:
+        begin_us = microseconds(begin.timestamp) or 0
+        end_us = None if end is None else microseconds(end.timestamp)
+        if end is not None and end_us is not None:
+            # the clocks of two machines may differ, but nothing lasts less than no time
+            end_us = max(begin_us, end_us)
+            seconds = duration_s_of(end.cut_payload)
+            if seconds is not None:
+                begin_us = max(begin_us, end_us - round(seconds * 1e6))
+        timed.append(Span(begin_us, end_us, begin, end))
     before: dict[str, Span] = {}
     below: dict[str | None, list[Span]] = {}
-    for span in sorted(map(_span, steps), key=lambda span: span.begin_us):
+    for span in sorted(timed, key=lambda span: span.begin_us):
         causes = (before[cause] for cause in span.begin.caused_by if cause in before)
         around = [one for one in causes if one.end_us is None or one.end_us >= span.begin_us]
         if around:
@@ -129,19 +140,6 @@ def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
         spans.append(pending.pop())
         pending += below.pop(spans[-1].begin.event_id, [])[::-1]
     return spans
-
-
-def _span(step: "StepEvents") -> Span:
-    begin, end = step
-    begin_us = microseconds(begin.timestamp) or 0
-    end_us = None if end is None else microseconds(end.timestamp)
-    if end is not None and end_us is not None:
-        # the clocks of two machines may differ, but nothing lasts less than no time
-        end_us = max(begin_us, end_us)
-        seconds = duration_s_of(end.cut_payload)
-        if seconds is not None:
-            begin_us = max(begin_us, end_us - round(seconds * 1e6))
-    return Span(begin_us, end_us, begin, end)
 
 
 def name_of(begin: Event, vocabulary: Vocabulary) -> str:

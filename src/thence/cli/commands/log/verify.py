@@ -1,7 +1,5 @@
 """The command `verify`: checks every line of a log."""
 
-import sys
-
 import click
 from msgspec.structs import replace
 
@@ -17,89 +15,47 @@ PAGE = "docs/reference/findings.md"
 
 
 @click.command("verify", **help_with("thence verify --log output/my-run"))
-@click.option(
-    "--repair",
-    "is_repair",
-    is_flag=True,
-    help="Show what a repair would do, and do it if you agree on the terminal.",
-)
-@click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
-@click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
 @log_options
-def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log_name: str | None) -> int:
-    """Check every line of a log; without --repair nothing is changed.
+def verify_command(log_name: str | None) -> int:
+    """Check every line of a log; nothing is changed.
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
     that are no damage (an unfinished last line, lines of other tools, gaps in the
-    numbers of other nodes) are noted. A repair changes no event: it moves bad lines, and
-    bytes around events, to .thence/quarantine/.
+    numbers of other nodes) are noted.
     """
     from thence.cli.shared.progress import bar  # not for the help, and for completions in a shell
     from thence.log.open import open_log
 
-    if (is_dry or is_yes) and not is_repair:
-        raise click.UsageError("--dry-run and --yes go with --repair")
-    if is_dry and is_yes:
-        raise click.UsageError("--dry-run and --yes exclude each other")
     out = current()
     folder = find_log(out, log_name)
-    with open_log(folder, create=False) as log:
-        with bar(out, "checking every line"):
-            verified = log.verify()
-        repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
-        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
-        after = log.repair() if is_done else verified
+    with open_log(folder, create=False) as log, bar(out, "checking every line"):
+        verified = log.verify()
     if (folder / "passed_over.json").exists():  # lines of a project's shared files
         from thence.work.day_lines import skipped_findings
 
-        after = replace(after, findings=(*after.findings, *skipped_findings(folder)))
+        verified = replace(verified, findings=(*verified.findings, *skipped_findings(folder)))
     if out.is_json:
-        value: dict[str, object] = {
-            "ok": after.ok,
-            "events": after.events,
-            "unverified": after.unverified,
-            "damage": [finding_json(finding) for finding in after.damage],
-            "notes": [finding_json(finding) for finding in after.notes],
-        }
-        places = [{"file": x.file, "offset": x.offset, "length": x.length} for x in repairs]
-        out.json(value | ({"repairs": places, "repaired": is_done} if is_repair else {}))
+        out.json(
+            {
+                "ok": verified.ok,
+                "events": verified.events,
+                "unverified": verified.unverified,
+                "damage": [finding_json(finding) for finding in verified.damage],
+                "notes": [finding_json(finding) for finding in verified.notes],
+            }
+        )
     else:
-        if is_repair:
-            _write_repairs(out, repairs, is_done)
-        _write_findings(out, after.damage, "damage")
-        _write_findings(out, after.notes, "noted")
-        events = counted(after.events, "event")
-        events += f", {after.unverified:,} of them unverified" if after.unverified else ""
-        if after.ok:
+        _write_findings(out, verified.damage, "damage")
+        _write_findings(out, verified.notes, "noted")
+        events = counted(verified.events, "event")
+        events += f", {verified.unverified:,} of them unverified" if verified.unverified else ""
+        if verified.ok:
             out.write(f"ok: {events}, no damage in {folder}")
         else:
-            damage = counted(sum(finding.count for finding in after.damage), "finding")
+            damage = counted(sum(finding.count for finding in verified.damage), "finding")
             out.write(f"not ok: {events}, {damage} of damage in {folder}")
             out.notice(f"what each code means and what to do: {PAGE}")
-        if repairs and not is_done:
-            out.notice("nothing was changed; --repair --yes does it")
-    return 0 if after.ok else DAMAGED
-
-
-def _has_consent(out: Output, repairs: tuple[Finding, ...]) -> bool:
-    """Asks on a terminal for consent to the repairs; elsewhere returns False."""
-    if out.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return False
-    _write_repairs(out, repairs, is_done=False)
-    return click.confirm("Do it?")
-
-
-def _write_repairs(out: Output, repairs: tuple[Finding, ...], is_done: bool) -> None:
-    word = "moved to quarantine" if is_done else "to quarantine"
-
-    def lines(finding: Finding) -> list[str]:
-        size = counted(finding.length, "byte")
-        text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
-        return wrapped(text, out.width, "", "    ")
-
-    write_some(out, repairs, FINDINGS_SHOWN_MAX, "repair", lines)
-    if not repairs:
-        out.write("nothing to repair")
+    return 0 if verified.ok else DAMAGED
 
 
 def finding_json(finding: Finding) -> dict[str, object]:

@@ -3,9 +3,7 @@
 import re
 import secrets
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,9 +15,6 @@ from thence.cli.commands.server.opened_server import (
 )
 from thence.cli.frame import command_group
 
-if TYPE_CHECKING:
-    from thence.server.team.logins import MachineToken
-
 _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
 _PASSWORD_LINE_MAX = 4_096
@@ -27,16 +22,14 @@ _TOKEN_DAYS_MAX = 3_650
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _DAY_S = 24 * 3_600
 _ONCE = "it is shown only once; the server keeps a hash"
-_F = TypeVar("_F", bound=Callable[..., object])
 
 
-def _role_option(member: str) -> Callable[[_F], _F]:
-    return click.option(
-        "--role",
-        type=click.Choice(_ROLES),
-        default="writer",
-        help="The role: a reader pulls events, a writer pushes them too.",
-    )
+_role_option = click.option(
+    "--role",
+    type=click.Choice(_ROLES),
+    default="writer",
+    help="The role: a reader pulls events, a writer pushes them too.",
+)
 
 
 def _lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
@@ -100,7 +93,7 @@ def user_command() -> None:
     user_command, "add", "thence server user add ada", "thence server user add bob --role reader"
 )
 @click.argument("name")
-@_role_option("user")
+@_role_option
 @team_option
 @_password_option
 def add_user(
@@ -200,7 +193,7 @@ def token_command() -> None:
 
 @server_command(token_command, "add", "thence server token add ci --role writer --expires 90d")
 @click.argument("name")
-@_role_option("machine")
+@_role_option
 @click.option(
     "--expires",
     metavar="DAYS",
@@ -232,9 +225,13 @@ def add_token(
 def list_tokens(server: OpenedServer) -> ServerResult:
     """List the tokens with their teams, roles and ends; never the tokens themselves."""
     tokens = server.logins.machine_tokens()
+    lines = []
+    for row in tokens:
+        end = "has expired" if row.has_expired else f"until {_date(row.expires)}"
+        lines.append(f"{row.name}  {row.team}  {row.role}  {end}")
     return ServerResult(
         {"tokens": [{**row._asdict(), "expires": _date(row.expires)} for row in tokens]},
-        [f"{row.name}  {row.team}  {row.role}  {_end(row)}" for row in tokens],
+        lines,
         () if tokens else ["no tokens yet: thence server token add NAME"],
     )
 
@@ -246,10 +243,6 @@ def revoke_token(server: OpenedServer, name: str) -> ServerResult:
     server.accounts.remove_machine(name)
     server.audit("token.revoked", token=name)
     return ServerResult({"revoked": name}, [f"revoked {name}"])
-
-
-def _end(row: "MachineToken") -> str:
-    return "has expired" if row.has_expired else f"until {_date(row.expires)}"
 
 
 def _date(seconds: float) -> str:

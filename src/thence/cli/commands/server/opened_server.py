@@ -17,7 +17,7 @@ from thence.cli.output import current
 if TYPE_CHECKING:
     from thence.server.team.database import Database
 
-_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "joserfc", "nacl", "uvicorn")
+_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "nacl", "uvicorn")
 _USING = "could not use the server"
 DEFAULT = "thence-server"
 _ADDRESS = "thence.server.database"

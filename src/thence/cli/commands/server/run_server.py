@@ -1,10 +1,9 @@
 """The commands `server init` and `server run`: a team's server is made, and answers."""
 
 import os
-import re
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,13 +16,11 @@ from thence.cli.commands.server.opened_server import (
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current, exit_code
 from thence.errors import ThenceError
-from thence.server.team.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PORT_MAX = 65_535
-_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _EPOCH_BYTES = 16
 _TEAM = "team"
 
@@ -65,12 +62,6 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     )
 
 
-def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
-    if text and not _URL.fullmatch(text):
-        raise click.BadParameter("it is not an address such as https://thence.example")
-    return (text or "").rstrip("/")
-
-
 @click.command(
     "run", **help_with("thence server run", "curl http://127.0.0.1:8378/api/v1/sync/health/")
 )
@@ -85,37 +76,8 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
-@click.option(
-    "--url",
-    metavar="URL",
-    callback=_address,
-    help="The address under which browsers reach the server, for --oidc-issuer.",
-)
-@click.option(
-    "--oidc-issuer",
-    metavar="URL",
-    help="Let people log in by this provider of OpenID Connect; it needs --url.",
-)
-@click.option(
-    "--oidc-client",
-    metavar="ID",
-    help="The provider's name for this server; THENCE_OIDC_SECRET holds the secret.",
-)
-@click.option(
-    "--oidc-claim",
-    type=click.Choice(get_args(Claim)),
-    default="preferred_username",
-    help="The provider's claim that names the user here; default: preferred_username.",
-)
 @output_options
-def run_command(
-    data: str,
-    host: str,
-    port: int,
-    tls_cert: str | None,
-    tls_key: str | None,
-    **logins: Any,
-) -> None:
+def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
     """Serve the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. Another address than this machine's own needs TLS: by
@@ -123,26 +85,9 @@ def run_command(
     """
     out = current()
     try:
-        settings = TeamSettings(
-            data=Path(data).absolute(),
-            metrics_token=out.settings.metrics_token,
-            logins=_logins(**logins),
-        )
-        _serve(out, data, (host, port), (tls_cert, tls_key), settings)
+        _serve(out, data, (host, port), (tls_cert, tls_key))
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
-
-
-def _logins(
-    url: str, oidc_issuer: str | None, oidc_client: str | None, oidc_claim: Claim
-) -> LoginSettings:
-    """Returns how people come in; raises UsageError for a provider that is not named as a whole."""
-    if not (oidc_issuer or oidc_client):
-        return LoginSettings(url)
-    if not (oidc_issuer and oidc_client and url):
-        raise click.UsageError("--oidc-issuer, --oidc-client and --url are given together")
-    secret = current().settings.oidc_secret or ""
-    return LoginSettings(url, OidcSettings(oidc_issuer, oidc_client, secret, oidc_claim))
 
 
 def _serve(
@@ -150,54 +95,43 @@ def _serve(
     data: str,
     endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
-    settings: TeamSettings,
 ) -> None:
     from thence.server import running
 
     host, port = endpoint
     tls = _tls(host, *tls_files)
-    database, folder = _place(data), Path(data)
+    database, folder = database_place(data), Path(data)
+    # an error about it comes before the address is printed
+    if not isinstance(database, Path):
+        from thence.server.team.engines import open_database
+
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_database(database).close()
+    elif not database.is_file():
+        raise ThenceError(
+            "could not run the server of",
+            place=data,
+            cause=f"there is no {database.name} in it",
+            hint="make one: thence server init",
+            code="not_a_server",
+        )
     running.end_on_sigterm()
     listener = running.listening(port, host)
     from thence.server.team.backups import serving
+    from thence.server.team.sqlite import SqliteDatabase
 
     with serving(folder):
         if isinstance(database, Path):
-            _compact(out, database)
+            # redactions since the last time may have left copies
+            with closing(SqliteDatabase(database)) as opened:
+                if opened.compact():
+                    out.notice(f"wrote {database.name} anew, as lines in it were redacted")
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, settings, tls)
-
-
-def _place(data: str) -> str | Path:
-    """Returns where the database is; an error about it comes before the address is printed."""
-    place = database_place(data)
-    if not isinstance(place, Path):
-        from thence.server.team.engines import open_database
-
-        Path(data).mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_database(place).close()
-    elif not place.is_file():
-        raise ThenceError(
-            "could not run the server of",
-            place=data,
-            cause=f"there is no {place.name} in it",
-            hint="make one: thence server init",
-            code="not_a_server",
-        )
-    return place
-
-
-def _compact(out: Output, database: Path) -> None:
-    """Writes the database anew where redactions since the last time may have left copies."""
-    from thence.server.team.sqlite import SqliteDatabase
-
-    with closing(SqliteDatabase(database)) as opened:
-        if opened.compact():
-            out.notice(f"wrote {database.name} anew, as lines in it were redacted")
+        running.serve_team(listener, database, folder, host, out.settings.metrics_token, tls)
 
 
 def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":

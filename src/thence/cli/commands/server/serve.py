@@ -78,8 +78,16 @@ def serve_command(
         out.notice(f"serving {first}; try: curl{header} {address}/{example}")
         for path in others:
             out.notice(f"serving {path}")
-        for path in places.values():
-            Thread(target=_take_in, args=(path,), name="thence-hooks", daemon=True).start()
+        of_agents = [path for path in places.values() if is_log_of_agents(path)]
+
+        def take_in() -> None:
+            while True:
+                sleep(_HOOKS_EVERY_S)
+                for path in of_agents:
+                    take_in_hooks(path)
+
+        if of_agents:
+            Thread(target=take_in, name="thence-hooks", daemon=True).start()
         out.notice("Ctrl-C ends it")
         if is_opened:
             # a browser of the terminal would keep the server waiting
@@ -114,13 +122,6 @@ def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, 
         cause="there is no such folder",
         hint="name the folder of runs, logs, a repository or a project: thence serve FOLDER",
     )
-
-
-def _take_in(log: Path) -> None:
-    """Takes in what hooks leave for a log of coding agents while it is served."""
-    while is_log_of_agents(log):
-        sleep(_HOOKS_EVERY_S)
-        take_in_hooks(log)
 
 
 def _origin(raw: str) -> str:

@@ -129,32 +129,24 @@ def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
     unwritten = f"{counted(result.failed, 'event')} could not be written"
     if result.failed and result.status != "completed":
         out.notice(unwritten)
-    if result.status == "interrupted" and result.error:
-        out.warn(
-            f"thence: run {result.run_id} is paused",
-            f"  why:  {result.error}",
-            f"  next: thence sim resume {relative_path(result.output_dir)} {option}".rstrip(),
-        )
-        return INTERRUPTED
+    folder = relative_path(result.output_dir)
     if result.status == "interrupted":
-        out.notice("interrupted; the log has all events until then")
-        out.notice(f"next: thence sim resume {relative_path(result.output_dir)}")
+        resume = f"thence sim resume {folder}"
+        if result.error:
+            out.report(
+                f"run {result.run_id} is paused", result.error, f"{resume} {option}".rstrip()
+            )
+        else:
+            out.notice("interrupted; the log has all events until then", f"next: {resume}")
         return INTERRUPTED
     if result.status == "completed" and result.failed:
-        out.warn(
-            f"thence: the log of run {result.run_id} is not complete",
-            f"  why:  {unwritten} to {relative_path(result.output_dir)}",
-            "  next: make room on the disk, and run it again",
-        )
+        message = f"the log of run {result.run_id} is not complete"
+        out.report(message, f"{unwritten} to {folder}", "make room on the disk, and run it again")
         return FAILED
     if result.status == "completed":
         return 0
-    lines = (
-        f"thence: run {result.run_id} failed",
-        f"  why:  {result.error or result.reason}",
-        f"  next: thence why @last-error --log {relative_path(result.output_dir)}",
-    )
-    out.warn(*lines)
+    hint = f"thence why @last-error --log {folder}"
+    out.report(f"run {result.run_id} failed", result.error or result.reason, hint)
     return FAILED
 
 

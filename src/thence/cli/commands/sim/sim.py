@@ -1,8 +1,10 @@
 """The group `sim`: makes simulations, runs them, and plays runs again."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import contextmanager, suppress
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from thence.cli.commands.sim.sweep import (
 from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.beside import serving_beside
 from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_log, find_run, newest_run, runs
 from thence.cli.shared.render import (
@@ -387,20 +388,38 @@ def run_command(
     others["turns_planned"] = config.simulation.max_turns
     if not is_served:
         return play(out, SimulationOrchestrator, config, **others)
-    with serving_beside(Path(others["output_root"] or config.events.output_root)) as server:
-        code = play(out, partial(_watched, out, server.url), config, **others)
-        if code != INTERRUPTED and server.url:
+    root_folder = Path(others["output_root"] or config.events.output_root)
+    with serving_beside(root_folder) as (url, server):
+
+        def watched(**named: Any) -> SimulationOrchestrator:
+            run = SimulationOrchestrator(config, **named)
+            if url:
+                out.notice(f"watch it: {url}/runs/{run.run_id}")
+            return run
+
+        code = play(out, watched, **others)
+        if code != INTERRUPTED and url:
             out.notice("the run has ended; Ctrl-C ends the server")
-            server.wait()
+            with suppress(KeyboardInterrupt):
+                server.wait()
         return code
 
 
-def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> SimulationOrchestrator:
-    """Returns a new run, and names its page."""
-    run = SimulationOrchestrator(*arguments, **named)
-    if url:
-        out.notice(f"watch it: {url}/runs/{run.run_id}")
-    return run
+@contextmanager
+def serving_beside(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Serves a folder of runs in another process until the block ends; yields its address too.
+
+    The folder is made if there is none. The port is 8377 or the next free one. A server that does
+    not begin says why on stderr; its address is "".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = (sys.executable, "-m", "thence", "serve", "--quiet", str(folder))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process
+        finally:
+            process.terminate()
 
 
 @sim_command.command(
@@ -440,16 +459,15 @@ def validate_command(scenario: str, is_priced: bool) -> int:
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         out.write(f"ok: {config.simulation.name}, {sizes}")
         if price:
-            out.write(*_forecast_lines(price, out.width))
+            names = ("calls", "tokens_in", "tokens_out")
+            ranges = [
+                "{:,} to {:,} ".format(*price[name]) + name.replace("_", " ") for name in names
+            ]
+            cost = "cost {:.4g} to {:.4g}".format(*price["cost"]) if price["cost"] else "no prices"
+            line = f"{counted(price['turns'], 'turn')}: {', '.join([*ranges, cost])}"
+            for text in (line, *price["notes"]):
+                out.write(*wrapped(text, out.width))
     return MISUSED if problems else 0
-
-
-def _forecast_lines(price: Mapping[str, Any], width: int) -> list[str]:
-    names = ("calls", "tokens_in", "tokens_out")
-    texts = ["{:,} to {:,} ".format(*price[name]) + name.replace("_", " ") for name in names]
-    texts.append("cost {:.4g} to {:.4g}".format(*price["cost"]) if price["cost"] else "no prices")
-    line = f"{counted(price['turns'], 'turn')}: {', '.join(texts)}"
-    return [line for text in (line, *price["notes"]) for line in wrapped(text, width)]
 
 
 @sim_command.command("new", **help_with("thence sim new market"))

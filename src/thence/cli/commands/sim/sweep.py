@@ -17,7 +17,6 @@ from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.sim.again.on_ray import play_on_ray
 from thence.sim.again.sweep import (
-    Plan,
     Sweep,
     command_of,
     is_completed,
@@ -132,7 +131,14 @@ def sweep_command(
     Ray runs at RAY_ADDRESS, by default on this machine.
     """
     out = current()
-    folder, plan = _plan(out, scenario, settings, seeds, output)
+    if scenario is None:
+        if output is None or settings or seeds:
+            raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
+        kept = read_plan(output)
+        scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
+    plan = make_plan(scenario, settings, seeds)
+    folder = output or Path(out.settings.runs, f"{Path(plan.scenario).stem}-sweep")
+    plan = keep_plan(folder, plan)
     runs = plan.runs
     if is_printed:
         commands = [command_of(plan, run, folder) for run in runs if not is_completed(folder, run)]
@@ -160,25 +166,10 @@ def sweep_command(
     line = f"sweep {status}: {sweep.completed} of {counted(count, 'run')} completed, {folder}"
     out.result({**result, "completed": sweep.completed, "failed": failed}, [line])
     for run in failed:
-        lines = (f"  why:  {run['error']}", f"  next: {run['next']}")
-        out.warn(f"thence: run {run['run_id']} is not completed", *lines)
+        out.report(f"run {run['run_id']} is not completed", run["error"], run["next"])
     if code == INTERRUPTED:
         out.notice(f"next: thence sim sweep --output {folder}")
     return code
-
-
-def _plan(
-    out: Output, scenario: str | None, settings: Settings, seeds: list[int], output: Path | None
-) -> tuple[Path, Plan]:
-    """Returns the folder of a sweep, and its plan as it stands there."""
-    if scenario is None:
-        if output is None or settings or seeds:
-            raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
-        kept = read_plan(output)
-        scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
-    plan = make_plan(scenario, settings, seeds)
-    folder = output or Path(out.settings.runs, f"{Path(plan.scenario).stem}-sweep")
-    return folder, keep_plan(folder, plan)
 
 
 @click.command(

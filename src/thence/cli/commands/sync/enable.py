@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.commands.sync.synced_log import check_packages, find_synced_log, synced_log_option
-from thence.cli.frame import checked_name, help_with, is_agreed, output_options
+from thence.cli.commands.sync.syncing import check_packages, find_synced_log, synced_log_option
+from thence.cli.frame import check_agreed, checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
 from thence.cli.shared.logs import take_in_hooks
@@ -74,7 +74,13 @@ def enable_command(
     requested = requested_target(login, named._replace(name=log_name, title=title), before, team)
     target = switched(before, requested, may_switch=may_switch)
     if before is not None and before.key != target.key:
-        _ask(out, named.folder, target, is_sure=is_sure)
+        out.notice(
+            f"the next sync sends all events of this log to a new log, {target.log} of"
+            f" {target.place}; events sent before stay where they are"
+        )
+        if not is_sure:
+            operation = "did not switch the target of"
+            check_agreed("Switch?", operation, "sync_refused", named.folder)
     store_target(named.folder, target)
     out.result(
         target,
@@ -120,23 +126,6 @@ def requested_target(
     return SyncTarget(*words, title=named.title)
 
 
-def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> None:
-    """Tells what a switch does, and asks for it on a terminal; raises SyncRefused, UsageError."""
-    out.notice(
-        f"the next sync sends all events of this log to a new log, {target.log} of {target.place};"
-        " events sent before stay where they are"
-    )
-    if is_sure:
-        return
-    if not is_agreed("Switch?"):
-        raise SyncRefused(
-            "did not switch the target of",
-            place=folder,
-            cause="you did not agree",
-            hint="nothing was changed",
-        )
-
-
 @click.command("disable", **help_with("thence sync disable"))
 @synced_log_option
 @output_options
@@ -161,6 +150,9 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
     another log is named by its own id. With `name` a log that is missing is made, for the second
     machine of a log. Raises NotALog, PlanningError, SyncRefused.
     """
+    from thence.core.vocabulary import WORK
+    from thence.work.project.project import find_project
+
     if name is not None:
         _check_name(Path(named_log(out, log_name) or "."), name)
     text = named_log(out, log_name)
@@ -174,7 +166,14 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
         is_project = Path(text).is_dir() and not is_log(Path(text))
         if name is not None and is_project:  # an empty folder is one for a log
             is_project = any(Path(text).iterdir())
-    named = _project_journal(Path(text or ".")) if is_project else None
+    named = None
+    if is_project:
+        with SuppressCodes("not_a_project", "git_failed"):
+            project = find_project(Path(text or "."), create=False)
+            if project.uuid:
+                with open_log(project.home, WORK):
+                    title = project.root.resolve().name
+                    named = NamedLog(project.home, project.uuid, WORK.name, title)
     if named is None:
         folder = listed or find_log(out, log_name, create=name is not None)
         take_in_hooks(folder)
@@ -201,17 +200,3 @@ def _check_name(folder: Path, name: str) -> None:
             cause=f"{name!r:.80} is not a name of a log at a server",
             hint="give it one of letters, digits, . _ and -: --name NAME",
         )
-
-
-def _project_journal(folder: Path) -> NamedLog | None:
-    """Returns the journal of the project in a folder, made if it is missing; None without one."""
-    from thence.core.vocabulary import WORK
-    from thence.work.project.project import find_project
-
-    with SuppressCodes("not_a_project", "git_failed"):
-        project = find_project(folder, create=False)
-        if project.uuid:
-            with open_log(project.home, WORK):
-                title = project.root.resolve().name
-                return NamedLog(project.home, project.uuid, WORK.name, title)
-    return None

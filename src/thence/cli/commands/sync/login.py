@@ -2,21 +2,15 @@
 
 import sys
 from pathlib import Path
-from time import monotonic, sleep
-from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.commands.sync.synced_log import check_packages
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.commands.sync.syncing import check_packages
+from thence.cli.frame import check_terminal, checked_name, help_with, output_options
 from thence.cli.output import Output, current
-from thence.errors import NotLoggedIn, SyncRefused
-
-if TYPE_CHECKING:
-    from thence.sync.credentials import CredentialStore, Login
+from thence.errors import SyncRefused
 
 _PASSWORD_CHARACTERS_MAX = 4_096
-_INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
 
 
 @click.command("login", **help_with("thence sync login https://thence.example --username ada"))
@@ -32,9 +26,6 @@ _INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
     help="Also change your password: it is asked for, or the second line of stdin.",
 )
 @click.option(
-    "--oidc", "is_by_provider", is_flag=True, help="Log in in a browser, at the server's provider."
-)
-@click.option(
     "--ca",
     "ca_file",
     metavar="FILE",
@@ -47,7 +38,6 @@ def login_command(
     username: str | None,
     is_piped: bool,
     is_changing: bool,
-    is_by_provider: bool,
     ca_file: str | None,
 ) -> None:
     """Log in to a team's server, and keep the login for this user.
@@ -65,21 +55,30 @@ def login_command(
     store = CredentialStore()
     # a file that can't be used is reported before a password is typed
     logins = [login for login in store.logins() if login.server == server]
-    if is_by_provider:
-        if username or is_piped or is_changing:
-            raise click.UsageError("--oidc goes with --ca alone: the provider names the user")
-        _keep(store, _by_provider(server, ca_path))
-        return
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
-    name = name or _asked("--username", "Username", is_piped=is_piped)
+    name = name or _asked("--username", "Username")
     password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
-    new_password = _new_password(is_piped=is_piped) if is_changing else ""
+    new_password = ""
+    if is_changing and is_piped:
+        new_password = _piped()
+    elif is_changing:
+        new_password = _asked("--password-stdin", "New password", is_hidden=True)
+        if _asked("--password-stdin", "New password, again", is_hidden=True) != new_password:
+            raise click.UsageError("the two passwords differ; nothing has changed")
     if is_changing and ca_path is None:
         ca_path = next((login.ca_file for login in logins if login.username == name), None)
     login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
-    _keep(store, login)
+    out = current()
+    store.save(login)
+    _note_mended(out, store.notes)
+    team = login.team_slug
+    out.result(
+        {"server": login.server, "username": login.username, "team": team},
+        [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
+        () if team else ["you are not in a team yet: events are kept, not sent"],
+    )
     if is_changing:
-        current().notice("the password is changed, and all other logins of this user have ended")
+        out.notice("the password is changed, and all other logins of this user have ended")
 
 
 @click.command("logout", **help_with("thence sync logout https://thence.example"))
@@ -113,61 +112,15 @@ def logout_command(url: str | None, username: str | None) -> None:
     )
 
 
-def _by_provider(server: str, ca_file: str | None) -> "Login":
-    """Returns a login that somebody confirms in a browser; raises NotLoggedIn after its time."""
-    from thence.sync.client import begin_device, device_login
-    from thence.sync.connection import words
-    from thence.sync.wire.messages import DevicePending
-
-    code = begin_device(server, ca_file=ca_file)
-    address, text = words(code.verification_uri), words(code.user_code)
-    current().notice(f"open {address} and type {text}; Ctrl-C ends it")
-    interval_s = min(max(code.interval, 1), _INTERVAL_S_MAX)
-    end_s = monotonic() + min(max(code.expires_in, 1), _CONFIRM_S_MAX)
-    while monotonic() < end_s:
-        sleep(interval_s)
-        login = device_login(server, code.device_code, ca_file=ca_file)
-        if not isinstance(login, DevicePending):
-            return login
-        interval_s += _SLOWER_S if login.slow_down else 0
-    hint = "begin again: thence sync login URL --oidc"
-    cause = "nobody confirmed it in time"
-    raise NotLoggedIn("could not log in at", place=server, cause=cause, hint=hint)
-
-
-def _keep(store: "CredentialStore", login: "Login") -> None:
-    """Stores a new login, and writes whose it is."""
-    out = current()
-    store.save(login)
-    _note_mended(out, store.notes)
-    team = login.team_slug
-    out.result(
-        {"server": login.server, "username": login.username, "team": team},
-        [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
-        () if team else ["you are not in a team yet: events are kept, not sent"],
-    )
-
-
-def _new_password(*, is_piped: bool) -> str:
-    """Returns the next line of stdin, or what is typed twice on a terminal."""
-    if is_piped:
-        return _piped()
-    password = _asked("--password-stdin", "New password", is_hidden=True)
-    if _asked("--password-stdin", "New password, again", is_hidden=True) != password:
-        raise click.UsageError("the two passwords differ; nothing has changed")
-    return password
-
-
 def _note_mended(out: Output, notes: list[str]) -> None:
     """Writes what was mended about the file of logins to stderr."""
     for note in notes:
         out.notice(f"note: {note}")
 
 
-def _asked(option: str, text: str, *, is_piped: bool = False, is_hidden: bool = False) -> str:
+def _asked(option: str, text: str, *, is_hidden: bool = False) -> str:
     """Asks for a text on a terminal; raises UsageError without one."""
-    if is_piped or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"there is no terminal to ask on; give {option}")
+    check_terminal(f"give {option}")
     answer: str = click.prompt(text, hide_input=is_hidden, err=True)
     return answer
 

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -172,7 +171,11 @@ def _export_table(
     from thence.cli.shared.progress import bar
 
     is_terminal = output is None and sys.stdout.isatty()
-    cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
+
+    def cell(text: str) -> str:
+        text = printable(text) if is_terminal else text
+        return text if is_raw else escape_formula(text)
+
     with (
         open_for_reading(out, log_name, counts_damage=False, has=names_events(conditions)) as log,
         _output_file(output) as file,
@@ -264,11 +267,6 @@ def _export_spans(
     _report_written(out, path, total, "span")
 
 
-def _cell(text: str, *, is_terminal: bool, is_raw: bool) -> str:
-    text = printable(text) if is_terminal else text
-    return text if is_raw else escape_formula(text)
-
-
 def _write_csv(
     file: IO[bytes], columns: Sequence[str], groups: Iterable[Rows], cell: Callable[[str], str]
 ) -> None:
@@ -280,16 +278,16 @@ def _write_csv(
         for rows in groups:
             for row in rows:
                 ids = (" ".join(value) for value in row[_IDS])
-                texts = (*row[: _IDS.start], *ids, *map(_csv_value, row[_IDS.stop :]))
+                values = (
+                    value
+                    if value is None or isinstance(value, str)
+                    else json.dumps(value, separators=(",", ":"))
+                    for value in row[_IDS.stop :]
+                )
+                texts = (*row[: _IDS.start], *ids, *values)
                 table.writerow(cell(value) if type(value) is str else value for value in texts)
     finally:
         text.detach()  # the file is the caller's to close
-
-
-def _csv_value(value: object) -> object:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":

@@ -1,19 +1,36 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
 
 import click
 
 from thence.cli import FAILED
-from thence.cli.commands.trace.hook_join import join_command
-from thence.cli.frame import command_group, help_with, output_options
+from thence.cli.commands.sync.enable import (
+    NamedLog,
+    login_with_team,
+    requested_target,
+    store_target,
+)
+from thence.cli.commands.sync.syncing import check_packages, drained
+from thence.cli.frame import checked_name, command_group, help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.render import counted, table
+from thence.errors import GitFailed, SyncRefused
+from thence.git.repository import repository
+from thence.trace.agents.fired import log_of
 from thence.trace.agents.git_hooks import change_git_hooks, git_helper
 from thence.trace.agents.hook_script import has_git_hooks, log_here
 from thence.trace.agents.hook_status import tool_states, trust_step
 from thence.trace.agents.installed import HookFile, install, uninstall
-from thence.trace.agents.intake import is_masked, make_log, waiting
+from thence.trace.agents.intake import (
+    is_masked,
+    make_log,
+    open_agents_log,
+    take_in,
+    waiting,
+)
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -25,8 +42,6 @@ def hook_command() -> None:
     log` and other commands find it.
     """
 
-
-hook_command.add_command(join_command)
 
 _tool = click.argument("tool", type=click.Choice(("claude-code", "codex", "git")))
 _scope = click.option(
@@ -55,16 +70,13 @@ def install_command(tool: str, is_users: bool) -> int:
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
     if not code:
-        current().notice(f"next: {_next_step(tool, is_users, has_git_hooks(git_helper().parent))}")
+        step = "`thence hook install git`, so that commits are recorded too"
+        if has_git_hooks(git_helper().parent):
+            step = "`thence why FILE:LINE` of a line that is committed from now on"
+        starts = {"codex": trust_step(is_users), "claude-code": "restart claude"}
+        start = f"{starts[tool]}; then " if tool in starts else ""
+        current().notice(f"next: {start}{step}")
     return code
-
-
-def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
-    """Returns what to do after the hooks of a tool were installed."""
-    ask = "`thence why FILE:LINE` of a line that is committed from now on"
-    step = ask if has_git else "`thence hook install git`, so that commits are recorded too"
-    starts = {"codex": trust_step(is_users), "claude-code": "restart claude"}
-    return f"{starts[tool]}; then {step}" if tool in starts else step
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
@@ -110,3 +122,81 @@ def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) ->
     lines = dict.fromkeys(line for file in files for line in file.lines)
     current().result({"hooks": hooks, **facts}, [*table(rows), *lines, *last])
     return FAILED if any(file.state == "left" for file in files) else 0
+
+
+@hook_command.command("join", **help_with("thence hook join https://thence.example", extra="sync"))
+@click.argument("url", metavar="URL")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@output_options
+def join_command(url: str, team: str | None, username: str | None) -> None:
+    """Share the agents' log of this repository with your team, through its server.
+
+    It pulls the events of other members' agents, and pushes yours; `thence sync now` repeats that.
+    All clones find the same log, since the repository's first commit names it. It needs a login
+    (`thence sync login URL`), and refuses while secrets are not masked. Nothing goes through git.
+    """
+    check_packages()
+    from thence.sync.connection import server_address
+    from thence.sync.target import read_target, switched
+
+    out = current()
+    folder, title, name = _agents_log()
+    login = login_with_team(server_address(url), username, team)
+    if not is_masked(folder):
+        raise SyncRefused(
+            "could not share",
+            place=folder,
+            cause="masking of secrets is off in it",
+            hint=f"turn it on: a table [redact] in {folder / '.thence' / 'settings.toml'}",
+        )
+    make_log(folder)
+    take_in(folder)
+    before = read_target(folder)
+    named = NamedLog(folder, name, "plain", title)
+    try:
+        target = switched(before, requested_target(login, named, before, team), may_switch=False)
+    except SyncRefused as error:
+        error.hint = f"change it: thence sync enable --log {quote(str(folder))} --name {name}"
+        error.hint += f" --server {login.server} --switch"
+        raise
+    store_target(folder, target)
+    with open_agents_log(folder) as log:
+        counts = drained(out, log)
+        events = log.query(limit=1).total
+        sessions = log.query(type="session.begun", limit=1).total
+    moved = f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}"
+    size = f"{counted(events, 'event')} of {counted(sessions, 'session')}"
+    facts = {"log": str(folder), "name": name, **counts, "events": events, "sessions": sessions}
+    out.result(
+        facts,
+        [
+            f"joined: {target.place}, the log {name}",
+            f"{moved}: the log holds {size}",
+            "next: thence why FILE:LINE; later on: thence sync now",
+        ],
+    )
+
+
+def _agents_log() -> tuple[Path, str, str]:
+    """Returns the agents' log of this folder's repository, a title for it, and its name there.
+
+    All clones have the first commit, along first parents, and so the name; a fork shares it. Raises
+    SyncRefused.
+    """
+    name, top = log_of(str(Path.cwd()))
+    cause, hint, root = "no git repository is here", "go into a clone of the team's repository", ""
+    try:
+        git = repository(Path()).git
+        if top and git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            cause = "this is a shallow clone, without the first commit, which names the log"
+            hint = "git fetch --unshallow"
+        elif top:
+            cause = "no commit is here yet"
+            answer = git.ask("rev-list", "--first-parent", "--max-parents=0", "HEAD", "--")
+            root = "" if answer.status else answer.out.decode().strip()
+    except GitFailed as error:
+        raise SyncRefused("could not name the agents' log", cause=error.cause, hint=hint) from error
+    if not top or not root:
+        raise SyncRefused("could not name the agents' log", cause=cause, hint=hint)
+    return Path(name), Path(top).name, f"agents-{root}"

@@ -1,6 +1,5 @@
 """The command `mcp`: answers the questions of an agent about a log, by MCP."""
 
-import io
 import os
 import signal
 import sys
@@ -14,7 +13,6 @@ import click
 from thence import __version__
 from thence.cli import INTERRUPTED
 from thence.cli.commands.log.causes import answer_lines, explained, open_to_explain
-from thence.cli.commands.trace.mcp_wire import Wire
 from thence.cli.frame import help_with, log_options, require_packages
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log
@@ -54,10 +52,6 @@ def mcp_command(log_name: str | None) -> None:
     find_log(out, log_name)  # raises where there is none
     # nothing is written, and the thread that waits for stdin would hold the process
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    about = {"serverInfo": {"name": "thence", "version": __version__}, "instructions": _ABOUT}
-    greeting = {"capabilities": {"tools": {"listChanged": False}}, **about}
-    wire = Wire(sys.stdin.buffer, sys.stdout.buffer, greeting)
-    # importing it takes most of a second: only now, when the client has its first answer
     from mcp.server import MCPServer
     from mcp.types import ToolAnnotations
 
@@ -65,8 +59,6 @@ def mcp_command(log_name: str | None) -> None:
     tools = _Tools(out, log_name)
     for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
         server.tool(annotations=ToolAnnotations(read_only_hint=True))(_reporting(tool))
-    # the SDK takes their buffers
-    sys.stdin, sys.stdout = (io.TextIOWrapper(wire, encoding="utf-8") for _ in range(2))
     server.run("stdio")
 
 

@@ -97,7 +97,7 @@ def follow_spans(
 
     With `is_open` also what began and will not end, for the process of it has ended.
     """
-    from thence.log.read.follower import Follower
+    from thence.log.read.reader import Follower
     from thence.trace.otlp.following import CursorFile, SpanFeed
 
     def warn(cause: str) -> None:
@@ -125,7 +125,14 @@ def follow_spans(
             return sender.outcome != before
 
         wake, looked_at = Signal(), None
-        Thread(target=_wakes, args=(wake, log.folder), name="thence-wake", daemon=True).start()
+
+        def wake_often() -> None:  # for what hooks left, and for open steps whose process ended
+            while True:
+                sleep(_LOOK_S)
+                take_in_hooks(log.folder)
+                wake.set()
+
+        Thread(target=wake_often, name="thence-wake", daemon=True).start()
         while True:
             for event in follower.events():
                 feed.take(event)
@@ -140,14 +147,6 @@ def follow_spans(
                 sleep(_PAUSE_S)
             follower.wait(wake)
             wake.clear()
-
-
-def _wakes(wake: Signal, folder: Path) -> None:
-    """Takes in what hooks left, again and again, and lets the steps that are open be looked at."""
-    while True:
-        sleep(_LOOK_S)
-        take_in_hooks(folder)
-        wake.set()
 
 
 def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:

@@ -5,14 +5,15 @@ from thence.cli.frame import command_group
 # name: (the module of the command, its line in the help)
 TABLE = {
     "accept": ("merging", "Move reviewed and merged packages to done."),
-    "add": ("planning", "Add a package without a spec."),
     "add-history": ("recording", "Record a note about a package."),
     "conflicts": ("looking", "Show conflicting events that clones wrote at once."),
     "errors": ("looking", "Show recent refusals, and what to do about each."),
-    "finalize-tasks": ("planning", "Make work packages from the plan in tasks.md."),
+    "finalize-tasks": (
+        "planning",
+        "Make work packages: from tasks.md, from a title, from older files.",
+    ),
     "gate": ("recording", "Set a gate before a package, or record its result."),
     "implement": ("moving", "Take a package, and make its worktree."),
-    "import": ("sharing", "Import the history in planning files into the log, once."),
     "init": ("planning", "Make this repository a project, with instructions for coding agents."),
     "mark-status": ("recording", "Tick the boxes of subtasks in tasks.md."),
     "merge": ("merging", "Merge the branches of packages into their feature's target branch."),
@@ -30,7 +31,7 @@ TABLE = {
 
 @command_group(
     "work",
-    'thence work add "Read the spec"',
+    'thence work finalize-tasks --add "Read the spec"',
     "thence work status",
     table=TABLE,
     package="thence.cli.commands.work",

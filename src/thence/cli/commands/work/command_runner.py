@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from thence.cli.frame import checked_name, help_with, output_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 from thence.core.json_values import is_utf8
 from thence.errors import Refused, ThenceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thence.work.session.session import CommandResult, Session
 
 Result = TypeVar("Result")
@@ -72,19 +70,15 @@ def session_command(
     name: str,
     *examples: str,
     create: bool = True,
-    check: Callable[..., None] | None = None,
 ) -> click.Command:
     """Makes a function of a Session a command of `thence work`; its docstring is the help.
 
     The function gets the Session first, then the command's parameters by their names. It stands
-    with its options over it and stays callable as it is. `create` is that of `run`; `check` gets
-    the parameters before the project is opened, and raises UsageError.
+    with its options over it and stays callable as it is. `create` is that of `run`.
     """
 
     @wraps(function)
     def call(**arguments: Any) -> int:
-        if check is not None:
-            check(**arguments)
         names = (arguments.get("package"), *arguments.get("packages", ()))
         return run(
             lambda session: function(session, **arguments),
@@ -110,10 +104,19 @@ def run(
     from thence.work.session.session import Session
 
     out, context = current(), click.get_current_context()
-    actor_name = _actor_name(context.params["actor"], out)
-    _refuse_invalid_text(context)
+    actor = context.params["actor"]
+    name = actor or out.settings.actor
+    if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
+        source = "--actor" if actor else "THENCE_ACTOR"
+        raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            # bytes that are no UTF-8, which no event can hold: Python keeps them as lone surrogates
+            if isinstance(text, str) and not is_utf8(text):
+                raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
     operation = operation or context.command.name or ""
-    with Session(actor=actor_name, create=create) as session:
+    with Session(actor=name, create=create) as session:
         try:
             result = attempt(session, operation, entity, work)
         except BaseException:
@@ -129,7 +132,11 @@ def run(
     else:
         for line in result.lines:
             out.write(line)
-        _show_sync(out, session.project.home)
+        if sys.stderr.isatty():  # a person sees the state of the project's sync
+            from thence.sync.target import status_word
+
+            if (word := status_word(session.project.home)) is not None:
+                out.notice(f"sync: {word}")
     return result.exit_code
 
 
@@ -140,58 +147,22 @@ def attempt(
     try:
         return work(session)
     except ThenceError as error:
+        from thence.work.journal.refusals import ErrorStore, failure_event  # seldom needed
+
         try:
-            _record_failure(session, operation, entity, error)
+            slug = session.feature_slug
+            event = failure_event(operation, entity, error, slug, session.actor)
+            session.append(event)
+            if isinstance(error, Refused):
+                entity = event.payload["wp_id"] or entity
+                ErrorStore(session.project).add(
+                    error.guard,
+                    entity_id=f"{slug}/{entity}" if slug else entity,
+                    attempted_operation=operation,
+                    reason=str(error),
+                    context={"remedy": error.hint, "actor": session.actor},
+                    error_id=event.event_id,
+                )
         except (OSError, ThenceError) as failure:
             session.warnings.append(f"the failure could not be recorded in the log: {failure}")
         raise
-
-
-def _record_failure(session: "Session", operation: str, entity: str, error: ThenceError) -> None:
-    from thence.work.journal.refusals import ErrorStore, failure_event  # seldom needed
-
-    slug = session.feature_slug
-    event = failure_event(operation, entity, error, slug, session.actor)
-    session.append(event)
-    if isinstance(error, Refused):
-        entity = event.payload["wp_id"] or entity
-        ErrorStore(session.project).add(
-            error.guard,
-            entity_id=f"{slug}/{entity}" if slug else entity,
-            attempted_operation=operation,
-            reason=str(error),
-            context={"remedy": error.hint, "actor": session.actor},
-            error_id=event.event_id,
-        )
-
-
-def _show_sync(out: "Output", home: "Path") -> None:
-    """Shows a person the state of the project's sync, if it is enabled."""
-    if out.is_quiet or not sys.stderr.isatty():
-        return
-    from thence.sync.target import status_word
-
-    word = status_word(home)
-    if word is not None:
-        out.notice(f"sync: {word}")
-
-
-def _actor_name(actor: str | None, out: "Output") -> str | None:
-    """Returns the actor from the option or the environment; raises UsageError for no name."""
-    name = actor or out.settings.actor
-    if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
-        source = "--actor" if actor else "THENCE_ACTOR"
-        raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
-    return name
-
-
-def _refuse_invalid_text(context: click.Context) -> None:
-    """Raises BadParameter for bytes that are no UTF-8, which no event can hold.
-
-    Python keeps such bytes as lone surrogates.
-    """
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not is_utf8(text):
-                raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from shlex import quote
 from typing import Any, NamedTuple
 
 import click
@@ -14,10 +15,10 @@ from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import current
 from thence.core.merge.conflicts import Conflict
 from thence.errors import GitFailed, ThenceError
-from thence.git.refs import REMOTES, Refs, push_command, tip_of
-from thence.git.repository import HEADS, Repository
+from thence.git.refs import REMOTES, push_command, tip_of
+from thence.git.repository import HEADS
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
+from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_request import (
     LandingStatus,
@@ -25,6 +26,7 @@ from thence.work.board.move_request import (
     changed_since,
     reverted_by,
 )
+from thence.work.board.package_numbers import SLOT as NUMBER
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -124,9 +126,19 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     if feature is not None:
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
-    codes = _codes(session, board)
+    try:
+        codes = {**code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))}
+        for key, code in codes.items():
+            if code.kind == "local":
+                target = session.target_of(board.features[key[0]])
+                codes[key] = structs.replace(code, push=push_command(session.refs, target))
+    except GitFailed:
+        codes = {}
+        session.warnings.append("where the code of packages is was not looked for: git failed")
+    early: _Early = {}
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        early = in_target_before_done(session, board)
     conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
-    early = _early(session, board)
     parts = [
         _feature_status(session, state, codes, early, conflicts)
         for state in board.features.values()
@@ -135,7 +147,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
     data["here"] = {
         "not_imported": unlogged,
-        "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
+        "landed": [
+            _landing_json(slug, wp_id, code)
+            for (slug, wp_id), code in codes.items()
+            if board.features[slug].packages[wp_id].lane == DONE
+        ],
         "in_target_before_done": [
             {"feature_slug": slug, "wp_id": wp_id, "target": target}
             for (slug, wp_id), target in early.items()
@@ -156,7 +172,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         names = ", ".join(unlogged[:_NAMED_MAX])
         rest = len(unlogged) - _NAMED_MAX
         others = f" and {rest:,} others" if rest > 0 else ""
-        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+        lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
     return session.result(data, lines)
 
 
@@ -168,13 +184,16 @@ def _feature_status(
     conflicts: Sequence[tuple[str, str]],
 ) -> _FeatureStatus:
     home = session.project.home
-    histories = attempt_histories(session.events, feature.slug, session.board.names)
+    histories = attempt_histories(session.events, feature.slug, session.board.ignored)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
     steps: dict[str, tuple[str, ...]] = {}
     for wp_id, package in feature.packages.items():
-        commands = _steps(session, package, histories.get(wp_id), of_feature.get(wp_id), where)
+        code = of_feature.get(wp_id)
+        has_branch = code is not None and tip_of(session.refs, code.branch) is not None
+        history = histories.get(wp_id)
+        commands = next_steps(package, history, code, where=where, has_branch=has_branch)
         if commands and not is_held(home, package.subject):
             steps[wp_id] = commands
     return _FeatureStatus(
@@ -191,60 +210,19 @@ def _feature_status(
     )
 
 
-def _steps(
-    session: Session,
-    package: PackageState,
-    history: AttemptHistory | None,
-    code: LandingStatus | None,
-    where: str,
-) -> tuple[str, ...]:
-    has_branch = code is not None and tip_of(session.refs, code.branch) is not None
-    return next_steps(package, history, code, where=where, has_branch=has_branch)
-
-
-def _codes(session: Session, board: Board) -> _Codes:
-    """Returns the state of the code of packages in review or done, as far as git knows."""
-    features = board.features.values()
-    try:
-        codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
-        return {key: _with_push(session, key, code) for key, code in codes.items()}
-    except GitFailed:
-        session.warnings.append("where the code of packages is was not looked for: git failed")
-    return {}
-
-
-def _early(session: Session, board: Board) -> _Early:
-    """Returns the targets that have code of packages which are not done, as far as git knows."""
-    with suppress(ThenceError):  # git failed, or a feature has no target
-        return in_target_before_done(session, board)
-    return {}
-
-
-def _with_push(session: Session, key: tuple[str, str], code: LandingStatus) -> LandingStatus:
-    if code.kind != "local":
-        return code
-    target = session.target_of(session.board.features[key[0]])
-    return structs.replace(code, push=push_command(session.refs, target))
-
-
-def _is_done(board: Board, key: tuple[str, str]) -> bool:
-    return board.features[key[0]].packages[key[1]].lane == DONE
-
-
-def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, Any]:
+def _landing_json(slug: str, wp_id: str, code: LandingStatus) -> dict[str, Any]:
     landed = code.landed
-    reverted = (
-        {"reverted_by": code.reverts, "missing": code.missing} if code.kind == "reverted" else {}
-    )
-    return {
-        "feature_slug": key[0],
-        "wp_id": key[1],
+    value: dict[str, Any] = {
+        "feature_slug": slug,
+        "wp_id": wp_id,
         "state": code.kind,
         "target": code.target,
         "how": landed.how if landed else None,
         "commit": landed.commit if landed else None,
-        **(reverted if code.kind == "reverted" else {}),
     }
+    if code.kind == "reverted":
+        value |= {"reverted_by": code.reverts, "missing": code.missing}
+    return value
 
 
 def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
@@ -306,7 +284,12 @@ def _lines(
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
         return
-    yield _summary_line(summary)
+    rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
+    yield (
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
+        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
+    )
     in_full = [part for part in parts if is_all or part.is_in_work]
     if not in_full:  # what is to be begun next
         in_full = [part for part in parts if not part.feature.is_completed][:1]
@@ -318,15 +301,6 @@ def _lines(
         yield ""
         yield from map(_title, others)
         yield "their packages: thence work status --all"
-
-
-def _summary_line(summary: Mapping[str, int]) -> str:
-    rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
-    return (
-        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
-        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
-        f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
-    )
 
 
 def _title(part: _FeatureStatus) -> str:
@@ -363,7 +337,15 @@ def _package_line(
     if package.agent and package.lane not in ("planned", DONE):
         notes.append(package.agent)
     if code is not None:
-        notes += _code_notes(package, code)
+        sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
+        if code.is_shallow:
+            notes.append(_SHALLOW_SENTENCE)
+        elif code.kind == "reverted":
+            notes.append(reverted_by(code))
+        elif code.kind in sentences:
+            notes.append(sentences[code.kind].format(target=code.target, branch=code.branch))
+        if code.changed_since is not None:
+            notes.append(changed_since(code.changed_since))
     if troubles.get(package.wp_id):
         notes.append(troubles[package.wp_id])
     if package.open_claim:
@@ -374,19 +356,6 @@ def _package_line(
     if gates:
         notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
     return f"{title}  ({'; '.join(notes)})" if notes else title
-
-
-def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
-    """Yields what has to be told of a package's code."""
-    sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
-    if code.is_shallow:
-        yield _SHALLOW_SENTENCE
-    elif code.kind == "reverted":
-        yield reverted_by(code)
-    elif code.kind in sentences:
-        yield sentences[code.kind].format(target=code.target, branch=code.branch)
-    if code.changed_since is not None:
-        yield changed_since(code.changed_since)
 
 
 @click.option("--all", "is_all", is_flag=True, help="Include those that somebody has resolved.")
@@ -415,7 +384,14 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         about = feature.rpartition("/")[2]
         package = session.board.package(about, name)
-        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
+        if package and conflict.slot == NUMBER:
+            lines += [
+                f"  next, where it was made: thence work finalize-tasks --add {quote(lost.title)}"
+                f" --feature {about}"
+                for lost in package.lost
+                if not lost.is_added
+            ]
+        elif conflict.is_open and package and package.lane in _SETTLING_MOVES:
             move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
             lines.append(f"  next: thence work {move}")
     code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
@@ -453,57 +429,35 @@ errors_command = session_command(errors, "errors", "thence work errors --last 5"
 
 
 def _sentence_here(session: Session, conflict: Conflict) -> str:
-    """Returns a conflict in one sentence, with the losers' commits known in this clone."""
-    commits: tuple[Commits, ...] = ()
-    about = [
-        feature for feature in session.board.features.values() if feature.is_about(conflict.subject)
-    ]
-    if about and conflict.is_open:
-        with suppress(ThenceError):  # no target, or git failed: the rest is reported
-            node_id, target = next_node_id(session.project.home), session.target_of(about[0])
-            commits = _commits_of(
-                session.project.repo, session.refs, node_id, target, about[0], conflict
-            )
-    return sentence(conflict, commits)
+    """Returns a conflict in one sentence, with the losers' commits known in this clone.
 
-
-def _commits_of(
-    repo: Repository,
-    refs: Refs,
-    node_id: str | None,
-    target: str,
-    feature: FeatureState,
-    conflict: Conflict,
-) -> tuple[Commits, ...]:
-    """Returns the commits of people who lost a package, as far as this clone has them.
-
-    A branch of this clone belongs to the person who claimed the package here, under `node_id`;
-    commits on branches of remotes belong to their authors. Raises GitFailed.
+    A branch of this clone belongs to the person who claimed the package here; commits on branches
+    of remotes belong to their authors.
     """
+    features = session.board.features.values()
+    about = next((feature for feature in features if feature.is_about(conflict.subject)), None)
     losers = {person(event) for event in conflict.events} - {person(conflict.winner)}
-    if not losers or conflict.slot != "lane":
-        return ()
-    aim, branch = target_in(refs, target), branch_of(feature.slug, package_name(conflict))
-    counted = [commit for commit in (aim.tip, aim.local) if commit]
-    here = {person(event) for event in conflict.events if event.node_id == node_id}
+    if about is None or not losers or not conflict.is_open or conflict.slot != "lane":
+        return sentence(conflict)
     counts: Counter[tuple[str, str]] = Counter()
-    for ref, commit in refs.commits.items():
-        is_local = ref == HEADS + branch
-        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
-        if (not is_local and is_remote != branch) or commit in counted:
-            continue
-        arguments = (
-            "log",
-            "--format=%an",
-            f"--max-count={_COMMITS_MAX}",
-            commit,
-            "--not",
-            *counted,
-        )
-        authors = repo.git.run(*arguments, "--").decode("utf-8", "replace").splitlines()
-        for author in authors:
-            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
-            if owner in losers:
-                counts[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
-        counted.append(commit)
-    return tuple(Commits(*where, count) for where, count in counts.items())
+    with suppress(ThenceError):  # no target, or git failed: the rest is reported
+        aim = target_in(session.refs, session.target_of(about))
+        branch = branch_of(about.slug, package_name(conflict))
+        counted = [commit for commit in (aim.tip, aim.local) if commit]
+        node_id = next_node_id(session.project.home)
+        here = {person(event) for event in conflict.events if event.node_id == node_id}
+        for ref, commit in session.refs.commits.items():
+            is_local = ref == HEADS + branch
+            is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
+            if (not is_local and is_remote != branch) or commit in counted:
+                continue
+            limit = f"--max-count={_COMMITS_MAX}"
+            arguments = ("log", "--format=%an", limit, commit, "--not", *counted, "--")
+            authors = session.project.repo.git.run(*arguments).decode("utf-8", "replace")
+            for author in authors.splitlines():
+                name = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
+                if name in losers:
+                    counts[name, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
+            counted.append(commit)
+        return sentence(conflict, [Commits(*where, count) for where, count in counts.items()])
+    return sentence(conflict)

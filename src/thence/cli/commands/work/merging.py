@@ -18,7 +18,7 @@ from thence.cli.shared.completing import complete_package
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import landing_of
-from thence.git.merging import MergePlan, MergeStep
+from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
 from thence.git.submodules import unpushed_pointers
@@ -101,10 +101,15 @@ def merge(
     session.refresh()
     state = session.feature(feature, *packages)
     target = session.target_of(state)
-    wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
+    wp_ids = [wp_id_of(name) for name in packages]
+    # the newest commits by their branches, those on remotes with them
+    branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
+    tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
     chosen = _mergeable(session.project.repo, state, wp_ids, tips)
     contexts = _check_packages(session, state, chosen, reason, is_forced)
-    codes = _codes(session, state, chosen)
+    part = replace(state, packages={package.wp_id: package for package in chosen})
+    before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
+    codes = {wp_id: code for (_, wp_id), code in before.items()}
     names = [
         branch_of(state.slug, package.wp_id)
         for package in chosen
@@ -120,15 +125,6 @@ def merge(
 
 
 merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
-
-
-def _codes(
-    session: Session, feature: FeatureState, chosen: Sequence[PackageState]
-) -> dict[str, LandingStatus]:
-    """Returns the state of the packages' code before the merge, by package."""
-    part = replace(feature, packages={package.wp_id: package for package in chosen})
-    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW))
-    return {wp_id: code for (_, wp_id), code in codes.items()}
 
 
 def _is_landed(code: LandingStatus) -> bool:
@@ -152,12 +148,6 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
     return notes
 
 
-def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
-    """Returns the newest commits of packages by their branches, those on remotes with them."""
-    branches = ((wp_id, newest_branch(session, feature, wp_id)) for wp_id in feature.packages)
-    return {branch_of(feature.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
-
-
 def _mergeable(
     repo: Repository, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
 ) -> tuple[PackageState, ...]:
@@ -167,7 +157,13 @@ def _mergeable(
             if branch_of(feature.slug, package.wp_id) not in branches:
                 raise _without_branch(repo, feature, package)
             if package.lane in (PLANNED, REJECTED):
-                raise _not_begun(feature, package)
+                raise Refused(
+                    "could not merge",
+                    guard="not_in_lane",
+                    place=f"{feature.slug}/{package.wp_id}",
+                    cause=f"it is in {package.lane}: nobody works on it",
+                    hint=f"thence work implement {package.wp_id} takes it up again",
+                )
         return in_order(named)
     packages = [
         package
@@ -183,16 +179,6 @@ def _mergeable(
             hint="thence work status",
         )
     return in_order(packages)
-
-
-def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
-    return Refused(
-        "could not merge",
-        guard="not_in_lane",
-        place=f"{feature.slug}/{package.wp_id}",
-        cause=f"it is in {package.lane}: nobody works on it",
-        hint=f"thence work implement {package.wp_id} takes it up again",
-    )
 
 
 def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
@@ -265,15 +251,34 @@ def _finish(
     """Moves the merged packages to for_review; raises GitFailed for a conflict."""
     target = plan.target
     if plan.conflict is not None:
-        raise _conflict(session, feature, plan.conflict, target)
+        branch = plan.conflict.branch
+        trees = worktrees_of(list_worktrees(session.project.repo), branch)
+        wp_id = branch.removeprefix(f"{feature.slug}-")
+        place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+        raise GitFailed(
+            "could not merge",
+            place=f"{branch} into {target}",
+            cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+        )
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
-    names = filter(None, map(package_named, merged))
-    moved = _move_merged(session, feature, [*(name[1] for name in names), *landed], contexts)
+    names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
+    doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
+    moved: list[str] = []
+    if doing:
+        moves, unmoved = move_all(session, feature.slug, FOR_REVIEW, doing, needs_log=False)
+        for error in unmoved.values():
+            raise error
+        moved = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
-    lacking = _upstream_without(session, target, plan.end)
+    push, lacking = push_command(session.refs, target), None
+    upstream = session.refs.upstreams.get(HEADS + target)
+    if push is not None and upstream is not None:
+        is_there = is_ancestor(session.project.repo, plan.end, session.refs.commits[upstream])
+        lacking = None if is_there else upstream.removeprefix(REMOTES)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -294,7 +299,6 @@ def _finish(
     lines += _notes(codes)
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if lacking is not None:
-        push = push_command(session.refs, target)
         lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
@@ -307,44 +311,6 @@ def _finish(
     if not codes or len(refused) + len(empty) < len(codes):
         lines.append(f"next: thence work accept --feature {feature.slug}")
     return session.result(data, lines)
-
-
-def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
-    """Returns the error for a branch that can't be merged, with the place to resolve it."""
-    trees = worktrees_of(list_worktrees(session.project.repo), step.branch)
-    wp_id = step.branch.removeprefix(f"{feature.slug}-")
-    place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
-    return GitFailed(
-        "could not merge",
-        place=f"{step.branch} into {target}",
-        cause=f"both changed {', '.join(step.files)}; nothing is merged",
-        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
-    )
-
-
-def _move_merged(
-    session: Session,
-    feature: FeatureState,
-    merged: Sequence[str],
-    contexts: Mapping[str, MoveContext],
-) -> list[str]:
-    """Moves the merged packages that are in doing to for_review; returns their ids."""
-    requests = {wp_id: contexts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
-    if not requests:
-        return []
-    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests, needs_log=False)
-    for error in refused.values():
-        raise error
-    return [move.wp_id for move in moves]
-
-
-def _upstream_without(session: Session, target: str, commit: str) -> str | None:
-    """Returns the short name of a branch's upstream, if that lacks a commit."""
-    upstream = session.refs.upstreams.get(HEADS + target)
-    if push_command(session.refs, target) is None or upstream is None:
-        return None
-    is_there = is_ancestor(session.project.repo, commit, session.refs.commits[upstream])
-    return None if is_there else upstream.removeprefix(REMOTES)
 
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
@@ -373,8 +339,12 @@ def accept(
     and its code in the target branch: merged, squashed or rebased, and pushed if that branch has an
     upstream.
     """
-    if landed or no_code:
-        _check_one(packages)
+    if (landed or no_code) and len(packages) != 1:
+        raise PlanningError(
+            "could not accept",
+            cause="--landed and --no-code are said of one package",
+            hint="name it: thence work accept WP01 --landed COMMIT",
+        )
     session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
@@ -406,15 +376,6 @@ def accept(
 
 
 accept_command = session_command(accept, "accept", "thence work accept --feature 001")
-
-
-def _check_one(packages: Sequence[str]) -> None:
-    if len(packages) != 1:
-        raise PlanningError(
-            "could not accept",
-            cause="--landed and --no-code are said of one package",
-            hint="name it: thence work accept WP01 --landed COMMIT",
-        )
 
 
 def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
@@ -515,8 +476,12 @@ def _remove(
         if is_dry:
             removable(repo, local.branch, path, into)
             return
-        if package.landed is None and code.landed is not None:
-            session.append(_landing(local, code))  # without the branch it may not be found again
+        if package.landed is None and (landing := code.landed) is not None:
+            # without the branch it may not be found again
+            payload = {"wp_id": package.wp_id, "how": landing.how}
+            payload |= {"commit": landing.commit} if landing.commit else {}
+            causes = package.events_of("lane")
+            session.append(WorkEvent("WPLanded", payload, local.feature.slug, causes))
         remove(repo, local.branch, path, into)
 
 
@@ -535,14 +500,6 @@ def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
         ):
             return reviewed.commit
     raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
-
-
-def _landing(local: _LocalPackage, code: LandingStatus) -> WorkEvent:
-    assert code.landed is not None, "it has landed"
-    payload = {"wp_id": local.package.wp_id, "how": code.landed.how}
-    if code.landed.commit:
-        payload["commit"] = code.landed.commit
-    return WorkEvent("WPLanded", payload, local.feature.slug, local.package.events_of("lane"))
 
 
 def _refusal(local: _LocalPackage, why: str) -> Refused:

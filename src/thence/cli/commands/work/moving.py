@@ -76,7 +76,19 @@ def implement(
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         claim, previous = None, None
         if takes_over and taken.lane == DOING and not is_mine:
-            _take_over(session, state, taken, context.actor)
+            payload = {"wp_id": taken.wp_id, "agent_id": context.actor, "phase": "implementation"}
+            causes = tuple(dict.fromkeys(taken.events_of("lane", "agent")))
+            guard = Unchanged(session.position, {taken.subject}, DECIDING_TYPES)
+            try:
+                session.append(WorkEvent("WPAssigned", payload, state.slug, causes), guard=guard)
+            except HeadsMoved as error:
+                raise Refused(
+                    "could not take over",
+                    guard="moved_meanwhile",
+                    place=f"{state.slug}/{taken.wp_id}",
+                    cause="somebody changed it meanwhile",
+                    hint="look at `thence work status`, then try again",
+                ) from error
             previous, is_mine = taken.agent, True
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, context)
@@ -152,22 +164,6 @@ def _check_claimed(session: Session, feature: FeatureState, package: PackageStat
         )
 
 
-def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
-    payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
-    causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
-    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
-    try:
-        session.append(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
-    except HeadsMoved as error:
-        raise Refused(
-            "could not take over",
-            guard="moved_meanwhile",
-            place=f"{feature.slug}/{package.wp_id}",
-            cause="somebody changed it meanwhile",
-            hint="look at `thence work status`, then try again",
-        ) from error
-
-
 @feature_option
 def take_next(session: Session, feature: str | None = None) -> CommandResult:
     """Claim the next package that is ready.
@@ -183,41 +179,26 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
         chosen = states if feature is None else [session.feature(feature)]
         for state in chosen:
             context = replace(context, reverted=reverted_in(session, state))
-            ready = claimable(session.board, state.slug, context)
-            if ready:
-                result = _take(session, state, ready[0].wp_id)
-                if result is not None:
-                    return result
+            if ready := claimable(session.board, state.slug, context):
                 break
         else:
             return _nothing(session, chosen)
+        wp_id, title, slug = ready[0].wp_id, ready[0].title, state.slug
+        actor, changed_by = actor_of(session, state, wp_id), session.changed_by()
+        context = MoveContext(actor=actor, changed_by=changed_by, node_id=context.node_id)
+        try:
+            move(session, slug, wp_id, DOING, context)
+        except Refused:  # somebody else was faster
+            continue
+        data = {"feature_slug": slug, "package": {"wp_id": wp_id, "title": title, "agent": actor}}
+        next_line = f"next: thence work implement {wp_id} --feature {slug}"
+        return session.result(data, [f"{wp_id} of {slug} is yours: {title}", next_line])
     raise moved_meanwhile(
         "could not take a package", "", f"others were faster {ATTEMPTS_MAX} times", "try again"
     )
 
 
 next_command = session_command(take_next, "next", "thence work next --actor ada --json")
-
-
-def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult | None:
-    """Claims a package; returns None if somebody else was faster."""
-    actor = actor_of(session, feature, wp_id)
-    node_id = next_node_id(session.project.home)
-    context = MoveContext(actor=actor, changed_by=session.changed_by(), node_id=node_id)
-    try:
-        move(session, feature.slug, wp_id, DOING, context)
-    except Refused:
-        return None
-    package = feature.packages[wp_id]
-    data = {
-        "feature_slug": feature.slug,
-        "package": {"wp_id": wp_id, "title": package.title, "agent": context.actor},
-    }
-    lines = [
-        f"{wp_id} of {feature.slug} is yours: {package.title}",
-        f"next: thence work implement {wp_id} --feature {feature.slug}",
-    ]
-    return session.result(data, lines)
 
 
 def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
@@ -229,7 +210,10 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     ]
     unlogged = not_imported(session.board, session.planning)
     if unlogged:
-        waiting += [f"not in the log yet: {', '.join(unlogged)}", "next: thence work import"]
+        waiting += [
+            f"not in the log yet: {', '.join(unlogged)}",
+            "next: thence work finalize-tasks",
+        ]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 
@@ -264,7 +248,13 @@ def move_task(
     wp_id = wp_id_of(package)
     moving = package_of(state, wp_id)
     if from_lane is not None and moving.lane != from_lane:
-        raise _elsewhere(moving, from_lane)
+        raise Refused(
+            "could not move",
+            guard="not_in_lane",
+            place=wp_id,
+            cause=f"{wp_id} is in {moving.lane}, not in {from_lane}",
+            hint="look at `thence work status`; `thence work move-task` makes other moves",
+        )
     with claimed(session.project.home, moving.subject):
         context = context_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
         code = code_of(session, state, moving, None, no_code, reason) if to == DONE else None
@@ -345,13 +335,3 @@ def reopen(
 
 
 reopen_command = session_command(reopen, "reopen", "thence work reopen WP01 --reason reverted")
-
-
-def _elsewhere(package: PackageState, lane: str) -> Refused:
-    return Refused(
-        "could not move",
-        guard="not_in_lane",
-        place=package.wp_id,
-        cause=f"{package.wp_id} is in {package.lane}, not in {lane}",
-        hint="look at `thence work status`; `thence work move-task` makes other moves",
-    )

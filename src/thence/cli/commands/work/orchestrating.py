@@ -6,7 +6,7 @@ a line on stderr, and with --json a line of JSON on stdout.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
 from thence.work.board.attempts import attempt_histories, next_steps
-from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
+from thence.work.board.state import LANES, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.overlaps import at_work, sentence
@@ -76,7 +76,8 @@ def orchestrate(
     With packages left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the
     log raises.
     """
-    _refuse_agents(feature)
+    place, rule = feature or "a feature", "begins an orchestration"
+    refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
     session.refresh()
     check_committer(session)
     state = _feature(session, feature)
@@ -85,12 +86,12 @@ def orchestrate(
     orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
     summary = orchestrator.run()
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
-    steps = {
-        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id)))
-        or _step_past_rejected(packages, wp_id)
-        or _LOOK
-        for wp_id in summary.stranded
-    }
+    steps: dict[str, str] = {}
+    for wp_id in summary.stranded:
+        needs = packages[wp_id].dependencies
+        is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
+        past = f"thence work implement {wp_id} --force --reason TEXT" if is_rejected else _LOOK
+        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or past
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],
@@ -119,12 +120,6 @@ def orchestrate(
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
 
-def _step_past_rejected(packages: Mapping[str, PackageState], wp_id: str) -> str:
-    """Returns the command that begins a package although what it needs was rejected, if it was."""
-    lanes = {packages[needed].lane for needed in packages[wp_id].dependencies if needed in packages}
-    return f"thence work implement {wp_id} --force --reason TEXT" if REJECTED in lanes else ""
-
-
 def _feature(session: Session, name: str | None) -> FeatureState:
     """Returns the feature as `Session.feature` does; where all are completed, the last of them."""
     features = session.board.features
@@ -138,7 +133,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
     state = _feature(session, feature)
-    histories = attempt_histories(session.events, state.slug, session.board.names)
+    histories = attempt_histories(session.events, state.slug, session.board.ignored)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     pending = with_reverted(state, reverted_in(session, state))
     dry_plan = plan(
@@ -165,11 +160,6 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
-def _refuse_agents(feature: str | None) -> None:
-    rule = "begins an orchestration"
-    refuse_agents("could not orchestrate", feature or "a feature", "run_by_an_agent", rule)
-
-
 class Display(NamedTuple):
     """The functions to call with each progress note, and several times a second."""
 
@@ -180,13 +170,19 @@ class Display(NamedTuple):
 @contextmanager
 def display(out: Output) -> Iterator[Display]:
     """Yields the display of an orchestration."""
-    if out.is_json:
-        yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
-    elif is_drawn(out):
+
+    def report(progress_note: ProgressNote) -> None:
+        if out.is_json:
+            out.json({"happening": progress_note._asdict()})
+            out.flush()
+        else:
+            out.notice(line(progress_note))
+
+    if is_drawn(out) and not out.is_json:
         with _live_display(out) as drawn:
             yield drawn
     else:
-        yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
+        yield Display(report, lambda _: None)
 
 
 def line(progress_note: ProgressNote) -> str:
@@ -244,11 +240,6 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
     if signals:
         signal.raise_signal(signals[0])
-
-
-def _as_json(out: Output, progress_note: ProgressNote) -> None:
-    out.json({"happening": progress_note._asdict()})
-    out.flush()
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import click
 
+from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.frame import checked_name
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
 from thence.git.objects import objects
@@ -19,16 +20,17 @@ from thence.git.repository import HEADS, branch_of
 from thence.log.open import new_id, now
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.dependencies import in_order
-from thence.work.board.state import PLANNED, FeatureState
-from thence.work.day_lines import with_lines
+from thence.work.board.state import PLANNED, FeatureState, LostPackage
+from thence.work.day_lines import FOLDER, with_lines
+from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
+from thence.work.names import branch_of as package_branch
 from thence.work.names import (
     digits_of,
-    is_derived,
     is_wp_id,
     new_slug,
     next_wp_id,
-    number_in,
+    resolve,
     wp_id_of,
 )
 from thence.work.plan.package_files import (
@@ -43,6 +45,7 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.project.package_refs import rename_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
@@ -69,7 +72,7 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 | give a package back | `thence work release WP01` |
 | hand a package over for review | `thence work move-task WP01 --to for_review` |
 | ask for changes | `thence work move-task WP01 --to doing --reason "..."` |
-| add a package | `thence work add "title" --owns PATH` |
+| add a package | `thence work finalize-tasks --add "title" --owns PATH` |
 | see why something is as it is | `thence why EVENT` |
 
 - Work in the worktree of your package, and commit there before you hand it over.
@@ -99,6 +102,12 @@ _PLAN = """# How {slug} is built
 """
 _CREATION_TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
+_NOT_A_SLUG = "the folder is not named like 028-sync or sync-01KVTVZS, in lower case"
+_SHOWN_MAX = 5
+_TRACKED = (
+    f"git tracks files in {FOLDER}, to which thence appends: type git rm -r --cached {FOLDER},"
+    " then commit that"
+)
 # the feature of packages that belong to none
 _GENERAL = "000-general"
 _GENERAL_TITLE = "General"
@@ -154,10 +163,12 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
     data = data or b""
     begins, ends = data.count(BEGIN), data.count(END)
     start, end = data.find(BEGIN), data.find(END)
+    first_line = data[max(start, 0) :].partition(b"\n")[0]
+    newline = b"\r\n" if first_line.endswith(b"\r") else b"\n"
+    section = _INSTRUCTIONS.encode().replace(b"\n", newline)
     if not begins and not ends:
-        newline = _newline(data)
-        gap = b"" if not data else newline if data.endswith(b"\n") else newline * 2
-        return data + gap + _section(newline)
+        gap = newline if data.endswith(b"\n") else newline * 2
+        return data + gap + section if data else section
     if begins != 1 or ends != 1 or end < start:
         line = data.count(b"\n", 0, start if begins else end) + 1
         raise PlanningError(
@@ -166,17 +177,7 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
             cause=f"there are {begins} of {BEGIN.decode()} and {ends} of {END.decode()}",
             hint="leave one pair of them, the beginning first, or none",
         )
-    newline = _newline(data[start:])
-    return data[:start] + _section(newline).removesuffix(newline) + data[end + len(END) :]
-
-
-def _newline(data: bytes) -> bytes:
-    """Returns the end of the first line."""
-    return b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
-
-
-def _section(newline: bytes) -> bytes:
-    return _INSTRUCTIONS.encode().replace(b"\n", newline)
+    return data[:start] + section.removesuffix(newline) + data[end + len(END) :]
 
 
 @click.argument("title")
@@ -219,7 +220,14 @@ def setup_spec(
                 "target_branch": branch,
             }
             session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
-        files = _files_of_spec(session, slug, title.strip(), mission, branch)
+        contents = {
+            "spec.md": _SPEC.format(title=title.strip()).encode(),
+            "plan.md": _PLAN.format(slug=slug).encode(),
+            "meta.json": Meta(slug[:3], slug, title.strip(), mission, branch, now()).as_bytes(),
+        }
+        files = {
+            session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
+        }
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = session.planning.path(slug, "spec.md")
     data = {
@@ -283,25 +291,51 @@ def _is_half_done(session: Session, event_id: str | None, path: str, branch: str
         return not any(commit and store.find(commit[1], path) for commit in commits)
 
 
-def _files_of_spec(
-    session: Session, slug: str, title: str, mission: str, branch: str
-) -> dict[str, FileEdit]:
-    meta = Meta(slug[:3], slug, title, mission, branch, now())
-    files = {
-        "spec.md": _SPEC.format(title=title).encode(),
-        "plan.md": _PLAN.format(slug=slug).encode(),
-        "meta.json": meta.as_bytes(),
-    }
-    return {session.planning.path(slug, name): if_missing(data) for name, data in files.items()}
-
-
+@click.option("--add", "title", metavar="TITLE", help="Add one package that has no section.")
+@click.option(
+    "--owns",
+    multiple=True,
+    metavar="PATH",
+    callback=checked_name,
+    help="With --add: a path that only this package works on.",
+)
+@click.option(
+    "--after", multiple=True, metavar="WP", help="With --add: a package that it depends on."
+)
 @feature_option
-def finalize_tasks(session: Session, feature: str | None = None) -> CommandResult:
+def finalize_tasks(
+    session: Session,
+    feature: str | None = None,
+    *,
+    title: str | None = None,
+    owns: Sequence[str] = (),
+    after: Sequence[str] = (),
+) -> CommandResult:
     """Make work packages from the plan in tasks.md.
 
     Each package gets a file in tasks/, and is planned on the board. All planning files
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
+
+    A package that is added by --add goes to --feature, by default to 000-general, which is created
+    at first use.
+
+    Features that were planned before there was a log, such as those of spec-kitty, are adopted as
+    they are: with packages, lanes and ticks, without a history. Parts that it can't read are named;
+    the exit code is 3 then.
     """
+    if title is not None:
+        return add(session, title, owns=owns, after=after, feature=feature)
+    if owns or after:
+        raise click.UsageError("--owns and --after are said of a package that --add adds")
+    session.refresh()
+    slugs = not_imported(session.board, session.planning)
+    if feature is not None:
+        slugs = [
+            slug for slug in slugs if slug == resolve(feature, [*session.board.features, *slugs])
+        ]
+    folders = [] if feature is not None else session.planning.other_folders()
+    if slugs:
+        return _adopt(session, slugs, folders)
     for _ in range(ATTEMPTS_MAX):
         session.refresh()
         state = session.feature(feature)
@@ -317,8 +351,7 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
         packages = packages_of(data, path)
-        _refuse_unknown_names(state, packages, path)
-        events = _creation_events(state, branch, packages)
+        events = _creation_events(session, state, branch, packages)
         guard = session.guard(
             (state.slug, state.slug),
             *((state.slug, package.wp_id) for package in packages),
@@ -327,6 +360,7 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
         try:
             if events:
                 session.append_or_warn(*events, guard=guard)
+                _rename_branches(session, state, packages)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -356,25 +390,37 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
 
 
 finalize_tasks_command = session_command(
-    finalize_tasks, "finalize-tasks", "thence work finalize-tasks --feature 001"
+    finalize_tasks,
+    "finalize-tasks",
+    "thence work finalize-tasks --feature 001",
+    'thence work finalize-tasks --add "Read the spec again" --owns docs/spec.md',
 )
 
 
-def _refuse_unknown_names(
-    feature: FeatureState, packages: Sequence[PlannedPackage], path: str
-) -> None:
-    for package in packages:
-        if is_derived(package.wp_id) and package.wp_id not in feature.packages:
-            raise PlanningError(
-                "could not use the planning file",
-                place=f"{path}:{package.line}",
-                cause=f"the feature has no package {package.wp_id}",
-                hint=f"write {number_in(package.wp_id)}, or a name that `thence work status` shows",
-            )
+def _adopt(session: Session, slugs: Sequence[str], folders: Sequence[str]) -> CommandResult:
+    """Adopts features; `folders` are those whose names no feature can have."""
+    from thence.work.session.adoption import Unread, adopt  # needed once in a project's life
+
+    counts, unread = adopt(session, slugs)
+    unread += [Unread(session.planning.path(name), 0, _NOT_A_SLUG) for name in folders]
+    if session.project.main.git.run("ls-files", "-z", "--", f"{FOLDER}/"):
+        session.warnings.append(_TRACKED)
+    data = {"adopted": counts, "unread": [part._asdict() for part in unread]}
+    lines = [f"{slug}: adopted, {count} packages" for slug, count in counts.items()]
+    if len(lines) > _SHOWN_MAX:
+        lines = [f"adopted {len(counts):,} features, {sum(counts.values()):,} packages"]
+    lines += [
+        f"not read: {part.file}{f':{part.line}' if part.line else ''}: {part.reason}"
+        for part in unread[:_SHOWN_MAX]
+    ]
+    if len(unread) > _SHOWN_MAX:
+        lines.append(f"not read: {len(unread) - _SHOWN_MAX:,} parts more; --json names them")
+    lines.append("next: thence work status")
+    return session.result(data, lines, DAMAGED if unread else 0)
 
 
 def _creation_events(
-    state: FeatureState, branch: str, packages: Sequence[PlannedPackage]
+    session: Session, state: FeatureState, branch: str, packages: Sequence[PlannedPackage]
 ) -> list[WorkEvent]:
     """Returns a FeatureCreated and WPCreateds for the packages that the board lacks."""
     events = []
@@ -390,13 +436,15 @@ def _creation_events(
         created = new_id()
         events.append(WorkEvent("FeatureCreated", payload, state.slug, causes, event_id=created))
     creations = {wp_id: package.events_of("package") for wp_id, package in state.packages.items()}
+    lost = _lost_here(session, state)
     for package in packages:
         if package.wp_id in state.packages:
             continue
-        # the causes identify the package meant, should its number have been given twice
         needs = [
             event_id for wp_id in package.dependencies for event_id in creations.get(wp_id, ())
         ]
+        # the cause says which package is added again
+        needs += [one.event_id for _, one in lost if one.title == package.title]
         payload = {
             "wp_id": package.wp_id,
             "title": package.title,
@@ -406,6 +454,35 @@ def _creation_events(
         events.append(WorkEvent("WPCreated", payload, state.slug, (created, *needs)))
         creations[package.wp_id] = (events[-1].event_id,)
     return events
+
+
+def _lost_here(session: Session, state: FeatureState) -> list[tuple[str, LostPackage]]:
+    """Returns the packages of this clone that have lost their number, each after that number."""
+    lost = [(wp_id, one) for wp_id, package in state.packages.items() for one in package.lost]
+    node_id = next_node_id(session.project.home) if lost else None
+    return [(wp_id, one) for wp_id, one in lost if one.node_id == node_id and not one.is_added]
+
+
+def _rename_branches(
+    session: Session, state: FeatureState, packages: Sequence[PlannedPackage]
+) -> None:
+    """Gives the branches of packages that were added again their new numbers."""
+    for number, lost in _lost_here(session, state):
+        for package in packages:
+            before = package_branch(state.slug, number)
+            if package.title != lost.title or before not in session.refs.branches:
+                continue
+            names = (state.slug, number, package.wp_id)
+            project, subject = session.project, session.store.subject(state.slug, number)
+            try:
+                with claimed(project.home, subject):
+                    rename_branch(project.repo, project.root, project.here, session.refs, names)
+            except (GitFailed, Refused) as error:
+                after = package_branch(state.slug, package.wp_id)
+                session.warnings.append(
+                    f"the branch {before} is that of {package.wp_id}: {error.cause}; type"
+                    f" git branch -m {before} {after}"
+                )
 
 
 def _files_of_plan(
@@ -452,16 +529,6 @@ def _planning_files(session: Session, slug: str) -> list[str]:
     return [path for path, stat in seen if stat is not None and S_ISREG(stat.st_mode)]
 
 
-@click.argument("title")
-@click.option(
-    "--owns",
-    multiple=True,
-    metavar="PATH",
-    callback=checked_name,
-    help="A path that only this package works on.",
-)
-@click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
-@feature_option
 def add(
     session: Session,
     title: str,
@@ -470,26 +537,28 @@ def add(
     after: Sequence[str] = (),
     feature: str | None = None,
 ) -> CommandResult:
-    """Add a package without a spec.
-
-    It goes to --feature, by default to 000-general, which is created at first use.
-    """
+    """Adds a package without a section in tasks.md."""
     title = " ".join(title.split())
     if not title:
         raise PlanningError(
             "could not add a package",
             cause="its title is empty",
-            hint='thence work add "what is to be done"',
+            hint='thence work finalize-tasks --add "what is to be done"',
         )
     check_committer(session)
-    state, package = _append_package(
-        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
-    )
+    listed = (name.strip(" `\t\r\n").split() for paths in owns for name in paths.split(","))
+    owned = dict.fromkeys(" ".join(words) for words in listed if words)
+    planned = PlannedPackage("", title, owns=tuple(owned))
+    state, package = _append_package(session, feature, planned, after)
     branch = session.target_of(state)
     message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
-    files = _files_of_package(session, state, package, branch)
-    committed = commit(session, files, message, "add", target=branch)
+    path = session.planning.path(state.slug, path_of(package))
+    files = {path: if_missing(render(package, state.slug, ""))}
+    if state.slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
+        meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
+        files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
+    committed = commit(session, files, message, "finalize-tasks", target=branch)
     data = {
         "feature_slug": state.slug,
         "wp_id": package.wp_id,
@@ -503,18 +572,18 @@ def add(
     return session.result(data, lines)
 
 
-add_command = session_command(
-    add, "add", 'thence work add "Read the spec again" --owns docs/spec.md'
-)
-
-
 def _append_package(
     session: Session, feature: str | None, planned: PlannedPackage, after: Sequence[str]
 ) -> tuple[FeatureState, PlannedPackage]:
     """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
         session.refresh()
-        state = _general(session) if feature is None else session.feature(feature)
+        if feature is None:
+            state = session.board.features.get(_GENERAL) or FeatureState(
+                project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
+            )
+        else:
+            state = session.feature(feature)
         branch = session.target_of(state)
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
@@ -526,8 +595,9 @@ def _append_package(
             (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
         )
         try:
-            if events := _creation_events(state, branch, [package]):
+            if events := _creation_events(session, state, branch, [package]):
                 session.append_or_warn(*events, guard=guard)
+                _rename_branches(session, state, [package])
         except HeadsMoved:
             continue
         return state, package
@@ -564,7 +634,7 @@ def _uncommitted_package(
     sections = _sections(session, state)
     for wp_id, package in state.packages.items():
         is_same = (package.title, package.dependencies) == (planned.title, planned.dependencies)
-        if not is_same or package.lane != PLANNED or is_derived(wp_id) or wp_id in sections:
+        if not is_same or package.lane != PLANNED or wp_id in sections:
             continue
         path = session.planning.path(state.slug, path_of(planned._replace(wp_id=wp_id)))
         if _is_half_done(session, package.created_event, path, branch):
@@ -590,14 +660,6 @@ def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
     return sorted(wp_id for wp_id in used if is_wp_id(wp_id))
 
 
-def _paths(owns: Sequence[str]) -> tuple[str, ...]:
-    """Returns the paths of an option that may be repeated, and may name several with commas."""
-    parts = (
-        " ".join(part.strip(" `\t\r\n").split()) for names in owns for part in names.split(",")
-    )
-    return tuple(dict.fromkeys(part for part in parts if part))
-
-
 def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
     dependencies = tuple(map(wp_id_of, after))
     for wp_id in dependencies:
@@ -610,21 +672,3 @@ def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str])
                 hint="look at `thence work status`",
             )
     return dependencies
-
-
-def _general(session: Session) -> FeatureState:
-    return session.board.features.get(_GENERAL) or FeatureState(
-        project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
-    )
-
-
-def _files_of_package(
-    session: Session, state: FeatureState, package: PlannedPackage, branch: str
-) -> dict[str, FileEdit]:
-    slug = state.slug
-    data = render(package, slug, "")
-    files: dict[str, FileEdit] = {session.planning.path(slug, path_of(package)): if_missing(data)}
-    if slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
-        meta = Meta(slug[:3], slug, _GENERAL_TITLE, _MISSION, branch)
-        files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())
-    return files

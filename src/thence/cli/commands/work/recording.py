@@ -24,7 +24,7 @@ from thence.work.session.lane_changes import (
     refuse_agents,
 )
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.session.ticks import package_of_section, tick_event
+from thence.work.session.ticks import tick_event
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 
@@ -65,8 +65,17 @@ def gate(
         session.refresh()
         state = session.feature(feature, package)
         gated = package_of(state, wp_id_of(package))
-        if result == PASSED and gate_type in REVIEWS:
-            _refuse_author(session, f"{gate_type} of {state.slug}/{gated.wp_id}", gated)
+        place = f"{gate_type} of {state.slug}/{gated.wp_id}"
+        is_review = result == PASSED and gate_type in REVIEWS
+        is_own = is_review and session.store.actor == gated.agent
+        if is_own and not read_options(session.project).author_may_approve:
+            raise Refused(
+                "could not set the gate",
+                guard="author_approves",
+                place=place,
+                cause=f"it is the work of {gated.agent}, and nobody here may approve their own",
+                hint="have somebody else look at it",
+            )
         present = next((one for one in gated.gates.values() if one.gate_type == gate_type), None)
         events, after = _new_events(
             state, gated, present, gate_type, result, reason, session.current_actor()
@@ -84,7 +93,7 @@ def gate(
     else:
         raise moved_meanwhile(
             "could not set the gate",
-            f"{gate_type} of {state.slug}/{gated.wp_id}",
+            place,
             f"its gates changed {ATTEMPTS_MAX} times meanwhile",
         )
     data = {
@@ -95,32 +104,14 @@ def gate(
         "status": after.status,
         "is_run": is_run,
     }
-    return session.result(data, [_gate_line(gated.wp_id, after, is_run)])
+    line = f"gate {gate_type} of {gated.wp_id}: {after.status}"
+    if is_run:
+        stated = f", as {after.stated_by} states" if after.stated_by else ""
+        line += f"{stated}; thence work orchestrate runs it, and goes by what it saw"
+    return session.result(data, [line])
 
 
 gate_command = session_command(gate, "gate", "thence work gate WP01 CI_CHECK passed")
-
-
-def _refuse_author(session: Session, place: str, package: PackageState) -> None:
-    if (
-        session.store.actor == package.agent
-        and not read_options(session.project).author_may_approve
-    ):
-        raise Refused(
-            "could not set the gate",
-            guard="author_approves",
-            place=place,
-            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
-            hint="have somebody else look at it",
-        )
-
-
-def _gate_line(wp_id: str, gate: GateState, is_run: bool) -> str:
-    text = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
-    if not is_run:
-        return text
-    stated = f", as {gate.stated_by} states" if gate.stated_by else ""
-    return f"{text}{stated}; thence work orchestrate runs it, and goes by what it saw"
 
 
 def _new_events(
@@ -154,11 +145,6 @@ def _new_events(
 
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
 @click.option("--undo", "is_undone", is_flag=True, help="Open the boxes again.")
-@click.option(
-    "--status",
-    type=click.Choice(("done", "pending")),
-    help="done (the default) ticks the boxes; pending is --undo.",
-)
 @feature_option
 def mark_status(
     session: Session,
@@ -166,23 +152,23 @@ def mark_status(
     *,
     feature: str | None = None,
     is_undone: bool = False,
-    status: str | None = None,
 ) -> CommandResult:
     """Tick the boxes of subtasks in tasks.md, or open them again.
 
     Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
     """
-    is_done = not is_undone and status != "pending"
+    is_done = not is_undone
     session.refresh()
     names = [name.upper() for name in subtasks]
     state = _feature_with(session, feature, names)
     path, packages = _sections(session, state)
     chosen = [_with_package(name, packages, path) for name in names]
-    chosen = [
-        (package._replace(wp_id=package_of_section(state, package) or package.wp_id), subtask)
-        for package, subtask in chosen
-    ]
-    states = [(package, box, _is_done(state, package, box)) for package, box in chosen]
+    state = session.feature(state.slug, *(package.wp_id for package, _ in chosen))
+    states = []
+    for package, box in chosen:
+        on_board = state.packages.get(package.wp_id)
+        in_log = on_board is not None and bool(on_board.subtasks.get(box.id))
+        states.append((package, box, box.is_done or in_log))
     changed = [(package, box) for package, box, was in states if was is not is_done]
     if changed:
         append = session.append_or_warn if is_mirrored(session, state) else session.append
@@ -198,13 +184,13 @@ def mark_status(
         "subtasks": [box.id for _, box in chosen],
         "changed": [box.id for _, box in changed],
     }
-    lines = [_box_line(package, box, is_done, was) for package, box, was in states]
+    mark = "x" if is_done else " "
+    lines = [
+        f"[{mark}] {box.id} {box.text}  ({package.wp_id})"
+        + ("  (it was already)" if was is is_done else "")
+        for package, box, was in states
+    ]
     return session.result(result, lines)
-
-
-def _check_boxes(*, is_undone: bool, status: str | None, **_: object) -> None:
-    if is_undone and status == "done":
-        raise click.UsageError("--undo and --status done exclude each other")
 
 
 mark_status_command = session_command(
@@ -212,7 +198,6 @@ mark_status_command = session_command(
     "mark-status",
     "thence work mark-status T001 T002",
     "thence work mark-status T002 --undo",
-    check=_check_boxes,
 )
 
 
@@ -243,12 +228,6 @@ def _has_boxes(session: Session, slug: str, names: Sequence[str]) -> bool:
     except PlanningError:  # of a file that can't be read nobody knows what it has
         return True
     return {*names} <= {box.id for package in packages for box in package.subtasks}
-
-
-def _is_done(feature: FeatureState, package: PlannedPackage, box: Subtask) -> bool:
-    """Reports whether a box is ticked: in the file, or in the log."""
-    state = feature.packages.get(package.wp_id)
-    return box.is_done or bool(state and state.subtasks.get(box.id))
 
 
 def _with_package(
@@ -282,14 +261,8 @@ def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> FileEdit:
     return edit
 
 
-def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bool) -> str:
-    already = "  (it was already)" if was_done is is_done else ""
-    return f"[{'x' if is_done else ' '}] {box.id} {box.text}  ({package.wp_id}){already}"
-
-
 @click.argument("package", metavar="WP", shell_complete=complete_package)
-@click.argument("text", metavar="TEXT", required=False)
-@click.option("--note", metavar="TEXT", help="Another way to pass TEXT.")
+@click.argument("text", metavar="TEXT")
 @click.option(
     "--type",
     "kind",
@@ -302,9 +275,8 @@ def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bo
 def add_history(
     session: Session,
     package: str,
-    text: str | None = None,
+    text: str,
     *,
-    note: str | None = None,
     kind: str = "note",
     feature: str | None = None,
 ) -> CommandResult:
@@ -312,11 +284,10 @@ def add_history(
 
     It appends one event, and commits nothing.
     """
-    entry = (note if text is None else text) or ""
     session.refresh()
     state = session.feature(feature, package)
     wp_id = package_of(state, wp_id_of(package)).wp_id
-    if not entry.strip():
+    if not text.strip():
         raise PlanningError(
             f"could not keep the {kind} on",
             place=f"{state.slug}/{wp_id}",
@@ -326,7 +297,7 @@ def add_history(
     payload = {
         "wp_id": wp_id,
         "entry_type": kind,
-        "entry_content": entry,
+        "entry_content": text,
         "author": session.current_actor(),
     }
     session.append(WorkEvent("HistoryAdded", payload, state.slug))
@@ -334,16 +305,6 @@ def add_history(
     return session.result(data, [f"{kind} on {wp_id} of {state.slug} kept"])
 
 
-def _check_text(*, text: str | None, note: str | None, **_: object) -> None:
-    if text is not None and note is not None:
-        raise click.UsageError("give the text once: as TEXT, or by --note")
-    if text is None and note is None:
-        raise click.UsageError("Missing argument 'TEXT'")
-
-
 add_history_command = session_command(
-    add_history,
-    "add-history",
-    "thence work add-history WP01 'It locks too long'",
-    check=_check_text,
+    add_history, "add-history", "thence work add-history WP01 'It locks too long'"
 )

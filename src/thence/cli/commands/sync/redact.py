@@ -1,25 +1,19 @@
 """The command `redact`: removes what one event says."""
 
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.commands.sync.synced_log import check_packages
-from thence.cli.frame import help_with, is_agreed, log_options
-from thence.cli.output import Output, current
+from thence.cli.commands.sync.syncing import check_packages, project_of
+from thence.cli.frame import check_agreed, help_with, log_options
+from thence.cli.output import current
 from thence.cli.shared.logs import (
     command,
     find_event,
     names_event,
     open_for_reading,
-    redact_copies,
 )
-from thence.errors import SyncRefused, ThenceError
-
-if TYPE_CHECKING:
-    from thence.sync.target import SyncTarget
-    from thence.sync.wire.signatures import TeamKeys
+from thence.errors import SyncRefused
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
@@ -47,8 +41,11 @@ def redact_command(
     check_packages()
     from thence.cli.shared.progress import bar
     from thence.sync.authorship import check_right, is_redacted, redact
+    from thence.sync.client import client_to
+    from thence.sync.credentials import CredentialStore
     from thence.sync.target import read_target
     from thence.sync.wire.signing import known_key, own_key
+    from thence.work.journal.redacted_views import redact_shared
 
     out = current()
     with open_for_reading(out, log_name, has=names_event(event)) as log:
@@ -56,28 +53,33 @@ def redact_command(
         target = read_target(log.folder)
         enabled = target if target is not None and target.is_enabled else None
         author = known_key()
-        keys = _team_keys(out, enabled) if enabled else None
+        keys = None
+        if enabled is not None:
+            try:
+                with closing(client_to(enabled, CredentialStore())) as client:
+                    keys = client.keys()
+            except SyncRefused as error:
+                cause = error.cause or error
+                out.notice(f"note: the server was not asked whose event it is: {cause}")
         key = author.public_key if author else ""
         check_right(log, stored, key, keys, is_synced=enabled is not None)
         is_done = is_redacted(log, stored)
         if not is_done:
             out.notice(f"to be redacted: {log.vocabulary.sentence(stored)}")
-            if not (is_sure or is_dry or is_agreed("It can't be undone. Redact it?")):
-                raise ThenceError(
-                    "did not redact",
-                    place=stored.event_id,
-                    cause="you did not agree",
-                    hint="nothing was changed",
-                    code="redaction_refused",
-                )
+            if not (is_sure or is_dry):
+                question, code = "It can't be undone. Redact it?", "redaction_refused"
+                check_agreed(question, "did not redact", code, stored.event_id)
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
             out.resumption = command(f"redact {stored.event_id} --yes", str(log.folder))
             with bar(out, "redacting every line of the event"):
                 lines = redact(log, stored, reason, own_key(), target=name).lines
-                shared, others = redact_copies(log)
-            lines, remains = lines + shared, [*others, *remains]
+                project = project_of(log)
+                if project is not None:  # its files hold copies
+                    shared = redact_shared(project, log)
+                    lines += shared.redacted_count
+                    remains = [*shared.unwritten, *shared.unreached, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
@@ -89,16 +91,3 @@ def redact_command(
         out.notice(f"not reached: {remaining}")
     if not stored.members.get("nonce") and not is_done:
         out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")
-
-
-def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
-    """Returns the keys of the team, None if its server can't be asked now."""
-    from thence.sync.client import client_to
-    from thence.sync.credentials import CredentialStore
-
-    try:
-        with closing(client_to(target, CredentialStore())) as client:
-            return client.keys()
-    except SyncRefused as error:
-        out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
-        return None
