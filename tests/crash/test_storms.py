@@ -1,0 +1,29 @@
+"""Writers who meet on one log, die and lose the power break none of its promises."""
+
+import pytest
+from tests.crash.storms import Process, run
+from tests.tiers import seed, tenth
+
+STORMS = tenth(1_500, 150)
+
+
+@pytest.mark.promise("W13")
+@pytest.mark.whole
+def test_no_death_and_no_power_cut_among_several_writers_breaks_a_promise():
+    first = seed("storms")
+    for number in range(first, first + STORMS):
+        storm, problems = run(number)
+        assert not problems, "\n".join([*storm.course, *problems])
+
+
+def test_storm_of_a_seed_has_one_course():
+    (one, _), (other, _) = run(7), run(7)
+    assert one.course == other.course
+    assert len(one.disk.moments) == len(other.disk.moments)
+
+
+def test_harness_notices_writers_that_acknowledge_before_they_sync(monkeypatch):
+    monkeypatch.setattr(Process, "sync_data", lambda self, descriptor: None)
+    problems = [text for number in range(10) for text in run(number)[1]]
+    assert any("acknowledged and lost" in text for text in problems)
+    assert any("has lost its value" in text for text in problems)
