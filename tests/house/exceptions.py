@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "core": 31,
     "files": 1,
     "git": 35,
-    "log": 122,
+    "log": 95,
     "otel": 4,
     "server": 142,
     "sim": 148,
@@ -39,7 +39,7 @@ OF_ONE_CALLER: dict[str, int] = {
 }
 STARRED: dict[str, int] = {
     "cli": 9,
-    "log": 12,
+    "log": 10,
     "server": 6,
     "sim": 10,
     "sync": 1,
