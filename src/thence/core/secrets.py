@@ -170,8 +170,24 @@ class Masking:
 
         Raises EventTooLarge for one that is too long by its masks.
         """
-        members = self._masked(item, vocabulary)
-        return item if members is None else draft(EventFields(**members), bytes_max)
+        line = b"%b%b}" % (item.head, item.tail)
+        built_in = self._rules.possible(line)
+        if built_in is None:
+            return item
+        members = _decode(line)
+        before = members.get("repairs", [])
+        repairs: list[Repair] = []
+        for repair in before:  # it may quote a key
+            member, dot, path = repair["path"].partition(".")
+            texts = {key: self._text(repair[key], "", built_in) for key in repair if key != "path"}
+            masked_path = f"{member}{dot}{self._text(path, '', built_in)}"
+            repairs.append({"path": masked_path, **texts})
+        content = {name: members[name] for name in _MASKED if name in members}
+        masked = self._mask(content, built_in, vocabulary.identifying)
+        if not masked and repairs == before:
+            return item
+        repairs = limited([*repairs, *masked])
+        return draft(EventFields(**{**members, **content, "repairs": repairs}), bytes_max)
 
     def encoding(
         self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
@@ -207,26 +223,6 @@ class Masking:
             setattr(error, name, self.text(getattr(error, name)))
         error.args = tuple(map(self.text, error.args))
         return error
-
-    def _masked(self, item: Draft, vocabulary: Vocabulary) -> dict[str, Any] | None:
-        """Returns the members of a draft with what is secret masked, None if nothing is."""
-        line = b"%b%b}" % (item.head, item.tail)
-        built_in = self._rules.possible(line)
-        if built_in is None:
-            return None
-        members = _decode(line)
-        before = members.get("repairs", [])
-        repairs: list[Repair] = []
-        for repair in before:  # it may quote a key
-            member, dot, path = repair["path"].partition(".")
-            texts = {key: self._text(repair[key], "", built_in) for key in repair if key != "path"}
-            masked_path = f"{member}{dot}{self._text(path, '', built_in)}"
-            repairs.append({"path": masked_path, **texts})
-        content = {name: members[name] for name in _MASKED if name in members}
-        masked = self._mask(content, built_in, vocabulary.identifying)
-        if not masked and repairs == before:
-            return None
-        return {**members, **content, "repairs": limited([*repairs, *masked])}
 
     def _mask(
         self, content: dict[str, Any], built_in: Sequence[SecretRule], identifying: frozenset[str]

@@ -14,7 +14,6 @@ from operator import lt
 from pathlib import Path
 from typing import Any
 
-from thence.core.json_values import storable
 from thence.core.new_event import joined_ranges
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
@@ -292,9 +291,9 @@ class Builder:
         for arrival, entry in begins:
             span_id, parent_id = entry.payload.span_id, entry.payload.parent_span_id
             if isinstance(span_id, str):
-                spans[storable(span_id)] = arrival
+                spans[span_id] = arrival
             if isinstance(parent_id, str):
-                parents[arrival] = storable(parent_id)
+                parents[arrival] = parent_id
         if spans:
             self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
             self._end_waiting("span", spans)
@@ -407,7 +406,7 @@ class Builder:
             "child": arrival,
             "begins": entry.begins,
             "ends": before.ends,
-            "span_id": storable(span_id) if isinstance(span_id, str) else None,
+            "span_id": span_id if isinstance(span_id, str) else None,
         }
         for statement in _FORGET:
             self._db.execute(statement, values)

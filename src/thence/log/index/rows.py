@@ -20,7 +20,6 @@ from thence.core.clock import microseconds
 from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
-from thence.core.json_values import storable
 from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 from thence.log.read.reader import Block, lines_of
@@ -182,25 +181,21 @@ def entry_of(event: Event) -> IndexedMembers:
     """Returns the indexed members of a parsed event."""
     header = event.header
     return IndexedMembers(
-        storable(header.event_id),
-        storable(header.event_type),
+        header.event_id,
+        header.event_type,
         header.seq,
         header.lamport_clock,
-        storable(header.timestamp),
-        storable(header.node_id),
-        tuple(map(storable, header.caused_by)),
-        _storable(event.stream),
-        _storable(event.actor),
+        header.timestamp,
+        header.node_id,
+        header.caused_by,
+        event.stream,
+        event.actor,
         header.turn_number,
         header.begins,
-        _storable(header.ends),
+        header.ends,
         msgspec.convert(event.cut_payload, Facts),
-        _storable(event.subject),
+        event.subject,
     )
-
-
-def _storable(text: str | None) -> str | None:
-    return text and storable(text)
 
 
 class BlockRows(NamedTuple):
@@ -334,11 +329,11 @@ def usage_of(facts: Facts, is_begin: bool = False) -> tuple[Any, ...] | None:
     cost = first(attributes, COST) if facts.cost is None else facts.cost
     tool = first(attributes, TOOL)
     usage = (
-        next((storable(name) for name in models if name and isinstance(name, str)), None),
+        next((name for name in models if name and isinstance(name, str)), None),
         _count(facts.tokens_in, *map(attributes.get, TOKENS_IN)),
         _count(facts.tokens_out, *map(attributes.get, TOKENS_OUT)),
         float(cost) if type(cost) in (int, float) and -_COST_MAX < cost < _COST_MAX else None,
-        storable(tool) if tool and isinstance(tool, str) else None,
+        tool if tool and isinstance(tool, str) else None,
     )
     return None if set(usage) == {None} else usage
 
