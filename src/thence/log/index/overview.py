@@ -39,6 +39,7 @@ _LAST_OF_PROCESS = f"""
     ORDER BY arrival DESC LIMIT 1
 """
 
+_SUMS = "SELECT sum(tokens_in), sum(tokens_out), sum(cost)"
 _numbers = msgspec.json.Decoder(list[int]).decode
 
 # type, actor and node, with the number of events: '' for none, and for another tool
@@ -71,11 +72,15 @@ def tally(index: Index, filter: Filter, by: By | None = None) -> Tally:
             rows = connection.execute(f"{_ROW} FROM {source} GROUP BY 1, 2, 3", values).fetchall()
         first, last = events_at(index, connection, ends) or (None, None)
         groups: tuple[Group, ...] = ()
-        usage = _usage(connection, source, values)
+        has_usage = connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None
+        usage: tuple[int | None, int | None, float | None] = (None, None, None)
+        if has_usage:
+            sql = f"{_SUMS} FROM usage WHERE arrival IN (SELECT arrival FROM {source})"
+            usage = connection.execute(sql, values).fetchone()
         if by is not None:
             if by in INDEXES and not scan.conditions and not filter.where:
                 source = f"events INDEXED BY {INDEXES[by]} WHERE {by} IS NOT NULL"
-            groups = _groups(connection, source, values, by)
+            groups = _groups(connection, source, values, by, has_usage)
         return Tally(*_named(rows), first, last, groups, *usage)
 
     return index.answer(work)
@@ -111,25 +116,16 @@ def _ends(connection: sqlite3.Connection, scan: Scan) -> list[int]:
     return ends
 
 
-def _usage(
-    connection: sqlite3.Connection, source: str, values: Mapping[str, object]
-) -> tuple[int | None, int | None, float | None]:
-    """Returns what calls of models took: tokens in and out, and cost."""
-    if connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is None:
-        return None, None, None
-    sums = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
-    where = f"WHERE arrival IN (SELECT arrival FROM {source})"
-    tokens_in, tokens_out, cost = connection.execute(f"{sums} {where}", values).fetchone()
-    return tokens_in, tokens_out, cost
-
-
 def _groups(
-    connection: sqlite3.Connection, source: str, values: Mapping[str, object], by: By
+    connection: sqlite3.Connection,
+    source: str,
+    values: Mapping[str, object],
+    by: By,
+    has_usage: bool,
 ) -> tuple[Group, ...]:
     """Counts events by one key, and adds up what calls of models took."""
     is_of_calls = by in ("model", "tool")
     key = _HOUR if by == "hour" else by
-    has_usage = connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None
     sums = "sum(tokens_in), sum(tokens_out), sum(cost)" if has_usage else "NULL, NULL, NULL"
     join = "LEFT JOIN usage ON usage.arrival = at" if has_usage or is_of_calls else ""
     named = f"SELECT arrival AS at{'' if is_of_calls else f', {key} AS name'} FROM {source}"
@@ -267,8 +263,7 @@ def latest_steps(index: Index, filter: Filter, last: int) -> LatestSteps:
 
 def _spent(connection: sqlite3.Connection) -> tuple[int | None, float | None]:
     """Returns the tokens and the cost of all calls of models; None where no event names any."""
-    sql = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
-    tokens_in, tokens_out, cost = connection.execute(sql).fetchone()
+    tokens_in, tokens_out, cost = connection.execute(f"{_SUMS} FROM usage").fetchone()
     has_tokens = tokens_in is not None or tokens_out is not None
     return ((tokens_in or 0) + (tokens_out or 0) if has_tokens else None), cost
 

@@ -107,9 +107,22 @@ class Names:
         with self.mutex:
             if generation != self._generation:
                 self._clear(generation)
-            if events > self._typed:
-                self._take_types(connection, zone_of(self._typed + 1))
-                self._typed = events
+            if events <= self._typed:
+                return
+            sql = "SELECT type, min(number) FROM zone_types WHERE number >= ? GROUP BY type"
+            rows = connection.execute(sql, (zone_of(self._typed + 1),))
+            zones = sorted({number for name, number in rows if name not in self.types})
+            sql = (
+                "SELECT type FROM events WHERE arrival BETWEEN ? AND ?"
+                " GROUP BY 1 ORDER BY min(arrival)"
+            )
+            for zone in zones:
+                if len(self.types) >= TYPES_MAX:
+                    break
+                for (name,) in connection.execute(sql, zone_arrivals(zone)):
+                    if len(self.types) < TYPES_MAX:
+                        self.types.setdefault(name, len(self.types) + 1)
+            self._typed = events
 
     def take_lanes(self, view: "TileView", axis: Axis = "order") -> bool:
         """Takes in what the lanes have of the events that came, on an axis.
@@ -130,19 +143,6 @@ class Names:
                         lane.failures += failures
                 self.events[axis] = view.events
             return view.generation == self._generation and view.events == self.events[axis]
-
-    def _take_types(self, connection: sqlite3.Connection, zone: int) -> None:
-        sql = "SELECT type, min(number) FROM zone_types WHERE number >= ? GROUP BY type"
-        fresh = [row for row in connection.execute(sql, (zone,)) if row[0] not in self.types]
-        sql = (
-            "SELECT type FROM events WHERE arrival BETWEEN ? AND ? GROUP BY 1 ORDER BY min(arrival)"
-        )
-        for number in sorted({number for _, number in fresh}):
-            if len(self.types) >= TYPES_MAX:
-                return
-            for (name,) in connection.execute(sql, zone_arrivals(number)):
-                if len(self.types) < TYPES_MAX:
-                    self.types.setdefault(name, len(self.types) + 1)
 
     def lane(self, name: str) -> int:
         """Returns the number of a lane."""
@@ -238,17 +238,17 @@ def read(
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         events, generation = meta["events"], meta["generation"]
         names.take_types(connection, generation, events)
-        behind = 0 if is_whole else _behind(connection, events, size_bytes)
+        behind = 0
+        if not is_whole:
+            sql = "SELECT total(read_bytes) FROM segments"
+            (read_bytes,) = connection.execute(sql).fetchone()
+            missing = size_bytes - read_bytes
+            if missing > 0 and read_bytes:
+                behind = max(1, round(missing * events / read_bytes))
         content = work(TileView(index, connection, names, events, generation))
         return {"generation": generation, "behind": behind + content.pop("behind", 0), **content}
 
     return index.answer_soon(answer, _REFRESH_S)
-
-
-def _behind(connection: sqlite3.Connection, events: int, size_bytes: int) -> int:
-    (read_bytes,) = connection.execute("SELECT total(read_bytes) FROM segments").fetchone()
-    missing = size_bytes - read_bytes
-    return max(1, round(missing * events / read_bytes)) if missing > 0 and read_bytes else 0
 
 
 def _totals(view: TileView) -> dict[str, Any]:
@@ -308,14 +308,32 @@ def overview(view: TileView, axis: Axis, buckets: int) -> dict[str, Any]:
     level, behind = _level(first, end, buckets), 0
     if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
         level = max(level, ZONE_BITS)
-        counts = _of_zones(view, level - ZONE_BITS)
+        counts = _Counts()
+        sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
+        for bucket, name, events, failures in view.connection.execute(sql, (level - ZONE_BITS,)):
+            counts[bucket, view.names.type(name), 0] += events - failures
+            counts[bucket, view.names.type(name), 1] += failures
     else:
         with view.names.mutex:
             strip = view.names.strips[axis]
             finest = max(strip.level, _level(first, end, OVERVIEW_BUCKETS_MAX))
             strip.counts = _coarser(strip.counts, finest - strip.level)
             strip.level = finest
-            behind = _count(view, strip, axis)
+            column, until_ns = _COLUMNS[axis], monotonic_ns() + _COUNTING_NS
+            sql = (
+                f"SELECT ({column}) >> :level, type, failed, count(*) FROM events NOT INDEXED"
+                f" WHERE arrival BETWEEN :low AND :high AND {column} BETWEEN 0 AND {POSITION_MAX}"
+                " GROUP BY 1, 2, 3"
+            )
+            while strip.events < view.events:
+                high = min(view.events, zone_arrivals(zone_of(strip.events + 1))[1])
+                bounds = {"level": finest, "low": strip.events + 1, "high": high}
+                for bucket, name, failed, count in view.connection.execute(sql, bounds):
+                    strip.counts[bucket, view.names.type(name), failed] += count
+                strip.events = high
+                if monotonic_ns() >= until_ns:
+                    break
+            behind = max(0, view.events - strip.events)
             level = max(level, finest)
             counts = _coarser(strip.counts, level - finest)
     base = first >> level
@@ -341,34 +359,6 @@ def _coarser(counts: _Counts, bits: int) -> _Counts:
     for (bucket, type_, failed), count in counts.items():
         coarse[bucket >> bits, type_, failed] += count
     return coarse
-
-
-def _of_zones(view: TileView, bits: int) -> _Counts:
-    counts = _Counts()
-    sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
-    for bucket, name, events, failures in view.connection.execute(sql, (bits,)):
-        counts[bucket, view.names.type(name), 0] += events - failures
-        counts[bucket, view.names.type(name), 1] += failures
-    return counts
-
-
-def _count(view: TileView, strip: _Strip, axis: Axis) -> int:
-    """Counts events that a strip lacks, for a while; returns how many are missing then."""
-    column, until_ns = _COLUMNS[axis], monotonic_ns() + _COUNTING_NS
-    sql = (
-        f"SELECT ({column}) >> :level, type, failed, count(*) FROM events NOT INDEXED"
-        f" WHERE arrival BETWEEN :low AND :high AND {column} BETWEEN 0 AND {POSITION_MAX}"
-        " GROUP BY 1, 2, 3"
-    )
-    while strip.events < view.events:
-        high = min(view.events, zone_arrivals(zone_of(strip.events + 1))[1])
-        bounds = {"level": strip.level, "low": strip.events + 1, "high": high}
-        for bucket, name, failed, count in view.connection.execute(sql, bounds):
-            strip.counts[bucket, view.names.type(name), failed] += count
-        strip.events = high
-        if monotonic_ns() >= until_ns:
-            break
-    return max(0, view.events - strip.events)
 
 
 def _flat(counts: Iterable[tuple[int, ...]]) -> dict[str, list[int]]:
@@ -409,24 +399,19 @@ def lanes(
         "first": lambda row: row[4],
     }
     chosen = nsmallest(offset + limit, rows, key=keys[sort])[offset:]
-    still_open = _open_in(view, window) if chosen else {}
+    sql = (
+        "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
+        " AND begin BETWEEN :low AND :high ORDER BY begin DESC LIMIT :limit)"
+        f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
+    )
+    values = window._asdict() | {"limit": _OPEN_COUNTED_MAX if chosen else 0}
+    still_open = {names.lane(name): n for name, n in view.connection.execute(sql, values)}
     ends_of = {"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {}
     return {
         "total": len(rows),
         "lanes": [[*row, still_open.get(row[0], 0)] for row in chosen],
         **ends_of,
     }
-
-
-def _open_in(view: TileView, window: _Window) -> dict[int, int]:
-    """Counts the open steps that begin in a window by lane, of the latest so many."""
-    sql = (
-        "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
-        " AND begin BETWEEN :low AND :high ORDER BY begin DESC LIMIT :limit)"
-        f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
-    )
-    values = window._asdict() | {"limit": _OPEN_COUNTED_MAX}
-    return {view.lane(name): count for name, count in view.connection.execute(sql, values)}
 
 
 def tile(
@@ -483,30 +468,26 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
     events = rows.fetchall()
     steps = one(_STEPS, bounds).fetchall()
     causes = one("SELECT child, parent FROM causes WHERE child > :first AND child <= :end", bounds)
+    flags: list[Any] = []
+    if view.of.vocabulary.name == PLAIN.name:
+        prompts = {at: lane(name) for at, name, kind, *_ in events if kind == _PROMPT}
+        first_prompts = [*prompts][:FLAGS_MAX]
+        prompt_events = events_at(view.of, view.connection, first_prompts)
+        for at, event in zip(first_prompts, prompt_events, strict=True):
+            text = event.cut_payload.get("prompt")
+            if agent_sentence(event) and isinstance(text, str):
+                flags += (at, prompts[at], clipped(in_line(text), FLAG_CHARACTERS_MAX))
     answer: dict[str, Any] = {
         "marks": [n for at, name, kind, us, _ in events for n in (at, lane(name), type_(kind), us)],
         "failures": [row[0] for row in events if row[4]],
         "steps": [n for at, to, name, _ in steps for n in (at, to or 0, lane(name))],
         "failed_steps": [row[0] for row in steps if row[3]],
         "causes": [n for row in causes for n in row],
-        "flags": _flags(view, {at: lane(name) for at, name, kind, *_ in events if kind == _PROMPT}),
+        "flags": flags,
     }
-    return answer | (
-        {"ids": ids_at(view.connection, [row[0] for row in events])} if with_ids else {}
-    )
-
-
-def _flags(view: TileView, lanes: Mapping[int, int]) -> list[Any]:
-    """Returns coding agents' prompts, the first so many: arrival, lane, first words."""
-    if view.of.vocabulary.name != PLAIN.name:
-        return []
-    flags: list[Any] = []
-    first = [*lanes][:FLAGS_MAX]
-    for arrival, event in zip(first, events_at(view.of, view.connection, first), strict=True):
-        text = event.cut_payload.get("prompt")
-        if agent_sentence(event) and isinstance(text, str):
-            flags += (arrival, lanes[arrival], clipped(in_line(text), FLAG_CHARACTERS_MAX))
-    return flags
+    if with_ids:
+        answer["ids"] = ids_at(view.connection, [row[0] for row in events])
+    return answer
 
 
 _CHANGED = """
