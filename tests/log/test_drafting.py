@@ -21,12 +21,6 @@ from thence.log.write.drafting import NoticeMaker, guarded, in_other_thread, war
 WORDS = ("s/1", "ada", None)
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a", "a\nb", "x" * 201], ids=ascii)
 def test_event_type_that_is_no_short_text_is_refused(log, event_type):
     assert raised(lambda: log.append(event_type)) == (

@@ -1,24 +1,23 @@
 """Causes are true: what is no cause changes nothing, what is named as one mostly does."""
 
-import asyncio
 import os
 import random
 import statistics
+from functools import partial
 from itertools import islice
 
 import pytest
 from tests import tiers
 from tests.sim import truth
-from tests.sim.toys import Doer, add, config, one_by_one
+from tests.sim.toys import Doer, add, config
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 from tests.tiers import tenth
 
 from thence.core.codec import CAUSES_MAX
-from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator, Verdict
 from thence.sim.run.engine import BaseEngine
-from thence.sim.run.simulation import Components, Simulation
+from thence.sim.run.simulation import Components
 from thence.sim.scenario.scenario import SimulationConfig
 
 RUNS = tenth(4, 2)
@@ -218,48 +217,20 @@ def played(seed, alter=None, verbosity=VerbosityLevel.DETAIL):
         validator={"retries": rng.randint(0, 2)},
     )
     agents = tuple(agent_of(name, rng) for name in AGENTS)
-    events = []
     parts = Components(agents, RandomEngine(rng), RandomValidator(rng))
-    asyncio.run(
-        Simulation(
-            given,
-            parts,
-            one_by_one(events.append),
-            verbosity=verbosity,
-            again=ReplayInput(altered=alter or {}),
-        ).run()
-    )
-    return events
-
-
-def cone(events, effect):
-    by_id = {event.event_id: event for event in events}
-    found, open_ends = set(), list(effect.caused_by)
-    while open_ends:
-        event_id = open_ends.pop()
-        if event_id not in found:
-            found.add(event_id)
-            open_ends += by_id[event_id].caused_by
-    return found
+    return truth.played(given, alter, verbosity=verbosity, parts=parts)
 
 
 def wrong_causes(seed, verbosity):
-    """Alters events of one world; returns what changed without having them as causes."""
     rng = random.Random(f"samples {seed}")
-    events = played(seed, verbosity=verbosity)
-    alterable = [each for each in events if each.event_type in ("STATE", "DECISION", "ACTION")]
-    wrong = []
-    for event in rng.sample(alterable, min(WORLD_SAMPLES, len(alterable))):
-        is_state = event.event_type == "STATE"
-        value = (
-            rng.choice([v for v in range(TOP + 1) if v != event.new_value]) if is_state else None
-        )
-        altered = {each.step: each.details for each in played(seed, {event.step: value}, verbosity)}
-        for effect in events:
-            is_changed = effect is not event and altered.get(effect.step) != effect.details
-            if effect.step and is_changed and event.event_id not in cone(events, effect):
-                wrong.append((event.step, value, effect.step))
-    return wrong
+
+    def other(event, _):
+        if event.event_type != "STATE":
+            return None
+        return rng.choice([v for v in range(TOP + 1) if v != event.new_value])
+
+    play = partial(played, seed, verbosity=verbosity)
+    return truth.wrong_causes(play, other, WORLD_SAMPLES, rng)
 
 
 @pytest.mark.promise("O6")

@@ -1,20 +1,19 @@
 """In no grid or network does anything change without a cause, whatever moves or is seen."""
 
-import asyncio
 import itertools
 import random
+from functools import partial
 
 import pytest
 from tests import tiers
-from tests.sim.test_truth import cone
-from tests.sim.toys import Doer, config, one_by_one
+from tests.sim import truth
+from tests.sim.toys import Doer, config
 
 from thence.errors import ThenceError
-from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator
 from thence.sim.run.engine import BaseEngine
-from thence.sim.run.simulation import Components, Simulation
+from thence.sim.run.simulation import Components
 
 NAMES = ("ada", "ben", "cleo", "dov", "esme")
 PLACES = ("a", "b", "c", "d", "e", "f")
@@ -135,7 +134,7 @@ class Crowd(BaseEngine):
             view.world["sum"] = sum(view.agent(name)["x"] for name in NAMES[::2]) % (TOP + 1)
 
 
-def played(kind, seed, alter, verbosity):
+def played(kind, seed, alter=None, verbosity=VerbosityLevel.DETAIL):
     rng = random.Random(f"{kind} {seed}")
     number = {"type": "int", "min": 0, "max": TOP}
     sights = [
@@ -153,17 +152,8 @@ def played(kind, seed, alter, verbosity):
         ],
     )
     agents = tuple(agent_of(name, rng) for name in NAMES)
-    events = []
     parts = Components(agents, Crowd(kind), BaseValidator())
-    simulation = Simulation(
-        given,
-        parts,
-        one_by_one(events.append),
-        verbosity=verbosity,
-        again=ReplayInput(altered=alter),
-    )
-    asyncio.run(simulation.run())
-    return events
+    return truth.played(given, alter, verbosity=verbosity, parts=parts)
 
 
 class Anybody(Doer):
@@ -172,26 +162,21 @@ class Anybody(Doer):
 
 
 def wrong_causes(kind, seed, verbosity):
-    """Alters events of one world; returns what changed without having them as causes."""
     rng = random.Random(f"samples {seed}")
-    events = played(kind, seed, {}, verbosity)
-    alterable = [each for each in events if each.event_type in ("STATE", "DECISION", "ACTION")]
-    values = {}
-    for each in events:
-        if each.event_type == "STATE":
-            values.setdefault(each.variable_name, []).extend((each.old_value, each.new_value))
-    wrong = []
-    for event in rng.sample(alterable, min(SAMPLES, len(alterable))):
-        others = [None]
-        if event.event_type == "STATE":
-            others = [v for v in values[event.variable_name] if v != event.new_value]
-        value = rng.choice(others or [event.old_value])
-        altered = {e.step: e.details for e in played(kind, seed, {event.step: value}, verbosity)}
-        for effect in events:
-            is_changed = effect is not event and altered.get(effect.step) != effect.details
-            if effect.step and is_changed and event.event_id not in cone(events, effect):
-                wrong.append((event.step, value, effect.step))
-    return wrong
+
+    def other(event, events):
+        if event.event_type != "STATE":
+            return None
+        of_variable = [
+            each
+            for each in events
+            if each.event_type == "STATE" and each.variable_name == event.variable_name
+        ]
+        values = [v for each in of_variable for v in (each.old_value, each.new_value)]
+        return rng.choice([v for v in values if v != event.new_value] or [event.old_value])
+
+    play = partial(played, kind, seed, verbosity=verbosity)
+    return truth.wrong_causes(play, other, SAMPLES, rng)
 
 
 KINDS = (
@@ -218,12 +203,15 @@ def test_nothing_changes_without_a_cause_in_any_grid_or_network(kind, verbosity)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.whole(rows=3)
 def test_worlds_are_lively(kind):
-    runs = [played(kind, seed, {}, VerbosityLevel.DETAIL) for seed in range(10)]
+    runs = [played(kind, seed) for seed in range(10)]
     names = [e.variable_name for events in runs for e in events if e.event_type == "STATE"]
     assert names.count("x") > 50
     if "moving" in kind:
         assert names.count("position") > 20
     if "chang" in kind or "anew" in kind:
         assert names.count("links_home") + names.count("links_work") > 3
-    outside = [len(events) - len(cone(events, events[-5])) for events in runs]
+    outside = [
+        len(events) - len(truth.cone({e.event_id: e for e in events}, events[-5]))
+        for events in runs
+    ]
     assert max(outside) > 10, "not simply all that went before is a cause"

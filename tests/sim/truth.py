@@ -8,7 +8,7 @@ An altered play begins at the checkpoint before the turn of what is altered.
 import asyncio
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from statistics import median
 
@@ -19,7 +19,7 @@ from thence.core.diff import VOLATILE
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import Event, VerbosityLevel
-from thence.sim.run.simulation import COVER_TURNS, Simulation, make_components
+from thence.sim.run.simulation import COVER_TURNS, Components, Simulation, make_components
 from thence.sim.scenario.scenario import SimulationConfig
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
@@ -35,12 +35,13 @@ def played(
     *,
     begins_at: bytes | None = None,
     checkpoints: dict[int, bytes] | None = None,
+    parts: Components | None = None,
 ) -> list[Event]:
     """Runs a scenario in memory and returns its events; adds checkpoints to those of turns."""
     events: list[Event] = []
     simulation = Simulation(
         config,
-        make_components(config),
+        parts or make_components(config),
         one_by_one(events.append),
         verbosity=verbosity,
         again=ReplayInput(altered=alter or {}),
@@ -60,6 +61,18 @@ def played(
 
     asyncio.run(play())
     return events
+
+
+def cone(by_id: Mapping[str, Event], effect: Event) -> set[str]:
+    """Returns the ids of all causes of an effect."""
+    found: set[str] = set()
+    open_ends = list(effect.caused_by)
+    while open_ends:
+        event_id = open_ends.pop()
+        if event_id not in found:
+            found.add(event_id)
+            open_ends += by_id[event_id].caused_by
+    return found
 
 
 class Run:
@@ -100,15 +113,7 @@ class Run:
         return seen
 
     def cone(self, effect: Event) -> set[str]:
-        """Returns the ids of all causes of an effect."""
-        found: set[str] = set()
-        open_ends = list(effect.caused_by)
-        while open_ends:
-            event_id = open_ends.pop()
-            if event_id not in found:
-                found.add(event_id)
-                open_ends += self.by_id[event_id].caused_by
-        return found
+        return cone(self.by_id, effect)
 
     def outsiders(self, effect: Event) -> list[Event]:
         """Returns the alterable events before an effect that are no causes of it."""
@@ -191,6 +196,30 @@ def sampled_causes(run: Run, rng: random.Random, samples: int) -> list[tuple[Eve
         for effect, cause in rng.choices(run.direct_pairs, k=samples)
         if not any(run.is_changed(effect, cause, value) for value in run.alterations(cause, rng))
     ]
+
+
+def wrong_causes(
+    play: Callable[[Mapping[str, object]], list[Event]],
+    other: Callable[[Event, Sequence[Event]], object],
+    samples: int,
+    rng: random.Random,
+) -> list[tuple[str | None, object, str]]:
+    """Alters events of a world one by one, each to another value.
+
+    Returns each with its value and with what changed without having it as a cause.
+    """
+    events = play({})
+    by_id = {event.event_id: event for event in events}
+    alterable = [event for event in events if event.event_type in ALTERABLE]
+    wrong = []
+    for event in rng.sample(alterable, min(samples, len(alterable))):
+        value = other(event, events)
+        altered = {each.step: each.details for each in play({event.step: value})}
+        for effect in events:
+            is_changed = effect is not event and altered.get(effect.step) != effect.details
+            if effect.step and is_changed and event.event_id not in cone(by_id, effect):
+                wrong.append((event.step, value, effect.step))
+    return wrong
 
 
 def causes_named(run: Run) -> float:

@@ -72,19 +72,3 @@ def killed_at(line: Line, work: Work) -> bool:
             os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)
-
-
-def interrupted_at(line: Line, work: Work) -> bool:
-    """Do some work that Ctrl-C ends at a line; tell whether it came so far."""
-    is_interrupted = False
-
-    def interrupt() -> None:
-        nonlocal is_interrupted
-        is_interrupted = True
-        raise KeyboardInterrupt
-
-    try:
-        stopped_at(line, work, interrupt)
-    except KeyboardInterrupt:
-        return True
-    return is_interrupted

@@ -88,15 +88,21 @@ def test_events_under_another_id_of_the_project_belong_to_it():
     assert set(conflict.events) == {ours, theirs}
 
 
-@pytest.mark.promise("L14")
-@pytest.mark.promise("L10")
-def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_move_ends():
+def taken_twice():
+    """Make two clones that both took WP01 and know it, and the two claims; bob's is the last."""
     ada = planned("a")
     bob = Clone("b", ada.events)
     first = ada.move("WP01", "planned", "doing", actor="ada")
     second = bob.move("WP01", "planned", "doing", actor="bob")
     ada.take_in(bob)
     bob.take_in(ada)
+    return ada, bob, first, second
+
+
+@pytest.mark.promise("L14")
+@pytest.mark.promise("L10")
+def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_move_ends():
+    ada, bob, first, second = taken_twice()
     assert canonical(as_json(fold(ada.events))) == canonical(as_json(fold(bob.events)))
     (conflict,) = as_json(fold(ada.events))["features"][0]["conflicts"]
     assert conflict == {
@@ -114,17 +120,6 @@ def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_mo
     assert as_json(board)["features"][0]["conflicts"] == []
     assert len(board.conflicts) == 1
     assert board.open_conflicts(f"{PROJECT}/{SLUG}/WP01") == ()
-
-
-def taken_twice():
-    """Make two clones that both took WP01 and know it, and the two claims; bob's is the last."""
-    ada = planned("a")
-    bob = Clone("b", ada.events)
-    first = ada.move("WP01", "planned", "doing", actor="ada")
-    second = bob.move("WP01", "planned", "doing", actor="bob")
-    ada.take_in(bob)
-    bob.take_in(ada)
-    return ada, bob, first, second
 
 
 @pytest.mark.promise("L10")

@@ -182,59 +182,45 @@ def test_prompt_that_an_agent_prints_is_no_verdict(text):
         assert verdict_of(prompt.encode("utf-8", "replace")) is None
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        "VERDICT: approve",
-        "found nothing\n\nverdict:Approve\n\n",
-        "VERDICT: send back: no tests\nVERDICT: approve\r\n",
-        "\x1b[1;32mVERDICT:\x1b[0m approve\x1b[K",
-        "\x1b]0;title\x07VERDICT: approve\x1b]8;;x\x1b\\",
-        "  **VERDICT: approve**",
-        "**Verdict:** `approved`.",
-        "progress 99 %\rVERDICT: approve",
-        "VERDICT: approve\n12,000 tokens used\n",
-    ],
-)
-def test_approval_is_read(output):
-    assert verdict_of(output.encode()) == APPROVED
+def sent_back(reason):
+    return ReviewVerdict(False, reason)
 
 
 @pytest.mark.parametrize(
-    ("output", "reason"),
+    ("output", "verdict"),
     [
-        ("VERDICT: send back: no tests", "no tests"),
-        ("VERDICT: approve\nwait\nverdict: Send-Back - it hangs: see a.py", "it hangs: see a.py"),
-        ("**VERDICT: send back: x < y**", "x < y"),
-        ("VERDICT: send back:", NO_REASON),
-        ("VERDICT: sendback", NO_REASON),
-        ("VERDICT: send back: a\x07b\x9bc", "a b c"),
-        ("VERDICT: send back: " + "a" * 9_999, "a" * REASON_CHARACTERS_MAX),
+        ("VERDICT: approve", APPROVED),
+        ("found nothing\n\nverdict:Approve\n\n", APPROVED),
+        ("VERDICT: send back: no tests\nVERDICT: approve\r\n", APPROVED),
+        ("\x1b[1;32mVERDICT:\x1b[0m approve\x1b[K", APPROVED),
+        ("\x1b]0;title\x07VERDICT: approve\x1b]8;;x\x1b\\", APPROVED),
+        ("  **VERDICT: approve**", APPROVED),
+        ("**Verdict:** `approved`.", APPROVED),
+        ("progress 99 %\rVERDICT: approve", APPROVED),
+        ("VERDICT: approve\n12,000 tokens used\n", APPROVED),
+        ("VERDICT: send back: no tests", sent_back("no tests")),
+        ("VERDICT: approve\nwait\nverdict: Send-Back - it hangs: a", sent_back("it hangs: a")),
+        ("**VERDICT: send back: x < y**", sent_back("x < y")),
+        ("VERDICT: send back:", sent_back(NO_REASON)),
+        ("VERDICT: sendback", sent_back(NO_REASON)),
+        ("VERDICT: send back: a\x07b\x9bc", sent_back("a b c")),
+        ("VERDICT: send back: " + "a" * 9_999, sent_back("a" * REASON_CHARACTERS_MAX)),
+        ("", None),
+        ("approve", None),
+        ("my VERDICT: approve", None),
+        ("> VERDICT: approve", None),
+        ("VERDICT", None),
+        ("VERDICT:", None),
+        ("VERDICT: maybe", None),
+        ("VERDICT: approve, but not yet", None),
+        ("VERDICT: not approved", None),
+        ("VERDICT: approve or send back", None),
+        ("VERDICT: sendbacks", None),
+        ("VERDICT: approve\nVERDICT: I can't tell", None),
     ],
 )
-def test_send_back_is_read_with_its_reason(output, reason):
-    assert verdict_of(output.encode()) == ReviewVerdict(False, reason)
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        "",
-        "approve",
-        "my VERDICT: approve",
-        "> VERDICT: approve",
-        "VERDICT",
-        "VERDICT:",
-        "VERDICT: maybe",
-        "VERDICT: approve, but not yet",
-        "VERDICT: not approved",
-        "VERDICT: approve or send back",
-        "VERDICT: sendbacks",
-        "VERDICT: approve\nVERDICT: I can't tell",
-    ],
-)
-def test_what_can_not_be_read_is_no_verdict(output):
-    assert verdict_of(output.encode()) is None
+def test_last_line_that_is_a_verdict_is_read_and_no_other(output, verdict):
+    assert verdict_of(output.encode()) == verdict
 
 
 def test_of_a_long_output_the_end_is_looked_at_from_a_whole_line_on():

@@ -15,7 +15,7 @@ from thence.core.codec import LINE_BYTES_MAX
 from thence.log.doctor import condition
 from thence.log.doctor.condition import lock, log_checks, tail
 from thence.log.doctor.health import Check
-from thence.log.files.disk import OS_DISK, Disk, DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import read_info
 from thence.log.recovery.sessions import WriterSession
 
@@ -76,17 +76,13 @@ def test_line_that_is_being_written_is_waited_for(tmp_path):
     whole = line_of(event_id="newest")
     path = segment(tmp_path, whole[:-30])
 
-    class WritingDisk(Disk):
-        opened = 0
+    def grow(_):
+        if disk.calls.count(("open_read", path)) == 3:  # the second look at its end
+            segment(tmp_path, whole)
 
-        def open_read(self, opened):
-            if opened == path:
-                self.opened += 1
-                if self.opened == 3:  # the second look at its end
-                    segment(tmp_path, whole)
-            return super().open_read(opened)
-
-    assert looked_at(tmp_path, WritingDisk())["events"].ok
+    disk = Scripted()
+    disk.before["open_read"] = grow
+    assert looked_at(tmp_path, disk)["events"].ok
 
 
 def test_endless_line_is_told_from_its_end_alone(tmp_path):
@@ -214,15 +210,9 @@ def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_p
 
 def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
     path = segment(tmp_path, line_of()[:-30])
-    opened = []
-
-    class NotingDisk(Disk):
-        def open_read(self, path):
-            opened.append(path)
-            return super().open_read(path)
-
-    assert not tail(NotingDisk(), tmp_path).ok
-    assert opened == [path] * 3
+    disk = Scripted()
+    assert not tail(disk, tmp_path).ok
+    assert [call for call in disk.calls if call[0] == "open_read"] == [("open_read", path)] * 3
 
 
 def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
@@ -277,16 +267,13 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
     )
     assert time.monotonic() - start >= 1
 
-    class GivenBackDisk(Disk):
-        tries = 0
+    def give_back(_):
+        if disk.count("try_lock") == 3:
+            OS_DISK.unlock(holder)
 
-        def try_lock(self, descriptor):
-            self.tries += 1
-            if self.tries == 3:
-                OS_DISK.unlock(holder)
-            return super().try_lock(descriptor)
-
-    assert lock(GivenBackDisk(), written) == Check("writers", True, "the append lock is free")
+    disk = Scripted()
+    disk.before["try_lock"] = give_back
+    assert lock(disk, written) == Check("writers", True, "the append lock is free")
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
     assert descriptors(written) == before
     OS_DISK.close(holder)

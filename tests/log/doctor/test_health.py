@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.disks import Scripted
+from tests.disks import Scripted, answering
 from tests.log.processes import descriptors
 
 from thence.errors import NotALog
@@ -19,7 +19,7 @@ from thence.log.doctor.health import (
     checked,
     folder_checks,
 )
-from thence.log.files.disk import OS_DISK, Disk, DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 
 
 def error(number):
@@ -37,17 +37,8 @@ def found(disk, folder):
     return checks
 
 
-class ToldDisk(Disk):
-    """Tells another table of mounts, or of room."""
-
-    def __init__(self, kind="ext4", free=2**40, files=2**20):
-        self.kind, self.free, self.files = kind, free, files
-
-    def filesystem(self, folder):
-        return self.kind
-
-    def room(self, folder):
-        return self.free, self.files
+def told(kind="ext4", free=2**40, files=2**20):
+    return answering(filesystem=kind, room=(free, files))
 
 
 def test_folder_that_is_fit_is_found_so(tmp_path):
@@ -102,8 +93,8 @@ LOCAL = "keep the log on a local disk: `df -hlT` lists them"
         (Scripted(write=error(errno.EDQUOT)), "writing", "Disk quota exceeded", FULL),
         (Scripted(open_append=error(errno.ENOSPC)), "writing", "No space left on device", FULL),
         (Scripted(open_append=error(errno.EROFS)), "writing", "Read-only file system", DENIED),
-        (ToldDisk("nfs4"), "disk", f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
-        (ToldDisk("fuse.sshfs"), "disk", f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
+        (told("nfs4"), "disk", f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
+        (told("fuse.sshfs"), "disk", f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
     ],
     ids=["sync", "quota", "full", "denied", "network", "fuse"],
 )
@@ -114,7 +105,7 @@ def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, h
 
 
 def test_filesystem_is_told_where_it_is_known(tmp_path):
-    assert [folder_checks(ToldDisk(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")] == [
+    assert [folder_checks(told(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")] == [
         Check("disk", True, f"{TERABYTE}, on {rest}")
         for rest in (
             "ext4",
@@ -147,28 +138,22 @@ FEW = "delete some files: see `df -i .`"
 )
 def test_room_is_enough_from_its_limits_on(tmp_path, free, files, detail, hint):
     check = Check("disk", not hint, detail, hint)
-    assert found(ToldDisk(free=free, files=files), tmp_path)["disk"] == check
+    assert found(told(free=free, files=files), tmp_path)["disk"] == check
 
 
 @pytest.mark.parametrize("has_own", [False, True])
 def test_files_that_are_there_must_open_and_the_small_one_is_named_after_the_process(
     tmp_path, has_own
 ):
-    opened = []
-
-    class NotingDisk(Disk):
-        def open_append(self, path):
-            opened.append(path)
-            return super().open_append(path)
-
     own = tmp_path / ".thence"
     there = [tmp_path / "events.jsonl", own / "lock"] if has_own else []
     if has_own:
         own.mkdir()
     for path in there:
         path.write_bytes(b"as it was")
-    found(NotingDisk(), tmp_path)
-    *existing, small = opened
+    disk = Scripted()
+    found(disk, tmp_path)
+    *existing, small = [call[1] for call in disk.calls if call[0] == "open_append"]
     assert existing == there
     assert [path.read_bytes() for path in there] == [b"as it was"] * len(there)
     assert small.parent == (own if has_own else tmp_path)
