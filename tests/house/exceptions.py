@@ -26,10 +26,10 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 90,
-    "core": 31,
+    "core": 30,
     "files": 1,
     "git": 35,
-    "log": 95,
+    "log": 88,
     "otel": 4,
     "server": 142,
     "sim": 148,
@@ -50,9 +50,9 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11000, 53), (11300, 50)),
-    "core": ((6646, 32), (6500, 32)),
+    "core": ((6642, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((13805, 49), (13300, 52)),
+    "log": ((13775, 49), (13300, 52)),
     "server": ((11184, 58), (11400, 50)),
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3662, 16), (3100, 14)),
