@@ -137,7 +137,10 @@ def cause_ids(causes: Causes, holds: Callable[[str], bool] | None = None) -> tup
 
 
 def _checked(cause: Cause, holds: Callable[[str], bool] | None) -> str:
-    event_id = id_of(cause)
+    try:
+        event_id = id_of(cause)
+    except InvalidEvent as error:
+        raise _refused(error.cause) from None
     if cause is event_id and not is_ulid(event_id) and not (holds and holds(event_id)):
         where = "the id of an event in this log" if holds else "an event"
         raise _refused(f"the text {event_id!r:.80} is neither a ULID nor {where}")
