@@ -156,7 +156,7 @@ def test_anything_else_is_refused_by_name(wrong):
 @pytest.mark.parametrize("cause", [None, "", 7, object(), b"x", [A]])
 def test_id_of_one_event(cause):
     assert (id_of(A), id_of(EVENT), id_of("any text")) == (A, "other-tool-7", "any text")
-    with pytest.raises(InvalidEvent, match="which event is meant: .* is neither an event nor"):
+    with pytest.raises(InvalidEvent, match=r"which event is meant: .* is neither an event nor"):
         id_of(cause)
 
 
