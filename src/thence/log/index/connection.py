@@ -458,7 +458,9 @@ class Index:
         if path is None:
             self._close_writer()
             self._builder = self._builder_of(
-                sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                sqlite3.connect(
+                    ":memory:", isolation_level=None, check_same_thread=False, factory=_Connection
+                )
             )
             self._builder.build(self._name(None) | generation, on_read)
             return
@@ -528,11 +530,23 @@ def _in_one_state(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection
             connection.execute("ROLLBACK")
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that closes with the index that it is of, should nobody close that."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Opens an existing database, for use by any thread."""
     name = f"file:{quote_from_bytes(os.fsencode(path))}?mode=rw"
     connection = sqlite3.connect(
-        name, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
+        name,
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_S,
+        factory=_Connection,
     )
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
