@@ -534,7 +534,8 @@ class _Connection(sqlite3.Connection):
     """A connection that closes with the index that it is of, should nobody close that."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.Error):  # what could not be opened can't be closed
+            self.close()
 
 
 def open_database(path: Path) -> sqlite3.Connection:
