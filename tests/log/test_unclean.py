@@ -55,6 +55,22 @@ def test_killed_with_events_queued_is_told_with_the_last_durable_event(tmp_path,
     assert os.listdir(tmp_path / ".thence/open") == []
 
 
+@pytest.mark.promise("W12")
+def test_end_is_told_once_although_who_told_it_was_killed_before_it_cleared_away(tmp_path):
+    killed(tmp_path, "before sync")
+    (session,) = (tmp_path / ".thence/open").iterdir()
+    left = session.read_bytes()
+    for _ in range(2):
+        appended(tmp_path)
+        session.write_bytes(left)
+    with thence.open(tmp_path, max_file_size=1) as log:  # the notice is in an older file now
+        log.append("later")
+        log.append("later")
+    session.write_bytes(left)
+    appended(tmp_path)
+    assert losers(tmp_path) == [3]
+
+
 def test_several_dead_are_told_each(tmp_path):
     killed(tmp_path, "before write", 2)
     process = started(HELD, tmp_path, "before write", 40, 0, LIMIT)

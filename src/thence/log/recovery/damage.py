@@ -113,6 +113,26 @@ def unreported_regions(
     return few
 
 
+def reported_sessions(
+    disk: Disk, tails: Iterable[SegmentTail], vocabulary: Vocabulary, own: Own, source: str
+) -> frozenset[str]:
+    """Returns the sessions of whose unclean ends notices in these tails tell. Raises DiskError.
+
+    `source` is that of such a notice; its source_id is the session.
+    """
+    names: set[str] = set()
+    for path, start in tails:
+        for block in blocks_of(disk, path, start):
+            for line in lines_of(block, vocabulary) if source.encode() in block.data else ():
+                event = line.content
+                if not isinstance(event, Event) or event.is_foreign:
+                    continue
+                is_own = event.node_id in own.identity.node_ids
+                if is_own and event.members.get("source") == source:
+                    names.add(str(event.members.get("source_id")))
+    return frozenset(names)
+
+
 class DamageRecord:
     """The recorded damage, gathered from notices while a log is read in arrival order.
 

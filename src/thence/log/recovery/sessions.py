@@ -403,10 +403,21 @@ class SessionReport:
         dead = [record for record in others if record.is_dead]
         if not (is_unknown or is_spoilt or dead):
             return []
-        from thence.log.recovery.damage import unreported_regions  # after an unclean end alone
+        # after an unclean end alone
+        from thence.log.recovery.damage import reported_sessions, unreported_regions
 
         notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
-        notices += [Notice("gap", facts, record.name) for record in dead if (facts := loss(record))]
+        losers = [record for record in dead if loss(record)]
+        # who reported one of them may have been killed before its file was removed; the notice is
+        # after the durable end of the dead one or, where that is unknown, in the current segment
+        begins = [scope(self._disk, self._folder, [record]) for record in losers]
+        longest = max(begins, key=lambda tails: (len(tails), -tails[0][1]), default=[])
+        reported = reported_sessions(self._disk, longest, self._vocabulary, own, OPENING_SOURCE)
+        notices += [
+            Notice("gap", loss(record), record.name)
+            for record in losers
+            if record.name not in reported
+        ]
         tails = scope(self._disk, self._folder, others)
         regions = unreported_regions(self._disk, tails, self._vocabulary, own)
         return notices + [Notice("torn", region.facts()) for region in regions]
