@@ -493,7 +493,7 @@ WORK_SENTENCES: Mapping[str, Sentence] = {
     "{new_status}[: {reason}]",
     "WPCreated": "{who} planned {what}, {title}[, after {dependencies}]",
     "WPAssigned": "{what} was given to {agent_id} for [{phase}|implementation]",
-    "FeatureCreated": "{who} cut feature {stream} into {wp_count} work packages",
+    "FeatureCreated": "{who} cut feature {stream} into {wp_count:work package}",
     "FeatureCompleted": "Feature {stream} was completed",
     "HistoryAdded": "{who} left a [{entry_type}|note] on {what}: {entry_content}",
     "ErrorLogged": "{who} met an error on {what}: [{error_message:text}|nothing]",

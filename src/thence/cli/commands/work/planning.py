@@ -12,6 +12,7 @@ import click
 from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.frame import checked_name
+from thence.core.sentences.events import counted
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
@@ -380,7 +381,7 @@ def finalize_tasks(
         "commit": committed.oid if committed else None,
     }
     new = sum(one.event_type == "WPCreated" for one in events)
-    lines = [f"feature {state.slug}: {len(packages)} packages, {new} of them new"]
+    lines = [f"feature {state.slug}: {counted(len(packages), 'package')}, {new} of them new"]
     for package in packages:
         after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
         lines.append(f"  {package.wp_id}  {package.title}{after}")
@@ -406,7 +407,7 @@ def _adopt(session: Session, slugs: Sequence[str], folders: Sequence[str]) -> Co
     if session.project.main.git.run("ls-files", "-z", "--", f"{FOLDER}/"):
         session.warnings.append(_TRACKED)
     data = {"adopted": counts, "unread": [part._asdict() for part in unread]}
-    lines = [f"{slug}: adopted, {count} packages" for slug, count in counts.items()]
+    lines = [f"{slug}: adopted, {counted(count, 'package')}" for slug, count in counts.items()]
     if len(lines) > _SHOWN_MAX:
         lines = [f"adopted {len(counts):,} features, {sum(counts.values()):,} packages"]
     lines += [
