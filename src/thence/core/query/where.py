@@ -166,27 +166,22 @@ def unknown_key(where: Sequence[Comparison], events: Sequence[Event], has_more: 
     means that there are earlier events.
     """
     for comparison in where:
-        depth, names = 0, dict[str, None]()
-        for event in events:
-            reached, beside = comparison.reaches(event)
-            if reached == len(comparison.path):
-                break
-            if reached > depth:
-                depth, names = reached, {}
-            if reached == depth and len(names) < _NAMES_MAX:
-                names.update(dict.fromkeys(beside))
-        else:
-            before = [str(part) for part in comparison.path[:depth]]
-            unknown = str(comparison.path[depth])
-            # first those of the same name one level below
-            others = [name for name in names if name != unknown]
-            near = [name for name in others if name.endswith(f".{unknown}")]
-            near += nearest(unknown, others, NEAREST_MAX)
-            near += [name for name in others if unknown.lower() in name.lower()]
-            dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
-            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
-            hint = f"; nearest: {', '.join(dotted)}" if near else ""
-            return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
+        reached = [comparison.reaches(event) for event in events]
+        depth = max(depth for depth, _ in reached)
+        if depth == len(comparison.path):
+            continue
+        names = {name for at, beside in reached if at == depth for name in beside}
+        unknown = str(comparison.path[depth])
+        others = sorted(names - {unknown})[:_NAMES_MAX]
+        # first those of the same name one level below
+        near = [name for name in others if name.endswith(f".{unknown}")]
+        near += nearest(unknown, others, NEAREST_MAX)
+        near += [name for name in others if unknown.lower() in name.lower()]
+        before = [str(part) for part in comparison.path[:depth]]
+        dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
+        has = f"none of the last {len(events):,} events has" if has_more else "no event has"
+        hint = f"; nearest: {', '.join(dotted)}" if near else ""
+        return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
     return None
 
 
