@@ -569,8 +569,8 @@ def test_reason_for_each_part_is_told():
 
     assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
     assert reasons(A + b"\r") == ["a carriage return precedes the line's newline"]
-    assert reasons(MARK + A) == ["a byte order mark precedes the event"]
-    assert reasons(b"\0" + A) == ["bytes that are not an event lie beside a whole event"]
+    for before in (MARK, b"\0"):
+        assert reasons(before + A) == ["bytes that are not an event lie beside a whole event"]
 
 
 @pytest.mark.parametrize("before", [b":", b",", b"["])

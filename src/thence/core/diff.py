@@ -332,7 +332,8 @@ class Difference(NamedTuple):
 
     `aligned` are all pairs, `changed` those of them whose contents differ,
     `only_a` and `only_b` the events without a partner. `roots` are the events of A and B that
-    nothing different led to, ALONE where a log has none; `first` is the first of them.
+    nothing different led to, ALONE where a log has none; `first` is the first of them, None where
+    the logs have the same content.
     """
 
     a: LogSide
@@ -343,11 +344,6 @@ class Difference(NamedTuple):
     only_b: Sequence[int]
     roots: Sequence[tuple[int, int]]
     first: FirstDifference | None
-
-    @property
-    def is_empty(self) -> bool:
-        """True if the two logs have the same content."""
-        return self.first is None
 
     def sides(self, x: int, y: int) -> tuple[Event | None, Event | None]:
         """Returns the events at a place in A and at one in B, None for ALONE."""
