@@ -206,9 +206,8 @@ def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
     if _members(a.header) != _members(b.header):
         return False
-    one, other = _bodies_of(a), _bodies_of(b)
     # equal as stored, which is faster than what follows
-    return one == other or _canonical(one) == _canonical(other)
+    return _bodies_of(a) == _bodies_of(b) or _content(a) == _content(b)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -251,15 +250,11 @@ def _values(bodies: _Bodies) -> list[Any]:
 
 def _content(event: Event) -> tuple[Any, ...]:
     """Returns what is equal for two events whose contents are the same."""
-    return _members(event.header), _canonical(_bodies_of(event))
-
-
-def _canonical(bodies: _Bodies) -> bytes:
-    """Returns bodies as bytes that are equal where their values are."""
+    bodies = _bodies_of(event)
     try:
-        return _encode(_values(bodies))
+        return _members(event.header), _encode(_values(bodies))
     except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return bytes(bodies.details) + bytes(bodies.payload)
+        return _members(event.header), bytes(bodies.details), bytes(bodies.payload)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
