@@ -117,7 +117,7 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
         assert ada.statuses("log", lines) == ["success"] * 3
         backed = thence_command("server", "backup", "copy.db", *server.options, cwd=tmp_path)
         assert backed.code == 0, backed.err
-    assert thence_command("server", "verify", "copy.db", cwd=tmp_path).code == 0
+    assert thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path).code == 0
     with closing(SqliteDatabase(tmp_path / "copy.db")) as copied:
         exchange = Exchange(Store(copied))
         assert exchange.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
@@ -129,7 +129,7 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
             assert sha256(value).hexdigest() == entry.digest
     with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
         connection.execute("UPDATE body_pieces SET data = zeroblob(9) WHERE size < 9000")
-    damaged = thence_command("server", "verify", "copy.db", cwd=tmp_path)
+    damaged = thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path)
     assert damaged.code != 0
     assert "large value" in damaged.err
 

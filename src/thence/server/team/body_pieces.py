@@ -64,13 +64,6 @@ _REACHED = """
     FROM reached JOIN body_pieces AS pieces ON pieces.sha256 = reached.sha256
     WHERE pieces.team = :team AND pieces.log = :log
 """
-_NAMING = """
-    SELECT events.event_id FROM body_names
-    JOIN events ON events.team = body_names.team AND events.log = body_names.log
-        AND events.digest = body_names.digest
-    WHERE body_names.team = :team AND body_names.log = :log AND body_names.sha256 = :sha256
-    ORDER BY events.number LIMIT 1
-"""
 _DATA = "SELECT data FROM body_pieces WHERE team = :team AND log = :log AND sha256 = :sha256"
 _ALL = """
     SELECT sha256, previous, size FROM body_pieces WHERE team = :team AND log = :log ORDER BY size
@@ -282,38 +275,18 @@ def add_names(connection: Transaction, log: StoredLog, lines: Sequence[NewLine])
         connection.insert("body_names", ("team", "log", *NAME_COLUMNS), rows)
 
 
-def damage(connection: Transaction, log: StoredLog) -> str:
-    """Returns what is wrong with the large values of a log, "" where all of them are whole."""
+def damaged_value(connection: Transaction, log: StoredLog) -> bytes | None:
+    """Returns the digest of the first large value of a log that is not whole, None without one."""
     states = {b"": (sha256(), 0)}
-    causes: dict[bytes, str] = {}
     for digest, previous, size in connection.execute(_ALL, _place(log)):
-        if previous not in states:
-            lost = f"its piece {previous.hex()[:16]} is lost"
-            causes[digest] = causes.get(previous, lost)
-            continue
-        before, start = states[previous]
-        data = _data(connection, log, digest)
-        state = before.copy()
+        before, start = states.get(previous, (sha256(), 0))  # of a piece that is lost: fits none
+        data, state = _data(connection, log, digest), before.copy()
         state.update(data)
         if state.digest() != digest or start + len(data) != size:
-            causes[digest] = f"its piece {digest.hex()[:16]} is not what was stored"
-        else:
-            states[digest] = (state, size)
-    names = [digest for (digest,) in connection.execute(_ALL_NAMED, _place(log))]
-    unreadable = [digest for digest in dict.fromkeys(names) if digest not in states]
-    if unreadable:
-        digest, count = unreadable[0], len(unreadable)
-        words = (
-            "1 large value can't be read whole"
-            if count == 1
-            else (f"{count:,} large values can't be read whole, the first of them")
-        )
-        cause = causes.get(digest, f"its piece {digest.hex()[:16]} is lost")
-        event_id = first(connection.execute(_NAMING, {**_place(log), "sha256": digest}))
-        return f"{words}: {digest.hex()[:16]}, which the event {event_id} names; {cause}"
-    for digest, cause in causes.items():
-        return f"the large value {digest.hex()[:16]}, which no event names: {cause}"
-    return ""
+            return bytes(digest)
+        states[digest] = (state, size)
+    names = connection.execute(_ALL_NAMED, _place(log))
+    return next((bytes(digest) for (digest,) in names if digest not in states), None)
 
 
 def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None:
