@@ -30,7 +30,7 @@ from thence.core.event import Event
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk, DiskError, FileId, opened, reading
+from thence.log.files.disk import READ_BYTES, Disk, DiskError, FileId, FileState, opened, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
 
@@ -477,13 +477,66 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     ]
 
 
+class Watch:
+    """The watch of the file that a log appends to, for a reader that goes on. Close it.
+
+    It looks every 30 ms, which works on every filesystem and costs one stat.
+    """
+
+    def __init__(self, disk: Disk, folder: Path, is_durable: bool = False) -> None:
+        self._disk = disk
+        self._path = current_path(folder)
+        self._is_durable = is_durable
+        self._cursor: Cursor | None = None
+        self._seen: FileState | None = None
+
+    def look(self) -> None:
+        """Looks at the file before it is read: what is appended from now on is a change."""
+        self._seen = self._disk.path_state(str(self._path))
+        if self._is_durable and self._seen is not None:
+            self._open(self._seen.file)
+
+    def wait(self, stop: Signal, *, again: bool = False) -> bool:
+        """Returns True when there may be new lines, False as soon as `stop` is set.
+
+        With `again` there may be some at the next look.
+        """
+        while not stop.wait(POLL_S):
+            if again or self._disk.path_state(str(self._path)) != self._seen:
+                return True
+        return False
+
+    def sync(self) -> None:
+        """Returns when all that was read is on the device, for a durable reader.
+
+        Older segments were synced before they got their names. Raises OutcomeUnknown.
+        """
+        if self._is_durable and (path_id := self._disk.path_id(str(self._path))) is not None:
+            self._open(path_id[0])
+            if self._cursor is not None:
+                _sync(self._cursor, self._cursor.size, self._path)
+
+    def close(self) -> None:
+        """Closes the file; a later look opens it again."""
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = None
+
+    def _open(self, file: FileId) -> None:
+        """Has the present file open, from before it is read: a failed sync is told once a file."""
+        if self._cursor is None or self._cursor.file != file:
+            self.close()
+            descriptor = self._disk.open_existing(self._path)
+            if descriptor is not None:
+                self._cursor = Cursor(self._disk, CURRENT, descriptor)
+
+
 class Follower:
     """The follower of a growing log: it serves each event once, in arrival order.
 
-    It holds files open, so close it. It takes no lock and writes nothing. It checks the current
-    segment every 30 ms, which works on every filesystem and costs two stats. Only complete lines
-    are served: an unfinished one is read again from its start, as recovery may cut and overwrite
-    it. The ids of what was served are remembered, about 100 bytes each.
+    It holds files open, so close it. It takes no lock and writes nothing. Only complete lines are
+    served: an unfinished one is read again from its start, as recovery may cut and overwrite it.
+    The ids of what was served are remembered, about 100 bytes each.
 
     With `is_durable` it serves an event only when its bytes are on the device, for a caller that
     sends events elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
@@ -503,7 +556,7 @@ class Follower:
         self._is_durable = is_durable
         self._last_prune = last_prune
         self._walk = SegmentWalk(disk, folder)
-        self._read_bytes = 0
+        self._watch = Watch(disk, folder)
         self._served: set[str] = set()
 
     def events(self) -> Iterator[Event]:
@@ -512,36 +565,27 @@ class Follower:
         If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
         `is_durable` is set and the sync fails.
         """
-        for event in self._present():
-            if event.event_id not in self._served:
-                self._served.add(event.event_id)
-                yield event
+        self._watch.look()
+        for cursor in self._walk.cursors():
+            notice = self._last_prune() if self._walk.is_overtaken else None
+            for event in chain([notice] if notice else [], self._events_of(cursor)):
+                if event.event_id not in self._served:
+                    self._served.add(event.event_id)
+                    yield event
 
-    def take(self, event: Event) -> None:
-        """Takes an event for served."""
-        self._served.add(event.event_id)
+    def _events_of(self, cursor: Cursor) -> Iterator[Event]:
+        for block in chain(cursor.blocks(), cursor.rest()):
+            if self._is_durable:
+                _sync(cursor, block.offset + len(block.data), self._folder / cursor.name)
+            for line in lines_of(block, self._vocabulary):
+                if line.is_whole and not isinstance(line.content, BadLine):
+                    yield line.content
 
     def wait(self, stop: Signal) -> bool:
         """Returns True when there may be new lines, False as soon as `stop` is set."""
-        while not stop.wait(POLL_S):
-            cursor = self._walk.cursor
-            current = self._disk.path_id(str(current_path(self._folder)))
-            if cursor is None or (current is not None and current[0] != cursor.file):
-                if current is not None:
-                    return True
-            # recovery may have cut an unfinished line, and another be written to the same size
-            elif cursor.size != self._read_bytes or cursor.unfinished:
-                return True
-        return False
-
-    def follow(self, stop: Signal) -> Iterator[Event]:
-        """Yields the events of `events` as they come, until `stop` is set."""
-        while not stop.is_set():
-            for event in self.events():
-                if stop.is_set():
-                    return
-                yield event
-            self.wait(stop)
+        cursor = self._walk.cursor
+        # recovery may have cut an unfinished line, and another be written to the same size
+        return self._watch.wait(stop, again=cursor is not None and cursor.unfinished is not None)
 
     def skip_to_last(self, count: int, matches: Callable[[Event], bool] | None = None) -> None:
         """Skips all before the last `count` events, or the last that `matches` accepts.
@@ -558,15 +602,6 @@ class Follower:
                 if not count:
                     break
 
-    def sync(self) -> None:
-        """Returns when all that was skipped is on the device, for a durable follower.
-
-        Older segments were synced before they got their names. Raises OutcomeUnknown.
-        """
-        cursor = self._walk.cursor
-        if self._is_durable and cursor is not None:
-            _sync(cursor, cursor.size, self._folder / cursor.name)
-
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
         self._walk.close()
@@ -576,19 +611,6 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _present(self) -> Iterator[Event]:
-        """Yields the events of the new lines, after the notice of a prune that took some."""
-        for cursor in self._walk.cursors():
-            if self._walk.is_overtaken and (notice := self._last_prune()):
-                yield notice
-            self._read_bytes = cursor.size
-            for block in chain(cursor.blocks(), cursor.rest()):
-                if self._is_durable:
-                    _sync(cursor, block.offset + len(block.data), self._folder / cursor.name)
-                for line in lines_of(block, self._vocabulary):
-                    if line.is_whole and not isinstance(line.content, BadLine):
-                        yield line.content
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
