@@ -179,7 +179,7 @@ def lines_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[in
 def _in_order_of(
     arrivals: list[int],
     connection: sqlite3.Connection,
-    read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
+    read: Callable[[sqlite3.Connection, list[Extent]], Iterable[T]],
 ) -> list[T]:
     in_order = sorted(set(arrivals))
     values = read(connection, _extents(connection, in_order))

@@ -8,9 +8,8 @@ to. The matches of `where` are found by reading the candidates that the columns 
 """
 
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import accumulate, islice
+from itertools import islice, tee
 from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
@@ -114,9 +113,6 @@ def _answer(
     return arrivals, request.end(len(arrivals), last, snapshot, total)
 
 
-BATCH_EVENTS = 1_000
-BATCH_BYTES = 4 * 1024 * 1024
-
 # the members that hold the content
 _CONTENT = ("payload", "details")
 _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
@@ -204,18 +200,10 @@ def matching(
     index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
 ) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""
-    candidates = scan.rows(connection, _CANDIDATE)
     holds = judge(filter.where, index.vocabulary)
-    while rows := [*map(CandidateRow._make, candidates.fetchmany(BATCH_EVENTS))]:
-        ends = list(accumulate(row.length for row in rows))
-        first = 0
-        while first < len(rows):  # the lines of a batch fit into `BATCH_BYTES`
-            before = ends[first - 1] if first else 0
-            end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
-            batch = rows[first:end]
-            lines = index.lines(connection, [row.extent for row in batch])
-            yield from (row.arrival for row, line in zip(batch, lines, strict=True) if holds(line))
-            first = end
+    rows, again = tee(map(CandidateRow._make, scan.rows(connection, _CANDIDATE)))
+    lines = index.lines(connection, (row.extent for row in again))
+    return (row.arrival for row, line in zip(rows, lines, strict=True) if holds(line))
 
 
 NUMBER_MIN = -(2**63)
