@@ -209,7 +209,7 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Log) -> None:
         wrong = [(*extents[1][:3], extents[2][3])]
         for ask in (index.lines, index.fetch):
             with raises_code("read_failed"):
-                index.answer(lambda db, ask=ask: ask(db, wrong))
+                index.answer(lambda db, ask=ask: [*ask(db, wrong)])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ has what has arrived since.
 """
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -178,17 +180,13 @@ def _unread_numbers(
     """Yields the numbers that lines of the log have and a position does not hold, as ranges."""
     for node_id, runs in _runs(connection).items():
         held = position.intervals.get(node_id, ())
-        at = 0
-        for first, last in runs:
-            begin = first
-            while at < len(held) and held[at][1] < begin:
-                at += 1
-            step = at
-            while step < len(held) and held[step][0] <= last:
-                if held[step][0] > begin:
-                    yield node_id, begin, held[step][0] - 1
-                begin = max(begin, held[step][1] + 1)
-                step += 1
+        for begin, last in runs:
+            at = bisect_left(held, begin, key=itemgetter(1))
+            while begin <= last and at < len(held):
+                first_held, last_held = held[at]
+                if begin < first_held:
+                    yield node_id, begin, min(last, first_held - 1)
+                begin, at = last_held + 1, at + 1
             if begin <= last:
                 yield node_id, begin, last
 

@@ -146,7 +146,17 @@ def heads(
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
-        return tuple(events_at(index, connection, maximal(connection, arrivals)))
+        walk = Walk(connection, "upstream")
+        causes = walk.neighbours(arrivals)  # one step excludes most events
+        undecided = [arrival for arrival in arrivals if arrival not in causes]
+        backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+        is_forward = connection.execute(backward).fetchone() is None
+        if len(undecided) > 1 or (undecided and not is_forward):
+            # where every cause arrived before its effects, none before the first undecided counts
+            floor = min(undecided) if is_forward else 0
+            causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
+        latest = [arrival for arrival in undecided if arrival not in causes]
+        return tuple(events_at(index, connection, in_total_order(connection, latest)))
 
     return index.answer(work)
 
@@ -284,20 +294,3 @@ class Walk:
             for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
                 self._keys[other] = tuple(key)
         return self._keys
-
-
-def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
-    """Returns those of some events that are causes of none of the others, in total order.
-
-    One step excludes most events. Where every cause arrived before its effects, the rest of the
-    search ends at the first undecided event.
-    """
-    walk = Walk(connection, "upstream")
-    causes = walk.neighbours(arrivals)
-    undecided = [arrival for arrival in arrivals if arrival not in causes]
-    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
-    is_forward = connection.execute(backward).fetchone() is None
-    if len(undecided) > 1 or (undecided and not is_forward):
-        floor = min(undecided) if is_forward else 0
-        causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
-    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])

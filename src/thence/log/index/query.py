@@ -22,7 +22,7 @@ from thence.log.index.connection import Index
 from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
-from thence.log.index.segments import Extent, Stale
+from thence.log.index.segments import Stale
 from thence.log.index.zones import Bounds, bounds_of
 
 
@@ -115,23 +115,7 @@ def _answer(
 
 # the members that hold the content
 _CONTENT = ("payload", "details")
-_CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
-
-
-class CandidateRow(NamedTuple):
-    """Arrival and extent of a line; the event_id of another tool's line, which has no checksum."""
-
-    arrival: int
-    segment: int
-    offset: int
-    length: int
-    event_id: str | None
-
-    @property
-    def extent(self) -> Extent:
-        """The extent by which the line is read."""
-        extent = self.segment, self.offset, self.length
-        return extent if self.event_id is None else (*extent, self.event_id)
+_CANDIDATE = "arrival, segment, offset, length, event_id"
 
 
 def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
@@ -201,9 +185,9 @@ def matching(
 ) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""
     holds = judge(filter.where, index.vocabulary)
-    rows, again = tee(map(CandidateRow._make, scan.rows(connection, _CANDIDATE)))
-    lines = index.lines(connection, (row.extent for row in again))
-    return (row.arrival for row, line in zip(rows, lines, strict=True) if holds(line))
+    rows, again = tee(scan.rows(connection, _CANDIDATE))
+    lines = index.lines(connection, (extent for _, *extent in again))
+    return (arrival for (arrival, *_), line in zip(rows, lines, strict=True) if holds(line))
 
 
 NUMBER_MIN = -(2**63)

@@ -144,10 +144,10 @@ class Cursor:
         if self.unfinished is not None:
             yield self.unfinished
 
-    def sync(self, end: int) -> None:
-        """Returns when the bytes up to an offset are on the device."""
-        if end > self.synced_bytes:
-            size = self.size
+    def sync(self) -> None:
+        """Returns when the bytes that the segment has now are on the device."""
+        size = self.size
+        if size > self.synced_bytes:
             self._disk.sync_data(self._descriptor)
             self.synced_bytes = size
 
@@ -407,19 +407,10 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
 def events_with(
     disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
 ) -> dict[str, Event]:
-    """Returns the events of some ULIDs that the log holds, by one look through its bytes.
-
-    Only lines that hold one of the ids are decoded.
-    """
-    names = [event_id.encode() for event_id in ids]
+    """Returns the events of some ids that the log holds, by one look through it."""
     served: dict[str, Event] = {}
-    for block in blocks(disk, folder):
-        if not any(name in block.data for name in names):
-            continue
-        lines = [line for line in block.data.split(b"\n") if any(name in line for name in names)]
-        for event in _events_of(block._replace(data=b"\n".join(lines)), vocabulary):
-            if event.event_id in ids:
-                _claim(served, event)
+    for event in lines_with(disk, folder, vocabulary, ids):
+        _claim(served, event)
     return served
 
 
@@ -427,7 +418,7 @@ def lines_with(
     disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
 ) -> Iterator[Event]:
     """Yields the events of all lines that have one of some ids, by one look through the log."""
-    names = {event_id.encode(errors="surrogatepass") for event_id in ids}
+    names = {event_id.encode(errors="replace") for event_id in ids}
     for block in blocks(disk, folder):
         if not names.isdisjoint(_ids(block, vocabulary)):
             yield from (one for one in _events_of(block, vocabulary) if one.event_id in ids)
@@ -464,7 +455,7 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
                 (repeated if event_id in seen else seen).add(event_id)
         else:
             seen |= fresh
-    return {event_id.decode(errors="surrogatepass") for event_id in repeated}
+    return {event_id.decode() for event_id in repeated}
 
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
@@ -472,9 +463,7 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     lines = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(lines) and all(map(is_framed, lines)):
         return [line[13:39] for line in lines]
-    return [
-        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
-    ]
+    return [event.event_id.encode() for event in _events_of(block, vocabulary)]
 
 
 class Watch:
@@ -511,10 +500,20 @@ class Watch:
 
         Older segments were synced before they got their names. Raises OutcomeUnknown.
         """
-        if self._is_durable and (path_id := self._disk.path_id(str(self._path))) is not None:
+        path_id = self._disk.path_id(str(self._path)) if self._is_durable else None
+        if path_id is not None:
             self._open(path_id[0])
-            if self._cursor is not None:
-                _sync(self._cursor, self._cursor.size, self._path)
+        if self._cursor is None:
+            return
+        try:
+            self._cursor.sync()
+        except DiskError as error:
+            raise OutcomeUnknown(
+                "could not sync what was just read from",
+                place=self._path,
+                cause=error.strerror or error,
+                hint="check the device; it may be lost with the next power cut",
+            ) from error
 
     def close(self) -> None:
         """Closes the file; a later look opens it again."""
@@ -551,12 +550,10 @@ class Follower:
         last_prune: LastPrune = never_pruned,
     ) -> None:
         self._disk = disk
-        self._folder = folder
         self._vocabulary = vocabulary
-        self._is_durable = is_durable
         self._last_prune = last_prune
         self._walk = SegmentWalk(disk, folder)
-        self._watch = Watch(disk, folder)
+        self._watch = Watch(disk, folder, is_durable)
         self._served: set[str] = set()
 
     def events(self) -> Iterator[Event]:
@@ -575,8 +572,7 @@ class Follower:
 
     def _events_of(self, cursor: Cursor) -> Iterator[Event]:
         for block in chain(cursor.blocks(), cursor.rest()):
-            if self._is_durable:
-                _sync(cursor, block.offset + len(block.data), self._folder / cursor.name)
+            self._watch.sync()
             for line in lines_of(block, self._vocabulary):
                 if line.is_whole and not isinstance(line.content, BadLine):
                     yield line.content
@@ -605,6 +601,7 @@ class Follower:
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
         self._walk.close()
+        self._watch.close()
 
     def __enter__(self) -> "Follower":
         return self
@@ -620,27 +617,15 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     got their names. Raises EventNotFound, `read_failed`, and OutcomeUnknown when the sync fails.
     """
     id_bytes = event_id.encode("utf-8", "replace")
-    walk = SegmentWalk(disk, folder)
-    with reading(folder), closing(walk), closing(walk.backwards()) as cursors:
+    walk, watch = SegmentWalk(disk, folder), Watch(disk, folder, is_durable=True)
+    with reading(folder), closing(walk), closing(watch), closing(walk.backwards()) as cursors:
+        watch.look()
         for cursor in cursors:
             for line in cursor.backwards():
                 event = parse(line, vocabulary) if event_id_of(line) == id_bytes else None
                 if isinstance(event, Event):
-                    _sync(cursor, cursor.size, folder / cursor.name)
+                    watch.sync()
                     return event
     from thence.core.query.why import not_found  # an append needs none of it
 
     raise not_found(folder, event_id)
-
-
-def _sync(cursor: Cursor, end: int, place: object) -> None:
-    """Returns when the bytes of a segment up to an offset are on the device."""
-    try:
-        cursor.sync(end)
-    except DiskError as error:
-        raise OutcomeUnknown(
-            "could not sync what was just read from",
-            place=place,
-            cause=error.strerror or error,
-            hint="check the device; it may be lost with the next power cut",
-        ) from error
