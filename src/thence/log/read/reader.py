@@ -526,8 +526,13 @@ class Watch:
         if self._cursor is None or self._cursor.file != file:
             self.close()
             descriptor = self._disk.open_existing(self._path)
-            if descriptor is not None:
+            if descriptor is None:
+                return
+            try:
                 self._cursor = Cursor(self._disk, CURRENT, descriptor)
+            except BaseException:
+                self._disk.close_quietly(descriptor)
+                raise
 
 
 class Follower:
