@@ -498,15 +498,14 @@ class Watch:
     def sync(self) -> None:
         """Returns when all that was read is on the device, for a durable reader.
 
-        Older segments were synced before they got their names. Raises OutcomeUnknown.
+        Raises OutcomeUnknown.
         """
-        path_id = self._disk.path_id(str(self._path)) if self._is_durable else None
-        if path_id is not None:
-            self._open(path_id[0])
-        if self._cursor is None:
-            return
         try:
-            self._cursor.sync()
+            path_id = self._disk.path_id(str(self._path)) if self._is_durable else None
+            if path_id is not None:
+                self._open(path_id[0])
+            if self._cursor is not None:
+                self._cursor.sync()
         except DiskError as error:
             raise OutcomeUnknown(
                 "could not sync what was just read from",
@@ -524,6 +523,8 @@ class Watch:
     def _open(self, file: FileId) -> None:
         """Has the present file open, from before it is read: a failed sync is told once a file."""
         if self._cursor is None or self._cursor.file != file:
+            if self._cursor is not None:  # it may have been set aside unsynced
+                self._cursor.sync()
             self.close()
             descriptor = self._disk.open_existing(self._path)
             if descriptor is None:
