@@ -319,7 +319,7 @@ class SegmentWriter:
         self._began = (NOWHERE, 0)  # a file with the microsecond at which it began
         self._unsynced = unsynced or Unsynced()
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
-        self._bodies = BodyWriter(disk, folder, self._lock, file_bytes_max)
+        self._bodies = BodyWriter(disk, folder, self._lock, self.session, file_bytes_max)
         self._descriptor = CLOSED
         # for syncs beside appends: of two syncs by one open file the system tells a failed write to
         # one alone, and a file that is opened later is told nothing
@@ -365,7 +365,10 @@ class SegmentWriter:
             for _ in range(_LOOKS_MAX):
                 has_bodies = any(map(_bodies_of, drafts))
                 if has_bodies:
-                    kept = self._to_keep(drafts, conditions, timeout_s) if conditions else drafts
+                    kept = drafts
+                    # what others left unsynced is told and set aside before values are looked up
+                    if conditions or not self._session_report.is_finished:
+                        kept = self._to_keep(drafts, conditions, timeout_s)
                     has_bodies = any(map(_bodies_of, kept))
                     count, error = self._bodies.store(kept, timeout_s)
                     refusal = refusal or error
@@ -533,6 +536,8 @@ class SegmentWriter:
             self._write_all([self._notice(kind, facts, session=session)], [])
         if notices:
             self._sync_under_lock()
+        if self._session_report.has_lost_values:
+            self._bodies.set_aside()
         self._session_report.finish()
 
     def _open(self) -> None:
