@@ -188,19 +188,13 @@ class PieceIndex:
         return offset
 
 
-class Doubt(NamedTuple):
-    """The part of `bodies.jsonl` that a writer never goes on with, between two offsets."""
-
-    start: int
-    end: int
-
-
 def read_index(
-    disk: Disk, folder: Path, index: PieceIndex | None = None, doubt: Doubt | None = None
+    disk: Disk, folder: Path, index: PieceIndex | None = None, doubt: range | None = None
 ) -> PieceIndex:
     """Returns the pieces that are there now: an index brought up to date, else a new one.
 
-    With `doubt`, for a writer, those that may not be on the device are left out.
+    For a writer those are left out that may not be on the device: in `bodies.jsonl` those that
+    begin at the offsets `doubt`.
     """
     # opened before the older ones are listed, so that a rotation in between hides nothing
     with opened_existing(disk, folder / BODIES) as current:
@@ -214,9 +208,9 @@ def read_index(
                 with opened_existing(disk, folder / name) as older:
                     if older is not None:
                         index.scan(disk, name, older)
-            if doubt is not None and current is not None and doubt.start < doubt.end:
+            if doubt and current is not None:
                 index.scan(disk, BODIES, current, 0, doubt.start)
-                index.size = doubt.end
+                index.size = doubt.stop
         if current is not None:
             index.size = index.scan(disk, BODIES, current, index.size)
         return index
@@ -330,7 +324,7 @@ class BodyWriter:
         self._descriptor = CLOSED
         self._index = PieceIndex()
         self._file = NOWHERE
-        self._doubt = Doubt(0, 0)
+        self._doubt = range(0)
         self._is_suspect = False
         self._unsynced = self._size = self._durable = 0
 
@@ -415,7 +409,7 @@ class BodyWriter:
             self._durable = 0
         if end >= self._file_bytes_max:
             # the current file becomes an older segment, after all of it was synced
-            is_suspect = self._doubt.start < self._doubt.end
+            is_suspect = len(self._doubt) > 0
             try:
                 self._disk.sync_data(self._descriptor)
             except DiskError:
@@ -452,7 +446,7 @@ class BodyWriter:
             for record in records
             if record.values_from is not None and record.name != self._session.name
         ]
-        self._doubt = Doubt(min(starts, default=end), end)
+        self._doubt = range(min(starts, default=end), end)
         self._file, _ = self._disk.file_id(self._descriptor)
 
     def _add(self, bodies: Sequence[Body]) -> None:

@@ -229,8 +229,8 @@ class Numbering:
 class Unsynced:
     """The lines that a session has written and that are not known to be on the device.
 
-    After a failed sync they have an `error`, and `file` and `offset` say from where on which
-    segment is in doubt. The writer of a retry goes on with those of the writer before it.
+    After a failed sync, `error`, the segment `file` is in doubt from an offset on. The writer of a
+    retry shares them with the writer before it.
     """
 
     def __init__(self) -> None:
@@ -238,32 +238,14 @@ class Unsynced:
 
     def clear(self) -> None:
         """Forgets all: a sync has returned."""
-        self._batches: list[tuple[int, list[bytes]]] = []
+        self.lines: list[bytes] = []
         self.size = 0
         self.error: DiskError | None = None
         self.file, self.offset = NOWHERE, 0
 
-    def add(self, lines: list[bytes], end: int) -> None:
-        """Adds lines that end at an offset of the current segment."""
-        self._batches.append((end, lines))
-        self.size += sum(map(len, lines))
-
-    def drop(self, end: int) -> None:
-        """Forgets the lines before an offset: a sync of these has returned."""
-        self._batches = [batch for batch in self._batches if batch[0] > end]
-        self.size = sum(map(len, self.lines()))
-
-    def lines(self) -> list[bytes]:
-        """Returns the lines, in order."""
-        return [line for _, lines in self._batches for line in lines]
-
-    def fail(self, error: DiskError, file: FileId, offset: int) -> None:
-        """Notes that a sync has failed."""
-        self.error, self.file, self.offset = error, file, offset
-
 
 class PendingSync(NamedTuple):
-    """A sync of a segment up to a size, and of its node's events up to a number.
+    """A sync of a segment up to a size, of so many unsynced lines, up to a number.
 
     `run` needs no turn of the writer: the descriptor is used for such syncs alone.
     """
@@ -272,6 +254,7 @@ class PendingSync(NamedTuple):
     descriptor: int
     file: FileId
     size: int
+    lines: int
     node_id: str
     seq: int
 
@@ -326,7 +309,6 @@ class SegmentWriter:
         self._second = CLOSED
         self._file = NOWHERE
         self._size = 0
-        self._left = (NOWHERE, 0)  # the file that `close` closed, with its size
         self._is_whole = False
         self._has_reported_recoveries = False
         self._session_report = SessionReport(disk, folder, vocabulary, self.session)
@@ -449,7 +431,7 @@ class SegmentWriter:
         if self._second == CLOSED or self._unsynced.error is not None:
             self.sync()
             return None
-        place = (self._second, self._file, self._size)
+        place = (self._second, self._file, self._size, len(self._unsynced.lines))
         return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
 
     def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
@@ -459,7 +441,8 @@ class SegmentWriter:
         if error is not None:
             self._repair_after(error)
         elif self.session.durable_offset(pending.file) < pending.size:
-            self._unsynced.drop(pending.size)
+            del self._unsynced.lines[: pending.lines]
+            self._unsynced.size = sum(map(len, self._unsynced.lines))
             place = (pending.file, pending.size, pending.descriptor)
             self.session.durable(pending.node_id, pending.seq, *place)
             self.session.is_unsynced = self._size > pending.size
@@ -475,7 +458,7 @@ class SegmentWriter:
         self._lock.close()
         if self._descriptor != CLOSED:
             descriptor, self._descriptor = self._descriptor, CLOSED
-            self._left, self._file = (self._file, self._size), NOWHERE
+            self._file = NOWHERE
             self._disk.close_quietly(descriptor)
             self._close_second()
 
@@ -544,28 +527,25 @@ class SegmentWriter:
         if self._descriptor != CLOSED:
             descriptor, self._descriptor = self._descriptor, CLOSED
             self._disk.close_quietly(descriptor)
-            self._close_second()
         node_id = known_node_id(self._disk, self.folder)
         # the first time, or another log is here now
         if not node_id or node_id != self.numbers.node_id:
             self.numbers.begin(*self._session_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
-            self._left = (NOWHERE, 0)
         self._identity = identity_file(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
         self._open_second()
         self.session.begin(may_wait=False)
         self._is_whole = self._has_reported_recoveries = False
-        file, size = self._disk.file_id(self._descriptor)
-        if size == 0:
+        if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
-        (last_file, known_bytes), self._left = self._left, (NOWHERE, 0)
         try:
-            self._catch_up(known_bytes if file == last_file and size >= known_bytes else 0)
+            self._catch_up(0)
         finally:
             self.numbers.previous_node = ""
 
     def _open_second(self) -> None:
+        self._close_second()
         with suppress(DiskError):  # no descriptor is free
             self._second = self._disk.open_read(self._path)
 
@@ -646,7 +626,8 @@ class SegmentWriter:
                 lines += stamped
                 self.numbers.count(len(stamped))
                 self._size += kept_bytes
-                self._unsynced.add(stamped, self._size)
+                self._unsynced.lines += stamped
+                self._unsynced.size += kept_bytes
         self._is_whole = True
 
     def _is_aged(self) -> bool:
@@ -678,7 +659,6 @@ class SegmentWriter:
         descriptor = self._descriptor
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
         self._disk.close_quietly(descriptor)
-        self._close_second()
         self._open_second()
         self._file, self._size = self._disk.file_id(self._descriptor)
         self._pending_reports.append(("rotated", {"file": name}))
@@ -695,8 +675,10 @@ class SegmentWriter:
         return True
 
     def _fail(self, error: DiskError) -> None:
-        if self._unsynced.error is None:
-            self._unsynced.fail(error, self._file, self.session.durable_offset(self._file))
+        unsynced = self._unsynced
+        if unsynced.error is None:
+            unsynced.error, unsynced.file = error, self._file
+            unsynced.offset = self.session.durable_offset(self._file)
 
     @contextmanager
     def _poisoning(self, error: DiskError) -> Iterator[None]:
@@ -733,7 +715,7 @@ class SegmentWriter:
                 return
             if self._size:
                 self._begin_segment()
-            data = b"".join(unsynced.lines())
+            data = b"".join(unsynced.lines)
             self._disk.write_all(self._descriptor, data)
             self._size += len(data)
             facts = self._older(unsynced.file)
