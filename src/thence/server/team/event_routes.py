@@ -1,7 +1,7 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +27,6 @@ from thence.sync.wire.messages import (
     Missing,
     Pieces,
     Results,
-    ValuesRequest,
     joined,
     joined_page,
     joined_pieces,
@@ -76,8 +75,8 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
         named = {"title": query.get("title", "")}
         cursors = Cursors(query.get("after", ""), query.get("seen", ""))
         return exchange.batch(team, log, kind, lines, "plain", signature, cursors, **named)
-    if signature is not None:
-        cause = "a signature is of one log"
+    if signature is not None or "kind" in query:
+        cause = "a signature and a kind are of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)
     return Results(tuple(_spread(exchange, team, lines)))
 
@@ -184,22 +183,14 @@ def keep_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: by
 
 
 def give_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
-    """Returns pieces by their places in large values."""
-    asked_for: ValuesRequest = decoded_as(body, ValuesRequest)
-    names = _digests_of([digest for digest, _ in asked_for.values])
-    ends = [end for _, end in asked_for.values]
-    places = list(zip(names, ends, strict=False))
-    return joined_pieces(exchange.given_pieces(team, log_of(request), places))
+    """Returns pieces of large values by their digests."""
+    return joined_pieces(exchange.given_pieces(team, log_of(request), _digests(body)))
 
 
 def _digests(body: bytes) -> list[bytes]:
     names: DigestsRequest = decoded_as(body, DigestsRequest)
-    return _digests_of(names.digests)
-
-
-def _digests_of(names: Sequence[str]) -> list[bytes]:
     try:
-        return [bytes.fromhex(text) for text in names[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
 
