@@ -204,14 +204,6 @@ def test_events_beside_damage_are_served_and_the_damage_is_told_with_its_place(t
     assert result.events == 4
 
 
-def test_line_endings_of_a_whole_segment_are_one_finding(tmp_path):
-    lines = [line.replace(b"\n", b"\r\n") for line in numbered(1, 2, 3)]
-    (finding,) = found(tmp_path, *lines).findings
-    assert (finding.code, finding.count) == ("stray_bytes", 3)
-    end = sum(map(len, lines)) - 1
-    assert finding.offset + finding.length == end
-
-
 def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
     seed = random.randrange(10**9)
     print("seed", seed)

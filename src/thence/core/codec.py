@@ -413,9 +413,8 @@ _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 _MARK = b"\xef\xbb\xbf"
 JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
-LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
 _STRAY = {
-    b"\r": LINE_ENDING,
+    b"\r": BadLine("stray_bytes", "a carriage return precedes the line's newline"),
     _MARK: BadLine("stray_bytes", "a byte order mark precedes the event"),
 }
 _PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
