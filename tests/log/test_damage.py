@@ -24,7 +24,7 @@ from thence.log.recovery.sessions import DurablePosition, scope
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
 BAD = b'{"event_id":"half\n'
-SELF = Own(Identity(NODE, "", 0), is_known=True, is_new=False, is_copy=False)
+SELF = Own(Identity(NODE, "", 0), is_new=False)
 
 
 def own(seq):

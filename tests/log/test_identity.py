@@ -256,21 +256,20 @@ def rewritten(folder, **changes):
 
 
 def flags(own):
-    return [own.is_known, own.is_new, own.is_copy]
+    return [own.is_new, own.is_copy]
 
 
 def test_first_opening_makes_a_node_and_the_next_goes_on_under_it(folder):
     assert (is_own(OS_DISK, folder), known_node_id(OS_DISK, folder)) == (None, "")
     assert known_node_ids(OS_DISK, folder) == frozenset()
     first = identify(OS_DISK, folder)
-    assert [type(flag) for flag in flags(first)] == [bool] * 3
-    assert flags(first) == [False, True, False]
+    assert flags(first) == [True, False]
     assert (first.identity.earlier, first.identity.reason, first.previous_node) == ((), "", "")
     assert first.identity.machine_id == machine_id()
     assert first.identity.inode == page_of(folder).stat().st_ino
     again = identify(OS_DISK, folder)
     assert again.identity == first.identity
-    assert flags(again) == [True, False, False]
+    assert flags(again) == [False, False]
     assert is_own(OS_DISK, folder) is True
 
 
@@ -294,7 +293,7 @@ def test_node_changes_with_the_file_or_the_machine_as_far_as_they_are_known(
     assert is_own(OS_DISK, folder) is (not reason)
     own = identify(OS_DISK, folder)
     assert own.identity.reason == reason
-    assert flags(own) == [True, bool(reason), reason == "copied or restored"]
+    assert flags(own) == [bool(reason), reason == "copied or restored"]
     assert own.identity.earlier == ((told.node_id,) if reason else ())
 
 
@@ -309,6 +308,6 @@ def test_nodes_before_are_kept_up_to_the_limit_the_newest_last(folder):
 
 def test_own_says_who_came_before_only_when_it_has_changed():
     identity = Identity("new", "", 1, earlier=("first", "second"))
-    assert Own(identity, True, True, False).previous_node == "second"
-    assert Own(identity, True, False, False).previous_node == ""
-    assert Own(Identity("new", "", 1), False, True, False).previous_node == ""
+    assert Own(identity, True).previous_node == "second"
+    assert Own(identity, False).previous_node == ""
+    assert Own(Identity("new", "", 1), True).previous_node == ""

@@ -65,16 +65,15 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Own(msgspec.Struct, frozen=True):
-    """The identity under which a session writes.
-
-    `is_known` means that the log had an identity before, `is_new` that this session has
-    given it another one, `is_copy` that the log's folder is a copy.
-    """
+    """The identity under which a session writes; `is_new` if this session has given it."""
 
     identity: Identity
-    is_known: bool
     is_new: bool
-    is_copy: bool
+
+    @property
+    def is_copy(self) -> bool:
+        """True if the log's folder was just recognised as a copy."""
+        return self.is_new and self.identity.reason == _COPIED
 
     @property
     def previous_node(self) -> str:
@@ -182,13 +181,12 @@ def identify(disk: Disk, folder: Path) -> Own:
     previous = _read_identity(disk, folder)
     file = _inode(disk, path)
     if previous is None or file is None:
-        return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
+        return Own(_make_identity(disk, path), is_new=True)
     reason = _change(previous, file)
     if not reason:
-        return Own(previous, is_known=True, is_new=False, is_copy=False)
+        return Own(previous, is_new=False)
     earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
-    identity = _make_identity(disk, path, earlier, reason)
-    return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
+    return Own(_make_identity(disk, path, earlier, reason), is_new=True)
 
 
 def renew(disk: Disk, folder: Path, node_id: str) -> None:
