@@ -300,16 +300,6 @@ def test_file_that_was_refused_is_made_when_the_disk_is_well_again(tmp_path):
         assert len(files(tmp_path)) == 1
 
 
-def test_older_segments_may_be_taken_away(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1_000)) as log:
-        for n in range(20):
-            log.append("t", {"n": n})
-    for path in tmp_path.glob("events_*.jsonl"):
-        path.unlink()
-    assert appended(tmp_path).seq == 21
-    assert told(tmp_path) == []
-
-
 def test_mark_is_left_by_a_clean_close_alone_and_goes_with_a_higher_one(tmp_path):
     def marks():
         return sorted(os.listdir(tmp_path / ".thence/marks"))
