@@ -133,25 +133,6 @@ def test_largest_event_is_read(tmp_path):
     assert read(tmp_path)[1].line + b"\n" == event
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        b'{"event_id":"%b","event_type":"a"}\n',
-        b'{"event_type":"a", "event_id":"%b"}\n',
-        b'{"event_id":"00000000000000000000000000","event_id":"%b"}\n',
-        b'{"event_id":"%b","z":1}',
-    ],
-)
-@pytest.mark.parametrize("comes_first", [True, False])
-def test_foreign_line_never_hides_a_verified_event_of_its_id(tmp_path, form, comes_first):
-    event = line_of(event_type="zzz")
-    foreign = form % event[13:39]
-    lines = [foreign, line_of(), event] if comes_first else [event, foreign, line_of()]
-    written(tmp_path, [lines])
-    assert event in [event.line + b"\n" for event in read(tmp_path)]
-    assert foreign.strip() not in [event.line for event in read(tmp_path)]
-
-
 def test_folder_without_segments_has_no_events(tmp_path):
     assert read(tmp_path) == []
     assert read(tmp_path / "gone") == []

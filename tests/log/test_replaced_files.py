@@ -23,17 +23,6 @@ def folder(tmp_path):
     return made(tmp_path / "log")
 
 
-def test_lock_file_that_is_deleted_is_made_again(folder):
-    with thence.open(folder) as log:
-        log.append("a")
-        (folder / ".thence" / "lock").unlink()
-        log.append("b")
-        with thence.open(folder) as other:
-            other.append("c")
-        log.append("d")
-    assert codes(folder) == []
-
-
 def test_lock_file_deleted_while_another_process_holds_it_tears_no_line(folder):
     held = AppendLock(OS_DISK, folder / ".thence" / "lock")
     held.acquire()

@@ -229,14 +229,6 @@ def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
     assert words[0] == words[1]
 
 
-def test_deleted_segment_is_a_loss(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
-        for _ in range(3):
-            log.append("t")
-    sorted(tmp_path.glob("events_*.jsonl"))[1].unlink()
-    assert [f.code for f in thence.open(tmp_path).verify().damage] == ["events_lost"]
-
-
 CURRENT = "events.jsonl"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 FOREIGN = b'{"event_id":"theirs"}\n'

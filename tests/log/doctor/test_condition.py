@@ -98,13 +98,6 @@ def test_endless_line_is_told_from_its_end_alone(tmp_path):
     assert disk.read_bytes < 2**24
 
 
-def test_newest_line_that_is_no_event_is_damage(tmp_path):
-    segment(tmp_path, line_of(), b"{}\n\n")
-    check = looked_at(tmp_path)["events"]
-    assert (check.ok, check.is_damage) == (False, True)
-    assert "(bad_line)" in check.detail
-
-
 def test_log_without_events_has_no_tail(tmp_path):
     segment(tmp_path)
     (tmp_path / ".thence").mkdir()
