@@ -15,7 +15,7 @@ from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import current_path
 from thence.log.open import Log
 from thence.log.read.opening import prepare
-from thence.log.read.reader import raw_lines
+from thence.log.read.reader import lines
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
@@ -104,7 +104,7 @@ def notices(log: Log, kind: str) -> list[Event]:
 
 def stored(folder: Path) -> list[bytes]:
     """Returns all lines of a log, repeated ids too, sorted."""
-    return sorted(line for _, line, _ in raw_lines(OS_DISK, folder))
+    return sorted(line.data for line in lines(OS_DISK, folder, PLAIN))
 
 
 @st.composite

@@ -9,8 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Unpack
 
-from thence.core.clock import CLOCK_MAX
-from thence.core.codec import BadLine, has_valid_crc, numbers, pieces
+from thence.core.codec import BadLine
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.new_event import Position
@@ -40,10 +39,9 @@ from thence.core.query.why import (
 )
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk
-from thence.log.files.segment import CURRENT
 from thence.log.index.page import Key, Page, PageBounds, PageRequest
 from thence.log.read.reader import events as read_events
-from thence.log.read.reader import raw_lines
+from thence.log.read.reader import lines
 
 Neighbours = Callable[[Event], Iterable[Event]]
 
@@ -337,23 +335,17 @@ def count_events(events: Iterable[Event]) -> Tally:
 
 
 def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
-    """Returns the position behind all events of the log; few of them are decoded."""
+    """Returns the position behind all events of the log."""
     own: list[tuple[str, int]] = []
     foreign: list[str] = []
-    for name, line, is_whole in raw_lines(disk, folder):
-        found = numbers(line)
-        if not is_whole and name == CURRENT:
+    for line in lines(disk, folder, vocabulary):
+        event = line.content
+        if not line.is_whole or isinstance(event, BadLine):
             continue
-        if found is not None and found[1] <= CLOCK_MAX and has_valid_crc(line):
-            own.append(found[:2])
-            continue
-        for _, _, event in pieces(line, vocabulary):
-            if isinstance(event, BadLine):
-                continue
-            if event.is_foreign:
-                foreign.append(event.event_id)
-            else:
-                own.append((event.node_id, event.seq))
+        if event.is_foreign:
+            foreign.append(event.event_id)
+        else:
+            own.append((event.node_id, event.seq))
     ranges: dict[str, list[tuple[int, int]]] = {}
     for node_id, seq in sorted(set(own)):
         spans = ranges.setdefault(node_id, [])

@@ -24,16 +24,6 @@ def current(folder: Path) -> Path:
     return folder / "events.jsonl"
 
 
-def lines_in(folder: Path) -> list[bytes]:
-    """Return its lines, newlines included."""
-    return current(folder).read_bytes().splitlines(keepends=True)
-
-
-def rewrite(folder: Path, *parts: bytes) -> None:
-    """Give it another content, as an editor does."""
-    current(folder).write_bytes(b"".join(parts))
-
-
 def codes(folder: Path) -> list[str]:
     """Return the codes of all that verify finds."""
     return [finding.code for finding in verify(OS_DISK, folder, PLAIN).findings]

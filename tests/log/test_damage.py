@@ -15,18 +15,16 @@ from thence.log.files.identity import Identity, Own
 from thence.log.files.segment import CURRENT
 from thence.log.open import Log, LogSettings
 from thence.log.recovery.damage import (
-    TORN_NOTICES_MAX,
     DamageRecord,
     Region,
-    bad_regions,
-    unreported_regions,
+    unreported,
 )
-from thence.log.recovery.sessions import DurablePosition, SessionRecord, scope
+from thence.log.recovery.sessions import DurablePosition, scope
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
 BAD = b'{"event_id":"half\n'
-SELF = Own(Identity(NODE, "", 0), is_known=True, is_new=False, is_copy=False)
+SELF = Own(Identity(NODE, "", 0), is_new=False)
 
 
 def own(seq):
@@ -51,38 +49,34 @@ def written(folder, *lines, name="events.jsonl"):
     return path
 
 
-def scanned(folder):
-    return bad_regions(OS_DISK, [(folder / "events.jsonl", 0)])
-
-
 def durable(path, offset):
-    """Return a session that had noted how far a segment is on the device."""
+    """Return what a session notes that knows a segment to be on the device up to an offset."""
     with opened(OS_DISK, path) as descriptor:
         (_, inode), _ = OS_DISK.file_id(descriptor)
         generation = OS_DISK.generation(descriptor)
-    place = DurablePosition(inode=inode, generation=generation, offset=offset)
-    return SessionRecord("x", path, is_held=False, is_whole=True, durable=place)
+    return DurablePosition(inode=inode, generation=generation, offset=offset)
 
 
 def found_in(folder):
-    return unreported_regions(OS_DISK, [(folder / "events.jsonl", 0)], PLAIN, SELF)
+    regions, _ = unreported(OS_DISK, [(folder / "events.jsonl", 0)], PLAIN, SELF)
+    return regions
 
 
-def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
-    lines = [own(1), BAD, b"\n", b"\0\0\0\n", own(5), BAD, own(6), own(7)]
-    written(folder, *lines)
+def test_regions_of_a_segment_are_one_that_reaches_over_all_bad_lines(folder):
+    lines = [own(1), BAD, b"\n", b"\0\0\0\n", own(5), BAD, own(6), BAD, own(7)]
+    written(folder, *lines[:5])
     at = len(lines[0])
-    later = sum(map(len, lines[:5]))
-    assert scanned(folder) == [
-        Region("events.jsonl", at, len(BAD) + 1 + 3, "bad_line"),
-        Region("events.jsonl", later, len(BAD) - 1, "bad_line"),
-    ]
+    first = Region("events.jsonl", at, len(BAD) + 1 + 3, "bad_line")
+    assert found_in(folder) == [first]
+    written(folder, *lines)
+    length = sum(map(len, lines[1:8])) - 1
+    assert found_in(folder) == [first._replace(length=length, regions=3)]
 
 
 def test_bytes_that_no_crash_leaves_are_no_region(folder):
     joined = own(4)[:-1] + own(5)[:-1] + b" " + own(6)
     written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), joined)
-    assert scanned(folder) == []
+    assert found_in(folder) == []
 
 
 def test_region_tells_only_what_it_knows():
@@ -93,45 +87,21 @@ def test_region_tells_only_what_it_knows():
     assert region._replace(regions=2).facts() == facts | {"regions": 2}
 
 
-def test_scope_begins_where_the_newest_segment_known_was_durable(folder):
+def test_scope_begins_where_the_session_was_durable(folder):
     older = written(folder, own(1), name=OLDER)
     newer = written(folder, own(2), own(3), name=NEWER)
     current = written(folder, own(4))
-    found = []
+    size = current.stat().st_size
 
     def begins(path, offset):
-        found.append(durable(path, offset))
-        return scope(OS_DISK, folder, found)
+        return scope(OS_DISK, folder, durable(path, offset))
 
-    assert scope(OS_DISK, folder, found) == [(current, 0)]
+    assert scope(OS_DISK, folder, DurablePosition()) == [(current, 0)]
     assert begins(older, 3) == [(older, 3), (newer, 0), (current, 0)]
     assert begins(newer, len(own(2))) == [(newer, len(own(2))), (current, 0)]
-    size = current.stat().st_size
     assert begins(current, size) == [(current, size)]
-    assert begins(current, size - 1) == [(current, size)]
-    found = [durable(current, size + 1)]  # more than there is: it is read whole
-    assert scope(OS_DISK, folder, found) == [(current, 0)]
-
-
-@pytest.mark.parametrize("more", [-1, 0, 1, 3])
-def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
-    count = TORN_NOTICES_MAX + more
-    lines = [line for n in range(count + 1) for line in (own(n + 1), BAD)][:-1]
-    path = written(folder, *lines)
-    torn = [region.facts() for region in found_in(folder)]
-    assert len(torn) == min(count, TORN_NOTICES_MAX + 1)
-    if more < 2:
-        assert all("regions" not in facts for facts in torn)
-        return
-    offset = sum(map(len, lines[: 2 * TORN_NOTICES_MAX + 1]))
-    end = path.stat().st_size - len(lines[-1]) - 1
-    assert torn[-1] == {
-        "file": "events.jsonl",
-        "offset": offset,
-        "bytes": end - offset,
-        "reason": "bad_line",
-        "regions": more,
-    }
+    # more than there is: it is read whole
+    assert begins(current, size + 1) == [(current, 0)]
 
 
 def test_region_that_a_notice_behind_it_tells_of_is_not_told_again(folder):
@@ -323,21 +293,25 @@ def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newline
     assert checked.ok
 
 
-def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
+def test_numbers_missing_in_regions_are_not_lost(tmp_path):
     lines = filled(tmp_path).splitlines(keepends=True)
     for number in (0, 3, 4, 9, 59):
         lines[number] = b"#" + lines[number][1:]
     (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
-    appended(tmp_path)
-    sizes = [f["bytes"] for f in told(tmp_path, "torn")]
-    assert sizes == [len(b"".join(lines[a:b])) - 1 for a, b in [(0, 1), (3, 5), (9, 10), (59, 60)]]
-    assert [(f.seq, f.count) for f in thence.open(tmp_path).verify().findings if f.seq] == [
+    for _ in range(2):
+        appended(tmp_path)
+        unclean(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert (facts["offset"], facts["bytes"]) == (0, len(b"".join(lines[:60])) - 1)
+    assert facts["regions"] == 4
+    checked = thence.open(tmp_path).verify()
+    assert checked.ok
+    assert [(f.seq, f.count) for f in checked.findings if f.seq] == [
         (1, 1),
         (4, 2),
         (10, 1),
         (60, 1),
     ]
-    assert [event.seq for event in thence.open(tmp_path).read()][-1] == 65
 
 
 def test_what_is_durable_is_not_read_again(tmp_path):
@@ -365,23 +339,11 @@ def test_newer_segments_than_the_one_known_to_be_durable_are_read_too(tmp_path):
         spoilt[100] = spoilt[10_100] = 0
         path.write_bytes(spoilt)
     appended(tmp_path)
-    found = [(facts["file"], facts["offset"] < 200) for facts in told(tmp_path, "torn")]
-    assert found == [(older.name, False), ("events.jsonl", True), ("events.jsonl", False)]
-
-
-def test_many_regions_are_joined_behind_the_hundredth(tmp_path):
-    lines = filled(tmp_path, 500).splitlines(keepends=True)
-    for number in range(1, 500, 2):
-        lines[number] = b"#" + lines[number][1:]
-    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
-    appended(tmp_path)
-    facts = told(tmp_path, "torn")
-    assert len(facts) == TORN_NOTICES_MAX + 1
-    assert facts[-1]["regions"] == 250 - TORN_NOTICES_MAX
-    assert thence.open(tmp_path).verify().ok
-    unclean(tmp_path)
-    appended(tmp_path)
-    assert len(told(tmp_path, "torn")) == TORN_NOTICES_MAX + 1
+    found = [
+        (facts["file"], facts["offset"] < 200, facts.get("regions"))
+        for facts in told(tmp_path, "torn")
+    ]
+    assert found == [(older.name, False, None), ("events.jsonl", True, 2)]
 
 
 def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
@@ -403,7 +365,7 @@ def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
     assert {byte for _, byte in regions} == {ord("#")}
     unclean(tmp_path)
     appended(tmp_path)
-    assert len(told(tmp_path, "torn")) == 5
+    assert len(told(tmp_path, "torn")) == 1
 
 
 def test_region_of_a_suspect_segment_is_not_told_again(tmp_path):

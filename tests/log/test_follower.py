@@ -1,7 +1,6 @@
 """A growing log followed: every event once, in arrival order, whatever happens to its files."""
 
 import random
-import shutil
 from contextlib import suppress
 from itertools import islice
 from threading import Event as Signal
@@ -173,32 +172,6 @@ def test_torn_tail_written_over_to_the_same_size_is_read_right(tmp_path, followe
         file.seek(len(first))
         file.write(second)
     assert waited(follower) == [event_of(second)]
-
-
-def test_folder_that_is_deleted_and_made_again_is_followed_on(tmp_path):
-    folder = tmp_path / "log"
-    with Follower(OS_DISK, folder, PLAIN) as follower:
-        for _ in range(3):
-            with thence.open(folder) as log:
-                events = [log.append("t") for _ in range(3)]
-            assert waited(follower) == events
-            shutil.rmtree(folder)
-            assert list(follower.events()) == []
-
-
-def test_follower_reads_what_stood_in_a_deleted_file_and_goes_on_in_the_next(tmp_path, follower):
-    path = tmp_path / "events.jsonl"
-    log = thence.open(tmp_path)
-    first = log.append("t")
-    assert list(follower.events()) == [first]
-    second = log.append("t")
-    path.unlink()
-    assert waited(follower) == [second]
-    third = log.append("t")
-    assert waited(follower) == [third]
-    shutil.rmtree(tmp_path / ".thence")
-    assert list(follower.events()) == []
-    log.close()
 
 
 def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):

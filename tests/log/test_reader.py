@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import plain_order
 from tests.codes import raises_code
 from tests.disks import BROKEN, Scripted, raising
-from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
+from tests.events import NODE, causal_graphs, event_of, line_of
 from tests.log.faults import SteppingDisk, StruckDisk
 from tests.log.processes import APPEND, descriptors, started
 from tests.tiers import examples
@@ -18,7 +17,6 @@ from tests.tiers import examples
 import thence
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.new_event import Position
 from thence.core.order import totally_ordered
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN, SIM
@@ -135,37 +133,6 @@ def test_largest_event_is_read(tmp_path):
     assert read(tmp_path)[1].line + b"\n" == event
 
 
-def test_joined_lines_are_both_served_where_the_first_verifies(tmp_path):
-    first, second, third = line_of(), line_of(), line_of()
-    written(tmp_path, [[first[:-1], second, third]])
-    assert [event.line + b"\n" for event in read(tmp_path)] == [first, second, third]
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        b'{"event_id":"%b","event_type":"a"}\n',
-        b'{"event_type":"a", "event_id":"%b"}\n',
-        b'{"event_id":"00000000000000000000000000","event_id":"%b"}\n',
-        b'{"event_id":"%b","z":1}',
-    ],
-)
-@pytest.mark.parametrize("comes_first", [True, False])
-def test_foreign_line_never_hides_a_verified_event_of_its_id(tmp_path, form, comes_first):
-    event = line_of(event_type="zzz")
-    foreign = form % event[13:39]
-    lines = [foreign, line_of(), event] if comes_first else [event, foreign, line_of()]
-    written(tmp_path, [lines])
-    assert event in [event.line + b"\n" for event in read(tmp_path)]
-    assert foreign.strip() not in [event.line for event in read(tmp_path)]
-
-
-def test_hard_link_of_a_segment_is_the_same_file(tmp_path):
-    written(tmp_path, [[line_of()], [line_of()]])
-    (tmp_path / NAMES[5]).hardlink_to(tmp_path / NAMES[0])
-    assert len(list(reader.lines(OS_DISK, tmp_path, PLAIN))) == 2
-
-
 def test_folder_without_segments_has_no_events(tmp_path):
     assert read(tmp_path) == []
     assert read(tmp_path / "gone") == []
@@ -179,7 +146,7 @@ def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp
         log.append("t")
 
     disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
-    seqs = [event_of(line).seq for _, line, _ in reader.raw_lines(disk, tmp_path)]
+    seqs = [line.content.seq for line in reader.lines(disk, tmp_path, PLAIN)]
     assert disk.looks > call
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) >= 6
@@ -192,11 +159,11 @@ def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_p
     path = tmp_path / "events.jsonl"
     with path.open("ab") as file:
         file.write(b'{"event_id":"torn')
-    lines = reader.raw_lines(OS_DISK, tmp_path)
+    lines = reader.lines(OS_DISK, tmp_path, PLAIN)
     next(lines)
     with thence.open(tmp_path) as other:  # moves the half line aside, writes over it
         other.append("b")
-    types = [event_of(line).event_type for _, line, _ in lines]
+    types = [line.content.event_type for line in lines]
     assert types == ["log.recovered", "b"]
 
 
@@ -230,13 +197,6 @@ def test_reading_that_fails_leaves_no_descriptor(tmp_path, call, way):
     assert struck > 2
 
 
-def test_a_short_id_with_two_contents_is_served_once(tmp_path):
-    one = line_of({"n": 1}, event_id="short", event_type="noted")
-    other = line_of({"n": 2}, event_id="short", event_type="added", seq=2, lamport_clock=2)
-    (event,) = read(written(tmp_path, [[one, other]]))
-    assert event.line == one[:-1]
-
-
 CURRENT = "events.jsonl"
 OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-20_07-13-05-000001.jsonl"
@@ -253,18 +213,6 @@ def own(seq, node_id=NODE):
 
 def lines_read(folder):
     return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
-
-
-def test_raw_lines_come_with_their_file_and_whether_they_are_whole(tmp_path):
-    stand(tmp_path, b"a\n", b"\n", b"b\nhalf", name=OLDEST)
-    stand(tmp_path, b"c\n", b"rest")
-    assert list(reader.raw_lines(OS_DISK, tmp_path)) == [
-        (OLDEST, b"a", True),
-        (OLDEST, b"b", True),
-        (OLDEST, b"half", False),
-        (CURRENT, b"c", True),
-        (CURRENT, b"rest", False),
-    ]
 
 
 def test_blocks_of_one_segment_begin_where_they_are_asked_to(tmp_path):
@@ -298,17 +246,6 @@ def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
     assert mark.content.code == "stray_bytes"
     assert (event.data, event.offset, event.length) == (whole, 3, len(whole))
     assert event.content.vocabulary is SIM
-
-
-def test_position_counts_what_is_served(tmp_path):
-    stand(tmp_path, b"bad\n", own(1), own(2)[:-1], own(3), FOREIGN, name=OLDEST)
-    stand(tmp_path, own(4)[:-1], name=OLDER)
-    changed = own(6).replace(b"noted", b"nited")
-    stand(tmp_path, b"\0\0", own(5, OTHER_NODE), b"\n", changed, own(7), own(8)[:-1])
-    intervals = {NODE: ((1, 4), (7, 7)), OTHER_NODE: ((5, 5),)}
-    expected = Position(intervals, frozenset(("theirs",)))
-    assert plain_order.position(OS_DISK, tmp_path, PLAIN) == expected
-    assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
 
 
 def rival_lines(*numbers):

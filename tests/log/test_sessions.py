@@ -57,18 +57,6 @@ def test_file_is_there_from_the_first_emit_or_append_to_the_close(tmp_path):
         assert len(files(tmp_path)) == 1
 
 
-def test_there_is_no_bound_of_sessions(tmp_path):
-    logs = [thence.open(tmp_path) for _ in range(60)]
-    for log in logs:
-        log.emit("t")
-        log.append("t")
-    assert [session.is_held for session in session_records(OS_DISK, tmp_path)] == [True] * 60
-    for log in logs:
-        assert log.close()
-    assert files(tmp_path) == []
-    assert [event.seq for event in thence.open(tmp_path).read()] == list(range(1, 121))
-
-
 def test_queue_is_marked_while_it_may_hold_events_and_no_longer(tmp_path):
     with thence.open(tmp_path) as log:
         for count in (1, 3, 700):
@@ -298,16 +286,6 @@ def test_file_that_was_refused_is_made_when_the_disk_is_well_again(tmp_path):
         log.flush()
         log.emit("t")
         assert len(files(tmp_path)) == 1
-
-
-def test_older_segments_may_be_taken_away(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1_000)) as log:
-        for n in range(20):
-            log.append("t", {"n": n})
-    for path in tmp_path.glob("events_*.jsonl"):
-        path.unlink()
-    assert appended(tmp_path).seq == 21
-    assert told(tmp_path) == []
 
 
 def test_mark_is_left_by_a_clean_close_alone_and_goes_with_a_higher_one(tmp_path):

@@ -204,14 +204,6 @@ def test_events_beside_damage_are_served_and_the_damage_is_told_with_its_place(t
     assert result.events == 4
 
 
-def test_line_endings_of_a_whole_segment_are_one_finding(tmp_path):
-    lines = [line.replace(b"\n", b"\r\n") for line in numbered(1, 2, 3)]
-    (finding,) = found(tmp_path, *lines).findings
-    assert (finding.code, finding.count) == ("stray_bytes", 3)
-    end = sum(map(len, lines)) - 1
-    assert finding.offset + finding.length == end
-
-
 def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
     seed = random.randrange(10**9)
     print("seed", seed)
@@ -235,14 +227,6 @@ def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
         for result in (mixed, apart)
     ]
     assert words[0] == words[1]
-
-
-def test_deleted_segment_is_a_loss(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
-        for _ in range(3):
-            log.append("t")
-    sorted(tmp_path.glob("events_*.jsonl"))[1].unlink()
-    assert [f.code for f in thence.open(tmp_path).verify().damage] == ["events_lost"]
 
 
 CURRENT = "events.jsonl"

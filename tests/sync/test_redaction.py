@@ -12,8 +12,9 @@ from tests.sync.plain_server import Connection, PlainServer
 
 import thence
 from thence.core.redaction import digests, redacted
+from thence.core.vocabulary import PLAIN
 from thence.log.open import OS_DISK
-from thence.log.read.reader import raw_lines
+from thence.log.read.reader import lines
 from thence.sync.authorship import check_right, redact
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
@@ -279,5 +280,5 @@ def test_one_line_of_an_id_is_served_in_every_clone_whichever_came_first(team, i
             assert log.get(event_id).line == served
             assert [e.line for e in log.query() if e.event_id == event_id] == [served]
             assert [e.line for e in log.read() if e.event_id == event_id] == [served]
-            assert {line, forged} <= {each for _, each, _ in raw_lines(OS_DISK, log.folder)}
+            assert {line, forged} <= {each.data for each in lines(OS_DISK, log.folder, PLAIN)}
     assert not b.verify().ok

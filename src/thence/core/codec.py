@@ -412,7 +412,7 @@ _BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
-LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
+_LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
 _PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
 
 
@@ -453,7 +453,7 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     if rest.strip(_BLANKS):
         parts.append(Piece(start, rest, parse(rest, vocabulary)))
     elif rest:
-        parts.append(Piece(start, rest, LINE_ENDING if rest == b"\r" else _PADDED))
+        parts.append(Piece(start, rest, _LINE_ENDING if rest == b"\r" else _PADDED))
     return parts
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from thence.log.index.connection import Index
     from thence.log.index.overview import By, LatestSteps
     from thence.log.index.page import Keys, Page, PageBounds, PageQuery
-    from thence.log.write.importing import Held, Number
+    from thence.log.write.importing import Held
 
 # a log of fewer bytes, about 12,000 events, has its index in memory, unless it has one in a file
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
@@ -164,13 +164,13 @@ class Reader:
         with self._told():
             return lookup.get(self.index(), event_id)
 
-    def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
-        """Returns what the log holds of ids and numbers; raises `read_failed`."""
+    def held(self, ids: Collection[str]) -> "Held":
+        """Returns what the log holds of ids; raises `read_failed`."""
         from thence.log.index import lookup
         from thence.log.write.importing import Held
 
-        count, events, taken = lookup.held(self.index(), ids, numbers)
-        return Held(count, {event.event_id: event for event in events}, taken, self.pruned())
+        count, events = lookup.held(self.index(), ids)
+        return Held(count, {event.event_id: event for event in events}, self.pruned())
 
     def lines_of(self, event_id: str) -> list[Event]:
         """Returns the events of all lines of an id, by a look through the log."""

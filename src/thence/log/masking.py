@@ -147,18 +147,11 @@ def _read(path: Path) -> bytes | None:
 
 def _read_in_tree(tree: Path) -> bytes | None:
     """Reads a project's file, which somebody else may have made; no link is followed."""
+    from thence.git.files import TreeFiles  # no log outside of a project needs it
+
     path = tree / PROJECT_FILE
     try:
-        for part in (path.parent, path):
-            if stat.S_ISLNK(os.lstat(part).st_mode):
-                raise _failure(part, "it is a symbolic link, which is not followed there")
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(path.parent, flags | os.O_DIRECTORY)
-        try:
-            file = os.open(path.name, flags | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=folder)
-        finally:
-            os.close(folder)
-        return _content(file, path)
+        return _content(TreeFiles(tree).open(PROJECT_FILE, os.O_RDONLY), path)
     except OSError as error:
         if error.errno in _UNREACHED:
             return None

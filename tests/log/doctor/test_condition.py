@@ -98,13 +98,6 @@ def test_endless_line_is_told_from_its_end_alone(tmp_path):
     assert disk.read_bytes < 2**24
 
 
-def test_newest_line_that_is_no_event_is_damage(tmp_path):
-    segment(tmp_path, line_of(), b"{}\n\n")
-    check = looked_at(tmp_path)["events"]
-    assert (check.ok, check.is_damage) == (False, True)
-    assert "(bad_line)" in check.detail
-
-
 def test_log_without_events_has_no_tail(tmp_path):
     segment(tmp_path)
     (tmp_path / ".thence").mkdir()
@@ -140,19 +133,9 @@ def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp
     assert writers == Check("writers", True, detail)
 
 
-def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written):
-    own = written / ".thence"
-    for name in ("log.json", "identity.json"):
-        (own / name).write_bytes(b"{")
-    (own / "open" / "x").write_bytes(b"x")
-    found = looked_at(written)
-    assert (found["log"].ok, found["log"].is_damage) == (False, True)
-    assert found["log"].detail.startswith(
-        f"{own / 'log.json'} can't be read; {own / 'identity.json'} can't be read; 1 segment, "
-    )
-    makes = ("makes it anew", "makes a new one and reports it")
-    assert found["log"].hint == "; ".join(appending(written, effect) for effect in makes)
-    assert found["writers"] == Check(
+def test_session_without_its_record_is_told_with_what_the_next_append_does(written):
+    (written / ".thence" / "open" / "x").write_bytes(b"x")
+    assert looked_at(written)["writers"] == Check(
         "writers",
         False,
         "0 open for appending, 1 ended without closing; events that 1 of them had queued may be"
@@ -299,7 +282,7 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
     named = looked_at(written)["log"]
     assert (named.name, named.ok, named.is_damage) == ("log", False, True)
     assert named.detail.startswith(f"{written / '.thence/log.json'}: the file is not what thence")
-    assert named.hint.startswith("restore it from a backup; the events beside it are untouched")
+    assert named.hint.startswith("restore it from a backup, or move it away")
 
 
 @pytest.mark.parametrize("call", ["open_read", "read_at"])

@@ -17,7 +17,6 @@ import thence
 from thence.core.clock import microseconds
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.json_values import storable
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.log.index.rows import NULL, entries, entry_of, times_of
 
@@ -35,13 +34,6 @@ def test_many_times_are_read_as_each_alone(timestamps: list[str]) -> None:
         moments = map(microseconds, timestamps)
         expected = [NULL if moment is None else moment for moment in moments]
         assert times_of(timestamps) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"), [("a\x00é", "a\x00é"), ("\ud800x", "\\ud800x"), ("", "")]
-)
-def test_a_text_that_no_utf8_holds_stands_as_its_escape(text: str, kept: str) -> None:
-    assert storable(text) == kept
 
 
 def test_what_is_missing_is_stored_as_null() -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,20 +52,17 @@ class Model:
     def __init__(self) -> None:
         self.kept: list[Event] = []
 
-    def take(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes], int, list[bytes]]:
-        taken, beside, known, twice = [], [], 0, []
+    def take(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes], int]:
+        taken, beside, known = [], [], 0
         for line in lines:
             event = event_of(line)
             same = [each for each in self.kept if each.event_id == event.event_id]
             if any(same_line_key(each) == same_line_key(event) for each in same):
                 known += 1
                 continue
-            numbers = {(each.node_id, each.seq) for each in self.kept if not each.is_foreign}
-            if not same and (event.node_id, event.seq) in numbers:
-                twice.append(line)
             (beside if same else taken).append(line)
             self.kept.append(event)
-        return taken, beside, known, twice
+        return taken, beside, known
 
     def served(self) -> dict[str, bytes]:
         ids = {event.event_id for event in self.kept}
@@ -97,10 +93,9 @@ def test_any_batches_leave_each_line_once_and_serve_what_a_whole_reading_serves(
             log.rebuild()
         for batch in batches:
             made = log.relay(batch)
-            taken, beside, known, twice = model.take(batch)
+            taken, beside, known = model.take(batch)
             assert [event.line for event in made.taken] == taken
             assert [event.line for event in made.beside] == beside
-            assert [event.line for event in made.twice] == twice
             assert (made.known, made.bad, made.parked, made.ours) == (known, (), (), ())
         assert sorted(lines_of(Path(folder))) == sorted(event.line for event in model.kept)
         served = {begun.event_id: begun.line, **model.served()}
@@ -109,17 +104,15 @@ def test_any_batches_leave_each_line_once_and_serve_what_a_whole_reading_serves(
         assert list(log.query()) == expected
         log.rebuild()
         assert list(log.query()) == expected
-        ids, numbers = set(IDS), {(NODE, seq) for seq in range(1, 6)}
-        assert_same_held(log, ids, numbers)
+        assert_same_held(log, set(IDS))
 
 
-def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> None:
+def assert_same_held(log: Log, ids: set[str]) -> None:
     """Assert that the index and a whole reading answer alike."""
     whole = [line.content for line in lines(OS_DISK, log.folder, log.vocabulary)]
     events = [event for event in whole if isinstance(event, Event)]
-    held = log.held(ids, numbers)
+    held = log.held(ids)
     assert held.event_count == len({event.event_id for event in events})
-    assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
     served = {event.event_id: event for event in log.read() if event.event_id in ids}
     assert held.events == served
     for event_id in ids:
@@ -138,18 +131,6 @@ def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
         for _ in range(2):
             assert (log.relay([other]).known, [*lines_of(tmp_path)].count(other)) == (1, 1)
         assert {each.code for each in log.verify().findings} >= {"inconsistent"}
-
-
-def test_number_of_a_late_segment_is_known_to_an_index_that_was_caught_up(tmp_path: Path) -> None:
-    with closing(thence.open(tmp_path)) as log:
-        log.append("begun")
-        log.rebuild()
-        for seq in (9, 3, 5, 4, LARGEST):
-            line = line_of({"a": seq}, event_id=new_id(), seq=seq)[:-1]
-            assert not log.relay([line]).twice
-        wanted = {(NODE, seq) for seq in (*range(1, 11), LARGEST)}
-        found = log.held((), wanted).numbers
-        assert found == {(NODE, seq) for seq in (3, 4, 5, 9, LARGEST)}
 
 
 def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:

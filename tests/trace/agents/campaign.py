@@ -31,8 +31,6 @@ INTAKE_S_MAX = 0.03
 CALLS_MAX = 30
 SPANS_S_MAX = 0.2
 WAIT_S = 60
-# the end of a log that a kill tore, and a large value that no line names yet
-MENDED = {"passed_over"}
 SECRET = "AKIA" + "IOSFODNN7EXAMPLE"
 
 
@@ -158,7 +156,7 @@ class Campaign:
         prompts: Counter[str] = Counter()
         with thence.open(folder) as log:
             log.recover()
-            problems += [str(one) for one in log.verify().findings if one.code not in MENDED]
+            problems += map(str, log.verify().findings)
             events = [*log.read()]
         last = max((n for n, e in enumerate(events) if e.event_type == "prompt"), default=-1)
         ended = {event.ends for event in events}
@@ -175,7 +173,7 @@ class Campaign:
         problems += [f"unmasked: {file}" for file in files if SECRET.encode() in file.read_bytes()]
         with thence.open(self.spans) as log:
             log.recover()
-            problems += [str(one) for one in log.verify().findings if one.code not in MENDED]
+            problems += map(str, log.verify().findings)
             begun = {event.payload["attributes"]["name"] for event in log.read() if event.begins}
         problems += [f"lost: {text[:20]}" for text in self.prompts - prompts.keys()]
         problems += [f"doubled: {text[:20]}" for text, count in prompts.items() if count > 1]

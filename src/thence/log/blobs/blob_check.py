@@ -5,10 +5,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.bodies import BodyEntry, has_place
-from thence.core.event import Event
+from thence.core.bodies import BodyEntry
 from thence.core.json_values import printable
-from thence.core.sentences.events import counted
 from thence.log.blobs.blob_files import body_lines, data_of, piece_of
 from thence.log.files.disk import Disk, opened
 from thence.log.files.findings import Finding
@@ -27,46 +25,26 @@ class NamedBody(NamedTuple):
     length: int
 
 
-def note_named(
-    named: dict[str, NamedBody], nowhere: list[NamedBody], event: Event, file: str, offset: int
-) -> None:
-    """Adds the bodies that a line names, each by the first line that does.
-
-    Those that lead to no text and no list of its payload are `nowhere` too.
-    """
-    payload = event.cut_payload
-    for entry in event.body_entries:
-        body = NamedBody(entry, event.event_id, file, offset, len(event.line))
-        named.setdefault(entry.digest, body)
-        if not has_place(payload, entry.pointer):
-            nowhere.append(body)
-
-
 def body_files(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files of a log's large values, the oldest first."""
     names = [*older_names(disk, folder, BODIES), BODIES]
     return [folder / name for name in names if disk.path_id(str(folder / name)) is not None]
 
 
-def body_findings(
-    disk: Disk, folder: Path, named: Mapping[str, NamedBody], nowhere: Sequence[NamedBody]
-) -> Iterator[Finding]:
+def body_findings(disk: Disk, folder: Path, named: Mapping[str, NamedBody]) -> Iterator[Finding]:
     """Yields what is wrong with a log's large values, after its lines were read.
 
-    `nowhere` are those that their lines put at no place of the payload. Each piece is read once:
-    the digest of a value goes on from that of the piece before.
+    Each piece is read once: the digest of a value goes on from that of the piece before.
     """
     ends: dict[str, int] = {}
-    befores: dict[str, set[str]] = {}
-    places: list[tuple[str, int, str]] = []
+    digests: set[str] = set()
     states = {"": sha256()}
     for path in body_files(disk, folder):
         for _, line in _lines(disk, path):
             raw = piece_of(line)
-            places.append((path.name, len(line), raw.digest if raw else ""))
             if raw is None:
                 continue
-            befores.setdefault(raw.digest, set()).add(raw.before)
+            digests.add(raw.digest)
             end = ends.get(raw.before, 0)
             if raw.before not in states:
                 continue
@@ -76,29 +54,20 @@ def body_findings(
                 states[raw.digest], ends[raw.digest] = state, raw.end
     for digest, body in named.items():
         if ends.get(digest) != body.entry.size:
-            yield _unreadable(body, "has changed" if digest in befores else "is not there")
-    for body in nowhere:
-        yield _unreadable(body, "has no place in the payload")
-    kept = reached(named, befores)
-    orphans: dict[str, list[int]] = {}
-    for file, length, digest in places:
-        if digest not in kept:
-            orphans.setdefault(file, []).append(length)
-    for file, lengths in orphans.items():
-        reason = f"{counted(len(lengths), 'piece')} of large values that no event names"
-        yield Finding("passed_over", reason, file, 0, sum(lengths), count=len(lengths))
+            verb = "has changed" if digest in digests else "is not there"
+            pointer = printable(body.entry.pointer)[:_POINTER_CHARACTERS_MAX]
+            reason = f"event {body.event_id} names a value of {body.entry.size} bytes at {pointer}"
+            reason = f"{reason}, {digest[:16]}, which {verb}"
+            yield Finding("body_missing", reason, body.file, body.offset, body.length)
 
 
-def _unreadable(body: NamedBody, verb: str) -> Finding:
-    entry = body.entry
-    pointer = printable(entry.pointer)[:_POINTER_CHARACTERS_MAX]
-    reason = f"event {body.event_id} names a value of {entry.size} bytes at {pointer}"
-    reason = f"{reason}, {entry.digest[:16]}, which {verb}"
-    return Finding("body_missing", reason, body.file, body.offset, body.length)
-
-
-def reached(named: Collection[str], befores: Mapping[str, Collection[str]]) -> set[str]:
+def _reached(disk: Disk, paths: Sequence[Path], named: Collection[str]) -> set[str]:
     """Returns the digests of all pieces that some values are made of."""
+    befores: dict[str, set[str]] = {}
+    for path in paths:
+        for _, line in _lines(disk, path):
+            if raw := piece_of(line):
+                befores.setdefault(raw.digest, set()).add(raw.before)
     kept: set[str] = set()
     waiting = list(named)
     while waiting:
@@ -116,7 +85,7 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     `bodies.jsonl` is another file too, by which writers know it.
     """
     paths = body_files(disk, folder)
-    kept = reached(named, _befores(disk, paths))
+    kept = _reached(disk, paths, named)
     edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
     removed = sum(map(len, edits_by_path.values()))
     # the newest first: no writer is to take a piece for known that is about to go
@@ -129,22 +98,12 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
 def pieces_reached(disk: Disk, folder: Path, named: Collection[str]) -> Iterator[bytes]:
     """Yields the lines of all pieces that some values are made of, with their newlines."""
     paths = body_files(disk, folder)
-    kept = reached(named, _befores(disk, paths))
+    kept = _reached(disk, paths, named)
     for path in paths:
         for _, line in _lines(disk, path):
             raw = piece_of(line)
             if raw is not None and raw.digest in kept:
                 yield line + b"\n"
-
-
-def _befores(disk: Disk, paths: Sequence[Path]) -> dict[str, set[str]]:
-    """Returns the pieces before each piece, by their digests."""
-    befores: dict[str, set[str]] = {}
-    for path in paths:
-        for _, line in _lines(disk, path):
-            if raw := piece_of(line):
-                befores.setdefault(raw.digest, set()).add(raw.before)
-    return befores
 
 
 def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:

@@ -8,7 +8,6 @@ After a kill taking it back again completes it.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 from thence.core.bodies import BodyMissing, BodySource
@@ -30,7 +29,7 @@ from thence.log.files.segment import (
     segments,
 )
 from thence.log.read.reader import segment_lines
-from thence.log.recovery.damage import DamageRecord, Region, joined
+from thence.log.recovery.damage import DamageRecord, Region, one_a_segment
 from thence.log.recovery.sessions import WriterSession
 from thence.log.write.writer import relayed
 
@@ -191,15 +190,13 @@ class _Rewriting:
             self._moved += bad
 
     def moved_regions(self) -> Iterator[Region]:
-        """Yields where the recorded damage of each segment that was rewritten is now."""
+        """Returns where the recorded damage of each segment that was rewritten is now."""
         present = [
             region._replace(offset=offset)
             for region, offset in self._moved
             if self._recorded.holds(region.file, region.offset, region.length)
         ]
-        for _, group in groupby(present, key=lambda region: region.file):
-            regions = [*group]
-            yield joined(regions[0], regions[-1], len(regions))
+        return one_a_segment(present)
 
     def take_out(self, path: Path, names: Iterable[bytes]) -> None:
         """Takes those lines of a file out that hold one of some names."""

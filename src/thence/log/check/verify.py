@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from thence.core.bodies import BODIES_SIGN
 from thence.core.codec import (
-    LINE_ENDING,
     BadLine,
     RequiredFields,
     decode_required,
@@ -30,7 +29,7 @@ from thence.core.new_event import parse_cause
 from thence.core.redaction import same_event_key
 from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
-from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
+from thence.log.blobs.blob_check import NamedBody, body_findings
 from thence.log.files.disk import Disk
 from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.files.identity import known_node_id, known_node_ids
@@ -114,7 +113,7 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
         for line in lines(disk, folder, vocabulary):
             check.compare(line)
     verification = check.result()
-    of_bodies = body_findings(disk, folder, check.named, check.nowhere)  # written before the lines
+    of_bodies = body_findings(disk, folder, check.named)  # written before the lines
     reason = "it is named like a segment, but not exactly: nothing in it is read"
     of_files = [Finding("passed_over", reason, path.name) for path in strays(disk, folder)]
     return replace(verification, findings=(*verification.findings, *of_bodies, *of_files))
@@ -141,24 +140,18 @@ class _Check:
         self._bad_after: dict[str, Line] = {}
         self._missing_at: list[tuple[Line, str, tuple[int, int]]] = []
         self._findings: list[Finding] = []
-        self._folded: dict[tuple[str, str, bool], int] = {}
+        self._folded: dict[tuple[str, str], int] = {}
         # causes not seen yet, with the line that named them first
         self._awaited: dict[str, tuple[str, int, int, str]] = {}
         self._elsewhere: set[str] = set()
         self.repeated: set[str] = set()
         self._contents: dict[str, bytes] = {}
         self.named: dict[str, NamedBody] = {}
-        self.nowhere: list[NamedBody] = []
 
     def block(self, block: Block) -> None:
         """Checks the lines of a block, which come after those of the blocks before."""
         if block.file not in self._files[-1:]:
             self._files.append(block.file)
-        if BODIES_SIGN in block.data:
-            for line in lines_of(block, self._vocabulary):
-                if isinstance(line.content, Event) and line.is_whole:
-                    place = (line.content, line.file, line.offset)
-                    note_named(self.named, self.nowhere, *place)
         raw_lines = block.data.split(b"\n")
         essences = None
         if block.is_whole and not block.length and have_valid_crcs(raw_lines):
@@ -167,14 +160,14 @@ class _Check:
             for line in lines_of(block, self._vocabulary):
                 self._line(line)
             return
-        if self._recorded.may_be_notice({essence.event_type for essence in essences}):
+        if (
+            BODIES_SIGN in block.data
+            or self._recorded.may_be_notice({essence.event_type for essence in essences})
+            or not self._ids.issuperset(chain.from_iterable([one.caused_by for one in essences]))
+        ):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
-                    self._add_notice(line, line.content)
-        if not self._ids.issuperset(chain.from_iterable([one.caused_by for one in essences])):
-            for line in lines_of(block, self._vocabulary):
-                if isinstance(line.content, Event):
-                    self._causes(line, line.content)
+                    self._names(line, line.content)
 
     def _add_run(self, essences: Sequence[RequiredFields]) -> bool:
         """Adds events of one node, in the order of its numbers, if all their ids are new.
@@ -225,8 +218,7 @@ class _Check:
         else:
             self._foreign.discard(event.event_id)
             self._order(line, event, is_first)
-            self._add_notice(line, event)
-        self._causes(line, event)
+        self._names(line, event)
 
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, NumberRanges())
@@ -249,12 +241,14 @@ class _Check:
         if line is not None and seq > last + 1:
             self._missing_at.append((line, node_id, (last + 1, seq - 1)))
 
-    def _add_notice(self, line: Line, event: Event) -> None:
+    def _names(self, line: Line, event: Event) -> None:
+        """Notes what a whole line names: large values, damage that it records, causes."""
+        for entry in event.body_entries:
+            body = NamedBody(entry, event.event_id, line.file, line.offset, line.length)
+            self.named.setdefault(entry.digest, body)
         if self._recorded.may_be_notice((event.event_type,)):
             older = self._files[-2] if len(self._files) > 1 else None
             self._recorded.add(event, line.file, line.offset, older)
-
-    def _causes(self, line: Line, event: Event) -> None:
         if event.external_causes:
             causes = map(parse_cause, event.external_causes)
             self._elsewhere.update(cause.event_id for cause in causes if cause)
@@ -328,16 +322,14 @@ class _Check:
 
     def _add(self, finding: Finding) -> None:
         """Adds a finding; beyond the limit those of a kind become one with their count."""
-        kind = (finding.code, finding.file, finding.reason == LINE_ENDING.reason)
+        kind = finding.code, finding.file
         index = self._folded.get(kind)
         if index is not None:
             earlier = self._findings[index]
             length = finding.offset + finding.length - earlier.offset
             self._findings[index] = replace(earlier, length=length, count=earlier.count + 1)
             return
-        # an editor puts them into each line of a segment
-        is_wholesale = finding.reason == LINE_ENDING.reason
-        if is_wholesale or len(self._findings) >= FINDINGS_MAX:
+        if len(self._findings) >= FINDINGS_MAX:
             self._folded[kind] = len(self._findings)
         self._findings.append(finding)
 

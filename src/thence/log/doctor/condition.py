@@ -49,10 +49,6 @@ def _log(disk: Disk, folder: Path) -> Check:
     """Opens the log and reports its vocabulary."""
     vocabulary = opened_vocabulary(disk, folder, None, create=False)
     info = read_info(disk, folder)
-    path = own_folder(folder) / "log.json"
-    if info is None and disk.path_id(str(path)) is not None:
-        hint = _append(folder, "makes it anew")
-        return Check("log", False, f"{path} can't be read", hint, is_damage=True)
     name = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
     return Check("log", True, f"{vocabulary.name} {name}")
 
@@ -155,10 +151,6 @@ def _identity(disk: Disk, folder: Path) -> Check:
         return Check("log", True, "no node yet: the first append makes one")
     if own:
         return Check("log", True, f"node {node_id}")
-    if not node_id:
-        detail = f"{own_folder(folder) / 'identity.json'} can't be read"
-        hint = _append(folder, "makes a new one and reports it")
-        return Check("log", False, detail, hint, is_damage=True)
     detail = f"node {node_id} belongs to the log that this one was copied or moved from"
     return Check("log", False, detail, _append(folder, "takes a node of its own and reports it"))
 

@@ -83,8 +83,7 @@ class Relayed(NamedTuple):
     more than 2^40 how many events the log would hold with all of these lines. `ours` are those
     kept that bear a node_id of this log and were new to it. `renewed` is True if one of them bore
     the present one: numbers were given out elsewhere, as before a restore from an old copy, and
-    the log is written under another node_id from now on. `twice` are those of `taken` with a
-    number that another line of their node has.
+    the log is written under another node_id from now on.
     """
 
     taken: tuple[Event, ...]
@@ -92,6 +91,5 @@ class Relayed(NamedTuple):
     bad: tuple[tuple[bytes, BadLine], ...]
     parked: tuple[Event, ...]
     ours: tuple[Event, ...]
-    twice: tuple[Event, ...]
     beside: tuple[Event, ...] = ()
     renewed: bool = False

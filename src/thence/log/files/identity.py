@@ -32,7 +32,6 @@ EARLIER_MAX = 1_000
 _REDACTIONS = "redactions.json"
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
-_SPOILT = "identity.json was spoilt"
 _TWICE = "an event of its node_id came in that this log does not have"
 
 
@@ -66,16 +65,15 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Own(msgspec.Struct, frozen=True):
-    """The identity under which a session writes.
-
-    `is_known` means that the log had an identity before, `is_new` that this session has
-    given it another one, `is_copy` that the log's folder is a copy.
-    """
+    """The identity under which a session writes; `is_new` if this session has given it."""
 
     identity: Identity
-    is_known: bool
     is_new: bool
-    is_copy: bool
+
+    @property
+    def is_copy(self) -> bool:
+        """True if the log's folder was just recognised as a copy."""
+        return self.is_new and self.identity.reason == _COPIED
 
     @property
     def previous_node(self) -> str:
@@ -93,10 +91,9 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def read_info(disk: Disk, folder: Path) -> LogInfo | None:
-    """Returns the content of `log.json`, None if the file is missing, empty or no JSON.
+    """Returns the content of `log.json`, None if the file is missing.
 
-    A file that is empty or no JSON was damaged by a crash or a bad disk: the log is then
-    recognised by its events. Raises NotALog for a file with other content.
+    It takes its name with its content on the device. Raises NotALog for any other content.
     """
     path = own_folder(folder) / "log.json"
     data = disk.read_whole(path)
@@ -104,10 +101,14 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
         return None
     try:
         info = msgspec.json.decode(data, type=LogInfo)
-    except msgspec.ValidationError as error:
-        raise _unfit(path, f"the file is not what thence wrote: {error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotALog(
+            "could not open the log",
+            place=path,
+            cause=f"the file is not what thence wrote: {error}",
+            hint="restore it from a backup, or move it away: the next append makes another;"
+            " the events beside it are untouched",
+        ) from error
     if info.format != FORMAT:
         raise NotALog(
             "could not open the log",
@@ -121,8 +122,7 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
 def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = None) -> LogInfo:
     """Makes `.thence/log.json`, or returns the content that another process wrote first.
 
-    The log gets a new id unless one is given. A damaged file is replaced and kept as
-    `log.json.spoilt`.
+    The log gets a new id unless one is given.
     """
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
@@ -133,25 +133,13 @@ def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = No
     try:
         disk.link(draft, path)
     except DiskError as error:
-        if error.errno != EEXIST:
+        other = read_info(disk, folder) if error.errno == EEXIST else None
+        if other is None:
             raise
-        return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
+        return other
     finally:
         disk.unlink(draft)
     disk.sync_folder(path.parent)
-    return info
-
-
-def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
-    """Replaces a damaged `log.json` under the append lock, so that only one process does it."""
-    path = own_folder(folder) / "log.json"
-    with locked(disk, folder):
-        stored = read_info(disk, folder)
-        if stored is not None:
-            return stored
-        disk.rename(path, path.with_name("log.json.spoilt"))
-        disk.link(draft, path)
-        disk.sync_folder(path.parent)
     return info
 
 
@@ -176,36 +164,29 @@ def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
 def is_own(disk: Disk, folder: Path) -> bool | None:
     """Reports whether the next append continues under the node that wrote before.
 
-    False in a copy, on another machine, and where the identity can't be read; None if
-    nothing was written under this log's identity yet.
+    False in a copy and on another machine; None if no identity can be read.
     """
-    file = _inode(disk, own_folder(folder) / "identity.json")
-    if file is None:
-        return None
     identity = _read_identity(disk, folder)
-    return identity is not None and not _change(identity, file)
+    file = _inode(disk, own_folder(folder) / "identity.json")
+    return None if identity is None or file is None else not _change(identity, file)
 
 
 def identify(disk: Disk, folder: Path) -> Own:
     """Returns the writing identity; a new node on first use, in a copy, on another machine.
 
     A copy and its original therefore never write under one id. Call it under the append lock,
-    so that two processes make one identity. A file that can't be read is made anew.
+    so that two processes make one identity. A file that can't be read counts as none.
     """
     path = own_folder(folder) / "identity.json"
-    file = _inode(disk, path)
-    if file is None:
-        return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
     previous = _read_identity(disk, folder)
-    if previous is None:
-        identity = _make_identity(disk, path, reason=_SPOILT)
-        return Own(identity, is_known=True, is_new=True, is_copy=False)
+    file = _inode(disk, path)
+    if previous is None or file is None:
+        return Own(_make_identity(disk, path), is_new=True)
     reason = _change(previous, file)
     if not reason:
-        return Own(previous, is_known=True, is_new=False, is_copy=False)
+        return Own(previous, is_new=False)
     earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
-    identity = _make_identity(disk, path, earlier, reason)
-    return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
+    return Own(_make_identity(disk, path, earlier, reason), is_new=True)
 
 
 def renew(disk: Disk, folder: Path, node_id: str) -> None:
@@ -273,15 +254,6 @@ def _read_identity(disk: Disk, folder: Path) -> Identity | None:
         return msgspec.json.decode(data or b"", type=Identity)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-
-
-def _unfit(path: Path, cause: str) -> NotALog:
-    return NotALog(
-        "could not open the log",
-        place=path,
-        cause=cause,
-        hint="restore it from a backup; the events beside it are untouched",
-    )
 
 
 def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:

@@ -437,16 +437,3 @@ def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequ
             connection.executemany(sql, [(node, first) for first, _ in near])
             rows = [(node, first, last) for first, last in joined_ranges([*near, run])]
             connection.executemany("INSERT INTO number_runs VALUES (?, ?, ?)", rows)
-
-
-def taken_numbers(
-    connection: sqlite3.Connection, numbers: Iterable[tuple[str, int]]
-) -> set[tuple[str, int]]:
-    """Returns those of some (node_id, seq) that a line has."""
-    taken = set()
-    sql = "SELECT last FROM number_runs WHERE node = ? AND first <= ? ORDER BY first DESC LIMIT 1"
-    for node_id, seq in numbers:
-        row = connection.execute(sql, (node_id, seq)).fetchone()
-        if row is not None and seq <= row[0]:
-            taken.add((node_id, seq))
-    return taken

@@ -16,7 +16,6 @@ from thence.core.query.why import (
     not_found,
     subject_named,
 )
-from thence.log.index.builder import taken_numbers
 from thence.log.index.connection import Index
 from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Extent
@@ -57,13 +56,10 @@ def get(index: Index, event_id: str) -> Event:
     )
 
 
-def held(
-    index: Index, ids: Collection[str], numbers: Collection[tuple[str, int]]
-) -> tuple[int, list[Event], set[tuple[str, int]]]:
-    """Returns what the log holds of ids and numbers, which are pairs of node_id and seq.
+def held(index: Index, ids: Collection[str]) -> tuple[int, list[Event]]:
+    """Returns the number of the log's events and those with these ids.
 
-    Returned are the number of the log's events, those with these ids, and those of the numbers
-    that a line has. The cost is that of what is asked for.
+    The cost is that of what is asked for.
     """
     values = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
     sql = (
@@ -71,10 +67,9 @@ def held(
         " FROM json_each(:ids) CROSS JOIN events ON event_id = value"
     )
 
-    def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
+    def work(connection: sqlite3.Connection) -> tuple[int, list[Event]]:
         count = event_count(connection)
-        events = index.fetch(connection, sorted(connection.execute(sql, values)))
-        return count, events, taken_numbers(connection, numbers)
+        return count, index.fetch(connection, sorted(connection.execute(sql, values)))
 
     return index.answer(work)
 

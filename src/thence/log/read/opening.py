@@ -5,7 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from thence.core.clock import length_us
-from thence.core.codec import parse
 from thence.core.cutting import BODIES_FROM_MIN
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
@@ -197,11 +196,11 @@ def _stored_vocabulary(disk: Disk, folder: Path) -> Vocabulary | None:
     info = read_info(disk, folder)
     if info is not None:
         return _vocabulary(info.vocabulary, folder)
-    from thence.log.read.reader import raw_lines  # a log that thence made has its file
+    from thence.log.read.reader import lines  # a log that thence made has its file
 
-    for _, line, is_whole in raw_lines(disk, folder):
-        first = parse(line, PLAIN)
-        if not is_whole or not isinstance(first, Event):
+    for line in lines(disk, folder, PLAIN):
+        first = line.content
+        if not line.is_whole or not isinstance(first, Event):
             continue
         marked = (v for v in VOCABULARIES.values() if v.mark and v.mark in first.members)
         return next(marked, None)

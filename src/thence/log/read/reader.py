@@ -167,17 +167,6 @@ class Cursor:
             self._disk.close_quietly(descriptor)
 
 
-def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
-    """Yields file name and bytes of each line, and whether it is complete, in arrival order.
-
-    Empty lines are left out; a line too long to be an event is cut to its beginning.
-    """
-    for block in blocks(disk, folder):
-        for line in block.data.split(b"\n"):
-            if line:
-                yield block.file, line, block.is_whole
-
-
 class SegmentWalk:
     """The way through the segments of a log in arrival order, each once, whatever its name is then.
 

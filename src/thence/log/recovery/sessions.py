@@ -9,7 +9,7 @@ A clean close leaves a mark, an empty file `.thence/marks/<node_id>-<seq>` with 
 After a power cut that took the session's file, the log ends elsewhere than its mark.
 """
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -321,23 +321,20 @@ def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
                 disk.unlink(marks / name)
 
 
-def scope(disk: Disk, folder: Path, sessions: Iterable[SessionRecord]) -> list[tuple[Path, int]]:
+def scope(disk: Disk, folder: Path, durable: DurablePosition) -> list[tuple[Path, int]]:
     """Lists the segment tails whose bytes may not have reached the device, in arrival order.
 
-    The first is the newest segment with a recorded durable offset, from that offset on; all
-    newer segments follow. Without such an offset the list is the whole current segment.
+    The first is the segment of the durable position, from its offset on; all newer segments
+    follow. Where no segment has the position the list is the whole current segment.
     """
-    positions = [session.durable for session in sessions]
     newer: list[tuple[Path, int]] = []
-    for path in reversed(segments(disk, folder)) if any(positions) else ():
+    for path in reversed(segments(disk, folder)) if durable.offset else ():
         with opened(disk, path) as descriptor:
             (_, inode), size = disk.file_id(descriptor)
             segment = (inode, disk.generation(descriptor))
-        here = [p.offset for p in positions if (p.inode, p.generation) == segment]
-        offset = max((offset for offset in here if offset <= size), default=0)
-        newer.insert(0, (path, offset))
-        if offset:
-            return newer
+        if segment == (durable.inode, durable.generation) and durable.offset <= size:
+            return [(path, durable.offset), *newer]
+        newer.insert(0, (path, 0))
     return [(current_path(folder), 0)]
 
 
@@ -425,27 +422,26 @@ class SessionReport:
         has_file = not all(record.is_draft for record in others)
         is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
         # where no own event can be read, the very first ones may be damaged
-        is_spoilt = own.is_known and not seq and not others
+        is_known = own.previous_node != "" or not own.is_new
+        is_spoilt = is_known and not seq and not others
         dead = [record for record in others if record.is_dead]
         if not (is_unknown or is_spoilt or dead):
             return []
         # after an unclean end alone
-        from thence.log.recovery.damage import reported_sessions, unreported_regions
+        from thence.log.recovery.damage import unreported
 
-        notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
-        losers = [record for record in dead if loss(record)]
         # who reported one of them may have been killed before its file was removed; the notice is
         # after the durable end of the dead one or, where that is unknown, in the current segment
-        begins = [scope(self._disk, self._folder, [record]) for record in losers]
-        longest = max(begins, key=lambda tails: (len(tails), -tails[0][1]), default=[])
-        reported = reported_sessions(self._disk, longest, self._vocabulary, own, OPENING_SOURCE)
+        places = {record.durable for record in dead} or {DurablePosition()}
+        begins = [scope(self._disk, self._folder, place) for place in places]
+        tails = max(begins, key=lambda tails: (len(tails), -tails[0][1]))
+        regions, reported = unreported(self._disk, tails, self._vocabulary, own)
+        notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
         notices += [
-            Notice("gap", loss(record), record.name)
-            for record in losers
-            if record.name not in reported
+            Notice("gap", facts, record.name)
+            for record in dead
+            if record.name not in reported and (facts := loss(record))
         ]
-        tails = scope(self._disk, self._folder, others)
-        regions = unreported_regions(self._disk, tails, self._vocabulary, own)
         return notices + [Notice("torn", region.facts()) for region in regions]
 
     def _is_end_unknown(self, own: Own, seq: int) -> bool:

@@ -32,13 +32,6 @@ class Condition(NamedTuple):
     is_named: bool = False
     span: int = 1
 
-    @classmethod
-    def of(cls, guard: "Unchanged | None", event_id: str | None) -> "Condition | None":
-        """Returns the condition that a guard and a chosen id make, None without both."""
-        if guard is None and event_id is None:
-            return None
-        return cls(guard, event_id is not None)
-
 
 class AlreadyStored(NamedTuple):
     """The stored line of an event that need not be appended, newline included."""

@@ -5,25 +5,15 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from threading import get_ident, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from thence.core.codec import (
-    CAUSES_MAX,
-    Draft,
-    draft,
-)
+from thence.core.codec import CAUSES_MAX, Draft, draft
 from thence.core.event import EventFields
-from thence.core.json_values import (
-    printable,
-    repair,
-)
+from thence.core.json_values import printable, repair
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.process_state import new_id, now
 from thence.log.recovery.sessions import OPENING_SOURCE
 from thence.log.write.writer import Report
-
-if TYPE_CHECKING:
-    pass
 
 _LISTED_MAX = 3
 _REPORT_S_MAX = 1.0

@@ -33,24 +33,20 @@ from thence.log.files.segment import current_path
 from thence.log.read.reader import lines_with
 from thence.log.write.writer import Notice, Report, SegmentWriter, relayed
 
-# a node_id and a seq
-Number = tuple[str, int]
-
 
 class Held(NamedTuple):
-    """The answer of a log about ids and numbers.
+    """The answer of a log about ids.
 
-    `event_count` is the number of all its events, `events` are those with these ids, and `numbers`
-    those of the numbers that a line has. What was `pruned` it has had.
+    `event_count` is the number of all its events, `events` are those with these ids. What was
+    `pruned` it has had.
     """
 
     event_count: int
     events: Mapping[str, Event]
-    numbers: Collection[Number]
     pruned: Pruned = NOT_PRUNED
 
 
-Look = Callable[[Collection[str], Collection[Number]], Held]
+Look = Callable[[Collection[str]], Held]
 
 
 class Relay:
@@ -86,9 +82,7 @@ class Relay:
         raises.
         """
         events, bad = self._parsed(lines)
-        ids = {event.event_id for event in events}
-        numbers = {_number(event) for event in events if not event.is_foreign}
-        held = look(ids, numbers) if events else Held(0, {}, ())
+        held = look({event.event_id for event in events}) if events else Held(0, {})
         new, known_count = self._sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
@@ -104,7 +98,7 @@ class Relay:
             is_renewed = any(event.node_id == node_id for event, _ in ours)
             if is_renewed:
                 renew(self._disk, self._folder, node_id)
-        kept += sorted(ours, key=lambda item: _number(item[0]))
+        kept += sorted(ours, key=lambda item: (item[0].node_id, item[0].seq))
         if kept:
             lacking = self._write([event for event, _ in kept], bodies, timeout_s)
             bad += [(event.line, reason) for event, reason in lacking.items()]
@@ -116,7 +110,6 @@ class Relay:
             tuple(bad),
             parked,
             tuple(event for event, _ in ours),
-            tuple(_twice(kept, held.numbers)),
             tuple(event for event, is_beside in kept if is_beside),
             is_renewed,
         )
@@ -157,7 +150,7 @@ class Relay:
         known_count = 0
         for event in events:
             others = seen.setdefault(event.event_id, [])
-            is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+            is_pruned = not event.is_foreign and held.pruned.holds(event.node_id, event.seq)
             if _is_among(event, others) if others else is_pruned:
                 known_count += 1
             else:
@@ -210,20 +203,3 @@ def _is_among(event: Event, others: Sequence[Event]) -> bool:
         return True
     key = same_line_key(event)
     return any(key == same_line_key(other) for other in others)
-
-
-def _number(event: Event) -> Number:
-    return event.node_id, event.seq
-
-
-def _twice(kept: Iterable[tuple[Event, bool]], held: Iterable[Number]) -> list[Event]:
-    """Returns the events of new ids whose number a held or an earlier kept line has."""
-    numbers = set(held)
-    repeated = []
-    for event, is_beside in kept:
-        if event.is_foreign:
-            continue
-        if _number(event) in numbers and not is_beside:
-            repeated.append(event)
-        numbers.add(_number(event))
-    return repeated

@@ -39,15 +39,13 @@ class TakenLines(NamedTuple):
     """The result of taking in lines: new events, and lines that were passed over.
 
     `bad` are lines that are no events, `parked` counts events with a clock too far in the future,
-    `ours` own events that the journal had lost, `twice` events that share their number, `beside`
-    lines with the id of another event.
+    `ours` own events that the journal had lost, `beside` lines with the id of another event.
     """
 
     events: int = 0
     bad: tuple[tuple[SharedFilePosition, BadLine], ...] = ()
     parked: int = 0
     ours: int = 0
-    twice: int = 0
     beside: int = 0
 
     def notes(self) -> Iterator[str]:
@@ -61,11 +59,6 @@ class TakenLines(NamedTuple):
             yield f"left out {events} with a clock far ahead, to be tried again"
         if self.ours:
             yield f"recovered {counted(self.ours, 'event')} of our own that our journal had lost"
-        if self.twice:
-            yield (
-                f"{counted(self.twice, 'event')} with the number of another event of the same node;"
-                " both are kept: `thence verify` lists them"
-            )
         if self.beside:
             yield (
                 f"{counted(self.beside, 'line')} with the id of an event that is here, but not its"
@@ -209,5 +202,5 @@ def _summary(
 ) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
     parked = sum(event.line not in parked_before for event in result.parked)
-    counts = map(len, (result.ours, result.twice, result.beside))
+    counts = map(len, (result.ours, result.beside))
     return TakenLines(len(result.taken), bad, parked, *counts)

@@ -317,8 +317,8 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
 
     Lines that are brought or taken meanwhile may be counted.
     """
-    from thence.core.codec import BadLine, parse
-    from thence.log.read.reader import raw_lines
+    from thence.core.codec import BadLine
+    from thence.log.read.reader import lines
     from thence.sync.client import client_to
     from thence.sync.large_values import lost_values
     from thence.sync.outbox import key_of
@@ -326,11 +326,10 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
     keys = set()
-    for _, line, is_whole in raw_lines(OS_DISK, log.folder):
-        event = parse(line, log.vocabulary) if is_whole else None
-        if event is not None and not isinstance(event, BadLine):
+    for line in lines(OS_DISK, log.folder, log.vocabulary):
+        if line.is_whole and not isinstance(line.content, BadLine):
             with suppress(InvalidEvent):  # a server takes no such line
-                keys.add(key_of(event))
+                keys.add(key_of(line.content))
     own = sorted({key.digest for key in keys})
     lacking = count = 0
     pruned = log.pruned()
