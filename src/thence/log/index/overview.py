@@ -130,7 +130,10 @@ def _groups(
     join = "LEFT JOIN usage ON usage.arrival = at" if has_usage or is_of_calls else ""
     named = f"SELECT arrival AS at{'' if is_of_calls else f', {key} AS name'} FROM {source}"
     name = key if is_of_calls else "name"
-    sql = f"SELECT {name}, count(*), {sums} FROM ({named}) {join}"
+    told = (
+        "(SELECT lane_names.name FROM lane_names WHERE number = one.name)" if by == "lane" else name
+    )
+    sql = f"SELECT {told}, count(*), {sums} FROM ({named}) AS one {join}"
     sql += f" WHERE {name} IS NOT NULL AND {name} <> '' GROUP BY {name}"
     groups = [Group(*row) for row in connection.execute(sql, values)]
     if by == "hour":
