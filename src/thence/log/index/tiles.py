@@ -21,6 +21,7 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
 from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
+from thence.log.index.overview import level_of
 from thence.log.index.zones import ZONE_BITS, bounds_of
 
 Axis = Literal["order", "turn", "time"]
@@ -173,9 +174,7 @@ def overview(view: TileView, axis: Axis) -> dict[str, Any]:
     By order a long log has buckets of whole zones, which costs no look at events.
     """
     first, end = _ends(view, axis) or (0, 0)
-    level = 0
-    while ((end - 1) >> level) - (first >> level) >= OVERVIEW_BUCKETS_MAX:
-        level += 1
+    level = level_of(first, end - 1, OVERVIEW_BUCKETS_MAX)
     counts = Counter[tuple[int, ...]]()
     if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
         level = max(level, ZONE_BITS)
