@@ -47,6 +47,7 @@ from thence.log.index.zones import zone_arrivals, zone_of
 
 # the events whose arrivals are kept in memory, once or twice as many
 RECENT_EVENTS = 8_192
+# the lanes whose numbers are kept in memory
 _LANES_KEPT_MAX = 100_000
 # the ids in one query: only two sizes, so that each statement is prepared once
 _IDS_FEW = 100
@@ -200,7 +201,14 @@ class Builder:
         if not entries:
             return
         columns = [*columns_of(block_rows, self._vocabulary, segment)]
-        columns[LANE] = self._lane_numbers(columns[LANE])
+        if len(self._lanes) > _LANES_KEPT_MAX:
+            self._lanes = {}
+        unnumbered = [(name,) for name in dict.fromkeys(columns[LANE]) if name not in self._lanes]
+        if unnumbered:
+            self._db.executemany("INSERT OR IGNORE INTO lane_names (name) VALUES (?)", unnumbered)
+            select = "SELECT name, number FROM lane_names WHERE name"
+            self._lanes.update(self._by_ids(select, (name for (name,) in unnumbered)))
+        columns[LANE] = [self._lanes[name] for name in columns[LANE]]
         add_numbers(self._db, columns[NODE], columns[SEQ])
         ids = columns[EVENT_ID]
         is_after = min(ids) > self._greatest_id
@@ -217,17 +225,6 @@ class Builder:
             self._insert(parts, [entries[at] for at in fresh])
         for at in repeated:
             self._serve_better_line(entries[at], [column[at] for column in columns])
-
-    def _lane_numbers(self, names: Sequence[str]) -> Sequence[int]:
-        """Returns the numbers of lanes; one that is new gets the next number."""
-        if len(self._lanes) > _LANES_KEPT_MAX:
-            self._lanes = {}
-        fresh = [(name,) for name in dict.fromkeys(names) if name not in self._lanes]
-        if fresh:
-            self._db.executemany("INSERT OR IGNORE INTO lane_names (name) VALUES (?)", fresh)
-            select = "SELECT name, number FROM lane_names WHERE name"
-            self._lanes.update(self._by_ids(select, (name for (name,) in fresh)))
-        return [self._lanes[name] for name in names]
 
     def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
