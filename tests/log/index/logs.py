@@ -78,8 +78,9 @@ def told(index: Index) -> dict[str, Any]:
                 )
             ),
             "rows": rows(
-                "SELECT event_id, node, seq, lamport, stamp, type, stream, subject, actor, lane,"
-                " turn, time, failed, model, tokens_in, tokens_out, cost"
+                "SELECT event_id, node, seq, lamport, stamp, type, stream, subject, actor,"
+                " (SELECT name FROM lane_names WHERE number = lane), turn, time, failed, model,"
+                " tokens_in, tokens_out, cost"
                 " FROM events LEFT JOIN usage USING (arrival)"
                 f" ORDER BY {TOTAL_ORDER}"
             ),

@@ -45,7 +45,10 @@ def test_lane_is_the_row_in_which_a_picture_has_the_event(
     said = {"event_id": foreign, "event_type": "STATE", **members}
     add(tmp_path, [line(1, "STATE", own, **members), json.dumps(said).encode() + b"\n"])
     with index_of(tmp_path, vocabulary) as index:
-        assert rows(index, "SELECT lane FROM events") == [(lane,), (lane,)]
+        assert rows(index, "SELECT name FROM events JOIN lane_names ON number = lane") == [
+            (lane,),
+            (lane,),
+        ]
 
 
 def test_of_two_ends_the_first_in_total_order_counts(tmp_path: Path) -> None:

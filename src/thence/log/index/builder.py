@@ -22,6 +22,7 @@ from thence.log.index.rows import (
     ACTOR,
     COLUMNS,
     EVENT_ID,
+    LANE,
     NO_FACTS,
     NODE,
     SEQ,
@@ -46,6 +47,8 @@ from thence.log.index.zones import zone_arrivals, zone_of
 
 # the events whose arrivals are kept in memory, once or twice as many
 RECENT_EVENTS = 8_192
+# the lanes whose numbers are kept in memory
+_LANES_KEPT_MAX = 100_000
 # the ids in one query: only two sizes, so that each statement is prepared once
 _IDS_FEW = 100
 _IDS = 200
@@ -116,6 +119,7 @@ class Builder:
         self.connection = self._db = connection
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
+        self._lanes: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
 
@@ -186,7 +190,7 @@ class Builder:
             self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
             self._db.execute("COMMIT")
         except BaseException:
-            self._recent, self._earlier = {}, {}
+            self._recent, self._earlier, self._lanes = {}, {}, {}
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -196,7 +200,15 @@ class Builder:
         entries = block_rows.entries
         if not entries:
             return
-        columns = columns_of(block_rows, self._vocabulary, segment)
+        columns = [*columns_of(block_rows, self._vocabulary, segment)]
+        if len(self._lanes) > _LANES_KEPT_MAX:
+            self._lanes = {}
+        unnumbered = [(name,) for name in dict.fromkeys(columns[LANE]) if name not in self._lanes]
+        if unnumbered:
+            self._db.executemany("INSERT OR IGNORE INTO lane_names (name) VALUES (?)", unnumbered)
+            select = "SELECT name, number FROM lane_names WHERE name"
+            self._lanes.update(self._by_ids(select, (name for (name,) in unnumbered)))
+        columns[LANE] = [self._lanes[name] for name in columns[LANE]]
         add_numbers(self._db, columns[NODE], columns[SEQ])
         ids = columns[EVENT_ID]
         is_after = min(ids) > self._greatest_id

@@ -48,7 +48,9 @@ TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
 TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
 Columns = tuple[Sequence[Any], ...]
 # columns by their position in a row
-EVENT_ID, NODE, SEQ, TYPE, ACTOR = map(COLUMNS.index, ("event_id", "node", "seq", "type", "actor"))
+EVENT_ID, NODE, SEQ, TYPE, ACTOR, LANE = map(
+    COLUMNS.index, ("event_id", "node", "seq", "type", "actor", "lane")
+)
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -277,7 +279,7 @@ def _million_before(second: str) -> int | None:
 
 
 def columns_of(block_rows: BlockRows, vocabulary: Vocabulary, segment: int) -> Columns:
-    """Returns the columns of entries, without the arrival: those of `COLUMNS`."""
+    """Returns the columns of entries, without the arrival: those of `COLUMNS`, lanes by name."""
     entries = block_rows.entries
     lane_of = _LANES[vocabulary.name]
     return (

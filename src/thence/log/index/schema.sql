@@ -32,7 +32,7 @@ CREATE TABLE events (
     stream TEXT,
     subject TEXT,
     actor TEXT,
-    lane TEXT NOT NULL, -- the row of a picture in which the event lies
+    lane INTEGER NOT NULL, -- the row of a picture in which the event lies
     turn INTEGER,
     time INTEGER, -- microseconds since 1970, UTC
     failed INTEGER NOT NULL, -- 1: it records a failure
@@ -41,6 +41,9 @@ CREATE TABLE events (
     length INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX event_ids ON events (event_id);
+
+-- the names of lanes, numbered as they came; those that no event has any more stay
+CREATE TABLE lane_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
 -- what calls of models took, and which tools were called; null where an event does not name it
 CREATE TABLE usage (
@@ -92,11 +95,12 @@ CREATE TABLE zones (
     PRIMARY KEY (number, node)
 ) WITHOUT ROWID;
 
--- how many events of each type a zone has, and how many of them record a failure
+-- how many events of each type a zone has, and how many of them record a failure; rows come in
+-- the order in which types arrive, by which these are numbered
 CREATE TABLE zone_types (
     number INTEGER NOT NULL, type TEXT NOT NULL, events INTEGER NOT NULL,
     failures INTEGER NOT NULL, PRIMARY KEY (number, type)
-) WITHOUT ROWID;
+);
 
 -- the first bad lines of the log, reported where an event would be served
 CREATE TABLE damage (

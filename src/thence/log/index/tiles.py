@@ -10,37 +10,31 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
 from heapq import nsmallest
-from threading import RLock
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from thence.core.query.filter import Filter
 from thence.core.sentences.events import agent_sentence, clipped
 from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import PLAIN, SIM
-from thence.log.files.disk import monotonic_ns
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
 from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
-from thence.log.index.zones import ZONE_BITS, bounds_of, zone_arrivals, zone_of
+from thence.log.index.overview import level_of
+from thence.log.index.zones import ZONE_BITS, bounds_of
 
 Axis = Literal["order", "turn", "time"]
 Sort = Literal["failures", "events", "first"]
-# number and name of a lane, its events, failures, first arrival
-_Row = tuple[int, str, int, int, int]
 
 TILE_BITS = 8
 POSITION_MAX = 2**53 - 1
 TYPES_MAX = 100
-LANES_MAX = 100_000
+LANES_MAX = 200
 NAME_CHARACTERS_MAX = 200
 OVERVIEW_BUCKETS_MAX = 600
-# crossing bars of one window, and the latest open steps that are counted by lane
+# crossing bars of one window
 STEPS_MAX = 2_000
-_OPEN_COUNTED_MAX = 10_000
 FLAGS_MAX = 100
 FLAG_CHARACTERS_MAX = 80
 _PROMPT = "prompt"
@@ -48,214 +42,98 @@ _PROMPT = "prompt"
 _ROWS_MAX = 100_000
 _OVERVIEW_ROWS_MAX = 150_000
 _REFRESH_S = 0.1
-_COUNTING_NS = 150_000_000
-_DIGEST_BYTES = 16
 SERIES_LANES_MAX = 200
 SERIES_LINES_MAX = 15_000
 # of more values, of all lanes, the index of lanes is searched by turn
 _BY_SUBJECT_MAX = 60_000
-_QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 _COLUMNS: Mapping[Axis, str] = {"order": "arrival - 1", "turn": "turn", "time": "time"}
-_WHOLE = (0, POSITION_MAX + 1, 1, POSITION_MAX)  # a window of all positions and arrivals
 _numbers = msgspec.json.Decoder(list[int]).decode
 _decode = msgspec.json.Decoder().decode
 
-
-class _Lane:
-    """What a lane has on an axis; its number is its first arrival."""
-
-    __slots__ = ("events", "failures", "name", "number")
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name, self.number = name, number
-        self.events = self.failures = 0
+# counts of a whole axis by what they are of: as of which generation (and level), of how many events
+Kept = dict[tuple[Axis, str], tuple[tuple[int, int], int, Counter[Any]]]
 
 
-_Counts = Counter[tuple[int, int, int]]  # by bucket, type, failed
+class TileView(NamedTuple):
+    """What one answer reads: a state of the index, and what was counted of earlier ones.
 
-
-class _Strip:
-    """The counts of an axis in buckets of a level, of the first so many events."""
-
-    def __init__(self) -> None:
-        self.level = self.events = 0
-        self.counts = _Counts()
-
-
-class Names:
-    """The numbers of a log's lanes and types, kept while its generation stays. Safe from threads.
-
-    Types are numbered from 1 by their first arrival; those behind the first `TYPES_MAX` are 0, and
-    so are lanes behind `LANES_MAX`. A restart gives the same numbers.
+    Types are numbered from 1 as they came; those behind the first `TYPES_MAX` are 0.
     """
 
-    def __init__(self) -> None:
-        self.mutex = RLock()
-        self._clear(None)
-
-    def _clear(self, generation: int | None) -> None:
-        self._generation = generation
-        self._typed = 0  # how many events had their types taken in
-        self.events: Counter[Axis] = Counter()  # how many were taken in, of each axis
-        self.lanes: dict[Axis, dict[str, _Lane]] = {axis: {} for axis in _COLUMNS}
-        self.types: dict[str, int] = {}
-        self.strips: defaultdict[Axis, _Strip] = defaultdict(_Strip)
-
-    def take_types(self, connection: sqlite3.Connection, generation: int, events: int) -> None:
-        """Takes in the types of the events that came."""
-        with self.mutex:
-            if generation != self._generation:
-                self._clear(generation)
-            if events <= self._typed:
-                return
-            sql = "SELECT type, min(number) FROM zone_types WHERE number >= ? GROUP BY type"
-            rows = connection.execute(sql, (zone_of(self._typed + 1),))
-            zones = sorted({number for name, number in rows if name not in self.types})
-            sql = (
-                "SELECT type FROM events WHERE arrival BETWEEN ? AND ?"
-                " GROUP BY 1 ORDER BY min(arrival)"
-            )
-            for zone in zones:
-                if len(self.types) >= TYPES_MAX:
-                    break
-                for (name,) in connection.execute(sql, zone_arrivals(zone)):
-                    if len(self.types) < TYPES_MAX:
-                        self.types.setdefault(name, len(self.types) + 1)
-            self._typed = events
-
-    def take_lanes(self, view: "TileView", axis: Axis = "order") -> bool:
-        """Takes in what the lanes have of the events that came, on an axis.
-
-        Reports whether that is all of what the view sees, and no more.
-        """
-        with self.mutex:
-            lanes, seen = self.lanes[axis], self.events[axis]
-            if view.generation == self._generation and view.events > seen:
-                span = (0, POSITION_MAX + 1, seen + 1, view.events) if seen else _WHOLE
-                rows = _by_lane(view.connection, _Window(axis, *span))
-                for name, count, failures, first in rows:
-                    lane = lanes.get(_key(name))
-                    if lane is None and len(lanes) < LANES_MAX:
-                        lane = lanes[_key(name)] = _Lane(name[:NAME_CHARACTERS_MAX], first)
-                    if lane is not None:
-                        lane.events += count
-                        lane.failures += failures
-                self.events[axis] = view.events
-            return view.generation == self._generation and view.events == self.events[axis]
-
-    def lane(self, name: str) -> int:
-        """Returns the number of a lane."""
-        lane = self.lanes["order"].get(_key(name))
-        return 0 if lane is None else lane.number
+    of: Index
+    connection: sqlite3.Connection
+    kept: Kept
+    types: Mapping[str, int]
+    events: int
+    generation: int
 
     def type(self, name: str) -> int:
         """Returns the number of a type."""
         return self.types.get(name, 0)
 
 
-def _key(name: str) -> str:
-    """Returns a name, of a long one its start and digest; a key is its own key."""
-    if len(name) <= NAME_CHARACTERS_MAX + 2 * _DIGEST_BYTES:
-        return name
-    return (
-        name[:NAME_CHARACTERS_MAX] + blake2b(name.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-    )
-
-
-class TileView(NamedTuple):
-    """What one answer reads: a state of the index, and the names as of then."""
-
-    of: Index
-    connection: sqlite3.Connection
-    names: Names
-    events: int
-    generation: int
-
-    def lane(self, name: str) -> int:
-        """Returns the number of a lane; the first time all names are read, which takes a while."""
-        self.names.take_lanes(self)
-        return self.names.lane(name)
-
-
 class _Window(NamedTuple):
-    """Positions from `first` until before `end`, and the arrivals between which they all lie."""
+    """Events between two positions: their source in SQL, and the arrivals between which they lie.
 
-    axis: Axis
-    first: int
-    end: int
+    The source `is_short` where its events are read by their rows, else by the index of lanes.
+    """
+
+    source: str
+    is_short: bool
     low: int
     high: int
 
-    @property
-    def is_short(self) -> bool:
-        """True if its events are read by their rows, else by the index of lanes."""
-        return self.high - self.low < _ROWS_MAX
 
-    @property
-    def within(self) -> str:
-        """The condition of its events in SQL."""
-        # to compare each arrival takes a fifth of the time in which a whole log is counted
-        arrivals = "arrival BETWEEN :low AND :high" if self[1:] != _WHOLE else "TRUE"
-        if self.axis == "order":
-            return arrivals
-        return f"{arrivals} AND {self.axis} >= :first AND {self.axis} < :end"
-
-    @property
-    def source(self) -> str:
-        """Its events in SQL."""
-        return (
-            f"events {'NOT INDEXED' if self.is_short else 'INDEXED BY lanes'} WHERE {self.within}"
-        )
-
-
-def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
+def _window(
+    view: TileView, axis: Axis, first: int = 0, end: int = POSITION_MAX + 1, after: int = 0
+) -> _Window:
+    """Returns the events from a position until before another that arrived behind an arrival."""
+    low, high, conditions = 1, view.events, ["TRUE"]
     if axis == "order":
-        return _Window(axis, first, end, first + 1, min(end, view.events))
-    bounds = bounds_of(view.connection, [(axis, (first, end - 1))])
-    low, high = (bounds.arrival_first, bounds.arrival_last) if bounds else (1, 0)
-    return _Window(axis, first, end, low, min(high, view.events))
+        low, high = first + 1, min(end, high)
+    else:
+        conditions = [f"{axis} >= {first} AND {axis} < {end}"]
+        if (first, end) != (0, POSITION_MAX + 1):
+            bounds = bounds_of(view.connection, [(axis, (first, end - 1))])
+            low, high = (bounds.arrival_first, bounds.arrival_last) if bounds else (1, 0)
+    low, high = max(low, after + 1), min(high, view.events)
+    is_short = high - low < min(_ROWS_MAX, view.events - 1)
+    # to compare each arrival takes a fifth of the time in which a whole log is counted
+    if (low, high) != (1, view.events):
+        conditions.append(f"arrival BETWEEN {low} AND {high}")
+    by = "NOT INDEXED" if is_short else "INDEXED BY lanes"
+    return _Window(f"events {by} WHERE {' AND '.join(conditions)}", is_short, low, high)
 
 
-def _by_lane(
-    connection: sqlite3.Connection, window: _Window
-) -> Iterable[tuple[str, int, int, int]]:
-    counts = "count(*), count(*) FILTER (WHERE failed), min(arrival)"
-    sql = f"SELECT lane, {counts} FROM {window.source} GROUP BY lane"
-    return connection.execute(sql, window._asdict())
+def _whole(
+    view: TileView, axis: Axis, of: str, level: int, count: Callable[[_Window], Counter[Any]]
+) -> Counter[Any]:
+    """Returns what is counted of all events on an axis; of the last time's only what came since."""
+    mark, events, counts = view.kept.get((axis, of), ((0, 0), 0, Counter[Any]()))
+    if mark != (view.generation, level) or events > view.events:
+        events, counts = 0, Counter[Any]()
+    if events < view.events:
+        counts = counts + count(_window(view, axis, after=events))
+        view.kept[axis, of] = (view.generation, level), view.events, counts
+    return counts
 
 
-def read(
-    index: Index, names: Names, size_bytes: int, work: Callable[[TileView], dict[str, Any]]
-) -> dict[str, Any]:
+def read(index: Index, kept: Kept, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
     """Returns an answer of one state of the index, with `generation` and `behind`.
 
-    New events are taken in for 100 ms before; `behind` is about how many are still missing.
-    `size_bytes` is the size of the log. Raises `read_failed`, and what the work raises.
+    New events are taken in for 100 ms before; `behind` reports that some are still missing.
+    Raises `read_failed`, and what the work raises.
     """
 
     def answer(connection: sqlite3.Connection, is_whole: bool) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        events, generation = meta["events"], meta["generation"]
-        names.take_types(connection, generation, events)
-        behind = 0
-        if not is_whole:
-            sql = "SELECT total(read_bytes) FROM segments"
-            (read_bytes,) = connection.execute(sql).fetchone()
-            missing = size_bytes - read_bytes
-            if missing > 0 and read_bytes:
-                behind = max(1, round(missing * events / read_bytes))
-        content = work(TileView(index, connection, names, events, generation))
-        return {"generation": generation, "behind": behind + content.pop("behind", 0), **content}
+        sql = f"SELECT type FROM zone_types GROUP BY type ORDER BY min(rowid) LIMIT {TYPES_MAX}"
+        types = {name: id for id, (name,) in enumerate(connection.execute(sql), 1)}
+        view = TileView(index, connection, kept, types, meta["events"], meta["generation"])
+        return {"generation": view.generation, "behind": not is_whole, **work(view)}
 
     return index.answer_soon(answer, _REFRESH_S)
-
-
-def _totals(view: TileView) -> dict[str, Any]:
-    (failures,) = view.connection.execute("SELECT total(failures) FROM zone_types").fetchone()
-    sql = "SELECT count(*) FROM steps WHERE end IS NULL"
-    (still_open,) = view.connection.execute(sql).fetchone()
-    return {"events": view.events, "failures": int(failures), "open": still_open}
 
 
 def look(view: TileView) -> dict[str, Any]:
@@ -263,22 +141,14 @@ def look(view: TileView) -> dict[str, Any]:
     sums: Counter[int] = Counter()
     sql = "SELECT type, sum(events) FROM zone_types GROUP BY type"
     for name, count in view.connection.execute(sql):
-        sums[view.names.type(name)] += count
+        sums[view.type(name)] += count
     types: list[Any] = [
-        [id, name[:NAME_CHARACTERS_MAX], sums[id]] for name, id in view.names.types.items()
+        [id, name[:NAME_CHARACTERS_MAX], sums[id]] for name, id in view.types.items()
     ]
     types.sort(key=lambda row: -row[2])
     ends = {axis: ends for axis in _COLUMNS if (ends := _ends(view, axis)) is not None}
-    if view.names.events["order"]:
-        view.names.take_lanes(view)
-        lanes = len(view.names.lanes["order"])
-    else:  # a quarter of the time that their names take
-        source = f"SELECT DISTINCT lane FROM events INDEXED BY lanes LIMIT {LANES_MAX}"
-        (lanes,) = view.connection.execute(f"SELECT count(*) FROM ({source})").fetchone()
     return {
-        **_totals(view),
-        "lanes": lanes,
-        "turns": ends["turn"][1] - 1 if "turn" in ends else 0,
+        "events": view.events,
         "types": types + ([[0, "", sums[0]]] if sums[0] else []),
         "axes": list(ends),
         "ends": ends,
@@ -298,67 +168,47 @@ def _ends(view: TileView, axis: Axis) -> tuple[int, int] | None:
     return None if first is None else (first, last + 1)
 
 
-def overview(view: TileView, axis: Axis, buckets: int) -> dict[str, Any]:
-    """Returns the counts of all of a log on an axis, in at most `buckets` buckets.
+def overview(view: TileView, axis: Axis) -> dict[str, Any]:
+    """Returns the counts of all of a log on an axis, in at most `OVERVIEW_BUCKETS_MAX` buckets.
 
-    By order a long log has buckets of whole zones, which costs no look at events. By turn and
-    time a part of a long log is counted at each call: `behind` grows by what is missing.
+    By order a long log has buckets of whole zones, which costs no look at events.
     """
     first, end = _ends(view, axis) or (0, 0)
-    level, behind = _level(first, end, buckets), 0
+    level = level_of(first, end - 1, OVERVIEW_BUCKETS_MAX)
+    counts = Counter[tuple[int, ...]]()
     if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
         level = max(level, ZONE_BITS)
-        counts = _Counts()
         sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
         for bucket, name, events, failures in view.connection.execute(sql, (level - ZONE_BITS,)):
-            counts[bucket, view.names.type(name), 0] += events - failures
-            counts[bucket, view.names.type(name), 1] += failures
+            counts[bucket, view.type(name), 0] += events - failures
+            counts[bucket, view.type(name), 1] += failures
     else:
-        with view.names.mutex:
-            strip = view.names.strips[axis]
-            finest = max(strip.level, _level(first, end, OVERVIEW_BUCKETS_MAX))
-            strip.counts = _coarser(strip.counts, finest - strip.level)
-            strip.level = finest
-            column, until_ns = _COLUMNS[axis], monotonic_ns() + _COUNTING_NS
+
+        def count(window: _Window) -> Counter[tuple[int, ...]]:
+            # by lane, as the index has it: a list by lane costs half of an order by type
             sql = (
-                f"SELECT ({column}) >> :level, type, failed, count(*) FROM events NOT INDEXED"
-                f" WHERE arrival BETWEEN :low AND :high AND {column} BETWEEN 0 AND {POSITION_MAX}"
-                " GROUP BY 1, 2, 3"
+                f"SELECT type, failed, json_group_array(({_COLUMNS[axis]}) >> {level})"
+                f" FROM {window.source} GROUP BY lane, type, failed"
             )
-            while strip.events < view.events:
-                high = min(view.events, zone_arrivals(zone_of(strip.events + 1))[1])
-                bounds = {"level": finest, "low": strip.events + 1, "high": high}
-                for bucket, name, failed, count in view.connection.execute(sql, bounds):
-                    strip.counts[bucket, view.names.type(name), failed] += count
-                strip.events = high
-                if monotonic_ns() >= until_ns:
-                    break
-            behind = max(0, view.events - strip.events)
-            level = max(level, finest)
-            counts = _coarser(strip.counts, level - finest)
+            buckets = defaultdict[tuple[int, int], list[int]](list)
+            for name, failed, numbers in view.connection.execute(sql):
+                buckets[view.type(name), failed] += _numbers(numbers)
+            return Counter(
+                {
+                    (bucket, *key): n
+                    for key in buckets
+                    for bucket, n in Counter(buckets[key]).items()
+                }
+            )
+
+        counts = _whole(view, axis, "buckets", level, count)
     base = first >> level
     return {
-        "behind": behind,
         "first": base << level,
         "level": level,
         "buckets": ((end - 1) >> level) - base + 1 if end > first else 0,
         **_flat((bucket - base, *rest, count) for (bucket, *rest), count in counts.items()),
     }
-
-
-def _level(first: int, end: int, buckets: int) -> int:
-    """Returns the least level at which some positions take at most so many buckets."""
-    level = 0
-    while ((end - 1) >> level) - (first >> level) >= buckets:
-        level += 1
-    return level
-
-
-def _coarser(counts: _Counts, bits: int) -> _Counts:
-    coarse = _Counts()
-    for (bucket, type_, failed), count in counts.items():
-        coarse[bucket >> bits, type_, failed] += count
-    return coarse
 
 
 def _flat(counts: Iterable[tuple[int, ...]]) -> dict[str, list[int]]:
@@ -375,43 +225,33 @@ def _flat(counts: Iterable[tuple[int, ...]]) -> dict[str, list[int]]:
 
 
 def lanes(
-    view: TileView, axis: Axis, span: tuple[int, int], sort: Sort, find: str, page: tuple[int, int]
+    view: TileView, axis: Axis, span: tuple[int, int], sort: Sort, find: str
 ) -> dict[str, Any]:
-    """Returns the lanes with events between two positions, a page of them by offset and limit."""
-    names, word, (offset, limit) = view.names, find.casefold(), page
+    """Returns the first `LANES_MAX` lanes with events between two positions."""
+
+    def count(window: _Window) -> Counter[tuple[int, str]]:
+        counts = Counter[tuple[int, str]]()
+        sql = f"SELECT lane, count(*), sum(failed) FROM {window.source} GROUP BY lane"
+        for lane, events, failures in view.connection.execute(sql):
+            counts[lane, "events"], counts[lane, "failures"] = events, failures
+        return counts
+
     window, ends = _window(view, axis, *span), _ends(view, axis) or (0, 0)
-    rows: list[_Row] = []
-    with names.mutex:
-        names.take_lanes(view)
-        is_whole = span[0] <= ends[0] and span[1] >= ends[1]
-        counts = (
-            ((key, it.events, it.failures, it.number) for key, it in names.lanes[axis].items())
-            if is_whole and names.take_lanes(view, axis)
-            else _by_lane(view.connection, window)
-        )
-        for name, events, failures, arrival in counts:
-            lane = names.lanes["order"].get(_key(name))
-            if lane is not None and word in lane.name.casefold():
-                rows.append((lane.number, lane.name, events, failures, arrival))
-    keys: Mapping[Sort, Callable[[_Row], Any]] = {
-        "failures": lambda row: (-row[3], -row[2], row[4]),
-        "events": lambda row: (-row[2], row[4]),
-        "first": lambda row: row[4],
+    is_whole = span[0] <= ends[0] and span[1] >= ends[1]
+    counts = _whole(view, axis, "lanes", 0, count) if is_whole else count(window)
+    names = dict(view.connection.execute("SELECT number, name FROM lane_names").fetchall())
+    word, rows = find.casefold(), list[tuple[int, str, int, int]]()
+    for (lane, of), number in counts.items():
+        name = names[lane][:NAME_CHARACTERS_MAX]
+        if of == "events" and word in name.casefold():
+            rows.append((lane, name, number, counts[lane, "failures"]))
+    keys: Mapping[Sort, Callable[[tuple[int, str, int, int]], Any]] = {
+        "failures": lambda row: (-row[3], -row[2], row[0]),
+        "events": lambda row: (-row[2], row[0]),
+        "first": lambda row: row[0],
     }
-    chosen = nsmallest(offset + limit, rows, key=keys[sort])[offset:]
-    sql = (
-        "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
-        " AND begin BETWEEN :low AND :high ORDER BY begin DESC LIMIT :limit)"
-        f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
-    )
-    values = window._asdict() | {"limit": _OPEN_COUNTED_MAX if chosen else 0}
-    still_open = {names.lane(name): n for name, n in view.connection.execute(sql, values)}
     ends_of = {"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {}
-    return {
-        "total": len(rows),
-        "lanes": [[*row, still_open.get(row[0], 0)] for row in chosen],
-        **ends_of,
-    }
+    return {"lanes": nsmallest(LANES_MAX, rows, key=keys[sort]), **ends_of}
 
 
 def tile(
@@ -419,23 +259,18 @@ def tile(
 ) -> dict[str, Any]:
     """Returns the counts of some lanes in the 256 buckets of a tile."""
     first = min(number << (level + TILE_BITS), POSITION_MAX + 1)
-    window = _window(view, axis, first, min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1))
-    sql = "SELECT lane, arrival FROM events WHERE arrival IN (SELECT value FROM json_each(?))"
-    texts = dict(view.connection.execute(sql, (json.dumps(lanes),)).fetchall())
-    # bound one by one: SQLite cuts a text of JSON at a zero
-    values: dict[str, Any] = {f"lane{at}": text for at, text in enumerate(texts)}
-    among = f"{'+' * window.is_short}lane IN (:{', :'.join(values)})" if values else "FALSE"
-    values["level"] = level
+    end = min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1)
+    window = _window(view, axis, first, end)
     sql = (
-        f"SELECT lane, type, failed, json_group_array(({_COLUMNS[axis]} - :first) >> :level)"
-        f" FROM {window.source} AND {among} GROUP BY lane, type, failed"
+        f"SELECT lane, type, failed, json_group_array(({_COLUMNS[axis]} - {first}) >> {level})"
+        f" FROM {window.source} AND {'+' * window.is_short}lane IN ({', '.join(map(str, lanes))})"
+        " GROUP BY lane, type, failed"
     )
-    rows: defaultdict[int, list[tuple[int, ...]]] = defaultdict(list)
-    for text, name, failed, buckets in view.connection.execute(sql, window._asdict() | values):
-        type_ = view.names.type(name)
+    rows = defaultdict[str, list[tuple[int, ...]]](list)
+    for lane, name, failed, buckets in view.connection.execute(sql):
         for bucket, count in Counter(_numbers(buckets)).items():
-            rows[texts[text]].append((bucket, type_, failed, count))
-    parts = {str(lane): _flat(counts) for lane, counts in rows.items()}
+            rows[str(lane)].append((bucket, view.type(name), failed, count))
+    parts = {lane: _flat(counts) for lane, counts in rows.items()}
     return {
         "lanes": {lane: part["counts"] for lane, part in parts.items()},
         "failures": {lane: part["failures"] for lane, part in parts.items() if part["failures"]},
@@ -461,7 +296,7 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
 
     Steps that lie across the window are among them, the latest `STEPS_MAX` of those.
     """
-    one, lane, type_ = view.connection.execute, view.lane, view.names.type
+    one, type_ = view.connection.execute, view.type
     bounds = {"first": first, "end": end, "limit": STEPS_MAX}
     within = "arrival > :first AND arrival <= :end ORDER BY arrival"
     rows = one(f"SELECT arrival, lane, type, time, failed FROM events WHERE {within}", bounds)
@@ -470,7 +305,7 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
     causes = one("SELECT child, parent FROM causes WHERE child > :first AND child <= :end", bounds)
     flags: list[Any] = []
     if view.of.vocabulary.name == PLAIN.name:
-        prompts = {at: lane(name) for at, name, kind, *_ in events if kind == _PROMPT}
+        prompts = {at: lane for at, lane, kind, *_ in events if kind == _PROMPT}
         first_prompts = [*prompts][:FLAGS_MAX]
         prompt_events = events_at(view.of, view.connection, first_prompts)
         for at, event in zip(first_prompts, prompt_events, strict=True):
@@ -478,9 +313,9 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
             if agent_sentence(event) and isinstance(text, str):
                 flags += (at, prompts[at], clipped(in_line(text), FLAG_CHARACTERS_MAX))
     answer: dict[str, Any] = {
-        "marks": [n for at, name, kind, us, _ in events for n in (at, lane(name), type_(kind), us)],
+        "marks": [n for at, lane, kind, us, _ in events for n in (at, lane, type_(kind), us)],
         "failures": [row[0] for row in events if row[4]],
-        "steps": [n for at, to, name, _ in steps for n in (at, to or 0, lane(name))],
+        "steps": [n for at, to, lane, _ in steps for n in (at, to or 0, lane)],
         "failed_steps": [row[0] for row in steps if row[3]],
         "causes": [n for row in causes for n in row],
         "flags": flags,
@@ -509,7 +344,7 @@ def growth(view: TileView, since: tuple[int, int] | None) -> dict[str, Any]:
     changed = 1
     if since is not None and since[0] == view.generation:
         (changed,) = view.connection.execute(_CHANGED, {"last": since[1]}).fetchone()
-    return {**_totals(view), "from": changed}
+    return {"events": view.events, "from": changed}
 
 
 def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[str, Any]:
@@ -526,7 +361,7 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
     path: list[int] = []
     for at, depth in depths.items():
         lane, type_ = names[at]
-        path += (at, view.lane(lane), view.names.type(type_), depth)
+        path += (at, lane, view.type(type_), depth)
     causes = [n for row in view.connection.execute(links, values) for n in row]
     return {"arrival": arrival, "path": path, "causes": causes, "truncated": truncated}
 
@@ -539,39 +374,31 @@ def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:
         "SELECT arrival, event_id, lane FROM events WHERE arrival ="
         f" (SELECT {end}(arrival) FROM {failed} AND arrival {sign} ?)"
     )
-    for number, event_id, lane in view.connection.execute(sql, (arrival,)):
-        return {"arrival": number, "event_id": event_id, "lane": view.lane(lane)}
-    return {"arrival": None, "event_id": None, "lane": None}
+    row = view.connection.execute(sql, (arrival,)).fetchone() or (None, None, None)
+    return dict(zip(("arrival", "event_id", "lane"), row, strict=True))
 
 
-def series(
-    view: TileView, variable: str, turns: Filter, by: Literal["lane", "quantiles"]
-) -> dict[str, Any]:
-    """Returns the values of a variable by turn: of each lane, of many lanes their quantiles.
+def series(view: TileView, variable: str) -> dict[str, Any]:
+    """Returns the values of a variable by turn and lane, of the first `SERIES_LANES_MAX` lanes.
 
     It is what a simulation's STATE events set, in other logs a number at the top of the payload. Of
     more lines than `SERIES_LINES_MAX` those of every k-th turn are read.
     """
-    first, end = _ends(view, "turn") or (0, 0)
-    first, last = max(first, turns.turn_first or 0), min(end - 1, turns.turn_last or end)
     is_sim = view.of.vocabulary.name == SIM.name
-    values: dict[str, Any] = {"first": first, "last": last, "limit": SERIES_LINES_MAX}
-    source, within = "lanes", "turn BETWEEN :first AND :last"
+    first, end = _ends(view, "turn") or (0, 0)
+    values: dict[str, Any] = {"first": first, "end": end, "limit": SERIES_LINES_MAX}
+    source, within = "lanes", "turn >= :first AND turn < :end"
+    counted = f"lanes WHERE {within}"
     if is_sim:
         values["names"] = json.dumps(subjects_of(view.connection, -1, f"/{variable}"))
         of_names = "subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
-        sql = f"SELECT count(*) FROM events INDEXED BY subjects WHERE {of_names}"
-        (count,) = view.connection.execute(sql, values).fetchone()
-        # only events of this type have subjects
-        source, within = (
-            ("subjects", f"{of_names} AND {within}")
-            if count <= _BY_SUBJECT_MAX
-            else ("lanes", f"type = 'STATE' AND +{of_names} AND {within}")
-        )
-        count = count * (last - first + 1) // max(1, end)
-    else:
-        sql = f"SELECT count(*) FROM events INDEXED BY lanes WHERE {within}"
-        (count,) = view.connection.execute(sql, values).fetchone()
+        counted = f"subjects WHERE {of_names}"
+    sql = f"SELECT count(*) FROM events INDEXED BY {counted}"
+    (count,) = view.connection.execute(sql, values).fetchone()
+    if is_sim and count <= _BY_SUBJECT_MAX:
+        source, within = "subjects", f"{of_names} AND {within}"
+    elif is_sim:  # only events of this type have subjects
+        within = f"type = 'STATE' AND +{of_names} AND {within}"
     values["every"] = every = max(1, -(-count // SERIES_LINES_MAX))
     sql = (
         f"SELECT arrival, turn, lane FROM events INDEXED BY {source} WHERE {within}"
@@ -580,26 +407,18 @@ def series(
     rows = view.connection.execute(sql, values).fetchall()
     lines = lines_at(view.of, view.connection, [row[0] for row in rows])
     key = (SIM.payload_key, "new_value") if is_sim else (view.of.vocabulary.payload_key, variable)
-    by_lane: defaultdict[str, list[Any]] = defaultdict(list)
-    by_turn: defaultdict[int, list[float]] = defaultdict(list)
+    by_lane = defaultdict[int, list[Any]](list)
     for (arrival, turn, lane), line in zip(rows, lines, strict=True):
         value = _value(line, *key)
-        if value is not None:
+        if value is not None and (lane in by_lane or len(by_lane) < SERIES_LANES_MAX):
             by_lane[lane] += (turn, value, arrival)
-            by_turn[turn].append(value)
-    if by == "lane" and len(by_lane) <= SERIES_LANES_MAX:
-        named = {view.lane(name): name for name in by_lane}
-        return {
-            "every": every,
-            "lanes": {str(id): by_lane[name] for id, name in named.items()},
-            "names": {str(id): name[:NAME_CHARACTERS_MAX] for id, name in named.items()},
-        }
-    quantiles: list[float] = []
-    for turn, numbers in by_turn.items():
-        numbers.sort()
-        quantiles += (turn, *(numbers[round(q * (len(numbers) - 1))] for q in _QUANTILES))
-        quantiles.append(len(numbers))
-    return {"every": every, "quantiles": quantiles}
+    sql = "SELECT number, name FROM lane_names WHERE number IN (SELECT value FROM json_each(?))"
+    names = view.connection.execute(sql, (json.dumps([*by_lane]),))
+    return {
+        "every": every,
+        "lanes": {str(lane): points for lane, points in by_lane.items()},
+        "names": {str(lane): name[:NAME_CHARACTERS_MAX] for lane, name in names},
+    }
 
 
 def _value(line: bytes, member: str, key: str) -> float | None:

@@ -31,7 +31,7 @@ from thence.log.index import causality, query
 from thence.log.index.causality import CausalityLines
 from thence.log.index.connection import Index
 from thence.log.index.page import Page, PageBounds, PageOfLines
-from thence.log.index.tiles import Names
+from thence.log.index.tiles import Kept
 from thence.log.log_reader import Reader
 from thence.log.read.opening import known_info, opened_vocabulary
 from thence.log.read.reader import lines
@@ -219,7 +219,7 @@ class OpenLog:
         self.folder = folder
         self.vocabulary = vocabulary
         self.reader = Reader(OS_DISK, folder, vocabulary)
-        self.names = Names()
+        self.counted: Kept = {}
         self.users = 0
         self._mark = ""
 

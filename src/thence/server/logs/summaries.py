@@ -37,7 +37,6 @@ from thence.server.logs.root import (
 )
 from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record
 
-COURSE_BUCKETS = 50
 _SAMPLE_BYTES = 256 * 1024
 # what the record of a run depends on besides its events; writers come and go in the last one
 _RECORDED = (
@@ -149,7 +148,7 @@ class Summaries:
             key: Literal["turn", "time"] = (
                 "turn" if location.is_simulation and facts.turns else "time"
             )
-            course = figures(log.index, key, COURSE_BUCKETS) if has_figures else None
+            course = figures(log.index, key) if has_figures else None
         with self._mutex:
             kept = self._summaries[location.id] = _Kept(*state, facts, course)
         return kept

@@ -1,16 +1,16 @@
 """The routes that the script of the pages draws by; their shapes are not promised.
 
 Every answer has `generation`, which differs once what an arrival holds may have changed, and
-`behind`, about how many events it lacks yet (ask again). Axes: by `order` a position is the arrival
+`behind`: it lacks events yet (ask again). Axes: by `order` a position is the arrival
 less one, by `turn` the turn, by `time` microseconds since 1970; spans are from <= position < to.
 Types and lanes are numbers: those of types are in `look`, those of lanes in `lanes`; 0 is the rest.
 Lists in one line are flat: `[a,b,…]` repeats a and b.
 
-look      events, failures, open, lanes, turns, axes: [name, …], ends: {axis: [first, end]}
+look      events, axes: [name, …], ends: {axis: [first, end]}
           types: [[id, name, events], …] most first
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
-lanes     total, lanes: [[id, name, events, failures, first arrival, open], …]
+lanes     lanes: [[id, name, events, failures], …], 200 at most
           by order also ends: the ids of the first and the last event of the span
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
 marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
@@ -19,15 +19,14 @@ marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], f
 path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
           causes: [child,parent,…] among these, truncated
 failures  arrival, event_id, lane; null where there is no further one
-series    every: a turn of so many, lanes: {lane: [turn,value,arrival,…]}, names: {lane: name};
-          or instead of lanes quantiles: [turn,least,10 %,median,90 %,greatest,number,…]
-growth    server-sent: events, failures, open, from: the lowest arrival whose picture changed
+series    every: a turn of so many, lanes: {lane: [turn,value,arrival,…]}, names: {lane: name}
+growth    server-sent: events, from: the lowest arrival whose picture changed
 """
 
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -35,7 +34,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.query.filter import Filter
 from thence.log.index import tiles
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
@@ -45,7 +43,7 @@ from thence.server.routes.logs import EventId, Kind, answer
 from thence.server.routes.parameters import Number, Parameters
 from thence.server.routes.state import app_state
 
-LANES_MAX = PATH_MAX = 200
+PATH_MAX = 200
 MARKS_MAX, IDS_MAX = 2_000, 100
 LEVEL_MAX = 44  # such a tile is wider than any axis
 _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
@@ -56,7 +54,6 @@ Work = Callable[[TileView], dict[str, Any]]
 _Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
 _From = Annotated[_Position, Field(alias="from")]
 _To = Annotated[_Position, Field(alias="to")]
-_Limit = Annotated[int, Field(ge=1, le=LANES_MAX), Number]
 
 
 class Picture(BaseModel):
@@ -65,15 +62,11 @@ class Picture(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     generation: int
-    behind: int = Field(ge=0, description="About how many events are not in it yet.")
+    behind: bool = Field(description="Whether events are not in it yet.")
 
 
 class _Axis(Parameters):
     axis: Axis = "order"
-
-
-class _Overview(_Axis):
-    buckets: Annotated[int, Field(ge=1, le=tiles.OVERVIEW_BUCKETS_MAX), Number] = 600
 
 
 class _Lanes(_Axis):
@@ -81,8 +74,6 @@ class _Lanes(_Axis):
     end: _To = POSITION_MAX
     sort: Sort = "failures"
     find: Annotated[str, Field(max_length=tiles.NAME_CHARACTERS_MAX)] = ""
-    offset: _Position = 0
-    limit: _Limit = LANES_MAX
 
 
 class _Tile(_Axis):
@@ -99,7 +90,7 @@ class _Marks(Parameters):
 
 class _Path(Parameters):
     then: bool = False
-    limit: _Limit = PATH_MAX
+    limit: Annotated[int, Field(ge=1, le=PATH_MAX), Number] = PATH_MAX
 
 
 class _Failures(Parameters):
@@ -109,8 +100,6 @@ class _Failures(Parameters):
 
 class _Series(Parameters):
     variable: Annotated[str, Field(min_length=1, description="Its name, without the lane.")]
-    turns: Annotated[str, Field(description="A range: 3..7, 3.., ..7.")] = "0.."
-    by: Literal["lane", "quantiles"] = "lane"
 
 
 def routes_of(kind: Kind) -> APIRouter:
@@ -124,16 +113,16 @@ def routes_of(kind: Kind) -> APIRouter:
         return await ask(request, id, tiles.look)
 
     @router.get("/{id}/overview", response_model=Picture)
-    async def overview(request: Request, id: str, it: Annotated[_Overview, Query()]) -> Response:
+    async def overview(request: Request, id: str, it: Annotated[_Axis, Query()]) -> Response:
         """Returns the counts of the whole log."""
-        return await ask(request, id, lambda view: tiles.overview(view, it.axis, it.buckets))
+        return await ask(request, id, lambda view: tiles.overview(view, it.axis))
 
     @router.get("/{id}/lanes", response_model=Picture)
     async def lanes(request: Request, id: str, it: Annotated[_Lanes, Query()]) -> Response:
         """Returns the lanes that have something in a span."""
-        span, page = (it.first, it.end), (it.offset, it.limit)
+        span = it.first, it.end
         return await ask(
-            request, id, lambda view: tiles.lanes(view, it.axis, span, it.sort, it.find, page)
+            request, id, lambda view: tiles.lanes(view, it.axis, span, it.sort, it.find)
         )
 
     @router.get("/{id}/tiles", response_model=Picture)
@@ -168,9 +157,8 @@ def routes_of(kind: Kind) -> APIRouter:
 
     @router.get("/{id}/series", response_model=Picture)
     async def series(request: Request, id: str, it: Annotated[_Series, Query()]) -> Response:
-        """Returns the values of a variable by turn, of 200 lanes, or their quantiles."""
-        turns = Filter.of(turn=it.turns)
-        return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
+        """Returns the values of a variable by turn, of 200 lanes."""
+        return await ask(request, id, lambda view: tiles.series(view, it.variable))
 
     _add_growth(router, kind.is_simulation)
     return router
@@ -210,7 +198,7 @@ async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work
 
 
 def _read(log: OpenLog, work: Work) -> dict[str, Any]:
-    return tiles.read(log.index, log.names, log.reader.size(), work)
+    return tiles.read(log.index, log.counted, work)
 
 
 _Mark = tuple[int, int]  # the generation, and how many events it had

@@ -25,7 +25,7 @@ function diamond(context, x, y) {
 export class Lanes {
   constructor(element, canvas, view, source, painter, colours) {
     Object.assign(this, { element, canvas, view, source, painter, colours });
-    this.rows = []; // [id, name, events, failures, first, open] of each lane, the pinned ones first
+    this.rows = []; // [id, name, events, failures] of each lane, the pinned ones first
     this.row = 0; // the chosen one
     this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
     this.links = []; // child, parent, … among these

@@ -10,7 +10,6 @@ import { Painter, Source } from "./tiles.js";
 
 const AXES = { order: "by order", turn: "by turn", time: "by time" };
 const SORTS = { failures: "most failures", events: "most events", first: "first come" };
-const LANES_MAX = 200;
 const PATH_MAX = 200;
 const HUES = 8;
 const REST_MS = 150; // without a move, after which the lanes of the window are asked for
@@ -234,7 +233,7 @@ class View {
 
   async rest() {
     const bounds = { axis: this.axis, from: Math.floor(this.from), to: Math.ceil(this.to) };
-    const asked = { ...bounds, sort: this.sort, find: this.find, limit: LANES_MAX };
+    const asked = { ...bounds, sort: this.sort, find: this.find };
     const key = JSON.stringify([asked, this.facts.events]);
     if (key !== this.lanesKey) {
       this.lanesKey = key;

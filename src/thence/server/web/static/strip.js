@@ -1,6 +1,5 @@
 // The overview: all of a log in one strip, with the part that is seen; dragging chooses another.
 
-const BUCKETS = 600;
 const HEIGHT = 48;
 
 /** Draws the strip of a view, and lets a pointer move what is seen. */
@@ -15,7 +14,7 @@ export class Strip {
   }
 
   get asked() {
-    return { axis: this.view.axis, buckets: BUCKETS };
+    return { axis: this.view.axis };
   }
 
   position(event) {

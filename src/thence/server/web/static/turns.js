@@ -5,16 +5,15 @@ const RISE = 20; // pixels of a line's field
 /** Returns the values of a variable in the turns that are seen, by lane; undefined until they come. */
 export function seriesOf(view) {
   if (!view.variable || view.axis !== "turn") return undefined;
-  const turns = `${Math.max(0, Math.floor(view.first))}..${Math.ceil(view.end)}`;
-  const piece = view.source.piece("series", { variable: view.variable, turns, by: "lane" });
-  return piece?.lanes && "every" in piece ? piece : undefined;
+  const piece = view.source.piece("series", { variable: view.variable });
+  return piece && "every" in piece ? piece : undefined;
 }
 
 /** Returns the lanes of a variable that is of no agent and no place, which are seen on top. */
 export function globalLanes(series) {
   const names = Object.entries(series?.names ?? {});
   const isGlobal = ([, name]) => !name.startsWith("agent/") && !name.startsWith("place/");
-  return names.filter(isGlobal).map(([id, name]) => [Number(id), name, 0, 0, 0, 0]);
+  return names.filter(isGlobal).map(([id, name]) => [Number(id), name, 0, 0]);
 }
 
 /** Returns the least and the greatest value of all lanes; null where there is no number. */
