@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "core": 30,
     "files": 1,
     "git": 35,
-    "log": 85,
+    "log": 84,
     "otel": 4,
     "server": 139,
     "sim": 148,
@@ -49,11 +49,11 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10989, 53), (11300, 50)),
+    "cli": ((10988, 53), (11300, 50)),
     "core": ((6482, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((13821, 49), (13300, 52)),
-    "server": ((10929, 58), (11400, 50)),
+    "log": ((13321, 49), (13300, 52)),
+    "server": ((10918, 58), (11400, 50)),
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3631, 16), (3100, 14)),
     "thence": ((994, 6), (1000, 8)),

@@ -15,7 +15,6 @@ from thence.errors import HeadsMoved, IdReused, InvalidEvent, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings, new_id
 from thence.log.write.conditions import (
-    AlreadyStored,
     Condition,
     Same,
     lines_of_the_log,
@@ -261,12 +260,12 @@ def test_batch_is_judged_in_its_order_event_by_event(tmp_path):
     named = dict.fromkeys((0, 1, 2, 4), Condition(is_named=True))
     found = verdicts(OS_DISK, tmp_path, "node", PLAIN, drafts, named)
     assert found[1:4] == [None, Same(1), None]
-    assert found[0] == found[4] == AlreadyStored(line)
+    assert found[0] == found[4] == line
 
 
 def test_outcomes_are_put_together_up_to_the_first_that_was_not_written():
     refused = ThenceError("could not", code="append_failed")
-    known = AlreadyStored(b"known\n")
+    known = b"known\n"
     found = [None, known, Same(0), refused, None, known, Same(4)]
     whole = [b"one\n", b"known\n", b"one\n", refused]
     assert merged(found, [b"one\n", b"two\n"]) == [*whole, b"two\n", b"known\n", b"two\n"]

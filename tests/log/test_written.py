@@ -19,7 +19,7 @@ import thence
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.disk import CLOSED, OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
 from thence.log.write.batch import PendingAppend
@@ -108,7 +108,7 @@ def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
     with opened(tmp_path) as committer:
         committer.append([made("a")], WAIT_S)
         writer = committer._writer
-        writer._close_second()  # as where no descriptor was free
+        writer._second = CLOSED  # as where no descriptor was free
         writer.write([made("b")])
         assert writer.begin_sync() is None
         assert not writer.session.is_unsynced

@@ -181,11 +181,6 @@ class WriterSession:
         """
         return self._durable[1] if self._durable[0] == file else 0
 
-    def limit(self, size: int) -> None:
-        """Forgets the synced offset of a segment that has become shorter or was replaced."""
-        if size < self._durable[1]:
-            self._durable = (NOWHERE, 0)
-
     def save(self) -> None:
         """Writes what has changed to the file, but for the mark."""
         if self._descriptor is not None and not self._is_saved:

@@ -33,12 +33,6 @@ class Condition(NamedTuple):
     span: int = 1
 
 
-class AlreadyStored(NamedTuple):
-    """The stored line of an event that need not be appended, newline included."""
-
-    line: bytes
-
-
 class Same(NamedTuple):
     """An event that occurs earlier in its own batch, at this index."""
 
@@ -68,7 +62,8 @@ def first_of(
     return drafts[:count], {at: condition for at, condition in conditions.items() if at < count}
 
 
-Verdict = AlreadyStored | Same | ThenceError | None
+# the stored line, newline included, of an event that need not be appended; or why it is not
+Verdict = bytes | Same | ThenceError | None
 
 
 def verdicts(
@@ -100,9 +95,7 @@ def merged(
     outcomes: list[bytes | ThenceError] = []
     for verdict in judged:
         outcome: bytes | ThenceError | None
-        if isinstance(verdict, AlreadyStored):
-            outcome = verdict.line
-        elif isinstance(verdict, Same):
+        if isinstance(verdict, Same):
             outcome = outcomes[verdict.batch_index]
         else:
             outcome = verdict or next(fresh, None)
@@ -153,7 +146,7 @@ class _Judge:
                 stored = parse(line, self._vocabulary)
                 if isinstance(stored, Event) and not stored.is_foreign:
                     if stored.says_the_same_as(event):
-                        return AlreadyStored(line + b"\n")
+                        return line + b"\n"
                     return self._reused(event)
         return None
 

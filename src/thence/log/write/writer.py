@@ -418,7 +418,8 @@ class SegmentWriter:
         if error is not None:
             self._repair_after(error)
             return
-        self._unsynced.clear()
+        self._unsynced.lines.clear()
+        self._unsynced.size = 0
         self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
 
     def begin_sync(self) -> PendingSync | None:
@@ -431,8 +432,15 @@ class SegmentWriter:
         if self._second == CLOSED or self._unsynced.error is not None:
             self.sync()
             return None
-        place = (self._second, self._file, self._size, len(self._unsynced.lines))
-        return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
+        return PendingSync(
+            self._disk,
+            self._second,
+            self._file,
+            self._size,
+            len(self._unsynced.lines),
+            self.numbers.node_id,
+            self.numbers.seq,
+        )
 
     def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
         """Notes a sync that was run, as `sync` does; raises OutcomeUnknown."""
@@ -443,8 +451,8 @@ class SegmentWriter:
         elif self.session.durable_offset(pending.file) < pending.size:
             del self._unsynced.lines[: pending.lines]
             self._unsynced.size = sum(map(len, self._unsynced.lines))
-            place = (pending.file, pending.size, pending.descriptor)
-            self.session.durable(pending.node_id, pending.seq, *place)
+            _, descriptor, file, size, _, node_id, seq = pending
+            self.session.durable(node_id, seq, file, size, descriptor)
             self.session.is_unsynced = self._size > pending.size
 
     def successor(self) -> "SegmentWriter":
@@ -460,7 +468,9 @@ class SegmentWriter:
             descriptor, self._descriptor = self._descriptor, CLOSED
             self._file = NOWHERE
             self._disk.close_quietly(descriptor)
-            self._close_second()
+        if self._second != CLOSED:
+            descriptor, self._second = self._second, CLOSED
+            self._disk.close_quietly(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -545,14 +555,11 @@ class SegmentWriter:
             self.numbers.previous_node = ""
 
     def _open_second(self) -> None:
-        self._close_second()
-        with suppress(DiskError):  # no descriptor is free
-            self._second = self._disk.open_read(self._path)
-
-    def _close_second(self) -> None:
         if self._second != CLOSED:
             descriptor, self._second = self._second, CLOSED
             self._disk.close_quietly(descriptor)
+        with suppress(DiskError):  # no descriptor is free
+            self._second = self._disk.open_read(self._path)
 
     def _catch_up(self, offset: int) -> None:
         """Takes over the numbers of the lines after an offset, 0 for the whole log."""
@@ -564,7 +571,6 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(descriptor, last > 0)
         self._file, self._size = file, size
-        self.session.limit(size)
 
     def _write_some(
         self,
@@ -725,8 +731,8 @@ class SegmentWriter:
             unsynced.file, unsynced.offset = self._file, 0  # in doubt if this sync fails too
             self._disk.sync_data(self._descriptor)
             unsynced.clear()
-        place = (self._file, self._size, self._descriptor)
-        self.session.durable(self.numbers.node_id, self.numbers.seq, *place)
+        file, size, descriptor = self._file, self._size, self._descriptor
+        self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
         if facts:
             self._pending_reports.append(("suspect", {**facts, "error": error}))
 
