@@ -313,7 +313,7 @@ def _leave_pool() -> None:
     names = {frame.f_globals.get("__name__") for frame in _frames(sys._getframe(1))}
     if not names.isdisjoint(_FORKING_POOLS):
         _blocks.set(())
-        _carried.set(())
+        _carried.set(((), None))
         if _watch is not None:
             _watch.attach(None)
 
@@ -491,8 +491,10 @@ class PassedEnds(tuple[tuple[TracebackType, PassedCause], ...]):
         return tuple, ()
 
 
-# the ends in hand of the task that lets this thread append for it
-_carried: ContextVar[tuple[PassedCause, ...]] = ContextVar("thence_ends", default=())
+# the ends in hand of the code that work is done for, and what this thread handled at its begin
+_carried: ContextVar[tuple[tuple[PassedCause, ...], BaseException | None]] = ContextVar(
+    "thence_ends", default=((), None)
+)
 
 
 def remember_end(
@@ -518,8 +520,9 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
     of a group, the nearest first; of each the latest end in each log. Each append calls it.
     """
     error = sys.exception()
-    if error is None:
-        return _carried.get()
+    carried, before = _carried.get()
+    if error is None or error is before:
+        return carried
     ends: list[PassedCause] = []
     chain, seen = [error], {id(error)}
     for linked in chain:
@@ -540,8 +543,8 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
 
 def carrying(ends: tuple[PassedCause, ...], work: Callable[[], _R]) -> _R:
     """Runs work with the ends that were in hand elsewhere."""
-    before = _carried.set(ends)
+    token = _carried.set((ends, sys.exception()))
     try:
         return work()
     finally:
-        _carried.reset(before)
+        _carried.reset(token)

@@ -132,7 +132,7 @@ class Propagated(Generic[_P, _R]):
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         ends = tuple(end.text for end in self._around.ends)
         trace = _trace(self._around) if self._around.causes else None
-        return _arrived, (self._function, tuple(_texts(self._around)), ends, trace)
+        return arrived, (self._function, tuple(_texts(self._around)), ends, trace)
 
 
 @overload
@@ -250,6 +250,12 @@ class CauseMiddleware:
             await self._app(scope, receive, send)
 
 
+def texts_around() -> tuple[str, ...]:
+    """Returns the causes around the caller, with the ends in hand, as texts for a token."""
+    around = surroundings()
+    return tuple(dict.fromkeys([*_texts(around), *[end.text for end in around.ends]]))
+
+
 def _texts(around: Surroundings) -> list[str]:
     """Returns each cause as a token names it: with its log, where that is known."""
     texts = {cause.event_id: cause.text for cause in around.passed}
@@ -272,13 +278,13 @@ def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, .
     return tuple(dict.fromkeys(ids)), tuple(passed)
 
 
-def _arrived(
+def arrived(
     function: Callable[_P, _R],
     causes: tuple[str, ...],
-    ends: tuple[str, ...],
-    trace: tuple[str, str] | None,
+    ends: tuple[str, ...] = (),
+    trace: tuple[str, str] | None = None,
 ) -> Callable[_P, _R]:
-    """Returns a propagated function in the process that unpickles it."""
+    """Returns a function with causes that were around elsewhere, such as in another process."""
     ids, passed = _parsed(causes)
     parsed_ends = tuple(end for end in map(parse_cause, ends) if end is not None)
     return cast(
