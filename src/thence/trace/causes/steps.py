@@ -64,7 +64,8 @@ def because(*causes: Causes) -> "Because":
     inside it, and threads that were given its context (contextvars.copy_context). An inner
     block replaces the causes of an outer one. Without any event the block names none, or
     the one in THENCE_CAUSE. A block that is entered inside a generator counts while the generator
-    runs, not while it is suspended, and reaches no task or thread. Raises InvalidEvent.
+    runs, whichever task or thread resumes it, not while it is suspended; it reaches no task or
+    thread begun inside. Raises InvalidEvent.
     """
     return Because(tuple(event_id for cause in causes for event_id in cause_ids(cause)))
 
