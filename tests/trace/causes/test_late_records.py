@@ -33,6 +33,7 @@ WAYS = ("record factory", "filter")
 def only_the_tests_handlers():
     """Leaves the logger, and logging's record factory, as they were."""
     factory, level = logging.getLogRecordFactory(), SHOP.level
+    logging.setLogRecordFactory(logging.LogRecord)  # other tests leave handlers open
     SHOP.setLevel(logging.DEBUG)
     SHOP.propagate = False
     yield
@@ -41,8 +42,9 @@ def only_the_tests_handlers():
         handler.close()
     SHOP.setLevel(level)
     logging.captureWarnings(False)
-    assert logging.getLogRecordFactory() is factory
+    present = logging.getLogRecordFactory()
     logging.setLogRecordFactory(factory)
+    assert present is logging.LogRecord
 
 
 @pytest.fixture(params=WAYS)
