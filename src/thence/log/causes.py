@@ -309,6 +309,12 @@ class Surroundings(NamedTuple):
     span: SpanScope | None = None
     spans: object = None
 
+    @property
+    def texts(self) -> list[str]:
+        """Each cause as a token names it: with its log, where that is known."""
+        texts = {cause.event_id: cause.text for cause in self.passed}
+        return [texts.get(event_id, event_id) for event_id in self.causes]
+
     def run(self, work: Callable[[], "_R"]) -> "_R":
         """Runs work inside of these."""
         watch = _watch if self.spans is not None else None

@@ -3,9 +3,6 @@
 `logging.getLogger().addHandler(thence.LogHandler(log))`, and `thence.StructlogProcessor(log)` among
 the processors of structlog. Both queue, and never raise. A value that JSON has no form for is
 recorded as its text, and named in `repairs`.
-
-A record may be handled later, in another thread or in another process. So the record itself holds
-its causes, as texts: they are pickled with it, and a program without thence can read it.
 """
 
 import logging
@@ -19,17 +16,19 @@ from weakref import WeakSet
 from thence.core.clock import timestamp_at
 from thence.core.json_values import Repair, printable, repair, text_of
 from thence.core.new_event import HostEvent
+from thence.log.causes import surroundings
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.trace.causes.losses import Losses
-from thence.trace.causes.propagation import arrived, texts_around
+from thence.trace.causes.propagation import arrived
 
 if TYPE_CHECKING:
     from thence.log.open import Log
 
 MESSAGE_CHARACTERS_MAX = 20_000
 LEVEL_CHARACTERS_MAX = 100
-# formatters that write all attributes leave out those that begin so
+# A record that is handled later, perhaps in another process, holds its causes itself: as texts, which
+# any program unpickles, in an attribute that formatters leave out since it begins with _.
 _STAMP = "_thence_causes"
 # what every record has; the others are what its caller added by `extra`
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _STAMP}
@@ -90,10 +89,16 @@ class LogHandler(logging.Handler):
             is_now = _is_being_logged(record)
             if not is_now:
                 fields = {"at": timestamp_at(int(record.created * 1_000_000)), **fields}
-            message, repairs = _message_of(record)
+            repairs: tuple[Repair, ...] = ()
+            try:
+                message = record.getMessage()
+            except Exception as error:  # boundary: what an argument does when shown is its own
+                was = f"a message whose arguments raised {type(error).__name__}"
+                message, repairs = text_of(record.msg), ({"path": "payload.message", "was": was},)
             fields |= {"logger": record.name, "message": message}
-            error = _error_of(record.exc_info)
-            work = partial(_emit, self._log, record.levelname, fields, error, repairs)
+            work: Callable[[], None] = partial(
+                _emit, self._log, record.levelname, fields, _error_of(record.exc_info), repairs
+            )
             if not is_now:
                 work = arrived(work, getattr(record, _STAMP, ()))
             work()
@@ -120,8 +125,7 @@ class _StampingFactory:
     """A record factory that calls the former one, and stamps records while handlers are open."""
 
     def __init__(self, former: Callable[..., logging.LogRecord]) -> None:
-        self.former = former
-        self.handlers: WeakSet[LogHandler] = WeakSet()
+        self.former, self.handlers = former, WeakSet[LogHandler]()
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self.former(*args, **kwargs)
@@ -183,30 +187,21 @@ def _emit(
 
 
 def _stamp(record: logging.LogRecord) -> None:
-    if not hasattr(record, _STAMP) and (texts := texts_around()):
+    around = surroundings()
+    texts = tuple(dict.fromkeys([*around.texts, *[end.text for end in around.ends]]))
+    if texts and not hasattr(record, _STAMP):
         setattr(record, _STAMP, texts)
 
 
 def _is_being_logged(record: logging.LogRecord) -> bool:
-    """Reports whether a record is handled in the call that made it, so what is around is its own.
-
-    Thread, task and times of a record don't say so: logging may be set to leave them out.
-    """
+    """Reports whether a record is handled in the call that made it, so what is around is its own."""
+    # its thread, task and process don't say so: logging may be set to leave them out
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _LOG and frame.f_locals.get("record") is record:
             return True
         frame = frame.f_back
     return False
-
-
-def _message_of(record: logging.LogRecord) -> tuple[str, tuple[Repair, ...]]:
-    """Returns the message of a record; as it is written, where its arguments don't fit."""
-    try:
-        return record.getMessage(), ()
-    except Exception as error:  # boundary: what an argument does when it is shown is its own
-        was = f"a message whose arguments raised {type(error).__name__}"
-        return text_of(record.msg), ({"path": "payload.message", "was": was},)
 
 
 def _error_of(exc_info: object) -> BaseException | None:

@@ -48,7 +48,7 @@ def carry() -> dict[str, str]:
     around = surroundings()
     if not around.causes:
         return {}
-    value = ";".join(_texts(around))
+    value = ";".join(around.texts)
     if len(value) > STATE_VALUE_MAX:
         raise InvalidEvent(
             "could not carry the causes around",
@@ -132,7 +132,7 @@ class Propagated(Generic[_P, _R]):
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         ends = tuple(end.text for end in self._around.ends)
         trace = _trace(self._around) if self._around.causes else None
-        return arrived, (self._function, tuple(_texts(self._around)), ends, trace)
+        return arrived, (self._function, tuple(self._around.texts), ends, trace)
 
 
 @overload
@@ -248,18 +248,6 @@ class CauseMiddleware:
         }
         with carried(token):
             await self._app(scope, receive, send)
-
-
-def texts_around() -> tuple[str, ...]:
-    """Returns the causes around the caller, with the ends in hand, as texts for a token."""
-    around = surroundings()
-    return tuple(dict.fromkeys([*_texts(around), *[end.text for end in around.ends]]))
-
-
-def _texts(around: Surroundings) -> list[str]:
-    """Returns each cause as a token names it: with its log, where that is known."""
-    texts = {cause.event_id: cause.text for cause in around.passed}
-    return [texts.get(event_id, event_id) for event_id in around.causes]
 
 
 def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, ...]]:
