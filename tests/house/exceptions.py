@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 142,
     "sim": 148,
     "sync": 40,
-    "trace": 93,
+    "trace": 79,
     "work": 204,
 }
 STARRED: dict[str, int] = {
@@ -57,6 +57,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3662, 16), (3100, 14)),
     "thence": ((994, 6), (1000, 8)),
-    "trace": ((6358, 29), (6400, 35)),
+    "trace": ((6400, 29), (6400, 35)),
     "work": ((11752, 54), (9500, 46)),
 }

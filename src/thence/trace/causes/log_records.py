@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 MESSAGE_CHARACTERS_MAX = 20_000
 LEVEL_CHARACTERS_MAX = 100
-# A record that is handled later, perhaps in another process, holds its causes itself: as texts, which
-# any program unpickles, in an attribute that formatters leave out since it begins with _.
+# a record that is handled later, perhaps in another process, holds its causes as texts, which any
+# program unpickles, in an attribute that formatters leave out since it begins with _
 _STAMP = "_thence_causes"
 # what every record has; the others are what its caller added by `extra`
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _STAMP}
@@ -194,7 +194,7 @@ def _stamp(record: logging.LogRecord) -> None:
 
 
 def _is_being_logged(record: logging.LogRecord) -> bool:
-    """Reports whether a record is handled in the call that made it, so what is around is its own."""
+    """Reports whether a record is handled in the call that made it: what is around is its own."""
     # its thread, task and process don't say so: logging may be set to leave them out
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
