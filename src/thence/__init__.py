@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from thence.log.open import Log
     from thence.log.open import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.record.event_filter import EventFilter
-    from thence.trace.causes.log_records import LogHandler, StructlogProcessor
+    from thence.trace.causes.log_records import CauseFilter, LogHandler, StructlogProcessor
     from thence.trace.causes.outcomes import CallOutcome, outcome, outcome_async
     from thence.trace.causes.propagation import (
         CauseMiddleware,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "CallOutcome",
+    "CauseFilter",
     "CauseMiddleware",
     "Event",
     "EventFilter",
@@ -102,6 +103,7 @@ _MODULES = {
     "outcome": "thence.trace.causes.outcomes",
     "outcome_async": "thence.trace.causes.outcomes",
     "CallOutcome": "thence.trace.causes.outcomes",
+    "CauseFilter": "thence.trace.causes.log_records",
     "LogHandler": "thence.trace.causes.log_records",
     "StructlogProcessor": "thence.trace.causes.log_records",
     "carry": "thence.trace.causes.propagation",

@@ -239,9 +239,11 @@ class SpanProcessor(SdkSpanProcessor):
             first_text(since, AGENT) or words[1],
             first_text(since, STREAM) or words[2],
         )
-        begins = () if begin_id is None else (begin_id,)
+        # what runs at the end need not be around the span: where no begin is held the parent is
+        around = SPANS.of(span.parent) if scope is None else scope
+        begins = () if around is None else (around.begin_id,)
         causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
-        members = {"caused_by": causes, "ends": begin_id, "is_alone": bool(begins)}
+        members = {"caused_by": causes, "ends": begin_id, "is_alone": True}
         new = self._new(span, outcome, payload, words, **members)
         try:
             event = self._appended(new)

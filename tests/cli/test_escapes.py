@@ -1,5 +1,7 @@
 """Nothing that a log holds is obeyed by the terminal that shows it, whatever the command."""
 
+import contextlib
+import json
 import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +43,33 @@ def test_no_text_of_a_log_is_obeyed(project, words, command):
         assert not obeyed("" if is_data else ended.out), arguments
         assert not obeyed(ended.err), arguments
         assert "unexpectedly" not in ended.err, ended.err
+
+
+@pytest.mark.promise("A1a")
+@pytest.mark.parametrize(("words", "command"), KNOWN, ids=[" ".join(words) for words, _ in KNOWN])
+def test_no_text_in_json_is_obeyed_where_a_pipe_leads_to_a_terminal(project, words, command):
+    for arguments in calls(words, command)[:2]:
+        is_data = words == ("export",)  # --csv goes without --json
+        ended = warm(*arguments, *(() if is_data else ("--json",)), cwd=project)
+        assert not obeyed("" if is_data else ended.out), arguments
+
+
+@pytest.mark.promise("A1a")
+def test_escaped_json_is_the_same_value(project):
+    stored = []
+    for line in (project / "evil/events.jsonl").read_bytes().split(b"\n"):
+        with contextlib.suppress(ValueError):  # some lines are damaged
+            stored.append(json.loads(line))
+    for arguments in (("query", "--log", "evil", "--json"), ("log", "--log", "evil", "--json")):
+        ended = warm(*arguments, cwd=project)
+        shown = [json.loads(line) for line in ended.out.splitlines()]
+        assert len(shown) > 5
+        assert all(event in stored for event in shown)
+        assert f"\\u{ord(EVIL[-1]):04x}" in ended.out
+    spans = warm("export", "--otlp", "-", "--log", "evil", cwd=project).out
+    assert not obeyed(spans)
+    assert SHOWN in spans
+    assert all(json.loads(line)["resourceSpans"] for line in spans.splitlines())
 
 
 @pytest.mark.promise("A1a")

@@ -43,6 +43,17 @@ _CONTROL = re.compile(
 )
 
 
+def escaped(json: bytes) -> bytes:
+    """Returns a line of JSON with escapes for what controls a terminal, such as one after a pipe.
+
+    It is of megabytes perhaps: where there is nothing to escape no copy is made.
+    """
+    if json.isascii() and b"\x7f" not in json and b"\r" not in json:
+        return json
+    text = json.decode(errors="replace").replace("\r", " ")  # a blank between members
+    return _CONTROL.sub(_escaped, text).encode()
+
+
 def drawn(line: Line) -> str:
     """Returns a line for a terminal: its texts escaped, in our colours."""
     if isinstance(line, str):
@@ -149,12 +160,9 @@ class Output:
             self.notice(note)
 
     def line(self, line: bytes) -> None:
-        """Writes a stored line with its newline: unchanged, but with escapes for a terminal."""
-        if sys.stdout.isatty():
-            text = line.decode(errors="replace").replace("\r", " ")  # a blank between members
-            line = _CONTROL.sub(_escaped, text).encode()
+        """Writes a line of JSON with its newline, such as a stored line."""
         try:
-            sys.stdout.buffer.write(line)  # of megabytes perhaps: no copy is made
+            sys.stdout.buffer.write(escaped(line))
             sys.stdout.buffer.write(b"\n")
         except OSError:
             self.give_up_stdout()

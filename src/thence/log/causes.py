@@ -6,7 +6,8 @@ another process handed on.
 
 A context variable outlives a generator that nobody runs to its end. So a block that is entered
 in a generator counts only while the generator's frame is on the stack, and is marked when it is
-left: the leaving may happen in another context.
+left: the leaving may happen in another context. The resuming may as well, so a table has the
+blocks of each generator.
 
 A tracer's current span is around some code too, beside the blocks. `SpanScope` is what is kept of
 it, `SpanWatch` the tracer: a block notes the span in which it was entered, and is the inner one
@@ -76,6 +77,8 @@ class CauseScope:
         self.span = None if _watch is None else span_around()
         self.is_left = False
         _blocks.set((*current_blocks(), self))
+        if frame is not None:
+            _of_generators[frame] = (*_of_generators.get(frame, ()), self)
 
     def leave(self) -> None:
         """Ends the block, in whatever context this is called.
@@ -83,7 +86,11 @@ class CauseScope:
         Tasks and threads that carry it on keep it, unless a generator entered it.
         """
         self.is_left = self.frame is not None or self not in _blocks.get()
-        self.frame = None
+        if self.frame is not None:
+            entered = _of_generators.pop(self.frame, ())
+            if others := tuple([block for block in entered if block is not self]):
+                _of_generators[self.frame] = others
+            self.frame = None
         _blocks.set(tuple([block for block in current_blocks() if block is not self]))
 
 
@@ -170,7 +177,7 @@ def span_around() -> SpanScope | None:
 def _inner_span() -> SpanScope | None:
     """Returns the span around the caller that lies inside all blocks which count."""
     span = span_around()
-    if span is None or not _blocks.get():
+    if span is None or not _entered():
         return span
     around = next((block.span for block in _counting()), None)
     while around is not None:
@@ -182,11 +189,30 @@ def _inner_span() -> SpanScope | None:
 
 # the outermost first
 _blocks: ContextVar[tuple[CauseScope, ...]] = ContextVar("thence_blocks", default=())
+# of each generator those that it entered and did not leave
+_of_generators: dict[FrameType, tuple[CauseScope, ...]] = {}
+
+
+def _entered() -> tuple[CauseScope, ...]:
+    """Returns the blocks that were entered in this context, the outermost first.
+
+    Those of a running generator that were entered in another context are entered here too.
+    """
+    blocks = _blocks.get()
+    if _of_generators:
+        others: list[CauseScope] = []
+        for frame in _frames(sys._getframe(1)):
+            own = _of_generators.get(frame, ())
+            others += [block for block in reversed(own) if block not in blocks]
+        if others:
+            blocks = (*blocks, *reversed(others))
+            _blocks.set(blocks)
+    return blocks
 
 
 def current_blocks() -> tuple[CauseScope, ...]:
     """Returns the blocks that were entered and not left, the outermost first."""
-    return tuple([block for block in _blocks.get() if not block.is_left])
+    return tuple([block for block in _entered() if not block.is_left])
 
 
 def _counting() -> Iterator[CauseScope]:
@@ -229,7 +255,7 @@ def current_causes() -> tuple[str, ...]:
     """Returns the ids that the innermost counting block or span names; each append calls it."""
     if _watch is not None and (span := _inner_span()) is not None:
         return (span.begin_id,)
-    blocks = _blocks.get()
+    blocks = _entered() if _of_generators else _blocks.get()
     if not blocks:
         return ()
     if blocks[-1].frame is None and not blocks[-1].is_left:
@@ -239,7 +265,7 @@ def current_causes() -> tuple[str, ...]:
 
 def current_step() -> "OpenStep | None":
     """Returns the innermost open step around the caller, None if there is none."""
-    if not _blocks.get():
+    if not _entered():
         return None
     return next((block.step for block in _counting() if block.step is not None), None)
 
@@ -249,7 +275,8 @@ def current_passed() -> tuple[PassedCause, ...]:
     if _watch is not None and (span := _inner_span()) is not None:
         return () if span.cause is None else (span.cause,)
     passed: tuple[PassedCause, ...] = ()
-    for block in _counting() if _blocks.get() else ():
+    has_blocks = _entered() if _of_generators else _blocks.get()
+    for block in _counting() if has_blocks else ():
         passed += block.passed
         if block.step is not None:
             return passed if block.step.cause is None else (*passed, block.step.cause)
@@ -283,6 +310,12 @@ class Surroundings(NamedTuple):
     span: SpanScope | None = None
     spans: object = None
 
+    @property
+    def texts(self) -> list[str]:
+        """Each cause as a token names it: with its log, where that is known."""
+        texts = {cause.event_id: cause.text for cause in self.passed}
+        return [texts.get(event_id, event_id) for event_id in self.causes]
+
     def run(self, work: Callable[[], "_R"]) -> "_R":
         """Runs work inside of these."""
         watch = _watch if self.spans is not None else None
@@ -313,7 +346,8 @@ def _leave_pool() -> None:
     names = {frame.f_globals.get("__name__") for frame in _frames(sys._getframe(1))}
     if not names.isdisjoint(_FORKING_POOLS):
         _blocks.set(())
-        _carried.set(())
+        _of_generators.clear()
+        _carried.set(((), None))
         if _watch is not None:
             _watch.attach(None)
 
@@ -491,8 +525,10 @@ class PassedEnds(tuple[tuple[TracebackType, PassedCause], ...]):
         return tuple, ()
 
 
-# the ends in hand of the task that lets this thread append for it
-_carried: ContextVar[tuple[PassedCause, ...]] = ContextVar("thence_ends", default=())
+# the ends in hand of the code that work is done for, and what this thread handled at its begin
+_carried: ContextVar[tuple[tuple[PassedCause, ...], BaseException | None]] = ContextVar(
+    "thence_ends", default=((), None)
+)
 
 
 def remember_end(
@@ -518,8 +554,9 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
     of a group, the nearest first; of each the latest end in each log. Each append calls it.
     """
     error = sys.exception()
-    if error is None:
-        return _carried.get()
+    carried, before = _carried.get()
+    if error is None or error is before:
+        return carried
     ends: list[PassedCause] = []
     chain, seen = [error], {id(error)}
     for linked in chain:
@@ -540,8 +577,8 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
 
 def carrying(ends: tuple[PassedCause, ...], work: Callable[[], _R]) -> _R:
     """Runs work with the ends that were in hand elsewhere."""
-    before = _carried.set(ends)
+    token = _carried.set((ends, sys.exception()))
     try:
         return work()
     finally:
-        _carried.reset(before)
+        _carried.reset(token)

@@ -1,7 +1,9 @@
 """Causes that the surrounding code names: through blocks, tasks and threads."""
 
 import asyncio
+import contextlib
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
@@ -192,6 +194,157 @@ def test_abandoned_token_stream_leaves_no_false_cause(end, log):
 
     before = current_blocks()
     assert not asyncio.run(consume())
+
+
+async def each_in_a_task(stream, around=contextlib.nullcontext):
+    """Returns the items of a generator, each asked for in a task of its own."""
+    items = []
+    while True:
+        with around():
+            task = asyncio.create_task(anext(stream, None))
+        if (item := await task) is None:
+            return items
+        items.append(item)
+
+
+async def each_in_a_thread(stream, around=contextlib.nullcontext):
+    """Returns the items of a generator as a server of threads gets them."""
+    items = []
+    while True:
+        with around():
+            item = await asyncio.to_thread(next, stream, None)
+        if item is None:
+            return items
+        items.append(item)
+
+
+@pytest.mark.promise("P1", "O6")
+@pytest.mark.parametrize("kind", ["because", "carried", "step", "async step", "decorated"])
+def test_block_in_a_generator_counts_whichever_task_or_thread_resumes_it(log, kind):
+    """As servers of events do that send a heartbeat: each item in a task of its own."""
+    noted = log.append("noted")
+    with thence.because(noted):
+        token = thence.carry()
+    blocks = {
+        "because": lambda: thence.because(noted),
+        "carried": lambda: thence.carried(token),
+        "step": lambda: thence.step("turn", log=log),
+        "async step": lambda: thence.step("turn", log=log),
+        "decorated": contextlib.nullcontext,
+    }
+
+    def stream():
+        with blocks[kind]():
+            for _ in range(3):
+                yield log.append("chunk").caused_by
+
+    async def stream_async():
+        block = blocks[kind]()
+        async with block if kind == "async step" else in_async(block):
+            for _ in range(3):
+                yield log.append("chunk").caused_by
+
+    if kind == "decorated":
+        stream, stream_async = map(thence.step("turn", log=log), (stream, stream_async))
+    seen = asyncio.run(each_in_a_task(stream_async()))
+    seen_in_threads = asyncio.run(each_in_a_thread(stream()))
+    turns = [event.event_id for event in log.read() if event.event_type == "turn.begun"]
+    first, second = turns or (noted.event_id, noted.event_id)
+    assert seen == [(first,)] * 3
+    assert seen_in_threads == [(second,)] * 3
+    assert len(log.query(type="turn.ended").events) == len(turns)
+    assert log.append("after").caused_by == ()
+
+
+@asynccontextmanager
+async def in_async(block):
+    with block:
+        yield
+
+
+@pytest.mark.promise("P1", "O6")
+def test_blocks_of_a_generator_nest_in_every_task_that_resumes_it(log):
+    def helped():
+        with thence.because(A):
+            return log.append("helped").caused_by
+
+    async def stream():
+        with thence.step("outer", log=log):
+            yield "outer", log.append("c").caused_by, helped()
+            with thence.step("inner"):
+                yield "inner", log.append("c").caused_by, helped()
+                yield "inner", log.append("c").caused_by, helped()
+            yield "outer", log.append("c").caused_by, helped()
+            task = asyncio.create_task(asyncio.sleep(0, log.append("inside").caused_by))
+            yield "outer", await task, helped()
+
+    async def consume():
+        with thence.step("consumer", log=log):
+            items = await each_in_a_task(stream(), lambda: thence.step("send", log=log))
+            assert log.append("c").caused_by == (by_type(log)["consumer.begun"].event_id,)
+            return items
+
+    items = asyncio.run(consume())
+    begun = {name: by_type(log)[f"{name}.begun"].event_id for name in ("outer", "inner")}
+    assert [name for name, _, _ in items] == ["outer", "inner", "inner", "outer", "outer"]
+    assert items == [(name, (begun[name],), (A,)) for name, _, _ in items]
+    ends = by_type(log)
+    assert ends["inner.begun"].caused_by == (begun["outer"],)
+    assert ends["outer.ended"].caused_by == (begun["outer"], ends["inner.ended"].event_id)
+
+
+@pytest.mark.promise("P1", "O6")
+def test_block_of_a_generator_counts_for_nobody_while_that_is_suspended(log):
+    """Two that take turns in the same tasks, each closed in another one."""
+
+    async def stream(name):
+        with thence.step(name, log=log):
+            while True:
+                yield log.append(name).caused_by, thence.carry(), thence.propagate(current_causes)
+
+    async def both():
+        streams, seen = [stream("a"), stream("b")], []
+        for _ in range(2):
+            for one in streams:
+                items = await asyncio.create_task(anext(one))
+                assert log.append("between").caused_by == ()
+                seen.append(items)
+        for one in streams:
+            await asyncio.create_task(one.aclose())
+        return seen
+
+    seen = asyncio.run(both())
+    a, b = (by_type(log)[f"{name}.begun"].event_id for name in "ab")
+    assert [causes for causes, _, _ in seen] == [(a,), (b,), (a,), (b,)]
+    assert [propagated() for _, _, propagated in seen] == [(a,), (b,), (a,), (b,)]
+    assert all(a in token["tracestate"] for _, token, _ in seen[::2])
+    assert {"a.cancelled", "b.cancelled"} <= by_type(log).keys()
+
+
+class Held:
+    """What a generator's frame holds."""
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_generator_that_is_dropped_keeps_nothing(log, is_closed):
+    def stream(held):
+        with thence.because(A):
+            yield held
+            yield held
+
+    held = Held()
+    streams = [stream(held), stream(held)]
+    for one in streams:
+        Context().run(next, one)
+    held.streams = streams  # a circle
+    gone = weakref.ref(held)
+    if is_closed:
+        for one in streams:
+            Context().run(one.close)
+    del held, streams, one
+    gc.collect()
+    assert gone() is None
+    assert log.append("t").caused_by == ()
 
 
 def test_steps_inside_an_async_generator_nest(log):

@@ -93,6 +93,25 @@ def test_records_appends_steps_and_tokens_inside_a_span_have_its_begin_as_cause(
     assert token["tracestate"] == f"thence={log.handed_on(begun).text}"
 
 
+def test_span_whose_begin_no_log_holds_is_not_caused_by_what_runs_at_its_end(log):
+    provider = TracerProvider()
+    tracer = provider.get_tracer("test")
+    early, parent = tracer.start_span("early"), tracer.start_span("parent")
+    processor = SpanProcessor(log)
+    provider.add_span_processor(processor)
+    with trace.use_span(parent), tracer.start_as_current_span("child") as child:
+        pass
+    inside = trace.set_span_in_context(child)
+    late = TracerProvider().get_tracer("other").start_span("late", inside)
+    with thence.step("now", log=log), tracer.start_as_current_span("around"):
+        early.end()
+        parent.end()
+        processor.on_end(late)
+    found = causes(log)
+    assert (found["early.ended"], found["parent.ended"]) == ([], [])
+    assert found["late.ended"] == ["child.begun"]
+
+
 def test_of_a_step_and_a_span_the_inner_one_is_named(log, tracer):
     with thence.step("outer", log=log), tracer.start_as_current_span("inner"):
         log.append("a")

@@ -5,7 +5,7 @@ Codex's the call too. The second is the chain of processes that the commit was m
 two differ, or several sessions fit, the session is unknown, and those that fit are named.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from thence.trace.agents.fired import (
@@ -60,7 +60,9 @@ def maker_of(
         if variables.get(name)
     }
     process = next((process for process in chain if process in table.by_process), None)
-    near = _still_open(table, table.by_process[process]) if process else []
+    names = table.by_process[process] if process else ()
+    # those that have not ended, all if they all have
+    near = [name for name in names if table.is_open(name)] or [*names]
     outer = {name for above in chain for name in table.by_process.get(above, ())} - {*near}
     inner = [name for name in named if name not in outer]
     both = [name for name in inner if name in near]
@@ -87,11 +89,6 @@ def maker_of(
     maker = _in_session(session, root, call_id, thread if thread != name else None)
     actor = maker.actor or session.actor or named.get(name, "unknown")
     return maker._replace(session=name, actor=actor, process=process)
-
-
-def _still_open(table: SessionTable, names: Iterable[str]) -> list[str]:
-    """Returns those sessions that have not ended, all if they all have."""
-    return [name for name in names if table.is_open(name)] or [*names]
 
 
 def _working_in(table: SessionTable, names: list[str], root: str | None) -> list[str]:

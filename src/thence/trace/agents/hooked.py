@@ -448,8 +448,11 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     if hook == "post-rewrite":
         yield from _rewrites(spooled, table)
         return
-    if hook == "post-merge" and not _is_own_merge(spooled.input):
-        return  # what was merged or pulled was made elsewhere
+    if hook == "post-merge":
+        is_merge = len((text_of(spooled.input, "parents") or "").split()) > 1
+        how = text_of(spooled.input, "how") or "Fast-forward"
+        if not is_merge or "Fast-forward" in how:
+            return  # what was merged or pulled was made elsewhere
     commit = text_of(spooled.input, "commit") or ""
     if hook not in ("post-commit", "post-merge") or not _SHA.fullmatch(commit):
         raise Unreadable(f"git's hook {str(hook)[:80]!r} named no commit")
@@ -472,12 +475,6 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     }
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
-
-
-def _is_own_merge(members: Mapping[str, Any]) -> bool:
-    """Reports whether a merge made a commit here, by what git noted of it."""
-    several = len((text_of(members, "parents") or "").split()) > 1
-    return several and "Fast-forward" not in (text_of(members, "how") or "Fast-forward")
 
 
 def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:

@@ -140,7 +140,9 @@ def changed(
         return HookFile(tool, path, "left", str(error))
     if fresh == text:
         return HookFile(tool, path, "absent" if is_removal else "unchanged")
-    kept = _kept_path(path)
+    # the text from before `install`, and a digest of that after it
+    name = sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    kept = script.users_path("XDG_STATE_HOME", ".local/state", f"thence/hooks/{name}.json")
     if is_removal:
         fresh = _kept(kept, text, fresh)
     else:
@@ -212,12 +214,6 @@ def _link_of_clone(path: Path) -> Path | None:
         return None
     inside = [path, *path.parents]
     return next((part for part in inside[: inside.index(root)] if part.is_symlink()), None)
-
-
-def _kept_path(path: Path) -> Path:
-    """Returns the file that keeps a file's text from before `install`, and a digest of after it."""
-    name = sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return script.users_path("XDG_STATE_HOME", ".local/state", f"thence/hooks/{name}.json")
 
 
 def _kept(kept: Path, text: str | None, default: str | None) -> str | None:

@@ -396,10 +396,11 @@ class Ownership:
     def _explaining(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits that a line may have come from into its commit, in the log's order."""
         edits = self._holding(line)
-        spans = [
-            (record.root, self._last_with(line, record), record.place)
-            for record in (self._origin_records(line.commit) if edits else ())
-        ]
+        spans = []
+        for record in self._origin_records(line.commit) if edits else ():
+            earlier = reversed(self._contents(record.commit, line.paths))
+            last = next((place for place, lines in earlier if line.text in lines), -1)
+            spans.append((record.root, last, record.place))
         return first_writers(
             [edit for edit in edits if any(edit.is_within(*span) for span in spans)]
         )
@@ -437,11 +438,6 @@ class Ownership:
             ).items()
         ]
         return sorted(contents, key=lambda pair: pair[0])
-
-    def _last_with(self, line: BlamedLine, record: CommitRecord) -> int:
-        """Returns the place of the last commit before one, of its working tree, with a line."""
-        earlier = reversed(self._contents(record.commit, line.paths))
-        return next((place for place, lines in earlier if line.text in lines), -1)
 
     def _squashed_in(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's text that were committed, but not in this history."""

@@ -113,7 +113,17 @@ class AgentSession:
                 self.last_turn = event_id
             case "tool.begun":
                 self.use_ids[name] = event_id
-                self.calls[name] = _open_call(event_id, payload, actor)
+                value, tool = payload.get("input"), text_of(payload, "tool")
+                members = value if isinstance(value, dict) else {}
+                self.calls[name] = OpenCall(
+                    event_id,
+                    actor,
+                    text_of(payload, "agent"),
+                    tool if tool in SHELLS | CALLERS else "",
+                    "git" in str(members.get("command", members.get("cmd", value))),
+                    digest_of(text_of(payload, "root")),
+                    digest_of(text_of(members, "subagent_type", "agent_type")),
+                )
             case "tool.ended" | "tool.failed":
                 self.calls.pop(name, None)
                 if payload.get("is_unanswered"):  # what is late counts too
@@ -296,17 +306,3 @@ def text_of(payload: Payload, *names: str) -> str | None:
 def digest_of(text: str | None) -> str | None:
     """Returns the digest of a text, None of none."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] if text else None
-
-
-def _open_call(event_id: str, payload: Payload, actor: str) -> OpenCall:
-    value, tool = payload.get("input"), text_of(payload, "tool")
-    members = value if isinstance(value, dict) else {}
-    return OpenCall(
-        event_id,
-        actor,
-        text_of(payload, "agent"),
-        tool if tool in SHELLS | CALLERS else "",
-        "git" in str(members.get("command", members.get("cmd", value))),
-        digest_of(text_of(payload, "root")),
-        digest_of(text_of(members, "subagent_type", "agent_type")),
-    )

@@ -1,4 +1,4 @@
-"""Log records of a program as events, each caused by what is around it.
+"""Log records of a program as events, each caused by what was around its making.
 
 `logging.getLogger().addHandler(thence.LogHandler(log))`, and `thence.StructlogProcessor(log)` among
 the processors of structlog. Both queue, and never raise. A value that JSON has no form for is
@@ -7,22 +7,32 @@ recorded as its text, and named in `repairs`.
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+from thence.core.clock import timestamp_at
 from thence.core.json_values import Repair, printable, repair, text_of
 from thence.core.new_event import HostEvent
+from thence.log.causes import surroundings
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.trace.causes.losses import Losses
+from thence.trace.causes.propagation import arrived
 
 if TYPE_CHECKING:
     from thence.log.open import Log
 
 MESSAGE_CHARACTERS_MAX = 20_000
 LEVEL_CHARACTERS_MAX = 100
+# a record that is handled later, perhaps in another process, holds its causes as texts, which any
+# program unpickles, in an attribute that formatters leave out since it begins with _
+_STAMP = "_thence_causes"
 # what every record has; the others are what its caller added by `extra`
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _STAMP}
+_LOG = logging.Logger._log.__code__
 
 
 class LogHandler(logging.Handler):
@@ -31,14 +41,39 @@ class LogHandler(logging.Handler):
     The payload has `logger`, `message` (20,000 characters at most), what `extra` added, and of an
     exception `error_type` and `error_message`. Records of thence itself are passed over. Those
     that could not be recorded are counted in `dropped`.
+
+    A record has the causes around its making, even if a queue or a buffer hands it over later;
+    then the payload has the time of its making as `at`. For that the handler sets a record
+    factory of `logging`, which calls the former one, until it is closed. With
+    `record_factory=False` it sets none: then a record that is handled later has no cause, unless
+    a `CauseFilter` stamped it.
     """
 
     __reduce__ = stays_here
 
-    def __init__(self, log: "Log", level: int | str = logging.NOTSET) -> None:
+    def __init__(
+        self, log: "Log", level: int | str = logging.NOTSET, *, record_factory: bool = True
+    ) -> None:
         super().__init__(level)
         self._log = log
         self._losses = Losses(log)
+        self._factory: _StampingFactory | None = None
+        if record_factory:
+            factory = logging.getLogRecordFactory()
+            if not isinstance(factory, _StampingFactory):
+                factory = _StampingFactory(factory)
+                logging.setLogRecordFactory(factory)
+            factory.handlers.add(self)
+            self._factory = factory
+
+    def close(self) -> None:
+        """Closes the handler; with the last one logging has its record factory again."""
+        factory = self._factory
+        if factory is not None:
+            factory.handlers.discard(self)
+            if not factory.handlers and logging.getLogRecordFactory() is factory:
+                logging.setLogRecordFactory(factory.former)
+        super().close()
 
     @property
     def dropped(self) -> int:
@@ -50,13 +85,54 @@ class LogHandler(logging.Handler):
         if record.name.partition(".")[0] == "thence":
             return
         try:
-            extra = {key: value for key, value in vars(record).items() if key not in _USUAL}
-            message, repairs = _message_of(record)
-            fields = {**extra, "logger": record.name, "message": message}
-            _emit(self._log, record.levelname, fields, _error_of(record.exc_info), repairs)
+            fields = {key: value for key, value in vars(record).items() if key not in _USUAL}
+            is_now = _is_being_logged(record)
+            if not is_now:
+                fields = {"at": timestamp_at(int(record.created * 1_000_000)), **fields}
+            repairs: tuple[Repair, ...] = ()
+            try:
+                message = record.getMessage()
+            except Exception as error:  # boundary: what an argument does when shown is its own
+                was = f"a message whose arguments raised {type(error).__name__}"
+                message, repairs = text_of(record.msg), ({"path": "payload.message", "was": was},)
+            fields |= {"logger": record.name, "message": message}
+            work: Callable[[], None] = partial(
+                _emit, self._log, record.levelname, fields, _error_of(record.exc_info), repairs
+            )
+            if not is_now:
+                work = arrived(work, getattr(record, _STAMP, ()))
+            work()
         except Exception as failure:  # boundary: a log record must not stop the program
             self._losses.add(failure)
             self.handleError(record)
+
+
+class CauseFilter(logging.Filter):
+    """A filter that stamps a record with the causes around, where no factory of ours does.
+
+    `handler.addFilter(thence.CauseFilter())` for the QueueHandler or MemoryHandler that gets the
+    record first. Each record passes.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Stamps a record that is being logged; one that is handled later is left as it is."""
+        if _is_being_logged(record):
+            _stamp(record)
+        return True
+
+
+class _StampingFactory:
+    """A record factory that calls the former one, and stamps records while handlers are open."""
+
+    def __init__(self, former: Callable[..., logging.LogRecord]) -> None:
+        self.former, self.handlers = former, WeakSet[LogHandler]()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self.former(*args, **kwargs)
+        # makeLogRecord gives no name: the record was made elsewhere
+        if self.handlers and record.name is not None:
+            _stamp(record)
+        return record
 
 
 class StructlogProcessor:
@@ -110,13 +186,22 @@ def _emit(
     log._host_append((HostEvent(f"record.{kind}", payload, members=members),), timeout_s=None)
 
 
-def _message_of(record: logging.LogRecord) -> tuple[str, tuple[Repair, ...]]:
-    """Returns the message of a record; as it is written, where its arguments don't fit."""
-    try:
-        return record.getMessage(), ()
-    except Exception as error:  # boundary: what an argument does when it is shown is its own
-        was = f"a message whose arguments raised {type(error).__name__}"
-        return text_of(record.msg), ({"path": "payload.message", "was": was},)
+def _stamp(record: logging.LogRecord) -> None:
+    around = surroundings()
+    texts = tuple(dict.fromkeys([*around.texts, *[end.text for end in around.ends]]))
+    if texts and not hasattr(record, _STAMP):
+        setattr(record, _STAMP, texts)
+
+
+def _is_being_logged(record: logging.LogRecord) -> bool:
+    """Reports whether a record is handled in the call that made it: what is around is its own."""
+    # its thread, task and process don't say so: logging may be set to leave them out
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _LOG and frame.f_locals.get("record") is record:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _error_of(exc_info: object) -> BaseException | None:

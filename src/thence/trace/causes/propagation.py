@@ -48,7 +48,7 @@ def carry() -> dict[str, str]:
     around = surroundings()
     if not around.causes:
         return {}
-    value = ";".join(_texts(around))
+    value = ";".join(around.texts)
     if len(value) > STATE_VALUE_MAX:
         raise InvalidEvent(
             "could not carry the causes around",
@@ -132,7 +132,7 @@ class Propagated(Generic[_P, _R]):
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         ends = tuple(end.text for end in self._around.ends)
         trace = _trace(self._around) if self._around.causes else None
-        return _arrived, (self._function, tuple(_texts(self._around)), ends, trace)
+        return arrived, (self._function, tuple(self._around.texts), ends, trace)
 
 
 @overload
@@ -250,12 +250,6 @@ class CauseMiddleware:
             await self._app(scope, receive, send)
 
 
-def _texts(around: Surroundings) -> list[str]:
-    """Returns each cause as a token names it: with its log, where that is known."""
-    texts = {cause.event_id: cause.text for cause in around.passed}
-    return [texts.get(event_id, event_id) for event_id in around.causes]
-
-
 def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, ...]]:
     """Returns the ids of causes, and those whose log is known; passes over malformed ones."""
     ids: list[str] = []
@@ -272,13 +266,13 @@ def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, .
     return tuple(dict.fromkeys(ids)), tuple(passed)
 
 
-def _arrived(
+def arrived(
     function: Callable[_P, _R],
     causes: tuple[str, ...],
-    ends: tuple[str, ...],
-    trace: tuple[str, str] | None,
+    ends: tuple[str, ...] = (),
+    trace: tuple[str, str] | None = None,
 ) -> Callable[_P, _R]:
-    """Returns a propagated function in the process that unpickles it."""
+    """Returns a function with causes that were around elsewhere, such as in another process."""
     ids, passed = _parsed(causes)
     parsed_ends = tuple(end for end in map(parse_cause, ends) if end is not None)
     return cast(

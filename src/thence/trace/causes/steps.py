@@ -64,7 +64,8 @@ def because(*causes: Causes) -> "Because":
     inside it, and threads that were given its context (contextvars.copy_context). An inner
     block replaces the causes of an outer one. Without any event the block names none, or
     the one in THENCE_CAUSE. A block that is entered inside a generator counts while the generator
-    runs, not while it is suspended, and reaches no task or thread. Raises InvalidEvent.
+    runs, whichever task or thread resumes it, not while it is suspended; it reaches no task or
+    thread begun inside. Raises InvalidEvent.
     """
     return Because(tuple(event_id for cause in causes for event_id in cause_ids(cause)))
 
@@ -526,7 +527,11 @@ def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
     """Returns the outcome of a body, and the payload for its end."""
     if error is None:
         return "ended", {}
-    message = _message(error)
+    try:
+        message = str(error)[:MESSAGE_CHARACTERS_MAX]
+    except Exception:  # boundary: the __str__ of a user's error may raise anything
+        message = ""
+    message = message.encode("utf-8", "backslashreplace").decode()
     if is_cancellation(error):
         return "cancelled", {"reason": message} if message else {}
     return "failed", {"error_type": type(error).__name__, "error_message": message}
@@ -537,15 +542,6 @@ def is_cancellation(error: BaseException) -> bool:
     asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
     is_cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)
     return is_cancelled or isinstance(error, GeneratorExit)
-
-
-def _message(error: BaseException) -> str:
-    """Returns the beginning of an error's message, as UTF-8 can hold it."""
-    try:
-        message = str(error)
-    except Exception:  # boundary: the __str__ of a user's error may raise anything
-        message = ""
-    return message[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 def _refused(name: object, cause: str, hint: str) -> InvalidEvent:

@@ -144,7 +144,11 @@ class SpanReader:
         is_ours = EVENT_ID in attributes
         characters = (one if one.isprintable() else " " for one in _text(raw.get("name")))
         name = "".join(characters)[:_NAME_MAX].strip() or "span"  # as it is recorded live
-        kind = _kind(raw.get("kind"))
+        kind = raw.get("kind")
+        if isinstance(kind, int) and 0 < kind < len(KINDS):
+            kind = KINDS[kind]
+        kind = kind.removeprefix("SPAN_KIND_").lower() if isinstance(kind, str) else ""
+        kind = kind if kind in KINDS[1:] else "internal"
         trace_id, span_id = key.split(":")
         kept = {name: value for name, value in attributes.items() if name not in _OWN}
         first: Json = {"attributes": kept, "kind": kind, "trace_id": trace_id, "span_id": span_id}
@@ -163,7 +167,10 @@ class SpanReader:
         if is_point:
             first |= last
         elif has_end and is_tracers:
-            first["attributes"], late = _split(kept)
+            # of the end is what only the end can know
+            late = {name: value for name, value in kept.items() if name in OF_END_ALONE}
+            first["attributes"] = {name: kept[name] for name in kept if name not in late}
+            late = said_again(kept) | late
             last |= {"span_id": span_id, **({"attributes": late} if late else {})}
         first, last = repair(first)[0], repair(last)[0]
         for payload in (first, last):
@@ -179,7 +186,10 @@ class SpanReader:
         failed = _map(raw.get("status")).get("code") in _CODES
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
-        writing_ns = _writing_ns(attributes.get(WRITING)) if is_ours else 0
+        # the time between the event that began a step and its body
+        writing_s, writing_ns = attributes.get(WRITING) if is_ours else 0, 0
+        if isinstance(writing_s, int | float) and 0 <= writing_s < TIME_END_NS / 1e9:
+            writing_ns = round(writing_s * 1e9)
         origin["timestamp"] = timestamp_at(max(begun_ns - writing_ns, 0) // 1_000)
         begin = HostEvent(_type(begin_type, "span"), first, **words, **origin)
         end = None
@@ -289,7 +299,14 @@ class Arrivals:
             span, ids = self._spans[key], self._ends if is_end else self._begins
             if key in ids:
                 continue
-            event = self._end(span) if is_end else self._begin(span)
+            if is_end:
+                assert span.end is not None, "only ends are ordered"
+                begin_id = self._begins[key]
+                ends = filter(None, (self._cause(link) for link in span.links if link.of_end))
+                caused_by = (begin_id, *ends)
+                event = msgspec.structs.replace(span.end, ends=begin_id, caused_by=caused_by)
+            else:
+                event = self._begin(span)
             ids[key] = event_id = new_id()
             yield msgspec.structs.replace(event, event_id=event_id)
 
@@ -305,7 +322,11 @@ class Arrivals:
         links = [link for link in span.links if not (link.of_end and span.end)]
         named = [(link, self._cause(link)) for link in links]
         if kept := [link for link, cause in named if link.attributes or not cause]:
-            payload["links"] = [_link_of(link) for link in kept]
+            payload["links"] = []
+            for link in kept:
+                trace_id, span_id = link.key.split(":")
+                attributes = {"attributes": link.attributes} if link.attributes else {}
+                payload["links"].append({"trace_id": trace_id, "span_id": span_id, **attributes})
         causes += [cause for link, cause in named if cause and not link.is_inferred]
         inferred = [cause for link, cause in named if cause and link.is_inferred]
         return msgspec.structs.replace(
@@ -315,32 +336,12 @@ class Arrivals:
             inferred_causes=tuple(inferred[:CAUSES_INFERRED_MAX]),
         )
 
-    def _end(self, span: ReadSpan) -> HostEvent:
-        assert span.end is not None, "only ends are ordered"
-        begin_id = self._begins[span.key]
-        causes = filter(None, (self._cause(link) for link in span.links if link.of_end))
-        return msgspec.structs.replace(span.end, ends=begin_id, caused_by=(begin_id, *causes))
-
     def _cause(self, link: Link) -> str:
         """Returns the event that a link names, "" if it is nowhere."""
         by_end = self._ends.get(link.key, "") if link.by_end else ""
         cause = by_end or self._begins.get(link.key, "")
         self.circular += not cause and link.key in self._spans
         return cause
-
-
-def _link_of(link: Link) -> Json:
-    """Returns what a payload holds of a link."""
-    trace_id, span_id = link.key.split(":")
-    attributes = {"attributes": link.attributes} if link.attributes else {}
-    return {"trace_id": trace_id, "span_id": span_id, **attributes}
-
-
-def _split(attributes: Json) -> tuple[Json, Json]:
-    """Returns the attributes of a span's begin, and of its end: what only the end can know."""
-    late = {name: attributes[name] for name in attributes if name in OF_END_ALONE}
-    early = {name: value for name, value in attributes.items() if name not in late}
-    return early, said_again(attributes) | late
 
 
 def _ordered(spans: dict[str, ReadSpan]) -> Iterator[tuple[str, bool]]:
@@ -394,25 +395,11 @@ def _key(ids: Any) -> str:
     return f"{trace}:{span}" if trace and span else ""
 
 
-def _writing_ns(seconds: object) -> int:
-    """Returns the time between the event that began a step and its body."""
-    if isinstance(seconds, int | float) and 0 <= seconds < TIME_END_NS / 1e9:
-        return round(seconds * 1e9)
-    return 0
-
-
 def _ns(value: Any) -> int:
     """Returns a time in nanoseconds, 0 for what is none."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
         value = int(value)
     return value if type(value) is int and 0 < value < TIME_END_NS else 0
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, int) and 0 < value < len(KINDS):
-        return KINDS[value]
-    name = value.removeprefix("SPAN_KIND_").lower() if isinstance(value, str) else ""
-    return name if name in KINDS[1:] else "internal"
 
 
 def _type(value: Any, other: str) -> str:

@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic, sleep
 from types import ModuleType
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -41,20 +41,6 @@ class SpansSent(NamedTuple):
     sent: int = 0
     rejected: int = 0
     message: str = ""
-
-
-def _checked(url: str) -> SplitResult:
-    """Reads an address; without a path it is that of traces."""
-    is_plain = url.isascii() and url.isprintable() and " " not in url
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        is_good = is_good and "@" not in parts.netloc
-    except ValueError:
-        is_good = False
-    if not is_good or not is_plain:
-        raise _refused("the endpoint", "it is not http://HOST[:PORT][/PATH] without a password")
-    return parts._replace(path=parts.path if parts.path not in ("", "/") else _PATH, fragment="")
 
 
 def headers_of(text: str | None) -> dict[str, str]:
@@ -110,7 +96,19 @@ class Sender:
         `place` is the address without a query, which may be a secret. With `on_silence` a batch is
         sent until there is an answer, and that is called with what is wrong after `wait_s`.
         """
-        self._url = _checked(url)
+        is_plain = url.isascii() and url.isprintable() and " " not in url
+        try:
+            parts = urlsplit(url)
+            is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            is_good = is_good and "@" not in parts.netloc
+        except ValueError:
+            is_good = False
+        if not is_good or not is_plain:
+            cause = "it is not http://HOST[:PORT][/PATH] without a password"
+            raise _refused("the endpoint", cause)
+        # without a path it is that of traces
+        path = parts.path if parts.path not in ("", "/") else _PATH
+        self._url = parts._replace(path=path, fragment="")
         self.address = self._url.geturl()
         self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.cli import INTERRUPTED
 from thence.cli.frame import checked_name, help_with
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, escaped
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
@@ -261,7 +261,7 @@ def _export_spans(
     total = 0
     with _output_file(path) as file, bar(out, "spans written") as show:
         for trace, count in batches:
-            file.write(msgspec.json.encode(trace) + b"\n")
+            file.write(escaped(msgspec.json.encode(trace)) + b"\n")
             total += count
             show(total, 0)
     _report_written(out, path, total, "span")
