@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 139,
     "sim": 148,
     "sync": 39,
-    "trace": 93,
+    "trace": 79,
     "work": 204,
 }
 STARRED: dict[str, int] = {
@@ -49,14 +49,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10988, 53), (11300, 50)),
+    "cli": ((10996, 53), (11300, 50)),
     "core": ((6482, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((13321, 49), (13300, 52)),
+    "log": ((13359, 49), (13300, 52)),
     "server": ((10918, 58), (11400, 50)),
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3631, 16), (3100, 14)),
-    "thence": ((994, 6), (1000, 8)),
-    "trace": ((6358, 29), (6400, 35)),
+    "thence": ((998, 6), (1000, 8)),
+    "trace": ((6400, 29), (6400, 35)),
     "work": ((11745, 54), (9500, 46)),
 }
