@@ -16,7 +16,7 @@ from thence.errors import LogFull
 from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
 
-CHECKS = ["install", "disk", "writing", "log", "events", "writers"]
+CHECKS = ["install", "disk", "log", "events", "writers"]
 
 
 def doctor(cwd, *arguments, **options):
@@ -70,23 +70,23 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in CHECKS:
         assert len(re.findall(rf"^ok      {name:<7}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 6 checks, on the log orders; `thence verify` reads every line"
+    assert fine.lines[-1] == "ok: 5 checks, on the log orders; `thence verify` reads every line"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
     assert torn.code == 1
     assert "\nnot ok  events   the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     assert "\n                 next: `thence append note --log orders` moves it" in torn.out
-    assert torn.lines[-1].startswith("not ok: 1 of 6 checks, on the log orders; ")
+    assert torn.lines[-1].startswith("not ok: 1 of 5 checks, on the log orders; ")
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
     ended = thence("doctor", "--json", cwd=tmp_path)
     assert ended.code == 0
-    assert list(by_name(ended)) == ["install", "disk", "writing"]
+    assert list(by_name(ended)) == ["install", "disk"]
     assert not list(tmp_path.iterdir())
     text = thence("doctor", cwd=tmp_path)
-    assert text.lines[-1] == "ok: 3 checks, on this folder"
+    assert text.lines[-1] == "ok: 2 checks, on this folder"
 
 
 def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):

@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "core": 30,
     "files": 1,
     "git": 35,
-    "log": 84,
+    "log": 82,
     "otel": 4,
     "server": 139,
     "sim": 148,
@@ -49,10 +49,10 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10996, 53), (11300, 50)),
+    "cli": ((10995, 53), (11300, 50)),
     "core": ((6482, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
-    "log": ((13359, 49), (13300, 52)),
+    "log": ((13314, 49), (13300, 52)),
     "server": ((10918, 58), (11400, 50)),
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3631, 16), (3100, 14)),

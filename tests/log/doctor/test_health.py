@@ -1,8 +1,7 @@
-"""What a folder lets a log do is found by writing there, and told as it is."""
+"""The disk of a folder is told as it is, and nothing is written there."""
 
 import errno
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,34 +16,24 @@ from thence.log.doctor.health import (
     ROOM_FILES_MIN,
     Check,
     checked,
-    folder_checks,
+    disk_check,
 )
 from thence.log.files.disk import OS_DISK, DiskError
-
-
-def error(number):
-    return DiskError(number, os.strerror(number))
 
 
 def found(disk, folder):
     """Look at a folder, and hold that nothing is left behind there, nor kept open."""
     before = sorted(folder.rglob("*"))
     held = descriptors(folder)
-    checks = {check.name: check for check in folder_checks(disk, folder)}
+    check = disk_check(disk, folder)
     assert sorted(folder.rglob("*")) == before
     assert descriptors(folder) == held
-    assert all(bool(check.hint) != check.ok and check.detail for check in checks.values())
-    return checks
+    assert bool(check.hint) != check.ok
+    return check
 
 
 def told(kind="ext4", free=2**40, files=2**20):
     return answering(filesystem=kind, room=(free, files))
-
-
-def test_folder_that_is_fit_is_found_so(tmp_path):
-    checks = found(OS_DISK, tmp_path)
-    assert list(checks) == ["disk", "writing"]
-    assert checks["writing"] == Check("writing", True, "a file can be made, written and synced")
 
 
 def readable(file):
@@ -79,33 +68,24 @@ def test_filesystem_is_what_df_says(folder):
 
 
 TERABYTE = "1,099,511,627,776 bytes free"
-ELSEWHERE = "keep the log on another filesystem: `df -hT` lists them"
-FULL = "make room, or raise what limits this user: see `df -h .`, `quota` and `ulimit -f`"
-DENIED = "let this user write there: `chmod -R u+w FOLDER`; reading does not need it"
 REMOTE = "which lies over the network: durability is unproven there"
 LOCAL = "keep the log on a local disk: `df -hlT` lists them"
 
 
 @pytest.mark.parametrize(
-    ("disk", "name", "detail", "hint"),
+    ("disk", "detail", "hint"),
     [
-        (Scripted(sync_data=error(errno.EIO)), "writing", "Input/output error", ELSEWHERE),
-        (Scripted(write=error(errno.EDQUOT)), "writing", "Disk quota exceeded", FULL),
-        (Scripted(open_append=error(errno.ENOSPC)), "writing", "No space left on device", FULL),
-        (Scripted(open_append=error(errno.EROFS)), "writing", "Read-only file system", DENIED),
-        (told("nfs4"), "disk", f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
-        (told("fuse.sshfs"), "disk", f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
+        (told("nfs4"), f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
+        (told("fuse.sshfs"), f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
     ],
-    ids=["sync", "quota", "full", "denied", "network", "fuse"],
+    ids=["network", "fuse"],
 )
-def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, hint):
-    checks = found(disk, tmp_path)
-    assert checks[name] == Check(name, False, detail, hint.replace("FOLDER", str(tmp_path)))
-    assert [check.name for check in checks.values() if not check.ok] == [name]
+def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, detail, hint):
+    assert found(disk, tmp_path) == Check("disk", False, detail, hint)
 
 
 def test_filesystem_is_told_where_it_is_known(tmp_path):
-    assert [folder_checks(told(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")] == [
+    assert [disk_check(told(kind), tmp_path) for kind in ("ext4", "", "tmpfs")] == [
         Check("disk", True, f"{TERABYTE}, on {rest}")
         for rest in (
             "ext4",
@@ -117,7 +97,7 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
 
 def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
     blind = Scripted(filesystem=DiskError(errno.EACCES, "as said", "/proc"))
-    assert folder_checks(blind, tmp_path)[0] == Check(
+    assert checked("disk", lambda: disk_check(blind, tmp_path)) == Check(
         "disk", False, "as said: /proc", readable("/proc")
     )
 
@@ -138,23 +118,4 @@ FEW = "delete some files: see `df -i .`"
 )
 def test_room_is_enough_from_its_limits_on(tmp_path, free, files, detail, hint):
     check = Check("disk", not hint, detail, hint)
-    assert found(told(free=free, files=files), tmp_path)["disk"] == check
-
-
-@pytest.mark.parametrize("has_own", [False, True])
-def test_files_that_are_there_must_open_and_the_small_one_is_named_after_the_process(
-    tmp_path, has_own
-):
-    own = tmp_path / ".thence"
-    there = [tmp_path / "events.jsonl", own / "lock"] if has_own else []
-    if has_own:
-        own.mkdir()
-    for path in there:
-        path.write_bytes(b"as it was")
-    disk = Scripted()
-    found(disk, tmp_path)
-    *existing, small = [call[1] for call in disk.calls if call[0] == "open_append"]
-    assert existing == there
-    assert [path.read_bytes() for path in there] == [b"as it was"] * len(there)
-    assert small.parent == (own if has_own else tmp_path)
-    assert re.fullmatch(rf"\.doctor\.{os.getpid()}\.[0-9a-f]{{8}}", small.name)
+    assert found(told(free=free, files=files), tmp_path) == check

@@ -25,7 +25,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
 from thence.errors import NotALog, ThenceError
-from thence.log.doctor.health import Check, folder_checks, joined
+from thence.log.doctor.health import Check, checked, disk_check, joined
 from thence.log.files.disk import OS_DISK
 
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
@@ -39,9 +39,8 @@ _NAME_COLUMNS = len("install")
 def doctor_command(log_name: str | None) -> int:
     """Check the machine, the folder, and the state of a log.
 
-    Without a log it checks this folder. It writes and removes one small file to test the disk;
-    read-only logs are checked too. Exit code 0: all is ok; 1: a check failed; 3: there is damage.
-    `thence verify` reads every line.
+    Without a log it checks this folder. It writes nothing. Exit code 0: all is ok; 1: a check
+    failed; 3: there is damage. `thence verify` reads every line.
     """
     out = current()
     try:
@@ -50,7 +49,7 @@ def doctor_command(log_name: str | None) -> int:
         if named_log(out, log_name) is not None:
             raise
         folder, is_log = Path(), False
-    checks = [_install(), *folder_checks(OS_DISK, folder)]
+    checks = [_install(), checked("disk", lambda: disk_check(OS_DISK, folder))]
     if is_log:
         try:
             from thence.log.doctor.condition import log_checks
