@@ -20,19 +20,21 @@ EVENT_BYTES_MAX = 1024 * 1024 + 64 * 1024
 BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
-RELAYED_MAX = 1_000
 # of pieces of large values in a request or an answer; or one piece
 PIECES_BYTES_MAX = 1024 * 1024
 # of one value: its chain may have parts of several logs' chains, which have 1,024 each at most
 CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
-CLAIMED_NODES_MAX = 1_000
+# of a batch: a log keeps 1,000 former ones
+OWN_NODES_MAX = 1_001
 
 # names what a request asks, so that no server judges one that was altered on its way
 REQUEST_DIGEST_HEADER = "X-Request-SHA256"
 
 # the code of a line whose large values must be brought before it
 BODIES_MISSING = "bodies_missing"
+# the code of a line without its value, which comes from the owner of its node or an admin alone
+BODY_MISSING = "body_missing"
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
 
@@ -76,21 +78,24 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """Lines of events, undecoded: a batch, or the answer to a request for digests."""
+    """Lines of events, undecoded: the answer to a request for digests."""
 
     events: tuple[msgspec.Raw, ...]
 
 
-class LinesPage(msgspec.Struct, frozen=True):
-    """A page of lines behind a cursor; `next` is the cursor behind the last of them.
+class Batch(msgspec.Struct, frozen=True):
+    """Lines of events, undecoded; `nodes` are all under which the log that brings them wrote."""
 
-    `relayed` are digests, joined, of lines of a key's nodes that the key itself did not bring.
-    """
+    events: tuple[msgspec.Raw, ...]
+    nodes: tuple[str, ...] = ()
+
+
+class LinesPage(msgspec.Struct, frozen=True):
+    """A page of lines behind a cursor; `next` is the cursor behind the last of them."""
 
     events: tuple[msgspec.Raw, ...]
     next: str
     more: bool
-    relayed: bytes = b""  # base64 in JSON
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -124,11 +129,11 @@ class ValuesRequest(msgspec.Struct, frozen=True):
     values: tuple[tuple[str, int], ...]
 
 
-class KeyRequest(msgspec.Struct, frozen=True):
-    """A request for the claim of nodes by a public key, in hex; the answer is `TeamKeys`."""
+class NodeOwner(msgspec.Struct, frozen=True):
+    """The login that owns a node, and whether the one that asks may redact the node's lines."""
 
-    public_key: str
-    nodes: tuple[str, ...] = ()
+    owner: str | None
+    may_redact: bool
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -189,8 +194,8 @@ class ServerHealth(msgspec.Struct, frozen=True):
 def request_sha256(
     query: Iterable[tuple[str, str]], headers: Mapping[str, str], body: bytes
 ) -> str:
-    """Returns the digest, in hex, of a request's parameters, team, signature and unpacked body."""
-    named = [headers.get("X-Team-Slug", ""), headers.get("X-Signature", "")]
+    """Returns the digest, in hex, of a request's parameters, team and unpacked body."""
+    named = [headers.get("X-Team-Slug", "")]
     named += [f"{name}={text}" for name, text in sorted(query)]
     return sha256("\n".join(("thence request 1", *named, "")).encode() + body).hexdigest()
 
@@ -201,16 +206,19 @@ def joined_pieces(lines: Iterable[bytes]) -> bytes:
 
 
 def joined(lines: Iterable[bytes]) -> bytes:
-    """Returns the body of a batch: lines without newlines, as they are."""
+    """Returns the message of lines without newlines, as they are."""
     return _BEGIN + b",".join(lines) + _END
 
 
-def joined_page(
-    lines: Iterable[bytes], next_cursor: str, has_more: bool, relayed: bytes = b""
-) -> bytes:
+def joined_batch(lines: Iterable[bytes], nodes: Sequence[str]) -> bytes:
+    """Returns the body of a batch: lines as they are, and the nodes of the log behind them."""
+    rest = msgspec.json.encode({"nodes": nodes})
+    return _BEGIN + b",".join(lines) + b"]," + rest[1:]
+
+
+def joined_page(lines: Iterable[bytes], next_cursor: str, has_more: bool) -> bytes:
     """Returns a page of lines, as they are."""
-    named = {"relayed": relayed} if relayed else {}
-    rest = msgspec.json.encode({"next": next_cursor, "more": has_more, **named})
+    rest = msgspec.json.encode({"next": next_cursor, "more": has_more})
     return _BEGIN + b",".join(lines) + b"]," + rest[1:]
 
 
