@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import psycopg
+from thence.server.team.keys import KeyRegistry
+from thence.sync.wire.signatures import signed_push
+from thence.sync.wire.signing import SigningKey
 
 from bench.rounds import Contender, measure, per_second, ratio
 from thence.core.codec import draft, stamper
@@ -21,14 +24,11 @@ from thence.core.redaction import digests
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.keys import KeyRegistry
 from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.validation import checked
 from thence.sync.wire.messages import KeyRequest
-from thence.sync.wire.signatures import signed_push
-from thence.sync.wire.signing import SigningKey
 
 LINES = 100_000
 BATCH = 1_000

@@ -12,9 +12,7 @@ from random import Random
 from thence.core.redaction import redacted
 from thence.errors import SyncRefused
 from thence.sync.client import TakenPage
-from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
-from thence.sync.wire.signatures import TeamKeys
-from thence.sync.wire.signing import is_signed
+from thence.sync.wire.messages import Cursors, EventVerdict, Missing, NodeOwner, Results
 
 BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")
@@ -59,9 +57,8 @@ class PlainServer:
         self.lines = []
         self.digests = {}
         self.epoch = "first"
-        self.claims, self.admins = {}, set()
-        self.own = set()  # digests of the lines that the owner of their node pushed
-        self.redactions = {}  # by the digest of the line: the key
+        self.owners, self.admins = {}, set()  # the login of each node
+        self.redactions = {}  # by the digest of the line: the logins that brought one
         self.refuse = lambda line: None
 
     def backup(self):
@@ -69,12 +66,12 @@ class PlainServer:
         copy = PlainServer()
         copy.lines, copy.digests = list(self.lines), dict(self.digests)
         copy.epoch, copy.refuse = self.epoch, self.refuse
-        copy.own, copy.redactions = set(self.own), dict(self.redactions)
+        copy.redactions = {digest: set(one) for digest, one in self.redactions.items()}
         return copy
 
     def restore(self, backup):
         self.lines, self.digests = backup.lines, backup.digests
-        self.own, self.redactions = backup.own, backup.redactions
+        self.redactions = backup.redactions
 
     def _cursor(self, number):
         """Return the cursor behind a line: the digests of all lines up to it are in it."""
@@ -92,68 +89,53 @@ class PlainServer:
 
     # the four questions
 
-    def page(self, after, seen="", key=""):
+    def page(self, after, seen=""):
         start = self._number(after)
         self._number(seen)
         lines = self.lines[start : start + 1000]
         end = start + len(lines)
-        relayed = [
-            digest
-            for digest, line in self.digests.items()
-            if digest not in self.own and key == self._owner(line) is not None
-        ]
-        return TakenPage(lines, self._cursor(end), end < len(self.lines), relayed)
+        return TakenPage(lines, self._cursor(end), end < len(self.lines))
 
     def missing(self, digests):
         lacking = [digest.hex() for digest in digests if digest not in self.digests]
         return Missing(tuple(lacking), len(self.lines))
 
-    def _owner(self, line):
-        return self.claims.get(json.loads(line).get("node_id", ""))
+    def _may_redact(self, login, line):
+        owner = self.owners.get(json.loads(line).get("node_id"))
+        return login != "" and (login == owner or login in self.admins)
 
-    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
+    def batch(self, lines, nodes=(), cursors=BEGINNING, login=""):
         before = self._number(cursors.after)
         self._number(cursors.seen)
         is_next = before == len(self.lines)
-        verdicts = self._verdicts(lines, digests, signer)
+        for node in nodes if login else ():
+            self.owners.setdefault(node, login)
+        refused = [line for line in lines if not self._may_come(line, login)]
+        verdicts = [self._take(line, login, line in refused) for line in lines]
         end = self._cursor(len(self.lines))
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
 
-    def _verdicts(self, lines, digests, signer):
-        assert signer is None or list(digests) == [digest(line) for line in lines]
-        key = signer.public_key if signer else ""
-        refused = [line for line in lines if not self._may_come(line)]
-        found = [self._take(line, line in refused) for line in lines]
-        if signer:
-            self.own.update(digest(line) for line in lines if self._owner(line) == key)
-        return found
-
-    def _may_come(self, line):
+    def _may_come(self, line, login):
         """Carry out a line if it is a redaction; return False for one that is refused."""
         members = json.loads(line)
-        if members["event_type"] != "log.redacted" or digest(line) in self.digests:
+        if members["event_type"] != "log.redacted":
             return True
-        facts = members["payload"]
-        named = bytes.fromhex(facts["line_sha256"])
-        text = f"thence redaction 1\n{facts['event_id']} {facts['line_sha256']}".encode()
-        key = facts.get("public_key", "")
-        if not is_signed(key, facts.get("signature", ""), text):
-            return False
+        named = bytes.fromhex(members["payload"]["line_sha256"])
         target = self.digests.get(named)
-        owner = self._owner(target or line)
-        head = json.loads(target) if target else {"seq": 1, "event_type": ""}
-        can_be = "seq" in head and not head["event_type"].startswith("log.")
         if target is None:
-            owner = key
-        if named not in self.redactions and (key not in {owner, *self.admins} or not can_be):
-            return False
-        self.redactions.setdefault(named, key)
-        if target is not None and b'"body_sha256"' not in target:
-            form = redacted(target)
-            self.lines[self.lines.index(target)] = self.digests[named] = form
+            self.redactions.setdefault(named, set()).add(login)
+            return True
+        head = json.loads(target)
+        can_be = "seq" in head and not head["event_type"].startswith("log.")
+        if b'"body_sha256"' in target:
+            return True
+        if not can_be or not self._may_redact(login, target):
+            return digest(line) in self.digests
+        self.lines[self.lines.index(target)] = self.digests[named] = redacted(target)
+        self.redactions.setdefault(named, set()).add(login)
         return True
 
-    def _take(self, line, is_refused):
+    def _take(self, line, login, is_refused):
         event_id = json.loads(line)["event_id"]
         if is_refused:
             return EventVerdict(event_id, "rejected", "not yours", "redaction_refused")
@@ -163,35 +145,29 @@ class PlainServer:
         found = digest(line)
         if found in self.digests:
             return EventVerdict(event_id, "duplicate")
-        is_own_or_admins = self.redactions.get(found) in {self._owner(line), *self.admins}
-        if found in self.redactions and is_own_or_admins and b'"log.redacted"' not in line:
+        is_redacted = any(self._may_redact(one, line) for one in self.redactions.get(found, ()))
+        if is_redacted and b'"log.redacted"' not in line:
             line = redacted(line) if b'"seq":' in line else line
-        elif b'"body_sha256"' in line:
+        elif b'"body_sha256"' in line and not self._may_redact(login, line):
             return EventVerdict(event_id, "rejected", "no body", "body_missing")
         self.digests[found] = line
         self.lines.append(line)
         return EventVerdict(event_id, "success")
 
-    def signed(self, digests):
-        return [digest for digest in digests if digest in self.own]
-
-    def keys(self):
-        return TeamKeys(dict(self.claims), tuple(self.admins))
-
-    def claim(self, public_key, nodes):
-        for node in nodes:
-            self.claims.setdefault(node, public_key)
-        return self.keys()
+    def node_owner(self, node, login=""):
+        owner = self.owners.get(node)
+        return NodeOwner(owner, login != "" and (login == owner or login in self.admins))
 
     def lines_of(self, digests):
         return [self.digests[one] for one in digests if one in self.digests]
 
 
 class Connection:
-    """A replica's connection to a server, whose requests and answers get lost by chance."""
+    """A login's connection to a server, whose requests and answers get lost by chance."""
 
-    def __init__(self, server, random: Random | None = None, lost=0.0):
+    def __init__(self, server, random: Random | None = None, lost=0.0, login=""):
         self.server = server
+        self._login = login
         self._random = random or Random(0)
         self._lost = lost
         self.requests = []
@@ -209,23 +185,17 @@ class Connection:
             )
         return answer
 
-    def page(self, after, seen="", key=""):
-        return self._asked("page", after, seen, key)
+    def page(self, after, seen=""):
+        return self._asked("page", after, seen)
 
-    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
-        return self._asked("batch", lines, digests, signer, cursors)
+    def batch(self, lines, nodes=(), cursors=BEGINNING):
+        return self._asked("batch", lines, nodes, cursors, self._login)
 
     def lines(self, digests):
         return self._asked("lines_of", digests)
 
-    def signed(self, digests):
-        return self._asked("signed", digests)
-
-    def keys(self):
-        return self._asked("keys")
-
-    def claim(self, public_key, nodes):
-        return self._asked("claim", public_key, nodes)
+    def node_owner(self, node):
+        return self._asked("node_owner", node, self._login)
 
 
 def line_ids(lines):

@@ -9,16 +9,16 @@ import pytest
 from tests.codes import raises_code
 from tests.events import notices
 from tests.sync.plain_server import Connection, PlainServer
+from thence.sync.authorship import check_right, redact
+from thence.sync.wire.signatures import push_text, redaction_in, signed_push, signed_redaction
+from thence.sync.wire.signing import SigningKey, is_signed, known_key, own_key
 
 import thence
 from thence.core.redaction import digests, redacted
 from thence.log.open import OS_DISK
 from thence.log.read.reader import raw_lines
-from thence.sync.authorship import check_right, redact
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.sync.wire.signatures import push_text, redaction_in, signed_push, signed_redaction
-from thence.sync.wire.signing import SigningKey, is_signed, known_key, own_key
 
 SECRET = "swordfish"
 _CRC = ',"crc":"00000000"}'
