@@ -1,5 +1,7 @@
 """A server as docs/reference/formats/wire.md describes it, in memory and as plain as can be.
 
+It redacts nothing and knows no logins: what needs these is tried with a real server.
+
 It computes digests by itself from members that Python's json takes apart, so that it is a second
 reading of the page. A connection to it has the faults of a network.
 """
@@ -9,10 +11,9 @@ import re
 from hashlib import sha256
 from random import Random
 
-from thence.core.redaction import redacted
 from thence.errors import SyncRefused
 from thence.sync.client import TakenPage
-from thence.sync.wire.messages import Cursors, EventVerdict, Missing, NodeOwner, Results
+from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
 
 BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")
@@ -57,8 +58,6 @@ class PlainServer:
         self.lines = []
         self.digests = {}
         self.epoch = "first"
-        self.owners, self.admins = {}, set()  # the login of each node
-        self.redactions = {}  # by the digest of the line: the logins that brought one
         self.refuse = lambda line: None
 
     def backup(self):
@@ -66,12 +65,10 @@ class PlainServer:
         copy = PlainServer()
         copy.lines, copy.digests = list(self.lines), dict(self.digests)
         copy.epoch, copy.refuse = self.epoch, self.refuse
-        copy.redactions = {digest: set(one) for digest, one in self.redactions.items()}
         return copy
 
     def restore(self, backup):
         self.lines, self.digests = backup.lines, backup.digests
-        self.redactions = backup.redactions
 
     def _cursor(self, number):
         """Return the cursor behind a line: the digests of all lines up to it are in it."""
@@ -100,74 +97,35 @@ class PlainServer:
         lacking = [digest.hex() for digest in digests if digest not in self.digests]
         return Missing(tuple(lacking), len(self.lines))
 
-    def _may_redact(self, login, line):
-        owner = self.owners.get(json.loads(line).get("node_id"))
-        return login != "" and (login == owner or login in self.admins)
-
-    def batch(self, lines, nodes=(), cursors=BEGINNING, login=""):
+    def batch(self, lines, nodes=(), cursors=BEGINNING):
         before = self._number(cursors.after)
         self._number(cursors.seen)
         is_next = before == len(self.lines)
-        for node in nodes if login else ():
-            self.owners.setdefault(node, login)
-        refused = [line for line in lines if not self._may_come(line, login)]
-        verdicts = [self._take(line, login, line in refused) for line in lines]
+        verdicts = [self._take(line) for line in lines]
         end = self._cursor(len(self.lines))
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
 
-    def _may_come(self, line, login):
-        """Carry out a line if it is a redaction; return False for one that is refused."""
-        members = json.loads(line)
-        if members["event_type"] != "log.redacted":
-            return True
-        named = bytes.fromhex(members["payload"]["line_sha256"])
-        target = self.digests.get(named)
-        if target is None:
-            self.redactions.setdefault(named, set()).add(login)
-            return True
-        head = json.loads(target)
-        can_be = "seq" in head and not head["event_type"].startswith("log.")
-        if b'"body_sha256"' in target:
-            return True
-        if not can_be or not self._may_redact(login, target):
-            return digest(line) in self.digests
-        self.lines[self.lines.index(target)] = self.digests[named] = redacted(target)
-        self.redactions.setdefault(named, set()).add(login)
-        return True
-
-    def _take(self, line, login, is_refused):
+    def _take(self, line):
         event_id = json.loads(line)["event_id"]
-        if is_refused:
-            return EventVerdict(event_id, "rejected", "not yours", "redaction_refused")
         reason = self.refuse(line)
         if reason:
             return EventVerdict(event_id, "rejected", reason, reason)
         found = digest(line)
         if found in self.digests:
             return EventVerdict(event_id, "duplicate")
-        is_redacted = any(self._may_redact(one, line) for one in self.redactions.get(found, ()))
-        if is_redacted and b'"log.redacted"' not in line:
-            line = redacted(line) if b'"seq":' in line else line
-        elif b'"body_sha256"' in line and not self._may_redact(login, line):
-            return EventVerdict(event_id, "rejected", "no body", "body_missing")
         self.digests[found] = line
         self.lines.append(line)
         return EventVerdict(event_id, "success")
-
-    def node_owner(self, node, login=""):
-        owner = self.owners.get(node)
-        return NodeOwner(owner, login != "" and (login == owner or login in self.admins))
 
     def lines_of(self, digests):
         return [self.digests[one] for one in digests if one in self.digests]
 
 
 class Connection:
-    """A login's connection to a server, whose requests and answers get lost by chance."""
+    """A replica's connection to a server, whose requests and answers get lost by chance."""
 
-    def __init__(self, server, random: Random | None = None, lost=0.0, login=""):
+    def __init__(self, server, random: Random | None = None, lost=0.0):
         self.server = server
-        self._login = login
         self._random = random or Random(0)
         self._lost = lost
         self.requests = []
@@ -189,13 +147,10 @@ class Connection:
         return self._asked("page", after, seen)
 
     def batch(self, lines, nodes=(), cursors=BEGINNING):
-        return self._asked("batch", lines, nodes, cursors, self._login)
+        return self._asked("batch", lines, nodes, cursors)
 
     def lines(self, digests):
         return self._asked("lines_of", digests)
-
-    def node_owner(self, node):
-        return self._asked("node_owner", node, self._login)
 
 
 def line_ids(lines):

@@ -144,7 +144,7 @@ def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
     for limit in (1, 4, 25, 1000):
         assert walked(found, limit) == given
     end = found.page("red", "log").next
-    assert found.page("red", "log", end) == ([], end, False, b"")
+    assert found.page("red", "log", end) == ([], end, False)
     statuses(found, [line(26)])
     assert found.page("red", "log", end).lines == [line(26)]
 
