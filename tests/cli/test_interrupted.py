@@ -21,13 +21,13 @@ from thence import open as thence_open
 __all__ = ["ada"]  # a fixture
 EVENTS = 40
 ENDS_S = 60
-# the copying by SQLite, the check of a line, the steps by which a file takes its place
+# the check of a line, and the steps by which a file takes its place
 CALLS = [
-    ("backup", "Backup.step", 1),
+    ("backup", "fsync", 1),
     ("backup", "checked", 7),
     ("backup", "link", 1),
-    ("verify", "checked", 7),
-    ("restore", "Backup.step", 1),
+    ("backup --check", "checked", 7),
+    ("restore", "fsync", 1),
     ("restore", "checked", 7),
     ("restore", "link", 1),
     ("restore", "replace", 1),
@@ -48,12 +48,12 @@ def signalled(folder: Path, number: int, command: str, call: str, count: int) ->
     copy.unlink(missing_ok=True)
     if command != "backup":
         assert thence("server", "backup", "copy.db", "--data", "data", cwd=folder).code == 0
-    words = ("server", command, "copy.db", "--data", "data")
+    words = ("server", *command.split(), "copy.db", "--data", "data")
     return in_python(SIGNALLED, call, count, number, *words, cwd=folder)
 
 
 def is_whole(folder: Path) -> bool:
-    ended = thence("server", "verify", "--data", "data", "--json", cwd=folder)
+    ended = thence("server", "backup", "--check", "--data", "data", "--json", cwd=folder)
     return ended.code == 0 and ended.json["events"] == EVENTS
 
 

@@ -74,7 +74,7 @@ def test_whatever_a_server_makes_is_its_owners_alone_whatever_the_umask(tmp_path
 
     command("init")
     password = command("user", "add", "ada").json["password"]
-    assert (tmp_path / "data/audit/events.jsonl").exists()
+    assert (tmp_path / "data/audit.jsonl").exists()
     assert open_files() == []
     running = TeamServer(tmp_path / "data")
     running.start(first=open_to_all)

@@ -92,7 +92,7 @@ def test_difference_is_that_of_plain_slow_means(logs):
     assert [x.event_id for x in told.only_a] == [e.event_id for e in a if e.event_id not in of_a]
     assert [y.event_id for y in told.only_b] == [e.event_id for e in b if e.event_id not in of_b]
     assert {x.event_id for x, _ in told.changed} == odd_a & of_a.keys()
-    assert found.is_empty == (not odd_a and not odd_b)
+    assert (found.first is None) == (not odd_a and not odd_b)
     if found.first is None:
         return
     causes_a, causes_b = causes_of(a), causes_of(b)
@@ -128,12 +128,12 @@ def test_log_differs_neither_from_itself_nor_from_a_copy(told):
     a = log_of(told)
     for b in (a, log_of(told)):
         found = difference(a, b)
-        assert found.is_empty
+        assert found.first is None
         assert whole(found) == (list(zip(a, b, strict=True)), [], [], [])
 
 
 def test_empty_logs_say_the_same_and_an_empty_one_lacks_all():
-    assert difference([], []).is_empty
+    assert difference([], []).first is None
     told = log_of([Told("p", 0), Told("p", 1, (0,))])
     found = difference(iter(told), iter(()))
     assert (found.first.a, found.first.b) == (told[0], None)
@@ -214,7 +214,7 @@ def test_differences_that_follow_from_each_other_across_the_logs_still_have_a_fi
 def test_causes_that_differ_are_no_difference_of_the_event():
     a = log_of([Told("p", 0, step="1.a.-.0"), Told("p", 0, (0,), step="1.b.-.0")])
     b = log_of([Told("p", 0, step="1.a.-.0"), Told("p", 0, (), step="1.b.-.0")])
-    assert difference(a, b).is_empty
+    assert difference(a, b).first is None
 
 
 def sim_line(number, step, details, causes=(), event_type="STATE"):
@@ -226,7 +226,7 @@ def sim_line(number, step, details, causes=(), event_type="STATE"):
 def test_latency_and_cost_of_details_are_no_difference_and_those_of_payloads_are():
     a = [sim_line(1, "1.a.-.0", {"text": "yes", "latency_ms": 3, "cost": 1})]
     b = [sim_line(2, "1.a.-.0", {"text": "yes", "latency_ms": 4, "cost_usd": 2})]
-    assert difference(a, b).is_empty
+    assert difference(a, b).first is None
     inside = [sim_line(2, "1.a.-.0", {"text": "yes", "order": {"cost": 2}})]
     assert [each.path for each in difference(a, inside).first.differs] == ["details.order"]
     plain = [event_of(line_of({"cost": n})) for n in (1, 2)]
@@ -294,7 +294,7 @@ def test_notices_are_counted_and_their_causes_stand_for_them():
     found = difference([root, joined, effect], [sim_line(1, "1.a.-.0", {"n": 5})])
     assert (found.a.notices, found.b.notices) == (1, 0)
     assert (found.first.a, found.first.follow_a) == (root, 1)
-    assert difference([root, joined], [root]).is_empty
+    assert difference([root, joined], [root]).first is None
     assert difference([root, effect, failed], [root, effect]).first.a == failed
 
 

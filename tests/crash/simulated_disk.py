@@ -154,6 +154,9 @@ class SimulatedDisk(Disk):
             if not opened.is_writable:
                 raise failure(errno.EINVAL)
             self._change(opened.file, self._files[opened.file][-1][:size].ljust(size, b"\0"))
+            # pages that are written again behind this are pages anew
+            unsafe = self._unsafe.get(opened.file, ())
+            self._unsafe[opened.file] = [(before, then[:size]) for before, then in unsafe]
             self._done("truncate")
 
     def file_id(self, descriptor: int) -> tuple[FileId, int]:

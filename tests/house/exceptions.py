@@ -31,9 +31,9 @@ OF_ONE_CALLER: dict[str, int] = {
     "git": 35,
     "log": 88,
     "otel": 4,
-    "server": 142,
+    "server": 139,
     "sim": 148,
-    "sync": 40,
+    "sync": 39,
     "trace": 93,
     "work": 204,
 }
@@ -49,13 +49,13 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11000, 53), (11300, 50)),
-    "core": ((6645, 32), (6500, 32)),
+    "cli": ((10989, 53), (11300, 50)),
+    "core": ((6482, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
     "log": ((13821, 49), (13300, 52)),
-    "server": ((11184, 58), (11400, 50)),
+    "server": ((10929, 58), (11400, 50)),
     "sim": ((13971, 59), (13900, 58)),
-    "sync": ((3662, 16), (3100, 14)),
+    "sync": ((3631, 16), (3100, 14)),
     "thence": ((994, 6), (1000, 8)),
     "trace": ((6358, 29), (6400, 35)),
     "work": ((11752, 54), (9500, 46)),

@@ -432,7 +432,7 @@ log.append("asked", {"text": "x" * 5000})
 
 
 @pytest.mark.promise("A6")
-def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_path):
+def test_kill_before_the_sync_of_a_piece_leaves_an_orphan_that_no_line_relies_on(tmp_path):
     ended = run_process([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
     with opened(tmp_path) as log:
@@ -442,7 +442,9 @@ def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_pat
         assert list(log.read()) == []
         event = log.append(KIND, {"text": "x" * 5_000})
         assert event.payload["text"] == "x" * 5_000
-        assert len(pieces(tmp_path)) == 1
+        (older,) = older_names(OS_DISK, tmp_path, BODIES)
+        assert older.endswith("_suspect.jsonl")
+        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 1
         assert not [one for one in log.verify().findings if one.code.startswith("body")]
 
 
@@ -572,36 +574,80 @@ def refuse_sync(disk: Scripted, *ends: str, once: bool = False) -> None:
     disk.before["sync_data"] = refuse
 
 
-def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
+def test_value_whose_sync_failed_is_cut_off_and_written_again(tmp_path):
     disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
         refuse_sync(disk, BODIES, once=True)
         log.append(KIND, {"text": "b" * 5_000})
-        (older,) = older_names(OS_DISK, tmp_path, BODIES)
-        assert b"aaaa" in (tmp_path / older).read_bytes()
-        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 1
-        assert b"bbbb" in (tmp_path / BODIES).read_bytes()
+        first, second = (tmp_path / BODIES).read_bytes().splitlines(keepends=True)
+        assert (b"aaaa" in first, b"bbbb" in second) == (True, True)
+        assert [call[2] for call in disk.calls if call[0] == "truncate"][-1] == len(first)
         log.append(KIND, {"text": "c" * 5_000})
         assert [event.payload["text"][0] for event in log.read()] == ["a", "b", "c"]
         assert log.verify().findings == ()
 
 
-def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_not(tmp_path):
+def test_file_whose_sync_failed_with_values_of_others_behind_is_set_aside(tmp_path):
+    disk = Scripted()
+    settings = LogSettings(bodies_from=BODIES_FROM)
+    with open_host_log(tmp_path, settings=settings, disk=disk) as log, opened(tmp_path) as other:
+        log.append(KIND, {"text": "a" * 5_000})
+
+        def fail(descriptor):
+            if name_of(descriptor) == BODIES:
+                disk.before.clear()
+                other.append(KIND, {"text": "theirs" * 1_000})
+                raise DiskError(errno.EIO, "device error")
+
+        disk.before["sync_data"] = fail
+        log.append(KIND, {"text": "b" * 5_000})
+        (older,) = older_names(OS_DISK, tmp_path, BODIES)
+        assert older.endswith("_suspect.jsonl")
+        assert (tmp_path / older).read_bytes().count(b"\n") == 3
+        (again,) = (tmp_path / BODIES).read_bytes().splitlines()
+        assert b"bbbb" in again
+        other.append(KIND, {"text": "theirs" * 1_000})  # it goes on with no piece in doubt
+        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 2
+        assert [event.payload["text"][0] for event in log.read()] == ["a", "t", "b", "t"]
+        assert log.verify().ok
+
+
+def test_events_are_refused_while_each_sync_fails_and_written_when_it_does_not(tmp_path):
     disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        refuse_sync(disk, BODIES, ".copy")
+        refuse_sync(disk, BODIES)
         for _ in range(2):
             with raises_code("append_failed"):
                 log.append(KIND, {"text": "b" * 5_000})
-        assert len(list(log.read())) == 1
+        assert sum(event.event_type == KIND for event in log.read()) == 1
+        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 1
         disk.before.clear()
         log.append(KIND, {"text": "b" * 5_000})
         assert b"bbbb" in (tmp_path / BODIES).read_bytes()
         written = [event.payload["text"][0] for event in log.read() if event.event_type == KIND]
         assert written == ["a", "b"]
-        assert not list((tmp_path / ".thence").glob("*.copy"))
+
+
+def test_values_that_a_live_session_has_not_synced_yet_are_gone_on_with_by_no_later_one(tmp_path):
+    disk = Scripted()
+    settings = LogSettings(bodies_from=BODIES_FROM)
+    with open_host_log(tmp_path, settings=settings, disk=disk) as log:
+        log.append(KIND, {"text": "a" * 5_000})
+
+        def step_in(descriptor):
+            if name_of(descriptor) == BODIES:
+                disk.before.clear()
+                for letter in "ab":
+                    with opened(tmp_path) as later:
+                        later.append(KIND, {"text": letter * 5_000})
+
+        disk.before["sync_data"] = step_in
+        log.append(KIND, {"text": "b" * 5_000})
+        starts = [line[-30:-29] for line in (tmp_path / BODIES).read_bytes().splitlines()]
+        assert starts == [b"a", b"b", b"b"]
+        assert [event.payload["text"][0] for event in log.read()] == ["a", "a", "b", "b"]
 
 
 def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path):

@@ -197,19 +197,12 @@ def test_id_that_would_spoil_the_line_is_refused(log, event_id):
     assert list(log.read()) == []
 
 
-def test_whole_lines_come_from_the_last_with_their_places(tmp_path):
+def test_whole_lines_come_from_the_last_on(tmp_path):
     older = "events_2026-01-01_00-00-00-000000.jsonl"
     (tmp_path / older).write_bytes(b"one\n\nthree\n")
     (tmp_path / "events.jsonl").write_bytes(b"four\nfifth\n")
-    assert list(lines_of_the_log(OS_DISK, tmp_path)) == [
-        (b"fifth", "events.jsonl", 5, True),
-        (b"four", "events.jsonl", 0, True),
-        (b"three", older, 5, False),
-        (b"one", older, 0, False),
-    ]
-    data = {name: (tmp_path / name).read_bytes() for name in (older, "events.jsonl")}
-    for line, name, offset, _ in lines_of_the_log(OS_DISK, tmp_path):
-        assert data[name][offset : offset + len(line) + 1] == line + b"\n"
+    lines = [b"fifth", b"four", b"three", b"one"]
+    assert list(lines_of_the_log(OS_DISK, tmp_path)) == lines
 
 
 def test_guard_is_judged_by_what_came_after_its_position_alone(tmp_path):
@@ -266,18 +259,14 @@ def test_batch_is_judged_in_its_order_event_by_event(tmp_path):
     names = ["stored", "new", "new", "free", "stored"]
     drafts = [drafted(name, "noted", {}) for name in names]
     named = dict.fromkeys((0, 1, 2, 4), Condition(is_named=True))
-    known = AlreadyStored(line, "events.jsonl", len(line_of()), True)
     found = verdicts(OS_DISK, tmp_path, "node", PLAIN, drafts, named)
     assert found[1:4] == [None, Same(1), None]
-    assert [(v.line, v.file, v.is_current) for v in (found[0], found[4])] == [
-        (line, "events.jsonl", True)
-    ] * 2
-    assert found[0].offset == known.offset
+    assert found[0] == found[4] == AlreadyStored(line)
 
 
 def test_outcomes_are_put_together_up_to_the_first_that_was_not_written():
     refused = ThenceError("could not", code="append_failed")
-    known = AlreadyStored(b"known\n", "a", 0, True)
+    known = AlreadyStored(b"known\n")
     found = [None, known, Same(0), refused, None, known, Same(4)]
     whole = [b"one\n", b"known\n", b"one\n", refused]
     assert merged(found, [b"one\n", b"two\n"]) == [*whole, b"two\n", b"known\n", b"two\n"]

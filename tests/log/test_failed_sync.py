@@ -11,19 +11,16 @@ from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of
 from tests.crash.traces import opened as opened_on
-from tests.disks import GatedDisk, Scripted
-from tests.events import line_of
+from tests.disks import Scripted
 from tests.log.committers import until
-from tests.log.faults import WAIT_S, ShortDisk
+from tests.log.faults import WAIT_S
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import HeadsMoved, LogReadOnly, OutcomeUnknown
-from thence.log.files.disk import OS_DISK, READ_BYTES, Disk, DiskError
+from thence.errors import LogReadOnly, OutcomeUnknown
+from thence.log.files.disk import OS_DISK, Disk, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
-from thence.log.write.conditions import AlreadyStored
-from thence.log.write.writer import are_behind, copy_lines, regions, write_again
 
 BROKEN = DiskError(errno.EIO, "device error")
 
@@ -87,29 +84,7 @@ def test_segment_whose_sync_failed_is_set_aside_and_its_unsafe_end_copied(tmp_pa
     assert told == [("rotated", {"file": older}), ("suspect", {**facts, "error": BROKEN})]
 
 
-def test_lines_of_others_behind_the_last_sync_go_over_too(tmp_path):
-    class Behind(OnceBrokenDisk):
-        def sync_data(self, descriptor):
-            if self.failures:
-                other.emit("theirs")  # stands in the file, not yet synced
-                assert slow.arrived.wait(WAIT_S)
-            super().sync_data(descriptor)
-
-    ours, slow = Behind(), GatedDisk()
-    log, _ = opened(tmp_path, ours)
-    with log, opened(tmp_path, slow)[0] as other:
-        log.append("a")
-        ours.failures = 1
-        log.append("ours")
-        kept = b"\n".join(lines_of(tmp_path / "events.jsonl"))
-        slow.gate.set()
-        other.append("b")
-    assert kept.count(b'"event_type":"theirs"') == kept.count(b'"event_type":"ours"') == 1
-    assert types(tmp_path) == ["a", "ours", "theirs", "log.segment_suspect", "b"]
-    assert thence.open(tmp_path).verify().ok
-
-
-def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_path):
+def test_another_whose_sync_failed_too_writes_its_own_events_again(tmp_path):
     class Turns(OnceBrokenDisk):
         other = None
 
@@ -128,7 +103,7 @@ def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_
         log.append("b")
         ours.other = other
         log.append("ours")
-        assert len(older_names(OS_DISK, tmp_path)) == 1
+        assert len(older_names(OS_DISK, tmp_path)) == 2
     # each tells what it wrote again
     assert types(tmp_path) == ["a", "b", "ours", "theirs", *["log.segment_suspect"] * 2]
     assert thence.open(tmp_path).verify().ok
@@ -377,64 +352,6 @@ def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
             log.flush()
     assert log.failed_count == 1
     assert not log.close()
-
-
-OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
-
-
-@pytest.mark.parametrize(
-    ("data", "start", "copied"),
-    [
-        (b"a\nb\n", 0, b"a\nb\n"),
-        (b"a\nb\nhalf", 2, b"b\n"),
-        (b"half", 0, b""),
-        (b"", 0, b""),
-        (b"x" * (READ_BYTES - 1) + b"\ny\nhalf", 0, b"x" * (READ_BYTES - 1) + b"\ny\n"),
-        (b"x" * READ_BYTES + b"\ny\n", 0, b"x" * READ_BYTES + b"\ny\n"),
-        (b"a\n" + b"x" * (3 * READ_BYTES) + b"\ny\nhalf", 2, b"x" * (3 * READ_BYTES) + b"\ny\n"),
-    ],
-    ids=["whole", "half", "no line", "empty", "block", "over", "long"],
-)
-def test_whole_lines_are_copied_and_the_end_of_the_source_is_told(
-    made_of, tmp_path, data, start, copied
-):
-    (source, _), (target, _) = made_of(data, "a"), made_of(b"before\n", "b")
-    assert copy_lines(ShortDisk(700_000), source, start, target) == len(data)
-    assert (tmp_path / "b").read_bytes() == b"before\n" + copied
-
-
-def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(made_of, tmp_path):
-    suspect, _ = made_of(b"one\ntwo\nthree\n", OLDER)
-    newer, _ = made_of(b"two\none\n")
-    (file, _), (last, _) = OS_DISK.file_id(suspect), OS_DISK.file_id(newer)
-    refused = HeadsMoved("could not")
-    assert are_behind(OS_DISK, tmp_path, [b"one\n", refused, b"two\n"], file)
-    assert not are_behind(OS_DISK, tmp_path, [b"one\n", b"three\n"], file)
-    assert not are_behind(OS_DISK, tmp_path, [b"one"], file)
-    assert not are_behind(OS_DISK, tmp_path, [b"one\n"], last)
-    assert are_behind(OS_DISK, tmp_path, [refused], last)
-    assert are_behind(OS_DISK, tmp_path, [b"three\n"], (0, 0))
-
-
-def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_its_last(
-    made_of, tmp_path
-):
-    one, two, three = (line_of({"n": "x" * n}) for n in (1, 20, 300))
-    known = [
-        AlreadyStored(two, OLDER, 900, False),
-        AlreadyStored(one, "events.jsonl", 0, True),
-        AlreadyStored(three, OLDER, 100, False),
-    ]
-    target, _ = made_of(b"before\n", "b")
-    assert write_again(ShortDisk(50), target, known) == len(two + one + three)
-    assert (tmp_path / "b").read_bytes() == b"before\n" + two + one + three
-    assert list(regions(known)) == [
-        {"file": OLDER, "offset": 100, "bytes": 800 + len(two)},
-        {"file": "events.jsonl", "offset": 0, "bytes": len(one)},
-    ]
-    assert list(regions([])) == []
-    overlapping = [AlreadyStored(three, OLDER, 100, False), AlreadyStored(one, OLDER, 150, False)]
-    assert list(regions(overlapping)) == [{"file": OLDER, "offset": 100, "bytes": len(three)}]
 
 
 LONG = {"text": "x" * 5_000}  # more than a page

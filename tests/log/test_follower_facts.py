@@ -64,12 +64,12 @@ def add(path, *lines):
         file.write(b"".join(lines))
 
 
-def test_look_at_an_idle_log_costs_two_stats_and_opens_nothing(tmp_path, disk, follower):
+def test_look_at_an_idle_log_costs_one_stat_and_opens_nothing(tmp_path, disk, follower):
     (tmp_path / CURRENT).write_bytes(line_of({"n": 1}))
     assert told(follower.events()) == [1]
     disk.calls.clear()
     assert not has_news(follower)
-    assert [name for name, _ in disk.calls] == ["path_id", "file_id"]
+    assert [name for name, _ in disk.calls] == ["path_state"]
 
 
 def test_what_was_read_is_not_read_again(tmp_path, disk, follower):

@@ -201,19 +201,24 @@ def test_event_that_arrives_while_a_stream_begins_comes_once(
     run: Path, monkeypatch: pytest.MonkeyPatch, after: str | int
 ) -> None:
     events = [create_action_event("run", number, "ada", "move", {}) for number in range(3)]
-    newest, late = arrivals.newest, iter(events)
+    first_after, late = arrivals.after, iter(events)
 
-    def newest_before_another(index: arrivals.Index) -> arrivals.Newest:
-        last = newest(index)
+    def emit_another() -> None:
         with EventWriter(run, "run", on_full="block") as writer:
             writer.emit(next(late))
-        return last
 
+    def after_then_another(index: arrivals.Index, place: str | int | None) -> arrivals.Arrived:
+        arrived = first_after(index, place)
+        emit_another()
+        return arrived
+
+    if after == "the last":
+        emit_another()
     logs = Logs(Root(run.parent))
     with logs.using(logs.root.find("run")) as log:
-        monkeypatch.setattr(arrivals, "newest", newest_before_another)
+        monkeypatch.setattr(arrivals, "after", after_then_another)
         cursor = EventCursor(Filter(), events[0].event_id if after == "the last" else after)
-        frames = b"".join(cursor.read(log).frames for _ in range(3))
+        frames = b"".join(cursor.read(log).frames for _ in range(2))
     logs.close()
     ids = [line[4:].decode() for line in frames.split(b"\n") if line.startswith(b"id: ")]
     behind = events[1:] if after == "the last" else events

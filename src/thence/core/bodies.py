@@ -151,29 +151,6 @@ def put_back_readable(
     return unreadable
 
 
-def compare_by_digest(
-    payload: dict[str, Any], entries: Iterable[BodyEntry], others: Iterable[BodyEntry]
-) -> None:
-    """Puts digests in the place of values that this payload, or another, names as bodies.
-
-    Two payloads are the same then if their whole values are, however much of them stands in
-    their lines.
-    """
-    named: dict[str, list[tuple[str, int]]] = {}
-    for pointer, digest, size in entries:
-        named.setdefault(pointer, []).append((digest, size))
-    for pointer in {entry.pointer for entry in others}.difference(named):
-        holder, key = _place(payload, pointer)
-        value = None if holder is None else holder[key]
-        if isinstance(value, str | list):
-            parts = parts_of(value, as_bytes(value))
-            named[pointer] = [(body_of(part).digest, len(part)) for part in parts]
-    for pointer, digests in named.items():
-        holder, key = _place(payload, pointer)
-        if holder is not None:
-            holder[key] = [type(holder[key]).__name__, *digests]
-
-
 def missing_body(digest: str, cause: str) -> BodyMissing:
     """Returns the error for a body that can't be read whole."""
     return BodyMissing(

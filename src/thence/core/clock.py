@@ -113,7 +113,7 @@ def microseconds(text: str) -> int | None:
     if _OWN.fullmatch(text):
         try:
             return moment(datetime.fromisoformat(text))
-        except ValueError:  # no such day, or a leap second
+        except ValueError:  # no such day
             pass
     microsecond_span = span(text)
     return None if microsecond_span is None else microsecond_span[0]
@@ -134,21 +134,18 @@ def span(text: str) -> tuple[int, int] | None:
     if match is None:
         return None
     minute, second, fraction = match.groups()
-    text, is_leap_second = text.upper(), False
+    text = text.upper()
     if minute is None:
         length = _DAY_US
     elif second is None:
         length = _MINUTE_US
     else:
         length = int(10 ** (6 - min(len(fraction or ".") - 1, 6)))
-        is_leap_second = second.startswith(":60")
-    if is_leap_second:
-        text = f"{text[:17]}59{text[19:]}"
     try:
         when = datetime.fromisoformat(text[:11] + text[11:].replace(" ", ""))
     except ValueError:  # no such day or minute
         return None
-    begin = moment(when if when.tzinfo else when.replace(tzinfo=UTC)) + is_leap_second * _SECOND_US
+    begin = moment(when if when.tzinfo else when.replace(tzinfo=UTC))
     return begin, begin + length - 1
 
 

@@ -411,13 +411,8 @@ _BLANKS = b"\0\t\r "
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
-_MARK = b"\xef\xbb\xbf"
 JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
 LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
-_STRAY = {
-    b"\r": LINE_ENDING,
-    _MARK: BadLine("stray_bytes", "a byte order mark precedes the event"),
-}
 _PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
 
 
@@ -448,10 +443,8 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
         if event is None:
             break
         between = line[start : event.offset]
-        if start:
-            parts.append(Piece(start, between, JOINED))
-        elif between:
-            parts.append(Piece(start, between, _STRAY.get(between, _PADDED)))
+        if start or between:
+            parts.append(Piece(start, between, JOINED if start else _PADDED))
         parts.append(event)
         start = event.offset + len(event.data)
     if not parts:
@@ -460,7 +453,7 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     if rest.strip(_BLANKS):
         parts.append(Piece(start, rest, parse(rest, vocabulary)))
     elif rest:
-        parts.append(Piece(start, rest, _STRAY.get(rest, _PADDED)))
+        parts.append(Piece(start, rest, LINE_ENDING if rest == b"\r" else _PADDED))
     return parts
 
 

@@ -3,12 +3,11 @@
 Where both logs have steps, events that have one are *partners* when it is the same. All other
 events are partners by their place and their name, which is type and subject. The place of the end
 of a step is the step; of an event inside a step it is the step that it names as a cause; of any
-other it is all its causes. Of several events alike in this those pair first that agree in actor and
-content, then in content, then in actor, then the n-th with the n-th. So the result depends on no
-order of the input. Notices of the log are left out; what they caused is put down to what caused
-them. Causes that a log lacks are passed over. Events of other tools may name each other in a
-circle: of such a circle the causes that close it are passed over, walking back from its first
-event.
+other it is all its causes. Of several events alike in this those of one content pair first, then
+those of one actor, then the n-th with the n-th. So the result depends on no order of the input.
+Notices of the log are left out; what they caused is put down to what caused them. Causes that a log
+lacks are passed over. Events of other tools may name each other in a circle: of such a circle the
+causes that close it are passed over, walking back from its first event.
 
 An event's *content* leaves out what must differ between two runs: ids, times, node, numbers, names
 of runs and streams, the causes themselves and members that nobody here knows; latency and cost in
@@ -23,8 +22,8 @@ All functions are pure.
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -48,6 +47,10 @@ class LogSide(NamedTuple):
     events: Sequence[Event]
     causes: _Causes
     notices: int
+
+    def event(self, place: int) -> Event | None:
+        """Returns the event at a place, None for ALONE."""
+        return None if place == ALONE else self.events[place]
 
 
 def side(events: Iterable[Event]) -> LogSide:
@@ -135,32 +138,21 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
 
 def _pairs(
     a: LogSide, b: LogSide, in_a: Sequence[int], in_b: Sequence[int]
-) -> Iterable[tuple[int, int]]:
-    """Returns pairs of events that have one place and name, those that are most alike first."""
-    if len(in_a) == len(in_b) == 1:
-        return [(in_a[0], in_b[0])]
-    if not in_a or not in_b:
-        return ()
-    pairs = []
-    rest_a, rest_b = (
-        [(at, of.events[at].header.actor, _canonical(_bodies_of(of.events[at]))) for at in places]
-        for of, places in ((a, in_a), (b, in_b))
-    )
-    for members in (slice(1, 3), slice(2, 3), slice(1, 2), slice(0, 0)):
+) -> Iterator[tuple[int, int]]:
+    """Yields pairs of events that have one place and name, those that are most alike first."""
+    is_clear = not in_a or not in_b or len(in_a) == len(in_b) == 1
+    for likeness in () if is_clear else (_content, attrgetter("actor")):
         waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for event in rest_b:
-            waiting[event[members]].append(event[0])
-        lone = []
-        paired = set()
-        for event in rest_a:
-            queue = waiting[event[members]]
-            if queue:
-                paired.add(queue[0])
-                pairs.append((event[0], queue.popleft()))
+        for y in in_b:
+            waiting[likeness(b.events[y])].append(y)
+        rest: list[int] = []
+        for x in in_a:
+            if queue := waiting[likeness(a.events[x])]:
+                yield x, queue.popleft()
             else:
-                lone.append(event)
-        rest_a, rest_b = lone, [event for event in rest_b if event[0] not in paired]
-    return pairs
+                rest.append(x)
+        in_a, in_b = rest, sorted(chain.from_iterable(waiting.values()))
+    yield from zip(in_a, in_b, strict=False)
 
 
 # members of `details` about a model's performance, not about the event
@@ -214,9 +206,8 @@ def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
     if _members(a.header) != _members(b.header):
         return False
-    one, other = _bodies_of(a), _bodies_of(b)
     # equal as stored, which is faster than what follows
-    return one == other or _canonical(one) == _canonical(other)
+    return _bodies_of(a) == _bodies_of(b) or _content(a) == _content(b)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -226,15 +217,9 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
         for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
         if x != y
     ]
-    one, other = _bodies_of(a), _bodies_of(b)
-    for name in _Bodies.__struct_fields__:
-        values: list[Any] = []
-        for body in (getattr(one, name), getattr(other, name)):
-            try:
-                values.append(_value(body, name))
-            except (ValueError, OverflowError, RecursionError):  # no JSON: shown as its text
-                values.append(bytes(body).decode(errors="replace"))
-        places += _apart(name, values[0], values[1])
+    values = _values(_bodies_of(a)), _values(_bodies_of(b))
+    for name, x, y in zip(_Bodies.__struct_fields__, *values, strict=True):
+        places += _apart(name, x, y)
     return tuple(places)
 
 
@@ -246,16 +231,30 @@ def _bodies_of(event: Event) -> _Bodies:
         return _Bodies()
 
 
-def _canonical(bodies: _Bodies) -> tuple[bytes, ...]:
-    """Returns bodies as bytes that are equal where their values are; no JSON stays as it is."""
-    canonical = []
+def _values(bodies: _Bodies) -> list[Any]:
+    """Returns bodies decoded, without their volatile members; no JSON is a text."""
+    values: list[Any] = []
     for name in _Bodies.__struct_fields__:
         body = getattr(bodies, name)
         try:
-            canonical.append(b"{}" if body is _NOTHING else _encode(_value(body, name)))
-        except (ValueError, OverflowError, RecursionError):
-            canonical.append(bytes(body))
-    return tuple(canonical)
+            value = decoded(body)
+            if name == "details" and isinstance(value, dict):
+                value = {key: item for key, item in value.items() if key not in VOLATILE}
+            elif name == "payload" and _UNIQUE_IN_BYTES.search(body):
+                value = _lasting(value)
+        except (ValueError, RecursionError):
+            value = bytes(body).decode(errors="replace")
+        values.append(value)
+    return values
+
+
+def _content(event: Event) -> tuple[Any, ...]:
+    """Returns what is equal for two events whose contents are the same."""
+    bodies = _bodies_of(event)
+    try:
+        return _members(event.header), _encode(_values(bodies))
+    except (OverflowError, RecursionError):  # an integer of more than 64 bits
+        return _members(event.header), bytes(bodies.details), bytes(bodies.payload)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -269,14 +268,6 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
             yield from _apart(f"{path}.{index}", x, y)
     elif type(a) is not type(b) or a != b:  # in JSON true is not 1
         yield DifferingMember(path, a, b)
-
-
-def _value(body: msgspec.Raw, name: str) -> Any:
-    """Decodes a body, without its volatile members."""
-    value = decoded(body)
-    if name == "details" and isinstance(value, dict) and not VOLATILE.isdisjoint(value):
-        return {key: item for key, item in value.items() if key not in VOLATILE}
-    return _lasting(value) if name == "payload" and _UNIQUE_IN_BYTES.search(body) else value
 
 
 def _lasting(value: Any) -> Any:
@@ -336,7 +327,8 @@ class Difference(NamedTuple):
 
     `aligned` are all pairs, `changed` those of them whose contents differ,
     `only_a` and `only_b` the events without a partner. `roots` are the events of A and B that
-    nothing different led to, ALONE where a log has none; `first` is the first of them.
+    nothing different led to, ALONE where a log has none; `first` is the first of them, None where
+    the logs have the same content.
     """
 
     a: LogSide
@@ -348,56 +340,51 @@ class Difference(NamedTuple):
     roots: Sequence[tuple[int, int]]
     first: FirstDifference | None
 
-    @property
-    def is_empty(self) -> bool:
-        """True if the two logs have the same content."""
-        return self.first is None
-
     def sides(self, x: int, y: int) -> tuple[Event | None, Event | None]:
         """Returns the events at a place in A and at one in B, None for ALONE."""
-        return (
-            None if x == ALONE else self.a.events[x],
-            None if y == ALONE else self.b.events[y],
-        )
+        return self.a.event(x), self.b.event(y)
 
 
 def difference(a: LogSide, b: LogSide) -> Difference:
     """Compares two logs."""
-    of_a = aligned(a, b)
-    of_b = [ALONE] * len(b.events)
-    pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
-    for x, y in pairs:
-        of_b[y] = x
-    changed = [(x, y) for x, y in pairs if not is_same(a.events[x], b.events[y])]
+    of_a = {x: y for x, y in enumerate(aligned(a, b)) if y != ALONE}
+    of_b = {y: x for x, y in of_a.items()}
+    changed = [(x, y) for x, y in of_a.items() if not is_same(a.events[x], b.events[y])]
     only_a, only_b = (
-        [place for place, partner in enumerate(partners) if partner == ALONE]
-        for partners in (of_a, of_b)
+        [place for place in range(len(of.events)) if place not in partners]
+        for of, partners in ((a, of_a), (b, of_b))
     )
-    differing_a = {*only_a, *(x for x, _ in changed)}
-    differing_b = {*only_b, *(y for _, y in changed)}
-    one = _Half(a, of_a, differing_a, _effects(a, differing_a))
-    two = _Half(b, of_b, differing_b, _effects(b, differing_b))
-    in_a, in_b = list(one.roots(two)), list(two.roots(one))
-    if not in_a and not in_b:  # each difference follows from one in the other log
-        in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (one, two))
-    places = [(before, 0, place, (place, of_a[place])) for before, place in in_a]
-    places += [(before, 1, place, (of_b[place], place)) for before, place in in_b]
-    roots = list(dict.fromkeys(pair for *_, pair in sorted(places)))
-    result = Difference(a, b, pairs, changed, only_a, only_b, roots, None)
-    if not roots:
-        return result
-    x, y = roots[0]
-    event_a, event_b = result.sides(x, y)
-    first = FirstDifference(
-        a=event_a,
-        b=event_b,
-        differs=contrast(event_a, event_b) if event_a and event_b else (),
-        causes_a=_causes(x, y, one, two),
-        causes_b=_causes(y, x, two, one),
-        follow_a=0 if event_a is None else len(_effects(a, (x,))),
-        follow_b=0 if event_b is None else len(_effects(b, (y,))),
-    )
-    return result._replace(first=first)
+    differing = [*changed, *((x, ALONE) for x in only_a), *((ALONE, y) for y in only_b)]
+    led_to: list[set[int]] = []
+    ranks: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for half, of in enumerate((a, b)):
+        places = sorted([pair[half] for pair in differing if pair[half] != ALONE])
+        led_to.append(_effects(of, places))
+        for before, place in enumerate(places):
+            ranks[half, place] = (place - before, half, place)
+
+    def rank(pair: tuple[int, int]) -> tuple[int, int, int]:
+        return min(
+            ranks[half_and_place] for half_and_place in enumerate(pair) if half_and_place in ranks
+        )
+
+    roots = [(x, y) for x, y in differing if x not in led_to[0] and y not in led_to[1]]
+    # there are none where each difference follows from one in the other log
+    roots = sorted(roots or differing[:1], key=rank)
+    first = None
+    if roots:
+        x, y = roots[0]
+        event_a, event_b = a.event(x), b.event(y)
+        first = FirstDifference(
+            a=event_a,
+            b=event_b,
+            differs=contrast(event_a, event_b) if event_a and event_b else (),
+            causes_a=_causes(x, y, a, b, of_a),
+            causes_b=_causes(y, x, b, a, of_b),
+            follow_a=len(_effects(a, (x,))),
+            follow_b=len(_effects(b, (y,))),
+        )
+    return Difference(a, b, list(of_a.items()), changed, only_a, only_b, roots, first)
 
 
 def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
@@ -444,25 +431,6 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
     }
 
 
-class _Half(NamedTuple):
-    """One log with what the comparison came to.
-
-    `partners` are places in the other log; `differing` are the places of all events that differ,
-    `led_to` those with a differing event among their causes, near or far.
-    """
-
-    side: LogSide
-    partners: Sequence[int]
-    differing: set[int]
-    led_to: set[int]
-
-    def roots(self, other: "_Half") -> Iterator[tuple[int, int]]:
-        """Yields each place that nothing different led to, behind the number of same before."""
-        for before, place in enumerate(sorted(self.differing)):
-            if place not in self.led_to and self.partners[place] not in other.led_to:
-                yield place - before, place
-
-
 def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
     """Returns the places of all effects of some events, direct and indirect."""
     reached, effects = set(places), set()
@@ -474,23 +442,19 @@ def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
     return effects
 
 
-def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
+def _causes(
+    place: int, across: int, mine: LogSide, other: LogSide, partners: Mapping[int, int]
+) -> tuple[CauseOnSide, ...]:
     """Returns the causes of an event, compared with those of the event `across`."""
     own, others = (
-        set() if at == ALONE else set(half.side.causes[at])
-        for at, half in ((place, mine), (across, other))
+        set() if at == ALONE else set(of.causes[at]) for at, of in ((place, mine), (across, other))
     )
     causes = []
     for cause in sorted(own):
-        partner = mine.partners[cause]
-        causes.append(
-            CauseOnSide(
-                event=mine.side.events[cause],
-                other=None if partner == ALONE else other.side.events[partner],
-                is_changed=partner != ALONE and cause in mine.differing,
-                is_shared=partner in others,
-            )
-        )
+        at = partners.get(cause, ALONE)
+        event, partner = mine.events[cause], other.event(at)
+        is_changed = partner is not None and not is_same(event, partner)
+        causes.append(CauseOnSide(event, partner, is_changed, is_shared=at in others))
     return tuple(causes)
 
 

@@ -15,7 +15,6 @@ from thence.core.bodies import (
     BODIES_SIGN,
     BodyEntry,
     BodySource,
-    compare_by_digest,
     entries_of,
     put_back,
     put_back_readable,
@@ -386,20 +385,11 @@ class Event:
 
         Time, node, numbers and nonce are left out, because the caller gives none of them; the
         content digest, which compares lines of one event wherever they came from, covers all but
-        the numbers. For a redacted event only the head is compared. Large values are compared by
-        their digests.
+        the numbers. Large values are compared whole; one that can't be read is no other's. For a
+        redacted event only the head is compared. Raises `read_failed`.
         """
-        mine, others = self.members, other.members
-        if BODIES_KEY in mine or BODIES_KEY in others:
-            own_entries, entries = entries_of(mine), entries_of(others)
-            for members, named, besides in (
-                (mine, own_entries, entries),
-                (others, entries, own_entries),
-            ):
-                payload = members.get(self.vocabulary.payload_key)
-                members.pop(BODIES_KEY, None)
-                if isinstance(payload, dict):
-                    compare_by_digest(payload, named, besides)
+        mine: dict[str, Any] = decoded(self.readable_line)
+        others: dict[str, Any] = decoded(other.readable_line)
         is_redacted = "body_sha256" in mine or "body_sha256" in others
         for members in (mine, others):
             for key in _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED:

@@ -49,12 +49,8 @@ class Position(msgspec.Struct, frozen=True):
         for event in events:
             if event.is_foreign:
                 foreign.add(event.event_id)
-                continue
-            ranges, seq = by_node.setdefault(event.node_id, []), event.seq
-            if ranges and ranges[-1][1] + 1 == seq:
-                ranges[-1] = (ranges[-1][0], seq)
             else:
-                ranges.append((seq, seq))
+                by_node.setdefault(event.node_id, []).append((event.seq, event.seq))
         joined = {node_id: joined_ranges(ranges) for node_id, ranges in by_node.items()}
         return Position(joined, frozenset(foreign))
 

@@ -1,7 +1,6 @@
 """What a notebook shows of events: tables and lists of the pages' own markup, without script."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,11 +31,11 @@ def events_html(events: Sequence[Event], total: int, what: str = "events") -> Ht
     return table(f"{part}{total:,} {what}", _COLUMNS, rows)
 
 
-def sentences_html(heading: str, sentences: Iterable[str], count: int) -> Html:
-    """Returns a heading with the first of `count` sentences as a list."""
-    items = [el("li", words(sentence)) for sentence in islice(sentences, EVENTS_SHOWN_MAX)]
-    if count > len(items):
-        items.append(el("li", f"and {count - len(items):,} more"))
+def sentences_html(heading: str, sentences: Sequence[str]) -> Html:
+    """Returns a heading with the first sentences as a list."""
+    items = [el("li", words(sentence)) for sentence in sentences[:EVENTS_SHOWN_MAX]]
+    if len(sentences) > len(items):
+        items.append(el("li", f"and {len(sentences) - len(items):,} more"))
     return joined(el("p", el("strong", words(heading))), el("ol", *items))
 
 

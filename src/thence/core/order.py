@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from thence.core.event import Event, OrderKey
+from thence.core.redaction import claim_order
 from thence.errors import CyclicDependencyError
 
 __all__ = ["is_concurrent", "topological_sort", "total_order_key"]
@@ -33,23 +34,15 @@ def total_order_key(event: Event) -> OrderKey:
 def totally_ordered(events: Iterable[Event]) -> list[Event]:
     """Returns the events in total order, each event_id once.
 
-    If lines share an id, a verified one is kept; of several the one that sorts first as bytes,
-    whatever order they are given in. Events read from one log share none.
+    If lines share an id, the one that counts is kept (`redaction.claim_order`), whatever order they
+    are given in. Events read from one log share none.
     """
     listed = list(events)
     served = {event.header.event_id: event for event in listed}
-    if len(served) == len(listed):
-        return sorted(listed, key=_KEY)
-    served = {}
-    for event in listed:
-        earlier = served.get(event.event_id)
-        if earlier is None or _precedence(event) < _precedence(earlier):
-            served[event.event_id] = event
+    if len(served) < len(listed):
+        by_claim = sorted(listed, key=claim_order, reverse=True)
+        served = {event.event_id: event for event in by_claim}
     return sorted(served.values(), key=_KEY)
-
-
-def _precedence(event: Event) -> tuple[bool, bytes]:
-    return event.is_foreign, event.line
 
 
 def topological_sort(events: Iterable[Event]) -> list[Event]:

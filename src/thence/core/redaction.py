@@ -8,11 +8,10 @@ stay. docs/reference/formats/segment.md calls them B, C and D, and gives the exa
 
 import re
 from typing import NamedTuple
-from zlib import crc32
 
 import msgspec
 
-from thence.core.codec import LINE_BYTES_MAX, event_id_of
+from thence.core.codec import LINE_BYTES_MAX, close_line, event_id_of
 from thence.core.event import Event, raw_members
 from thence.errors import InvalidEvent
 
@@ -103,7 +102,7 @@ def redacted(line: bytes) -> bytes:
     skipped = BODY_MEMBERS | {"crc"}
     head = b",".join(text for key, text in members.items() if key not in skipped)
     data = b'{%b,"%b":"%b"' % (head, BODY_DIGEST.encode(), body.hex().encode())
-    stripped = b'%b,"crc":"%08x"}' % (data, crc32(data))
+    stripped = close_line(data)[:-1]
     if len(stripped) >= LINE_BYTES_MAX:
         raise _refused(line, "it leaves no room for the digest of its body")
     return stripped

@@ -8,6 +8,7 @@ functions: an append starts without it.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain, takewhile
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -72,16 +73,12 @@ class Reader:
         notice is first. Bad bytes and an unfinished last line are passed over. Raises
         EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
         """
-        from thence.log.index import arrivals
-        from thence.log.read.reader import events
-
-        if isinstance(after, Position):
-            yield from arrivals.unread(self.index(), after, last_prune=self.last_prune)
-        elif after is not None or self._has_index():
-            event_id = None if after is None else id_of(after)
+        if after is not None or self._has_index():
             with self._told():
-                yield from arrivals.behind(self.index(), event_id, last_prune=self.last_prune)
+                yield from chain.from_iterable(takewhile(bool, self._batches(after)))
         else:
+            from thence.log.read.reader import events
+
             with reading(self.folder):
                 yield from events(self._disk, self.folder, self.vocabulary, self.last_prune)
 
@@ -94,17 +91,31 @@ class Reader:
         when `stop` is set. With `sync` an event is on the device when it is yielded, as a
         caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
         """
-        from thence.log.index import arrivals
-        from thence.log.read.reader import Follower
+        from thence.log.read.reader import Watch
 
         stop = stop or Signal()
-        follower = Follower(self._disk, self.folder, self.vocabulary, sync, self.last_prune)
-        with closing(follower), self._told(), reading(self.folder):
-            if after is None:
-                yield from follower.follow(stop)
-            else:
-                begin = after if isinstance(after, Position) else id_of(after)
-                yield from arrivals.follow(self.index(), follower, begin, stop, self.last_prune)
+        watch, batches = Watch(self._disk, self.folder, sync), self._batches(after)
+        with closing(watch), self._told(), reading(self.folder):
+            while not stop.is_set():
+                watch.look()
+                events = next(batches)
+                if events:
+                    watch.sync()
+                for event in events:
+                    if stop.is_set():
+                        return
+                    yield event
+                if not events:
+                    watch.wait(stop)
+
+    def _batches(self, after: After) -> Iterator[Sequence[Event]]:
+        """Returns the batches of the events behind `after`; an empty one is the log's end."""
+        from thence.log.index import arrivals
+
+        if isinstance(after, Position):
+            return arrivals.unread(self.index(), after, self.last_prune)
+        event_id = None if after is None else id_of(after)
+        return arrivals.behind(self.index(), event_id, self.last_prune)
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""

@@ -97,7 +97,6 @@ def create_team_app(
     if there is no such database, `database_unavailable` if it can't be reached, ValueError for an
     address without a folder `data`, `file_busy` where a process has the folders.
     """
-    from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
     from thence.server.team.log_cache import LogCache
@@ -110,7 +109,7 @@ def create_team_app(
     if data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
     place = (data or Path(database).parent).absolute()
-    audit = AuditLog(place / AUDIT_FOLDER)
+    audit = AuditLog(place)
     team = Team(open_database(database), partial(LogCache, place), logs_app, audit)
     metrics = Metrics(team)
 

@@ -26,7 +26,6 @@ from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import (
     PROTOCOL,
-    REQUEST_DIGEST_HEADER,
     BatchRefused,
     Credentials,
     Cursors,
@@ -42,10 +41,8 @@ from thence.sync.wire.messages import (
     Results,
     ServerHealth,
     Tokens,
-    ValuesRequest,
     joined_batch,
     joined_pieces,
-    request_sha256,
 )
 
 RETRY_AFTER_S_MAX = 600.0
@@ -158,13 +155,10 @@ class SyncClient:
         answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
         return self._decoded(answer, KeptPieces).count
 
-    def pieces(self, places: Sequence[tuple[str, int]]) -> Sequence[bytes]:
-        """Returns lines of pieces, by the digest of a value and the offset at which each ends."""
-        body = msgspec.json.encode(ValuesRequest(tuple(places)))
-        answer = self._ask("POST", "events/values/", body=body)
-        if _is_log_unknown(answer):
-            return ()
-        return [bytes(raw) for raw in self._decoded(answer, Pieces).pieces]
+    def pieces(self, digests: Sequence[str]) -> Sequence[bytes]:
+        """Returns lines of pieces by their digests, in hex."""
+        given = self._about("values", tuple(digests), Pieces(()))
+        return [bytes(raw) for raw in given.pieces]
 
     def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
         """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
@@ -205,7 +199,6 @@ class SyncClient:
         headers = {"X-Team-Slug": self._target.team}
         if method == "POST":
             headers["Content-Type"] = "application/json"
-        headers[REQUEST_DIGEST_HEADER] = request_sha256(query.items(), headers, body)
         if len(body) >= _PACKED_BYTES_MIN:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, 5, mtime=0)

@@ -127,9 +127,12 @@ class LargeValues:
             if start is not None:
                 parts.append(start)
                 break
-            data, name = self._part(digest, name, end)
+            piece = self._waiting.pop(name, None) or self._asked(digest, name)
+            data = data_of(piece)
+            if piece.end != end or not 0 < len(data) <= end:
+                raise missing_body(digest, "a piece that the server gave is none of it")
             parts.append(data)
-            end -= len(data)
+            name, end = piece.before, end - len(data)
         value = b"".join(reversed(parts))
         if len(value) != size or sha256(value).hexdigest() != digest:
             raise missing_body(digest, "the pieces that the server gave don't fit its digest")
@@ -144,25 +147,17 @@ class LargeValues:
             return self._local.value(name, end) if self._local.holds(name) else None
         return None
 
-    def _part(self, digest: str, name: str, end: int) -> tuple[bytes, str]:
-        """Returns the part of a value that ends at an offset, and the digest of what is before."""
-        piece = self._waiting.pop(name, None) or self._asked(digest, name, end)
-        data = data_of(piece)
-        if piece.end != end or not 0 < len(data) <= end or (len(data) < end) != bool(piece.before):
-            raise missing_body(digest, "a piece that the server gave is none of it")
-        return data, piece.before
-
-    def _asked(self, digest: str, name: str, end: int) -> RawPiece:
-        places = {name: (digest, end)}
+    def _asked(self, digest: str, name: str) -> RawPiece:
+        names = {name: None}
         if sum(len(piece.text) for piece in self._waiting.values()) < _WAITING_BYTES_MAX:
-            while self._expected and len(places) < PAGE_EVENTS_MAX:
+            while self._expected and len(names) < PAGE_EVENTS_MAX:
                 entry = self._expected.popleft()
                 if entry.digest not in self._waiting and not self._local.holds(entry.digest):
-                    places.setdefault(entry.digest, (entry.digest, entry.size))
+                    names[entry.digest] = None
         self._pause(0.0)
-        for line in self._transport.pieces(list(places.values())):
+        for line in self._transport.pieces(list(names)):
             piece = piece_of(line)
-            if piece is not None and piece.digest in places:
+            if piece is not None and piece.digest in names:
                 self._waiting[piece.digest] = piece
         if name not in self._waiting:
             raise missing_body(digest, "the server does not give all of its pieces")

@@ -43,12 +43,6 @@ def test_of_events_from_one_place_the_first_in_total_order_counts():
     assert (kept, twins) == ([theirs], {ours.event_id: theirs.event_id})
 
 
-def test_of_two_lines_of_one_id_the_one_that_sorts_first_counts():
-    lines = [foreign("0" * 26, payload={"n": number}) for number in (2, 1)]
-    assert in_order(lines) == [lines[1]]
-    assert in_order(reversed(lines)) == [lines[1]]
-
-
 VALUES = [["x", "y"], ["y"], "z", [], None, [1, None, ["nested"], {"map": 1}], 7, {"map": 1}]
 
 

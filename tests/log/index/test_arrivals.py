@@ -1,12 +1,11 @@
 """Arrivals of an index, in the order of the files; readers that go on pay for what is new."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event as Signal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,9 +27,7 @@ from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
 from thence.log.index import arrivals, zones
 from thence.log.index.connection import Index
-from thence.log.open import open_log
 from thence.log.read import reader
-from thence.log.read.reader import Follower
 
 
 def line(event_id: str, time: int) -> bytes:
@@ -61,35 +58,26 @@ def made(request: pytest.FixtureRequest, tmp_path: Path):
 
 def test_no_question_scans_events_or_sorts_them(made) -> None:
     index, _ = made
-    asked = {"after": 3, "until": 50, "event_id": "e1"}
-    for sql in (arrivals._BETWEEN, arrivals._ARRIVED, arrivals._NEWEST, arrivals._CLOCK):
 
-        def plan(connection, sql=sql) -> list[str]:
-            rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", asked)
-            return [row[3] for row in rows]
+    def plan(connection) -> list[str]:
+        sql = f"EXPLAIN QUERY PLAN {arrivals._BETWEEN}"
+        return [row[3] for row in connection.execute(sql, {"after": 3, "until": 50})]
 
-        told = index.answer(plan)
-        assert not any("TEMP" in step for step in told), told
-        is_newest = sql == arrivals._NEWEST  # the first row of a scan from the end
-        assert is_newest or not any("SCAN" in step for step in told), told
+    told = index.answer(plan)
+    assert not any("TEMP" in step or "SCAN" in step for step in told), told
 
 
 def ids_of(found: arrivals.Arrived) -> list[str]:
     return [event.event_id for event in found.events]
 
 
-def test_events_between_two_are_those_that_arrived_between_them(made) -> None:
+def test_events_after_one_are_those_that_arrived_later(made) -> None:
     index, ids = made
-    for first in range(0, 60, 7):
-        for last in range(0, 60, 9):
-            found = arrivals.between(index, ids[first], ids[last])
-            assert ids_of(found) == ids[first + 1 : last + 1]
-            assert not found.has_more
-    assert ids_of(arrivals.between(index, None, ids[-1])) == ids
-    assert ids_of(arrivals.between(index, 7, ids[-1])) == ids[-7:]
-    assert ids_of(arrivals.between(index, 0, ids[-1])) == []
-    assert ids_of(arrivals.between(index, 700, ids[3])) == ids[:4]
-    assert ids_of(arrivals.between(index, ids[0], None)) == []
+    for first in range(60):
+        assert ids_of(arrivals.after(index, ids[first])) == ids[first + 1 :]
+    for place, expected in ((None, ids), (7, ids[-7:]), (0, []), (700, ids)):
+        found = arrivals.after(index, place)
+        assert (ids_of(found), found.last_id, found.has_more) == (expected, ids[-1], False)
 
 
 @pytest.mark.parametrize(("name", "limit"), [("BATCH_EVENTS", 7), ("BATCH_BYTES", 500)])
@@ -98,49 +86,31 @@ def test_batches_follow_each_other(made, monkeypatch, name: str, limit: int) -> 
     monkeypatch.setattr(arrivals, name, limit)
     found, after = list[str](), None
     while True:
-        batch = arrivals.between(index, after, ids[-1])
+        batch = arrivals.after(index, after)
         found += ids_of(batch)
         assert 1 <= len(batch.events) <= 7
-        after = found[-1]
+        after = batch.last_id
         if not batch.has_more:
             break
     assert found == ids
 
 
-def test_known_ids_are_those_that_had_arrived(made) -> None:
-    index, ids = made
-    assert arrivals.known(index, [*ids, "none", "\ud800"], ids[30]) == set(ids[:31])
-    assert arrivals.known(index, [], ids[30]) == set()
-
-
-def test_id_that_holds_a_nul_is_known(tmp_path: Path) -> None:
-    ids = ["a", "a\\u0000b", "c"]
-    lines = [line(event_id, number) + b"\n" for number, event_id in enumerate(ids)]
-    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
-        assert arrivals.known(index, ["a\0b", "a\0", "c"], "a\0b") == {"a\0b"}
-
-
 def test_unknown_id_is_told(made) -> None:
-    index, ids = made
-    for asked in (("none", ids[0]), (ids[0], "none"), ("\ud800", ids[0])):
+    index, _ = made
+    for asked in ("none", "\ud800"):
         with pytest.raises(EventNotFound):
-            arrivals.between(index, *asked)
+            arrivals.after(index, asked)
 
 
-def test_newest_is_the_event_that_arrived_last_with_the_highest_clock(made, tmp_path) -> None:
-    index, ids = made
-    assert arrivals.newest(index) == (ids[-1], 0)
-
-
-def test_newest_of_an_empty_log_is_none(tmp_path: Path) -> None:
+def test_empty_log_is_read_on_from_its_start(tmp_path: Path) -> None:
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        assert arrivals.newest(index) == (None, 0)
-    with open_log(tmp_path, PLAIN) as log:
-        events = [log.append("a") for _ in range(3)]
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
-        last = max(events, key=lambda event: event.lamport_clock)
-        assert arrivals.newest(index) == (last.event_id, last.lamport_clock)
+        for place in (None, 0, 3):
+            assert arrivals.after(index, place) == ((), None, False)
+
+
+def served(batches: Iterator[Sequence[Event]]) -> list[Event]:
+    """Returns the events up to the first empty batch, which is the end of what is there."""
+    return [event for batch in takewhile(bool, batches) for event in batch]
 
 
 def of_what_is_served(whole: Position, events: list[Event]) -> Position:
@@ -174,30 +144,27 @@ def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, 
                     rotate(folder, number)
                 events = list(reader.events(OS_DISK, folder, PLAIN))
                 where = OS_DISK, folder, PLAIN
-                assert list(arrivals.behind(index, None)) == events
+                assert served(arrivals.behind(index, None)) == events
                 for event in events:
                     after = event.event_id
                     if "\ud83e" not in after:
-                        assert list(arrivals.behind(index, after)) == list(
+                        assert served(arrivals.behind(index, after)) == list(
                             events_after(*where, after)
                         )
                 some = data.draw(st.lists(st.sampled_from(events))) if events else []
                 whole = plain_order.position(*where)
                 assert arrivals.position(index, frozenset) == of_what_is_served(whole, events)
                 for position in (whole, Position(), Position().after(some)):
-                    assert list(arrivals.unread(index, position)) == list(
+                    assert served(arrivals.unread(index, position)) == list(
                         events_after(*where, position)
                     )
 
 
 def test_event_that_is_nowhere_is_told(tmp_path):
-    with index_of(tmp_path) as index, Follower(OS_DISK, tmp_path, PLAIN) as follower:
-        for ask in (
-            lambda: list(arrivals.behind(index, "nobody")),
-            lambda: list(arrivals.follow(index, follower, "nobody", Signal())),
-        ):
+    with thence.open(tmp_path) as log:
+        for ask in (log.read, log.follow):
             with pytest.raises(EventNotFound) as caught:
-                ask()
+                next(ask("nobody"))
             assert caught.value.place == "nobody"
 
 
@@ -279,6 +246,6 @@ def test_lines_that_stand_twice_are_served_once_behind_a_cursor(tmp_path):
     line = line_of(seq=1, lamport_clock=1)
     add(tmp_path, [line, line_of(seq=2, lamport_clock=2), line])
     with index_of(tmp_path) as index:
-        assert [event.seq for event in arrivals.behind(index, None)] == [1, 2]
-        first = next(arrivals.behind(index, None)).event_id
-        assert [event.seq for event in arrivals.behind(index, first)] == [2]
+        assert [event.seq for event in served(arrivals.behind(index, None))] == [1, 2]
+        first = served(arrivals.behind(index, None))[0].event_id
+        assert [event.seq for event in served(arrivals.behind(index, first))] == [2]

@@ -182,7 +182,6 @@ def test_answers_about_an_event_that_is_not_there_say_so():
     with world([[line_of()]]) as (index, _):
         for ask in (
             lambda: causality.causality(index, MISSING),
-            lambda: causality.named_causes(index, MISSING, PLAIN),
             lambda: causality.why(index, MISSING, PLAIN),
             lambda: causality.effects(index, MISSING, PLAIN),
             lambda: causality.concurrent(index, MISSING),

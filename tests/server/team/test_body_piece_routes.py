@@ -13,8 +13,9 @@ import apsw
 import pytest
 from tests.cli.installed import thence as thence_command
 from tests.server.team.conftest import POSTGRES, SQLITE
+from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, piece, places, writer
+from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, names, piece, writer
 from tests.server.team.test_erasing import files_with
 from tests.tiers import tenth
 
@@ -40,8 +41,13 @@ def told(lines: Sequence[bytes]) -> bytes:
     return b'{"pieces":[' + b",".join(lines) + b"]}"
 
 
-def asked(lines: Sequence[bytes]) -> object:
-    return {"values": [[digest.hex(), size] for digest, size in places(lines)]}
+def asked(lines: Sequence[bytes]) -> dict[str, list[str]]:
+    return {"digests": [digest.hex() for digest in names(lines)]}
+
+
+def brought(client: Client, query: str, lines: Sequence[bytes]) -> None:
+    for line in lines:
+        assert client.ask("POST", PIECES + query, told([line])).json == {"count": 1}
 
 
 def test_requests_about_values_are_bounded_and_need_a_right(
@@ -54,13 +60,12 @@ def test_requests_about_values_are_bounded_and_need_a_right(
     assert ada.ask("POST", PIECES + query, b"x" * 5_000_000).status == 413
     for path in (PIECES, VALUES, f"{PIECES}missing/"):
         assert red.client().ask("POST", path + query, b"{}").status == 401
-        for body in (b"", b"[]", b'{"pieces":7}', b'{"values":[["x",1]],"digests":["x"]}'):
+        for body in (b"", b"[]", b'{"pieces":7}', b'{"digests":["x"]}'):
             assert ada.ask("POST", path + query, body).status == 400
     many = {"digests": [f"{number:064x}" for number in range(1_001)]}
     ada.push(log, [])
     assert ada.post(f"{PIECES}missing/{query}", many).status == 400
-    values = {"values": [[name, 1] for name in many["digests"]]}
-    assert ada.post(VALUES + query, values).status == 400
+    assert ada.post(VALUES + query, many).status == 400
     red.add("reading", role="reader")
     reader = red.client("reading")
     assert reader.ask("POST", PIECES + query, told([piece(b"a")])).status == 403
@@ -79,8 +84,8 @@ def test_half_sent_piece_leaves_nothing(red: TeamServer) -> None:
     )
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + body[:60_000])
-    names = {"digests": [sha256(b"a" * 100_000).hexdigest()]}
-    assert ada.post(f"{PIECES}missing/?log={log}", names).status == 404, "not even the log"
+    digests_asked = {"digests": [sha256(b"a" * 100_000).hexdigest()]}
+    assert ada.post(f"{PIECES}missing/?log={log}", digests_asked).status == 404, "not even the log"
     assert ada.ask("POST", f"{PIECES}?log={log}&kind=plain", body).json == {"count": 1}
 
 
@@ -90,16 +95,15 @@ def test_member_of_another_team_and_an_older_client_get_nothing(
     ada, bob, log = red.client("ada"), red.client("bob"), "secret-values"
     lines = writer.said(COMMON)
     query = f"?log={log}&kind=plain"
-    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    brought(ada, query, writer.pieces)
     assert ada.statuses(log, lines) == ["success"]
     assert SECRET.encode() in ada.post(VALUES + query, asked(lines)).body
-    names = {"digests": [digest.hex() for digest, _ in places(lines)]}
-    for path, question in ((VALUES, asked(lines)), (f"{PIECES}missing/", names)):
-        got = bob.post(path + query, question)
+    for path in (VALUES, f"{PIECES}missing/"):
+        got = bob.post(path + query, asked(lines))
         assert (got.status, got.code) == (404, "not_a_log")
     bob.push(log, [])
     assert bob.post(VALUES + query, asked(lines)).json == {"pieces": []}
-    assert bob.post(f"{PIECES}missing/{query}", names).json == names
+    assert bob.post(f"{PIECES}missing/{query}", asked(lines)).json == asked(lines)
     bob.team = "red"
     assert bob.post(VALUES + query, asked(lines)).status == 403
     page = ada.ask("GET", f"/logs/{log}/events")
@@ -111,14 +115,14 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
     with team_server(tmp_path / "data") as server:
         ada = server.client("ada")
         query = "?log=log&kind=plain"
-        assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+        brought(ada, query, writer.pieces)
         assert ada.statuses("log", lines) == ["success"] * 3
         backed = thence_command("server", "backup", "copy.db", *server.options, cwd=tmp_path)
         assert backed.code == 0, backed.err
-    assert thence_command("server", "verify", "copy.db", cwd=tmp_path).code == 0
+    assert thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path).code == 0
     with closing(SqliteDatabase(tmp_path / "copy.db")) as copied:
         exchange = Exchange(Store(copied))
-        assert exchange.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
+        assert exchange.given_pieces("red", "log", names(lines)[:2]) == writer.pieces[:2]
         stored = Store(copied).log("red", "log")
         assert stored is not None
         for line in lines:
@@ -127,7 +131,7 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
             assert sha256(value).hexdigest() == entry.digest
     with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
         connection.execute("UPDATE body_pieces SET data = zeroblob(9) WHERE size < 9000")
-    damaged = thence_command("server", "verify", "copy.db", cwd=tmp_path)
+    damaged = thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path)
     assert damaged.code != 0
     assert "large value" in damaged.err
 
@@ -202,7 +206,7 @@ def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
     ada, log, secret = red.client("ada"), "erased-values", "mackerel"
     query = f"?log={log}&kind=plain"
     lines = writer.said(*(f"{number} {secret} " * 400 for number in range(8)), "kept " * 400)
-    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    brought(ada, query, writer.pieces)
     node = Event(lines[0], None, PLAIN).node_id
     assert set(ada.statuses(log, lines, nodes=[node])) == {"success"}
     assert secret.encode() in ada.ask("GET", f"/logs/{log}/events").body
@@ -217,6 +221,6 @@ def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
     assert secret.encode() not in ada.ask("GET", f"/logs/{log}/events").body
     assert ada.post(VALUES + query, asked(lines)).json["pieces"][0] == json.loads(writer.pieces[-1])
     # who brings one of them again, as an old copy of a log would, brings it back nowhere
-    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    brought(ada, query, writer.pieces)
     assert ada.statuses(log, lines[:1]) == ["duplicate"]
     assert files_with(red.data, secret) == []

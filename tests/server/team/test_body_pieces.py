@@ -26,7 +26,6 @@ from thence.server.team.sync_service import Exchange
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"
 COMMON = f"{SECRET} " * 300
-Place = tuple[bytes, int]
 
 
 class Writer:
@@ -50,10 +49,10 @@ def writer(tmp_path: Path) -> Writer:
     return Writer(tmp_path / "writer")
 
 
-def places(lines: Sequence[bytes]) -> list[Place]:
-    """Returns the places of the last pieces of all values that lines name."""
+def names(lines: Sequence[bytes]) -> list[bytes]:
+    """Returns the digests of all values that lines name."""
     entries = [entry for line in lines for entry in Event(line, None, PLAIN).body_entries]
-    return [(bytes.fromhex(entry.digest), entry.size) for entry in entries]
+    return [bytes.fromhex(entry.digest) for entry in entries]
 
 
 def piece(data: bytes, before: bytes = b"", **wrong: object) -> bytes:
@@ -70,7 +69,8 @@ def counted(database: object) -> int:
 
 
 def brought(found: Exchange, writer: Writer, log: str = "log", team: str = "red") -> None:
-    assert found.keep_pieces(team, log, "plain", writer.pieces) == len(writer.pieces)
+    for line in writer.pieces:
+        assert found.keep_pieces(team, log, "plain", [line]) == 1
 
 
 @pytest.mark.both_engines
@@ -93,22 +93,20 @@ def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
 def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: Writer) -> None:
     found = exchange()
     lines = writer.said(COMMON, COMMON + "more", "\0\u2028😀" * 50_000, COMMON)
-    names = [sha256(b"none").digest(), *(digest for digest, _ in places(lines))]
+    digests = [sha256(b"none").digest(), *names(lines)]
     found.batch("red", "log", "plain", [])
-    assert len(found.lacking_pieces("red", "log", names)) == 4
+    assert len(found.lacking_pieces("red", "log", digests)) == 4
     brought(found, writer)
-    assert found.lacking_pieces("red", "log", names) == (names[0].hex(),)
+    assert found.lacking_pieces("red", "log", digests) == (digests[0].hex(),)
     assert statuses(found, lines) == ["success"] * 4
     given: set[bytes] = set()
-    for digest, size in places(lines):
-        end = size
-        while end:
-            [line] = found.given_pieces("red", "log", [(digest, end)])
+    for digest in names(lines):
+        while digest:
+            [line] = found.given_pieces("red", "log", [digest])
             given.add(line)
-            raw = body_pieces.read_pieces([line])[0]
-            end -= len(raw.data)
+            digest = body_pieces.read_pieces([line])[0].previous
     assert given == set(writer.pieces)
-    assert found.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
+    assert found.given_pieces("red", "log", names(lines)[:2]) == writer.pieces[:2]
 
 
 def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
@@ -116,27 +114,16 @@ def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
     lines = writer.said(COMMON)
     brought(found, writer)
     assert statuses(found, lines) == ["success"]
-    names = [digest for digest, _ in places(lines)]
+    digests = names(lines)
     for team, log in (("red", "other"), ("blue", "log"), ("blue", "other")):
         found.batch(team, log, "plain", [])
-        assert found.lacking_pieces(team, log, names) == (names[0].hex(),)
-        assert found.given_pieces(team, log, places(lines)) == []
+        assert found.lacking_pieces(team, log, digests) == (digests[0].hex(),)
+        assert found.given_pieces(team, log, digests) == []
         results = found.batch(team, log, "plain", lines).results
         assert results[0].error == "bodies_missing", "a line that names a digest opens nothing"
-        assert found.given_pieces(team, log, places(lines)) == []
+        assert found.given_pieces(team, log, digests) == []
         behind = piece(b"x", COMMON.encode())
         assert found.keep_pieces(team, log, "plain", [behind]) == 0, "nor does what continues it"
-
-
-def test_piece_is_given_only_once_a_line_of_the_log_names_it(writer: Writer) -> None:
-    found = exchange()
-    lines = writer.said("b" * 300_000)
-    brought(found, writer)
-    (digest, size), first = *places(lines), body_pieces.read_pieces(writer.pieces)[0]
-    asked = [(digest, size), (digest, first.size), (first.sha256, first.size)]
-    assert found.given_pieces("red", "log", asked) == []
-    assert statuses(found, lines) == ["success"]
-    assert found.given_pieces("red", "log", asked) == writer.pieces[::-1], "but not by its own name"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +164,7 @@ def test_piece_that_stands_there_can_not_be_replaced(writer: Writer) -> None:
     assert found.keep_pieces("red", "log", "plain", again) == 2
     assert counted(database) == 2, "the value stays one piece, the other one is of no line"
     assert statuses(found, lines) == ["success"]
-    assert found.given_pieces("red", "log", places(lines)) == writer.pieces
+    assert found.given_pieces("red", "log", names(lines)) == writer.pieces
 
 
 def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
@@ -188,8 +175,8 @@ def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
     found = exchange()
     lines = writer.said("d" * 700_000, "e" * 500_000)
     with pytest.raises(InvalidEvent):
-        found.keep_pieces("red", "log", "plain", writer.pieces)
-    brought(found, Kept(writer.pieces[3:]))
+        found.keep_pieces("red", "log", "plain", writer.pieces[:3])
+    assert found.keep_pieces("red", "log", "plain", writer.pieces[3:]) == 2
     results = found.batch("red", "log", "plain", lines).results
     assert [one.error for one in results] == ["bodies_refused", None]
     whole = b"abcdef"
@@ -197,17 +184,6 @@ def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
     assert found.keep_pieces("red", "log", "plain", chain[:4]) == 4
     with pytest.raises(InvalidEvent):
         found.keep_pieces("red", "log", "plain", chain[4:])
-
-
-class Kept(Writer):
-    """Pieces without a log."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    @property
-    def pieces(self) -> list[bytes]:
-        return self._pieces
 
 
 def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> None:
@@ -244,57 +220,6 @@ def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
     assert (of_another_kind.status, of_another_kind.error) == ("rejected", "bodies_refused")
 
 
-@pytest.mark.promise("S12")
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_value_of_which_a_piece_is_lost_is_missing_until_it_is_brought_again(
-    writer: Writer, count: int
-) -> None:
-    database = with_teams()
-    store = Store(database)
-    found = Exchange(store)
-    lines = writer.said("h" * 600_000, "small", COMMON)
-    brought(found, writer)
-    assert statuses(found, lines) == ["success"] * 3
-    pieces = body_pieces.read_pieces(writer.pieces)
-    (digest, size), (common, _) = places(lines)
-    lost = pieces[count - 1].sha256
-    with database.writing() as connection:
-        connection.execute("DELETE FROM body_pieces WHERE sha256 = :lost", {"lost": lost})
-    log = store.log("red", "log")
-    words = store.bodies(log).asked(body_pieces.damage)
-    assert lost.hex()[:16] in words
-    assert f"1 large value can't be read whole: {digest.hex()[:16]}" in words
-    assert Event(lines[0], None, PLAIN).event_id in words
-    with pytest.raises(BodyMissing):
-        store.bodies(log).value(digest.hex(), size)
-    names = [digest, common, pieces[0].sha256, pieces[1].sha256]
-    expected = [
-        digest,
-        *(name for name in names[2:] if name in [p.sha256 for p in pieces[count - 1 :]]),
-    ]
-    assert found.lacking_pieces("red", "log", names) == tuple(name.hex() for name in expected)
-    [again] = writer.said("h" * 600_000)
-    assert found.batch("red", "log", "plain", [again]).results[0].error == "bodies_missing"
-    assert found.keep_pieces("red", "log", "plain", writer.pieces[count - 1 :]) > 0
-    assert found.lacking_pieces("red", "log", names) == ()
-    assert store.bodies(log).asked(body_pieces.damage) == ""
-    assert store.bodies(log).value(digest.hex(), size) == b"h" * 600_000
-    assert statuses(found, [again]) == ["success"]
-
-
-def test_request_that_costs_too_many_bytes_of_values_is_done_in_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(body_pieces, "PAYLOAD_BYTES_MAX", 5_000)
-    found = exchange()
-    firsts = [letter * 3_000 for letter in (b"a", b"b")]
-    assert found.keep_pieces("red", "log", "plain", [piece(first) for first in firsts]) == 2
-    nexts = [piece(b"x", first) for first in firsts]
-    assert found.keep_pieces("red", "log", "plain", nexts) == 1
-    assert found.keep_pieces("red", "log", "plain", nexts[1:]) == 1
-    assert found.keep_pieces("red", "log", "plain", [piece(b"x", b"never brought")]) == 0
-
-
 def test_pieces_make_the_log_and_are_of_its_kind() -> None:
     found = exchange()
     assert found.keep_pieces("red", "new", "plain", [piece(b"a")]) == 1
@@ -324,18 +249,17 @@ def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -
 
     taken_back(lines[2])
     assert counted(database) == 3
-    assert found.given_pieces("red", "log", places(lines[2:3])) == []
+    assert found.given_pieces("red", "log", names(lines[2:3])) == []
     taken_back(lines[3])
     assert counted(database) == 2
     taken_back(lines[0])
     assert counted(database) == 2, "the second line begins with it"
-    assert len(found.given_pieces("red", "log", places(lines[1:2]))) == 1
-    assert found.given_pieces("red", "log", places(lines[:1])) == []
+    assert len(found.given_pieces("red", "log", names(lines[1:2]))) == 1
     source = Store(database).bodies(Store(database).log("red", "log"))
-    digest, size = places(lines[1:2])[0]
-    assert source.value(digest.hex(), size).decode() == COMMON + "kept"
+    kept, gone = (Event(lines[at], None, PLAIN).body_entries[0] for at in (1, 3))
+    assert source.value(kept.digest, kept.size).decode() == COMMON + "kept"
     with pytest.raises(BodyMissing):
-        source.value(places(lines[3:])[0][0].hex(), places(lines[3:])[0][1])
+        source.value(gone.digest, gone.size)
     # one that brings it again, with the whole line, does not bring it back
     brought(found, writer)
     assert counted(database) == 4
@@ -385,12 +309,12 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     assert statuses(Exchange(store), lines) == ["success"] * 2
     log = store.log("red", "log")
     assert log is not None
-    assert store.bodies(log).asked(body_pieces.damage) == ""
+    assert store.bodies(log).asked(body_pieces.damaged_value) is None
     changes = (
-        ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}, "not what"),
-        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "is lost"),
+        ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}),
+        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}),
     )
-    for change, params, words in changes:
+    for change, params in changes:
         with database.writing() as connection:
             connection.execute(change, params)
-        assert words in store.bodies(log).asked(body_pieces.damage)
+        assert store.bodies(log).asked(body_pieces.damaged_value) is not None

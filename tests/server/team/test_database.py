@@ -22,13 +22,13 @@ from thence.server.team.sync_service import Exchange
 
 def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     file = tmp_path / "data" / TEAM_DATABASE
-    make_database(file, "e1")
+    make_database(file, "e1", "red")
     assert [each.name for each in file.parent.iterdir()] == [TEAM_DATABASE]
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     with raises_code("server_exists"):
         make_database(file, "e2")
     database = SqliteDatabase(file)
-    assert database.epoch == "e1"
+    assert (database.epoch, Accounts(database, str).teams()) == ("e1", ["red"])
     database.close()
 
 
@@ -63,7 +63,12 @@ def test_server_with_other_tables_is_refused_in_three_lines(tmp_path: Path) -> N
     connection = apsw.Connection(str(folder / TEAM_DATABASE))
     connection.execute("UPDATE meta SET value = '00ff' WHERE key = 'schema'")
     connection.close()
-    for command in (("run", "--port", "0"), ("user", "list"), ("verify",), ("backup", "copy.db")):
+    for command in (
+        ("run", "--port", "0"),
+        ("user", "list"),
+        ("backup", "--check"),
+        ("backup", "copy.db"),
+    ):
         ended = thence("server", *command, "--data", folder, cwd=tmp_path)
         assert (ended.code, is_three_lines(ended.err)) == (4, True), ended.err
         assert "its tables are those of schema.sql 00ff, not" in ended.err
@@ -109,6 +114,9 @@ def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.promise("S12")
 def test_full_disk_refuses_batches_for_now_and_loses_nothing(tmp_path: Path) -> None:
     with team_server(tmp_path / "data") as server:
+        server.end()
+        with (tmp_path / "said").open("wb") as said:
+            server.start(stderr=said)
         ada = server.client("ada")
         taken = lines(20)
         assert set(ada.statuses("log", taken)) == {"success"}
@@ -125,9 +133,12 @@ def test_full_disk_refuses_batches_for_now_and_loses_nothing(tmp_path: Path) -> 
         assert got.headers["retry-after"] == "1"
         assert number > 2
         assert ada.pull("log")[0] == taken
+        assert ada.ask("GET", "/ready").status == 503
         _size_limit(server, limited)
         assert ada.statuses("log", [bulk]) == ["success"]
         assert ada.pull("log")[0] == [*taken, bulk]
+        assert ada.ask("GET", "/ready").status == 200
+    assert "see that its folder has room" in (tmp_path / "said").read_text()
 
 
 def _size_limit(server: TeamServer, size_bytes: int) -> int:

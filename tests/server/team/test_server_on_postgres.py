@@ -59,7 +59,7 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
     finally:
         assert running.end() == 0
     assert not (tmp_path / "data" / "server.db").exists()
-    whole = command("verify", "--json", cwd=tmp_path, address=address)
+    whole = command("backup", "--check", "--json", cwd=tmp_path, address=address)
     assert (whole.code, whole.json) == (0, {"teams": 1, "logs": 1, "events": 3})
     for copying in ("backup", "restore"):
         refused = command(copying, "copy", cwd=tmp_path, address=address)
@@ -110,7 +110,7 @@ def test_operator_is_told_what_is_wrong_in_a_sentence_without_the_password(
         f"postgresql://thence:swordfish@/{foreign}?host={folder}": (4, "no server"),
         f"postgresql://thence:swordfish@/{other}?host={folder}": (4, "schema.sql 99ff, not"),
     }
-    commands = (("run", "--port", "0"), ("user", "list"), ("verify",))
+    commands = (("run", "--port", "0"), ("user", "list"), ("backup", "--check"))
     for number, (address, (code, words)) in enumerate(reasons.items()):
         for arguments in tenth(commands, (commands[number % 3],)):
             ended = command(*arguments, cwd=tmp_path, address=address)
@@ -202,7 +202,9 @@ def fill_and_free(own: Cluster, folder: Path) -> None:
         assert (got.status, got.headers["retry-after"]) == (503, "1")
         assert "disk is full" in got.body.decode()
         assert ada.pull("log")[0] == sent, "it goes on to answer"
+        assert ada.ask("GET", "/ready").status == 503
         ballast.unlink()
         assert ada.statuses("log", batch) == ["success"] * SIZE
         assert ada.pull("log")[0] == [*sent, *batch]
+        assert ada.ask("GET", "/ready").status == 200
     assert "No space left on device" in (folder / "said").read_text()

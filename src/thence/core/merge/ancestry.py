@@ -10,6 +10,8 @@ with a smaller clock, and behind the line before it of the same tool: `in_turn` 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -18,33 +20,6 @@ from thence.core.order import after_causes
 
 # the most chosen events in one sweep: 512 bytes for each event between them
 CHOSEN_MAX = 4096
-
-
-class _Ends:
-    """The events of one subject that are behind no other one with a smaller clock than is read."""
-
-    def __init__(self) -> None:
-        self._clock = 0
-        self._ends: dict[str, None] = {}
-        self._now: list[tuple[str, Sequence[str]]] = []
-        self._last: dict[str, str] = {}
-
-    def before(self, header: EventHeader) -> tuple[str, ...]:
-        """Returns the events that another tool's line counts as behind."""
-        if header.lamport_clock > self._clock:
-            self._clock = header.lamport_clock
-            for event_id, causes in self._now:
-                for cause in causes:
-                    self._ends.pop(cause, None)
-                self._ends[event_id] = None
-            self._now = []
-        last = self._last.get(header.node_id)
-        return tuple(self._ends) if last is None or last in self._ends else (*self._ends, last)
-
-    def add(self, header: EventHeader, causes: Sequence[str]) -> None:
-        self._now.append((header.event_id, causes))
-        if not header.seq:
-            self._last[header.node_id] = header.event_id
 
 
 class CausalHistory(msgspec.Struct, frozen=True):
@@ -98,21 +73,31 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
     That is whatever has a smaller clock on the same subject, and the line before by the same
     `node_id`. One that is behind another of these is left out.
     """
-    silent = {
-        subject
+    silent: dict[str | None, list[EventHeader]] = {
+        subject: []
         for event, subject in zip(ordered, subjects, strict=True)
-        if not (event.header.seq or event.header.caused_by)
+        if subject is not None and not (event.header.seq or event.header.caused_by)
     }
-    beside: dict[str, tuple[str, ...]] = {}
-    ends = {subject: _Ends() for subject in silent}
     for event, subject in zip(ordered, subjects, strict=True):
-        if subject is None or subject not in ends:
-            continue
-        header = event.header
-        before = ends[subject].before(header)
-        if before and not (header.seq or header.caused_by):
-            beside[header.event_id] = before
-        ends[subject].add(header, header.caused_by or beside.get(header.event_id, ()))
+        if subject in silent:
+            silent[subject].append(event.header)
+    beside: dict[str, tuple[str, ...]] = {}
+    for headers in silent.values():
+        ends: dict[str, None] = {}
+        last: dict[str, str] = {}
+        for _, group in groupby(headers, key=attrgetter("lamport_clock")):
+            at_once = list(group)
+            for header in at_once:
+                own = last.get(header.node_id)
+                before = tuple(ends) if own is None or own in ends else (*ends, own)
+                if before and not (header.seq or header.caused_by):
+                    beside[header.event_id] = before
+                if not header.seq:
+                    last[header.node_id] = header.event_id
+            for header in at_once:
+                for cause in header.caused_by or beside.get(header.event_id, ()):
+                    ends.pop(cause, None)
+                ends[header.event_id] = None
     return beside
 
 

@@ -17,6 +17,7 @@ as many as fit into one sweep over the history.
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -309,12 +310,12 @@ def state_machine_merge(
     """
     if not isinstance(priority, Mapping):
         priority = {state: -rank for rank, state in enumerate(priority)}
+    refused = partial(InvalidEvent, "could not merge the states")
     ordered = totally_ordered(events)
     subjects = list(dict.fromkeys(event.subject for event in ordered))
     if len(subjects) > 1:
         first, second = (subject or "none" for subject in subjects[:2])
-        raise InvalidEvent(
-            "could not merge the states",
+        raise refused(
             place=f"of {len(ordered)} events",
             cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
             hint="merge the events of one subject at a time",
@@ -323,24 +324,21 @@ def state_machine_merge(
     holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
     if payloads and not holding:
         near = nearest(state_key, sorted({key for _, payload in payloads for key in payload}))
-        raise InvalidEvent(
-            "could not merge the states",
+        raise refused(
             place=f"under {state_key}",
             cause="no event holds that key in its payload",
             hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
         )
-    winner: tuple[int, Event] | None = None
     for event, state in holding:
         if not isinstance(state, str) or state not in priority:
-            raise InvalidEvent(
-                "could not merge the states",
+            raise refused(
                 place=f"of {event.event_id}",
                 cause=f"{state_key} is {state!r:.80}, which is not in the priority",
                 hint=f"give it a place among {', '.join(map(str, priority)) or 'no states'}",
             )
-        if winner is None or priority[state] >= winner[0]:
-            winner = (priority[state], event)
-    return winner and winner[1]
+    highest = max([priority[state] for _, state in holding], default=0)
+    winners = [event for event, state in holding if priority[state] == highest]
+    return winners[-1] if winners else None
 
 
 def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:

@@ -166,48 +166,43 @@ def unknown_key(where: Sequence[Comparison], events: Sequence[Event], has_more: 
     means that there are earlier events.
     """
     for comparison in where:
-        depth, names = 0, dict[str, None]()
-        for event in events:
-            reached, beside = comparison.reaches(event)
-            if reached == len(comparison.path):
-                break
-            if reached > depth:
-                depth, names = reached, {}
-            if reached == depth and len(names) < _NAMES_MAX:
-                names.update(dict.fromkeys(beside))
-        else:
-            before = [str(part) for part in comparison.path[:depth]]
-            unknown = str(comparison.path[depth])
-            # first those of the same name one level below
-            others = [name for name in names if name != unknown]
-            near = [name for name in others if name.endswith(f".{unknown}")]
-            near += nearest(unknown, others, NEAREST_MAX)
-            near += [name for name in others if unknown.lower() in name.lower()]
-            dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
-            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
-            hint = f"; nearest: {', '.join(dotted)}" if near else ""
-            return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
+        reached = [comparison.reaches(event) for event in events]
+        depth = max(depth for depth, _ in reached)
+        if depth == len(comparison.path):
+            continue
+        names = {name for at, beside in reached if at == depth for name in beside}
+        unknown = str(comparison.path[depth])
+        others = sorted(names - {unknown})[:_NAMES_MAX]
+        # first those of the same name one level below
+        near = [name for name in others if name.endswith(f".{unknown}")]
+        near += nearest(unknown, others, NEAREST_MAX)
+        near += [name for name in others if unknown.lower() in name.lower()]
+        before = [str(part) for part in comparison.path[:depth]]
+        dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
+        has = f"none of the last {len(events):,} events has" if has_more else "no event has"
+        hint = f"; nearest: {', '.join(dotted)}" if near else ""
+        return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
     return None
 
 
 _LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 # what other languages take for one of these
 _UNCLEAR = frozenset((*_LITERALS, "none", "nil", "undefined"))
+_QUOTED = r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"'
+# other languages have logic here, so its words are a name or a value in double quotes alone
+_NO_LOGIC = r"(?!\(|(?:and|or|not)(?![^ \t\r\n()]))"
 _BLANK = re.compile(r"[ \t\r\n]*")
-_NAME = re.compile(r"""[^ \t\r\n."\[\](),=!<>~]+""")
-_INDEX = re.compile(r"\[(-?[0-9]{1,9})\]")
-_SIGNS = re.compile(r"[=!<>~]+")
-_AND = re.compile(r"and(?=[ \t\r\n]|$)")
-_LOGIC = re.compile(r"(?:or|not)(?=[ \t\r\n()]|$)|\(")
-_WORD = re.compile(r'[^ \t\r\n"]+')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"')
+_NAME = re.compile(rf'{_QUOTED}|{_NO_LOGIC}[^ \t\r\n."\[\](),=!<>~]+')
+_INNER_NAME = re.compile(rf'\.({_QUOTED}|[^ \t\r\n."\[\](),=!<>~]+)|\[(-?[0-9]{{1,9}})\]')
+_OPERATOR = re.compile(r"(?:[!<>]?=|[<>~])(?![=!<>~])")
+_VALUE = re.compile(rf'(?:{_QUOTED}|{_NO_LOGIC}[^ \t\r\n"]+)(?![^ \t\r\n])')
+_AND = re.compile(r"and(?![^ \t\r\n])")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 _OTHER_QUOTES = "'`´‘’“”„«»"
 _SHOWN_CHARACTERS_MAX = 40
-_EXAMPLE = 'write such as: amount >= 12 and note ~ "no stock"'
-_ALTERNATIVES = (
-    "repeat where for comparisons that must all hold; for alternatives give several values of"
-    " type, actor or subject, or ask once for each"
+_HINT = (
+    'join comparisons by and: amount >= 12 and note ~ "no stock"; for alternatives name several'
+    " types, actors or subjects"
 )
 
 
@@ -218,12 +213,9 @@ def parse(text: str) -> tuple[Comparison, ...]:
         reader.at = WHERE_CHARACTERS_MAX
         reader.refuse(f"it is longer than {WHERE_CHARACTERS_MAX:,} characters")
     comparisons = [reader.comparison()]
-    while reader.takes(_AND):
+    while not reader.is_at_end():
+        reader.at = reader.take(_AND, "`and` or the end").end()
         comparisons.append(reader.comparison())
-    if reader.at < len(text):
-        rest = text[reader.at : reader.at + _SHOWN_CHARACTERS_MAX].split()[0]
-        cause = f"{rest!r} joins nothing: `and` or the end is missing here"
-        reader.refuse(cause, _ALTERNATIVES)
     return tuple(comparisons)
 
 
@@ -235,101 +227,61 @@ class _Reader:
         self.at = 0
 
     def comparison(self) -> Comparison:
-        self.refuse_logic()
-        if self.at == len(self.text) or _AND.match(self.text, self.at):
-            self.refuse("a comparison is missing here")
-        path: list[str | int] = [self.name()]
+        match = self.take(_NAME, "a name, as a word or in double quotes,")
+        path: list[str | int] = [self.word(match[0])]
+        self.at = match.end()
         is_any = False
-        while not is_any and self.text[self.at : self.at + 1] in (".", "["):
+        while not is_any and (inner := _INNER_NAME.match(self.text, self.at)):
             if len(path) == PATH_NAMES_MAX:
                 self.refuse(f"the path has more than {PATH_NAMES_MAX} names")
-            if index := _INDEX.match(self.text, self.at):
-                path.append(int(index[1]))
-                self.at = index.end()
-            elif self.text[self.at] == "[":
-                self.refuse("a bracket holds the number of an element, as [0] or [-1]")
-            else:
-                self.at += 1
-                start = self.at
-                name = self.name()
-                is_any = self.text[start : self.at] == "*"
-                path += [] if is_any else [name]
-        signs = self.takes(_SIGNS)
-        if signs is None and (self.at == len(self.text) or _AND.match(self.text, self.at)):
+            is_any = inner[1] == "*"
+            if not is_any:
+                path.append(int(inner[2]) if inner[2] else self.word(inner[1]))
+            self.at = inner.end()
+        if self.is_at_end() or _AND.match(self.text, self.at):
             return Comparison(tuple(path), is_any=is_any)
-        if signs is None or signs[0] not in OPERATORS:
-            self.at = self.at if signs is None else signs.start()
-            self.refuse(f"one of {' '.join(OPERATORS)} is missing here")
-        return Comparison(tuple(path), signs[0], self.value(signs[0]), is_any)
-
-    def name(self) -> str:
-        if self.text.startswith('"', self.at):
-            return self.quoted()
-        match = _NAME.match(self.text, self.at)
-        if match is None:
-            self.refuse("a name is missing here")
-        self.check_bare(match[0])
+        match = self.take(_OPERATOR, f"one of {' '.join(OPERATORS)}")
+        op, self.at = match[0], match.end()
+        match = self.take(_VALUE, "a value, as a word or in double quotes,")
+        value: Scalar = self.word(match[0])
+        if op != "~" and not match[0].startswith('"'):
+            try:
+                value = _scalar(match[0])
+            except ValueError:
+                self.refuse_bare(match[0])
         self.at = match.end()
-        return match[0]
+        return Comparison(tuple(path), op, value, is_any)
 
-    def value(self, op: str) -> Scalar:
-        self.refuse_logic()
-        if self.text.startswith('"', self.at):
-            text = self.quoted()
-            if self.text[self.at : self.at + 1] not in ("", " ", "\t", "\r", "\n"):
-                self.refuse("a space is missing after the quote")
+    def word(self, written: str) -> str:
+        """Returns the text of a name or a value; raises for one that needs double quotes."""
+        if written.startswith('"'):
+            import json
+
+            text = str(json.loads(written, strict=False))
+            if not is_utf8(text):
+                self.refuse("a lone surrogate is not a character")
             return text
-        match = _WORD.match(self.text, self.at)
-        if match is None or _AND.match(self.text, self.at):
-            self.refuse("a value is missing here")
-        word = match[0]
-        self.check_bare(word)
-        try:
-            value = word if op == "~" else _scalar(word)
-        except ValueError:
-            self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes")
-        self.at = match.end()
-        if self.text.startswith('"', self.at):
-            self.refuse("a quote begins inside a word")
-        return value
+        if not written.isprintable() or written[0] in _OTHER_QUOTES:
+            self.refuse_bare(written)
+        return written
 
-    def quoted(self) -> str:
-        match = _QUOTED.match(self.text, self.at)
-        if match is None:
-            self.refuse("this quote is never closed, or its content is not a JSON string")
-        import json
-
-        value = str(json.loads(match[0], strict=False))
-        if not is_utf8(value):
-            self.refuse("a lone surrogate is not a character")
-        self.at = match.end()
-        return value
-
-    def check_bare(self, word: str) -> None:
-        """Raises for a word that has quotes of another kind, or a character that can't be seen."""
-        for place, character in enumerate(word):
-            if not character.isprintable() or (not place and character in _OTHER_QUOTES):
-                self.at += place
-                self.refuse(f"{character!r} needs to be in double quotes")
-
-    def takes(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Steps over blanks, and over what a pattern matches after them."""
+    def is_at_end(self) -> bool:
+        """Steps over blanks; reports whether nothing is after them."""
         self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
+        return self.at == len(self.text)
+
+    def take(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+        """Steps over blanks; returns what a pattern matches after them, which must be there."""
+        self.is_at_end()
         match = pattern.match(self.text, self.at)
-        self.at = self.at if match is None else match.end()
-        return match
+        return match or self.refuse(f"{what} is missing here")
 
-    def refuse_logic(self) -> None:
-        """Steps over blanks; raises for a word or sign of a language with alternatives."""
-        if logic := self.takes(_LOGIC):
-            self.at = logic.start()
-            self.refuse(
-                f"`{logic[0]}` is not supported: where takes comparisons only", _ALTERNATIVES
-            )
+    def refuse_bare(self, word: str) -> NoReturn:
+        self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes")
 
-    def refuse(self, cause: str, hint: str = _EXAMPLE) -> NoReturn:
+    def refuse(self, cause: str) -> NoReturn:
         raise InvalidFilter(
-            "could not read the filter's", key="where", column=self.at + 1, cause=cause, hint=hint
+            "could not read the filter's", key="where", column=self.at + 1, cause=cause, hint=_HINT
         )
 
 

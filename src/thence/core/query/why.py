@@ -67,7 +67,7 @@ class Why(msgspec.Struct, frozen=True):
     def _repr_html_(self) -> str:
         from thence.core.notebook import sentences_html
 
-        return sentences_html(f"Why {self.event.event_type}", self.sentences, len(self.sentences))
+        return sentences_html(f"Why {self.event.event_type}", self.sentences)
 
 
 class Effects(msgspec.Struct, frozen=True):
@@ -84,8 +84,7 @@ class Effects(msgspec.Struct, frozen=True):
     def _repr_html_(self) -> str:
         from thence.core.notebook import sentences_html
 
-        heading = f"Effects of {self.event.event_type}"
-        return sentences_html(heading, self.sentences, len(self.sentences))
+        return sentences_html(f"Effects of {self.event.event_type}", self.sentences)
 
 
 class Concurrent(msgspec.Struct, frozen=True):

@@ -194,25 +194,20 @@ def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collecti
     short: list[str] = []
     long: list[str] = []
     for key, value in islice(payload.items(), _KEYS_LOOKED_AT_MAX):
-        if key in skipped or value is None:
+        if key in skipped or value in (None, "", [], {}) or value in named:
             continue
-        if type(value) is str and (not value or value in named):
-            continue
-        is_short = True
-        if type(value) is int or type(value) is str:
-            text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
-            is_short = len(text) <= _FIELD_CHARACTERS_MAX
-        elif isinstance(value, bool):
+        if isinstance(value, bool):
             text = "true" if value else "false"
         elif isinstance(value, float):
             text = f"{value:.10g}"
+        elif isinstance(value, (Mapping, list)):
+            text = f"({shown(value)})"
         else:
-            is_short = False
-            text = f"({inner})" if (inner := shown(value)) else ""
+            text = clipped(line(str(value)), _VALUE_CHARACTERS_MAX)
         if not text:
             continue
-        name = key if len(key) <= _FIELD_CHARACTERS_MAX else clipped(key, _FIELD_CHARACTERS_MAX)
-        (short if is_short else long).append(f"{name} {text}")
+        is_short = len(text) <= _FIELD_CHARACTERS_MAX and not isinstance(value, (Mapping, list))
+        (short if is_short else long).append(f"{clipped(key, _FIELD_CHARACTERS_MAX)} {text}")
         if len(short) == FIELDS_MAX:
             break
     return ", ".join((short + long)[:FIELDS_MAX])

@@ -9,8 +9,12 @@ Pieces are written before lines name them, under the append lock, and synced aft
 Only then is a digest *known* to a writer, and only then is a line written that names it: another
 process's piece may be in the file and not on the device yet. A redaction or rotation gives
 `bodies.jsonl` another inode, which the writer of lines looks at under its lock; then all is looked
-up again. A failed sync is never tried again: what is not known to be on the device is copied to a
-new file.
+up again.
+
+A failed sync is never tried again. What it left in doubt is cut off, or where pieces of others
+follow the file gets a name that says so, and is written again from the values. A writer never goes
+on with a piece in doubt: none in a file of that name, and none that stood there when it opened the
+file, from the offset on that another session has noted before it wrote.
 """
 
 import re
@@ -33,17 +37,14 @@ from thence.log.files.disk import (
     Disk,
     DiskError,
     append_error,
-    copy_range,
-    new_file,
-    noise_bits,
     opened,
     opened_existing,
-    process_id,
     reading,
     wall_ns,
 )
-from thence.log.files.segment import BODIES, begin_next, older_names, own_folder, rotated_name
+from thence.log.files.segment import BODIES, SUSPECT, begin_next, older_names
 from thence.log.files.tail import last_line_end
+from thence.log.recovery.sessions import WriterSession, session_records
 
 PIECE_BYTES_MAX = 256 * 1024
 # a value in so many pieces is begun anew: each one costs a read
@@ -55,7 +56,7 @@ BEGINNING_BYTES = 64
 _ROOT_BYTES = 32
 # of many values that go on alike so many are tried
 _TRIED_MAX = 16
-# one of a file in which another process may have been writing at a failed sync
+# once more after a failed one, when all was written again
 _SYNCS_MAX = 2
 
 _HEAD = re.compile(
@@ -173,9 +174,13 @@ class PieceIndex:
         ]
         return sorted(fitting)
 
-    def scan(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> int:
-        """Adds the pieces of a file from an offset on; returns the end of its last line."""
+    def scan(
+        self, disk: Disk, name: str, descriptor: int, offset: int = 0, end: int | None = None
+    ) -> int:
+        """Adds the pieces of a file between two offsets; returns the end of its last line."""
         for start, line in body_lines(disk, descriptor, offset):
+            if end is not None and start >= end:
+                break
             offset = start + len(line) + 1
             raw = piece_of(line)
             if raw is not None:
@@ -183,8 +188,14 @@ class PieceIndex:
         return offset
 
 
-def read_index(disk: Disk, folder: Path, index: PieceIndex | None = None) -> PieceIndex:
-    """Returns the pieces that are there now: an index brought up to date, else a new one."""
+def read_index(
+    disk: Disk, folder: Path, index: PieceIndex | None = None, doubt: range | None = None
+) -> PieceIndex:
+    """Returns the pieces that are there now: an index brought up to date, else a new one.
+
+    For a writer those are left out that may not be on the device: in `bodies.jsonl` those that
+    begin at the offsets `doubt`.
+    """
     # opened before the older ones are listed, so that a rotation in between hides nothing
     with opened_existing(disk, folder / BODIES) as current:
         file, size = disk.file_id(current) if current is not None else (NOWHERE, 0)
@@ -192,9 +203,14 @@ def read_index(disk: Disk, folder: Path, index: PieceIndex | None = None) -> Pie
             index = PieceIndex()
             index.file = file
             for name in older_names(disk, folder, BODIES):
+                if doubt is not None and SUSPECT in name:
+                    continue
                 with opened_existing(disk, folder / name) as older:
                     if older is not None:
                         index.scan(disk, name, older)
+            if doubt and current is not None:
+                index.scan(disk, BODIES, current, 0, doubt.start)
+                index.size = doubt.stop
         if current is not None:
             index.size = index.scan(disk, BODIES, current, index.size)
         return index
@@ -291,48 +307,56 @@ class Bodies:
 class BodyWriter:
     """The writer of one log's large values; its caller admits one thread at a time."""
 
-    def __init__(self, disk: Disk, folder: Path, lock: AppendLock, file_bytes_max: int) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        lock: AppendLock,
+        session: WriterSession,
+        file_bytes_max: int,
+    ) -> None:
         self._disk = disk
         self._folder = folder
         self._path = folder / BODIES
         self._lock = lock
+        self._session = session
         self._file_bytes_max = file_bytes_max
         self._descriptor = CLOSED
         self._index = PieceIndex()
         self._file = NOWHERE
+        self._doubt = range(0)
         self._is_suspect = False
-        self._size = self._durable = 0
+        self._unsynced = self._size = self._durable = 0
 
     def store(self, drafts: Sequence[Draft], timeout_s: float) -> tuple[int, ThenceError | None]:
         """Keeps the large values of drafts; returns for how many of these all are on the device.
 
         The error is that of the first draft behind them, whose values the disk refused.
         """
-        if self.safe_count(drafts) == len(drafts):
-            return len(drafts), None
         error: ThenceError | None = None
-        count = 0
         try:
-            self._lock.acquire(timeout_s)
-            try:
-                self._catch_up()
-                for draft in drafts:
-                    self._add(draft.bodies)
-                    count += 1
-            except DiskError as failure:
-                error = append_error(self._path, failure)
-            finally:
-                self._lock.release()
             for _ in range(_SYNCS_MAX):
-                if self.safe_count(drafts[:count]) == count:
+                if self.safe_count(drafts) == len(drafts):
                     break
+                self._lock.acquire(timeout_s)
+                try:
+                    self._catch_up()
+                    self._unsynced = self._size
+                    for count, draft in enumerate(drafts):
+                        try:
+                            self._add(draft.bodies)
+                        except DiskError as failure:
+                            error, drafts = append_error(self._path, failure), drafts[:count]
+                            break
+                finally:
+                    self._lock.release()
                 self._sync(timeout_s)
         except DiskError as failure:
             error = append_error(self._path, failure)
         except ThenceError as failure:
             error = failure
-        safe_count = self.safe_count(drafts[:count])
-        if safe_count < count and error is None:
+        safe_count = self.safe_count(drafts)
+        if safe_count < len(drafts) and error is None:
             error = append_error(self._path, DiskError("it is not on the device after two syncs"))
         return safe_count, error
 
@@ -366,10 +390,18 @@ class BodyWriter:
             self._disk.close_quietly(descriptor)
         self._is_suspect = False
 
+    def set_aside(self, *, is_suspect: bool = True) -> None:
+        """Makes the file an older one, if there is one, and begins the next; under the lock."""
+        if self._disk.path_id(str(self._path)) is not None:
+            mark = SUSPECT if is_suspect else ""
+            _, fresh = begin_next(self._disk, self._folder, wall_ns(), BODIES, mark)
+            self._disk.close_quietly(fresh)
+        self.close()
+
     def _catch_up(self) -> None:
         """Opens the file, mends its end and finds what others have written; under the lock."""
         if self._is_suspect:
-            self._set_aside()
+            self._give_up()
         if self._descriptor == CLOSED or not self.stands():
             self._open()
         end = self._mend(self._descriptor)
@@ -377,19 +409,16 @@ class BodyWriter:
             self._durable = 0
         if end >= self._file_bytes_max:
             # the current file becomes an older segment, after all of it was synced
-            descriptor = self._descriptor
+            is_suspect = len(self._doubt) > 0
             try:
-                self._disk.sync_data(descriptor)
+                self._disk.sync_data(self._descriptor)
             except DiskError:
-                self._is_suspect = True
-                self._set_aside()
-            else:
-                _, self._descriptor = begin_next(self._disk, self._folder, wall_ns(), BODIES)
-                self._disk.close_quietly(descriptor)
-                self.forget()
-                self._file, _ = self._disk.file_id(self._descriptor)
+                is_suspect = True
+            self.set_aside(is_suspect=is_suspect)
+            self._open()
+            end = 0
         if (self._index.file, self._index.size) != (self._file, end):
-            self._index = read_index(self._disk, self._folder, self._index)
+            self._index = read_index(self._disk, self._folder, self._index, self._doubt)
         self._size = self._index.size
 
     def _mend(self, descriptor: int) -> int:
@@ -406,10 +435,19 @@ class BodyWriter:
 
     def _open(self) -> None:
         self.close()
+        self._session.begin(may_wait=False)
         self._descriptor = self._disk.open_append(self._path)
-        self._file, size = self._disk.file_id(self._descriptor)
-        if not size:
+        end = self._mend(self._descriptor)
+        if not end:
             self._disk.sync_folder(self._folder)
+        records = session_records(self._disk, self._folder)
+        starts = [
+            record.values_from
+            for record in records
+            if record.values_from is not None and record.name != self._session.name
+        ]
+        self._doubt = range(min(starts, default=end), end)
+        self._file, _ = self._disk.file_id(self._descriptor)
 
     def _add(self, bodies: Sequence[Body]) -> None:
         """Writes the pieces that some values lack, all or none."""
@@ -427,6 +465,8 @@ class BodyWriter:
                 lines.append(line)
         if not lines:
             return
+        if start == self._unsynced:
+            self._session.note_values(start)
         try:
             self._disk.write_all(self._descriptor, b"".join(lines))
         except DiskError:
@@ -468,46 +508,35 @@ class BodyWriter:
         return pieces
 
     def _sync(self, timeout_s: float) -> None:
-        """Returns when all pieces so far are on the device."""
+        """Has all pieces so far on the device, or takes back what this writer has added."""
         size = self._size
         try:
             self._disk.sync_data(self._descriptor)
-            self._durable = size
         except DiskError:
             self._is_suspect = True
             self._lock.acquire(timeout_s)
             try:
-                self._catch_up()
+                self._give_up()
             finally:
                 self._lock.release()
-
-    def _set_aside(self) -> None:
-        """Copies the unsafe end of the file whose sync failed to a new one; under the lock.
-
-        The new one is on the device before it has the name. Where another process has begun one
-        meanwhile, the end is copied behind what stands there.
-        """
-        suspect = self._descriptor
-        end = self._mend(suspect)
-        if self.stands():
-            draft = own_folder(self._folder) / f"{BODIES}-{process_id()}-{noise_bits(32):08x}.copy"
-            with new_file(self._disk, draft) as target:
-                self._disk.copy_access(suspect, target)
-                copy_range(self._disk, suspect, self._durable, end, target)
-            name = rotated_name(wall_ns(), older_names(self._disk, self._folder, BODIES), BODIES)
-            self._disk.link(self._path, self._folder / name)
-            self._disk.sync_folder(self._folder)  # else the old file might lose its only name
-            self._disk.rename(draft, self._path)
-            self._disk.sync_folder(self._folder)
         else:
-            target = self._disk.open_append(self._path)
-            try:
-                self._mend(target)
-                copy_range(self._disk, suspect, self._durable, end, target)
-            finally:
-                self._disk.close_quietly(target)
+            self._durable = size
+            self._session.note_values(None)
+
+    def _give_up(self) -> None:
+        """Takes the pieces whose sync failed out of the file, or the file out of use.
+
+        If the file was replaced meanwhile, the other one is looked up anew.
+        """
+        if not self.stands():
+            self.close()
+        elif self._disk.file_id(self._descriptor)[1] == self._size:
+            self._disk.truncate(self._descriptor, self._unsynced)
+            self.close()
+        else:
+            self.set_aside()
         self._is_suspect = False
-        self._open()
+        self._session.note_values(None)
 
 
 def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:

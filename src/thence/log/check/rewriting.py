@@ -31,6 +31,7 @@ from thence.log.files.segment import (
 )
 from thence.log.read.reader import segment_lines
 from thence.log.recovery.damage import DamageRecord, Region, joined
+from thence.log.recovery.sessions import WriterSession
 from thence.log.write.writer import relayed
 
 
@@ -118,13 +119,15 @@ class Redactions:
     def _keep(self, event: Event, bodies: BodySource) -> bool:
         """Keeps the large values of a line, durably; returns False where one can't be had."""
         lock = AppendLock(self._disk, own_folder(self._folder) / "lock")
-        writer = BodyWriter(self._disk, self._folder, lock, FILE_BYTES_MAX)
+        session = WriterSession(self._disk, self._folder)
+        writer = BodyWriter(self._disk, self._folder, lock, session, FILE_BYTES_MAX)
         try:
             draft = relayed(event.line, values_of(event, bodies))
             _, error = writer.store([draft], WAIT_S)
         except BodyMissing:
             return False
         finally:
+            session.end()
             writer.close()
             lock.close()
         if error is not None:

@@ -27,6 +27,8 @@ from thence.log.files.disk import (
 CURRENT = "events.jsonl"
 # the large values of the events
 BODIES = "bodies.jsonl"
+# in the name of an older one that may not be on the device as a whole
+SUSPECT = "_suspect"
 _DRAFT = ".repair"
 FILE_BYTES_MAX = 500 * 1024 * 1024
 _MOMENT = "%Y-%m-%d_%H-%M-%S-%f"
@@ -34,7 +36,8 @@ _STEP = timedelta(microseconds=1)
 _SUFFIX = ".jsonl"
 _OLDER = {
     name: re.compile(
-        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{{6}})?\.jsonl"
+        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{{6}})?"
+        rf"(?:{SUSPECT if name == BODIES else ''})?\.jsonl"
     )
     for name in (CURRENT, BODIES)
 }
@@ -85,13 +88,16 @@ def has_bodies(disk: Disk, folder: Path) -> bool:
     return is_there or bool(older_names(disk, folder, BODIES))
 
 
-def begin_next(disk: Disk, folder: Path, wall_ns: int, current: str = CURRENT) -> tuple[str, int]:
+def begin_next(
+    disk: Disk, folder: Path, wall_ns: int, current: str = CURRENT, mark: str = ""
+) -> tuple[str, int]:
     """Makes the current segment an older one and begins an empty one, its name on the device.
 
-    Returns the name of the older segment and the descriptor of the new one. Call it under the
-    append lock.
+    The older one's name ends in `mark`. Returns the name and the descriptor of the new one. Call
+    it under the append lock.
     """
     name = rotated_name(wall_ns, older_names(disk, folder, current), current)
+    name = name.replace(_SUFFIX, f"{mark}{_SUFFIX}")
     disk.rename(folder / current, folder / name)
     fresh = disk.open_append(folder / current)
     try:
@@ -125,7 +131,7 @@ def moment_in(name: str) -> datetime:
     It does not use strptime: a fork while another thread is in strptime leaves its lock taken
     in the child.
     """
-    _, day, time, _ = re.split(r"[_.]", name)
+    _, day, time, *_ = re.split(r"[_.]", name)
     hour, minute, second, *microseconds = time.split("-")
     return datetime.fromisoformat(
         f"{day}T{hour}:{minute}:{second}.{''.join(microseconds) or '000000'}+00:00"

@@ -9,9 +9,7 @@ each link takes longer than reading a hundred links at once.
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -26,7 +24,6 @@ from thence.log.index.lookup import (
     arrival_of,
     event_at,
     events_at,
-    ids_at,
     in_total_order,
     lines_at,
     present,
@@ -40,15 +37,6 @@ class CausalityLines(NamedTuple):
     event: Event
     upstream: tuple[bytes, ...]
     downstream: tuple[bytes, ...]
-    truncated: bool
-
-
-class NamedCauses(NamedTuple):
-    """The content of `core.query.answer.Why` with ids of causes and distances, nearest first."""
-
-    chain: tuple[Event, ...]
-    causes: tuple[tuple[str, int], ...]
-    sentences: tuple[str, ...]
     truncated: bool
 
 
@@ -75,7 +63,10 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event; raises EventNotFound."""
 
     def work(connection: sqlite3.Connection) -> Why:
-        distances, line, truncated = _causes_of(index, connection, event_id)
+        arrival = arrival_of(index, connection, event_id)
+        walk = Walk(connection, "upstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
         arrivals = list({**distances, **dict.fromkeys(line)})
         events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
         steps = tuple(events[link] for link in line)
@@ -84,32 +75,6 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
 
     return index.answer(work)
-
-
-def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
-    """Finds the causes like `why`, but reads only the events of the chain.
-
-    Raises EventNotFound.
-    """
-
-    def work(connection: sqlite3.Connection) -> NamedCauses:
-        distances, line, truncated = _causes_of(index, connection, event_id)
-        causes = zip(ids_at(connection, distances), distances.values(), strict=True)
-        steps = tuple(events_at(index, connection, line))
-        sentences = tuple(map(vocabulary.sentence, steps))
-        return NamedCauses(steps, tuple(causes), sentences, truncated)
-
-    return index.answer(work)
-
-
-def _causes_of(
-    index: Index, connection: sqlite3.Connection, event_id: str
-) -> tuple[dict[int, int], list[int], bool]:
-    """Returns the distances of an event's causes, one chain of them, and whether more are there."""
-    arrival = arrival_of(index, connection, event_id)
-    walk = Walk(connection, "upstream")
-    distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-    return distances, walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX), truncated
 
 
 def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
@@ -181,7 +146,17 @@ def heads(
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
-        return tuple(events_at(index, connection, maximal(connection, arrivals)))
+        walk = Walk(connection, "upstream")
+        causes = walk.neighbours(arrivals)  # one step excludes most events
+        undecided = [arrival for arrival in arrivals if arrival not in causes]
+        backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+        is_forward = connection.execute(backward).fetchone() is None
+        if len(undecided) > 1 or (undecided and not is_forward):
+            # where every cause arrived before its effects, none before the first undecided counts
+            floor = min(undecided) if is_forward else 0
+            causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
+        latest = [arrival for arrival in undecided if arrival not in causes]
+        return tuple(events_at(index, connection, in_total_order(connection, latest)))
 
     return index.answer(work)
 
@@ -197,8 +172,6 @@ _TOGETHER = 500
 _FEW_EVENTS = 3
 _AHEAD = 64
 _LINKS_AHEAD_MAX = 1_024
-# arrivals whose links a walk to all that can be reached reads together: 2^10
-_WINDOW_BITS = 10
 
 # the total order, behind what a chain avoids
 Key = tuple[str, int, str, str, str]
@@ -259,35 +232,22 @@ class Walk:
     def reachable(self, arrivals: Iterable[int], floor: int = 0) -> set[int]:
         """Returns all events reachable by steps from some, none that arrived before `floor`.
 
-        A starting event is included only if a step leads back to it. The links of many arrivals
-        are read together, and again only where a step leads back to what was walked through.
+        A starting event is included only if a step leads back to it.
         """
-        sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} BETWEEN ? AND ?"
-        sign = -1 if self._is_upstream else 1
-        pending: defaultdict[int, list[int]] = defaultdict(list)
-        for arrival in arrivals:
-            pending[arrival >> _WINDOW_BITS].append(arrival)
-        windows = sorted(sign * number for number in pending)
-        reached: set[int] = set()
-        while windows:
-            number = sign * heappop(windows)
-            stack = pending.pop(number)
-            first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
-            links: defaultdict[int, list[int]] = defaultdict(list)
-            for near, far in self._db.execute(sql, (first, last)):
-                links[near].append(far)
-            while stack:
-                for far in links.get(stack.pop(), ()):
-                    if far in reached or far < floor:
-                        continue
-                    reached.add(far)
-                    if first <= far <= last:
-                        stack.append(far)
-                        continue
-                    if (window := far >> _WINDOW_BITS) not in pending:
-                        heappush(windows, sign * window)
-                    pending[window].append(far)
-        return reached
+        # each event once, by one query: SQLite keeps those that are to be walked on from
+        step = f"JOIN causes ON causes.{self._near} = begin WHERE causes.{self._far} >= :floor"
+        sql = f"""
+            WITH RECURSIVE
+                begins (begin) AS (SELECT value FROM json_each(:arrivals)),
+                reached (begin) AS (
+                    SELECT causes.{self._far} FROM begins {step}
+                    UNION
+                    SELECT causes.{self._far} FROM reached {step}
+                )
+            SELECT begin FROM reached
+        """
+        values = {"arrivals": json.dumps([*arrivals]), "floor": floor}
+        return {arrival for (arrival,) in self._db.execute(sql, values)}
 
     def neighbours(self, arrivals: Collection[int]) -> set[int]:
         """Returns the events one step away from any of some events."""
@@ -334,20 +294,3 @@ class Walk:
             for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
                 self._keys[other] = tuple(key)
         return self._keys
-
-
-def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
-    """Returns those of some events that are causes of none of the others, in total order.
-
-    One step excludes most events. Where every cause arrived before its effects, the rest of the
-    search ends at the first undecided event.
-    """
-    walk = Walk(connection, "upstream")
-    causes = walk.neighbours(arrivals)
-    undecided = [arrival for arrival in arrivals if arrival not in causes]
-    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
-    is_forward = connection.execute(backward).fetchone() is None
-    if len(undecided) > 1 or (undecided and not is_forward):
-        floor = min(undecided) if is_forward else 0
-        causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
-    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])

@@ -213,11 +213,11 @@ class Index:
         with closing(reader), reading(self.folder):
             return list(reader.events(extents, self.vocabulary))
 
-    def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
-        """Reads the lines of the events that `fetch` reads; thence's own are not decoded."""
+    def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> Iterator[bytes]:
+        """Yields the lines of the events that `fetch` reads; thence's own are not decoded."""
         reader = LineReader(self._disk, self.folder, connection)
         with closing(reader), reading(self.folder):
-            return list(reader.lines(extents, self.vocabulary))
+            yield from reader.lines(extents, self.vocabulary)
 
     def close(self) -> None:
         """Closes the connections; running readers keep theirs until they have finished."""

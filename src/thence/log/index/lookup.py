@@ -2,12 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from itertools import compress
 from typing import Any, TypeVar
-
-import msgspec
 
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
@@ -34,15 +31,6 @@ _FAILURES = "events INDEXED BY failures WHERE failed = 1"
 _OF_TYPE = "events WHERE type = :text"
 _ON_SUBJECT = "events WHERE subject = :text"
 
-# SQLite returns lists faster than rows
-_BETWEEN = """
-    SELECT json_group_array(arrival), json_group_array(segment), json_group_array(offset),
-        json_group_array(length), json_group_array(event_id)
-    FROM (
-        SELECT arrival, segment, offset, length, event_id
-        FROM events WHERE arrival BETWEEN :first AND :last ORDER BY arrival
-    )
-"""
 # in bytes: no text contains 0xff, so the upper bound is behind all texts with this prefix
 _BY_PREFIX = """
     event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
@@ -60,8 +48,6 @@ _SUBJECTS = """
     WHERE text IS NOT NULL AND (substr(text, -length(:ending)) = :ending OR :ending = '')
     LIMIT :limit
 """
-_numbers = msgspec.json.Decoder(list[int]).decode
-_texts = msgspec.json.Decoder(list[str]).decode
 
 
 def get(index: Index, event_id: str) -> Event:
@@ -179,11 +165,20 @@ def lines_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[in
 def _in_order_of(
     arrivals: list[int],
     connection: sqlite3.Connection,
-    read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
+    read: Callable[[sqlite3.Connection, list[Extent]], Iterable[T]],
 ) -> list[T]:
     in_order = sorted(set(arrivals))
-    values = read(connection, _extents(connection, in_order))
-    by_arrival = dict(zip(in_order, values, strict=True))
+    columns = "segment, offset, length, event_id"
+    if len(in_order) >= _TOGETHER_MIN and in_order[-1] - in_order[0] < 2 * len(in_order):
+        # a scan of all rows between, which have no gaps, is faster than single lookups
+        first, last = in_order[0], in_order[-1]
+        sql = f"SELECT {columns} FROM events WHERE arrival BETWEEN ? AND ? ORDER BY arrival"
+        rows = connection.execute(sql, (first, last)).fetchall()
+        extents = [rows[arrival - first] for arrival in in_order]
+    else:
+        sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value"
+        extents = connection.execute(f"{sql} ORDER BY key", (json.dumps(in_order),)).fetchall()
+    by_arrival = dict(zip(in_order, read(connection, extents), strict=True))
     return [by_arrival[arrival] for arrival in arrivals]
 
 
@@ -202,22 +197,6 @@ def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
     sql = "SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value"
     rows = connection.execute(sql, {"ids": json.dumps(list(filter(is_utf8, ids)))})
     return {event_id for (event_id,) in rows}
-
-
-def _extents(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[Extent]:
-    """Returns the extents of the events of arrivals, which are in order."""
-    if len(arrivals) >= _TOGETHER_MIN and arrivals[-1] - arrivals[0] < 2 * len(arrivals):
-        # a scan of all rows between is faster than single lookups
-        ends = {"first": arrivals[0], "last": arrivals[-1]}
-        *numbers, ids = connection.execute(_BETWEEN, ends).fetchone()
-        between, segments, offsets, lengths = map(_numbers, numbers)
-        rows = zip(segments, offsets, lengths, _texts(ids), strict=True)
-        return list(compress(rows, map(set(arrivals).__contains__, between)))
-    sql = (
-        "SELECT segment, offset, length, event_id"
-        " FROM json_each(:arrivals) CROSS JOIN events ON arrival = value ORDER BY key"
-    )
-    return connection.execute(sql, {"arrivals": json.dumps(arrivals)}).fetchall()
 
 
 def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) -> int:

@@ -8,9 +8,8 @@ to. The matches of `where` are found by reading the candidates that the columns 
 """
 
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import accumulate, islice
+from itertools import islice, tee
 from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
@@ -23,7 +22,7 @@ from thence.log.index.connection import Index
 from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
-from thence.log.index.segments import Extent, Stale
+from thence.log.index.segments import Stale
 from thence.log.index.zones import Bounds, bounds_of
 
 
@@ -114,28 +113,9 @@ def _answer(
     return arrivals, request.end(len(arrivals), last, snapshot, total)
 
 
-BATCH_EVENTS = 1_000
-BATCH_BYTES = 4 * 1024 * 1024
-
 # the members that hold the content
 _CONTENT = ("payload", "details")
-_CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
-
-
-class CandidateRow(NamedTuple):
-    """Arrival and extent of a line; the event_id of another tool's line, which has no checksum."""
-
-    arrival: int
-    segment: int
-    offset: int
-    length: int
-    event_id: str | None
-
-    @property
-    def extent(self) -> Extent:
-        """The extent by which the line is read."""
-        extent = self.segment, self.offset, self.length
-        return extent if self.event_id is None else (*extent, self.event_id)
+_CANDIDATE = "arrival, segment, offset, length, event_id"
 
 
 def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
@@ -204,18 +184,10 @@ def matching(
     index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
 ) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""
-    candidates = scan.rows(connection, _CANDIDATE)
     holds = judge(filter.where, index.vocabulary)
-    while rows := [*map(CandidateRow._make, candidates.fetchmany(BATCH_EVENTS))]:
-        ends = list(accumulate(row.length for row in rows))
-        first = 0
-        while first < len(rows):  # the lines of a batch fit into `BATCH_BYTES`
-            before = ends[first - 1] if first else 0
-            end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
-            batch = rows[first:end]
-            lines = index.lines(connection, [row.extent for row in batch])
-            yield from (row.arrival for row, line in zip(batch, lines, strict=True) if holds(line))
-            first = end
+    rows, again = tee(scan.rows(connection, _CANDIDATE))
+    lines = index.lines(connection, (extent for _, *extent in again))
+    return (arrival for (arrival, *_), line in zip(rows, lines, strict=True) if holds(line))
 
 
 NUMBER_MIN = -(2**63)

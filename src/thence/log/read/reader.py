@@ -30,7 +30,7 @@ from thence.core.event import Event
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.files.disk import READ_BYTES, Disk, DiskError, FileId, opened, reading
+from thence.log.files.disk import READ_BYTES, Disk, DiskError, FileId, FileState, opened, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
 
@@ -144,10 +144,10 @@ class Cursor:
         if self.unfinished is not None:
             yield self.unfinished
 
-    def sync(self, end: int) -> None:
-        """Returns when the bytes up to an offset are on the device."""
-        if end > self.synced_bytes:
-            size = self.size
+    def sync(self) -> None:
+        """Returns when the bytes that the segment has now are on the device."""
+        size = self.size
+        if size > self.synced_bytes:
             self._disk.sync_data(self._descriptor)
             self.synced_bytes = size
 
@@ -407,19 +407,10 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
 def events_with(
     disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
 ) -> dict[str, Event]:
-    """Returns the events of some ULIDs that the log holds, by one look through its bytes.
-
-    Only lines that hold one of the ids are decoded.
-    """
-    names = [event_id.encode() for event_id in ids]
+    """Returns the events of some ids that the log holds, by one look through it."""
     served: dict[str, Event] = {}
-    for block in blocks(disk, folder):
-        if not any(name in block.data for name in names):
-            continue
-        lines = [line for line in block.data.split(b"\n") if any(name in line for name in names)]
-        for event in _events_of(block._replace(data=b"\n".join(lines)), vocabulary):
-            if event.event_id in ids:
-                _claim(served, event)
+    for event in lines_with(disk, folder, vocabulary, ids):
+        _claim(served, event)
     return served
 
 
@@ -427,7 +418,7 @@ def lines_with(
     disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
 ) -> Iterator[Event]:
     """Yields the events of all lines that have one of some ids, by one look through the log."""
-    names = {event_id.encode(errors="surrogatepass") for event_id in ids}
+    names = {event_id.encode(errors="replace") for event_id in ids}
     for block in blocks(disk, folder):
         if not names.isdisjoint(_ids(block, vocabulary)):
             yield from (one for one in _events_of(block, vocabulary) if one.event_id in ids)
@@ -464,7 +455,7 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
                 (repeated if event_id in seen else seen).add(event_id)
         else:
             seen |= fresh
-    return {event_id.decode(errors="surrogatepass") for event_id in repeated}
+    return {event_id.decode() for event_id in repeated}
 
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
@@ -472,18 +463,85 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     lines = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(lines) and all(map(is_framed, lines)):
         return [line[13:39] for line in lines]
-    return [
-        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
-    ]
+    return [event.event_id.encode() for event in _events_of(block, vocabulary)]
+
+
+class Watch:
+    """The watch of the file that a log appends to, for a reader that goes on. Close it.
+
+    It looks every 30 ms, which works on every filesystem and costs one stat.
+    """
+
+    def __init__(self, disk: Disk, folder: Path, is_durable: bool = False) -> None:
+        self._disk = disk
+        self._path = current_path(folder)
+        self._is_durable = is_durable
+        self._cursor: Cursor | None = None
+        self._seen: FileState | None = None
+
+    def look(self) -> None:
+        """Looks at the file before it is read: what is appended from now on is a change."""
+        self._seen = self._disk.path_state(str(self._path))
+        if self._is_durable and self._seen is not None:
+            self._open(self._seen.file)
+
+    def wait(self, stop: Signal, *, again: bool = False) -> bool:
+        """Returns True when there may be new lines, False as soon as `stop` is set.
+
+        With `again` there may be some at the next look.
+        """
+        while not stop.wait(POLL_S):
+            if again or self._disk.path_state(str(self._path)) != self._seen:
+                return True
+        return False
+
+    def sync(self) -> None:
+        """Returns when all that was read is on the device, for a durable reader.
+
+        Raises OutcomeUnknown.
+        """
+        try:
+            path_id = self._disk.path_id(str(self._path)) if self._is_durable else None
+            if path_id is not None:
+                self._open(path_id[0])
+            if self._cursor is not None:
+                self._cursor.sync()
+        except DiskError as error:
+            raise OutcomeUnknown(
+                "could not sync what was just read from",
+                place=self._path,
+                cause=error.strerror or error,
+                hint="check the device; it may be lost with the next power cut",
+            ) from error
+
+    def close(self) -> None:
+        """Closes the file; a later look opens it again."""
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = None
+
+    def _open(self, file: FileId) -> None:
+        """Has the present file open, from before it is read: a failed sync is told once a file."""
+        if self._cursor is None or self._cursor.file != file:
+            if self._cursor is not None:  # it may have been set aside unsynced
+                self._cursor.sync()
+            self.close()
+            descriptor = self._disk.open_existing(self._path)
+            if descriptor is None:
+                return
+            try:
+                self._cursor = Cursor(self._disk, CURRENT, descriptor)
+            except BaseException:
+                self._disk.close_quietly(descriptor)
+                raise
 
 
 class Follower:
     """The follower of a growing log: it serves each event once, in arrival order.
 
-    It holds files open, so close it. It takes no lock and writes nothing. It checks the current
-    segment every 30 ms, which works on every filesystem and costs two stats. Only complete lines
-    are served: an unfinished one is read again from its start, as recovery may cut and overwrite
-    it. The ids of what was served are remembered, about 100 bytes each.
+    It holds files open, so close it. It takes no lock and writes nothing. Only complete lines are
+    served: an unfinished one is read again from its start, as recovery may cut and overwrite it.
+    The ids of what was served are remembered, about 100 bytes each.
 
     With `is_durable` it serves an event only when its bytes are on the device, for a caller that
     sends events elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
@@ -498,12 +556,10 @@ class Follower:
         last_prune: LastPrune = never_pruned,
     ) -> None:
         self._disk = disk
-        self._folder = folder
         self._vocabulary = vocabulary
-        self._is_durable = is_durable
         self._last_prune = last_prune
         self._walk = SegmentWalk(disk, folder)
-        self._read_bytes = 0
+        self._watch = Watch(disk, folder, is_durable)
         self._served: set[str] = set()
 
     def events(self) -> Iterator[Event]:
@@ -512,36 +568,26 @@ class Follower:
         If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
         `is_durable` is set and the sync fails.
         """
-        for event in self._present():
-            if event.event_id not in self._served:
-                self._served.add(event.event_id)
-                yield event
+        self._watch.look()
+        for cursor in self._walk.cursors():
+            notice = self._last_prune() if self._walk.is_overtaken else None
+            for event in chain([notice] if notice else [], self._events_of(cursor)):
+                if event.event_id not in self._served:
+                    self._served.add(event.event_id)
+                    yield event
 
-    def take(self, event: Event) -> None:
-        """Takes an event for served."""
-        self._served.add(event.event_id)
+    def _events_of(self, cursor: Cursor) -> Iterator[Event]:
+        for block in chain(cursor.blocks(), cursor.rest()):
+            self._watch.sync()
+            for line in lines_of(block, self._vocabulary):
+                if line.is_whole and not isinstance(line.content, BadLine):
+                    yield line.content
 
     def wait(self, stop: Signal) -> bool:
         """Returns True when there may be new lines, False as soon as `stop` is set."""
-        while not stop.wait(POLL_S):
-            cursor = self._walk.cursor
-            current = self._disk.path_id(str(current_path(self._folder)))
-            if cursor is None or (current is not None and current[0] != cursor.file):
-                if current is not None:
-                    return True
-            # recovery may have cut an unfinished line, and another be written to the same size
-            elif cursor.size != self._read_bytes or cursor.unfinished:
-                return True
-        return False
-
-    def follow(self, stop: Signal) -> Iterator[Event]:
-        """Yields the events of `events` as they come, until `stop` is set."""
-        while not stop.is_set():
-            for event in self.events():
-                if stop.is_set():
-                    return
-                yield event
-            self.wait(stop)
+        cursor = self._walk.cursor
+        # recovery may have cut an unfinished line, and another be written to the same size
+        return self._watch.wait(stop, again=cursor is not None and cursor.unfinished is not None)
 
     def skip_to_last(self, count: int, matches: Callable[[Event], bool] | None = None) -> None:
         """Skips all before the last `count` events, or the last that `matches` accepts.
@@ -558,37 +604,16 @@ class Follower:
                 if not count:
                     break
 
-    def sync(self) -> None:
-        """Returns when all that was skipped is on the device, for a durable follower.
-
-        Older segments were synced before they got their names. Raises OutcomeUnknown.
-        """
-        cursor = self._walk.cursor
-        if self._is_durable and cursor is not None:
-            _sync(cursor, cursor.size, self._folder / cursor.name)
-
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
         self._walk.close()
+        self._watch.close()
 
     def __enter__(self) -> "Follower":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _present(self) -> Iterator[Event]:
-        """Yields the events of the new lines, after the notice of a prune that took some."""
-        for cursor in self._walk.cursors():
-            if self._walk.is_overtaken and (notice := self._last_prune()):
-                yield notice
-            self._read_bytes = cursor.size
-            for block in chain(cursor.blocks(), cursor.rest()):
-                if self._is_durable:
-                    _sync(cursor, block.offset + len(block.data), self._folder / cursor.name)
-                for line in lines_of(block, self._vocabulary):
-                    if line.is_whole and not isinstance(line.content, BadLine):
-                        yield line.content
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
@@ -598,27 +623,15 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     got their names. Raises EventNotFound, `read_failed`, and OutcomeUnknown when the sync fails.
     """
     id_bytes = event_id.encode("utf-8", "replace")
-    walk = SegmentWalk(disk, folder)
-    with reading(folder), closing(walk), closing(walk.backwards()) as cursors:
+    walk, watch = SegmentWalk(disk, folder), Watch(disk, folder, is_durable=True)
+    with reading(folder), closing(walk), closing(watch), closing(walk.backwards()) as cursors:
+        watch.look()
         for cursor in cursors:
             for line in cursor.backwards():
                 event = parse(line, vocabulary) if event_id_of(line) == id_bytes else None
                 if isinstance(event, Event):
-                    _sync(cursor, cursor.size, folder / cursor.name)
+                    watch.sync()
                     return event
     from thence.core.query.why import not_found  # an append needs none of it
 
     raise not_found(folder, event_id)
-
-
-def _sync(cursor: Cursor, end: int, place: object) -> None:
-    """Returns when the bytes of a segment up to an offset are on the device."""
-    try:
-        cursor.sync(end)
-    except DiskError as error:
-        raise OutcomeUnknown(
-            "could not sync what was just read from",
-            place=place,
-            cause=error.strerror or error,
-            hint="check the device; it may be lost with the next power cut",
-        ) from error

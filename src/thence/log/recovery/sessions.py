@@ -34,7 +34,9 @@ _POSITION, _POSITION_AT = Struct("<5Q"), 16
 _CHECK, _CHECK_AT = Struct("<I"), 56
 # outside of the checksum: threads that emit write it beside the thread that writes all else
 _MARK, _MARK_AT = Struct("<Q"), 60
-RECORD_BYTES = 68
+# likewise: an offset and 1, or 0
+_VALUES, _VALUES_AT = Struct("<Q"), 68
+RECORD_BYTES = 76
 
 
 class Notice(NamedTuple):
@@ -61,7 +63,8 @@ class DurablePosition(NamedTuple):
 class SessionRecord(NamedTuple):
     """The content of a session's file. `is_whole` is false for a file without a valid record.
 
-    `is_draft` is true for one that was never finished.
+    `is_draft` is true for one that was never finished. From the offset `values_from` on its large
+    values may not be on the device.
     """
 
     name: str
@@ -71,6 +74,7 @@ class SessionRecord(NamedTuple):
     is_whole: bool = False
     has_queue: bool = False
     durable: DurablePosition = DurablePosition()
+    values_from: int | None = None
 
     @property
     def is_dead(self) -> bool:
@@ -101,6 +105,7 @@ class WriterSession:
         self._generation = 0
         self._record = bytearray(MAGIC.ljust(RECORD_BYTES, b"\0"))
         self._is_saved = False
+        self._values_from: int | None = None
         self._descriptor: int | None = None
         self.name = ""
 
@@ -128,6 +133,15 @@ class WriterSession:
             self.drained = drained
         elif mark > drained:
             self._is_saved = False
+
+    def note_values(self, start: int | None) -> None:
+        """Records from which offset on large values are not synced yet, None for none."""
+        if start != self._values_from:
+            self._values_from = start
+            if self._descriptor is not None:
+                with suppress(DiskError):
+                    data = _VALUES.pack(0 if start is None else start + 1)
+                    self._disk.write_at(self._descriptor, _VALUES_AT, data)
 
     def begin(self, *, may_wait: bool = True) -> None:
         """Makes the file, if there is none; another thread may be making it.
@@ -184,13 +198,14 @@ class WriterSession:
 
         If some written events are not known to be durable, the file stays for the next session.
         """
-        is_clean = not self.is_unsynced
+        is_clean = not self.is_unsynced and self._values_from is None
         try:
             if is_clean and self._last[1]:
                 leave_mark(self._disk, self._folder.parent.parent, *self._last)
         except DiskError:
             is_clean = False
         self._durable, self._last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
+        self._values_from = None
         with self._mutex:
             self.drained, self._is_saved = self.mark, False
             if self._descriptor is None:
@@ -254,6 +269,8 @@ class WriterSession:
         _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
         _CHECK.pack_into(record, _CHECK_AT, crc32(record[:_CHECK_AT]))
         _MARK.pack_into(record, _MARK_AT, self.mark)
+        values = 0 if self._values_from is None else self._values_from + 1
+        _VALUES.pack_into(record, _VALUES_AT, values)
         return bytes(record)
 
 
@@ -283,7 +300,9 @@ def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
         return record
     if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
         return record
+    (values,) = _VALUES.unpack_from(data, _VALUES_AT)
     return record._replace(
+        values_from=values - 1 if values else None,
         is_whole=True,
         has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
         durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
@@ -384,6 +403,13 @@ class SessionReport:
                 notices += self._losses(self._own, seq, others)
             self._others = others
         return notices
+
+    @property
+    def has_lost_values(self) -> bool:
+        """True if a dead session may have left large values that are not on the device."""
+        return any(
+            record.is_dead and record.values_from is not None for record in self._others or ()
+        )
 
     def finish(self) -> None:
         """Removes the files of dead sessions: the notices about them are durable."""

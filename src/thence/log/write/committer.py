@@ -242,7 +242,7 @@ class Committer:
         try:
             outcomes, error = self._writer.write(drafts, timeout_s, conditions)
             if outcomes or error is None:
-                self._writer.sync(outcomes)
+                self._writer.sync()
                 self._synced_count = self._written_count
         except ThenceError as failure:
             outcomes, error = (), failure
@@ -451,7 +451,7 @@ class Committer:
         has_unsynced = outcomes or (error is None and self._has_unsynced)
         if has_unsynced and waiting != [unsynced]:
             try:
-                self._writer.sync(outcomes)
+                self._writer.sync()
                 self._synced_count = self._written_count
             except OutcomeUnknown as unknown:
                 outcomes, error = [], unknown
@@ -559,7 +559,7 @@ def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
     named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
     try:
         outcomes, error = successor.write(drafts, WAIT_S, named)
-        successor.sync(outcomes)
+        successor.sync()
     finally:
         successor.close()
     if error is not None:

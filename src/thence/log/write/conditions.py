@@ -41,15 +41,9 @@ class Condition(NamedTuple):
 
 
 class AlreadyStored(NamedTuple):
-    """The stored line of an event that need not be appended, newline included.
-
-    `offset` is in bytes; `is_current` is True if `file` is the current segment.
-    """
+    """The stored line of an event that need not be appended, newline included."""
 
     line: bytes
-    file: str
-    offset: int
-    is_current: bool
 
 
 class Same(NamedTuple):
@@ -161,12 +155,12 @@ class _Judge:
             if earlier.event_id == event.event_id:
                 return Same(index) if earlier.says_the_same_as(event) else self._reused(event)
         id_bytes = event.event_id.encode()
-        for line, file, offset, is_current in lines_of_the_log(self._disk, self._folder):
+        for line in lines_of_the_log(self._disk, self._folder):
             if id_bytes in line and event_id_of(line) == id_bytes:
                 stored = parse(line, self._vocabulary)
                 if isinstance(stored, Event) and not stored.is_foreign:
                     if stored.says_the_same_as(event):
-                        return AlreadyStored(line + b"\n", file, offset, is_current)
+                        return AlreadyStored(line + b"\n")
                     return self._reused(event)
         return None
 
@@ -174,7 +168,7 @@ class _Judge:
         for earlier in self._admitted.values():
             if guard.is_broken_by(earlier):
                 return self._heads_moved(earlier)
-        for line, *_ in lines_of_the_log(self._disk, self._folder):
+        for line in lines_of_the_log(self._disk, self._folder):
             event = parse(line, self._vocabulary)
             if not isinstance(event, Event):
                 continue
@@ -201,17 +195,14 @@ class _Judge:
         )
 
 
-def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, str, int, bool]]:
+def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[bytes]:
     """Yields the complete lines of a log, the last first.
 
-    Each comes with its file, its offset, and whether the file is the last segment. Call it
-    under the append lock, when the log ends in a newline.
+    Call it under the append lock, when the log ends in a newline.
     """
-    for number, path in enumerate(reversed(segments(disk, folder))):
+    for path in reversed(segments(disk, folder)):
         with opened(disk, path) as descriptor:
             _, size = disk.file_id(descriptor)
-            end = size + 1
             for index, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
-                end -= len(line) + 1
                 if index and line:
-                    yield line, path.name, end, number == 0
+                    yield line

@@ -199,8 +199,8 @@ class Relay:
 
 
 def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float) -> None:
-    outcomes, error = writer.write(drafts, timeout_s)
-    writer.sync(outcomes)
+    _, error = writer.write(drafts, timeout_s)
+    writer.sync()
     if error is not None:
         raise error
 

@@ -6,10 +6,12 @@ lines before it. The writer does not queue, wait or retry. Large values are on t
 line that names them is written.
 
 A failed sync is never tried again, because a second one could report a false success. The
-segment is renamed, and its part that is not known to be on the device is copied to the next.
+segment is renamed, and what this session wrote to it and had not synced yet, which it keeps in
+memory, is written again to the next one, under the same numbers. Each process does so for its own
+lines: the system tells a failed write to each file that was open before it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from itertools import accumulate
@@ -21,14 +23,21 @@ from msgspec.structs import replace
 
 from thence.core.bodies import Body
 from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, exhausted, microseconds, moment
-from thence.core.codec import LINE_BYTES_MAX, BadLine, Draft, numbers, parse, stamper
+from thence.core.codec import (
+    LINE_BYTES_MAX,
+    BadLine,
+    Draft,
+    has_valid_crc,
+    numbers,
+    parse,
+    stamper,
+)
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.blobs.blob_files import BodyWriter, moved_too_often
+from thence.log.blobs.blob_files import BodyWriter, body_lines, moved_too_often
 from thence.log.files.disk import (
     CLOSED,
     NOWHERE,
-    READ_BYTES,
     WAIT_S,
     AppendLock,
     Disk,
@@ -50,7 +59,6 @@ from thence.log.files.segment import (
     moment_in,
     older_names,
     own_folder,
-    segments,
 )
 from thence.log.files.tail import (
     cut_broken_write,
@@ -62,7 +70,6 @@ from thence.log.files.tail import (
 )
 from thence.log.recovery.sessions import SessionReport, WriterSession
 from thence.log.write.conditions import (
-    AlreadyStored,
     Condition,
     Verdict,
     WriteOutcome,
@@ -77,6 +84,8 @@ NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
 # how often large values are looked up that a redaction or rotation moves each time
 _LOOKS_MAX = 8
+# so much is kept in memory for a sync that fails, and at most one batch more
+UNSYNCED_BYTES_MAX = 8 * 1024 * 1024
 
 
 def relayed(line: bytes, bodies: tuple[Body, ...] = ()) -> Draft:
@@ -173,42 +182,79 @@ class Numbering:
         """
         self._received.append(lamport_clock)
 
-    def read(self, descriptor: int, start: int, end: int) -> bool:
-        """Takes over the numbers between two offsets; False if no line is of this node."""
+    def read(self, descriptor: int, start: int, end: int) -> int:
+        """Takes over the numbers between two offsets; returns the node's last one, 0 if none."""
         node_id = self.previous_node or self.node_id
         seq, clock = last_numbers(self._disk, descriptor, start, end, node_id) or (0, 0)
         if not self.previous_node:
             self.seq = max(self.seq, seq)
         self._lamport_clock = max(self._lamport_clock, clock)
-        return seq > 0
+        return seq
 
-    def read_older(self, is_known: bool) -> None:
+    def read_older(self, current: int, is_known: bool) -> None:
         """Takes over the numbers of the older segments, back to the last event of this node.
 
-        If the current segment holds an event of this node (`is_known`), only the end of the
-        newest older segment is read: its numbers are larger if a crash cut short its copy into
-        the current one.
+        `is_known` is True if the current segment, an open file, holds an event of this node. A
+        segment that begins with lines written again may end with lower numbers than the one
+        before, which is read too then; else of that one only the end is read.
         """
+        is_found, first = is_known, self._first_number(current) if is_known else 0
         for name in reversed(older_names(self._disk, self._folder)):
             with opened_existing(self._disk, self._folder / name) as descriptor:
                 if descriptor is None:  # pruned in between
                     continue
                 _, size = self._disk.file_id(descriptor)
-                start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
-                if self.read(descriptor, start, size) or is_known:
+                start = max(0, size - 2 * LINE_BYTES_MAX) if is_found else 0
+                last = self.read(descriptor, start, size)
+                if is_found and (not first or last < first):
                     return
+                is_found = is_found or last > 0
+                first = self._first_number(descriptor) if last else 0
+
+    def _first_number(self, descriptor: int) -> int:
+        """Returns the number of the node's first event near the beginning of a segment, 0 if none.
+
+        Lines that were written again stand there.
+        """
+        node_id = self.previous_node or self.node_id
+        for offset, line in body_lines(self._disk, descriptor):
+            stamp = numbers(line)
+            if stamp is not None and stamp[0] == node_id and has_valid_crc(line):
+                return stamp[1]
+            if offset > UNSYNCED_BYTES_MAX:
+                break
+        return 0
+
+
+class Unsynced:
+    """The lines that a session has written and that are not known to be on the device.
+
+    After a failed sync, `error`, the segment `file` is in doubt from an offset on. The writer of a
+    retry shares them with the writer before it.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all: a sync has returned."""
+        self.lines: list[bytes] = []
+        self.size = 0
+        self.error: DiskError | None = None
+        self.file, self.offset = NOWHERE, 0
 
 
 class PendingSync(NamedTuple):
-    """A sync of a segment up to a size, and of its node's events up to a number.
+    """A sync of a segment up to a size, of so many unsynced lines, up to a number.
 
-    `run` needs no turn of the writer; the descriptor is its own.
+    `run` needs no turn of the writer: the descriptor is used for such syncs alone.
     """
 
     disk: Disk
     descriptor: int
     file: FileId
     size: int
+    lines: int
     node_id: str
     seq: int
 
@@ -225,8 +271,8 @@ class SegmentWriter:
     """The writer to the current segment of one log.
 
     `notice` makes the draft of a notice; `report` is called after a rotation. A segment that began
-    `rotate_after_us` ago is closed by the next append. `suspect` is a segment whose sync has
-    failed: if it is still the current one, it is replaced first.
+    `rotate_after_us` ago is closed by the next append. `unsynced` is what a writer before this one
+    could not sync: it is written again first.
     """
 
     def __init__(
@@ -238,7 +284,7 @@ class SegmentWriter:
         report: Report,
         file_bytes_max: int = FILE_BYTES_MAX,
         rotate_after_us: int | None = None,
-        suspect: FileId = NOWHERE,
+        unsynced: Unsynced | None = None,
     ) -> None:
         bounds = (file_bytes_max, rotate_after_us)
         self._arguments = (disk, folder, vocabulary, notice, report, *bounds)
@@ -254,13 +300,15 @@ class SegmentWriter:
         self._file_bytes_max = file_bytes_max
         self._rotate_after_us = rotate_after_us
         self._began = (NOWHERE, 0)  # a file with the microsecond at which it began
-        self._suspect = suspect
+        self._unsynced = unsynced or Unsynced()
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
-        self._bodies = BodyWriter(disk, folder, self._lock, file_bytes_max)
+        self._bodies = BodyWriter(disk, folder, self._lock, self.session, file_bytes_max)
         self._descriptor = CLOSED
+        # for syncs beside appends: of two syncs by one open file the system tells a failed write to
+        # one alone, and a file that is opened later is told nothing
+        self._second = CLOSED
         self._file = NOWHERE
         self._size = 0
-        self._left = (NOWHERE, 0)  # the file that `close` closed, with its size
         self._is_whole = False
         self._has_reported_recoveries = False
         self._session_report = SessionReport(disk, folder, vocabulary, self.session)
@@ -299,7 +347,10 @@ class SegmentWriter:
             for _ in range(_LOOKS_MAX):
                 has_bodies = any(map(_bodies_of, drafts))
                 if has_bodies:
-                    kept = self._to_keep(drafts, conditions, timeout_s) if conditions else drafts
+                    kept = drafts
+                    # what others left unsynced is told and set aside before values are looked up
+                    if conditions or not self._session_report.is_finished:
+                        kept = self._to_keep(drafts, conditions, timeout_s)
                     has_bodies = any(map(_bodies_of, kept))
                     count, error = self._bodies.store(kept, timeout_s)
                     refusal = refusal or error
@@ -349,60 +400,56 @@ class SegmentWriter:
         node_id = self.numbers.node_id
         return verdicts(self._disk, self.folder, node_id, self._vocabulary, drafts, conditions)
 
-    def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
+    def sync(self) -> None:
         """Returns when all written lines are on the device.
 
-        `written` are the outcomes that the caller will acknowledge. After a failed sync their
-        lines are copied to the next segment and synced there. If the copy fails, OutcomeUnknown
-        is raised, and this session takes no more appends.
+        After a failed sync they are written again to the next segment and synced there. If that
+        fails too, OutcomeUnknown is raised, and this session takes no more appends.
         """
-        descriptor, file, size = self._descriptor, self._file, self._size
-        if descriptor == CLOSED:
+        if self._descriptor == CLOSED:
             return
-        try:
-            self._disk.sync_data(descriptor)
-            self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
-        except DiskError as error:
-            self._save(written, error)
+        descriptor, file, size = self._descriptor, self._file, self._size
+        error = self._unsynced.error
+        if error is None:
+            try:
+                self._disk.sync_data(descriptor)
+            except DiskError as failure:
+                error = failure
+        if error is not None:
+            self._repair_after(error)
+            return
+        self._unsynced.clear()
+        self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
 
     def begin_sync(self) -> PendingSync | None:
-        """Returns a sync of all that is written and was not synced, for `end_sync` behind it.
+        """Returns a sync of all that is written and was not synced, for `end_sync` after it.
 
-        The segment is opened once more, since of two syncs by one open file the system tells a
-        failed write to one alone. Where it can't be opened, all is synced here.
+        Where no second descriptor was free, all is synced here.
         """
         if self._descriptor == CLOSED or not self.session.is_unsynced or self._poison is not None:
             return None
-        descriptor: int | None = None
-        with suppress(DiskError):  # no descriptor is free
-            descriptor = self._disk.open_read(self._path)
-            if self._disk.file_id(descriptor)[0] == self._file:
-                place = (descriptor, self._file, self._size)
-                return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
-        if descriptor is not None:
-            self._disk.close_quietly(descriptor)
-        self.sync()
-        return None
+        if self._second == CLOSED or self._unsynced.error is not None:
+            self.sync()
+            return None
+        place = (self._second, self._file, self._size, len(self._unsynced.lines))
+        return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
 
     def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
         """Notes a sync that was run, as `sync` does; raises OutcomeUnknown."""
-        try:
-            if self._file != pending.file:  # the segment was synced as a whole, and closed
-                return
-            if error is not None:
-                self._save((), error)
-            elif self.session.durable_offset(pending.file) < pending.size:
-                descriptor = pending.descriptor
-                self.session.durable(
-                    pending.node_id, pending.seq, pending.file, pending.size, descriptor
-                )
-                self.session.is_unsynced = self._size > pending.size
-        finally:
-            self._disk.close_quietly(pending.descriptor)
+        if self._file != pending.file:  # the segment was synced as a whole, or written again
+            return
+        if error is not None:
+            self._repair_after(error)
+        elif self.session.durable_offset(pending.file) < pending.size:
+            del self._unsynced.lines[: pending.lines]
+            self._unsynced.size = sum(map(len, self._unsynced.lines))
+            place = (pending.file, pending.size, pending.descriptor)
+            self.session.durable(pending.node_id, pending.seq, *place)
+            self.session.is_unsynced = self._size > pending.size
 
     def successor(self) -> "SegmentWriter":
         """Returns a new writer for the retry of what this one could not finish."""
-        return SegmentWriter(*self._arguments, self._suspect)
+        return SegmentWriter(*self._arguments, self._unsynced)
 
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
@@ -411,28 +458,39 @@ class SegmentWriter:
         self._lock.close()
         if self._descriptor != CLOSED:
             descriptor, self._descriptor = self._descriptor, CLOSED
-            self._left, self._file = (self._file, self._size), NOWHERE
+            self._file = NOWHERE
             self._disk.close_quietly(descriptor)
+            self._close_second()
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
         self.session.after_fork()
         self.close()
+        self._unsynced = Unsynced()
         self._is_whole = False
 
     def _prepare_end(self) -> None:
         """Prepares the end of the log: the current file, recovered, and the next numbers."""
         current = self._disk.path_id(self._path_text)
         if self._descriptor == CLOSED or current is None or current[0] != self._file:
+            is_in_doubt = self._unsynced.size and self._unsynced.error is None
+            if self._descriptor != CLOSED and is_in_doubt:  # another has replaced the segment
+                try:
+                    self._disk.sync_data(self._descriptor)
+                    self._unsynced.clear()
+                except DiskError as error:
+                    self._fail(error)
             self._open()
+        elif self._unsynced.error is not None:
+            self._catch_up(self._size if current[1] >= self._size else 0)
         elif current[1] == self._size and self._is_whole:
             return
         elif identity_file(self._disk, self.folder) != self._identity:  # it is another node now
             self._open()
         else:
             self._catch_up(self._size if current[1] >= self._size else 0)
-        if self._file == self._suspect:
-            self._set_aside(DiskError("an earlier sync of it failed"))
+        if self._unsynced.error is not None:
+            self._repair(self._unsynced.error)
         if self._size and self._disk.read_at(self._descriptor, self._size - 1, 1) != b"\n":
             if recover_tail(self._disk, self._descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
@@ -461,6 +519,8 @@ class SegmentWriter:
             self._write_all([self._notice(kind, facts, session=session)], [])
         if notices:
             self._sync_under_lock()
+        if self._session_report.has_lost_values:
+            self._bodies.set_aside()
         self._session_report.finish()
 
     def _open(self) -> None:
@@ -472,29 +532,37 @@ class SegmentWriter:
         if not node_id or node_id != self.numbers.node_id:
             self.numbers.begin(*self._session_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
-            self._left = (NOWHERE, 0)
         self._identity = identity_file(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
+        self._open_second()
         self.session.begin(may_wait=False)
         self._is_whole = self._has_reported_recoveries = False
-        file, size = self._disk.file_id(self._descriptor)
-        if size == 0:
+        if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
-        (last_file, known_bytes), self._left = self._left, (NOWHERE, 0)
         try:
-            self._catch_up(known_bytes if file == last_file and size >= known_bytes else 0)
+            self._catch_up(0)
         finally:
             self.numbers.previous_node = ""
 
+    def _open_second(self) -> None:
+        self._close_second()
+        with suppress(DiskError):  # no descriptor is free
+            self._second = self._disk.open_read(self._path)
+
+    def _close_second(self) -> None:
+        if self._second != CLOSED:
+            descriptor, self._second = self._second, CLOSED
+            self._disk.close_quietly(descriptor)
+
     def _catch_up(self, offset: int) -> None:
-        """Takes over the numbers of the lines behind an offset, 0 for the whole log."""
+        """Takes over the numbers of the lines after an offset, 0 for the whole log."""
         descriptor = self._descriptor
         file, size = self._disk.file_id(descriptor)
         self._file = NOWHERE  # the file is opened anew unless its numbers can be read
         self._is_whole = False
-        is_ours = self.numbers.read(descriptor, offset, size)
+        last = self.numbers.read(descriptor, offset, size)
         if offset == 0:
-            self.numbers.read_older(is_ours)
+            self.numbers.read_older(descriptor, last > 0)
         self._file, self._size = file, size
         self.session.limit(size)
 
@@ -512,13 +580,6 @@ class SegmentWriter:
         lines: list[bytes | ThenceError] = []
         try:
             self._write_all(admitted, lines)
-            older = [v for v in judged if isinstance(v, AlreadyStored) and not v.is_current]
-            if older and self._suspect[1]:  # the segment that holds them may be suspect
-                self._is_whole = False
-                self._size += write_again(self._disk, self._descriptor, older)
-                # behind them, for the last line of a segment has its highest number
-                notices = [self._notice("segment_suspect", facts) for facts in regions(older)]
-                self._write_lines(self.numbers.stamp(notices), [])
         finally:
             outcomes += merged(judged, lines)
 
@@ -531,6 +592,9 @@ class SegmentWriter:
                 self._rotate()
             if self.numbers.seq != seq:  # the first time, or a notice took the number
                 stamped = self.numbers.stamp(drafts[len(drafts) - remaining :])
+            if self._unsynced.size > UNSYNCED_BYTES_MAX:
+                self._sync_under_lock()
+                continue
             # as many lines as go into the segment, the one that fills it included
             count, room_bytes = remaining, self._file_bytes_max - self._size
             if sum(map(len, stamped)) > room_bytes:
@@ -562,6 +626,8 @@ class SegmentWriter:
                 lines += stamped
                 self.numbers.count(len(stamped))
                 self._size += kept_bytes
+                self._unsynced.lines += stamped
+                self._unsynced.size += kept_bytes
         self._is_whole = True
 
     def _is_aged(self) -> bool:
@@ -586,24 +652,33 @@ class SegmentWriter:
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, after all of it was synced."""
+        if self._sync_under_lock():
+            self._begin_segment()
+
+    def _begin_segment(self) -> None:
         descriptor = self._descriptor
-        if not self._sync_under_lock():
-            return
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
         self._disk.close_quietly(descriptor)
-        self._begin_segment(name)
-
-    def _begin_segment(self, name: str) -> None:
+        self._open_second()
         self._file, self._size = self._disk.file_id(self._descriptor)
         self._pending_reports.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> bool:
+        """Syncs the segment; returns False if it was set aside because that failed."""
         try:
             self._disk.sync_data(self._descriptor)
-            return True
         except DiskError as error:
-            self._set_aside(error)
+            self._fail(error)
+            self._repair(error)
             return False
+        self._unsynced.clear()
+        return True
+
+    def _fail(self, error: DiskError) -> None:
+        unsynced = self._unsynced
+        if unsynced.error is None:
+            unsynced.error, unsynced.file = error, self._file
+            unsynced.offset = self.session.durable_offset(self._file)
 
     @contextmanager
     def _poisoning(self, error: DiskError) -> Iterator[None]:
@@ -616,63 +691,53 @@ class SegmentWriter:
                 raise self._poison from failure
             raise
 
-    def _save(self, written: Sequence[bytes | ThenceError], error: DiskError) -> None:
-        """Syncs the lines that a failed sync left in doubt, in the next segment."""
-        suspect = self._suspect = self._file
+    def _repair_after(self, error: DiskError) -> None:
+        self._fail(error)
         with self._poisoning(error):
             try:
                 self._lock.acquire()
-                current = self._disk.path_id(self._path_text)
-                if current is not None and current[0] == suspect:
-                    self._catch_up(self._size)
-                    self._set_aside(error)
-                else:  # another process has replaced the suspect segment
-                    self._prepare_end()
-                    if not are_behind(self._disk, self.folder, written, suspect):
-                        raise error
-                    self._suspect = self._file
-                    self._write_copies([line for line in written if isinstance(line, bytes)])
-                    self._disk.sync_data(self._descriptor)
-                    self._suspect = NOWHERE
+                self._prepare_end()
             finally:
                 self._lock.release()
                 self._report_pending()
 
-    def _write_copies(self, lines: Sequence[bytes]) -> None:
-        """Writes lines again that another process has copied to the current segment.
+    def _repair(self, error: DiskError) -> None:
+        """Writes the lines that a failed sync left in doubt again, and syncs them; under the lock.
 
-        Its own sync may have failed, and a second one would not tell: only what is written since
-        is certainly on the device. The notice comes last, for it has the highest number.
+        They stand at the beginning of a segment, where `Numbering` looks for them. The segment in
+        doubt becomes an older one, if nobody has made it one yet.
         """
-        start = self._size
-        self._is_whole = False
-        self._disk.write_all(self._descriptor, b"".join(lines))
-        self._size += sum(map(len, lines))
-        facts = {"file": CURRENT, "offset": 0, "bytes": start}
-        self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
-
-    def _set_aside(self, error: DiskError) -> None:
-        """Renames the segment whose sync failed as an older one and copies its unsafe end."""
-        suspect, start = self._descriptor, self.session.durable_offset(self._file)
-        self._suspect = self._file
+        unsynced = self._unsynced
         with self._poisoning(error):
-            name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
-            try:
-                self._begin_segment(name)
-                end = copy_lines(self._disk, suspect, start, self._descriptor)
-            finally:
-                self._disk.close_quietly(suspect)
-            _, self._size = self._disk.file_id(self._descriptor)
-            facts = {"file": name, "offset": start, "bytes": end - start}
+            self._is_whole = False
+            if self._file != unsynced.file and self._older(unsynced.file) is None:
+                unsynced.clear()  # a redaction has written the segment anew, and synced it
+                return
+            if self._size:
+                self._begin_segment()
+            data = b"".join(unsynced.lines)
+            self._disk.write_all(self._descriptor, data)
+            self._size += len(data)
+            facts = self._older(unsynced.file)
+            notices = [self._notice("segment_suspect", facts)] if facts else []
             # in this segment, however full: the sync of another one might fail again, and so on
-            self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
-            self._suspect = self._file  # the new segment is in doubt if this sync fails too
+            self._write_lines(self.numbers.stamp(notices), [])
+            unsynced.file, unsynced.offset = self._file, 0  # in doubt if this sync fails too
             self._disk.sync_data(self._descriptor)
-        self.session.durable(
-            self.numbers.node_id, self.numbers.seq, self._file, self._size, self._descriptor
-        )
-        self._suspect = NOWHERE
-        self._pending_reports.append(("suspect", {**facts, "error": error}))
+            unsynced.clear()
+        place = (self._file, self._size, self._descriptor)
+        self.session.durable(self.numbers.node_id, self.numbers.seq, *place)
+        if facts:
+            self._pending_reports.append(("suspect", {**facts, "error": error}))
+
+    def _older(self, file: FileId) -> dict[str, object] | None:
+        """Returns the facts about the part of an older segment that is in doubt."""
+        for name in reversed(older_names(self._disk, self.folder)):
+            path_id = self._disk.path_id(str(self.folder / name))
+            if path_id is not None and path_id[0] == file:
+                start = self._unsynced.offset
+                return {"file": name, "offset": start, "bytes": path_id[1] - start}
+        return None
 
     def _report_pending(self) -> None:
         while self.numbers.rejected_clocks:
@@ -691,52 +756,3 @@ def lines_of(outcomes: Iterable[bytes | ThenceError], error: ThenceError | None)
     if error is not None:
         raise copy(error) from error.__cause__  # others of the batch share it
     return lines
-
-
-def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
-    """Copies the complete lines behind an offset to the end of another file; not synced.
-
-    Returns the end offset of the source. An incomplete line at its end is counted but not
-    copied.
-    """
-    carry = b""
-    while block := disk.read_at(source, start + len(carry), READ_BYTES):
-        data = carry + block
-        lines_end = data.rfind(b"\n") + 1
-        disk.write_all(target, data[:lines_end])
-        start, carry = start + lines_end, data[lines_end:]
-    return start + len(carry)
-
-
-def are_behind(
-    disk: Disk, folder: Path, written: Collection[bytes | ThenceError], file: FileId
-) -> bool:
-    """Reports whether all lines of a batch, newlines included, are in segments behind a file."""
-    missing = {line for line in written if isinstance(line, bytes)}
-    for path in reversed(segments(disk, folder)):
-        descriptor = disk.open_read(path)
-        try:
-            file_id, size = disk.file_id(descriptor)
-            if file_id == file or not missing:
-                break
-            for line in disk.read_at(descriptor, 0, size).splitlines(keepends=True):
-                missing.discard(line)
-        finally:
-            disk.close(descriptor)
-    return not missing
-
-
-def write_again(disk: Disk, descriptor: int, stored_lines: Sequence[AlreadyStored]) -> int:
-    """Writes stored lines at the end of another segment; returns their size in bytes."""
-    data = b"".join(stored.line for stored in stored_lines)
-    disk.write_all(descriptor, data)
-    return len(data)
-
-
-def regions(stored_lines: Sequence[AlreadyStored]) -> Iterator[dict[str, object]]:
-    """Yields the facts of a notice for each file that holds some of these lines."""
-    for file in dict.fromkeys(stored.file for stored in stored_lines):
-        in_file = [stored for stored in stored_lines if stored.file == file]
-        offset = min(stored.offset for stored in in_file)
-        end = max(stored.offset + len(stored.line) for stored in in_file)
-        yield {"file": file, "offset": offset, "bytes": end - offset}

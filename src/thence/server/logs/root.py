@@ -22,12 +22,13 @@ from typing import NamedTuple, TypeVar, Unpack
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
+from thence.core.query.why import Why
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId, reading
 from thence.log.files.segment import own_folder, segments
 from thence.log.index import causality, query
-from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.log.index.causality import CausalityLines
 from thence.log.index.connection import Index
 from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Names
@@ -260,10 +261,9 @@ class OpenLog:
         """Returns an event's causes and effects up to `depth`; raises EventNotFound."""
         return causality.causality(self.index, event_id, depth)
 
-    def why(self, event: str) -> NamedCauses:
+    def why(self, event: str) -> Why:
         """Returns the causes of an event that is named as in `find`; raises `ambiguous_id` too."""
-        named = self.reader.resolve(event, to_explain=True)
-        return causality.named_causes(self.index, named.event_id, self.vocabulary)
+        return self.reader.why(event)
 
 
 class Logs:

@@ -93,12 +93,8 @@ class EventCursor:
 
     def read(self, log: OpenLog) -> News:
         """Returns the next events that match as frames; raises EventNotFound, `read_failed`."""
-        newest = arrivals.newest(log.index).event_id
-        arrived = arrivals.between(log.index, self._after, newest)
-        if arrived.events:
-            self._after = arrived.events[-1].event_id
-        elif isinstance(self._after, int):
-            self._after = newest
+        arrived = arrivals.after(log.index, self._after)
+        self._after = arrived.last_id
         frames = map(frame_bytes, filter(self._filter.matches, arrived.events))
         return News(b"".join(frames), 0.0 if arrived.has_more else None)
 

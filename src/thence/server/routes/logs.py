@@ -24,7 +24,8 @@ from starlette.responses import Response, StreamingResponse
 from thence.core.diff import as_json
 from thence.core.event import readable_lines
 from thence.core.query.filter import Filter
-from thence.log.index.causality import CausalityLines, NamedCauses
+from thence.core.query.why import Why
+from thence.log.index.causality import CausalityLines
 from thence.log.index.page import PageOfLines
 from thence.server.errors import LIVE_RESPONSE, NDJSON_RESPONSE, RESPONSES
 from thence.server.logs.root import FoundLog, OpenLog
@@ -310,14 +311,14 @@ def _causality_answer(cone: CausalityLines) -> Response:
     )
 
 
-def _why_answer(why: NamedCauses) -> Response:
+def _why_answer(why: Why) -> Response:
     """Returns the causes of an event, with sentences, as an answer."""
     causes: list[Mapping[str, Any]] = [
-        {"event_id": event_id, "depth": depth} for event_id, depth in why.causes
+        {"event_id": cause.event_id, "depth": depth} for cause, depth in why.cone
     ]
     return answer(
         {
-            "event_id": why.chain[-1].event_id,
+            "event_id": why.event.event_id,
             "sentences": why.sentences,
             "chain": _json_array(event.readable_line for event in why.chain),
             "causes": causes,

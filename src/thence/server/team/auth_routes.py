@@ -96,8 +96,9 @@ class WaysIn:
         try:
             user = self._logins.check(name, credentials.password, address)
         except NotLoggedIn:
+            # people type passwords in place of their name: one that no user has is not kept
             known_name = name if self._accounts.has_user(name) else None
-            self._audit.record_failure(known_name, address)
+            self._audit.record("login.failed", user=known_name, address=address)
             raise
         if credentials.new_password:
             self._accounts.set_password(user, credentials.new_password)

@@ -27,8 +27,6 @@ from thence.server.team.database import Transaction, first
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog
 from thence.sync.wire.messages import BODIES_MISSING, CHAIN_PIECES_MAX
 
-# of the chains that one request has to be walked
-_WALKED_MAX = 100_000
 PIECE_COLUMNS = ("sha256", "previous", "size", "data")
 NAME_COLUMNS = ("sha256", "digest")
 
@@ -36,11 +34,6 @@ _SIZES = """
     SELECT value, (
         SELECT size FROM body_pieces WHERE team = :team AND log = :log AND sha256 = value
     ) FROM unnest(:digests) AS value
-"""
-_NAMED = """
-    SELECT value FROM unnest(:digests) AS value WHERE (
-        SELECT count(*) FROM body_names WHERE team = :team AND log = :log AND sha256 = value
-    ) > 0
 """
 _CHAIN = """
     WITH RECURSIVE chain (sha256, previous, size) AS (
@@ -52,26 +45,11 @@ _CHAIN = """
         WHERE pieces.team = :team AND pieces.log = :log
     ) SELECT sha256, previous, size FROM chain ORDER BY size
 """
-_REACHED = """
-    WITH RECURSIVE reached (sha256) AS (
-        SELECT value FROM unnest(:digests) AS value
-        UNION
-        SELECT pieces.previous
-        FROM reached JOIN body_pieces AS pieces ON pieces.sha256 = reached.sha256
-        WHERE pieces.team = :team AND pieces.log = :log
-    )
-    SELECT pieces.sha256, pieces.previous, pieces.size
-    FROM reached JOIN body_pieces AS pieces ON pieces.sha256 = reached.sha256
-    WHERE pieces.team = :team AND pieces.log = :log
-"""
-_NAMING = """
-    SELECT events.event_id FROM body_names
-    JOIN events ON events.team = body_names.team AND events.log = body_names.log
-        AND events.digest = body_names.digest
-    WHERE body_names.team = :team AND body_names.log = :log AND body_names.sha256 = :sha256
-    ORDER BY events.number LIMIT 1
-"""
 _DATA = "SELECT data FROM body_pieces WHERE team = :team AND log = :log AND sha256 = :sha256"
+_PIECE = """
+    SELECT previous, size, data FROM body_pieces
+    WHERE team = :team AND log = :log AND sha256 = :sha256
+"""
 _ALL = """
     SELECT sha256, previous, size FROM body_pieces WHERE team = :team AND log = :log ORDER BY size
 """
@@ -124,105 +102,49 @@ def sizes(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> 
     return {digest: size for digest, size in rows if size is not None}
 
 
-def whole_sizes(
-    connection: Transaction, log: StoredLog, digests: Sequence[bytes]
-) -> dict[bytes, int]:
-    """Returns the bytes of those values, of some digests, of which the log holds all pieces."""
-    if not digests:
-        return {}
-    params = {**_place(log), "digests": list(dict.fromkeys(digests))}
-    rows = connection.execute(_REACHED, params)
-    pieces = {digest: (previous, size) for digest, previous, size in rows}
-    is_whole = {b"": True}
-    for digest in digests:
-        path: list[bytes] = []
-        name = digest
-        while name not in is_whole and name in pieces and len(path) < CHAIN_PIECES_MAX:
-            path.append(name)
-            name = pieces[name][0]
-        is_whole |= dict.fromkeys([*path, digest], is_whole.get(name, False))
-    return {digest: pieces[digest][1] for digest in digests if is_whole[digest]}
+def keep_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPiece]) -> int:
+    """Keeps pieces of one value, in order; returns how many of them the log holds now.
 
-
-def checked_pieces(
-    connection: Transaction, log: StoredLog | None, pieces: Sequence[NewPiece]
-) -> list[NewPiece]:
-    """Returns the first of some pieces whose bytes were checked, or that the log holds already.
-
-    Others are for another request: the piece before is not there, or it is long, and to be read
-    for each of too many. Raises InvalidEvent for one whose bytes don't fit its digest or size.
+    That is all of them, or none where the piece before the first is not there. Raises InvalidEvent
+    for one whose bytes don't fit its digest, its size, or the piece before it.
     """
-    held = sizes(connection, log, [piece.sha256 for piece in pieces]) if log else {}
-    states = {b"": (sha256(), 0, 0)}  # with the bytes and the number of the pieces
-    budget = PAYLOAD_BYTES_MAX
-    for count, piece in enumerate(pieces):
-        if piece.sha256 in held:
-            continue
-        if piece.previous not in states:
-            chain = _whole_chain(connection, log, piece.previous) if log else []
-            if not chain or chain[-1][2] > budget:
-                return list(pieces[:count])
-            budget -= chain[-1][2]
-            state = sha256()
-            for digest, *_ in chain:
-                state.update(_data(connection, log, digest) if log else b"")
-            states[piece.previous] = (state, chain[-1][2], len(chain))
-        before, size, depth = states[piece.previous]
-        state = before.copy()
+    held = sizes(connection, log, [piece.sha256 for piece in pieces])
+    at = next((at for at, piece in enumerate(pieces) if piece.sha256 not in held), len(pieces))
+    new = pieces[at:]
+    if not new:
+        return len(pieces)
+    before = new[0].previous
+    chain = _chain(connection, log, before) if before else []
+    if before and not chain:
+        return 0
+    state, size, depth = sha256(), chain[-1][2] if chain else 0, len(chain)
+    for digest, *_ in chain:
+        state.update(_data(connection, log, digest))
+    for piece in new:
         state.update(piece.data)
-        if state.digest() != piece.sha256 or size + len(piece.data) != piece.size:
-            raise _refused("its bytes don't fit its digest, or the number of bytes that it names")
-        if piece.size > PAYLOAD_BYTES_MAX or depth == CHAIN_PIECES_MAX:
+        size, depth = size + len(piece.data), depth + 1
+        if piece.previous != before or state.digest() != piece.sha256 or size != piece.size:
+            raise _refused("it fits not its digest, its number of bytes, or the piece before it")
+        if size > PAYLOAD_BYTES_MAX or depth > CHAIN_PIECES_MAX:
             raise _refused("its value is larger than 64 MiB, or in too many pieces")
-        states[piece.sha256] = (state, piece.size, depth + 1)
-    return list(pieces)
-
-
-def add_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPiece]) -> int:
-    """Keeps checked pieces; returns how many, from the first on: one before may have gone."""
-    digests = [piece.sha256 for piece in pieces] + [piece.previous for piece in pieces]
-    held = {b"", *sizes(connection, log, digests)}
-    rows = []
-    count = 0
-    for piece in pieces:
-        if piece.sha256 not in held:
-            if piece.previous not in held:
-                break
-            rows.append((log.team, log.id, *piece))
-            held.add(piece.sha256)
-        count += 1
-    if rows:
-        connection.insert("body_pieces", ("team", "log", *PIECE_COLUMNS), rows)
-    return count
+        before = piece.sha256
+    rows = [(log.team, log.id, *piece) for piece in new if piece.sha256 not in held]
+    connection.insert("body_pieces", ("team", "log", *PIECE_COLUMNS), rows)
+    return len(pieces)
 
 
 def given_pieces(
-    connection: Transaction, log: StoredLog, places: Sequence[tuple[bytes, int]]
+    connection: Transaction, log: StoredLog, digests: Sequence[bytes]
 ) -> Iterator[bytes]:
-    """Yields the lines of pieces at some places of values, of those that a line of the log names.
-
-    A place is the digest of a value and the offset at which the piece ends. The first is given
-    whatever it costs.
-    """
-    if not places:
-        return
-    params = {**_place(log), "digests": list({digest for digest, _ in places})}
-    named = {digest for (digest,) in connection.execute(_NAMED, params)}
-    walked = 0
-    for digest, end in places:
-        chain = _chain(connection, log, digest) if digest in named else []
-        walked += len(chain)
-        for name, previous, size in chain:
-            if size == end:
-                text = text_of(_data(connection, log, name))
-                yield piece_line(RawPiece(name.hex(), previous.hex(), size, text))[:-1]
-        if walked > _WALKED_MAX:
-            return
+    """Yields the lines of the pieces of some digests."""
+    for digest in digests:
+        for previous, size, data in connection.execute(_PIECE, {**_place(log), "sha256": digest}):
+            yield piece_line(RawPiece(digest.hex(), previous.hex(), size, text_of(data)))[:-1]
 
 
 def value_of(connection: Transaction, log: StoredLog, digest: bytes, size: int) -> bytes:
     """Returns the bytes of a value; raises BodyMissing."""
-    chain = _whole_chain(connection, log, digest)
+    chain = _chain(connection, log, digest)
     value = b"".join(_data(connection, log, name) for name, *_ in chain)
     if len(value) != size or sha256(value).digest() != digest:
         raise missing_body(digest.hex(), "the server does not hold all of it")
@@ -250,7 +172,7 @@ def lacking(
     """
     events = {line.digest: event for line in lines if (event := _event_with_values(line.line))}
     digests = [bytes.fromhex(one.digest) for event in events.values() for one in event.body_entries]
-    held = {name.hex(): size for name, size in whole_sizes(connection, log, digests).items()}
+    held = {name.hex(): size for name, size in sizes(connection, log, digests).items()}
     payload_key = VOCABULARIES[log.kind].payload_key
     refusals = {}
     for digest, event in events.items():
@@ -282,38 +204,18 @@ def add_names(connection: Transaction, log: StoredLog, lines: Sequence[NewLine])
         connection.insert("body_names", ("team", "log", *NAME_COLUMNS), rows)
 
 
-def damage(connection: Transaction, log: StoredLog) -> str:
-    """Returns what is wrong with the large values of a log, "" where all of them are whole."""
+def damaged_value(connection: Transaction, log: StoredLog) -> bytes | None:
+    """Returns the digest of the first large value of a log that is not whole, None without one."""
     states = {b"": (sha256(), 0)}
-    causes: dict[bytes, str] = {}
     for digest, previous, size in connection.execute(_ALL, _place(log)):
-        if previous not in states:
-            lost = f"its piece {previous.hex()[:16]} is lost"
-            causes[digest] = causes.get(previous, lost)
-            continue
-        before, start = states[previous]
-        data = _data(connection, log, digest)
-        state = before.copy()
+        before, start = states.get(previous, (sha256(), 0))  # of a piece that is lost: fits none
+        data, state = _data(connection, log, digest), before.copy()
         state.update(data)
         if state.digest() != digest or start + len(data) != size:
-            causes[digest] = f"its piece {digest.hex()[:16]} is not what was stored"
-        else:
-            states[digest] = (state, size)
-    names = [digest for (digest,) in connection.execute(_ALL_NAMED, _place(log))]
-    unreadable = [digest for digest in dict.fromkeys(names) if digest not in states]
-    if unreadable:
-        digest, count = unreadable[0], len(unreadable)
-        words = (
-            "1 large value can't be read whole"
-            if count == 1
-            else (f"{count:,} large values can't be read whole, the first of them")
-        )
-        cause = causes.get(digest, f"its piece {digest.hex()[:16]} is lost")
-        event_id = first(connection.execute(_NAMING, {**_place(log), "sha256": digest}))
-        return f"{words}: {digest.hex()[:16]}, which the event {event_id} names; {cause}"
-    for digest, cause in causes.items():
-        return f"the large value {digest.hex()[:16]}, which no event names: {cause}"
-    return ""
+            return bytes(digest)
+        states[digest] = (state, size)
+    names = connection.execute(_ALL_NAMED, _place(log))
+    return next((bytes(digest) for (digest,) in names if digest not in states), None)
 
 
 def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None:
@@ -327,14 +229,6 @@ def sweep(connection: Transaction, log: StoredLog) -> bool:
     Also those of lines to come: their client brings them again.
     """
     return bool(connection.execute(_SWEEP, _place(log)))
-
-
-def _whole_chain(
-    connection: Transaction, log: StoredLog, digest: bytes
-) -> list[tuple[bytes, bytes, int]]:
-    """Returns what `_chain` does where no piece is missing before the first one, else nothing."""
-    chain = _chain(connection, log, digest)
-    return [] if chain and chain[0][1] else chain
 
 
 def _chain(

@@ -26,19 +26,22 @@ def open_database(place: str | Path) -> Database:
     return SqliteDatabase(place)
 
 
-def make_database(place: str | Path, epoch: str, reader: str | None = None) -> None:
-    """Makes the database of a server; raises `server_exists` and what `open_database` raises.
+def make_database(
+    place: str | Path, epoch: str, reader: str | None = None, team: str | None = None
+) -> None:
+    """Makes the database of a server, with its first team: all of it, or nothing.
 
-    `reader` is the role that reads for a team in PostgreSQL, else `postgres.READER`.
+    `reader` is the role that reads for a team in PostgreSQL, else `postgres.READER`. Raises
+    `server_exists` and what `open_database` raises.
     """
     if is_address(place):
         from thence.server.team import postgres
 
-        postgres.make_database(str(place), epoch, reader or postgres.READER)
+        postgres.make_database(str(place), epoch, reader or postgres.READER, team)
     else:
         from thence.server.team import sqlite
 
-        sqlite.make_database(Path(place), epoch)
+        sqlite.make_database(Path(place), epoch, team)
 
 
 def shown(place: str | Path) -> str:

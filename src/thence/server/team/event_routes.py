@@ -1,7 +1,7 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +27,6 @@ from thence.sync.wire.messages import (
     Missing,
     Pieces,
     Results,
-    ValuesRequest,
     joined,
     joined_page,
     joined_pieces,
@@ -70,19 +69,21 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
     if sum(map(len, lines)) > BATCH_BYTES_MAX and len(lines) > 1:
         raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
     query, login = request.query_params, request.state.login
-    if "log" not in query:
-        return Results(tuple(_spread(exchange, team, lines, login)))
-    cursors = Cursors(query.get("after", ""), query.get("seen", ""))
-    return exchange.batch(
-        team,
-        query["log"],
-        query.get("kind") or None,
-        lines,
-        cursors=cursors,
-        title=query.get("title", ""),
-        login=login,
-        nodes=batch.nodes,
-    )
+    if "log" in query:
+        return exchange.batch(
+            team,
+            query["log"],
+            query.get("kind") or None,
+            lines,
+            cursors=Cursors(query.get("after", ""), query.get("seen", "")),
+            title=query.get("title", ""),
+            login=login,
+            nodes=batch.nodes,
+        )
+    if "kind" in query:
+        cause = "a kind is of one log"
+        raise InvalidEvent("could not read the request:", place="log", cause=cause)
+    return Results(tuple(_spread(exchange, team, lines, login)))
 
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes], login: str) -> list[EventVerdict]:
@@ -170,22 +171,14 @@ def keep_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: by
 
 
 def give_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
-    """Returns pieces by their places in large values."""
-    asked_for: ValuesRequest = decoded_as(body, ValuesRequest)
-    names = _digests_of([digest for digest, _ in asked_for.values])
-    ends = [end for _, end in asked_for.values]
-    places = list(zip(names, ends, strict=False))
-    return joined_pieces(exchange.given_pieces(team, log_of(request), places))
+    """Returns pieces of large values by their digests."""
+    return joined_pieces(exchange.given_pieces(team, log_of(request), _digests(body)))
 
 
 def _digests(body: bytes) -> list[bytes]:
     names: DigestsRequest = decoded_as(body, DigestsRequest)
-    return _digests_of(names.digests)
-
-
-def _digests_of(names: Sequence[str]) -> list[bytes]:
     try:
-        return [bytes.fromhex(text) for text in names[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
 

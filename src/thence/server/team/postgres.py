@@ -221,7 +221,7 @@ class PostgresDatabase:
         self._readers.close()
 
 
-def make_database(address: str, epoch: str, reader: str = READER) -> None:
+def make_database(address: str, epoch: str, reader: str = READER, team: str | None = None) -> None:
     """Makes the tables of a server in a database that has none of them: all of them, or nothing.
 
     `reader` is a role that may be shared with others; it is made where it is missing.
@@ -244,6 +244,8 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
             ) from error
         meta = {"epoch": epoch, "schema": schema_digest(), "reader": reader}
         transaction.execute(_META, meta)
+        if team:
+            transaction.insert("teams", ("slug",), [(team,)])
         _make_reader(transaction, reader, shown(address))
         for table in _READ:
             transaction.script(_POLICY.format(table=table, role=reader))

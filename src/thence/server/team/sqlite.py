@@ -39,10 +39,6 @@ _BESIDE = ("-wal", "-shm", "-journal")
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
-# where the header of a file says that commits stand in the file itself (sqlite.org/fileformat2)
-_HEADER_BYTES = 20
-_WRITE_VERSION = 18
-_NO_WAL = b"\x01\x01"
 _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -61,7 +57,6 @@ _IS_TO_COMPACT = f"""
 """
 # the words that SQLite has not
 _ANY = re.compile(r"= ANY\((:\w+)\)")
-_A_COPY = "name a whole file that `thence server backup` made"
 # errors that say nothing about what the file holds, and their next step
 _OF_DISK = (apsw.IOError, apsw.FullError, apsw.CantOpenError, apsw.ReadOnlyError)
 _FOR_DISK = "see that its folder has room and may be written, then try again"
@@ -130,16 +125,8 @@ class SqliteDatabase:
     def __init__(self, path: str | Path) -> None:
         """Opens the database of a server; raises `not_a_server`."""
         self._path = str(path)
-        if not Path(path).is_file():
-            raise ThenceError(
-                "could not open the server's database",
-                place=path,
-                cause="there is no such file",
-                hint="make one: thence server init",
-                code="not_a_server",
-            )
+        _check_is_there(Path(path))
         self._writer_lock = Lock()
-        _set_aside_stale_commits(self._path)
         try:
             make_private(Path(path))
             self._writer = _opened(self._path)
@@ -169,31 +156,6 @@ class SqliteDatabase:
         database._begin()
         return database
 
-    @classmethod
-    def to_read(cls, path: Path) -> "SqliteDatabase":
-        """Opens a copy, which nobody changes meanwhile, by one connection.
-
-        Raises `not_a_server`, and `damaged_copy` for one that is cut.
-        """
-        opened = cls.__new__(cls)
-        opened._path = IN_MEMORY
-        opened._writer_lock = Lock()
-        try:
-            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            uri = f"{path.absolute().as_uri()}?immutable=1"
-            opened._writer = SqliteConnection(apsw.Connection(uri, flags=flags))
-            opened._begin()
-            missing = first(opened._writer.execute(_FILE_BYTES)) - path.stat().st_size
-            if missing > 0:  # SQLite reads what lacks of the last page as zeros
-                raise apsw.CorruptError(f"its end is missing, bytes: {missing:,}")
-        except apsw.Error as error:
-            code = "damaged_copy" if isinstance(error, apsw.CorruptError) else "not_a_server"
-            operation = "could not open the copy"
-            raise ThenceError(
-                operation, place=path, cause=error, hint=_A_COPY, code=code
-            ) from error
-        return opened
-
     def _begin(self) -> None:
         """Reads whose database it is; raises `not_a_server`."""
         self._holds_erased = False
@@ -215,7 +177,9 @@ class SqliteDatabase:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, _OF_DISK):
+                    _logger.error("SQLite: %s; %s", error, _FOR_DISK)
                 if self._writer.apsw.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
@@ -299,7 +263,7 @@ class SqliteDatabase:
             self._writer.close()
 
 
-def make_database(path: Path, epoch: str) -> None:
+def make_database(path: Path, epoch: str, team: str | None = None) -> None:
     """Makes the database of a server in a folder that only its owner may read.
 
     Either all of it stands there at the end, or nothing. Raises `server_exists` and OSError.
@@ -320,7 +284,7 @@ def make_database(path: Path, epoch: str) -> None:
     make_private(unfinished)
     connection = _connected(str(unfinished))
     try:
-        _fill(connection, epoch)
+        _fill(connection, epoch, team)
         connection.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
     finally:
         connection.close()
@@ -342,34 +306,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_single_file(path: Path) -> bool:
-    """Reports whether a database keeps no commits in a file beside it, as a copy does."""
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)[_WRITE_VERSION:] == _NO_WAL
+def opened_to_read(path: Path) -> SqliteConnection:
+    """Opens the database of a server, or a copy, which stays as it is; raises `not_a_server`."""
+    _check_is_there(path)
+    connection = SqliteConnection(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY))
+    check_schema(_meta(connection, "schema"), path)
+    return connection
 
 
-def make_single_file(path: Path) -> None:
-    """Moves the commits of a database that nobody else has open into its one file, and syncs it."""
-    connection = _connected(str(path))
-    try:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        connection.close()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _set_aside_stale_commits(path: str) -> None:
-    """Renames the file of commits of another database, which SQLite would apply to this one.
-
-    It stands beside a copy that was put in the place of a database whose server was killed. The
-    file of commits is looked for first: a database is marked before it gets one.
-    """
-    commits = Path(f"{path}-wal")
-    with suppress(OSError):
-        if commits.stat().st_size and is_single_file(Path(path)):
-            commits.rename(f"{path}-wal.stale")
-            Path(f"{path}-shm").unlink(missing_ok=True)
+def _check_is_there(path: Path) -> None:
+    if not path.is_file():
+        raise ThenceError(
+            "could not open the server's database",
+            place=path,
+            cause="there is no such file",
+            hint="make one: thence server init",
+            code="not_a_server",
+        )
 
 
 def make_private(file: Path) -> None:
@@ -384,12 +337,14 @@ def make_private(file: Path) -> None:
                 part.chmod(_OWNER_ONLY)
 
 
-def _fill(connection: SqliteConnection, epoch: str) -> None:
-    """Makes the tables of a new database."""
+def _fill(connection: SqliteConnection, epoch: str, team: str | None = None) -> None:
+    """Makes the tables of a new database, and its first team."""
     connection.execute("BEGIN IMMEDIATE")
     connection.script(schema())
     meta = {"epoch": epoch, "schema": schema_digest()}
     connection.insert("meta", ("key", "value"), meta.items())
+    if team:
+        connection.insert("teams", ("slug",), [(team,)])
     connection.execute("COMMIT")
 
 

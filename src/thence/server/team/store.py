@@ -149,17 +149,13 @@ class Store:
                 connection.execute(_ENTITLE, values)
 
     def keep_pieces(self, team: str, name: str, kind: str, pieces: Sequence[NewPiece]) -> int:
-        """Keeps pieces of large values in a log, which is made if it is missing.
+        """Keeps pieces of one large value in a log, which is made if it is missing.
 
-        Returns how many, from the first one on, the log holds now. Raises InvalidEvent for one
-        whose bytes don't fit its digest, and what `ingest` raises.
+        Returns what `body_pieces.keep_pieces` does; raises that too, and what `ingest` raises.
         """
-        log = self.log(team, name)
-        with self._database.reading(log.team if log else None) as connection:
-            checked = body_pieces.checked_pieces(connection, log, pieces)
         with self._database.writing() as connection:
             log = _locked_log(connection, team, name, kind)
-            return body_pieces.add_pieces(connection, log, checked)
+            return body_pieces.keep_pieces(connection, log, pieces)
 
     def bodies(self, log: StoredLog) -> "StoredBodies":
         """Returns the large values of a log."""

@@ -166,42 +166,39 @@ class Exchange:
         return Missing(lacking, stored.last)
 
     def lacking_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> tuple[str, ...]:
-        """Returns those of some digests, in hex, of which the log has no whole value.
+        """Returns those of some digests, in hex, of which the log has no value.
 
-        A value is whole with each piece before its last one. Raises InvalidEvent for what is no
-        digest, and for too many.
+        Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
         named = _checked_digests(digests)
         held = self._store.bodies(stored).asked(
-            lambda opened, of: body_pieces.whole_sizes(opened, of, named)
+            lambda opened, of: body_pieces.sizes(opened, of, named)
         )
         return tuple(digest.hex() for digest in named if digest not in held)
 
     def keep_pieces(self, team: str, log: str, kind: str, lines: Sequence[bytes]) -> int:
-        """Keeps pieces of large values, given as their lines, for lines of events to come.
+        """Keeps pieces of one large value, given as their lines in order, for events to come.
 
-        A log that is missing is made, of the given kind. Returns how many, from the first one on,
-        are kept; the rest is to be sent again. Raises InvalidEvent for a bad name or kind, and for
-        a piece whose bytes don't fit its digest, VocabularyMismatch, SyncRefused.
+        A log that is missing is made, of the given kind. Returns how many are kept: all, or none
+        where the piece before the first is not there. Raises InvalidEvent for a bad name or kind,
+        and for a piece whose bytes don't fit its digest, VocabularyMismatch, SyncRefused.
         """
         _check_name(log)
         if kind not in VOCABULARIES:
             raise _unreadable("kind", kind, f"it is not one of {', '.join(VOCABULARIES)}")
         return self._store.keep_pieces(team, log, kind, body_pieces.read_pieces(lines))
 
-    def given_pieces(self, team: str, log: str, places: Sequence[tuple[bytes, int]]) -> list[bytes]:
-        """Returns lines of pieces of values that lines of the log name, as many as fit a page.
+    def given_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns the lines of the pieces of these digests, as many as a page may hold.
 
-        A place is the digest of a value and the offset at which a piece of it ends; what is not
-        there is left out. Raises InvalidEvent for what is no digest, and for too many.
+        What the log lacks is left out. Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
-        _checked_digests(digest for digest, _ in places)
+        named = _checked_digests(digests)
 
         def given(connection: Transaction, log: StoredLog) -> list[bytes]:
-            lines = body_pieces.given_pieces(connection, log, places[:PAGE_EVENTS_MAX])
-            return _page(lines, lambda line: line)
+            return _page(body_pieces.given_pieces(connection, log, named), lambda line: line)
 
         return self._store.bodies(stored).asked(given)
 

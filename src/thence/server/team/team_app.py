@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
+import apsw
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
-from thence.errors import NotLoggedIn
+from thence.errors import NotLoggedIn, ThenceError
+from thence.server.errors import wire_refusal
 from thence.server.http.middleware import grant_time
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
@@ -43,6 +45,8 @@ READING_THREADS, READING_WAITING_MAX = 4, 256
 WRITING_WAITING_MAX = 64
 WIRE_PATHS = ("/api/", "/ws/")
 LOOK_S = 1.0
+# how long a commit that failed counts, unless one succeeds
+FAILING_S = 60.0
 
 _logger = logging.getLogger("thence.server")
 
@@ -73,6 +77,7 @@ class Team:
         self._audit = audit
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
+        self._failed_at = -FAILING_S
         self._live = LiveConnections(
             self._exchange,
             self._accounts,
@@ -108,7 +113,6 @@ class Team:
         """Closes the logs that are open, and the database."""
         self._pages.close()
         self._database.close()
-        self._audit.close()
 
     def collect(self) -> Iterator[Metric]:
         """Yields the figures of the whole server, of all teams in sum."""
@@ -143,9 +147,14 @@ class Team:
         ]
 
     async def _ready(self, request: Request) -> Response:
-        """Reports that the database can be read; without login, and with nothing of its content."""
+        """Reports that the database can be read, and that no commit has failed just now.
+
+        It needs no login, and tells nothing of the content.
+        """
 
         def work(body: bytes) -> bytes:
+            if time.monotonic() < self._failed_at + FAILING_S:
+                raise HTTPException(503, "the last batch could not be kept; stderr has the error")
             with self._database.reading() as connection:
                 connection.execute("SELECT count(*) FROM meta")
             return b'{"status":"ready"}'
@@ -173,8 +182,14 @@ class Team:
         member = await self._member(request, is_writing=route.is_writing)
         work = partial(route.handle, self._exchange, member.team, request)
         workers = self._writing if route.is_writing else self._reading
-        response = await answered(request, workers, work, route.bytes_max)
+        try:
+            response = await answered(request, workers, work, route.bytes_max)
+        except (apsw.Error, ThenceError) as error:
+            if route.is_writing and wire_refusal(error).status == 503:
+                self._failed_at = time.monotonic()
+            raise
         if route.is_writing:
+            self._failed_at = -FAILING_S
             self._live.committed(member.team, request.query_params.get("log"))
         return response
 

@@ -4,18 +4,15 @@ import gzip
 import zlib
 from asyncio import timeout
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.http.workers import Workers
-from thence.sync.wire.messages import REQUEST_DIGEST_HEADER, request_sha256
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 # a path of the wire, its methods, and what answers there
@@ -77,23 +74,6 @@ def unpacked(request: Request, body: bytes, bytes_max: int) -> bytes:
     return plain
 
 
-def _as_sent(request: Request, body: bytes, bytes_max: int) -> bytes:
-    """Returns the body of a request unpacked; without `bytes_max` it has none.
-
-    Raises as `unpacked`. A request that does not fit its digest was altered on its way, and is to
-    be sent again: HTTPException with status 503.
-    """
-    digest = request.headers.get(REQUEST_DIGEST_HEADER)
-    if digest is None:
-        return unpacked(request, body, bytes_max) if bytes_max else b""
-    with suppress(InvalidEvent, HTTPException):
-        plain = unpacked(request, body, bytes_max) if bytes_max else b""
-        if digest == request_sha256(request.query_params.multi_items(), request.headers, plain):
-            return plain
-    cause = "the request was altered on its way"
-    raise HTTPException(503, cause, {"Retry-After": "1"})
-
-
 def decoded_as(body: bytes, form: Any) -> Any:
     """Returns a body as a message; raises InvalidEvent if it is none."""
     try:
@@ -127,13 +107,12 @@ async def answered(
     """Answers a request with what a work in a thread returns of its body: a value, or a response.
 
     The body is read here unless it was before; without `bytes_max` there is none. Raises what
-    `body_of`, `_as_sent` and the work raise.
+    `body_of`, `unpacked` and the work raise.
     """
     packed_body = await body_of(request, bytes_max) if bytes_max and body is None else body or b""
 
     def answer() -> Response:
-        is_read = bytes_max or request.method == "GET"
-        value = work(_as_sent(request, packed_body, bytes_max) if is_read else b"")
+        value = work(unpacked(request, packed_body, bytes_max) if bytes_max else b"")
         return value if isinstance(value, Response) else packed(request, value)
 
     return await workers.run(answer)

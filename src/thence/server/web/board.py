@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from thence.core.event import Event
 from thence.core.markup import Child, Html, el, joined, link, moment, path, words
 from thence.core.sentences.events import counted
-from thence.log.index.arrivals import behind
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.work.board.board import fold, people
 from thence.work.board.move_request import can_begin_on
@@ -44,7 +43,13 @@ def board_section(
     if events > EVENTS_MAX:
         text = f"A board of {events:,} events is not drawn here: "
         return [], joined(el("h2", "Board"), el("p", text, el("code", "thence work status")))
-    replayed = [*behind(log.index, None, at)]
+    if at is not None:
+        log.reader.get(at)
+    replayed = list[Event]()
+    for event in log.reader.read():
+        replayed.append(event)
+        if event.event_id == at:
+            break
     if not replayed:
         return [], Html()
     times = {event.event_id: event.timestamp for event in replayed}

@@ -8,11 +8,11 @@ from starlette.responses import Response
 from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
+from thence.core.query.why import Why
 from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line_key
 from thence.core.sentences.events import conversation
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
-from thence.log.index.causality import NamedCauses
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
@@ -80,13 +80,13 @@ def _facts(location: FoundLog, event: Event) -> Html:
     )
 
 
-def _why(log: OpenLog, location: FoundLog, why: NamedCauses) -> Html:
+def _why(log: OpenLog, location: FoundLog, why: Why) -> Html:
     if len(why.chain) < 2:
         return el("p", "It is a root: it names no cause that is here.", class_="quiet")
     *causes, last = why.chain
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
     at_least = "more than " if why.truncated else ""
-    count = f"{at_least}{len(why.causes):,} in all"
+    count = f"{at_least}{len(why.cone):,} in all"
     caption = f"One line of causes, the earliest first, of {count}."
     items = [el("li", event_link(location, cause, log)) for cause in near]
     items.append(el("li", words(log.vocabulary.summary(last)), aria_current="true"))

@@ -4,8 +4,7 @@ Lines travel as their bytes stand in a segment: they are spliced into a message 
 without being decoded. docs/reference/formats/wire.md describes the exchange.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -27,9 +26,6 @@ CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
 # of a batch: a log keeps 1,000 former ones
 OWN_NODES_MAX = 1_001
-
-# names what a request asks, so that no server judges one that was altered on its way
-REQUEST_DIGEST_HEADER = "X-Request-SHA256"
 
 # the code of a line whose large values must be brought before it
 BODIES_MISSING = "bodies_missing"
@@ -106,7 +102,7 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class DigestsRequest(msgspec.Struct, frozen=True):
-    """Digests of lines in hex: a request about them, or the answer that names some of them."""
+    """Digests in hex: a request about lines or pieces, or the answer that names some of them."""
 
     digests: tuple[str, ...]
 
@@ -121,12 +117,6 @@ class KeptPieces(msgspec.Struct, frozen=True):
     """How many pieces of a request, from the first one on, the server holds now."""
 
     count: int
-
-
-class ValuesRequest(msgspec.Struct, frozen=True):
-    """Places in large values: the digest of a value, and the offset at which a piece of it ends."""
-
-    values: tuple[tuple[str, int], ...]
 
 
 class NodeOwner(msgspec.Struct, frozen=True):
@@ -189,15 +179,6 @@ class ServerHealth(msgspec.Struct, frozen=True):
     protocol: tuple[int, ...] = ()
     version: str = ""
     time: str = ""
-
-
-def request_sha256(
-    query: Iterable[tuple[str, str]], headers: Mapping[str, str], body: bytes
-) -> str:
-    """Returns the digest, in hex, of a request's parameters, team and unpacked body."""
-    named = [headers.get("X-Team-Slug", "")]
-    named += [f"{name}={text}" for name, text in sorted(query)]
-    return sha256("\n".join(("thence request 1", *named, "")).encode() + body).hexdigest()
 
 
 def joined_pieces(lines: Iterable[bytes]) -> bytes:

@@ -67,7 +67,7 @@ def diff_command(a: str, b: str) -> int:
         side_b, vocabulary_b = _read(out, b)
         result = difference(side_a, side_b)
     out.keep(result)
-    code = 0 if result.is_empty else DAMAGED
+    code = 0 if result.first is None else DAMAGED
     if out.is_json:
         out.json(as_json(result))
         return code

@@ -6,12 +6,11 @@ from thence.cli.frame import command_group
 TABLE = {
     "init": ("run_server", "Make the database of a server, with its first team."),
     "backup": ("copies", "Copy a server's data into one file, also while it runs."),
-    "restore": ("copies", "Verify a backup and restore it."),
+    "restore": ("copies", "Check a backup and restore it."),
     "run": ("run_server", "Serve the logs of a team over HTTP until a signal ends it."),
     "team": ("accounts", "Add teams, list them, or give a node to another key."),
     "token": ("accounts", "Add, list or revoke the tokens of machines such as CI."),
     "user": ("accounts", "Add users, list or remove them, change their roles and passwords."),
-    "verify": ("copies", "Read each line that a server holds, and check its digest."),
 }
 
 

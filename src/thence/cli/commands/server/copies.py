@@ -1,4 +1,4 @@
-"""The commands `server backup`, `verify` and `restore`: copies of what a server keeps."""
+"""The commands `server backup` and `server restore`: copies of what a server keeps."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,22 +16,35 @@ if TYPE_CHECKING:
     from thence.server.team.backups import Contents
 
 
-@click.command("backup", **help_with("thence server backup copy.db"))
-@click.argument("copy", metavar="FILE")
+@click.command(
+    "backup", **help_with("thence server backup copy.db", "thence server backup --check copy.db")
+)
+@click.argument("copy", metavar="[FILE]", required=False)
+@click.option("--check", "is_check", is_flag=True, help="Copy nothing: check FILE, or the data.")
 @data_option
 @output_options
-def backup_command(copy: str, data: str) -> None:
+def backup_command(copy: str | None, is_check: bool, data: str) -> None:
     """Copy a server's data into one file, also while it runs, and check it.
 
-    The file must not exist yet; only you can read it. It holds password hashes too. A server on
-    PostgreSQL is copied by pg_dump.
+    The file must not exist yet; only you can read it. It holds password hashes too. A check
+    compares each line and large value with its digest. A server on PostgreSQL is copied by pg_dump.
     """
     out = current()
+    if is_check:
+        place = Path(copy) if copy else database_place(data)
+        from thence.server.team.backups import check
+
+        with bar(out, "checking every line"):
+            contents = check(place)
+        out.result(asdict(contents), [f"whole: {_counts(contents)}"])
+        return
+    if copy is None:
+        raise click.UsageError("name the FILE, or give --check")
     database = _file(data)
     from thence.server.team.backups import back_up
 
-    with bar(out, "lines checked") as show:
-        contents = back_up(database, Path(copy), show)
+    with bar(out, "checking every line"):
+        contents = back_up(database, Path(copy))
     audit(data, "server.copied", copy=str(Path(copy).absolute()))
     size_bytes = Path(copy).stat().st_size
     out.result(
@@ -40,41 +53,23 @@ def backup_command(copy: str, data: str) -> None:
     )
 
 
-@click.command("verify", **help_with("thence server verify", "thence server verify copy.db"))
-@click.argument("copy", metavar="[FILE]", required=False)
-@data_option
-@output_options
-def verify_command(copy: str | None, data: str) -> None:
-    """Read each line that a server or a backup holds, and check its digest.
-
-    Large values are checked too. Nothing is changed. Exit code 3 names the first wrong one.
-    """
-    out = current()
-    place = Path(copy) if copy else database_place(data)
-    from thence.server.team.backups import verify
-
-    with bar(out, "lines checked") as show:
-        contents = verify(place, show)
-    out.result(asdict(contents), [f"whole: {_counts(contents)}"])
-
-
 @click.command("restore", **help_with("thence server restore copy.db"))
 @click.argument("copy", metavar="FILE")
 @data_option
 @output_options
 def restore_command(copy: str, data: str) -> None:
-    """Verify a backup and restore it; end the server first.
+    """Check a backup and restore it; end the server first.
 
-    The present data is moved into a folder beside it. The backup stays as it is. Clones push again
-    what is newer than the backup.
+    The present data is kept in a file beside it. The backup stays as it is. Clones push again what
+    is newer than the backup.
     """
     out = current()
     database = _file(data)
     from thence.server.team.backups import restore
 
-    aside = database.with_name(f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}")
-    with bar(out, "lines checked") as show:
-        contents = restore(Path(copy), database, aside, show)
+    aside = database.with_name(f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}.db")
+    with bar(out, "checking every line"):
+        contents = restore(Path(copy), database, aside)
     audit(data, "server.restored", copy=str(Path(copy).absolute()))
     replaced = str(aside.absolute()) if aside.exists() else None
     notes = [f"what was there is in {aside}"] if replaced else []

@@ -78,19 +78,15 @@ def database_place(folder: str) -> str | Path:
     return address
 
 
-def audit(data: str, event_type: str, **payload: object) -> None:
+def audit(data: str, deed: str, **about: object) -> None:
     """Records in a server's audit log what the user of this machine has done."""
-    from thence.server.running import OWNER_UMASK
-    from thence.server.team.audit import FOLDER, AuditLog
+    from thence.server.team.audit import AuditLog
 
-    os.umask(OWNER_UMASK)
     try:
         user = getuser()
     except (KeyError, OSError):  # no name belongs to the number
         user = str(os.geteuid())
-    log = AuditLog(database_file(data).with_name(FOLDER))
-    log.record(event_type, f"local:{user}", **payload)
-    log.close()
+    AuditLog(Path(data)).record(deed, f"local:{user}", **about)
 
 
 class OpenedServer:
@@ -104,9 +100,9 @@ class OpenedServer:
         self.accounts = Accounts(database, hashed)
         self.logins = Logins(database, Tool(time.time, os.urandom, is_right))
 
-    def audit(self, event_type: str, **payload: object) -> None:
+    def audit(self, deed: str, **about: object) -> None:
         """Records what the user of this machine has done."""
-        audit(self._data, event_type, **payload)
+        audit(self._data, deed, **about)
 
     def team(self, name: str | None) -> str:
         """Returns a name, without one that of the only team; raises UsageError."""

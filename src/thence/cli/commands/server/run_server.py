@@ -9,9 +9,9 @@ import click
 
 from thence.cli.commands.server.opened_server import (
     DEFAULT,
+    audit,
     data_option,
     database_place,
-    opened_server,
 )
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current, exit_code
@@ -50,10 +50,8 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     from thence.server.team.engines import make_database, shown
 
     check_slug(team)
-    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role)
-    with opened_server(data) as server:
-        server.accounts.add_team(team)
-        server.audit("server.made", team=team)
+    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role, team)
+    audit(data, "server.made", team=team)
     folder = "" if data == DEFAULT else f" --data {data}"
     current().result(
         {"data": str(Path(data).absolute()), "team": team},
