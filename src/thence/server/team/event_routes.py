@@ -70,16 +70,12 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
         raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
     query, login = request.query_params, request.state.login
     if "log" in query:
-        return exchange.batch(
-            team,
-            query["log"],
-            query.get("kind") or None,
-            lines,
-            cursors=Cursors(query.get("after", ""), query.get("seen", "")),
-            title=query.get("title", ""),
-            login=login,
-            nodes=batch.nodes,
-        )
+        log, kind = query["log"], query.get("kind") or None
+        cursors = Cursors(query.get("after", ""), query.get("seen", ""))
+        named = {"login": login, "nodes": batch.nodes}
+        results = exchange.batch(team, log, kind, lines, cursors=cursors, **named)
+        exchange.entitle(team, log, query.get("title", ""))
+        return results
     if "kind" in query:
         cause = "a kind is of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)

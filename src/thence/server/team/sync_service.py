@@ -69,14 +69,11 @@ class Exchange:
         lines: Sequence[bytes],
         new_kind: str = "plain",
         cursors: Cursors = _BEGINNING,
-        title: str = "",
         *,
         login: str = "",
         nodes: Sequence[str] = (),
     ) -> Results:
         """Commits lines, without newlines, and returns a verdict for each, in order.
-
-        With a title, of which TITLE_CHARACTERS_MAX count, the log's pages have it from then on.
 
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
         The lines are kept with the login that brings them; `nodes` are those under which its log
@@ -109,13 +106,16 @@ class Exchange:
         ingested = self._store.ingest(team, log, kind, list(fresh.values()), login, nodes)
         if ingested.claimed and self._on_claimed:
             self._on_claimed(team, ingested.claimed)
-        title = title[:TITLE_CHARACTERS_MAX]
-        if title and (stored is None or stored.title != title):
-            self._store.entitle(team, log, title)
         end = self.cursor(ingested.end)
         is_next = after == ingested.before
         verdicts = _verdicts(incoming, fresh, ingested)
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
+
+    def entitle(self, team: str, log: str, title: str) -> None:
+        """Gives a log's pages a title, of which TITLE_CHARACTERS_MAX count, if it has another."""
+        title = title[:TITLE_CHARACTERS_MAX]
+        if title and self._log(team, log).title != title:
+            self._store.entitle(team, log, title)
 
     def page(
         self,
