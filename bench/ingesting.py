@@ -17,25 +17,19 @@ from bench.rounds import Contender, measure, per_second, ratio
 from thence.core.codec import draft, stamper
 from thence.core.event import EventFields
 from thence.core.ids import IdSource
-from thence.core.redaction import digests
-from thence.server.team.accounts import Accounts, Member
+from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.keys import KeyRegistry
 from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.validation import checked
-from thence.sync.wire.messages import KeyRequest
-from thence.sync.wire.signatures import signed_push
-from thence.sync.wire.signing import SigningKey
 
 LINES = 100_000
 BATCH = 1_000
 BARE, OURS = "rows alone", "batches"
 _WHEN = "2026-11-20T07:13:00.123456Z"
 _NODE = "0123456789ab"
-_KEY = SigningKey(bytes(range(32)))
 _DROP = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 
 
@@ -68,7 +62,7 @@ def rows() -> list[list[tuple[object, ...]]]:
         made = []
         for number, row in enumerate(checked(batch).rows, at * BATCH + 1):
             chain = chained(chain, row.digest)
-            made.append((1, 1, number, *row, chain))
+            made.append((1, 1, number, *row, chain, "ada"))
         found.append(made)
     return found
 
@@ -91,17 +85,13 @@ def taken(folder: Path) -> float:
     """Returns how many lines a second a server takes, checks and commits."""
     database = _database(folder)
     Accounts(database, str).add_user("ada", "team", "writer", lambda: "password")
-    request = KeyRequest(_KEY.public_key, (_NODE,))
-    KeyRegistry(database).register(Member("ada", "team", "writer"), request)
     exchange = Exchange(Store(database))
-    pushes = [
-        (batch, signed_push(_KEY, "team", "log", [digests(line).line for line in batch]))
-        for batch in batches()
-    ]
+    batches()
 
     def take() -> None:
-        for batch, signature in pushes:
-            results = exchange.batch("team", "log", "plain", batch, signature=signature).results
+        for batch in batches():
+            named = {"login": "ada", "nodes": [_NODE]}
+            results = exchange.batch("team", "log", "plain", batch, **named).results
             assert {verdict.status for verdict in results} == {"success"}
 
     found = per_second(LINES, take)

@@ -24,10 +24,10 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, SuppressCodes
 from thence.log.files.identity import known_node_id, read_info
 from thence.log.files.segment import FILE_BYTES_MAX, current_path
+from thence.log.files.sessions import WriterSession
 from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary
-from thence.log.recovery.sessions import WriterSession
 
 FOLDER = Place("/disk/logs/one")
 HOME = Path("/disk")

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import thence
-from thence.core.redaction import digests
+from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import WORK
 from thence.log.open import open_host_log
 from thence.sim import (
@@ -23,8 +23,6 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sync.wire.signatures import REDACTED, signed_redaction
-from thence.sync.wire.signing import SigningKey
 
 FOLDER = Path(__file__).parent / "lines"
 FOREIGN = b'{"event_id": "theirs-1", "timestamp": "2026-11-20T07:12:59Z", "note": "\\u00e9"}\n'
@@ -65,9 +63,8 @@ def plain(folder: Path) -> None:
         log.append("asked", {"messages": messages}, stream="nightly", caused_by=first)
         log.append("asked", {"messages": [*messages, "yes"]})
         secret = log.append("told", {"text": "swordfish"})
-        redaction = signed_redaction(
-            SigningKey(b"1" * 32), secret.event_id, digests(secret.line).line, "a password"
-        )
+        digest = digests(secret.line).line.hex()
+        redaction = Redaction(secret.event_id, digest, "a password")
         log.redactions.record(REDACTED, redaction.facts(), (secret.event_id,))
         log.redactions.take_back([redaction])
     with (folder / "events.jsonl").open("ab") as file:

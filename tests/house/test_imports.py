@@ -21,7 +21,6 @@ WITHOUT_GUESTS = (
 HOSTS = (
     "src/thence/core/yaml.py",
     "src/thence/log/index/page.py",
-    "src/thence/sync/wire/signing.py",
     "src/thence/trace/causes/spans.py",
 )
 GUESTS = {"thence", "msgspec"}

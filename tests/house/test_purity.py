@@ -13,8 +13,7 @@ from tests.house.tree import Module, modules, parsed
 ROOMS = ("src/thence/core/", "src/thence/log/", "src/thence/trace/causes/", "src/thence/sync/wire/")
 # SQLite reaches its files by itself
 INDEX = "src/thence/log/index/connection.py"
-# the forms of the wire are values; the key of a machine is a file of its user
-KEYS = "src/thence/sync/wire/signing.py"
+# the forms of the wire are values
 PURE = ("src/thence/core/", "src/thence/sync/wire/")
 DISK = "src/thence/log/files/disk.py"
 # the user's own files of settings, which are no part of a log
@@ -59,7 +58,7 @@ def calls(module: Module) -> Iterator[tuple[int, str, str]]:
 
 def touches_disk(module: Module) -> list[str]:
     """Find the operating system outside the disk's module, in the rooms that must go through it."""
-    if not module.path.startswith(ROOMS) or module.path in (DISK, SETTINGS, KEYS, INDEX):
+    if not module.path.startswith(ROOMS) or module.path in (DISK, SETTINGS, INDEX):
         return []
     found = [
         f"{module.path}: imports {name}"
@@ -75,7 +74,7 @@ def touches_disk(module: Module) -> list[str]:
 
 def reads_clock_or_chance(module: Module) -> list[str]:
     """Find in core and wire what makes two runs differ."""
-    if not module.path.startswith(PURE) or module.path == KEYS:
+    if not module.path.startswith(PURE):
         return []
     found = [
         f"{module.path}: imports {name}"

@@ -10,7 +10,7 @@ import thence
 from thence.core.event import Event
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_id
-from thence.log.recovery.sessions import SessionRecord, WriterSession, session_records
+from thence.log.files.sessions import SessionRecord, WriterSession, session_records
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """

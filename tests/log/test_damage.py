@@ -13,13 +13,14 @@ from thence.core.vocabulary import PLAIN, SIM
 from thence.log.files.disk import OS_DISK, opened
 from thence.log.files.identity import Identity, Own
 from thence.log.files.segment import CURRENT
+from thence.log.files.sessions import DurablePosition
 from thence.log.open import Log, LogSettings
 from thence.log.recovery.damage import (
     DamageRecord,
     Region,
     unreported,
 )
-from thence.log.recovery.sessions import DurablePosition, scope
+from thence.log.recovery.sessions import scope
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"

@@ -10,8 +10,8 @@ from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK, opened
+from thence.log.files.sessions import leave_mark
 from thence.log.read.opening import prepare
-from thence.log.recovery.sessions import leave_mark
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Numbering, SegmentWriter, relayed
 

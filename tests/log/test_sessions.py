@@ -16,8 +16,8 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
 from thence.log.files.disk import OS_DISK, AppendLock, DiskError
+from thence.log.files.sessions import RECORD_BYTES, WriterSession, session_records
 from thence.log.open import Log, LogSettings
-from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records
 
 
 def files(folder):

@@ -24,8 +24,9 @@ from thence.errors import IdReused
 from thence.log.files.disk import OS_DISK, AppendLock, DiskError
 from thence.log.files.identity import known_node_id
 from thence.log.files.segment import CURRENT
+from thence.log.files.sessions import WriterSession
 from thence.log.open import Log
-from thence.log.recovery.sessions import SessionReport, WriterSession
+from thence.log.recovery.sessions import SessionReport
 
 
 def losers(folder):

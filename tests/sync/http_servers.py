@@ -123,22 +123,22 @@ class TeamServer:
                 return problem(409, refused.code)
             return 200, JSON, joined_page(page.lines, page.next, page.more)
         if path == "events/batch/":
-            lines = [bytes(each) for each in msgspec.json.decode(body, type=_Events).events]
+            batch = msgspec.json.decode(body, type=_Events)
+            lines = [bytes(each) for each in batch.events]
             cursors = Cursors(query.get("after", ""), query.get("seen", ""))
             try:
-                return told(200, log.batch(lines, cursors=cursors))
+                return told(200, log.batch(lines, batch.nodes, cursors))
             except SyncRefused as refused:
                 return problem(409, refused.code)
         digests = [bytes.fromhex(each) for each in json.loads(body)["digests"]]
         if path == "events/missing/":
             return told(200, log.missing(digests))
-        if path == "events/signed/":
-            return told(200, {"digests": [digest.hex() for digest in log.signed(digests)]})
         return 200, JSON, b'{"events":[' + b",".join(log.lines_of(digests)) + b"]}"
 
 
 class _Events(msgspec.Struct):
     events: list[msgspec.Raw]
+    nodes: list[str] = []
 
 
 JSON = {"Content-Type": "application/json"}

@@ -15,6 +15,7 @@ from tests.events import stored
 from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
+from thence.core.vocabulary import PLAIN
 from thence.errors import SyncRefused
 from thence.log.index.rows import statements
 from thence.log.open import OS_DISK
@@ -466,7 +467,7 @@ def test_server_that_lost_what_was_brought_behind_others_lines_is_noticed(tmp_pa
     with thence.open(tmp_path / "a") as log:
         synced(log, server)
         backup = server.backup()
-        (theirs,) = (line for _, line, _ in reader.raw_lines(OS_DISK, tmp_path / "b"))
+        (theirs,) = (line.data for line in reader.lines(OS_DISK, tmp_path / "b", PLAIN))
         lost = log.append("lost").line
 
         class Crowded(Connection):

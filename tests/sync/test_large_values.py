@@ -9,8 +9,8 @@ from tests.sync.fleet.fleet import Replica, Server
 import thence
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
-from thence.sync.authorship import redact
 from thence.sync.large_values import lost_values
+from thence.sync.redactions import redact
 from thence.sync.wire.messages import PIECES_BYTES_MAX
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -21,7 +21,6 @@ class Alone:
 
     def __init__(self, server):
         self.server = server
-        self.claims = []
         from random import Random
 
         self.random = Random(1)
@@ -32,7 +31,7 @@ class Machine(Replica):
         self.log = thence.open(self.folder, bodies_from=1_024)
         from thence.sync.engine import SyncEngine
 
-        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
+        self.engine = SyncEngine(self.log, self.network)
 
 
 class Closing(Machine):
@@ -42,7 +41,7 @@ class Closing(Machine):
         self.log = thence.open(self.folder, bodies_from=1_024, max_file_size=1)
         from thence.sync.engine import SyncEngine
 
-        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
+        self.engine = SyncEngine(self.log, self.network)
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_redaction_takes_values_everywhere_and_leaves_what_others_need(machines,
     synced(b)
     assert len(server.pieces()) == 3
     for event in (secret, shared):
-        redact(a.log, event, "", a.signer)
+        redact(a.log, event, "")
     synced(a)
     synced(b)
     third = Machine(Alone(server), tmp_path / "c")
@@ -258,7 +257,7 @@ def test_line_that_waits_for_a_lost_value_loses_its_body_where_it_is_redacted(ma
     with server.database.writing() as connection:
         connection.execute("DELETE FROM body_pieces")
     assert synced(b).parked == 1
-    redact(a.log, event, "", a.signer)
+    redact(a.log, event, "")
     synced(a)
     synced(b)
     assert synced(b).parked == 0

@@ -8,48 +8,30 @@ from tests.events import notices, stored
 from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, closed, taken
 
 import thence
-from thence.core.redaction import digests
 from thence.log.files.identity import known_node_id
 from thence.log.open import OS_DISK
-from thence.server.team.accounts import Member
 from thence.sync.engine import SyncEngine
-from thence.sync.wire.messages import KeyRequest
-from thence.sync.wire.signatures import signed_push
-from thence.sync.wire.signing import SigningKey
-
-ADA = SigningKey(b"a" * 32)
 
 
 class Connection:
-    """A connection to the exchange, the store and the keys of a server, without HTTP."""
+    """A connection to the exchange of a server by a login, without HTTP."""
 
-    def __init__(self, server):
-        self._exchange, self._keys = server.exchange, server.keys
+    def __init__(self, server, login="ada"):
+        self._exchange, self._login = server.exchange, login
 
-    def page(self, after, seen="", key=""):
-        return taken(self._exchange, after, seen=seen, key=key)
+    def page(self, after, seen=""):
+        return taken(self._exchange, after, seen=seen)
 
-    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
-        push = signed_push(signer, TEAM, LOG, digests) if signer else None
-        return self._exchange.batch(TEAM, LOG, "plain", lines, signature=push, cursors=cursors)
-
-    def signed(self, digests):
-        return self._exchange.signed(TEAM, LOG, digests)
+    def batch(self, lines, nodes=(), cursors=BEGINNING):
+        named = {"cursors": cursors, "login": self._login, "nodes": nodes}
+        return self._exchange.batch(TEAM, LOG, "plain", lines, **named)
 
     def lines(self, digests):
         return self._exchange.lines(TEAM, LOG, digests)
 
-    def keys(self):
-        return self._keys.of_team(TEAM)
 
-    def claim(self, public_key, nodes):
-        return self._keys.register(
-            Member("ada", TEAM, "writer"), KeyRequest(public_key, tuple(nodes))
-        )
-
-
-def synced(log, server, key=ADA):
-    with closing(SyncEngine(log, Connection(server), signer=key)) as engine:
+def synced(log, server, login="ada"):
+    with closing(SyncEngine(log, Connection(server, login))) as engine:
         found = engine.round()
     assert found.error is None
     return found
@@ -119,7 +101,7 @@ def test_log_that_gave_its_numbers_again_goes_on_under_another_node_and_loses_no
     known = {event.event_id for event in log.events()}
     assert known >= {event.event_id for event in (*lost, *again, after)}
     with thence.open(tmp_path / "b") as other:
-        synced(other, server, None)
+        synced(other, server, "ben")
         assert {event.event_id for event in other.events()} == {e.event_id for e in log.events()}
         assert "inconsistent" in {each.code for each in other.verify().findings}
     assert node_of(log) == after.node_id, "it is found once"
@@ -170,26 +152,3 @@ def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path):
         assert set(lines) <= {*stored(log.folder), b""}
         assert synced(log, server).is_complete
         assert log.verify().ok
-
-
-@pytest.mark.promise("S10a")
-@pytest.mark.parametrize("is_above", [False, True])
-def test_line_that_others_forged_under_our_node_is_never_signed_by_us(tmp_path, is_above):
-    server = Server("epoch")
-    with thence.open(tmp_path / "a") as log:
-        noted(log, 9, "own")
-        synced(log, server)
-        own = stored(log.folder)
-        node = node_of(log)
-        on_server, by_git = (
-            under(node, (900 if is_above else 2) + number, number) for number in (1, 2)
-        )
-        server.exchange.batch(TEAM, LOG, "plain", [on_server])
-        log.relay([by_git])
-        for _ in range(3):
-            synced(log, server)
-        forged = [digests(line).line for line in (on_server, by_git)]
-        assert server.exchange.signed(TEAM, LOG, forged) == []
-        assert len(server.exchange.signed(TEAM, LOG, [digests(line).line for line in own])) == 9
-        assert set(server.lines()) >= {on_server, by_git}
-        assert synced(log, server).duplicate == 0

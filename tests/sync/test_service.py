@@ -27,7 +27,6 @@ from thence.sync.target import (
     read_status,
     write_target,
 )
-from thence.sync.wire.signing import own_key
 
 WAIT_S = 60  # of a busy disk: each state is synced
 
@@ -38,7 +37,7 @@ NOTHING = SyncReport()
 class Asking:
     """An engine whose round only asks the server for a page."""
 
-    def __init__(self, log, client, *, target, progress, pause, signer):
+    def __init__(self, log, client, *, target, progress, pause):
         self._client = client
 
     def round(self):
@@ -269,22 +268,6 @@ def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path
         assert len(server.logs["orders"].lines) == 2_001
         waits.over()
         service.stop()
-
-
-@pytest.mark.promise("S10a")
-def test_service_signs_what_it_pushes(log, tmp_path):
-    waits = Waits()
-    with TeamServer(PlainServer) as server:
-        server.access["good"] = "ada"
-        store = enabled(log, tmp_path, server.url)
-        public_key = own_key(store.folder).public_key
-        service = BackgroundSyncService(log, store=store, wait=waits)
-        service.start()
-        assert waits.next() == 300
-        waits.over()
-        service.stop()
-        pushes = [each for _, path, _, each, _ in server.requests if path.endswith("/batch/")]
-        assert [each["X-Signature"].split()[0] for each in pushes] == [public_key]
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):

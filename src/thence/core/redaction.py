@@ -17,6 +17,8 @@ from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "bodies", "nonce"))
 BODY_DIGEST = "body_sha256"
+REDACTED = "redacted"  # the kind of the notice that takes a line back
+_DIGEST_BYTES = 32
 _NUMBERS = frozenset(("seq", "lamport_clock"))
 _NOT_IN_HEAD = BODY_MEMBERS | _NUMBERS | {BODY_DIGEST, "crc"}
 _CONTROLS = bytes(range(0x20))
@@ -32,31 +34,30 @@ class Digests(NamedTuple):
 
 
 class Redaction(msgspec.Struct, frozen=True):
-    """The facts of a `log.redacted`: the event, its line digest in hex, and why in a few words.
-
-    Key and signature are hex. Only what a server has redacted is without them.
-    """
+    """The facts of a `log.redacted`: the event, its line digest in hex, and why in a few words."""
 
     event_id: str
     line_sha256: str
     reason: str = ""
-    public_key: str = ""
-    signature: str = ""
 
     @property
     def digest(self) -> bytes:
         """The digest of the line that is taken back."""
         return bytes.fromhex(self.line_sha256)
 
-    @property
-    def signed_text(self) -> bytes:
-        """The bytes that the signature is made of."""
-        return f"thence redaction 1\n{self.event_id} {self.line_sha256}".encode(errors="replace")
-
     def facts(self) -> dict[str, str]:
         """Returns the facts of the notice, without empty ones."""
         facts: dict[str, str] = msgspec.to_builtins(self)
         return {name: value for name, value in facts.items() if value}
+
+
+def redaction_in(event: Event) -> Redaction | None:
+    """Returns the redaction that a notice holds, None for a broken one."""
+    try:
+        redaction = msgspec.convert(event.payload, Redaction)
+        return redaction if len(redaction.digest) == _DIGEST_BYTES else None
+    except (msgspec.ValidationError, ValueError):
+        return None
 
 
 def digests(line: bytes) -> Digests:

@@ -25,27 +25,25 @@ from thence.sync.connection import (
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import (
-    DIGEST_BYTES,
     PROTOCOL,
     BatchRefused,
     Credentials,
     Cursors,
     DigestsRequest,
     KeptPieces,
-    KeyRequest,
     Lines,
     LinesPage,
     LiveToken,
     Missing,
+    NodeOwner,
     Pieces,
     Refresh,
     Results,
     ServerHealth,
     Tokens,
-    joined,
+    joined_batch,
     joined_pieces,
 )
-from thence.sync.wire.signatures import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
 
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
@@ -62,15 +60,11 @@ _T = TypeVar("_T")
 
 
 class TakenPage(NamedTuple):
-    """A page of lines, without newlines; `next` is the cursor behind them.
-
-    `relayed` are D of lines of the key's nodes that the key did not bring.
-    """
+    """A page of lines, without newlines; `next` is the cursor behind them."""
 
     lines: Sequence[bytes]
     next: str
     more: bool
-    relayed: Sequence[bytes] = ()
 
 
 class SyncClient:
@@ -101,13 +95,12 @@ class SyncClient:
             _check_protocol(self._connection)
             self._is_checked = True
 
-    def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
+    def page(self, after: str, seen: str = "") -> TakenPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
 
-        Raises `cursor_unknown`, for the place `seen` too. With a public key, lines of its nodes are
-        named that it did not bring.
+        Raises `cursor_unknown`, for the place `seen` too.
         """
-        query = {"limit": "1000", "after": after, "seen": seen, "key": key}
+        query = {"limit": "1000", "after": after, "seen": seen}
         answer = self._ask("GET", "events", query=query)
         if _is_log_unknown(answer):
             if after or seen:
@@ -121,29 +114,20 @@ class SyncClient:
             return TakenPage((), "", False)
         page = self._decoded(answer, LinesPage)
         self._check_cursors(page.next)
-        if len(page.relayed) % DIGEST_BYTES:
-            raise self._bad_answer("it holds an invalid digest")
-        starts = range(0, len(page.relayed), DIGEST_BYTES)
-        relayed = [page.relayed[at : at + DIGEST_BYTES] for at in starts]
-        return TakenPage(self._lines_of(page.events), page.next, page.more, relayed)
+        return TakenPage(self._lines_of(page.events), page.next, page.more)
 
     def batch(
         self,
         lines: Sequence[bytes],
-        digests: Sequence[bytes] = (),
-        signer: Signer | None = None,
+        nodes: Sequence[str] = (),
         cursors: Cursors = _BEGINNING,
     ) -> Results:
         """Pushes lines, packed; the verdicts may be fewer, more, or of other ids.
 
-        With a signer they are signed, by their digests (D) in the order of the lines.
+        `nodes` are those under which the log wrote: the login's, if nobody else has them.
         """
-        headers = {}
-        if signer is not None:
-            push = signed_push(signer, self._target.team, self._target.log, digests)
-            headers = {SIGNATURE_HEADER: push.header}
         query = {**cursors._asdict(), "title": self._target.title}
-        answer = self._ask("POST", _BATCH, query=query, body=joined(lines), headers=headers)
+        answer = self._ask("POST", _BATCH, query=query, body=joined_batch(lines, nodes))
         results = self._decoded(answer, Results)
         self._check_cursors(results.after, results.seen)
         return results
@@ -157,12 +141,6 @@ class SyncClient:
         """Returns those lines that the server holds of these digests (D)."""
         texts = tuple(digest.hex() for digest in digests)
         return self._lines_of(self._about("lines", texts, Lines(())).events)
-
-    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
-        """Returns those of some digests whose lines the owners of their nodes pushed."""
-        texts = tuple(digest.hex() for digest in digests)
-        signed = set(self._about("signed", texts, DigestsRequest(())).digests)
-        return [digest for digest, text in zip(digests, texts, strict=True) if text in signed]
 
     def lacking_pieces(self, digests: Sequence[str]) -> Sequence[str]:
         """Returns those of some digests, in hex, of which the server has no value and no piece."""
@@ -188,14 +166,9 @@ class SyncClient:
         answer = self._ask("POST", f"events/{question}/", body=body)
         return unknown if _is_log_unknown(answer) else self._decoded(answer, type(unknown))
 
-    def keys(self) -> TeamKeys:
-        """Returns the keys of the team."""
-        return self._decoded(self._ask("GET", "keys/"), TeamKeys)
-
-    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
-        """Claims nodes for a key, those that nobody has claimed; returns the keys of the team."""
-        body = msgspec.json.encode(KeyRequest(public_key, tuple(nodes)))
-        return self._decoded(self._ask("POST", "keys/", body=body), TeamKeys)
+    def node_owner(self, node: str) -> NodeOwner:
+        """Returns which login owns a node, and whether this one may redact its lines."""
+        return self._decoded(self._ask("GET", "nodes/", query={"node": node}), NodeOwner)
 
     def live_token(self) -> str:
         """Returns a token for one live connection.
@@ -217,14 +190,13 @@ class SyncClient:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> HttpAnswer:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
         named = {name: text for name, text in (query or {}).items() if text}
         query = {"log": self._target.log, "kind": self._target.kind, **named}
-        headers = {"X-Team-Slug": self._target.team, **(headers or {})}
+        headers = {"X-Team-Slug": self._target.team}
         if method == "POST":
             headers["Content-Type"] = "application/json"
         if len(body) >= _PACKED_BYTES_MIN:

@@ -16,8 +16,8 @@ import msgspec
 
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError
 from thence.files import file_lock, read_private, replace_file
+from thence.log.files.disk import config_folder
 from thence.sync.wire.messages import Secret, Tokens
-from thence.sync.wire.signing import user_folder
 
 FILE = "credentials.json"
 _LOCK = "credentials.lock"
@@ -74,7 +74,7 @@ class CredentialStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or user_folder()
+        self.folder = folder or _user_folder()
         self.notes: list[str] = []
 
     @property
@@ -217,6 +217,19 @@ class CredentialStore:
     def _failure(self, cause: object, hint: str) -> SyncRefused:
         operation = "could not use your logins in"
         return SyncRefused(operation, place=self.path, cause=cause, hint=hint, code="sync_error")
+
+
+def _user_folder() -> Path:
+    """Returns this user's config folder, which may be missing; raises SyncRefused without one."""
+    folder = config_folder()
+    if folder is None:
+        raise SyncRefused(
+            "could not find your config folder",
+            cause="neither HOME nor XDG_CONFIG_HOME is set",
+            hint="set HOME, then try again",
+            code="sync_error",
+        )
+    return folder
 
 
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:

@@ -8,7 +8,6 @@ ones, so that a round ends whatever the server answers.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
 
 from thence.core.bodies import BODIES_SIGN, BodyMissing
 from thence.core.clock import CLOCK_AHEAD_MAX
@@ -19,15 +18,21 @@ from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.findings import Relayed
 from thence.log.open import OS_DISK, Disk, Log
-from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
+from thence.sync.redactions import left_to_others, own_nodes, settle_bodies
 from thence.sync.target import SyncReport, enabled_target
-from thence.sync.wire.messages import BODIES_MISSING, BatchRefused, Cursors, EventVerdict, batches
-from thence.sync.wire.signatures import Signer
-from thence.sync.wire.signing import known_key
+from thence.sync.wire.messages import (
+    BODIES_MISSING,
+    BODY_MISSING,
+    OWN_NODES_MAX,
+    BatchRefused,
+    Cursors,
+    EventVerdict,
+    batches,
+)
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
@@ -52,8 +57,7 @@ class SyncEngine:
     taken so far, brought so far, and to be brought in all. `pause` is called before a request with
     the seconds to wait, 5 between two batches, and ends the round by an error; a round of a command
     waits for nothing. A line in which `find_secret`, by default the built-in rules and the log's
-    settings, finds one is parked, never sent. With a `signer` own lines are signed as they are
-    brought. Raises `read_failed`, SyncRefused, NotLoggedIn.
+    settings, finds one is parked, never sent. Raises `read_failed`, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -65,22 +69,18 @@ class SyncEngine:
         progress: Progress | None = None,
         pause: Callable[[float], None] | None = None,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
-        signer: Signer | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
         if transport is None:
             own = enabled_target(log.folder)
-            store = CredentialStore()
-            transport, target = client_to(own, store), own.key
-            signer = signer or known_key(store.folder)
+            transport, target = client_to(own, CredentialStore()), own.key
         self._transport = transport
         self._progress = progress or _ignore
         self._pause = pause or _ignore
         self._find_secret = find_secret or self._secret_in
         self._outbox = Outbox(disk, log.folder, log.vocabulary, target)
-        self._signer = signer
-        self._authorship = Authorship(log, self._outbox, transport, signer, disk)
+        self._disk = disk
         self._bodies = Bodies(disk, log.folder)
         self._reset()
 
@@ -123,6 +123,16 @@ class SyncEngine:
         """Returns the lines that are kept back, with the reasons."""
         return self._outbox.parked()
 
+    def left(self) -> frozenset[bytes]:
+        """Returns D of the lines that other logins are to bring."""
+        self._outbox.update()
+        return frozenset(one.key.digest for one in self._outbox.left())
+
+    def left_to_others(self) -> list[str]:
+        """Returns the ids of events whose redactions wait for their authors, or for an admin."""
+        self._outbox.update()
+        return left_to_others(self._log, self._outbox)
+
     def retry_parked(self) -> int:
         """Lets the next round send parked lines again, but no secrets; returns how many."""
         return self._outbox.retry()
@@ -138,15 +148,14 @@ class SyncEngine:
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
         self._to_bring = self._taken_back = 0
-        self._relayed: set[bytes] = set()
+        self._nodes: Sequence[str] = ()
         self._has_pushed = self._is_restored = False
         self._values = LargeValues(self._bodies, self._transport, self._pause)
 
     def _exchange(self) -> None:
-        self._authorship.claim()
         try:
             self._take()
-            self._taken_back = self._authorship.settle_bodies(self._values)
+            self._taken_back = settle_bodies(self._log, self._outbox, self._transport, self._values)
         except SyncRefused as refused:
             if refused.code == "bad_answer":  # what the server withholds keeps nothing here
                 self._bring()
@@ -155,15 +164,12 @@ class SyncEngine:
 
     def _take(self) -> None:
         """Takes pages until the server has no more behind the cursor."""
-        key = self._signer.public_key if self._signer else ""
         passed: set[int] = set()
         is_again = False
         for _ in range(PAGES_MAX):
             before = self._outbox.cursors
             self._pause(0.0)
-            page = self._transport.page(*before, key)
-            self._relayed.update(page.relayed)
-            key = ""  # one answer names enough
+            page = self._transport.page(*before)
             passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
@@ -208,7 +214,7 @@ class SyncEngine:
             self._outbox.park_pulled((event, _reason(event)) for event in relayed.parked)
             self._outbox.park_pulled(lost)
             self._outbox.update(new)
-            self._outbox.deliver(held, moved if is_whole else before, before)
+            self._outbox.deliver(held, moved if is_whole else before, before, are_pulled=True)
         self._report()
         return is_whole
 
@@ -251,21 +257,16 @@ class SyncEngine:
     def _bring(self) -> None:
         """Brings all lines that the server lacks, a batch after another; parks secrets.
 
-        Redactions go first, so that no line that they name is taken with its body. Own lines are
-        signed, also those that others have brought before, which go again.
+        Own redactions go last: the lines that they name are there then, and those that the log has
+        redacted go without their bodies. Those by others wait for them.
         """
-        is_own = self._authorship.own_line()
-        if self._relayed:
-            self._authorship.send_again(self._relayed)
-            self._relayed = set()
+        self._nodes = own_nodes(self._log.folder, self._disk)[:OWN_NODES_MAX]
         self._to_bring = self._outbox.pending()
-        classes = ((is_own, self._signer), (lambda *line: not is_own(*line), None))
-        for are_redactions, (is_chosen, signer) in product((True, False), classes):
-            lines = self._outbox.waiting(is_chosen, are_redactions=are_redactions)
-            if not self._bring_all(lines, signer):
+        for are_redactions in (False, True):
+            if not self._bring_all(self._outbox.waiting(are_redactions=are_redactions)):
                 return
 
-    def _bring_all(self, lines: Iterator[OutboxLine], signer: Signer | None) -> bool:
+    def _bring_all(self, lines: Iterator[OutboxLine]) -> bool:
         """Brings lines; returns False if the server had no verdict for any of a batch."""
         group: dict[bytes, OutboxLine] = {}
 
@@ -277,7 +278,7 @@ class SyncEngine:
 
         for batch in batches(texts()):
             ready = self._with_values([group.pop(line) for line in batch])
-            if ready and not self._bring_batch(ready, signer):
+            if ready and not self._bring_batch(ready):
                 return False
         return True
 
@@ -329,9 +330,7 @@ class SyncEngine:
     def _secret_in(self, line: bytes) -> FoundSecret | None:
         return self._log.redact_settings.parking.found_in(line)
 
-    def _bring_batch(
-        self, group: Sequence[OutboxLine], signer: Signer | None, is_again: bool = False
-    ) -> bool:
+    def _bring_batch(self, group: Sequence[OutboxLine], is_again: bool = False) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
         No line is parked for one refusal: a proxy may have altered what the server judged.
@@ -341,18 +340,16 @@ class SyncEngine:
         self._has_pushed = True
         cursors = self._outbox.cursors
         try:
-            digests = [one.key.digest for one in group] if signer else ()
-            lines = [one.line for one in group]
-            results = self._transport.batch(lines, digests, signer, cursors)
+            results = self._transport.batch([one.line for one in group], self._nodes, cursors)
         except BatchRefused as refused:
             if len(group) == 1 and not is_again:
-                return self._bring_batch(group, signer, is_again=True)
+                return self._bring_batch(group, is_again=True)
             if len(group) == 1:
                 self._park(group[0], refused.bad.get(group[0].event_id) or refused.cause, refused)
                 return True
             half = len(group) // 2
-            has_verdict = self._bring_batch(group[:half], signer, is_again=True)
-            return self._bring_batch(group[half:], signer, is_again=True) or has_verdict
+            has_verdict = self._bring_batch(group[:half], is_again=True)
+            return self._bring_batch(group[half:], is_again=True) or has_verdict
         statuses = _matched(group, results.results)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
@@ -362,7 +359,11 @@ class SyncEngine:
         self._delivered += len(done) - duplicates
         has_verdict = bool(done)
         for one, verdict in statuses:
-            if verdict.status == "rejected":
+            if verdict.error == BODY_MISSING and one.key.node not in self._nodes:
+                self._outbox.leave(one.key)  # its author or an admin brings it
+                self._to_bring -= 1
+                has_verdict = True
+            elif verdict.status == "rejected":
                 has_verdict = True
                 self._park(one, verdict.error_message or verdict.error or "no reason given", None)
         self._report()
@@ -370,7 +371,7 @@ class SyncEngine:
         if lacking and not is_again:  # a redaction has swept, or the server was put back
             self._values.forget()
             ready = self._with_values(lacking)
-            return (bool(ready) and self._bring_batch(ready, signer, is_again=True)) or has_verdict
+            return (bool(ready) and self._bring_batch(ready, is_again=True)) or has_verdict
         return has_verdict
 
     def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:

@@ -7,7 +7,7 @@ lines that are on the device are in it: no line is sent that a power cut can tak
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from errno import EEXIST
 from pathlib import Path
@@ -19,16 +19,18 @@ from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, pruned_by
 from thence.core.redaction import (
     BODY_DIGEST,
+    REDACTED,
     Redaction,
     digests,
     redacted,
+    redaction_in,
     same_event_key,
     same_line_key,
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.files.disk import Disk, DiskError, reading
-from thence.log.files.identity import known_node_ids
+from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.files.segment import current_path, own_folder
 from thence.log.index.rows import schema_digest, statements
 from thence.log.index.segments import (
@@ -43,7 +45,6 @@ from thence.log.index.segments import (
 )
 from thence.log.read.reader import lines_of
 from thence.sync.wire.messages import Cursors
-from thence.sync.wire.signatures import REDACTED, redaction_in
 
 SYNC_FOLDER = "sync"
 _NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"
@@ -53,9 +54,7 @@ _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
 # what waits for a round is counted in so much of a segment; more of it is not counted
 _COUNTED_BYTES_MAX = 4 * 1024 * 1024
-# the note of the key and the nodes that were claimed by it, which the server knows
-CLAIMED = "claimed"
-_REDACTION, _REDACTED = "redaction", "redacted"
+_OWN, _FOREIGN, _REDACTED = "redaction", "foreign", "redacted"
 _BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
 
@@ -178,17 +177,15 @@ class Outbox:
         """
         return dict(self._db.execute(_UNDELIVERED).fetchall())
 
-    def waiting(
-        self, is_chosen: Callable[[str, bytes], bool], *, are_redactions: bool
-    ) -> Iterator[OutboxLine]:
-        """Yields the redactions, or all other lines, that wait and are chosen by node and D.
+    def waiting(self, *, are_redactions: bool) -> Iterator[OutboxLine]:
+        """Yields the own redactions, or all other lines, that wait.
 
         They come in the order of their arrival, and may be delivered meanwhile.
         """
         at = (-1, -1)
         while rows := self._db.execute(_WAITING, (are_redactions, *at, _READ_LINES)).fetchall():
             at = rows[-1][5:7]
-            yield from self._lines(row for row in rows if is_chosen(row[0], row[2]))
+            yield from self._lines(rows)
 
     def _lines(self, rows: Iterable[Any]) -> Iterator[OutboxLine]:
         """Yields the lines of rows: node, seq, digest, kind, is_secret, and the extent."""
@@ -205,24 +202,26 @@ class Outbox:
         """The places at the server up to which lines were taken, and are known to be held."""
         return Cursors(self.note("after"), self.note("seen"))
 
-    def deliver(self, keys: Iterable[LineKey], cursors: Cursors, before: Cursors) -> None:
+    def deliver(
+        self,
+        keys: Iterable[LineKey],
+        cursors: Cursors,
+        before: Cursors,
+        *,
+        are_pulled: bool = False,
+    ) -> None:
         """Records that the server holds lines, also parked ones, and the cursors of its answer.
 
         Call it when all lines before `after` are durable. `before` are the cursors of the request:
-        `after` stays if the log was found to have lost lines since.
+        `after` stays if the log was found to have lost lines since. An own redaction that is pulled
+        goes on waiting: it counts for the login that brings it, and another one may have been
+        faster.
         """
         with _writing(self._db):
-            self._db.executemany(_DELIVER, keys)
+            self._db.executemany(_COME_BACK if are_pulled else _DELIVER, keys)
             if self.note("after") == before.after:
                 self.set_note("after", cursors.after)
             self.set_note("seen", cursors.seen)
-
-    def send_again(self, node: str, chosen: Collection[bytes]) -> None:
-        """Lets delivered lines of a node wait again, given by D; it looks at all of the node."""
-        sql = "SELECT node, seq, digest FROM lines WHERE node = ? AND state = 'delivered'"
-        keys = [row for row in self._db.execute(sql, (node,)) if row[2] in chosen]
-        with _writing(self._db):
-            self._db.executemany(_WAIT, keys)
 
     def begin_anew(self) -> None:
         """Forgets what the server held: it is another one, or was restored from a backup."""
@@ -231,31 +230,42 @@ class Outbox:
                 self._db.execute(statement)
 
     def note(self, key: str) -> str:
-        """Returns what is kept under a key such as CLAIMED, "" for nothing."""
+        """Returns what is kept under a key, "" for nothing."""
         row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return row[0] if row else ""
 
     def set_note(self, key: str, value: str) -> None:
-        """Keeps a text under a key such as CLAIMED."""
+        """Keeps a text under a key."""
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
-    def redactions(self) -> list[tuple[LineKey, Redaction]]:
-        """Returns all redactions that can be read, each behind the key of its own line.
+    def redactions(self, *, are_own: bool) -> list[Redaction]:
+        """Returns the redactions that the log wrote itself, or all others, that can be read.
 
         They come by node and number; nothing of them is checked.
         """
         redactions = []
-        for one in self._lines(self._db.execute(_OF_KIND, (_REDACTION,))):
+        for one in self._lines(self._db.execute(_OF_KIND, (_OWN if are_own else _FOREIGN,))):
             event = parse(one.line, self._vocabulary)
             redaction = None if isinstance(event, BadLine) else redaction_in(event)
             if redaction is not None:
-                redactions.append((one.key, redaction))
+                redactions.append(redaction)
         return redactions
 
     def redacted_lines(self) -> frozenset[bytes]:
         """Returns D of all lines that have no body any more, whoever took it."""
         sql = "SELECT digest FROM lines WHERE kind = ?"
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED,)))
+
+    def leave(self, key: LineKey) -> None:
+        """Leaves a line without its value to the logins from which the server takes it."""
+        self._db.execute(_LEAVE, key)
+
+    def left(self) -> list[OutboxLine]:
+        """Returns the lines that other logins are to bring: foreign redactions, and what is left.
+
+        A line without its value is left where the server takes none from this login.
+        """
+        return list(self._lines(self._db.execute(_LEFT)))
 
     def park(self, key: LineKey, reason: str, *, is_secret: bool = False) -> None:
         """Keeps a line of the log back, with the reason."""
@@ -291,7 +301,7 @@ class Outbox:
         return [line for (line,) in self._db.execute(sql)]
 
     def retry(self) -> int:
-        """Lets parked lines of the log wait again, but no secrets; returns how many."""
+        """Lets parked and left lines of the log wait again, but no secrets; returns how many."""
         return self._db.execute(_RETRY).rowcount
 
     def let_out(self, event_id: str) -> int:
@@ -320,6 +330,7 @@ class Outbox:
         self._db.close()
 
     def _update(self, pulled: Collection[bytes]) -> None:
+        self._present = known_node_id(self._disk, self._folder)
         segments = present(self._disk, self._folder)
         read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
         if read is None:  # redacted, cut or restored
@@ -374,8 +385,10 @@ class Outbox:
             if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
                 kind = _REDACTED
             elif self._vocabulary.notice_kind(event) == REDACTED:
-                kind = _REDACTION
-        state = "delivered" if event.line in pulled else "waiting"
+                kind = _OWN if event.node_id == self._present else _FOREIGN
+        state = "left" if kind == _FOREIGN else "waiting"
+        if event.line in pulled:
+            state = "delivered"
         return (*key, segment, offset, len(event.line), kind, state)
 
 
@@ -384,7 +397,8 @@ _KEEP = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET segment = coalesce(segment, excluded.segment),
         offset = coalesce(offset, excluded.offset), length = coalesce(length, excluded.length),
-        kind = CASE WHEN segment IS NULL THEN excluded.kind ELSE coalesce(excluded.kind, kind) END
+        kind = CASE WHEN kind IS 'redaction' THEN kind WHEN segment IS NULL THEN excluded.kind
+            ELSE coalesce(excluded.kind, kind) END
 """
 # SQLite uses the index of undelivered lines only where its condition is written out
 _WAITS = "state = 'waiting' AND state <> 'delivered'"
@@ -401,6 +415,10 @@ _WAITING = f"""
     SELECT {_LINE} FROM lines WHERE {_WAITS} AND (kind IS 'redaction') = ?
     AND (segment, offset) > (?, ?) ORDER BY segment, offset LIMIT ?
 """
+_LEFT = f"""
+    SELECT {_LINE} FROM lines WHERE state = 'left' AND state <> 'delivered'
+    ORDER BY segment, offset
+"""
 _OF_KIND = f"SELECT {_LINE} FROM lines WHERE kind = ? ORDER BY node, seq, digest"
 _PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, offset"
 _BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
@@ -408,18 +426,28 @@ _DELIVER = f"""
     UPDATE lines SET state = 'delivered', reason = '', is_secret = is_secret AND state = 'waiting'
     {_BY_KEY} AND state <> 'delivered'
 """
-# the server has it: a secret in it is none any more
-_WAIT = f"UPDATE lines SET state = 'waiting', is_secret = TRUE {_BY_KEY}"
+_COME_BACK = f"{_DELIVER} AND kind IS NOT 'redaction'"
+_LEAVE = f"UPDATE lines SET state = 'left' {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = ?, is_secret = ? {_BY_KEY}"
-_RETRY = f"UPDATE lines SET state = 'waiting', reason = '' WHERE {_PARKS} AND NOT is_secret"
+_RETRY = """
+    UPDATE lines SET state = 'waiting', reason = ''
+    WHERE state IN ('parked', 'left') AND state <> 'delivered'
+    AND NOT is_secret AND kind IS NOT 'foreign'
+"""
 _LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"
 _BEGIN_ANEW = (
-    "UPDATE lines SET state = 'waiting' WHERE state = 'delivered'",
-    "UPDATE state SET value = '' WHERE key IN ('after', 'seen', 'claimed')",
+    """
+    UPDATE lines SET state = CASE WHEN kind IS 'foreign' THEN 'left' ELSE 'waiting' END
+    WHERE state IN ('delivered', 'left')
+    """,
+    "UPDATE state SET value = '' WHERE key IN ('after', 'seen')",
 )
 _FORGET_TARGET = (
     *_BEGIN_ANEW,
-    "UPDATE lines SET state = 'waiting', reason = '', is_secret = FALSE WHERE state <> 'delivered'",
+    """
+    UPDATE lines SET state = 'waiting', reason = '', is_secret = FALSE
+    WHERE state NOT IN ('delivered', 'left')
+    """,
     "DELETE FROM pulled",
 )
 _READ_ANEW = (

@@ -22,8 +22,10 @@ CREATE TABLE lines (
     segment INTEGER, -- NULL while the segments are read anew
     offset INTEGER,
     length INTEGER,
-    kind TEXT, -- redaction: it names a line; redacted: it has no body
-    state TEXT NOT NULL, -- waiting, delivered: the server holds it; parked: the server refuses it
+    kind TEXT, -- redaction: an own one, foreign: another log's; redacted: it has no body
+    -- waiting; delivered: the server holds it; parked: the server refuses it; left: another login
+    -- is to bring it
+    state TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT '', -- of a parked line
     -- it matches a rule for secrets: parked it was never sent, waiting the user let it be sent
     is_secret INTEGER NOT NULL DEFAULT FALSE,
@@ -41,6 +43,6 @@ CREATE TABLE pulled (
 ) WITHOUT ROWID;
 
 -- target: what the rest is known of; after: the cursor behind the last line that was taken;
--- seen: a cursor before which the server holds all that is delivered; claimed: the key and the nodes
--- that were claimed by it; anew: set while the segments are read anew
+-- seen: a cursor before which the server holds all that is delivered; anew: set while the segments
+-- are read anew
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -26,7 +26,6 @@ from thence.sync.target import (
     sync_folder,
     write_status,
 )
-from thence.sync.wire.signing import known_key
 
 _QUEUE_S = 0.5
 
@@ -81,7 +80,6 @@ def run_round(
                 target=target.key,
                 progress=progress,
                 pause=partial(_pause, log, wait) if wait else None,
-                signer=known_key(store.folder),
             )
             with closing(making) as syncing:
                 report = syncing.round()

@@ -17,7 +17,7 @@ from thence.log.doctor.condition import lock, log_checks, tail
 from thence.log.doctor.health import Check
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.identity import read_info
-from thence.log.recovery.sessions import WriterSession
+from thence.log.files.sessions import WriterSession
 
 
 def looked_at(folder, disk=OS_DISK):

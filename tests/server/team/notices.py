@@ -1,4 +1,4 @@
-"""Redactions as a log writes them, and the keys that sign pushes."""
+"""Redactions as a log writes them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,9 @@ from tests.server.team.lines import NODE
 
 from thence.core.codec import draft, stamper
 from thence.core.event import EventFields
-from thence.core.redaction import digests
+from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import VOCABULARIES
-from thence.sync.wire.signatures import REDACTED, signed_redaction
-from thence.sync.wire.signing import SigningKey
 
-ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))
 SECRET = "swordfish"
 
 
@@ -29,17 +26,10 @@ class Node:
         """Returns the next line, whose payload has a text."""
         return self._line("told", {"payload": {"text": text}})
 
-    def redaction(
-        self,
-        target: bytes,
-        event_id: str = "",
-        *,
-        is_caused: bool = True,
-        key: SigningKey | None = None,
-    ) -> bytes:
-        """Returns the next line, a redaction of another one, signed by a key or else by ANN's."""
+    def redaction(self, target: bytes, event_id: str = "", *, is_caused: bool = True) -> bytes:
+        """Returns the next line, a redaction of another one."""
         name = event_id or id_of(target)
-        facts = signed_redaction(key or ANN, name, digests(target).line, "a password").facts()
+        facts = Redaction(name, digests(target).line.hex(), "a password").facts()
         return self._notice(REDACTED, facts, **({"caused_by": (name,)} if is_caused else {}))
 
     def _notice(self, kind: str, facts: Mapping[str, Any], **more: Any) -> bytes:

@@ -14,8 +14,6 @@ from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from nacl.signing import SigningKey
-
 _BODY = ("description", "repairs", "payload", "details", "nonce")
 
 
@@ -73,17 +71,18 @@ class Client:
         return got.json
 
     def push(
-        self, log: str, lines: Sequence[bytes], kind: str = "plain", signature: str = ""
+        self, log: str, lines: Sequence[bytes], kind: str = "plain", nodes: Sequence[str] = ()
     ) -> Got:
-        body = b'{"events":[' + b",".join(lines) + b"]}"
+        """Pushes lines as a log does that wrote under some nodes."""
+        named = json.dumps(list(nodes)).encode()
+        body = b'{"nodes":' + named + b',"events":[' + b",".join(lines) + b"]}"
         path = f"/api/v1/events/batch/?{urlencode({'log': log, 'kind': kind})}"
-        headers = {"X_Signature": signature} if signature else {}
-        return self.ask("POST", path, gzip.compress(body), Content_Encoding="gzip", **headers)
+        return self.ask("POST", path, gzip.compress(body), Content_Encoding="gzip")
 
     def statuses(
-        self, log: str, lines: Sequence[bytes], kind: str = "plain", signature: str = ""
+        self, log: str, lines: Sequence[bytes], kind: str = "plain", nodes: Sequence[str] = ()
     ) -> list[str]:
-        got = self.push(log, lines, kind, signature)
+        got = self.push(log, lines, kind, nodes)
         assert got.status == 200, got.body
         return [result["status"] for result in got.json["results"]]
 
@@ -102,13 +101,6 @@ class Client:
             cursor = got.json["next"]
             if not got.json["more"]:
                 return taken, cursor
-
-    def signed(self, log: str, lines: Sequence[bytes]) -> list[bytes]:
-        """Returns those of some lines that the owners of their nodes pushed."""
-        named = {digest(line).hex(): line for line in lines}
-        got = self.post(f"/api/v1/events/signed/?log={log}", {"digests": list(named)})
-        assert got.status == 200, got.body
-        return [line for name, line in named.items() if name in got.json["digests"]]
 
     def missing(self, log: str, lines: Sequence[bytes]) -> list[bytes]:
         """Returns those of some lines that the server lacks."""
@@ -162,19 +154,8 @@ def digest(line: bytes) -> bytes:
     return hashlib.sha256(b"thence line 1\n" + seq + b" " + clock + b" " + c).digest()
 
 
-def redaction(node: str, seq: int, line: bytes, key: SigningKey | None) -> bytes:
-    """Returns a line that takes the body of another one back, signed by a key or not at all."""
+def redaction(node: str, seq: int, line: bytes) -> bytes:
+    """Returns a line that takes the body of another one back."""
     event_id = json.loads(line)["event_id"]
     payload = {"event_id": event_id, "line_sha256": digest(line).hex(), "reason": "a password"}
-    if key is not None:
-        text = f"thence redaction 1\n{event_id} {payload['line_sha256']}"
-        payload["public_key"] = bytes(key.verify_key).hex()
-        payload["signature"] = key.sign(text.encode()).signature.hex()
     return written(node, seq, seq, payload, "log.redacted")
-
-
-def signature(key: SigningKey, team: str, log: str, lines: Sequence[bytes]) -> str:
-    """Returns the header by which a key signs a push of lines."""
-    joined = hashlib.sha256(b"".join(map(digest, lines))).hexdigest()
-    text = f"thence push 1\n{team} {log} {joined}"
-    return f"{bytes(key.verify_key).hex()} {key.sign(text.encode()).signature.hex()}"

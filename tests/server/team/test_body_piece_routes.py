@@ -13,7 +13,6 @@ import apsw
 import pytest
 from tests.cli.installed import thence as thence_command
 from tests.server.team.conftest import POSTGRES, SQLITE
-from tests.server.team.notices import ANN
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, names, piece, writer
@@ -22,7 +21,7 @@ from tests.tiers import tenth
 
 import thence
 from thence.core.event import Event
-from thence.core.redaction import digests
+from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
@@ -31,7 +30,6 @@ from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
-from thence.sync.wire.signatures import REDACTED, signed_redaction
 
 __all__ = ["writer"]
 
@@ -209,15 +207,14 @@ def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
     query = f"?log={log}&kind=plain"
     lines = writer.said(*(f"{number} {secret} " * 400 for number in range(8)), "kept " * 400)
     brought(ada, query, writer.pieces)
-    assert set(ada.statuses(log, lines)) == {"success"}
     node = Event(lines[0], None, PLAIN).node_id
-    ada.post("/api/v1/keys/", {"public_key": ANN.public_key, "nodes": [node]})
+    assert set(ada.statuses(log, lines, nodes=[node])) == {"success"}
     assert secret.encode() in ada.ask("GET", f"/logs/{log}/events").body
     beside_the_database = 1 if isinstance(red.place, str) else 2
     assert len(files_with(red.data, secret)) >= beside_the_database
     for line in lines[:-1]:
         event = Event(line, None, PLAIN)
-        facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+        facts = Redaction(event.event_id, digests(line).line.hex()).facts()
         notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
         assert ada.statuses(log, [notice]) == ["success"]
     assert files_with(red.data, secret) == []

@@ -5,14 +5,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.server.team.notices import ANN
 from tests.server.team.test_sync_service import exchange, statuses, with_teams
 
 import thence
 from thence.core.bodies import BodyMissing
 from thence.core.codec import close_line
 from thence.core.event import Event
-from thence.core.redaction import digests
+from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent, VocabularyMismatch
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
@@ -20,13 +19,9 @@ from thence.log.files.segment import BODIES
 from thence.log.open import OS_DISK
 from thence.log.read import reader
 from thence.server.team import body_pieces
-from thence.server.team.accounts import Member
-from thence.server.team.keys import KeyRegistry
 from thence.server.team.log_cache import LogCache
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.messages import KeyRequest
-from thence.sync.wire.signatures import REDACTED, signed_push, signed_redaction
 
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"
@@ -243,15 +238,12 @@ def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -
     lines = writer.said(COMMON, COMMON + "kept", COMMON + "kept" + "gone", "only here " * 300)
     brought(found, writer)
     node = Event(lines[0], None, PLAIN).node_id
-    KeyRegistry(database).register(
-        Member("ada", "red", "admin"), KeyRequest(ANN.public_key, (node,))
-    )
-    assert statuses(found, lines) == ["success"] * 4
+    assert statuses(found, lines, nodes=[node]) == ["success"] * 4
     assert counted(database) == 4
 
     def taken_back(line: bytes) -> None:
         event = Event(line, None, PLAIN)
-        facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+        facts = Redaction(event.event_id, digests(line).line.hex()).facts()
         notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
         assert statuses(found, [notice]) == ["success"]
 
@@ -283,15 +275,11 @@ def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: W
     found = Exchange(Store(database))
     [line] = writer.said("late " * 300)
     event = Event(line, None, PLAIN)
-    KeyRegistry(database).register(
-        Member("ada", "red", "admin"), KeyRequest(ANN.public_key, (event.node_id,))
-    )
-    facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+    facts = Redaction(event.event_id, digests(line).line.hex()).facts()
     notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
-    assert statuses(found, [notice]) == ["success"]
+    assert statuses(found, [notice], nodes=[event.node_id]) == ["success"]
     brought(found, writer)
-    push = signed_push(ANN, "red", "log", [digests(line).line])
-    assert found.batch("red", "log", "plain", [line], signature=push).results[0].status == "success"
+    assert statuses(found, [line]) == ["success"]
     assert counted(database) == 0
     assert b"body_sha256" in found.page("red", "log").lines[1]
 
@@ -309,7 +297,7 @@ def test_folder_of_the_query_api_has_whole_values(writer: Writer, tmp_path: Path
     with thence.open(folder, create=False) as log:
         assert [event.payload["text"] for event in log.read()] == [COMMON, COMMON + "more"]
         assert log.verify().findings == ()
-    assert [line for _, line, _ in reader.raw_lines(OS_DISK, folder)] == lines
+    assert [line.data for line in reader.lines(OS_DISK, folder, PLAIN)] == lines
     cache.close()
 
 

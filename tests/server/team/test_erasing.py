@@ -10,22 +10,18 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.server.team.lines import halves, lines
-from tests.server.team.notices import ANN, Node, id_of
+from tests.server.team.notices import Node, id_of
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.core.redaction import digests, redacted
+from thence.core.redaction import redacted
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import sqlite
-from thence.server.team.accounts import Accounts, Member
-from thence.server.team.keys import KeyRegistry
+from thence.server.team.accounts import Accounts
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.messages import KeyRequest
-from thence.sync.wire.signatures import signed_push
 
-KEYS = "/api/v1/keys/"
 PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")
 WAIT_S = 60
 
@@ -57,15 +53,13 @@ def stream(client: Client, log: str) -> Iterator[http.client.HTTPResponse]:
 def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) -> None:
     ada, node, secret = red.client("ada"), Node("e00000000001"), "tunafish"
     target = node.said(secret)
-    ada.post(KEYS, {"public_key": ANN.public_key, "nodes": [node.node]})
-    ada.push("erased", [target, *lines(20)])
+    ada.push("erased", [target, *lines(20)], nodes=[node.node])
     assert len(answers_with(ada, "erased", target, secret)) >= 3
     beside_the_database = 1 if isinstance(red.place, str) else 2
     assert len(files_with(red.data, secret)) >= beside_the_database
     with stream(ada, "erased") as before:
         assert before.status == 200
-        push = signed_push(ANN, "red", "erased", [digests(node.redaction(target)).line])
-        ada.push("erased", [node.lines[-1]], signature=push.header)
+        ada.push("erased", [node.redaction(target)])
         assert files_with(red.data, secret) == []
         assert answers_with(ada, "erased", target, secret) == []
         before.read()  # it ends at the next question, as its log is another one now
@@ -84,12 +78,11 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
     target = node.said(secret)
     with team_server(tmp_path / "data") as server:
         ada = server.client("ada")
-        ada.post(KEYS, {"public_key": ANN.public_key, "nodes": [node.node]})
-        ada.push("killed", [target])
+        ada.push("killed", [target], nodes=[node.node])
         assert answers_with(ada, "killed", target, secret)
         server.end(signal.SIGKILL)
         database = SqliteDatabase(server.data / TEAM_DATABASE)
-        redact(Exchange(Store(database)), "killed", node.redaction(target))
+        redact(Exchange(Store(database)), "killed", node.redaction(target), login="ada")
         database.close()
         found = files_with(server.data, secret)
         assert found
@@ -104,22 +97,21 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
         assert answers_with(ada, "killed", target, secret) == []
 
 
-def redact(exchange: Exchange, log: str, *notices: bytes) -> None:
-    """Pushes redactions by the key that owns the node."""
-    push = signed_push(ANN, "red", log, [digests(notice).line for notice in notices])
-    exchange.batch("red", log, "plain", list(notices), signature=push)
+def redact(exchange: Exchange, log: str, *notices: bytes, login: str = "ann") -> None:
+    """Pushes redactions by the login that owns the node."""
+    exchange.batch("red", log, "plain", list(notices), login=login)
 
 
 def claimed_server(folder: Path) -> tuple[SqliteDatabase, Exchange, Node]:
-    """Returns a server's database on disk, its exchange, and a node that a key has claimed."""
+    """Returns a server's database on disk, its exchange, and a node that ann has named her own."""
     make_database(folder / TEAM_DATABASE, "e1")
     database, node = SqliteDatabase(folder / TEAM_DATABASE), Node()
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
-    request = KeyRequest(ANN.public_key, (node.node,))
-    KeyRegistry(database).register(Member("ann", "red", "writer"), request)
-    return database, Exchange(Store(database)), node
+    exchange = Exchange(Store(database))
+    exchange.batch("red", "log", "plain", lines(1), login="ann", nodes=[node.node])
+    return database, exchange, node
 
 
 def leave_copies(file: Path) -> None:
@@ -195,9 +187,9 @@ def test_file_of_commits_is_emptied_when_the_last_reader_of_the_old_ones_has_end
     target = node.said("tunafish")
     exchange.batch("red", "log", "plain", [target])
     with database.reading() as reader:
-        assert reader.execute("SELECT count(*) FROM events") == [(1,)]
+        assert reader.execute("SELECT count(*) FROM events") == [(2,)]
         redact(exchange, "log", node.redaction(target))
         assert files_with(tmp_path, "tunafish")
-        assert exchange.page("red", "log").lines[0] == redacted(target)
+        assert exchange.page("red", "log").lines[1] == redacted(target)
     assert files_with(tmp_path, "tunafish") == []
     database.close()

@@ -20,12 +20,11 @@ import pytest
 from tests.server.listening import frames
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
-from tests.server.team.notices import ANN, Node, id_of
+from tests.server.team.notices import Node, id_of
 from tests.server.team.stranger import Client, digest, split
 from tests.server.team.team_server import TeamServer, second_server, team_server
 
 from thence.server.team.rows import chained
-from thence.sync.wire.signatures import signed_push
 
 REQUESTS, THREADS, SEED = 10_000, 6, 20261125
 BATCHES_MIN = 50
@@ -68,12 +67,12 @@ def questions() -> Iterator[Question]:
     named = [ours[0], ours[-1], theirs[0], theirs[6], unknown[0]]
     for log in LOGS:
         for after in cursors:
-            for extra in ({}, {"limit": 3}, {"seen": cursors[3]}, {"key": ANN.public_key}):
+            for extra in ({}, {"limit": 3}, {"seen": cursors[3]}):
                 query = urlencode({"log": log, "after": after, **extra})
                 yield Question("GET", f"/api/v1/events?{query}")
         for group in (ours[:9], theirs[:9], [*ours[:2], *theirs[:2], *unknown]):
             body = json.dumps({"digests": [digest(line).hex() for line in group]}).encode()
-            for route in ("missing", "lines", "signed"):
+            for route in ("missing", "lines"):
                 yield Question("POST", f"/api/v1/events/{route}/?log={log}", body, 8)
         for kind in ("logs", "simulations"):
             yield Question("GET", f"/{kind}/{log}")
@@ -83,7 +82,9 @@ def questions() -> Iterator[Question]:
                 yield Question("GET", f"/{kind}/{log}/why/{id_of(line)}", None, 1)
         yield Question("GET", f"/runs/{log}", None, 1)
         yield Question("GET", f"/logs/shared/diff/{log}", None, 1)
-    for path in ("/api/v1/keys/", "/logs", "/simulations"):
+    for node in (RED, BLUE):
+        yield Question("GET", f"/api/v1/nodes/?node={node}", None, 8)
+    for path in ("/logs", "/simulations"):
         yield Question("GET", path, None, 8)
     yield Question("GET", "/", None, 1)
     known = b'{"events":[' + b",".join(ours[:5]) + b"]}"
@@ -131,12 +132,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[T
     with team_server(data, address=address) as running:
         running.add("bob", "blue")
         ada, ours = running.client("ada"), lines(FEW, node=RED)
-        key = {"public_key": ANN.public_key, "nodes": [RED]}
-        assert ada.post("/api/v1/keys/", key).status == 200
-        for log in LOGS[:2]:  # one is relayed, all others are signed
-            assert ada.statuses(log, ours[:1]) == ["success"]
-            push = signed_push(ANN, "red", log, [digest(line) for line in ours[1:]])
-            assert {*ada.statuses(log, ours[1:], signature=push.header)} == {"success"}
+        for log in LOGS[:2]:
+            assert {*ada.statuses(log, ours, nodes=[RED])} == {"success"}
         yield running
 
 
@@ -168,12 +165,10 @@ def test_ten_thousand_answers_to_a_team_show_nothing_of_one_that_writes(
     is_over, batches = threading.Event(), count()
 
     def write() -> None:
-        """Writes as blue, into logs that red has too or has not, lines of a node of red's key."""
-        nodes = {"public_key": ANN.public_key, "nodes": [BLUE]}
-        assert bob.post("/api/v1/keys/", nodes).status == 200
+        """Writes as blue, into logs that red has too or has not."""
         for number in count(1):
             for log in (LOGS[0], LOGS[2]):
-                assert bob.statuses(log, [of_blue(number)]) == ["success"]
+                assert bob.statuses(log, [of_blue(number)], nodes=[BLUE]) == ["success"]
                 next(batches)
             if is_over.is_set():
                 return

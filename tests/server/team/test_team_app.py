@@ -7,9 +7,8 @@ import socket
 
 import psycopg
 import pytest
-from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import Client, digest, redaction, signature, written
+from tests.server.team.stranger import Client, digest, redaction, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.redaction import digests
@@ -39,14 +38,12 @@ def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServ
 
 @pytest.mark.promise("S10a")
 def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -> None:
-    client, node, key = red.client("ada"), "c0ffee000002", SigningKey(bytes(range(32)))
-    given = {"public_key": bytes(key.verify_key).hex(), "nodes": [node]}
-    assert client.post("/api/v1/keys/", given).json["claims"][node] == given["public_key"]
+    client, node = red.client("ada"), "c0ffee000002"
     ours = [written(node, 1, 1, {"a": "swordfish"})]
-    ours.append(redaction(node, 2, ours[0], key))
-    header = signature(key, "red", "taken-back", ours)
-    assert client.statuses("taken-back", ours, signature=header) == ["success"] * 2
-    assert client.signed("taken-back", ours) == ours
+    ours.append(redaction(node, 2, ours[0]))
+    assert client.statuses("taken-back", ours, nodes=[node]) == ["success"] * 2
+    found = client.ask("GET", f"/api/v1/nodes/?node={node}").json
+    assert found == {"owner": "ada", "may_redact": True}
     first, *rest = client.pull("taken-back")[0]
     assert rest == ours[1:]
     assert b"swordfish" not in first
@@ -115,12 +112,8 @@ def test_every_refusal_has_one_form(red: TeamServer) -> None:
     assert ada.post("/api/v1/events/lines/?log=forms", {"digests": ["zz"]}).status == 400
     got = client.post("/api/v1/token/", {}, Host="evil.example")
     assert (got.status, got.code) == (403, "forbidden")
-    got = ada.ask("DELETE", "/api/v1/keys")
-    assert (got.status, got.headers["allow"], got.json["error"]) == (
-        405,
-        "GET, HEAD, POST",
-        "use GET or POST",
-    )
+    got = ada.ask("DELETE", "/api/v1/nodes")
+    assert (got.status, got.headers["allow"], got.json["error"]) == (405, "GET, HEAD", "use GET")
 
 
 def test_wire_has_the_doors_of_the_other_routes_and_is_in_no_document(red: TeamServer) -> None:

@@ -16,7 +16,7 @@ from tests.docs.browsing import browsing
 from tests.server.listening import frames
 from tests.server.runs import remove
 from tests.server.team.lines import line, lines
-from tests.server.team.notices import ANN, SECRET, Node, id_of
+from tests.server.team.notices import SECRET, Node, id_of
 from tests.server.team.stranger import Client, Got, split
 from tests.server.team.team_server import PASSWORD, TeamServer
 
@@ -25,8 +25,6 @@ from thence.server.team.engines import open_database
 from thence.server.team.logins import ACCESS_S
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.wire.signatures import signed_push
-from thence.sync.wire.signing import SigningKey
 
 WAIT_S = 60
 
@@ -244,7 +242,6 @@ def _cookie(server: TeamServer) -> str:
 def test_one_line_of_an_id_is_served_whatever_came_first(red: TeamServer) -> None:
     ada, eve = red.client("ada"), red.client("eve")
     node = Node("aaaaaaaaaaaa")
-    claim(ada, ANN, node)
     true = node.said("true")
     twin = _forged(true)
     served = min(true, twin, key=lambda line: digests(line).line)
@@ -252,7 +249,7 @@ def test_one_line_of_an_id_is_served_whatever_came_first(red: TeamServer) -> Non
         log = "-".join(str((true, twin, None).index(each)) for each in order)
         for each in order:  # None: the owner's push, after or before a colleague brought the line
             if each is None:
-                push(ada, ANN, log, true)
+                push(ada, log, true, node)
             else:
                 eve.statuses(log, [each])
             ada.ask("GET", f"/logs/{log}/events")
@@ -265,25 +262,19 @@ def test_one_line_of_an_id_is_served_whatever_came_first(red: TeamServer) -> Non
 @pytest.mark.promise("S10a")
 def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
     ada, node = red.client("ada"), Node("dddddddddddd")
-    claim(ada, ANN, node)
     target = node.said()
-    push(ada, ANN, "taken", target)
+    push(ada, "taken", target, node)
     assert SECRET in _page(ada, target)
-    push(ada, ANN, "taken", node.redaction(target))
+    push(ada, "taken", node.redaction(target), node)
     assert "was redacted for good" in _page(ada, target)
     assert f"/runs/taken/events/{id_of(node.lines[1])}" in _page(ada, target)
     assert "It holds none" not in _page(ada, target)
     assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 1
 
 
-def claim(client: Client, key: SigningKey, node: Node) -> None:
-    keys = {"public_key": key.public_key, "nodes": [node.node]}
-    assert client.post("/api/v1/keys/", keys).status == 200
-
-
-def push(client: Client, key: SigningKey, log: str, line: bytes) -> None:
-    push = signed_push(key, "red", log, [digests(line).line])
-    assert client.push(log, [line], signature=push.header).status == 200
+def push(client: Client, log: str, line: bytes, node: Node) -> None:
+    """Pushes a line as the log does that wrote under a node."""
+    assert client.push(log, [line], nodes=[node.node]).status == 200
 
 
 def _page(client: Client, line: bytes) -> str:

@@ -12,9 +12,9 @@ from tests.server.listening import frames
 from tests.server.postgres import Cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
-from tests.server.team.notices import ANN, SECRET, Node
+from tests.server.team.notices import SECRET, Node
 from tests.server.team.team_server import TeamServer, second_server, team_server
-from tests.server.team.test_team_pages import claim, push
+from tests.server.team.test_team_pages import push
 
 pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.rest]
 
@@ -62,13 +62,12 @@ def test_what_one_server_redacts_leaves_the_folders_of_both(
     servers: tuple[TeamServer, TeamServer],
 ) -> None:
     clients, node = [server.client("ada") for server in servers], Node()
-    claim(clients[0], ANN, node)
-    push(clients[0], ANN, "log", node.said(SECRET))
+    push(clients[0], "log", node.said(SECRET), node)
     for client in clients:
         assert client.ask("GET", "/logs/log/events").body.count(SECRET.encode()) == 1
     folders = [server.data / "teams" for server in servers]
     assert all(holding(folder, SECRET) for folder in folders)
-    push(clients[0], ANN, "log", node.redaction(node.lines[0]))
+    push(clients[0], "log", node.redaction(node.lines[0]), node)
     end_s = time.monotonic() + WAIT_S
     while files := [file for folder in folders for file in holding(folder, SECRET)]:
         assert time.monotonic() < end_s, files

@@ -28,18 +28,15 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import SyncRefused
 from thence.log.open import OS_DISK
 from thence.log.read import reader
-from thence.server.team.accounts import Accounts, Member
+from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import NewPiece
-from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.sync.authorship import redact
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.sync.wire.messages import BatchRefused, Cursors, EventVerdict, KeyRequest
-from thence.sync.wire.signatures import signed_push
-from thence.sync.wire.signing import SigningKey
+from thence.sync.redactions import redact
+from thence.sync.wire.messages import BatchRefused, Cursors, EventVerdict
 
 TEAM, LOG = "team", "log"
 BEGINNING = Cursors()
@@ -50,7 +47,7 @@ _HEALING_CYCLES_MAX = 12
 
 def lines_of(folder):
     """Return all lines of a log as they stand in its segments."""
-    return [line for _, line, is_whole in reader.raw_lines(OS_DISK, folder) if is_whole]
+    return [line.data for line in reader.lines(OS_DISK, folder, PLAIN) if line.is_whole]
 
 
 def ids_of(lines):
@@ -58,13 +55,19 @@ def ids_of(lines):
 
 
 def left_behind(replica):
-    """Return the parked lines that a server may refuse for good.
+    """Return the parked and left lines that a server may refuse for good.
 
     They are redactions by whom it does not belong to, and redacted lines that nobody has whole.
     """
     parked = {one.event_id for one in replica.engine.parked()}
-    lines = [line for line in lines_of(replica.folder) if event_id_of(line).decode() in parked]
-    return [line for line in lines if is_redaction_or_redacted(parse(line, PLAIN))]
+    left = replica.engine.left()
+    found = []
+    for line in lines_of(replica.folder):
+        event = parse(line, PLAIN)
+        is_behind = event_id_of(line).decode() in parked or key_of(event).digest in left
+        if is_behind and is_redaction_or_redacted(event):
+            found.append(line)
+    return found
 
 
 def is_redaction_or_redacted(event):
@@ -76,11 +79,9 @@ def closed(data):
     return data + b',"crc":"%08x"}' % crc32(data)
 
 
-def taken(exchange, after, limit=1_000, seen="", key=""):
+def taken(exchange, after, limit=1_000, seen=""):
     """Return a page of an exchange as a client reads it."""
-    page = exchange.page(TEAM, LOG, after, limit, seen=seen, key=key)
-    relayed = [page.relayed[at : at + 32] for at in range(0, len(page.relayed), 32)]
-    return TakenPage(page.lines, page.next, page.more, relayed)
+    return TakenPage(*exchange.page(TEAM, LOG, after, limit, seen=seen))
 
 
 class Server:
@@ -88,11 +89,8 @@ class Server:
 
     def __init__(self, epoch, lines=(), pieces=()):
         self.database = database = new_database(epoch)
-        accounts = Accounts(database, str)
-        accounts.add_team(TEAM)
-        accounts.add_user("ada", TEAM, "writer", lambda: "correct horse")
+        Accounts(database, str).add_team(TEAM)
         self.epoch = epoch
-        self.keys = KeyRegistry(database)
         self.exchange = Exchange(Store(database))
         self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
         for piece in pieces:
@@ -130,8 +128,9 @@ class Server:
 class Network:
     """A replica's connection to the server of the fleet: requests and answers get lost."""
 
-    def __init__(self, fleet):
+    def __init__(self, fleet, login):
         self._fleet = fleet
+        self._login = login
         self.lost = 0.0
 
     def _lose(self, what):
@@ -146,15 +145,14 @@ class Network:
         self._lose("answer")
         return answer
 
-    def page(self, after, seen="", key=""):
+    def page(self, after, seen=""):
         limit = self._fleet.random.choice((1, 5, 50, 1_000))
-        return self._asked(lambda exchange: taken(exchange, after, limit, seen, key))
+        return self._asked(lambda exchange: taken(exchange, after, limit, seen))
 
-    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
-        push = signed_push(signer, TEAM, LOG, digests) if signer else None
+    def batch(self, lines, nodes=(), cursors=BEGINNING):
         results = self._asked(
             lambda exchange: exchange.batch(
-                TEAM, LOG, "plain", lines, signature=push, cursors=cursors
+                TEAM, LOG, "plain", lines, cursors=cursors, login=self._login, nodes=nodes
             )
         )
         random, found = self._fleet.random, results.results
@@ -176,31 +174,18 @@ class Network:
         named = [bytes.fromhex(digest) for digest in digests]
         return self._asked(lambda exchange: exchange.given_pieces(TEAM, LOG, named))
 
-    def signed(self, digests):
-        return self._asked(lambda exchange: exchange.signed(TEAM, LOG, digests))
-
-    def keys(self):
-        return self._asked(lambda _: self._fleet.server.keys.of_team(TEAM))
-
-    def claim(self, public_key, nodes):
-        self._fleet.claims.append(KeyRequest(public_key, tuple(nodes)))
-        member = Member("ada", TEAM, "writer")
-        keys = self._fleet.server.keys
-        return self._asked(lambda _: keys.register(member, self._fleet.claims[-1]))
-
 
 class Replica:
     """One machine's log, with its engine."""
 
     def __init__(self, fleet, folder):
         self.folder = folder
-        self.network = Network(fleet)
-        self.signer = SigningKey(fleet.random.randbytes(32))
+        self.network = Network(fleet, folder.name)
         self.open()
 
     def open(self):
         self.log = thence.open(self.folder, bodies_from=1_024)
-        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
+        self.engine = SyncEngine(self.log, self.network)
 
     def close(self):
         self.engine.close()
@@ -219,7 +204,6 @@ class Fleet:
         self.acknowledged = set()
         self.forged = set()
         self.taken_back = set()  # digests
-        self.claims = []
         self.counts = {}
         self._digests = {}  # by line
         self._made = 0
@@ -281,7 +265,7 @@ class Fleet:
         events = [event for event in replica.log.events() if event.event_type == "one"]
         if events:
             event = self.random.choice(events)
-            redact(replica.log, event, "", replica.signer)
+            redact(replica.log, event, "")
             self.taken_back.add(key_of(event).digest)
 
     def forget(self):
@@ -337,8 +321,6 @@ class Fleet:
         if self.server_backup:
             self.server.database.close()
             self.server = Server(self.server.epoch, *self.server_backup)
-            for claim in self.claims:
-                self.server.keys.register(Member("ada", TEAM, "writer"), claim)
             self._give_up(before)
 
     def _give_up(self, before):

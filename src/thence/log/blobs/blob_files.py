@@ -43,8 +43,8 @@ from thence.log.files.disk import (
     wall_ns,
 )
 from thence.log.files.segment import BODIES, SUSPECT, begin_next, older_names
+from thence.log.files.sessions import WriterSession, session_records
 from thence.log.files.tail import last_line_end
-from thence.log.recovery.sessions import WriterSession, session_records
 
 PIECE_BYTES_MAX = 256 * 1024
 # a value in so many pieces is begun anew: each one costs a read

@@ -28,9 +28,9 @@ from thence.log.files.segment import (
     rewrite,
     segments,
 )
+from thence.log.files.sessions import WriterSession
 from thence.log.read.reader import segment_lines
 from thence.log.recovery.damage import DamageRecord, Region, one_a_segment
-from thence.log.recovery.sessions import WriterSession
 from thence.log.write.writer import relayed
 
 

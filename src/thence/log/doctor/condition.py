@@ -15,9 +15,9 @@ from thence.log.doctor.health import Check, checked, joined
 from thence.log.files.disk import Disk, monotonic_ns, opened, pause
 from thence.log.files.identity import is_own, known_node_id, read_info
 from thence.log.files.segment import own_folder, segments, strays
+from thence.log.files.sessions import session_records
 from thence.log.files.tail import lines_backwards
 from thence.log.read.opening import opened_vocabulary
-from thence.log.recovery.sessions import session_records
 
 Read = Callable[[Disk, Path], Check]
 LOCK_WAIT_S = 1.0

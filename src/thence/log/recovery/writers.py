@@ -16,8 +16,8 @@ from thence.core.vocabulary import SIM, Vocabulary
 from thence.log.files.disk import OS_DISK, Disk, DiskError, opened
 from thence.log.files.identity import is_own, known_node_id, read_redactions
 from thence.log.files.segment import own_folder, segments
+from thence.log.files.sessions import session_records
 from thence.log.files.tail import lines_backwards
-from thence.log.recovery.sessions import session_records
 
 
 def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:

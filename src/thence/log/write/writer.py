@@ -60,6 +60,7 @@ from thence.log.files.segment import (
     older_names,
     own_folder,
 )
+from thence.log.files.sessions import WriterSession
 from thence.log.files.tail import (
     cut_broken_write,
     foreign_clock,
@@ -68,7 +69,7 @@ from thence.log.files.tail import (
     recover_tail,
     unreported,
 )
-from thence.log.recovery.sessions import SessionReport, WriterSession
+from thence.log.recovery.sessions import SessionReport
 from thence.log.write.conditions import (
     Condition,
     Verdict,

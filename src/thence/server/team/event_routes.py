@@ -18,12 +18,12 @@ from thence.sync.wire.messages import (
     BODY_BYTES_MAX,
     EVENT_BYTES_MAX,
     PAGE_EVENTS_MAX,
+    Batch,
     BatchRefused,
     Cursors,
     DigestsRequest,
     EventVerdict,
     KeptPieces,
-    Lines,
     Missing,
     Pieces,
     Results,
@@ -31,7 +31,6 @@ from thence.sync.wire.messages import (
     joined_page,
     joined_pieces,
 )
-from thence.sync.wire.signatures import SIGNATURE_HEADER, PushSignature, read_signature
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")
@@ -61,36 +60,29 @@ class _Names(msgspec.Struct):
 def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Results:
     """Commits the lines of a batch; without `log` each goes where its members say."""
     try:
-        batch: Lines = decoded_as(body, Lines)
+        batch: Batch = decoded_as(body, Batch)
     except InvalidEvent as error:
         raise BatchRefused("could not split the batch into lines", cause=error.cause) from error
     lines = [bytes(raw) for raw in batch.events]
     if len(lines) > BATCH_EVENTS_MAX:
         raise too_large(f"the batch holds more than {BATCH_EVENTS_MAX} events")
-    if len(body) > BATCH_BYTES_MAX and len(lines) > 1:
+    if sum(map(len, lines)) > BATCH_BYTES_MAX and len(lines) > 1:
         raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
-    query, signature = request.query_params, _signature(request)
+    query, login = request.query_params, request.state.login
     if "log" in query:
         log, kind = query["log"], query.get("kind") or None
-        named = {"title": query.get("title", "")}
         cursors = Cursors(query.get("after", ""), query.get("seen", ""))
-        return exchange.batch(team, log, kind, lines, "plain", signature, cursors, **named)
-    if signature is not None or "kind" in query:
-        cause = "a signature and a kind are of one log"
+        named = {"login": login, "nodes": batch.nodes}
+        results = exchange.batch(team, log, kind, lines, cursors=cursors, **named)
+        exchange.entitle(team, log, query.get("title", ""))
+        return results
+    if "kind" in query:
+        cause = "a kind is of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)
-    return Results(tuple(_spread(exchange, team, lines)))
+    return Results(tuple(_spread(exchange, team, lines, login)))
 
 
-def _signature(request: HTTPConnection) -> PushSignature | None:
-    header = request.headers.get(SIGNATURE_HEADER)
-    signature = read_signature(header) if header is not None else None
-    if header is not None and signature is None:
-        cause = "it is no key and no signature, in 64 and 128 hex digits, and a blank between"
-        raise InvalidEvent("could not read the request:", place=SIGNATURE_HEADER, cause=cause)
-    return signature
-
-
-def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
+def _spread(exchange: Exchange, team: str, lines: list[bytes], login: str) -> list[EventVerdict]:
     """Commits lines of a client that names no log; returns their verdicts in order.
 
     Such a client does not halve a batch: a bad line is rejected and leaves the others alone.
@@ -110,7 +102,7 @@ def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerd
             groups.setdefault(_home(names), []).append(place)
     for (log, new_kind), places in groups.items():
         group = [lines[place] for place in places]
-        results = exchange.batch(team, log, None, group, new_kind).results
+        results = exchange.batch(team, log, None, group, new_kind, login=login).results
         verdicts |= zip(places, results, strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
@@ -138,14 +130,14 @@ def _home(names: _Names) -> tuple[str, str]:
 
 
 def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
-    """Returns the page behind a cursor, and what the owner of a key shall bring again."""
+    """Returns the page behind a cursor."""
     query = request.query_params
     text = query.get("limit", str(PAGE_EVENTS_MAX))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidEvent("could not read the request:", place="limit", cause="it is not a number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
-    after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
-    page = exchange.page(team, log_of(request), after, limit, seen=seen, key=key)
+    after, seen = query.get("after", ""), query.get("seen", "")
+    page = exchange.page(team, log_of(request), after, limit, seen=seen)
     return joined_page(*page)
 
 
@@ -157,14 +149,6 @@ def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: b
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
     return joined(exchange.lines(team, log_of(request), _digests(body)))
-
-
-def name_signed(
-    exchange: Exchange, team: str, request: HTTPConnection, body: bytes
-) -> DigestsRequest:
-    """Returns those of some digests whose lines the owners of their nodes pushed."""
-    signed = exchange.signed(team, log_of(request), _digests(body))
-    return DigestsRequest(tuple(digest.hex() for digest in signed))
 
 
 def name_lacking_pieces(
@@ -208,5 +192,4 @@ EVENT_ROUTES = (
     EventRoute("events/pieces", "POST", keep_pieces, BODY_BYTES_MAX, True),
     EventRoute("events/pieces/missing", "POST", name_lacking_pieces, BODY_BYTES_MAX),
     EventRoute("events/values", "POST", give_pieces, BODY_BYTES_MAX),
-    EventRoute("events/signed", "POST", name_signed, BODY_BYTES_MAX),
 )

@@ -147,6 +147,7 @@ class LiveConnections:
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
         login, member = await self._reading.run(partial(self._opened_by, request))
+        request.state.login = member.user
         until = asyncio.get_running_loop().time() + ACCESS_S
         listener = _Listener(request, login.login, member, until)
         listener.cursor = await self._reading.run(partial(self._exchange.mark, *listener.key))

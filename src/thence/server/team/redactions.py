@@ -1,9 +1,9 @@
 """The judgement of redactions as they arrive, and their effect on stored lines.
 
-A redaction counts if the key that signed it owns the node of the line that it names, or is an
-admin's, whoever brings it. One of a line that is not here yet waits for that line. A line without
-its body is taken only where a redaction of it counts, so that what the server holds without a body
-is redacted.
+A redaction counts if the login that brings it owns the node of the line that it names, or is an
+admin's. One of a line that is not here yet waits for that line. A line without its body is taken
+where a redaction of it counts, or from a login that may redact it, so that what the server holds
+without a body is redacted.
 Every function works on the writer's connection, in the transaction of its caller.
 """
 
@@ -14,15 +14,14 @@ import msgspec
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.redaction import Redaction, redacted
+from thence.core.redaction import REDACTED, Redaction, redacted, redaction_in
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent
 from thence.server.team.body_pieces import forget_names
 from thence.server.team.database import Transaction
-from thence.server.team.keys import Authority
+from thence.server.team.nodes import Authority
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
-from thence.sync.wire.signatures import REDACTED, redaction_in
-from thence.sync.wire.signing import is_signed
+from thence.sync.wire.messages import BODY_MISSING
 
 _TARGET = """
     SELECT event_id, node, line FROM events
@@ -30,11 +29,11 @@ _TARGET = """
 """
 _IS_REDACTED = "SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = :digest"
 _ANNOUNCE = """
-    INSERT INTO announced (team, log, digest, public_key, event_id)
-    VALUES (:team, :log, :digest, :key, :event_id) ON CONFLICT DO NOTHING
+    INSERT INTO announced (team, log, digest, brought_by, event_id)
+    VALUES (:team, :log, :digest, :login, :event_id) ON CONFLICT DO NOTHING
 """
 _ANNOUNCED = """
-    SELECT digest, public_key, event_id FROM announced
+    SELECT digest, brought_by, event_id FROM announced
     WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 _END_ANNOUNCED = "DELETE FROM announced WHERE team = :team AND log = :log AND digest = :digest"
@@ -48,15 +47,14 @@ _REPLACE = """
 _REVISE = "UPDATE logs SET revision = revision + 1 WHERE team = :team AND id = :log"
 
 _NOT_YOURS = LineRefusal(
-    "only the key that owns the node of the line, or an admin's, may redact it, and this redaction"
-    " is signed by neither",
+    "only the login that owns the node of the line, or an admin's, may redact it",
     "redaction_refused",
 )
 _NOT_REDACTABLE = LineRefusal(
     "the line that it names is of another event, or none that can be redacted", "redaction_refused"
 )
 _BODY_MISSING = LineRefusal(
-    "it came without its body, and no redaction of it counts here", "body_missing"
+    "it came without its body, from a login that may not redact it", BODY_MISSING
 )
 
 
@@ -126,12 +124,10 @@ class _Push:
     def redact(self, row: NewLine, redaction: Redaction | None) -> None:
         """Carries out a redaction, or keeps it for a line to come, or refuses it.
 
-        None is one that is broken or unsigned.
+        None is one that is broken.
         """
-        if redaction is None or not is_signed(
-            redaction.public_key, redaction.signature, redaction.signed_text
-        ):
-            self._refuse(row, _NOT_YOURS)
+        if redaction is None:
+            self._refuse(row, _NOT_REDACTABLE)
             return
         names = self._names(redaction.digest)
         if self._connection.execute(_IS_REDACTED, names):
@@ -149,7 +145,7 @@ class _Push:
         if refusal is not None:
             self._refuse(row, refusal)
         elif stored is None:
-            params = {**names, "key": redaction.public_key, "event_id": redaction.event_id}
+            params = {**names, "login": self._authority.login, "event_id": redaction.event_id}
             self._connection.execute(_ANNOUNCE, params)
 
     def _refuse(self, row: NewLine, refusal: LineRefusal) -> None:
@@ -177,29 +173,30 @@ class _Push:
     ) -> LineRefusal | None:
         if event_id != redaction.event_id or not _can_be_redacted(self._log, node, line):
             return _NOT_REDACTABLE
-        may_redact = self._authority.may_redact(redaction.public_key, node)
-        return None if may_redact else _NOT_YOURS
+        return None if self._authority.may_redact(node) else _NOT_YOURS
 
     def store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
         params = {**self._names(b""), "digests": list(self._fresh)}
         announced: dict[bytes, list[tuple[str, str]]] = {}
-        for digest, key, event_id in self._connection.execute(_ANNOUNCED, params):
-            announced.setdefault(digest, []).append((key, event_id))
+        for digest, login, event_id in self._connection.execute(_ANNOUNCED, params):
+            announced.setdefault(digest, []).append((login, event_id))
         for row in self._fresh.values():
             if row.digest in self.refusals:
                 continue
             if row.digest in announced and self._counts(row, announced[row.digest]):
                 self._store_redacted(row)
-            elif row.digest in bodiless:
-                self.refusals[row.digest] = _BODY_MISSING
-            else:
+            elif row.digest not in bodiless:
                 self.lines.append(row)
+            elif self._authority.may_redact(row.node):
+                self._store_redacted(row)
+            else:
+                self.refusals[row.digest] = _BODY_MISSING
 
     def _counts(self, row: NewLine, announced: Sequence[tuple[str, str]]) -> bool:
         return _can_be_redacted(self._log, row.node, row.line) and any(
-            event_id == row.event_id and self._authority.may_redact(key, row.node)
-            for key, event_id in announced
+            event_id == row.event_id and self._authority.may_redact(row.node, login)
+            for login, event_id in announced
         )
 
     def _store_redacted(self, row: NewLine) -> None:

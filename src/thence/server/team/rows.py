@@ -9,9 +9,8 @@ _CHAIN_BYTES = 8
 class StoredLog(NamedTuple):
     """A log of a team: the numbers of its team and of itself, its name, kind and last number.
 
-    `revision` counts how often lines were replaced by other forms of themselves, or are relayed
-    again as their node has another owner. `title` is what its pages call it, "" if no client said
-    so.
+    `revision` counts how often lines were replaced by other forms of themselves. `title` is what
+    its pages call it, "" if no client said so.
     """
 
     team: int
@@ -35,15 +34,7 @@ class NewLine(NamedTuple):
 
 
 # the columns of a stored line
-EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
-
-
-class PushCertificate(NamedTuple):
-    """A checked signature of a push, with the SHA-256 of the D's of its lines; all in hex."""
-
-    public_key: str
-    lines_sha256: str
-    signature: str
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain", "brought_by")
 
 
 class LineRefusal(NamedTuple):

@@ -40,26 +40,16 @@ CREATE TABLE tokens (
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
 
--- public_key: Ed25519 in hex, of a machine of a user
-CREATE TABLE keys (
-    team INTEGER NOT NULL REFERENCES teams (id),
-    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    public_key TEXT NOT NULL,
-    PRIMARY KEY (team, user_id, public_key)
-) WITHOUT ROWID;
-CREATE INDEX keys_of_user ON keys (user_id);
-
--- the key that owns a node: a line that it pushed is signed; it stays when its user leaves
+-- the login that named a node its own first: the name of a user, which stays when the user leaves
 CREATE TABLE claims (
     team INTEGER NOT NULL REFERENCES teams (id),
     node TEXT NOT NULL,
-    public_key TEXT NOT NULL,
+    owner TEXT NOT NULL,
     PRIMARY KEY (team, node)
 ) WITHOUT ROWID;
-CREATE INDEX claims_of_key ON claims (team, public_key);
 
 -- id: within the team; last: the number of the last event, which is how many there are;
--- title: what pages call it; revision: how often stored lines were replaced by other forms of themselves, or are relayed again
+-- title: what pages call it; revision: how often stored lines were replaced by other forms of themselves
 CREATE TABLE logs (
     team INTEGER NOT NULL REFERENCES teams (id),
     id INTEGER NOT NULL,
@@ -74,6 +64,7 @@ CREATE TABLE logs (
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
 -- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
+-- brought_by: the login that pushed it first, the name of a user.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -85,43 +76,20 @@ CREATE TABLE events (
     content BLOB NOT NULL,
     digest BLOB NOT NULL,
     chain BLOB NOT NULL,
+    brought_by TEXT NOT NULL,
     line BLOB NOT NULL,
     PRIMARY KEY (team, log, number),
     UNIQUE (team, log, digest)
 );
 
--- lines with numbers that the owner of their node did not push; all others of its node are signed
-CREATE TABLE relayed (
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    node TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    PRIMARY KEY (team, log, node, digest)
-) WITHOUT ROWID;
-
--- signatures by which lines became signed: over "thence push 1", team, log and lines_sha256, the
--- SHA-256 of the D's of the push. Those that were new have the numbers from first to last, else 0;
--- at: seconds since 1970
-CREATE TABLE certificates (
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    public_key TEXT NOT NULL,
-    lines_sha256 TEXT NOT NULL,
-    signature TEXT NOT NULL,
-    first INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    at INTEGER NOT NULL DEFAULT (unixepoch()),
-    PRIMARY KEY (team, log, signature)
-);
-
--- redactions by a key of lines that are not here yet: digest is D of the line
+-- redactions of lines that are not here yet: digest is D of the line, brought_by the login
 CREATE TABLE announced (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
     digest BLOB NOT NULL,
-    public_key TEXT NOT NULL,
+    brought_by TEXT NOT NULL,
     event_id TEXT NOT NULL,
-    PRIMARY KEY (team, log, digest, public_key, event_id)
+    PRIMARY KEY (team, log, digest, brought_by, event_id)
 ) WITHOUT ROWID;
 
 -- lines that were redacted: their bodies are stored no more

@@ -4,7 +4,7 @@ Every statement names the team. A batch is one transaction: after a crash all of
 nothing. Numbers of a log are contiguous from 1.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple, TypeVar
 
@@ -13,7 +13,7 @@ from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team import body_pieces
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.database import Database, Transaction, first
-from thence.server.team.keys import Authority
+from thence.server.team.nodes import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     BEGINNING,
@@ -22,7 +22,6 @@ from thence.server.team.rows import (
     LogPlace,
     NewLine,
     NumberedLine,
-    PushCertificate,
     StoredLog,
     chained,
 )
@@ -69,36 +68,6 @@ _LINES = """
     SELECT (SELECT line FROM events WHERE team = :team AND log = :log AND digest = value)
     FROM unnest(:digests) AS value
 """
-# of the nodes of a key, each from a digest on or before it: an answer has room for some alone
-_RELAYED_FROM, _RELAYED_BEFORE = (
-    f"""
-    SELECT relayed.digest FROM claims
-    JOIN relayed ON relayed.team = claims.team AND relayed.log = :log AND relayed.node = claims.node
-    WHERE claims.team = :team AND claims.public_key = :key AND relayed.digest {place} :start
-    ORDER BY claims.node, relayed.digest LIMIT :limit
-    """
-    for place in (">=", "<")
-)
-_SIGNED = """
-    SELECT value FROM unnest(:digests) AS value WHERE (
-        SELECT 1 FROM events
-        WHERE team = :team AND log = :log AND digest = value AND node <> '' AND (
-            SELECT 1 FROM relayed
-            WHERE relayed.team = :team AND relayed.log = :log
-                AND relayed.node = events.node AND relayed.digest = value
-        ) IS NULL
-    ) = 1
-"""
-_RELAYED = ("team", "log", "node", "digest")
-_SIGN = """
-    DELETE FROM relayed
-    WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests) RETURNING digest
-"""
-_KEEP_CERTIFICATE = """
-    INSERT INTO certificates (team, log, public_key, lines_sha256, signature, first, last)
-    VALUES (:team, :log, :key, :lines, :signature, :first, :last)
-    ON CONFLICT DO NOTHING
-"""
 _REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _REDACTED = """
     SELECT value FROM unnest(:digests) AS value WHERE (
@@ -114,13 +83,15 @@ _LOGS = """
 class Ingested(NamedTuple):
     """The result of a push: D of the lines that the log had before, and the refused ones.
 
-    `before` is the number of the log's last line before, `end` the place behind it afterwards.
+    `before` is the number of the log's last line before, `end` the place behind it afterwards;
+    `claimed` are the nodes that became the login's by it.
     """
 
     known: set[bytes]
     refusals: dict[bytes, LineRefusal]
     before: int
     end: LogPlace
+    claimed: Sequence[str] = ()
 
 
 class Store:
@@ -150,20 +121,21 @@ class Store:
         name: str,
         kind: str,
         lines: Sequence[NewLine],
-        certificate: PushCertificate | None = None,
+        login: str = "",
+        nodes: Sequence[str] = (),
     ) -> Ingested:
         """Commits those lines that the log lacks; returns the others.
 
-        No digest may stand twice among the lines. The log is made if it is missing. Lines of nodes
-        that the certificate's key owns are signed by it, all others relayed. What the lines redact
-        is redacted. Raises NotALog if there is no such team, VocabularyMismatch if the log is of
-        another kind, SyncRefused if the team has too many.
+        No digest may stand twice among the lines. The log is made if it is missing. Those of the
+        nodes that nobody has become the login's. What the lines redact is redacted. Raises
+        NotALog if there is no such team, VocabularyMismatch if the log is of another kind,
+        SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
             log = _locked_log(connection, team, name, kind)
             if not lines:
                 return Ingested(set(), {}, log.last, _end(connection, log))
-            ingested, has_redacted = _commit(connection, log, lines, certificate)
+            ingested, has_redacted = _commit(connection, log, lines, login, nodes)
         if has_redacted:
             self._database.erased([log])
         return ingested
@@ -188,24 +160,6 @@ class Store:
     def bodies(self, log: StoredLog) -> "StoredBodies":
         """Returns the large values of a log."""
         return StoredBodies(self._database, log)
-
-    def relayed(self, log: StoredLog, key: str, start: bytes, limit: int) -> bytes:
-        """Returns digests, joined, of lines of a key's nodes that it did not push itself.
-
-        Those from a digest on come first.
-        """
-        params = {"team": log.team, "log": log.id, "key": key, "start": start}
-        digests: list[bytes] = []
-        with self._database.reading(log.team) as connection:
-            for query in (_RELAYED_FROM, _RELAYED_BEFORE):
-                rows = connection.execute(query, {**params, "limit": limit - len(digests)})
-                digests += [digest for (digest,) in rows]
-        return b"".join(digests)
-
-    def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
-        """Returns those of some digests whose lines the owners of their nodes pushed."""
-        with self._database.reading(log.team) as connection:
-            return _those(connection, log, list(digests), _SIGNED)
 
     def revisions(self) -> int:
         """Returns how often lines of any log were replaced."""
@@ -301,7 +255,8 @@ def _commit(
     connection: Transaction,
     log: StoredLog,
     lines: Sequence[NewLine],
-    certificate: PushCertificate | None,
+    login: str,
+    nodes: Sequence[str],
 ) -> tuple[Ingested, bool]:
     """Inserts what is new, with numbers; returns also if stored lines were replaced."""
     stored = _those(connection, log, [line.digest for line in lines])
@@ -310,43 +265,27 @@ def _commit(
     if lacking:
         new = [line for line in new if line.digest not in lacking]
         lines = [line for line in lines if line.digest not in lacking]
-    key = certificate.public_key if certificate else ""
-    authority = Authority(connection, log.team, {line.node for line in lines})
+    authority = Authority(connection, log.team, login, {*nodes, *(line.node for line in lines)})
+    claimed = authority.claim(nodes)
     fresh, refusals, has_redacted = judged(connection, log, lines, new, authority)
-    end = _append(connection, log, fresh)
+    end = _append(connection, log, fresh, login)
     body_pieces.add_names(connection, log, fresh)
     # a line that came whole, with its pieces, may be one that was redacted before
     whole = [line.digest for line in lines if BODIES_SIGN in line.line]
     if has_redacted or _those(connection, log, whole, _REDACTED):
         has_redacted |= body_pieces.sweep(connection, log)
-    own = [line for line in lines if key and authority.owner(line.node) == key]
-    signed_before = _sign(connection, log, [line for line in own if line.digest in stored])
-    new_own = {line.digest for line in own}
-    relayed = [line for line in fresh if line.node and line.digest not in new_own]
-    if relayed:
-        rows = ((log.team, log.id, line.node, line.digest) for line in relayed)
-        connection.insert("relayed", _RELAYED, rows)
-    if certificate and (signed_before or len(relayed) < len(fresh)):
-        params = {
-            "team": log.team,
-            "log": log.id,
-            "key": certificate.public_key,
-            "lines": certificate.lines_sha256,
-            "signature": certificate.signature,
-            "first": log.last + 1 if fresh else 0,
-            "last": end.number if fresh else 0,
-        }
-        connection.execute(_KEEP_CERTIFICATE, params)
-    return Ingested(stored, {**refusals, **lacking}, log.last, end), has_redacted
+    return Ingested(stored, {**refusals, **lacking}, log.last, end, claimed), has_redacted
 
 
-def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
+def _append(
+    connection: Transaction, log: StoredLog, lines: Sequence[NewLine], login: str
+) -> LogPlace:
     """Inserts lines behind the last one of a log; returns the place behind them."""
     number, chain = _end(connection, log)
     rows = []
     for line in lines:
         number, chain = number + 1, chained(chain, line.digest)
-        rows.append((log.team, log.id, number, *line, chain))
+        rows.append((log.team, log.id, number, *line, chain, login))
     if rows:
         connection.insert("events", EVENT_COLUMNS, rows)
         connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
@@ -373,16 +312,3 @@ def _those(
         return set()
     params = {"team": log.team, "log": log.id, "digests": list(digests)}
     return {digest for (digest,) in connection.execute(query, params)}
-
-
-def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:
-    """Makes stored lines signed ones; reports whether any was relayed before."""
-    names = {"team": log.team, "log": log.id}
-    digests: dict[str, list[bytes]] = {}
-    for line in lines:
-        digests.setdefault(line.node, []).append(line.digest)
-    signed = [
-        connection.execute(_SIGN, {**names, "node": node, "digests": of_node})
-        for node, of_node in digests.items()
-    ]
-    return any(signed)

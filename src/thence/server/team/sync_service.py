@@ -7,8 +7,6 @@ clients can meet at one too. docs/reference/formats/wire.md describes the messag
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from hashlib import sha256
-from itertools import count
 from typing import NamedTuple, TypeVar
 
 from thence.core.clock import CLOCK_AHEAD_MAX
@@ -16,24 +14,23 @@ from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent, NotALog, SyncRefused
 from thence.server.team import body_pieces
 from thence.server.team.database import Transaction
+from thence.server.team.nodes import is_node
 from thence.server.team.redactions import is_redacted
-from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
+from thence.server.team.rows import LogPlace, NewLine, StoredLog
 from thence.server.team.store import Ingested, Store
 from thence.server.team.validation import CheckedLines, checked
 from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODIES_MISSING,
     DIGEST_BYTES,
+    OWN_NODES_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
-    RELAYED_MAX,
     Cursors,
     EventVerdict,
     Missing,
     Results,
 )
-from thence.sync.wire.signatures import PushSignature, lines_sha256, push_text
-from thence.sync.wire.signing import is_signed
 
 TITLE_CHARACTERS_MAX = 200
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
@@ -44,26 +41,25 @@ Row = TypeVar("Row")
 
 
 class LinesBehind(NamedTuple):
-    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them.
-
-    `relayed` are digests, joined, of lines of a key's nodes that the key did not bring.
-    """
+    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them."""
 
     lines: list[bytes]
     next: str
     more: bool
-    relayed: bytes = b""
 
 
 class Exchange:
     """The five questions that clients ask about a log of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
+    `on_claimed` is called, after the commit, with a team and the nodes that became a login's.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, on_claimed: Callable[[str, Sequence[str]], None] | None = None
+    ) -> None:
         self._store = store
-        self._asked = count()
+        self._on_claimed = on_claimed
 
     def batch(
         self,
@@ -72,30 +68,32 @@ class Exchange:
         kind: str | None,
         lines: Sequence[bytes],
         new_kind: str = "plain",
-        signature: PushSignature | None = None,
         cursors: Cursors = _BEGINNING,
-        title: str = "",
+        *,
+        login: str = "",
+        nodes: Sequence[str] = (),
     ) -> Results:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
-        With a title, of which TITLE_CHARACTERS_MAX count, the log's pages have it from then on.
-
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
-        A signature is over these lines in this order; without one all of them are relayed.
+        The lines are kept with the login that brings them; `nodes` are those under which its log
+        wrote, and those that nobody has are the login's from then on.
 
-        Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
-        lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
-        many logs, or for a signature of something else, `cursor_unknown` for a place that the log
-        does not have. Then nothing was committed.
+        Raises BatchRefused if a line is no event, InvalidEvent for a bad name, kind or node and too
+        many lines or nodes, VocabularyMismatch if the log is of another kind, SyncRefused if the
+        team has too many logs, `cursor_unknown` for a place that the log does not have. Then
+        nothing was committed.
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
             raise _unreadable("kind", kind, f"it is not one of {', '.join(VOCABULARIES)}")
         if len(lines) > BATCH_EVENTS_MAX:
             raise _unreadable("batch", "", f"it holds more than {BATCH_EVENTS_MAX} events")
+        if len(nodes) > OWN_NODES_MAX or not all(map(is_node, nodes)):
+            raise _unreadable(
+                "nodes", "", f"at most {OWN_NODES_MAX}, of 12 hex digits in lower case"
+            )
         incoming = checked(lines)
-        digests = [row.digest for row in incoming.rows]
-        certificate = _certificate(team, log, digests, signature) if signature else None
         stored = self._store.log(team, log)
         after = self.number(stored, cursors.after)
         self.number(stored, cursors.seen)
@@ -105,14 +103,19 @@ class Exchange:
         if len(fresh) < len(rows):  # a whole line goes before the same one without its body
             fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
         kind = kind or (stored.kind if stored else new_kind)
-        ingested = self._store.ingest(team, log, kind, list(fresh.values()), certificate)
-        title = title[:TITLE_CHARACTERS_MAX]
-        if title and (stored is None or stored.title != title):
-            self._store.entitle(team, log, title)
+        ingested = self._store.ingest(team, log, kind, list(fresh.values()), login, nodes)
+        if ingested.claimed and self._on_claimed:
+            self._on_claimed(team, ingested.claimed)
         end = self.cursor(ingested.end)
         is_next = after == ingested.before
         verdicts = _verdicts(incoming, fresh, ingested)
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
+
+    def entitle(self, team: str, log: str, title: str) -> None:
+        """Gives a log's pages a title, of which TITLE_CHARACTERS_MAX count, if it has another."""
+        title = title[:TITLE_CHARACTERS_MAX]
+        if title and self._log(team, log).title != title:
+            self._store.entitle(team, log, title)
 
     def page(
         self,
@@ -122,32 +125,24 @@ class Exchange:
         limit: int = PAGE_EVENTS_MAX,
         *,
         seen: str = "",
-        key: str = "",
     ) -> LinesBehind:
         """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
 
-        With a key, lines of its nodes are named that it did not bring. Raises `cursor_unknown` if a
-        cursor is of another history, InvalidEvent for a bad limit.
+        Raises `cursor_unknown` if a cursor is of another history, InvalidEvent for a bad limit.
         """
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
         stored = self._log(team, log)
         number = self.number(stored, after)
         self.number(stored, seen)
-        relayed = self._relayed(stored, key) if key else b""
         with closing(self._store.page(stored, number, limit)) as rows:
             taken = _page(rows, lambda row: row.line)
         if not taken:
-            return LinesBehind([], after, False, relayed)
+            return LinesBehind([], after, False)
         last = taken[-1]
         behind = self.cursor(LogPlace(last.number, last.chain))
         lines = [row.line for row in taken]
-        return LinesBehind(lines, behind, last.number < stored.last, relayed)
-
-    def _relayed(self, log: StoredLog, key: str) -> bytes:
-        """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
-        start = sha256(str(next(self._asked)).encode()).digest()
-        return self._store.relayed(log, key, start, RELAYED_MAX)
+        return LinesBehind(lines, behind, last.number < stored.last)
 
     def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those lines that the log holds of these digests, as many as a page may hold.
@@ -169,14 +164,6 @@ class Exchange:
         held = self._store.known(stored, named)
         lacking = tuple(digest.hex() for digest in named if digest not in held)
         return Missing(lacking, stored.last)
-
-    def signed(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
-        """Returns those of some digests whose lines were pushed by the owners of their nodes.
-
-        Raises InvalidEvent for what is no digest, and for too many.
-        """
-        stored = self._log(team, log)
-        return sorted(self._store.signed(stored, _checked_digests(digests)))
 
     def lacking_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> tuple[str, ...]:
         """Returns those of some digests, in hex, of which the log has no value.
@@ -262,20 +249,6 @@ def _page(rows: Iterable[Row], line_of: Callable[[Row], bytes]) -> list[Row]:
             break
         taken.append(row)
     return taken
-
-
-def _certificate(
-    team: str, log: str, digests: Sequence[bytes], signature: PushSignature
-) -> PushCertificate:
-    """Returns the certificate of a push; raises SyncRefused for a signature of something else."""
-    public_key, text = signature.public_key, push_text(team, log, digests)
-    if not is_signed(public_key, signature.signature, text):
-        raise SyncRefused(
-            "could not take the batch",
-            cause="its signature is not by its key over these lines, this team and this log",
-            hint="push again; if it stays so, update thence here and on the server",
-        )
-    return PushCertificate(public_key, lines_sha256(digests), signature.signature)
 
 
 def _verdicts(

@@ -29,23 +29,16 @@ from thence.server.team.audit import AuditLog, acting
 from thence.server.team.auth_routes import WaysIn
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
-from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
+from thence.server.team.nodes import node_owner
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
 from thence.server.team.team_pages import LogsApp, TeamPages
-from thence.server.team.wire_http import WirePath, answered, decoded_as, packed, token_of
-from thence.sync.wire.messages import (
-    BATCH_BYTES_MAX,
-    PROTOCOL,
-    KeyRequest,
-    LiveToken,
-    ServerHealth,
-)
-from thence.sync.wire.signatures import TeamKeys
+from thence.server.team.wire_http import WirePath, answered, packed, token_of
+from thence.sync.wire.messages import PROTOCOL, LiveToken, ServerHealth
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
@@ -74,7 +67,11 @@ class Team:
     ) -> None:
         self._database = database
         store = Store(database)
-        self._exchange = Exchange(store)
+
+        def on_claimed(team: str, nodes: Sequence[str]) -> None:
+            audit.record("node.claimed", team=team, nodes=nodes)
+
+        self._exchange = Exchange(store, on_claimed)
         self._accounts = Accounts(database, hashed)
         self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
         self._audit = audit
@@ -88,7 +85,6 @@ class Team:
             reading=self._reading,
             writing=self._writing,
         )
-        self._keys = KeyRegistry(database)
         cache = folders(store)
 
         def on_erased(logs: Sequence[StoredLog]) -> None:
@@ -130,7 +126,7 @@ class Team:
             ("sync/health", ("GET",), _health),
             *self._ways_in.paths(),
             ("ws-token", ("POST",), self._live_token),
-            ("keys", ("GET", "POST"), self._team_keys),
+            ("nodes", ("GET",), self._node),
             *(
                 (route.path, (route.method,), partial(self._events, route))
                 for route in EVENT_ROUTES
@@ -173,30 +169,13 @@ class Team:
 
         return await answered(request, self._reading, work)
 
-    async def _team_keys(self, request: Request) -> Response:
-        """Returns the keys of the team, after the one in the request was registered."""
-        if request.method == "GET":
-            member = await self._member(request, is_writing=False)
-            return await answered(
-                request, self._reading, lambda body: self._keys.of_team(member.team)
-            )
-        member = await self._member(request, is_writing=True)
-        register = partial(self._registered, member)
-        response = await answered(request, self._writing, register, BATCH_BYTES_MAX)
-        self._live.committed(member.team, None)
-        return response
-
-    def _registered(self, member: Member, body: bytes) -> TeamKeys:
-        """Registers a key; records which nodes it has claimed, that nobody had."""
-        key: KeyRequest = decoded_as(body, KeyRequest)
-        claims = self._keys.of_team(member.team).claims
-        keys = self._keys.register(member, key)
-        new_claims = keys.claims.items() - claims.items()
-        nodes = sorted(node for node, owner in new_claims if owner == key.public_key)
-        if nodes:
-            words = {"team": member.team, "nodes": nodes, "public_key": key.public_key}
-            self._audit.record("node.claimed", member.user, **words)
-        return keys
+    async def _node(self, request: Request) -> Response:
+        """Returns who owns the node that is named, and whether who asks may redact its lines."""
+        member = await self._member(request, is_writing=False)
+        node = request.query_params.get("node", "")
+        return await answered(
+            request, self._reading, lambda body: node_owner(self._database, member, node)
+        )
 
     async def _events(self, route: EventRoute, request: Request) -> Response:
         """Answers a request about the events of a log."""
@@ -220,6 +199,7 @@ class Team:
         member = await self._reading.run(partial(self._member_of, token_of(request), slug))
         grant_time(request.scope)
         acting.set(member.user)
+        request.state.login = member.user
         if is_writing:
             check_writing(member)
         return member

@@ -9,7 +9,7 @@ from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.query.why import Why
-from thence.core.redaction import BODY_DIGEST, same_line_key
+from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line_key
 from thence.core.sentences.events import conversation
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
@@ -17,7 +17,6 @@ from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
 from thence.server.web.verdict import mark
-from thence.sync.wire.signatures import REDACTED, redaction_in
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200

@@ -19,16 +19,18 @@ EVENT_BYTES_MAX = 1024 * 1024 + 64 * 1024
 BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
-RELAYED_MAX = 1_000
 # of pieces of large values in a request or an answer; or one piece
 PIECES_BYTES_MAX = 1024 * 1024
 # of one value: its chain may have parts of several logs' chains, which have 1,024 each at most
 CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
-CLAIMED_NODES_MAX = 1_000
+# of a batch: a log keeps 1,000 former ones
+OWN_NODES_MAX = 1_001
 
 # the code of a line whose large values must be brought before it
 BODIES_MISSING = "bodies_missing"
+# the code of a line without its value, which comes from the owner of its node or an admin alone
+BODY_MISSING = "body_missing"
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
 
@@ -72,21 +74,24 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """Lines of events, undecoded: a batch, or the answer to a request for digests."""
+    """Lines of events, undecoded: the answer to a request for digests."""
 
     events: tuple[msgspec.Raw, ...]
 
 
-class LinesPage(msgspec.Struct, frozen=True):
-    """A page of lines behind a cursor; `next` is the cursor behind the last of them.
+class Batch(msgspec.Struct, frozen=True):
+    """Lines of events, undecoded; `nodes` are all under which the log that brings them wrote."""
 
-    `relayed` are digests, joined, of lines of a key's nodes that the key itself did not bring.
-    """
+    events: tuple[msgspec.Raw, ...]
+    nodes: tuple[str, ...] = ()
+
+
+class LinesPage(msgspec.Struct, frozen=True):
+    """A page of lines behind a cursor; `next` is the cursor behind the last of them."""
 
     events: tuple[msgspec.Raw, ...]
     next: str
     more: bool
-    relayed: bytes = b""  # base64 in JSON
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -114,11 +119,11 @@ class KeptPieces(msgspec.Struct, frozen=True):
     count: int
 
 
-class KeyRequest(msgspec.Struct, frozen=True):
-    """A request for the claim of nodes by a public key, in hex; the answer is `TeamKeys`."""
+class NodeOwner(msgspec.Struct, frozen=True):
+    """The login that owns a node, and whether the one that asks may redact the node's lines."""
 
-    public_key: str
-    nodes: tuple[str, ...] = ()
+    owner: str | None
+    may_redact: bool
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -182,16 +187,19 @@ def joined_pieces(lines: Iterable[bytes]) -> bytes:
 
 
 def joined(lines: Iterable[bytes]) -> bytes:
-    """Returns the body of a batch: lines without newlines, as they are."""
+    """Returns the message of lines without newlines, as they are."""
     return _BEGIN + b",".join(lines) + _END
 
 
-def joined_page(
-    lines: Iterable[bytes], next_cursor: str, has_more: bool, relayed: bytes = b""
-) -> bytes:
+def joined_batch(lines: Iterable[bytes], nodes: Sequence[str]) -> bytes:
+    """Returns the body of a batch: lines as they are, and the nodes of the log behind them."""
+    rest = msgspec.json.encode({"nodes": nodes})
+    return _BEGIN + b",".join(lines) + b"]," + rest[1:]
+
+
+def joined_page(lines: Iterable[bytes], next_cursor: str, has_more: bool) -> bytes:
     """Returns a page of lines, as they are."""
-    named = {"relayed": relayed} if relayed else {}
-    rest = msgspec.json.encode({"next": next_cursor, "more": has_more, **named})
+    rest = msgspec.json.encode({"next": next_cursor, "more": has_more})
     return _BEGIN + b",".join(lines) + b"]," + rest[1:]
 
 

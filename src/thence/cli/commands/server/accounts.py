@@ -47,7 +47,7 @@ _password_option = click.option(
 
 @command_group("team", "thence server team add docs", "thence server team list")
 def team_command() -> None:
-    """Add teams, list them, or give a node to another key."""
+    """Add teams, and list them."""
 
 
 @server_command(team_command, "add", "thence server team add docs")
@@ -64,24 +64,6 @@ def list_teams(server: OpenedServer) -> ServerResult:
     """List the teams."""
     teams = server.accounts.teams()
     return ServerResult({"teams": teams}, teams)
-
-
-@server_command(team_command, "claim", "thence server team claim docs 0123456789ab KEY")
-@click.argument("team")
-@click.argument("node")
-@click.argument("key")
-def claim_node(server: OpenedServer, team: str, node: str, key: str) -> ServerResult:
-    """Give a node of a team to a key, also one that has another key.
-
-    The server may be running. The key may then redact the lines of the node. A key has 64 hex
-    digits.
-    """
-    former = server.keys.claim(team, node, key)
-    server.audit("node.claimed", team=team, nodes=[node], public_key=key, former=former)
-    lines = [f"the node {node} of {team} belongs to the key {key}"]
-    if former not in (None, key):
-        lines.append(f"before it belonged to {former}")
-    return ServerResult({"team": team, "node": node, "public_key": key, "former": former}, lines)
 
 
 @command_group("user", "thence server user add ada", "thence server user list")

@@ -17,7 +17,7 @@ from thence.cli.output import current
 if TYPE_CHECKING:
     from thence.server.team.database import Database
 
-_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "nacl", "uvicorn")
+_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "uvicorn")
 _USING = "could not use the server"
 DEFAULT = "thence-server"
 _ADDRESS = "thence.server.database"
@@ -94,12 +94,10 @@ class OpenedServer:
 
     def __init__(self, database: "Database", data: str) -> None:
         from thence.server.team.accounts import Accounts
-        from thence.server.team.keys import KeyRegistry
         from thence.server.team.logins import Logins, Tool, hashed, is_right
 
         self._data = data
         self.accounts = Accounts(database, hashed)
-        self.keys = KeyRegistry(database)
         self.logins = Logins(database, Tool(time.time, os.urandom, is_right))
 
     def audit(self, deed: str, **about: object) -> None:

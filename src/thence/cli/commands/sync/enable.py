@@ -62,7 +62,7 @@ def enable_command(
     --name a missing log is created: for the second machine of a log.
     """
     check_packages()
-    from thence.sync.target import read_target, switched
+    from thence.sync.target import read_target, switched, write_target
 
     out = current()
     login = login_with_team(server, username, team)
@@ -81,7 +81,7 @@ def enable_command(
         if not is_sure:
             operation = "did not switch the target of"
             check_agreed("Switch?", operation, "sync_refused", named.folder)
-    store_target(named.folder, target)
+    write_target(named.folder, target)
     out.result(
         target,
         [f"sync is on: {target.place}"],
@@ -102,15 +102,6 @@ def login_with_team(server: str | None, username: str | None, team: str | None) 
             hint="ask an admin of the server for a team, then log in again",
         )
     return login
-
-
-def store_target(folder: Path, target: "SyncTarget") -> None:
-    """Stores the target of a log, with a key of this machine: it signs what the log writes."""
-    from thence.sync.target import write_target
-    from thence.sync.wire.signing import own_key
-
-    own_key()
-    write_target(folder, target)
 
 
 def requested_target(

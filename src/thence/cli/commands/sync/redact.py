@@ -36,15 +36,14 @@ def redact_command(
     """Remove an event's payload for good; the rest of the event stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
-    clone follow, if your key wrote the event or you are an admin of the team.
+    clone follow, if your login wrote the event or you are an admin of the team.
     """
     check_packages()
     from thence.cli.shared.progress import bar
-    from thence.sync.authorship import check_right, is_redacted, redact
     from thence.sync.client import client_to
     from thence.sync.credentials import CredentialStore
+    from thence.sync.redactions import check_right, is_redacted, redact
     from thence.sync.target import read_target
-    from thence.sync.wire.signing import known_key, own_key
     from thence.work.journal.redacted_views import redact_shared
 
     out = current()
@@ -52,17 +51,15 @@ def redact_command(
         stored = find_event(out, log, event)
         target = read_target(log.folder)
         enabled = target if target is not None and target.is_enabled else None
-        author = known_key()
-        keys = None
-        if enabled is not None:
+        right = None
+        if enabled is not None and stored.node_id:
             try:
                 with closing(client_to(enabled, CredentialStore())) as client:
-                    keys = client.keys()
+                    right = client.node_owner(stored.node_id)
             except SyncRefused as error:
                 cause = error.cause or error
                 out.notice(f"note: the server was not asked whose event it is: {cause}")
-        key = author.public_key if author else ""
-        check_right(log, stored, key, keys, is_synced=enabled is not None)
+        check_right(log, stored, right, is_synced=enabled is not None)
         is_done = is_redacted(log, stored)
         if not is_done:
             out.notice(f"to be redacted: {log.vocabulary.sentence(stored)}")
@@ -74,7 +71,7 @@ def redact_command(
             name = target.key if target else ""
             out.resumption = command(f"redact {stored.event_id} --yes", str(log.folder))
             with bar(out, "redacting every line of the event"):
-                lines = redact(log, stored, reason, own_key(), target=name).lines
+                lines = redact(log, stored, reason, target=name).lines
                 project = project_of(log)
                 if project is not None:  # its files hold copies
                     shared = redact_shared(project, log)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
-VALUES_NAMED_MAX = 20
+NAMED_MAX = 20
 
 # the counts of a round, and their names in `--json`
 ROUND_COUNTS = {
@@ -79,8 +79,8 @@ def opened_synced_log(out: Output, log_name: str | None) -> Iterator[Log]:
 
 
 def check_packages() -> None:
-    """Raises ExtraMissing if a package is missing that speaks HTTP or signs."""
-    require_packages("could not speak to a server", "sync", "httpcore2", "nacl")
+    """Raises ExtraMissing if the package is missing that speaks HTTP."""
+    require_packages("could not speak to a server", "sync", "httpcore2")
 
 
 @click.command("now", **help_with("thence sync now"))
@@ -200,8 +200,9 @@ class SyncState(NamedTuple):
     """The state of a log's sync, as it can be seen without the network, under its names in JSON.
 
     `pending` is the number of lines that the server is not known to hold, None without a target.
-    `login` is "valid" as far as is known here, "ended" or "missing". `public_key` is that of this
-    user's machine, `node_id` that under which the log is written.
+    `login` is "valid" as far as is known here, "ended" or "missing". `node_id` is that under which
+    the log is written. `redactions` are ids of events whose redactions wait for their authors, or
+    for an admin.
     """
 
     is_enabled: bool
@@ -213,15 +214,16 @@ class SyncState(NamedTuple):
     failures: int
     background: str
     last: "SyncReport | None"
-    public_key: str | None
     node_id: str | None
+    redactions: Sequence[str]
 
 
 class Differences(NamedTuple):
     """How many lines of a log its server lacks, and how many more lines it has than that.
 
-    Pruned lines don't count. `values_lost` names the large values that neither has any more, by
-    event id and SHA-256; `values_pushed` were lost there and were pushed again.
+    Pruned lines don't count, nor such as other logins are to bring. `values_lost` names the large
+    values that neither has any more, by event id and SHA-256; `values_pushed` were lost there and
+    were pushed again.
     """
 
     missing_there: int
@@ -279,14 +281,15 @@ def _state(log: Log, store: "CredentialStore") -> SyncState:
         read_status,
         read_target,
     )
-    from thence.sync.wire.signing import known_key
 
     target, last = read_target(log.folder), read_status(log.folder)
     is_running = is_service_running(log.folder)
     pending, parked = None, 0
+    redactions: Sequence[str] = ()
     if target is not None:
         with closing(engine_offline(log)) as engine:
             pending, parked = engine.pending(), len(engine.parked())
+            redactions = engine.left_to_others()
     login, connection = "missing", OFFLINE
     if target is None:
         login = "valid" if store.logins() else "missing"
@@ -296,7 +299,6 @@ def _state(log: Log, store: "CredentialStore") -> SyncState:
     is_enabled = target is not None and target.is_enabled
     if is_enabled and login == "valid":
         connection = connection_state(log.folder, last, is_service_running=is_running)
-    key = known_key(store.folder)
     return SyncState(
         is_enabled,
         target,
@@ -307,8 +309,8 @@ def _state(log: Log, store: "CredentialStore") -> SyncState:
         last.failures if last else 0,
         "running" if is_running else "stopped",
         last,
-        key.public_key if key else None,
         next_node_id(log.folder),
+        redactions,
     )
 
 
@@ -322,6 +324,7 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     from thence.sync.client import client_to
     from thence.sync.large_values import lost_values
     from thence.sync.outbox import key_of
+    from thence.sync.rounds import engine_offline
     from thence.sync.target import enabled_target
     from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
@@ -331,7 +334,9 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
             with suppress(InvalidEvent):  # a server takes no such line
                 keys.add(key_of(line.content))
     own = sorted({key.digest for key in keys})
-    lacking = count = 0
+    lacking = count = left_count = 0
+    with closing(engine_offline(log)) as engine:
+        left = {digest.hex() for digest in engine.left()}
     pruned = log.pruned()
     numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
     gone = numbers - sum(pruned.holds(key.node, key.seq) for key in keys)
@@ -339,9 +344,11 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
         for at in range(0, len(own) or 1, PAGE_EVENTS_MAX):
             missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
             lacking += len(missing.digests)
+            left_count += len(left.intersection(missing.digests))
             count = missing.count
         values = lost_values(log, client)
-    return Differences(lacking, max(0, count - len(own) + lacking - gone), *values)
+    missing_here = max(0, count - len(own) + lacking - gone)
+    return Differences(lacking - left_count, missing_here, *values)
 
 
 def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
@@ -353,14 +360,16 @@ def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
     else:
         yield f"target      {target.place}{'' if target.is_enabled else ' (turned off)'}"
         yield f"log         {target.log}"
-    if state.public_key:
-        yield f"key         {state.public_key}"
         yield f"node        {state.node_id or 'none yet'}"
     yield f"login       {state.login}"
     yield f"connection  {connection_words(state.connection, is_service_running=is_running)}"
     if state.pending is not None:
         yield f"queue       {counted(state.pending, 'event')}"
     yield f"parked      {counted(state.parked, 'event')}"
+    for event_id in state.redactions[:NAMED_MAX]:
+        yield f"redaction   of {event_id} waits for who wrote it, or an admin: thence redact"
+    if (more := len(state.redactions) - NAMED_MAX) > 0:
+        yield f"redaction   and of {more:,} more; see --json"
     if last is None:
         yield "last sync   never"
     else:
@@ -379,9 +388,9 @@ def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
         if differing.values_pushed:
             values = counted(differing.values_pushed, "large value")
             yield f"values      {values} lost there, pushed again"
-        for event_id, digest in differing.values_lost[:VALUES_NAMED_MAX]:
+        for event_id, digest in differing.values_lost[:NAMED_MAX]:
             yield f"values      {digest[:16]} of event {event_id} is lost there, and not here whole"
-        if (rest := len(differing.values_lost) - VALUES_NAMED_MAX) > 0:
+        if (rest := len(differing.values_lost) - NAMED_MAX) > 0:
             yield f"values      and {rest:,} more; see --json"
 
 

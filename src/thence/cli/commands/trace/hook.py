@@ -11,7 +11,6 @@ from thence.cli.commands.sync.enable import (
     NamedLog,
     login_with_team,
     requested_target,
-    store_target,
 )
 from thence.cli.commands.sync.syncing import check_packages, drained
 from thence.cli.frame import checked_name, command_group, help_with, output_options
@@ -138,7 +137,7 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
     """
     check_packages()
     from thence.sync.connection import server_address
-    from thence.sync.target import read_target, switched
+    from thence.sync.target import read_target, switched, write_target
 
     out = current()
     folder, title, name = _agents_log()
@@ -160,7 +159,7 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
         error.hint = f"change it: thence sync enable --log {quote(str(folder))} --name {name}"
         error.hint += f" --server {login.server} --switch"
         raise
-    store_target(folder, target)
+    write_target(folder, target)
     with open_agents_log(folder) as log:
         counts = drained(out, log)
         events = log.query(limit=1).total

@@ -1,0 +1,303 @@
+"""The writer sessions of a log: a small private file for each open handle that appends.
+
+`.thence/open/<ULID>` is held by `flock` for as long as its session lasts; the kernel drops the
+lock at the end of the process, in any container. The file says how far the log is on the device,
+and whether events may be queued. It is never synced and never required: where it can't be made,
+appends continue, and less is reported after a kill.
+
+A clean close leaves a mark, an empty file `.thence/marks/<node_id>-<seq>` with the last number.
+After a power cut that took the session's file, the log ends elsewhere than its mark.
+"""
+
+from collections.abc import Iterator, Sized
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from threading import RLock
+from typing import NamedTuple
+from zlib import crc32
+
+from thence.log.files.disk import NOWHERE, Disk, DiskError, FileId
+from thence.log.files.process_state import new_id
+from thence.log.files.segment import own_folder
+
+MAGIC = b"thence-w"
+_TRIES = 8
+_NEW = ".new"
+_DRAINED, _DRAINED_AT = Struct("<Q"), 8
+_POSITION, _POSITION_AT = Struct("<5Q"), 16
+_CHECK, _CHECK_AT = Struct("<I"), 56
+# outside of the checksum: threads that emit write it beside the thread that writes all else
+_MARK, _MARK_AT = Struct("<Q"), 60
+# likewise: an offset and 1, or 0
+_VALUES, _VALUES_AT = Struct("<Q"), 68
+RECORD_BYTES = 76
+
+
+class DurablePosition(NamedTuple):
+    """The end of the durable part of a log: a number of a node, an offset of a segment.
+
+    `node` is the node_id as a number. Inode and generation are those of the segment.
+    """
+
+    node: int = 0
+    seq: int = 0
+    inode: int = 0
+    generation: int = 0
+    offset: int = 0
+
+
+class SessionRecord(NamedTuple):
+    """The content of a session's file. `is_whole` is false for a file without a valid record.
+
+    `is_draft` is true for one that was never finished. From the offset `values_from` on its large
+    values may not be on the device.
+    """
+
+    name: str
+    path: Path
+    is_held: bool = True
+    is_draft: bool = False
+    is_whole: bool = False
+    has_queue: bool = False
+    durable: DurablePosition = DurablePosition()
+    values_from: int | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """True if its process has ended without closing it."""
+        return not self.is_held and not self.is_draft
+
+
+class WriterSession:
+    """The file of this session, made when the first event is queued or written.
+
+    `mark` numbers the times at which events began to be queued, `drained` is the last of them
+    whose events were all written or reported as failed: while `mark` is higher, some may be
+    queued. No method raises an error of this file.
+    """
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = own_folder(folder) / "open"
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._mutex = RLock()  # a signal handler may emit during a mark
+        self._is_making = False
+        self.mark = self.drained = 0
+        self.is_unsynced = False
+        self._durable = (NOWHERE, 0)
+        self._last = ("", 0)
+        self._generation = 0
+        self._record = bytearray(MAGIC.ljust(RECORD_BYTES, b"\0"))
+        self._is_saved = False
+        self._values_from: int | None = None
+        self._descriptor: int | None = None
+        self.name = ""
+
+    def mark_queued(self) -> None:
+        """Records that events may be queued from now on.
+
+        Threads that emit call it while `mark` is not above `drained`: before an event enters the
+        queue, and again behind that, for the queue may have been drained in between.
+        """
+        with self._mutex:
+            self.begin()
+            number = self.mark + 1
+            self._write_mark(number)
+            self.mark = number
+
+    def drain(self, queue: Sized) -> None:
+        """Notes that all taken from the queue was written or reported as failed; writes nothing.
+
+        An event that enters the queue at this moment finds either `mark` drained and marks again,
+        or is in the queue and keeps it from being drained.
+        """
+        mark, drained = self.mark, self.drained
+        self.drained = mark
+        if queue:
+            self.drained = drained
+        elif mark > drained:
+            self._is_saved = False
+
+    def note_values(self, start: int | None) -> None:
+        """Records from which offset on large values are not synced yet, None for none."""
+        if start != self._values_from:
+            self._values_from = start
+            if self._descriptor is not None:
+                with suppress(DiskError):
+                    data = _VALUES.pack(0 if start is None else start + 1)
+                    self._disk.write_at(self._descriptor, _VALUES_AT, data)
+
+    def begin(self, *, may_wait: bool = True) -> None:
+        """Makes the file, if there is none; another thread may be making it.
+
+        The committing thread waits for no other: that other may be interrupted by a signal
+        handler which appends.
+        """
+        if self._descriptor is None and self._mutex.acquire(blocking=may_wait):
+            try:
+                if self._descriptor is None and not self._is_making:
+                    self._make()
+            finally:
+                self._mutex.release()
+
+    def durable(self, node_id: str, seq: int, file: FileId, size: int, descriptor: int) -> None:
+        """Records that an open segment is on the device up to a size, with all before it.
+
+        The number is the last that the node has given by then.
+        """
+        if self._durable[0] != file:
+            self._generation = 0
+            with suppress(DiskError):  # without it the offset counts for nothing
+                self._generation = self._disk.generation(descriptor)
+        self._durable = (file, size)
+        self._last = (node_id, seq)
+        self.is_unsynced = False
+        position = (int(node_id, 16), seq, file[1], self._generation, size)
+        _POSITION.pack_into(self._record, _POSITION_AT, *position)
+        self._is_saved = False
+        self.save()
+
+    def durable_offset(self, file: FileId) -> int:
+        """Returns the offset up to which this session has itself synced a segment, 0 if none.
+
+        Records of other sessions are not used: once a sync has failed, a later success may be
+        false.
+        """
+        return self._durable[1] if self._durable[0] == file else 0
+
+    def save(self) -> None:
+        """Writes what has changed to the file, but for the mark."""
+        if self._descriptor is not None and not self._is_saved:
+            with suppress(DiskError):
+                self._disk.write_at(self._descriptor, 0, self._packed()[:_MARK_AT])
+                self._is_saved = True
+
+    def end(self) -> None:
+        """Leaves a mark of a clean close and removes the file; nothing is queued any more.
+
+        If some written events are not known to be durable, the file stays for the next session.
+        """
+        is_clean = not self.is_unsynced and self._values_from is None
+        try:
+            if is_clean and self._last[1]:
+                leave_mark(self._disk, self._folder.parent.parent, *self._last)
+        except DiskError:
+            is_clean = False
+        self._durable, self._last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
+        self._values_from = None
+        with self._mutex:
+            self.drained, self._is_saved = self.mark, False
+            if self._descriptor is None:
+                return
+            if is_clean:
+                with suppress(DiskError):
+                    self._disk.unlink(self._folder / self.name)
+            else:
+                self.save()
+            descriptor, self._descriptor = self._descriptor, None
+            self._disk.close_quietly(descriptor)
+            self.name = ""
+
+    def after_fork(self) -> None:
+        """Closes the parent's file in a child, and forgets what it said."""
+        if self._descriptor is not None:
+            self._disk.close_quietly(self._descriptor)
+        self._begin_anew()
+
+    def _make(self) -> None:
+        self._is_making = True
+        try:
+            with suppress(DiskError):
+                name = new_id()
+                draft = self._folder / f"{name}{_NEW}"
+                for _ in range(_TRIES):
+                    if self._make_as(draft, name):
+                        return
+        finally:
+            self._is_making = False
+
+    def _make_as(self, draft: Path, name: str) -> bool:
+        """Makes the file under a name; False if another session took it for a dead one's."""
+        self._disk.make_folder(self._folder)
+        descriptor = self._disk.open_lock(draft)
+        try:
+            if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
+                return False
+            mark = self.mark
+            self._disk.write_at(descriptor, 0, self._packed())
+            self._disk.rename(draft, self._folder / name)
+            self._descriptor, self.name = descriptor, name
+            if self.mark != mark:  # a signal handler has emitted in between
+                self._write_mark(self.mark)
+            return True
+        except BaseException:
+            with suppress(DiskError):
+                self._disk.unlink(draft)
+            raise
+        finally:
+            if self._descriptor is None:
+                self._disk.close_quietly(descriptor)
+
+    def _write_mark(self, number: int) -> None:
+        if self._descriptor is not None:
+            with suppress(DiskError):
+                self._disk.write_at(self._descriptor, _MARK_AT, _MARK.pack(number))
+
+    def _packed(self) -> bytes:
+        record = self._record
+        _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
+        _CHECK.pack_into(record, _CHECK_AT, crc32(record[:_CHECK_AT]))
+        _MARK.pack_into(record, _MARK_AT, self.mark)
+        values = 0 if self._values_from is None else self._values_from + 1
+        _VALUES.pack_into(record, _VALUES_AT, values)
+        return bytes(record)
+
+
+def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
+    """Yields the sessions of a log that are open or have ended uncleanly.
+
+    A file that is being made or closed at this moment is left out. Raises DiskError.
+    """
+    open_folder = own_folder(folder) / "open"
+    for name in disk.names(open_folder):
+        descriptor = disk.open_existing(open_folder / name)
+        if descriptor is None:
+            continue
+        try:
+            is_held = not disk.try_lock(descriptor)
+            if disk.links(descriptor):
+                record = SessionRecord(name, open_folder / name, is_held, name.endswith(_NEW))
+                data = disk.read_at(descriptor, 0, RECORD_BYTES)
+                yield _filled(record, data)
+        finally:
+            disk.close_quietly(descriptor)
+
+
+def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
+    """Returns a record with what its file holds, if that is valid."""
+    if len(data) != RECORD_BYTES or not data.startswith(MAGIC):
+        return record
+    if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
+        return record
+    (values,) = _VALUES.unpack_from(data, _VALUES_AT)
+    return record._replace(
+        values_from=values - 1 if values else None,
+        is_whole=True,
+        has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
+        durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
+    )
+
+
+def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
+    """Records that all events of a node up to a number are durable. Raises DiskError."""
+    marks = own_folder(folder) / "marks"
+    disk.make_folder(marks)
+    disk.close(disk.open_lock(marks / f"{node_id}-{seq}"))
+    for name in disk.names(marks):
+        node, _, number = name.partition("-")
+        if node == node_id and number.isdecimal() and int(number) < seq:
+            with suppress(DiskError):  # another process closes the log too
+                disk.unlink(marks / name)
