@@ -17,6 +17,12 @@ def test_no_storm_among_several_writers_breaks_a_promise(is_failing):
         assert not problems, "\n".join([*storm.course, *problems])
 
 
+@pytest.mark.parametrize("number", [10_785, 11_011])
+def test_storm_that_broke_a_promise_breaks_none(number):
+    storm, problems = run(number, is_failing=True)
+    assert not problems, "\n".join([*storm.course, *problems])
+
+
 def test_storm_of_a_seed_has_one_course():
     (one, _), (other, _) = run(7), run(7)
     assert one.course == other.course
