@@ -15,7 +15,7 @@ from thence.trace.causes.log_records import MESSAGE_CHARACTERS_MAX
 @pytest.fixture
 def logger(log):
     handler = thence.LogHandler(log, logging.INFO)
-    logger = logging.getLogger("shop.till")
+    logger = logging.getLogger("stall.till")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False  # what pytest captures of it could not be reported
@@ -42,7 +42,7 @@ def test_record_is_an_event_with_the_cause_around_it(log, logger):
     assert paid.payload == {
         "order": 881,
         "odd": "<class 'object'>",
-        "logger": "shop.till",
+        "logger": "stall.till",
         "message": "paid 3",
     }
     assert (failed.event_type, failed.payload["error_type"]) == ("record.error", "ValueError")
