@@ -126,7 +126,7 @@ def read_older(numbering, folder, *current):
     [
         (own_lines(4, 5), [], [OLDER, OLDEST], (NODE, 6, 91)),
         (THEIRS, [], [OLDER, OLDEST], (NODE, 4, 91)),
-        (THEIRS, [own_lines(4)], [OLDER], (NODE, 5, 6)),
+        (THEIRS, [own_lines(4)], [OLDER, OLDEST], (NODE, 5, 91)),
         (own_lines(4, 5), [own_lines(6)], [OLDER], (NODE, 7, 8)),
     ],
     ids=["its last event", "none of its events", "known", "known, and its last event"],
@@ -154,6 +154,14 @@ def test_numbers_of_a_segment_count_that_was_written_again_in_part(tmp_path, cur
     file_of(tmp_path, OLDER, own_lines(2))  # a power cut took the rest
     numbering = begun(tmp_path)
     read_older(numbering, tmp_path, *current)
+    assert numbering.seq == 3
+
+
+def test_segment_of_which_a_power_cut_left_nothing_hides_none_before_it(tmp_path):
+    file_of(tmp_path, OLDEST, own_lines(1, 2, 3))
+    file_of(tmp_path, OLDER)
+    numbering = begun(tmp_path)
+    read_older(numbering, tmp_path, own_lines(2))
     assert numbering.seq == 3
 
 

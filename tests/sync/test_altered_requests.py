@@ -33,7 +33,11 @@ ALTERATIONS = {
     "a byte of the vocabulary": (SMALL, rb"(?<=/batch/\?)(.*kind=pla)in", rb"\1yn"),
     "the name of the log": (SMALL, rb"(?<=/batch/\?log=l)og", rb"ag"),
     "what names the log": (SMALL, rb"(?<=/batch/\?)log", rb"lof"),
-    "the end of the batch": (SMALL, rb'"crc":"[0-9a-f]{8}"}]}', lambda end: b" " * len(end[0])),
+    "the end of the batch": (
+        SMALL,
+        rb'"crc":"[0-9a-f]{8}"}\],"nodes":\[[^]]*\]}',
+        lambda end: b" " * len(end[0]),
+    ),
     "a run that comes twice": (SMALL, rb'"payload":{"n":13', doubled),
     "two runs in exchange": (SMALL, rb'("event_id":")([0-9A-Z]{10})', rb"\2\1"),
     "a byte that is packed": (

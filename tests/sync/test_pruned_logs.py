@@ -38,7 +38,7 @@ def test_pruned_events_stay_at_the_server_and_do_not_come_back(server, tmp_path)
         later = log.append("noted")
         synced(log, server)
     with thence.open(tmp_path / "b") as other:
-        synced(other, server, None)
+        synced(other, server, "bob")
         ids = {event.event_id for event in other.read()}
         assert ids >= {*(event.event_id for event in events), later.event_id}
         assert other.verify().ok
@@ -51,7 +51,7 @@ def test_outbox_that_is_made_anew_and_a_server_that_forgot_its_cursors_bring_not
     events = filled(tmp_path / "a")
     with thence.open(tmp_path / "b") as other:
         theirs = [other.append("noted", {"n": n, "text": "y" * 200}) for n in range(20)]
-        synced(other, server, None)
+        synced(other, server, "bob")
     with thence.open(tmp_path / "a", max_file_size=SEGMENT_BYTES) as log:
         synced(log, server)
         log.append_many([{"event_type": "noted", "payload": {"text": "z" * 200}}] * 20)
@@ -71,7 +71,7 @@ def test_outbox_that_is_made_anew_and_a_server_that_forgot_its_cursors_bring_not
         assert log.verify().ok
         with thence.open(tmp_path / "b") as other:
             new = other.append("noted")
-            synced(other, server, None)
+            synced(other, server, "bob")
         assert synced(log, server).taken == 1
         assert log.get(new.event_id).line == new.line
 

@@ -207,10 +207,10 @@ class Numbering:
                 _, size = self._disk.file_id(descriptor)
                 start = max(0, size - 2 * LINE_BYTES_MAX) if is_found else 0
                 last = self.read(descriptor, start, size)
-                if is_found and (not first or last < first):
+                if is_found and (start or last) and (not first or last < first):
                     return
-                is_found = is_found or last > 0
-                first = self._first_number(descriptor) if last else 0
+                if last:  # else a power cut may have taken all of it
+                    is_found, first = True, self._first_number(descriptor)
 
     def _first_number(self, descriptor: int) -> int:
         """Returns the number of the node's first event near the beginning of a segment, 0 if none.
