@@ -50,7 +50,7 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10995, 53), (11300, 50)),
-    "core": ((6482, 32), (6500, 32)),
+    "core": ((6574, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
     "log": ((13314, 49), (13300, 52)),
     "server": ((10918, 58), (11400, 50)),
