@@ -86,6 +86,55 @@ FORMS = (
     "dck" + "r_pat_«»" + TAIL[:27],
     "xap" + "p-«»1-A0123-4567-" + TAIL,
     "gs" + "k_«»" + TAIL[:52],
+    # a placeholder is one as a whole
+    'password="«*Kq8vT2mXw9Lk4Rb7Np»"',
+    "API_TOKEN=«<Zq8vT2mXw9Lk4Rb7Np»",
+    'api_key="«{Zq8vT2mXw9Lk4Rb7N»"',
+    "--password=«$(Kq8vT2mXw9Lk4Rb7Np»",
+    "postgres://ada:«%7BKq8vT2mX»@db/prod",
+    "DB_PASSWORD='«a'\\''b$12345»' x",
+    "password: '«it''s 12345»'",
+    # other ways to assign
+    'password = """«hunter2 hunter2»"""',
+    "password = '''«hunter2\nhunter2»'''\nuser = '''ada'''",
+    "**Password:** «hunter2hunter2»",
+    "**API token**: `«hunter2hunter2»`",
+    "API_TOKEN ?= «correcthorse»",
+    'password: str = "«hunter2hunter2»"',
+    'const password: string = "«hunter2hunter2»";',
+    'token: Optional[str] = "«hunter2hunter2»"',
+    "curl -uada:«hunter2hunter2» https://a.example",
+    "curl -su ada:«hunter2hunter2» https://a.example",
+    "API_TOKEN\x1b[0m=\x1b[32m«hunter2hunter2»\x1b[0m",
+    "DB_PASSWORD_PROD=«correcthorse»",
+    "API_KEY_STAGING: «abc123456789»",
+    'SECRET_2="«hunter2hunter2»"',
+    "X-Auth-Token: «Kq.vT(mXw,Lk-Rb)Np»",
+    # other places
+    "machine a.example login ada password «hunter2»",
+    "machine a.example\n  login ada\n  password «hunter2»",
+    "db.example:5432:*:ada:«hunter2»",
+    "*:*:*:ada:«hunter2»",
+    "mysql -h db -uroot -p«hunter2» shop",
+    "mariadb-dump -p'«hunter 2»' shop",
+    "sshpass -p «hunter2» ssh db",
+    "sshpass -p'«hunter 2»' ssh db",
+    "chpasswd <<EOF\n«ada:hunter2»\nEOF",
+    "token = <<EOT\n«hunter2hunter2»\nEOT",
+    "TOKEN=$(cat <<'EOF'\n«hunter2hunter2»\nEOF\n)",
+    "cat > .env <<EOF\nDB_PASSWORD=«correcthorse»\nEOF",
+    '{"auths": {"a.example": {"auth": "«YWRhOmh1bnRlcjI=»"}}}',
+    "//a.example/:_auth=«YWRhOmh1bnRlcjI=»",
+    "client-key-data: «" + "LS0tLS1C" + "RUdJTiBQUklWQVRFIEtFWS0tLS0t" + TAIL[:40] + "==»",
+    "LS0tLS1C" + "RUdJTiBSU0EgUFJJVkFURSBLRVkt«»" + TAIL[:40],
+    # other services
+    "wh" + "sec_«»" + TAIL[:32],
+    "do" + "p_v1_«»" + "0123456789abcdef" * 4,
+    "shp" + "at_«»" + "0123456789abcdef" * 2,
+    "S" + "K«»" + "0123456789abcdef" * 2,
+    "M" + "TIzNDU2Nzg5MDEyMzQ1Njc4«».Gabcde." + TAIL[:38],
+    "«»1234567890:A" + "A" + TAIL[:33],
+    "AGE-SECRET" + "-KEY-1«»" + "0123456789ABCDEFGHIJ" * 3,
 )
 # the rules name the form, and leave these: a name, a path, a call, what stands for a value
 HARMLESS = (
@@ -126,6 +175,34 @@ HARMLESS = (
     "DB_PASSWORD=\nDB_HOST=localhost1",
     "max_tokens: 12345678",
     "password=short",
+    # placeholders, each as a whole
+    "password: <your-password>",
+    'password = "<your password>"',
+    'token = "{token}"',
+    'token = "{settings.api.token}"',
+    'password = "**********"',
+    'password = "$DB_PASSWORD"',
+    "export TOKEN=${TOKEN:-none}",
+    "TOKEN=${{ secrets.API_TOKEN }}",
+    "TOKEN=$(kubectl get secret api -o yaml)",
+    "token=xxxxxxxxxxxx",
+    "https://ada:${PASSWORD}@host/path",
+    "curl -u ada:$PASSWORD_2 https://a.example",
+    "mysql -p -h db",
+    "mysql -p$PASSWORD",
+    "machine a.example login ada password <password>",
+    # words of prose and code
+    "token = base64.b64encode(digest)",
+    "token = self.tokens[start:].pop()",
+    "password: Optional[bytes],",
+    "        token = Name.Builtin.Pseudo",
+    "private_key: rsa.RSAPrivateKey,",
+    'if password=="abcdefgh": pass',
+    "the machine learning token is masked",
+    "discord is a word, SK and MT are letters",
+    '{"auth": "basic123"}',
+    "LS0tLS1C" + "RUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+    "PASSWORD_FILE=/run/secrets/db1",
 )
 
 
@@ -148,6 +225,11 @@ def test_secret_of_each_form_goes_and_all_around_it_stays(form: str) -> None:
     assert masked(text) == expected
     # amid the output of a program, and as a text of JSON that another text holds
     assert masked(f"$ cat x\n{text}\n$ ") == f"$ cat x\n{expected}\n$ "
+
+
+def test_name_that_is_written_with_escapes_is_read_and_shown_without_them() -> None:
+    assert masked('{"pass\\u0077ord":"hunter2hunter2"}') == '{"password":"[redacted]"}'
+    assert MASKING.text('{"pass\\u0077ord":"short"}') == '{"pass\\u0077ord":"short"}'
 
 
 @pytest.mark.parametrize("text", HARMLESS)
@@ -215,6 +297,38 @@ HOSTILE = (
     "SG.aaaaaaaaaaaaaaaa",
     "pass" * 20 + "=",
     "token=a.b(c[",
+    "'",
+    '"',
+    "{",
+    "-",
+    "token='a''",
+    "token='\\''",
+    "token='\"'\"'",
+    'token="""',
+    'token="""\\"',
+    "token={",
+    "token=${",
+    "token={{ ",
+    "token=<a ",
+    "token=$(a ",
+    "token: a.",
+    "token: [(",
+    "\ntoken: a(",
+    "\n**token:** -",
+    "token: str",
+    "token=<<A\n",
+    "token: |\n a",
+    "mysql ",
+    "mysql -p",
+    "machine a login b ",
+    "chpasswd ",
+    ":5432:a:b:",
+    "MT",
+    "SK0",
+    "LS0tLS1C" + "RUdJTiBQUklW",
+    "\\u0077",
+    "token\x1b[0m",
+    '"auth": "YTph',
 )
 
 
@@ -227,6 +341,6 @@ def test_time_of_a_text_made_to_be_slow_grows_with_its_length(piece: str) -> Non
         MASKING.text(text)
         return time.thread_time() - began
 
-    short = tenth(100_000, 10_000)
+    short = tenth(131_072, 10_000)  # eight times of it are 1 MiB
     # eight times the length takes about eight times as long; a quadratic rule takes 64 times
     assert any(took_s(8 * short) < 24 * took_s(short) + 0.05 for _ in range(3))

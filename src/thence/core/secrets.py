@@ -1,8 +1,9 @@
 """Secrets: what is one by a rule is found in a line, or masked before an event becomes a line.
 
 A part of a text that a rule matches becomes `[redacted: RULE]`, and so does the whole value of a
-masked member; the path of each is listed in `repairs`, without what it was. Nothing else changes.
-What is returned of a line names a rule and a place, and never shows a part of the secret.
+masked member; the path of each is listed in `repairs`, without what it was. Letters that are
+written as escapes in such a text become letters; nothing else changes. What is returned of a line
+names a rule and a place, and never shows a part of the secret.
 """
 
 import re
@@ -23,6 +24,7 @@ from thence.core.secret_forms import (
     is_value_of_secret,
     possible_rules,
     spans_of,
+    without_escapes,
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
@@ -114,7 +116,8 @@ class SecretRules:
             if rule := self.member(path, names, value):
                 return FoundSecret(rule, path)
             name = _name_of(holder, key)
-            for span in self.spans(built_in, name, value, is_ours=path.startswith(_OURS)):
+            text = without_escapes(value) if isinstance(value, str) else ""
+            for span in self.spans(built_in, name, text, is_ours=path.startswith(_OURS)):
                 return FoundSecret(span.rule, path)
         return None
 
@@ -124,14 +127,12 @@ class SecretRules:
         return built_in if built_in or self.own or self.members else None
 
     def spans(
-        self, built_in: Sequence[SecretRule], key: str, text: Any, *, is_ours: bool = False
+        self, built_in: Sequence[SecretRule], key: str, text: str, *, is_ours: bool = False
     ) -> Iterator[FoundSpan]:
         """Yields the parts of a text, under a key, that are secret; they may overlap.
 
-        Own rules don't see a text that `is_ours`: a word of the format. Another value has none.
+        Own rules don't see a text that `is_ours`: a word of the format.
         """
-        if not isinstance(text, str):
-            return
         if self.has_defaults and is_value_of_secret(key, text) and not MASK.fullmatch(text):
             yield FoundSpan(0, len(text), ASSIGNMENT)
         for rule in built_in:
@@ -244,14 +245,15 @@ class Masking:
 
     def _text(self, text: str, key: str, built_in: Sequence[SecretRule]) -> str:
         """Returns a text under a key with what is secret masked."""
-        spans = sorted(self._rules.spans(built_in, key, text))
-        for _ in range(_ROUNDS_MAX):
+        masked, rules = without_escapes(text), built_in  # a name may be written with them
+        for number in range(_ROUNDS_MAX):
+            spans = sorted(self._rules.spans(rules, key, masked))
             if not spans:
-                return text
-            text = _replaced(text, spans)
+                return masked if number else text
+            masked = _replaced(masked, spans)
             # one secret may have hidden where another one ends, from the look at the line too
-            spans = sorted(self._rules.spans(self._rules.built_in, key, text))
-        return f"[redacted: {spans[0].rule}]" if spans else text
+            rules = self._rules.built_in
+        return f"[redacted: {spans[0].rule}]"
 
 
 def _places(
@@ -331,14 +333,9 @@ def _matches(pattern: re.Pattern[str], text: str, begin: int, end: int) -> Itera
 
 def _replaced(text: str, spans: Sequence[FoundSpan]) -> str:
     """Returns a text with its secrets, in order, replaced; overlapping ones become one."""
-    parts: list[str] = []
-    at = number = 0
-    while number < len(spans):
-        begin, end, rule = spans[number]
-        number += 1
-        while number < len(spans) and spans[number].begin < end:
-            end = max(end, spans[number].end)
-            number += 1
-        parts += text[at:begin], f"[redacted: {rule}]"
-        at = end
+    parts, at = list[str](), 0
+    for begin, end, rule in spans:
+        if begin >= at:
+            parts += text[at:begin], f"[redacted: {rule}]"
+        at = max(at, end)
     return "".join((*parts, text[at:]))
