@@ -26,7 +26,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 90,
-    "core": 30,
+    "core": 28,
     "files": 1,
     "git": 35,
     "log": 82,
@@ -49,7 +49,7 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10971, 53), (11300, 50)),
-    "core": ((6483, 32), (6500, 32)),
+    "core": ((6575, 32), (6500, 32)),
     "git": ((3215, 13), (3400, 14)),
     "log": ((13325, 50), (13300, 52)),
     "server": ((10672, 58), (11400, 50)),
