@@ -13,7 +13,6 @@ from tests.cli.installed import THENCE, begin, begun, in_shell, on_terminal, the
 
 from thence.trace.agents.demo_session import AFTER, ASK, FILE, LINE
 
-DEMO_S = 15
 README = Path(__file__).parents[2] / "README.md"
 VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+Z?"), "date"),
@@ -30,10 +29,7 @@ def played(tmp_path_factory):
     """A folder in which the demo was run into a pipe, by a coding agent, and what it said."""
     folder = tmp_path_factory.mktemp("played")
     agents = {"CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": "s-0", "CODEX_THREAD_ID": "t-0"}
-    begin_s = time.monotonic()
-    ended = thence("demo", cwd=folder, env=agents)
-    assert time.monotonic() - begin_s < DEMO_S
-    return folder, ended
+    return folder, thence("demo", cwd=folder, env=agents)
 
 
 def part(ended, heading):

@@ -199,8 +199,9 @@ class Numbering:
         segment that begins with lines written again may end with lower numbers than the one
         before, which is read too then; else of that one only the end is read.
         """
-        is_found, first = is_known, self._first_number(current) if is_known else 0
-        for name in reversed(older_names(self._disk, self._folder)):
+        names = older_names(self._disk, self._folder)
+        is_found, first = is_known, self._first_number(current) if is_known and names else 0
+        for name in reversed(names):
             with opened_existing(self._disk, self._folder / name) as descriptor:
                 if descriptor is None:  # pruned in between
                     continue
