@@ -59,7 +59,7 @@ needed = {
     "event_version": st.just(1),
     "timestamp": st.just(WHEN),
     "node_id": st.just(NODE),
-    "seq": st.integers(1, 2**53),
+    "seq": st.integers(1, 2**53 - 1),
     "lamport_clock": st.integers(1, 2**53 - 1),
 }
 optional = {
