@@ -25,8 +25,9 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     make_database(file, "e1", "red")
     assert [each.name for each in file.parent.iterdir()] == [TEAM_DATABASE]
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    with raises_code("server_exists"):
+    with raises_code("server_exists") as refused:
         make_database(file, "e2")
+    assert f"thence server run --data {file.parent};" in refused.value.hint
     database = SqliteDatabase(file)
     assert (database.epoch, Accounts(database, str).teams()) == ("e1", ["red"])
     database.close()
@@ -34,8 +35,9 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
 
 def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
-    with raises_code("not_a_server"):
+    with raises_code("not_a_server") as refused:
         SqliteDatabase(file)
+    assert refused.value.hint.startswith("name it as it is; ")  # a copy is no server to be made
     for content in (b"", b"no database" * 1000):
         file.write_bytes(content)
         with raises_code("not_a_server"):

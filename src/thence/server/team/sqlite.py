@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from threading import Lock
 from typing import Any
 
@@ -272,7 +273,8 @@ def make_database(path: Path, epoch: str, team: str | None = None) -> None:
         "could not make a server in",
         place=path.parent,
         cause=f"it holds {path.name} already",
-        hint="start it: thence server run; or name another folder with --data",
+        hint=f"start it: thence server run --data {quote(str(path.parent))};"
+        " or name another folder with --data",
         code="server_exists",
     )
     if path.exists():
@@ -320,7 +322,7 @@ def _check_is_there(path: Path) -> None:
             "could not open the server's database",
             place=path,
             cause="there is no such file",
-            hint="make one: thence server init",
+            hint="name it as it is; thence server init makes a new server",
             code="not_a_server",
         )
 
