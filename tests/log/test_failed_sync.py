@@ -12,6 +12,7 @@ from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of
 from tests.crash.traces import opened as opened_on
 from tests.disks import Scripted
+from tests.events import drafted
 from tests.log.committers import until
 from tests.log.faults import WAIT_S
 
@@ -371,6 +372,27 @@ def test_event_survives_though_a_later_opening_believed_it_safe():
         acknowledged = first.append("b", LONG)
         left = opened_on(SimulatedDisk(worst(disk.moment())))
         assert acknowledged.line in {event.line for event in left.read()}
+
+
+def test_sync_beside_appends_hears_of_a_sync_of_another_process_that_failed_before(monkeypatch):
+    disk = SimulatedDisk(log_of(1))
+    with opened_on(disk) as log, opened_on(disk) as other:
+        log.append("a")
+        other.append("b")
+        writer = log._writer
+        (line,) = writer.write([drafted("written", "worked", {"payload": LONG})]).outcomes
+        disk.failing = 1
+
+        def die(error):
+            raise DiskError(errno.EIO, "it dies before it sets the segment aside")
+
+        monkeypatch.setattr(other._writer, "_repair", die)
+        with pytest.raises(OutcomeUnknown):
+            other.append("c")
+        pending = writer.begin_sync()
+        writer.end_sync(pending, pending.run())
+        left = opened_on(SimulatedDisk(worst(disk.moment())))
+        assert line[:-1] in {event.line for event in left.read()}
 
 
 def test_numbers_go_on_behind_a_segment_whose_copy_was_cut_short(tmp_path):
