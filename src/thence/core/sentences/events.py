@@ -539,7 +539,7 @@ _AGENT_SENTENCES: Mapping[str, str] = {
     "[{is_agent_unknown:?} or a subagent of it] committed [{commit:oid}|something]",
     "rewrite": "commit [{old:oid}|something] became [{new:oid}|something] by [{by:text}|a rewrite]",
 }
-_AGENT_SOURCES = ("claude-code", "codex", "git")
+_AGENT_SOURCES = ("claude-code", "codex", "git", "transcript")
 
 
 def agent_sentence(event: Event) -> str | None:
