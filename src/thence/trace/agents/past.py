@@ -44,7 +44,6 @@ _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256
 _COMMITS_ASKED = 16  # the last ones before an edit, of any branch
-_TEXTS_KEPT = 4  # of each file, as the last edits left it
 _HOMES = {
     "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
     "codex": ("CODEX_HOME", ".codex", "sessions"),
@@ -149,18 +148,12 @@ def _heads(path: Path, bridge: str, is_own: Callable[[str], bool]) -> Iterator[T
     begun_ns = 0
     for record in islice(_records(path, Counter()), _HEAD_RECORDS):
         begun_ns = begun_ns or _time_ns(record)
-        told = record.get("payload") if bridge == "codex" else record
-        cwd = text_of(told, "cwd") if isinstance(told, dict) else None
-        if cwd is None or not isinstance(told, dict):
+        told = _part(record, "payload") if bridge == "codex" else record
+        if (cwd := text_of(told, "cwd")) is None:
             continue
-        if bridge == "codex":
-            agent = text_of(told, "id")
-            session = text_of(told, "session_id") or agent
-        else:
-            agent = text_of(told, "agentId")
-            session = text_of(told, "sessionId") if agent else None
-        session = session or path.stem
         if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
+            agent = text_of(told, "agentId", "id")
+            session = text_of(told, "session_id", "sessionId", "id") or path.stem
             yield Transcript(path, bridge, session, agent if agent != session else None, begun_ns)
         return
 
@@ -205,7 +198,7 @@ class _Past:
 
     def __init__(self, log: Log | None, texts: "_Texts", taken: Taken) -> None:
         self._table = SessionTable() if log is None else stored_table(log)
-        self._log, self._texts, self._taken = log, texts, taken
+        self._texts, self._taken = texts, taken
         # the session of each call and prompt, by its id or, without one, by its session and text
         self._owners: dict[object, str] = {}
         for name, session in self._table.sessions.items():
@@ -267,9 +260,7 @@ class _Past:
         spooled = Spooled(f"{SOURCE}/{name}/{firing.name}", *words)
         for event in events_of(spooled, self._table):
             payload = event.payload or {}
-            # a call that a hook has begun goes on, whatever was before it
-            is_over = payload.get("is_unanswered") is True
-            if is_over or (self._log and self._log.holds(event.event_id or "")):
+            if payload.get("is_unanswered"):  # what a hook has begun goes on, whatever was before
                 continue
             root, files = text_of(payload, "root"), payload.get("files", ())
             fits = [self._texts.fits(root, file, firing.time_ns) for file in files]
@@ -292,7 +283,7 @@ def _of_claude(records: list[Record]) -> Iterator[Firing]:
         asked[uuid] = (text_of(record, "promptId") or uuid) if is_prompt else above
         if record.get("type") == "assistant":
             heard.add(asked[uuid])
-        for block in _blocks(record):
+        for block in _blocks(_part(record, "message")):
             answered.add(text_of(block, "tool_use_id") or "")
             if block.get("type") == "tool_use":
                 calls.setdefault(text_of(block, "id") or "", block)
@@ -302,7 +293,7 @@ def _of_claude(records: list[Record]) -> Iterator[Firing]:
         if prompt is not None and asked[uuid] in heard:
             given = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
             yield Firing(time_ns, f"{asked[uuid]}/prompt", given)
-        for block in _blocks(record):
+        for block in _blocks(_part(record, "message")):
             use_id = text_of(block, "tool_use_id", "id") or ""
             if use_id not in calls or use_id not in answered:
                 continue
@@ -333,23 +324,30 @@ def _chained(records: list[Record]) -> Iterator[tuple[str, Record]]:
         yield from ((one, own[one]) for one in reversed(chain))
 
 
-def _blocks(record: Record) -> list[Record]:
-    """Returns the parts of a message of Claude Code."""
-    message = record.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
+def _part(record: Record, name: str) -> Record:
+    """Returns a member that is an object, an empty one for any other."""
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _blocks(message: Record) -> list[Record]:
+    """Returns the parts of a message."""
+    content = message.get("content")
     parts = content if isinstance(content, list) else [{"text": content}]
     return [part for part in parts if isinstance(part, dict)]
 
 
+def _text_in(message: Record) -> str:
+    return "\n".join(filter(None, (text_of(part, "text") for part in _blocks(message))))
+
+
 def _words_of(record: Record) -> str | None:
     """Returns what a person wrote in a record of Claude Code."""
-    origin = record.get("origin")
-    is_persons = not isinstance(origin, dict) or origin.get("kind") == "human"
-    if record.get("type") != "user" or not is_persons:
+    is_own = record.get("isMeta") or record.get("isCompactSummary")
+    is_persons = _part(record, "origin").get("kind", "human") == "human"
+    if record.get("type") != "user" or is_own or not is_persons:
         return None
-    if record.get("isMeta") or record.get("isCompactSummary"):
-        return None
-    words = "\n".join(filter(None, (text_of(block, "text") for block in _blocks(record))))
+    words = _text_in(_part(record, "message"))
     if command := _COMMAND.match(words):
         return " ".join((command[1], *_ARGUMENTS.findall(words)))
     return None if _MACHINES.match(words) else words
@@ -357,20 +355,17 @@ def _words_of(record: Record) -> str | None:
 
 def _of_codex(records: list[Record]) -> Iterator[Firing]:
     """Yields what Codex's hooks would have been handed."""
-    payloads = [one if isinstance(one := record.get("payload"), dict) else {} for record in records]
+    payloads = [_part(record, "payload") for record in records]
     answered = {text_of(payload, "call_id") for payload in payloads if "output" in payload}
     calls: dict[str | None, dict[str, Any]] = {}
     turn = cwd = None
     for number, payload in enumerate(payloads):
         turn, cwd = text_of(payload, "turn_id") or turn, text_of(payload, "cwd") or cwd
-        use_id, item = text_of(payload, "call_id"), payload.get("item")
+        use_id, item = text_of(payload, "call_id"), _part(payload, "item")
         given: dict[str, Any] = {"cwd": cwd, "turn_id": turn}
         name = f"{turn or number}/prompt"
-        if isinstance(item, dict) and item.get("type") == "UserMessage":
-            parts = item.get("content") or ()
-            texts = (text_of(part, "text") for part in parts if isinstance(part, dict))
-            given["prompt"] = "\n".join(filter(None, texts))
-            given["hook_event_name"] = "UserPromptSubmit"
+        if item.get("type") == "UserMessage":
+            given |= {"hook_event_name": "UserPromptSubmit", "prompt": _text_in(item)}
         elif use_id in calls and "output" in payload:
             output, name = payload["output"], f"{use_id}/end"
             given |= {**calls[use_id], "hook_event_name": "PostToolUse", "tool_response": output}
@@ -402,52 +397,47 @@ class _Texts:
     """The texts that files had, as commits and earlier edits have them."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._edited: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        self._edited: dict[tuple[str, str], str] = {}
         self._stack = stack
         self._commits = cache(self._find_commits)
 
     def fits(self, root: str | None, file: Mapping[str, Any], time_ns: int) -> bool:
         """Reports whether an edit can have been made then, and notes what it left."""
         root, path = text_of(file, "root") or root, text_of(file, "path") or ""
-        if root is None or os.path.isabs(path):
+        if root is None or os.path.isabs(path) or "\n" in path:
             return False
-        edited = self._edited.setdefault((root, path), [])
         before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))
-        if file.get("removed") is None:
-            text: str | None = after
-        else:
-            own = (text for at_ns, text in reversed(edited) if at_ns <= time_ns)
-            texts = chain(own, self._committed(root, path, time_ns // 10**9))
-            text = next((text for text in texts if before in text), None)
-        if text is None:
-            return False
-        if before:
-            text = text.replace(before, after, 1 if file.get("is_hunk") else -1)
-        edited[:] = [*edited[1 - _TEXTS_KEPT :], (time_ns, text)]
-        return True
+        texts = chain(
+            [after] if file.get("removed") is None else [],
+            [self._edited[root, path]] if (root, path) in self._edited else [],
+            self._committed(root, path, time_ns // 10**9),
+        )
+        text = next((text for text in texts if before in text), None)
+        if text is not None:
+            count = 1 if file.get("is_hunk") else -1
+            self._edited[root, path] = text.replace(before, after, count) if before else text
+        return text is not None
 
     def _committed(self, root: str, path: str, time_s: int) -> Iterator[str]:
         """Yields what a file had in the last commits before a time, the newest first."""
-        times, oids, objects = self._commits(root)
-        end = bisect_right(times, time_s)
-        for oid in reversed(oids[max(end - _COMMITS_ASKED, 0) : end] if "\n" not in path else ()):
-            with suppress(GitFailed):
+        commits, objects = self._commits(root)
+        end = bisect_right(commits, (time_s + 1, ""))
+        for _, oid in reversed(commits[max(end - _COMMITS_ASKED, 0) : end]):
+            with suppress(GitFailed):  # it had no such file
                 text = objects.blob(f"{oid}:{path}").decode("utf-8", "replace")
                 yield _plain(text if text.endswith("\n") else f"{text}\n")
 
-    def _find_commits(self, root: str) -> tuple[list[int], list[str], Any]:
+    def _find_commits(self, root: str) -> tuple[list[tuple[int, str]], Any]:
         with suppress(GitFailed):
             repo = repository(Path(root))
-            out = repo.git.run("log", "--all", "--reflog", "--format=%ct %H")
-            rows = sorted(
-                (int(time), oid) for time, oid in map(str.split, out.decode().splitlines())
-            )
-            # the answers of a clone that lacks objects come from here alone
+            out = repo.git.run("log", "--all", "--reflog", "--format=%ct %H").decode()
+            rows = (row.split() for row in out.splitlines())
+            commits = sorted((int(time), oid) for time, oid in rows)
+            # nothing is fetched into a clone that lacks objects
             variables = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
             batch = repo.git.open_process("cat-file", "--batch", variables=variables)
-            objects = Objects(repo, self._stack.enter_context(batch))
-            return [time for time, _ in rows], [oid for _, oid in rows], objects
-        return [], [], None
+            return commits, Objects(repo, self._stack.enter_context(batch))
+        return [], None
 
 
 def _plain(text: str) -> str:

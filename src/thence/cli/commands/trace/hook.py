@@ -151,9 +151,8 @@ def past_command(since: str | None, is_dry_run: bool) -> None:
     lines += [f"left out: {count:,} {reason}" for reason, count in left_out.items() if count]
     if counts["edits"] and not is_dry_run:
         lines.append("next: thence blame FILE")
-    facts = {"log": str(folder), "is_dry_run": is_dry_run, "sessions": counts["sessions"]}
-    facts |= {"prompts": counts["prompt"], "edits": counts["edits"], "events": counts["events"]}
-    out.result({**facts, "left_out": left_out}, lines)
+    facts = {"log": str(folder), "is_dry_run": is_dry_run}
+    out.result(facts | taken._asdict(), lines)
 
 
 def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) -> int:
