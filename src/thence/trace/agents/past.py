@@ -32,6 +32,7 @@ from thence.git.objects import Objects
 from thence.git.repository import repository
 from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of
+from thence.trace.agents.hook_script import users_path
 from thence.trace.agents.hooked import Spooled, events_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
@@ -44,7 +45,7 @@ _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256
 _COMMITS_ASKED = 16  # the last ones before an edit, of any branch
-_HOMES = {
+_PLACES = {
     "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
     "codex": ("CODEX_HOME", ".codex", "sessions"),
 }
@@ -96,7 +97,7 @@ def take_in_past(
     """
     taken = Taken(Counter(), Counter())
     sessions: dict[str, list[Transcript]] = {}
-    for transcript in sorted(_transcripts(folder, since_s), key=lambda one: one.begun_ns):
+    for transcript in sorted(transcripts_of(folder, since_s), key=lambda one: one.begun_ns):
         sessions.setdefault(transcript.session, []).append(transcript)
     with ExitStack() as stack:
         if not is_dry_run:
@@ -130,23 +131,21 @@ def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
         taken.counts["edits"] += len((event.payload or {}).get("files", ()))
 
 
-def _transcripts(folder: Path, since_s: float) -> Iterator[Transcript]:
+def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
     """Yields the transcripts of what was done in the repository of a log."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
-    for bridge, (variable, default, name) in _HOMES.items():
-        home = Path.home() / default
-        for place in {home, Path(os.environ.get(variable) or home)}:
-            for path in (place / name).rglob("*.jsonl"):
-                with suppress(OSError):  # it was removed meanwhile
-                    if path.stat().st_mtime >= since_s and path.is_file():
-                        yield from _heads(path, bridge, is_own)
+    for bridge, place in _PLACES.items():
+        for path in users_path(*place).rglob("*.jsonl"):
+            with suppress(OSError):  # it was removed meanwhile
+                if path.stat().st_mtime >= since_s and path.is_file():
+                    yield from _heads(path, bridge, is_own)
 
 
 def _heads(path: Path, bridge: str, is_own: Callable[[str], bool]) -> Iterator[Transcript]:
     """Yields whose a transcript is by its first lines, if it is of this repository."""
     begun_ns = 0
-    for record in islice(_records(path, Counter()), _HEAD_RECORDS):
+    for record in islice(records_of(path, Counter()), _HEAD_RECORDS):
         begun_ns = begun_ns or _time_ns(record)
         told = _part(record, "payload") if bridge == "codex" else record
         if (cwd := text_of(told, "cwd")) is None:
@@ -158,7 +157,7 @@ def _heads(path: Path, bridge: str, is_own: Callable[[str], bool]) -> Iterator[T
         return
 
 
-def _records(path: Path, left_out: Counter[str]) -> Iterator[Record]:
+def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
     """Yields the records of a transcript; of a torn or glued line those that are whole."""
     with path.open("rb") as file:
         while line := file.readline(LINE_BYTES_MAX):
@@ -221,11 +220,11 @@ class _Past:
     def _firings(self, transcript: Transcript) -> Iterator[Firing]:
         """Yields what the hooks would have been handed in one chain, in its order."""
         try:
-            records = [*_records(transcript.path, self._taken.left_out)]
+            records = [*records_of(transcript.path, self._taken.left_out)]
         except OSError as error:
             self._taken.left_out[f"transcripts that can't be read: {error.strerror}"] += 1
             return
-        read = _of_codex if transcript.bridge == "codex" else _of_claude
+        read = codex_firings if transcript.bridge == "codex" else claude_firings
         agent, kinds = transcript.agent, (text_of(one, "attributionAgent") for one in records)
         own = {"agent_id": agent, "agent_type": next(filter(None, kinds), None)} if agent else {}
         latest_ns, last = 0, None
@@ -271,7 +270,7 @@ class _Past:
             yield msgspec.structs.replace(event, payload=payload, source=SOURCE, begins=is_step)
 
 
-def _of_claude(records: list[Record]) -> Iterator[Firing]:
+def claude_firings(records: list[Record]) -> Iterator[Firing]:
     """Yields what Claude Code's hooks would have been handed."""
     asked: dict[str | None, str | None] = {}
     heard: set[str | None] = set()  # the prompts that were answered, as built-in commands are not
@@ -353,7 +352,7 @@ def _words_of(record: Record) -> str | None:
     return None if _MACHINES.match(words) else words
 
 
-def _of_codex(records: list[Record]) -> Iterator[Firing]:
+def codex_firings(records: list[Record]) -> Iterator[Firing]:
     """Yields what Codex's hooks would have been handed."""
     payloads = [_part(record, "payload") for record in records]
     answered = {text_of(payload, "call_id") for payload in payloads if "output" in payload}
