@@ -210,7 +210,6 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         ],
         "branch": package.workspace.branch if package.workspace else None,
         "landed": asdict(package.landed) if package.landed else None,
-        "open_claim": package.open_claim,
         "last_event": package.last_event,
     }
 

@@ -33,7 +33,7 @@ from thence.work.day_lines import (
 )
 from thence.work.journal import refusals
 from thence.work.journal.shared_view import stats_of_days, writing_lock
-from thence.work.journal.store import RECOVERED, redactions_in
+from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 
 _WAIT_S = 10.0
@@ -162,7 +162,7 @@ def _elsewhere(
     about = [event for event in events if event.event_id.encode() in redactions.by_id]
     if any(event.event_type in _PLANNED for event in about):
         yield "planning files, and commits of them, that say the same"
-    sources = {event.header.source for event in about} - {RECOVERED, None}
+    sources = {event.header.source for event in about} - {None}
     for source in sorted(map(str, sources)):
         yield f"what an event was imported from ({source:.80})"
     if (project.home / "agents").exists():

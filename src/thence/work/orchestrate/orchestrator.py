@@ -45,8 +45,8 @@ HELD_GRACE_S = 5.0
 class ProgressNote(NamedTuple):
     """A report of an orchestrator's step or observation.
 
-    `kind` is begun, failed, reviewed, sent_back, moved, merged, unreviewed, overlap, waiting,
-    note, trouble, completed or stopped.
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
+    completed or stopped.
     """
 
     kind: str
@@ -58,16 +58,11 @@ class ProgressNote(NamedTuple):
 
 
 class OrchestrationSummary(NamedTuple):
-    """The end of an orchestration: the packages done, and the reasons of the others.
-
-    `unreviewed` are commits of packages that somebody else brought to the target while an agent or
-    a gate was at work on them.
-    """
+    """The end of an orchestration: the packages done, and the reasons of the others."""
 
     status: str  # completed, stranded
     done: tuple[str, ...]
     stranded: Mapping[str, str]
-    unreviewed: Mapping[str, tuple[str, ...]]
 
 
 class Active:
@@ -285,7 +280,7 @@ class Orchestrator:
         if not remaining:
             if complete(self.shared.session, feature, ACTOR):
                 self.progress.report("completed", f"all {len(feature.packages)} packages are done")
-            return OrchestrationSummary("completed", done, {}, self.shared.unreviewed)
+            return OrchestrationSummary("completed", done, {})
         times = [one.not_before_s for one in self.shared.failures.values()]
         times += self._backoff.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
@@ -293,7 +288,7 @@ class Orchestrator:
         if self._held and now_s - self._changed_s < self._held_s_max:
             return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in remaining}
-        return OrchestrationSummary("stranded", done, stranded, self.shared.unreviewed)
+        return OrchestrationSummary("stranded", done, stranded)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""

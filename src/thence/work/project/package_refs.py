@@ -1,8 +1,7 @@
 """The refs by which the code of packages is found, beside their branches.
 
 They belong to one clone: `refs/thence/base/<feature>/<WP>` is the commit that a package's branch
-began at, `refs/thence/reviewed/…` the commit that went to review, which the ref keeps alive,
-`refs/thence/saved/…` what an agent made on another branch in a package's worktree.
+began at, `refs/thence/reviewed/…` the commit that went to review, which the ref keeps alive.
 """
 
 from pathlib import Path
@@ -98,11 +97,6 @@ def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
     for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
         if ref in refs.commits:
             repo.git.run("update-ref", "-d", ref, refs.commits[ref])
-
-
-def base_ref(slug: str, wp_id: str) -> str:
-    """Returns the ref of the commit that a package's branch began at."""
-    return _ref("base", slug, wp_id)
 
 
 def _ref(kind: str, slug: str, wp_id: str) -> str:

@@ -402,19 +402,6 @@ def check_whole(
             )
 
 
-def commits_come(
-    repo: Repository, commits: Sequence[str], before: str | None, after: str | None
-) -> tuple[str, ...]:
-    """Returns the commits that are in the history of `after` and not in that of `before`.
-
-    Both are tips of one branch. Raises GitFailed.
-    """
-    past = (f"^{before}",) if before else ()
-    out = repo.git.run("rev-list", after, *past, "--") if after and commits else b""
-    come = {*out.decode().split()}
-    return tuple(commit for commit in commits if commit in come)
-
-
 def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
     """Returns the packages at work or in review whose code is in their target already.
 
@@ -442,12 +429,10 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     return landed
 
 
-def workspace(
-    session: Session, feature: FeatureState, package: PackageState, claim: str | None = None
-) -> Worktree:
+def workspace(session: Session, feature: FeatureState, package: PackageState) -> Worktree:
     """Makes branch and worktree of a package on top of its dependencies, or completes them.
 
-    An event records a new workspace, and ends the claim, if there is one. Raises GitFailed.
+    An event records a new workspace. Raises GitFailed.
     """
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
@@ -467,8 +452,8 @@ def workspace(
         )
     recorded = package.workspace
     is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
-    if claim is not None or not is_recorded:
-        session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))
+    if not is_recorded:
+        session.append_or_warn(workspace_event(feature.slug, package.wp_id))
     return worktree
 
 

@@ -102,10 +102,6 @@ def orchestrate(
             {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
             for wp_id, why in summary.stranded.items()
         ],
-        "unreviewed": [
-            {"wp_id": wp_id, "commits": list(commits)}
-            for wp_id, commits in summary.unreviewed.items()
-        ],
     }
     lines = [f"{state.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
@@ -113,9 +109,6 @@ def orchestrate(
     if not summary.stranded:
         is_idle = state.is_completed  # before the run began
         lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
-    for wp_id, commits in summary.unreviewed.items():
-        names = ", ".join(commit[:10] for commit in commits)
-        lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 

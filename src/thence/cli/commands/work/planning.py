@@ -16,12 +16,11 @@ from thence.core.sentences.events import counted
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
-from thence.git.objects import objects
-from thence.git.repository import HEADS, branch_of
+from thence.git.repository import branch_of
 from thence.log.open import new_id, now
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.dependencies import in_order
-from thence.work.board.state import PLANNED, FeatureState, LostPackage
+from thence.work.board.state import FeatureState, LostPackage
 from thence.work.day_lines import FOLDER, with_lines
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
@@ -211,16 +210,14 @@ def setup_spec(
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
-        slug = _uncommitted_spec(session, title.strip(), mission, branch)
-        if slug is None:
-            slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
-            payload = {
-                "feature_slug": slug,
-                "title": title.strip(),
-                "mission": mission,
-                "target_branch": branch,
-            }
-            session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
+        slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
+        payload = {
+            "feature_slug": slug,
+            "title": title.strip(),
+            "mission": mission,
+            "target_branch": branch,
+        }
+        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         contents = {
             "spec.md": _SPEC.format(title=title.strip()).encode(),
             "plan.md": _PLAN.format(slug=slug).encode(),
@@ -261,35 +258,6 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
         if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
             return slug
     return None
-
-
-def _uncommitted_spec(session: Session, title: str, mission: str, branch: str) -> str | None:
-    """Returns the feature that a command of this clone recorded and was killed before its commit.
-
-    It has this title, mission and target, no package, and no meta.json in a commit.
-    """
-    same = (title, mission, branch)
-    for slug, state in session.board.features.items():
-        if (state.title, state.mission, state.target_branch) != same or state.created_event:
-            continue
-        meta = session.planning.path(slug, "meta.json")
-        if _is_half_done(session, state.spec_event, meta, branch):
-            return slug
-    return None
-
-
-def _is_half_done(session: Session, event_id: str | None, path: str, branch: str) -> bool:
-    """Reports whether this clone wrote an event whose file is in no commit.
-
-    The commits are the last one of a branch, and of the one that is checked out.
-    """
-    node_id = next_node_id(session.project.home)
-    events = (event for event in session.events if event.event_id == event_id)
-    if node_id is None or not any(event.node_id == node_id for event in events):
-        return False
-    with objects(session.project.main) as store:
-        commits = [store.commit(name) for name in ("HEAD", f"{HEADS}{branch}")]
-        return not any(commit and store.find(commit[1], path) for commit in commits)
 
 
 @click.option("--add", "title", metavar="TITLE", help="Add one package that has no section.")
@@ -589,9 +557,8 @@ def _append_package(
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
         package = planned._replace(dependencies=_dependencies(state, after, ids))
-        wp_id = _unrecorded_package(session, state, planned.title)
-        wp_id = wp_id or _uncommitted_package(session, state, package, branch)
-        package = package._replace(wp_id=wp_id or next_wp_id(ids))
+        wp_id = _unrecorded_package(session, state, planned.title) or next_wp_id(ids)
+        package = package._replace(wp_id=wp_id)
         guard = session.guard(
             (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
         )
@@ -619,26 +586,6 @@ def _unrecorded_package(session: Session, state: FeatureState, title: str) -> st
         wp_id = _id_in(path)
         data = session.planning.read(None, path)
         if wp_id not in state.packages and is_wp_id(wp_id) and title_of(data or b"", path) == title:
-            return wp_id
-    return None
-
-
-def _uncommitted_package(
-    session: Session, state: FeatureState, planned: PlannedPackage, branch: str
-) -> str | None:
-    """Returns the package that a command of this clone recorded and was killed before its commit.
-
-    It has this title and these dependencies, is planned, and no commit has its file. The file of a
-    package that tasks.md has is made by `finalize-tasks`. The same command at the same time, which
-    has not committed yet, adds this package too: both name it.
-    """
-    sections = _sections(session, state)
-    for wp_id, package in state.packages.items():
-        is_same = (package.title, package.dependencies) == (planned.title, planned.dependencies)
-        if not is_same or package.lane != PLANNED or wp_id in sections:
-            continue
-        path = session.planning.path(state.slug, path_of(planned._replace(wp_id=wp_id)))
-        if _is_half_done(session, package.created_event, path, branch):
             return wp_id
     return None
 
