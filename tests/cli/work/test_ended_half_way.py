@@ -1,6 +1,7 @@
 """What was left half-way, by a kill or by hand, is one sentence of `status` with what to type."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,11 +11,11 @@ import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
-from tests.cli.work.projects import FOLDER, SLUG, done, finalized_project, project
+from tests.cli.work.projects import done, finalized_project, project
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED, bare, clone, published, work
 
-BRANCH = "001-sync-WP01"
+BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
 NOT_THERE = "its worktree is not there yet"
 
 
@@ -79,22 +80,25 @@ def test_package_of_a_command_at_work_is_left_to_it(repo, tmp_path):
 @pytest.mark.parametrize(
     ("command", "where"),
     [
-        (("setup-spec", "Sync"), f"{FOLDER} is not there: what began it ended half-way"),
-        (("finalize-tasks", "--add", "First"), "WP01  First  (its file is not there: what added"),
+        (("setup-spec", "More"), f"{MORE} is not there: what began it ended half-way"),
+        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: what added"),
     ],
 )
 def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where):
     repo = project(tmp_path / "r")
+    done(repo, "setup-spec", "Sync")
+    done(repo, "finalize-tasks", "--add", "First")
     path = with_git(tmp_path / "bin", "status --porcelain=v2", before=KILL)
     killed = warm("work", *command, cwd=repo, env={"PATH": path})
     assert killed.code == -signal.SIGKILL
-    shown = done(repo, "status")
+    shown = done(repo, "status", "--all")
     assert where in shown.out
-    (step,) = [line.strip() for line in shown.lines if line.strip().startswith("next:")]
     if command[0] == "setup-spec":
-        assert step == f"next: write {FOLDER}/tasks.md, then thence work finalize-tasks"
+        how = f"next: write {MORE}/tasks.md, then thence work finalize-tasks --feature 002-more"
+        assert how in shown.out
     else:
-        typed(repo, step.removeprefix("next: ").replace("TEXT", "half-way"))
+        (step,) = re.findall("half-way; (thence work .*) takes it back", shown.out)
+        typed(repo, step.replace("TEXT", "half-way"))
     assert warm("verify", cwd=repo).code == 0
 
 
@@ -144,4 +148,3 @@ def test_worktree_that_left_its_branch_is_told(repo, leaving, place):
     assert told in done(repo, "status").out
     git(tree, "switch", "--quiet", "-c" if place == "mine" else "--no-guess", BRANCH)
     assert told not in done(repo, "status").out
-    assert SLUG in BRANCH

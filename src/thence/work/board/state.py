@@ -171,15 +171,13 @@ class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all there ever were, resolved ones too. `ignored` are the ids of events on
-    packages that lost their number.
+    `conflicts` are all there ever were, resolved ones too.
     """
 
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     skipped: tuple[IgnoredEvent, ...] = ()
-    ignored: frozenset[str] = frozenset()
 
     @property
     def targets(self) -> set[str]:

@@ -175,8 +175,7 @@ class Orchestrator:
         self._backoff.look_again(lanes, len(self.shared.session.events))
         self._plan = planned(self.shared.session, self.shared.feature)
         self.shared.reverted = reverted_in(self.shared.session, self.shared.feature)
-        names = self.shared.session.board.ignored
-        self.shared.histories = attempt_histories(self.shared.session.events, self.slug, names)
+        self.shared.histories = attempt_histories(self.shared.session.events, self.slug)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:

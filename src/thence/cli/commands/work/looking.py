@@ -15,7 +15,7 @@ from msgspec import structs, to_builtins
 
 from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
 from thence.cli.output import current
-from thence.core.merge.conflicts import Conflict
+from thence.core.merge.conflicts import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.refs import REMOTES, push_command, tip_of
 from thence.git.repository import HEADS, is_standing, operation_under_way
@@ -29,7 +29,6 @@ from thence.work.board.move_request import (
     changed_since,
     reverted_by,
 )
-from thence.work.board.package_numbers import SLOT as NUMBER
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -192,7 +191,7 @@ def _feature_status(
     own: Collection[str],
 ) -> _FeatureStatus:
     home = session.project.home
-    histories = attempt_histories(session.events, feature.slug, session.board.ignored)
+    histories = attempt_histories(session.events, feature.slug)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
@@ -204,16 +203,16 @@ def _feature_status(
     with suppress(GitFailed):
         try:
             target, folder = session.target_of(feature), session.planning.path(feature.slug)
-            is_own = feature.spec_event in own and not feature.packages
-            if is_own and not any(session.planning.names(tree, folder) for tree in (None, target)):
+            has_files = any(session.planning.names(tree, folder) for tree in (None, target))
+            if feature.spec_event in own and not feature.packages and not has_files:
                 notes = [
                     f"{folder} is not there: what began it ended half-way",
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
-            for wp_id in _half_added(session, feature, target, own):
-                troubles[wp_id] = "its file is not there: what added it ended half-way"
+            for wp_id in _half_added(session, feature, target, own if has_files else ()):
                 reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
-                steps[wp_id] = (reject,)
+                why = f"its file is not there: what added it ended half-way; {reject} takes it back"
+                troubles[wp_id] = why
         except PlanningError as error:  # no target
             notes = [error.cause, f"next: {error.hint}"]
     for wp_id, package in feature.packages.items():
@@ -242,7 +241,7 @@ def _half_added(
 ) -> Iterator[str]:
     """Yields the planned packages that this clone added and that have no file.
 
-    `own` are the events of this clone.
+    `own` are the events of this clone; none for a feature without files, which a program made.
     """
     paths: list[str] | None = None
     for wp_id, package in feature.packages.items():
@@ -444,14 +443,16 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         about = feature.rpartition("/")[2]
         package = session.board.package(about, name)
-        if package and conflict.slot == NUMBER:
-            lines += [
-                f"  next, where it was made: thence work finalize-tasks --add {quote(lost.title)}"
-                f" --feature {about}"
-                for lost in package.lost
-                if not lost.is_added
-            ]
-        elif conflict.is_open and package and package.lane in _SETTLING_MOVES:
+        lost = package.lost if package and conflict.slot == PACKAGE.name else ()
+        lines += [
+            f"  next, where it was made: thence work finalize-tasks --add {quote(one.title)}"
+            f" --feature {about}"
+            for one in lost
+            if not one.is_added
+        ]
+        if lost:
+            continue
+        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
             move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
             lines.append(f"  next: thence work {move}")
     code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0

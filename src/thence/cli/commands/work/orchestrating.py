@@ -126,7 +126,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
     state = _feature(session, feature)
-    histories = attempt_histories(session.events, state.slug, session.board.ignored)
+    histories = attempt_histories(session.events, state.slug)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     pending = with_reverted(state, reverted_in(session, state))
     dry_plan = plan(

@@ -13,16 +13,14 @@ from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.frame import checked_name
 from thence.core.sentences.events import counted
-from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
+from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
-from thence.log.recovery.writers import next_node_id
 from thence.work.board.dependencies import in_order
-from thence.work.board.state import FeatureState, LostPackage
+from thence.work.board.state import FeatureState
 from thence.work.day_lines import FOLDER, with_lines
-from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of as package_branch
 from thence.work.names import (
@@ -45,7 +43,6 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
-from thence.work.project.package_refs import rename_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
@@ -329,7 +326,7 @@ def finalize_tasks(
         try:
             if events:
                 session.append_or_warn(*events, guard=guard)
-                _rename_branches(session, state, packages)
+                _tell_of_lost_branches(session, state, packages)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -405,15 +402,12 @@ def _creation_events(
         created = new_id()
         events.append(WorkEvent("FeatureCreated", payload, state.slug, causes, event_id=created))
     creations = {wp_id: package.events_of("package") for wp_id, package in state.packages.items()}
-    lost = _lost_here(session, state)
     for package in packages:
         if package.wp_id in state.packages:
             continue
         needs = [
             event_id for wp_id in package.dependencies for event_id in creations.get(wp_id, ())
         ]
-        # the cause says which package is added again
-        needs += [one.event_id for _, one in lost if one.title == package.title]
         payload = {
             "wp_id": package.wp_id,
             "title": package.title,
@@ -425,32 +419,18 @@ def _creation_events(
     return events
 
 
-def _lost_here(session: Session, state: FeatureState) -> list[tuple[str, LostPackage]]:
-    """Returns the packages of this clone that have lost their number, each after that number."""
-    lost = [(wp_id, one) for wp_id, package in state.packages.items() for one in package.lost]
-    node_id = next_node_id(session.project.home) if lost else None
-    return [(wp_id, one) for wp_id, one in lost if one.node_id == node_id and not one.is_added]
-
-
-def _rename_branches(
+def _tell_of_lost_branches(
     session: Session, state: FeatureState, packages: Sequence[PlannedPackage]
 ) -> None:
-    """Gives the branches of packages that were added again their new numbers."""
-    for number, lost in _lost_here(session, state):
-        for package in packages:
-            before = package_branch(state.slug, number)
-            if package.title != lost.title or before not in session.refs.branches:
-                continue
-            names = (state.slug, number, package.wp_id)
-            project, subject = session.project, session.store.subject(state.slug, number)
-            try:
-                with claimed(project.home, subject):
-                    rename_branch(project.repo, project.root, project.here, session.refs, names)
-            except (GitFailed, Refused) as error:
+    """Warns of branches whose package was added again under another number."""
+    for wp_id, keeper in state.packages.items():
+        before = package_branch(state.slug, wp_id)
+        for package in packages if keeper.lost and before in session.refs.branches else ():
+            if any(lost.title == package.title and not lost.is_added for lost in keeper.lost):
                 after = package_branch(state.slug, package.wp_id)
                 session.warnings.append(
-                    f"the branch {before} is that of {package.wp_id}: {error.cause}; type"
-                    f" git branch -m {before} {after}"
+                    f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
+                    f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
                 )
 
 
@@ -565,7 +545,7 @@ def _append_package(
         try:
             if events := _creation_events(session, state, branch, [package]):
                 session.append_or_warn(*events, guard=guard)
-                _rename_branches(session, state, [package])
+                _tell_of_lost_branches(session, state, [package])
         except HeadsMoved:
             continue
         return state, package
