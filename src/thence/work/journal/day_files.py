@@ -30,7 +30,7 @@ from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen
 from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.store import EventStore, redactions_in
-from thence.work.project.options import read_options
+from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
 
@@ -134,11 +134,11 @@ def project_of(store: Objects, tree: str) -> str | None:
 
 def _board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str] | None:
     """Returns the ref and the tip of the fetched board's branch."""
-    options = read_options(project)
+    options = read_board(project)
     remote = board_here(project.repo, refs, options, targets)
     if remote is None:
         return None
-    ref = board_ref(remote, options.board_branch)
+    ref = board_ref(remote, options.branch)
     return ref, refs.commits[ref]
 
 
