@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, field
 
 from thence.core.nearest import nearest
+from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
 from thence.work.board.move_request import GATE_TYPES
@@ -308,7 +309,7 @@ def _converted(
             if value is not None
         }
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, ready(kind), strict=False)
     except msgspec.ValidationError as error:
         told, _, steps = str(error).partition(" - at `")
         path = (*path, *(name or int(number) for name, number in _STEP.findall(steps)))
