@@ -25,7 +25,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunSt
 from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
 from thence.work.overlaps import Forecast, at_work, sentence
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import OrchestratorConfig
+from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session

@@ -50,7 +50,7 @@ from thence.work.orchestrate.agent_process import (
     words_of,
 )
 from thence.work.orchestrate.scheduling import Failed, Task, pause_s
-from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
+from thence.work.project.configuration import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import (
@@ -390,7 +390,7 @@ class PackageTask:
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._shared.gates_passed.get((wp_id, commit), {}),
                 rests_on=(self._history.approval,) if self._history.approval else (),
-                is_local=not self._setup.needs_upstream,
+                is_local=self._setup.landed == "local",
             )
             how(session, self._feature.slug, wp_id, DONE, context)
 
@@ -472,7 +472,7 @@ class PackageTask:
         """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
         names = {*own_variables()} - {*agent.env}
-        self._shared.session.warnings += hints(agent.name, names, self._setup.environment)
+        self._shared.session.warnings += hints(self.task.agent, names, self._setup.environment)
 
     def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {

@@ -29,7 +29,7 @@ from thence.work.names import branch_of, worktree_of
 from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
-from thence.work.project.agents import gates_run
+from thence.work.project.configuration import gates_run
 from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile

@@ -41,7 +41,7 @@ from thence.work.board.move_request import (
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, Board, FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.options import read_options
+from thence.work.project.configuration import read_rules, read_worktree
 from thence.work.project.package_refs import (
     base_of_package,
     record_base,
@@ -69,7 +69,7 @@ def with_code(
         reverted = reverted_in(session, feature, package.dependencies)
         context = replace(context, reverted=reverted)
     if to == DONE:
-        is_free = read_options(session.project).author_may_approve
+        is_free = read_rules(session.project).author_may_approve
         if context.code is None:
             check = LandingCheck(session, feature, refs_of(session.project.main))
             context = replace(context, code=check.before_done(package))
@@ -440,7 +440,7 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
-    setup = read_options(session.project).worktree_setup
+    setup = read_worktree(session.project).setup
     worktree = make(session.project.repo, branch, path, bases, refs.branches, setup)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:

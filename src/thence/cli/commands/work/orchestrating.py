@@ -22,7 +22,7 @@ from thence.work.board.state import LANES, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.overlaps import at_work, sentence
-from thence.work.project.agents import read_setup
+from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_changes import (
