@@ -86,7 +86,10 @@ def maker_of(
         else (None, None)
     )
     session = table.of(name)
-    maker = _in_session(session, root, call_id, thread if thread != name else None)
+    shell = chain[chain.index(process) - 1] if process and chain[0] != process else None
+    maker = _in_session(session, root, call_id, thread if thread != name else None, shell)
+    if maker.reason:
+        return maker._replace(fitting=(name,))
     actor = maker.actor or session.actor or named.get(name, "unknown")
     return maker._replace(session=name, actor=actor, process=process)
 
@@ -100,20 +103,32 @@ def _working_in(table: SessionTable, names: list[str], root: str | None) -> list
 
 
 def _in_session(
-    session: AgentSession, root: str | None, call_id: str | None, thread: str | None
+    session: AgentSession,
+    root: str | None,
+    call_id: str | None,
+    thread: str | None,
+    shell: Process | None,
 ) -> Maker:
-    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown."""
+    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown.
+
+    `shell` is the process of the commit that the agent itself began. Without an open call it may be
+    the user's, whose commands Claude Code runs as it runs those of the agent.
+    """
     call_event = session.use_ids.get(call_id or "")
     if thread is not None or call_event is not None:
         subagent = session.subagents.get(thread or "")
         actor = subagent.actor if subagent else ""
         return Maker(agent=thread, actor=actor, causes=certain(call_event))
     calls = session.shells_in(root)
-    if len(calls) == 1 and calls[0].asks_git:
-        (call,) = calls
+    behind = [*session.background.values()]
+    started = [call for call in behind if shell and call.has_begun(shell)]
+    if len(started) == 1 or (len(calls) == 1 and calls[0].asks_git):
+        (call,) = started or calls
         return Maker(agent=call.agent, actor=call.actor, causes=certain(call.event_id))
-    calls = calls or session.shells()
-    agents = {call.agent for call in calls} or {None, *session.subagents}
+    calls = started or calls or session.open_calls()
+    if not calls:
+        return Maker(causes=likely(behind), reason="background" if behind else "no_call")
+    agents = {call.agent for call in calls}
     return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
 
 

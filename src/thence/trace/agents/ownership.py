@@ -47,6 +47,10 @@ _DOUBTS = {
     "witnesses": "the session that its variables name is not the one that its processes belong to",
     "ended": "its variables name a session that had ended",
     "elsewhere": "its variables name a session that this log does not have",
+    "no_call": "no call was open in its session: it is the user's (as by `!`), or by something that "
+    "an ended call left running",
+    "background": "no call was open in its session: it is the user's (as by `!`), or by a call that "
+    "goes on in the background",
     "processes": "the parents of its process could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started",
