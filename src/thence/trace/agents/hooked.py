@@ -270,7 +270,7 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
                 named = _USE_ID.search(text)
                 begin = session.use_ids.get(named[1]) if named else None
                 causes = certain(begin) if begin else session.asked_by(None, None)
-                return call.event("woken", {"text": text or None, "process": process}, causes)
+                return call.event("woken", {"text": text, "process": process}, causes)
             facts = {"prompt": text, "process": process}
             return call.event("prompt", facts, certain(session.begin))
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
@@ -302,7 +302,9 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return None
     subject, value = f"tool/{use_id}", call.take("tool_input")
     facts = {"tool": call.take("tool_name")}
-    runs = call.spooled.chain[0] if call.spooled.chain and call.text("tool_name") in SHELLS else None
+    runs = (
+        call.spooled.chain[0] if call.spooled.chain and call.text("tool_name") in SHELLS else None
+    )
     if hook == "pretooluse":
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         return call.event("tool.begun", facts, subject=subject, begins=True)
