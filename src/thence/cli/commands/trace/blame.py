@@ -5,7 +5,7 @@ Git is asked about the repository that the file, or this folder, lies in.
 
 import os.path
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,26 +80,19 @@ def blame_command(file: str, log_name: str | None) -> None:
                 )
                 for line, owner in pairs
             ]
-            most = _columns(rows, out.columns)
+            longest = [max(len(row[at]) for row in rows) for at in range(4)]
+            most = {0: _NAME_COLUMNS_MAX, 1: _SESSION_COLUMNS, 2: _ASK_COLUMNS}
+            most = {at: min(most[at], longest[at]) for at in most}
+            # the code keeps half of the width: the prompt is cut first, then the session
+            beside = sum(most.values()) + longest[3] + 8
+            over = beside - out.columns // 2 if out.columns else 0
+            for at, least in ((2, 0), (1, 0), (0, _NAME_COLUMNS_MIN)):
+                cut = min(max(over, 0), max(most[at] - least, 0))
+                most[at], over = most[at] - cut, over - cut
             shown = [
                 [text if most.get(at, 1) else "" for at, text in enumerate(row)] for row in rows
             ]
             out.write(*table(shown, most=most, right=(3,), width=out.columns))
-
-
-def _columns(rows: Sequence[tuple[str, ...]], width: int | None) -> dict[int, int]:
-    """Returns the most characters of the owner, the session and the prompt beside each line.
-
-    The code keeps half of the width: the prompt is cut first, then the session.
-    """
-    longest = [max(len(row[at]) for row in rows) for at in range(4)]
-    most = {0: _NAME_COLUMNS_MAX, 1: _SESSION_COLUMNS, 2: _ASK_COLUMNS}
-    most = {at: min(most[at], longest[at]) for at in most}
-    over = sum(most.values()) + longest[3] + 8 - width // 2 if width else 0
-    for at, least in ((2, 0), (1, 0), (0, _NAME_COLUMNS_MIN)):
-        cut = min(max(over, 0), max(most[at] - least, 0))
-        most[at], over = most[at] - cut, over - cut
-    return most
 
 
 class Explanation(NamedTuple):
