@@ -18,11 +18,9 @@ one history; unknown 6 % of an agent's lines, and 8 % of persons'.
 """
 
 import argparse
-import io
 import random
 import re
 import subprocess
-import tarfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -40,7 +38,6 @@ from thence.trace.agents.judging import (
     digests,
 )
 
-ADDED_MAX = 3_000  # lines of one file in one commit: more are generated
 TREES = ("main", "side")
 TOLD = {AGENT: "agent", MAYBE: "unknown", NONE: "person"}
 WRONG = {("agent", "person"), ("person", "agent"), ("person", "copy")}
@@ -109,10 +106,10 @@ def git(clone: Path, *words: str) -> bytes:
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
-def changes_of(clone: Path, commit: str) -> list[Change]:
-    """Returns what a commit changed against its first parent."""
+def changes_of(clone: Path, before: str, after: str) -> list[Change]:
+    """Returns the changed text files between two commits."""
     options = ("-r", "-p", "-U3", "-M", "--no-color", "--no-ext-diff", "--no-textconv")
-    text = git(clone, "diff-tree", *options, f"{commit}^1", commit).decode(errors="replace")
+    text = git(clone, "diff-tree", *options, before, after).decode(errors="replace")
     changes: list[Change] = []
     for part in re.split(r"^diff --git ", text, flags=re.MULTILINE)[1:]:
         head, *bodies = re.split(r"^(?=@@ -)", part, flags=re.MULTILINE)
@@ -125,8 +122,7 @@ def changes_of(clone: Path, commit: str) -> list[Change]:
         path, old_path = names["+++ "][2:], names["--- "][2:]
         path, old_path = old_path if is_removed else path, path if is_new else old_path
         hunks = [hunk_of(path, old_path, body) for body in bodies]
-        if sum(sign == "+" for hunk in hunks for sign, _ in hunk.lines) <= ADDED_MAX:
-            changes.append(Change(path, old_path, hunks, is_new))
+        changes.append(Change(path, old_path, hunks, is_new))
     return changes
 
 
@@ -170,30 +166,27 @@ class History:
         base, *self.commits = rows.decode().split()[::-1]
         self.tree: dict[str, list[str]] = {}
         self.lines: dict[str, list[Line]] = {}
-        with tarfile.open(fileobj=io.BytesIO(git(clone, "archive", base))) as archive:
-            for member in archive:
-                data = archive.extractfile(member) if member.isfile() else None
-                raw = data.read() if data else b"\0"
-                if b"\0" not in raw:
-                    self.set_file(member.name, raw.decode(errors="replace").split("\n"))
+        empty = git(clone, "hash-object", "-t", "tree", "/dev/null").decode().strip()
+        for change in changes_of(clone, empty, base):
+            self.tree[change.path] = applied([], change.hunks)
+            self.lines[change.path] = [Line("base", None)] * len(self.tree[change.path])
         counts = Counter(
             digest for lines in self.tree.values() for digest in digests("\n".join(lines))
         )
         self.judge = Judge(counts)
         self.edits: dict[str, EditText] = {}
 
-    def set_file(self, path: str, lines: list[str]) -> None:
-        """Sets a file of the base."""
-        if lines and not lines[-1]:
-            lines = lines[:-1]
-        self.tree[path] = lines
-        self.lines[path] = [Line("base", None)] * len(lines)
-
     def play(self) -> Score:
         """Replays all commits."""
         for commit in self.commits:
-            self.commit(commit, changes_of(self.clone, commit))
+            changes = changes_of(self.clone, f"{commit}^1", commit)
+            self.commit(commit, [change for change in changes if self.has_base_of(change)])
         return self.score
+
+    def has_base_of(self, change: Change) -> bool:
+        """Reports whether the file before the change is known; one that was binary is not."""
+        last = max((hunk.old_start for hunk in change.hunks), default=0)
+        return change.is_new or len(self.tree.get(change.old_path, ())) >= last
 
     def edit(
         self, path: str, tree: str, new: list[str], old: list[str] | None, *, is_whole: bool = False
@@ -397,21 +390,29 @@ class History:
         moves: dict[tuple[str, int], Source] = {}
         for hunk in hunks:
             rows = {number: line for number, line in added(hunk) if words_of(line) in removed}
+            wordless = [number for number, line in added(hunk) if not words_of(line)]
             for number, line in rows.items():
                 near = (rows[at] for at in range(number - 3, number + 4) if at in rows)
                 is_sure = sum(bool([*digests(other)]) for other in near) >= 3
                 owners = {was.owner for where, was in removed[words_of(line)]}
-                here = {was.owner for where, was in removed[words_of(line)] if where is hunk}
-                if here and "agent" not in here:
+                here = [was for where, was in removed[words_of(line)] if where is hunk]
+                if (
+                    here
+                    and ("-", line) not in hunk.lines
+                    and all(was.owner != "agent" for was in here)
+                ):
                     continue  # who changes the form of a person's line has written it
                 owner = "agent" if "agent" in owners else min(owners)
                 moves[hunk.path, number] = Source(owner, is_sure)
+            for number in wordless:  # belongs to the line before
+                if source := moves.get((hunk.path, number - 1)):
+                    moves[hunk.path, number] = source
         return moves
 
     def copied_or_agents(self, answer: Said, texts: list[str], at: int) -> str:
         """Tells lines that truly are an agent's text, moved or copied, from others."""
         edit = self.edits[answer.edit]
-        here = {*digests("\n".join(texts[max(at - 3, 0) : at + 4]))}
+        here = {*digests("\n".join(texts[max(at - 6, 0) : at + 7]))}
         return "copy" if len(here & {*digests(edit.new)}) >= 3 else "agent"
 
 

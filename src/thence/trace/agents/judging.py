@@ -163,14 +163,11 @@ class Judge:
             ]:
                 matches.append(match)
                 here[match.edit] |= {(text.hunk.path, line) for line in match.edit_lines}
-        for path, draft in self._drafts(here, commit):
-            texts = [text for text in hunks if text.hunk.path == path]
-            matches += [
-                match._replace(is_draft=True)
-                for text in texts
-                for edit in draft
-                for match in _aligned(text, edit)
-            ]
+        for path, draft in [*self._drafts(here, commit)]:
+            for text in (text for text in hunks if text.hunk.path == path):
+                for match in (match for edit in draft for match in _aligned(text, edit)):
+                    matches.append(match._replace(is_draft=True))
+                    here[match.edit] |= {(path, line) for line in match.edit_lines}
         landing = {edit: {line for _, line in lines} for edit, lines in here.items()}
         best = self._best(matches, landing, commit, again)
         answers: dict[tuple[str, int], Said] = {}
@@ -558,6 +555,7 @@ def _in_rows(text: _HunkText, best: Mapping[int, Said]) -> dict[int, Said]:
 class _Removed(NamedTuple):
     hunk: Hunk
     number: int  # before the commit
+    line: str
 
 
 def _removed(hunks: Sequence[Hunk]) -> dict[str, list[_Removed]]:
@@ -567,7 +565,7 @@ def _removed(hunks: Sequence[Hunk]) -> dict[str, list[_Removed]]:
         old = (line for line in hunk.lines if line[0] != "+")
         for number, (sign, line) in enumerate(old, hunk.old_start):
             if sign == "-" and (key := " ".join(_TOKEN.findall(line))):
-                removed[key].append(_Removed(hunk, number))
+                removed[key].append(_Removed(hunk, number, line))
     return removed
 
 
@@ -578,24 +576,42 @@ def _keep_former(
     former: Former,
 ) -> None:
     """Lets lines that the commit moved keep what was said of them; too few of them are unknown."""
-    moved = {line: places for line in text.added if (places := removed.get(text.keys[line]))}
-    source: _Removed | None = None
-    for line in sorted(moved):
-        after = source and _Removed(source.hunk, source.number + 1)
-        beside = [place for place in moved[line] if place.hunk is text.hunk]
-        source = after if after in moved[line] else (beside or moved[line])[0]
+    moved = _moved(text, removed)
+    telling = [line for line in moved if text.digests[line]]
+    for line, source in moved.items():
         was = former(source.hunk.old_path, source.number)
-        if was is None:
+        near = sum(abs(line - other) <= TELLING_LINES for other in telling)
+        if was is None or not near:
             continue
-        near = range(line - TELLING_LINES, line + TELLING_LINES + 1)
-        is_sure = sum(at in moved and bool(text.digests[at]) for at in near) >= TELLING_LINES
-        how = "form" if source.hunk is text.hunk else "moved"
+        is_sure = near >= TELLING_LINES
+        is_form = source.hunk is text.hunk and source.line != text.lines[line]
+        how = "form" if is_form else "moved"
         if was.rank and said[line].rank < AGENT:
             said[line] = Said(was.rank if is_sure else MAYBE, was.edit, how)
-        elif not was.rank and said[line].rank == AGENT and source.hunk is not text.hunk:
+        elif not was.rank and said[line].rank == AGENT and not is_form:
             said[line] = Said(MAYBE, said[line].edit, how)
         elif not was.rank and is_sure and said[line].rank == MAYBE:
             said[line] = NOTHING
+
+
+def _moved(text: _HunkText, removed: Mapping[str, list[_Removed]]) -> dict[int, _Removed]:
+    """Returns where the commit removed each line that it adds, if one place is likely.
+
+    One place of several is it if a line near it moved along.
+    """
+    places = {line: where for line in text.added if (where := removed.get(text.keys[line]))}
+    moved = {line: where[0] for line, where in places.items() if len(where) == 1}
+    for step in (1, -1):
+        for line in sorted(places, reverse=step < 0):
+            others = (moved.get(line - step * by) for by in range(1, TELLING_LINES + 1))
+            if line not in moved and (beside := next(filter(None, others), None)):
+                moved |= {
+                    line: place
+                    for place in places[line]
+                    if place.hunk is beside.hunk
+                    and 0 < (place.number - beside.number) * step <= TELLING_LINES
+                }
+    return moved
 
 
 def _say_wordless(text: _HunkText, said: dict[int, Said], at_hand: Sequence[_Edit]) -> None:
