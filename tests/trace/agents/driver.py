@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from tests.tiers import tenth
 from tests.trace.agents.firing import COMMAND, clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
+from tests.trace.agents.played import hunks
 
 import thence
 from thence.git.repository import repository
@@ -180,7 +181,8 @@ class Agent:
         members["tool_use_id"] = self.use_id()
         self.hook("PreToolUse", **members)
         result = act()
-        self.hook("PostToolUse", **members)
+        response = {"tool_response": result} if isinstance(result, dict) else {}
+        self.hook("PostToolUse", **members, **response)
         return result
 
     def use_id(self) -> str:
@@ -190,13 +192,16 @@ class Agent:
     def edit(self, path: str, old: str, new: str, **agent: str) -> None:
         """Replace a text in a file, as the tool of this agent does."""
 
-        def act() -> None:
+        def act() -> object:
             with self.world.lock:
                 file = self.root / path
                 text = file.read_text() if file.exists() else ""
                 assert old in text, (self.name, path, old)
                 file.parent.mkdir(exist_ok=True)
-                file.write_text(text.replace(old, new, 1) if old else new)
+                now = text.replace(old, new, 1) if old else new
+                file.write_text(now)
+            patch = hunks(text, now) if text else []
+            return {"originalFile": text or None, "structuredPatch": patch}
 
         file = str(self.root / path)
         if self.bridge == "codex":

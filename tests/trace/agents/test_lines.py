@@ -96,6 +96,8 @@ def test_working_trees_of_one_path_on_two_machines_are_two(played, tmp_path):
     )
     played.log.relay([event.line for event in far.log.read()])
     played.person(played.top, {"pay.py": PAY.replace("total\n", "2\n")}, "By hand")
-    assert [told(owner) for owner in owners(played, "pay.py")] == ["person Ada"] * 2
+    lines = owners(played, "pay.py")
+    assert [told(owner) for owner in lines] == ["person Ada", "unknown Ada"]
+    assert "an agent wrote this text in pay.py" in lines[1].reason
     write(played.top, {"pay.py": PAY.replace("total\n", "2\n") + "# new\n"})
     assert told(owners(played, "pay.py")[2]) == "unknown"

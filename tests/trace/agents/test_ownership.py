@@ -583,7 +583,7 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
     # a copy is younger than its original
     env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    words = ["git", *who, "commit", "-q", "--amend", "--no-edit"]
+    words = ["git", *who, "commit", "-q", "--amend", "--no-edit", "--date=@1700000000 +0000"]
     subprocess.run(words, cwd=tmp_path / "mate", env=env, check=True)
     git(played.top, "fetch", "-q", tmp_path / "mate", "main:theirs")
     played.person(played.top, {"hand.py": "x = 1\n"}, "Mine")

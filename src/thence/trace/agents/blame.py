@@ -12,15 +12,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from thence.git.landed import missing_commits
-from thence.git.merging import merged_trees
 from thence.git.patches import patch_ids, path_of
 from thence.git.repository import Repository
 from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
-ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies
-COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
-_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
+_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
 # what a reflog says of commits that were made here, and of tips that came from elsewhere
 _MADE = re.compile(
@@ -64,7 +61,6 @@ class CommitInfo(NamedTuple):
     parents: tuple[str, ...]
     author_time: int
     committer_time: int
-    tree: str
     author: str
     author_email: str
     title: str
@@ -227,7 +223,6 @@ class CommitHistory:
         self._patches: dict[str, str] = {}
         self._paths: dict[str, frozenset[str]] = {}
         self._lines: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._by_author: dict[tuple[str, str, int], list[CommitInfo]] = {}
         self._brought: dict[str, bool] = {}
 
     @cached_property
@@ -294,10 +289,10 @@ class CommitHistory:
         source = ("--stdin",) if among else ()
         arguments = ("log", "-z", *_PLAIN, f"--format={_FORM}", *options, *source, "--")
         out = self.repo.git.run(*arguments, stdin=stdin_text).decode("utf-8", "replace")
-        parts = (line.split("\x1f", 7) for line in out.split("\0") if line)
+        parts = (line.split("\x1f", 6) for line in out.split("\0") if line)
         infos = (
-            CommitInfo(sha, tuple(parents.split()), int(at or 0), int(ct or 0), tree, *texts)
-            for sha, parents, at, ct, tree, *texts in parts
+            CommitInfo(sha, tuple(parents.split()), int(at or 0), int(ct or 0), *texts)
+            for sha, parents, at, ct, *texts in parts
         )
         return {info.commit: info for info in infos}
 
@@ -321,35 +316,6 @@ class CommitHistory:
             for commit, _, body in pairs
             if (match := _REVERTS.search(body))
         }
-
-    def original(self, commit: str, recorded: Sequence[str]) -> str | None:
-        """Returns the commit that one is a copy of, as a rebase or a cherry-pick makes it.
-
-        It has the same patch-id, and the same author at the same second. Those `recorded`, in the
-        order of the log, come first, and need not be on a branch; of others it is the oldest.
-        """
-        info = self.info(commit)
-        alike = self._authored(recorded).get(info.authorship, ()) if info else ()
-        if info is None or len(alike) > ALIKE_MAX:
-            return None
-        others = [other.commit for other in alike if other != info]
-        patches = self._patches_of((commit, *others)) if others else {}
-        same = {other for other in others if patches[commit] and patches[other] == patches[commit]}
-        before = recorded[: recorded.index(commit)] if commit in recorded else recorded
-        in_log = [other for other in before if other in same]
-        if in_log:
-            return in_log[0]
-        unrecorded = self.infos(same.difference(recorded)).values()
-        times = [(one.committer_time, one.commit) for one in unrecorded]
-        return min(times)[1] if times and min(times)[0] < info.committer_time else None
-
-    def _authored(self, recorded: Sequence[str]) -> dict[tuple[str, str, int], list[CommitInfo]]:
-        """Returns the commits on branches and those recorded by what rewriting keeps of them."""
-        if not self._by_author:
-            self._infos |= self._listed(f"--max-count={COPIES_AMONG}", "--all")
-            for info in self.infos((*recorded, *self._infos)).values():
-                self._by_author.setdefault(info.authorship, []).append(info)
-        return self._by_author
 
     def _patches_of(self, commits: Iterable[str]) -> dict[str, str]:
         """Returns the patch-ids of commits that this clone has, "" for those without changes."""
@@ -396,21 +362,3 @@ class CommitHistory:
     def outside(self, commit: str, others: Collection[str]) -> frozenset[str]:
         """Returns those other commits of this clone that are not in the history of a commit."""
         return missing_commits(self.repo, commit, tuple(self.infos(others)))
-
-    def held_by(self, commit: str, others: Sequence[str]) -> list[str]:
-        """Returns those other commits whose whole change a commit holds, and its parent does not.
-
-        That is so for what was merged as one commit: merging it again would change nothing.
-        """
-        info = self.info(commit)
-        parent = self.info(info.parents[0]) if info and len(info.parents) == 1 else None
-        remaining, holding = list(others), list[str]()
-        while info and parent and remaining:
-            pairs = ((ours, other) for other in remaining for ours in (commit, parent.commit))
-            trees = merged_trees(self.repo, pairs)
-            both = zip(remaining, trees[::2], trees[1::2], strict=False)
-            holding += [
-                other for other, at, before in both if at == info.tree and before != parent.tree
-            ]
-            remaining = remaining[len(trees) // 2 + 1 :]  # git ends at a pair that it can't merge
-        return holding

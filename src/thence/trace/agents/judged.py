@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +30,12 @@ from thence.trace.agents.blame import (
 from thence.trace.agents.edits import SECOND, RecordedWork
 from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.judging import (
+    AGENT,
     MAYBE,
     NONE,
     NOTHING,
     TELLING_LINES,
+    TELLING_TIMES,
     CommitText,
     Former,
     Hunk,
@@ -43,6 +46,7 @@ from thence.trace.agents.judging import (
 
 _KEPT = ".judged"
 _FORM = 1
+SQUASHED_AMONG = 50  # the newest commits outside of its history that one may be made from
 _BASE_LINES_MAX = 1_000_000  # of the files before the first edit that are counted
 
 
@@ -80,10 +84,13 @@ class Judgements:
     ) -> None:
         self._work, self._history, self._check = work, history, check
         self._repo = history.repo
-        self._first = work.edited[0][0] if work.edited else work.end
-        self._texts: dict[str, _Added] = {}
+        places = [begun for begun, _, _ in work.edited[:1]]
+        places += [record.place - 1 for record in work.commits.values()]
+        self._first = min(places, default=work.end)
+        self._changes: dict[str, _Changed] = {}
         self._bits: dict[str, int] = {}
         self._reached: dict[str, int] = {}
+        self._seen = 0
         self._added = 0
         self._is_complete = False
 
@@ -105,6 +112,17 @@ class Judgements:
         runs = self._kept.said.get(commit, {}).get(line.paths[0], ())
         return next((run.said for run in runs if run.first <= line.at <= run.last), NOTHING)
 
+    def replaced(self, commit: str) -> Sequence[str]:
+        """Returns the commits that one was made from, oldest first; raises GitFailed."""
+        self.take_in()
+        return self._kept.replaced.get(commit, ())
+
+    def edits_of(self, commit: str) -> set[str]:
+        """Returns the keys of the edits that lines of a commit are of; raises GitFailed."""
+        self.take_in()
+        rows = chain(*self._kept.said.get(commit, {}).values())
+        return {run.said.edit for run in rows if run.said.rank == AGENT}
+
     def of_uncommitted(self, path: str) -> dict[int, Said]:
         """Returns what is said of the lines of a file that are not committed, by their numbers."""
         self.take_in()
@@ -117,7 +135,7 @@ class Judgements:
         self._reach("", (head,) if head else (), ())
         self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
-        replaced = self._replaced("", hunks, judge.landed)
+        replaced = self._replaced("", hunks, judge)
         said = judge.judge(CommitText("", top, place, hunks, (*replaced,)), self._former(head))
         return {number: one for (name, number), one in said.items() if name == path}
 
@@ -142,14 +160,21 @@ class Judgements:
 
     def take_in(self) -> None:
         """Judges the commits that were not, and keeps what is said of them; raises GitFailed."""
-        if self._is_complete or not self._work.edited:
+        if self._is_complete:
             return
         self._is_complete = True
         kept = self._kept
-        infos = self._history.since(self._first // SECOND, self._work.commits)
+        oldest = self._first // SECOND
+        infos = self._history.since(oldest, self._work.commits)
+        # what was picked or rebased may be older than the log
+        authored = [info.author_time for one, info in infos.items() if one not in kept.said]
+        if min(authored, default=oldest) < oldest:
+            infos = self._history.since(min(authored), self._work.commits)
+        places = self._places(infos)
         for commit, info in infos.items():
             self._reach(commit, info.parents, kept.replaced.get(commit, ()))
-        places = self._places(infos)
+            is_seen = commit in kept.said or places[commit] <= self._first
+            self._seen |= self._bits[commit] if is_seen else 0
         new = [one for one in infos if one not in kept.said and places[one] > self._first]
         if not new:
             return
@@ -160,12 +185,14 @@ class Judgements:
             self._check()
             self._add_to(judge, places[commit])
             parents, record = infos[commit].parents, self._work.commits.get(commit)
-            replaced = self._replaced(commit, hunks, judge.landed)
+            self._reach(commit, parents, ())
+            replaced = self._replaced(commit, hunks, judge)
             self._reach(commit, parents, replaced)
-            kept.replaced |= {commit: [*replaced]} if replaced else {}
-            replaced |= self._brought_back(reverted.get(commit, ""), judge.landed)
+            self._seen |= self._bits[commit]
+            kept.replaced |= {commit: replaced} if replaced else {}
+            back = self._brought_back(reverted.get(commit, ""), judge.landed)
             tree = record.root if record else trees.get(commit)
-            text = CommitText(commit, tree, places[commit], hunks, (*replaced,))
+            text = CommitText(commit, tree, places[commit], hunks, (*replaced, *back))
             kept.said[commit] = _runs(judge.judge(text, self._former(next(iter(parents), None))))
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
@@ -199,35 +226,50 @@ class Judgements:
             self._added += 1
 
     def _reach(self, commit: str, parents: Iterable[str], replaced: Iterable[str]) -> None:
-        """Notes which commits are in the history of one, as it is or as they were replaced."""
+        """Notes which commits are in the history of one, as they are or as they were replaced."""
         bit = self._bits.setdefault(commit, 1 << len(self._bits))
         for other in (*parents, *replaced):
             bit |= self._reached.get(other, 0)
         self._reached[commit] = bit
 
-    def _replaced(self, commit: str, hunks: Iterable[Hunk], landed: Mapping[str, str]) -> set[str]:
-        """Returns the commits outside of a commit's history that it was made from.
+    def _replaced(self, commit: str, hunks: Iterable[Hunk], judge: Judge) -> list[str]:
+        """Returns the commits outside of a commit's history that it was made from, oldest first.
 
-        It rewrote them, or has most of what they added, as a squash with changes or a pick does.
+        A hook saw it rewritten, or it copies what the same author changed in the same second, or it
+        has what a recorded commit changed: a squash does, also with changes.
         """
         olds = [commit]
         for old in olds:
             olds += [one for one in self._work.rewritten.get(old, ()) if one not in olds]
-        paths = {path for hunk in hunks for path in (hunk.path, hunk.old_path)}
-        others = {
-            other
-            for key, other in landed.items()
-            if self._work.edits[key].text.path in paths
-            and not self._reached[commit] & self._bits.get(other, 0)
-        }
-        present = [one for one in self._history.infos(others) if one not in self._texts]
-        self._texts |= {one: _added(own) for one, own in hunks_of(self._repo, present)}
-        own = _added(hunks)
-        held = {one for one in others if one in self._texts and own.holds(self._texts[one])}
+        own, info = _changed(hunks), self._history.info(commit) if commit else None
+        outside = self._seen & ~self._reached[commit]
+        others = [one for one in self._bits if self._bits[one] & outside] if outside else []
+        infos = self._history.infos([*olds[1:], *others])
+        others = [
+            one
+            for one in others
+            if one in infos
+            and (one in self._work.commits or (info and infos[one].authorship == info.authorship))
+        ][-SQUASHED_AMONG:]
+        needed = [one for one in infos if one in (*olds, *others) and one not in self._changes]
+        self._changes |= {one: _changed(own) for one, own in hunks_of(self._repo, needed)}
+        counts, changes = judge.counts, [self._changes[one] for one in others]
+        came = {(path, text) for one in changes for path, sign, text in one.lines if sign == "+"}
+        went = {(path, text) for one in changes for path, sign, text in one.lines if sign == "-"}
+        held = [
+            one
+            for one, change in zip(others, changes, strict=True)
+            if own.holds(change, counts, came & went)
+        ]
         reached = 0
         for one in held:
-            reached |= self._reached.get(one, 0)
-        return {*olds[1:], *held, *(one for one in others if self._bits.get(one, 0) & reached)}
+            reached |= self._reached[one]
+        known = [*olds[:0:-1], *(one for one in others if self._bits[one] & reached)]
+        replaced = list(dict.fromkeys(known))
+        for one in {*replaced} - {*chain(*self._kept.replaced.values())}:
+            for digest in self._changes[one].telling if one in self._changes else ():
+                counts[digest] -= 1  # what was replaced is not there a second time
+        return replaced
 
     def _brought_back(self, reverted: str, landed: Mapping[str, str]) -> set[str]:
         """Returns the commits whose edits wrote what a commit removed that is reverted."""
@@ -298,25 +340,31 @@ class Judgements:
         return trees
 
 
-class _Added(NamedTuple):
-    """The lines with words that a commit added, by path, and the digests of the telling ones."""
+class _Changed(NamedTuple):
+    """The lines with words that a commit added and removed, and digests of telling added ones."""
 
-    lines: frozenset[tuple[str, str]]
+    lines: frozenset[tuple[str, str, str]]
     telling: frozenset[int]
 
-    def holds(self, other: "_Added") -> bool:
-        """Reports whether half of another's telling lines are here, or all of its few lines."""
-        if len(other.telling) >= TELLING_LINES:
-            return 2 * len(other.telling & self.telling) >= len(other.telling)
-        return len(other.lines) >= 2 and other.lines <= self.lines
+    def holds(
+        self, other: "_Changed", counts: Mapping[int, int], passing: Collection[tuple[str, str]]
+    ) -> bool:
+        """Reports whether half of another's rare telling lines are here, or all of its few lines.
+
+        It is counted itself. Lines that are `passing` came and went beside it.
+        """
+        rare = {one for one in other.telling if counts[one] <= TELLING_TIMES + 1}
+        if len(rare) >= TELLING_LINES:
+            return 2 * len(rare & self.telling) >= len(rare)
+        lines = {line for line in other.lines if (line[0], line[2]) not in passing}
+        return bool(lines) and lines <= self.lines
 
 
-def _added(hunks: Iterable[Hunk]) -> _Added:
-    added = [
-        (hunk.path, text.strip()) for hunk in hunks for sign, text in hunk.lines if sign == "+"
-    ]
-    lines = frozenset(line for line in added if any(map(str.isalnum, line[1])))
-    return _Added(lines, frozenset(digests("\n".join(text for _, text in added))))
+def _changed(hunks: Iterable[Hunk]) -> _Changed:
+    lines = {(hunk.path, sign, text.strip()) for hunk in hunks for sign, text in hunk.lines}
+    changed = frozenset(line for line in lines if line[1] != " " and any(map(str.isalnum, line[2])))
+    telling = (text for _, sign, text in changed if sign == "+")
+    return _Changed(changed, frozenset(digests("\n".join(telling))))
 
 
 def _runs(said: Mapping[tuple[str, int], Said]) -> dict[str, list[_Run]]:

@@ -6,7 +6,6 @@ of the commits it came from. A line has that of the edit whose text it is, as it
 a person's is what a person committed and no agent's edit has.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
@@ -19,17 +18,13 @@ from thence.trace.agents.blame import BlamedLine, CommitHistory
 from thence.trace.agents.edits import CommitRecord, RecordedWork
 from thence.trace.agents.hook_script import has_git_hooks
 from thence.trace.agents.judged import Judgements
-from thence.trace.agents.judging import MAYBE, NOTHING, Said
+from thence.trace.agents.judging import AGENT, MAYBE, NOTHING, Said
 from thence.trace.agents.sessions import text_of
 
 OID_SHOWN = 12
 PACKAGE_STEP = "work's journal"
 CHAIN_MAX = 50
 REWRITES_MAX = 1_000
-SQUASHED_AMONG = 50  # the newest commits of the log that a squash is searched for
-_CHECKED_EVERY = 1_000  # events of the log that are read
-CLOCK_S = 86_400  # the most by which clocks of two machines are taken to differ
-_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 # why the hook of git could not say whose a commit is
@@ -209,11 +204,16 @@ class Ownership:
         if olds := self.rewritten.get(commit):
             return "rewritten", list(dict.fromkeys(olds))
         record = self.commits.get(commit)
-        if record is not None and record.by == "agent" and self._has_own_edits(record):
-            return "", ()  # what two agents did alike at once, each of them did
-        if original := self.history.original(commit, self.recorded):
-            return "rewritten", [original]
-        return "squashed", self._squashed(commit)
+        if record is not None and record.by == "agent":
+            edits = map(self._edit, self.judgements.edits_of(commit))
+            if any(edit and edit.session == record.session for edit in edits):
+                return "", ()  # what two agents did alike at once, each of them did
+        replaced, info = self.judgements.replaced(commit), self.history.info(commit)
+        infos = self.history.infos(replaced)
+        for one in infos:
+            if info and infos[one].authorship == info.authorship:
+                return "rewritten", [one]
+        return "squashed", replaced
 
     def _joined(self, commits: Iterable[str]) -> Owner | None:
         """Returns the owner of the first commit whose owner is known, the others in `others`."""
@@ -234,49 +234,6 @@ class Ownership:
         is_agent_unknown = record.event.cut_payload.get("is_agent_unknown") is True
         words = record.commit, record.event, chain
         return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
-
-    def _has_own_edits(self, record: CommitRecord) -> bool:
-        """Reports whether the session of a commit edited its files since the last commit there."""
-        earlier = (one.place for one in self.commits.values() if one.root == record.root)
-        since = max((place for place in earlier if place < record.place), default=-1)
-        paths = self.history.paths_of((record.commit,)).get(record.commit, frozenset())
-        return any(
-            edit.session == record.session
-            and (edit.text.tree, edit.text.path in paths) == (record.root, True)
-            and since < edit.text.place
-            and edit.text.begun < record.place
-            for edit in self._work.edits.values()
-        )
-
-    def _squashed(self, commit: str) -> list[str]:
-        """Returns the commits that one holds the whole change of, in the log's order."""
-        paths = self.history.paths_of((commit,)).get(commit)
-        if not paths or not self._unmerged:
-            return []
-        changed = self.history.paths_of(self._unmerged)
-        unmerged = self.history.infos(self._unmerged)
-        info, record = self.history.info(commit), self.commits.get(commit)
-        latest = info.committer_time + CLOCK_S if info else 0
-        earlier = [
-            other
-            for other in self._unmerged
-            if unmerged[other].committer_time <= latest
-            and (record is None or self.commits[other].place < record.place)
-        ]
-        tips = [other for other in earlier if changed[other] and changed[other] <= paths]
-        whole = set(self.history.held_by(commit, tips[-SQUASHED_AMONG:]))
-        for tip in tuple(whole):
-            whole |= set(earlier) - self.history.outside(tip, earlier)
-        return [other for other in earlier if other in whole]
-
-    @cached_property
-    def _unmerged(self) -> list[str]:
-        """The commits of the log that are in no history here and were not rewritten."""
-        rewritten = {old for olds in self.rewritten.values() for old in olds}
-        head = self.history.repo.git.commit_of("HEAD")
-        outside = self.history.outside(head, self.recorded) if head else frozenset()
-        present = self.history.infos(outside - rewritten)
-        return [commit for commit in self.recorded if commit in present]
 
     def _of_package(self, commit: str) -> Owner | None:
         """Returns the agent that a package of `thence work` was given to, by its landed code."""
@@ -318,7 +275,7 @@ class Ownership:
             reason = "this clone is shallow: the commits before are not here"
             return Owner("unknown", commit=line.commit, reason=reason)
         said, owner = self.judgements.said(line), self.of_commit(line.commit)
-        return self._by_edit(said, line, owner) if said.rank else self._by_commit(line)
+        return self._by_edit(said, line, owner) if said.rank == AGENT else self._by_commit(line)
 
     def _of_uncommitted(self, line: BlamedLine) -> Owner:
         said = self._uncommitted(line.paths[0]).get(line.number, NOTHING)
@@ -348,11 +305,12 @@ class Ownership:
         return by._replace(via=(*owner.via, *filter(None, (step,))))
 
     def _by_commit(self, line: BlamedLine) -> Owner:
-        """Returns the owner of a line of no edit's, by the first commit that has it.
+        """Returns the owner of a line by the first commit that has it.
 
         What no origin of a commit has came in when that was made of them.
         """
         commit, owner = line.commit, self.of_commit(line.commit)
+        known = self.judgements.said(line)
         for _ in range(REWRITES_MAX):
             origins = self._origins(commit)[1]
             answers = (
@@ -362,13 +320,16 @@ class Ownership:
                 if (said := self.judgements.of_text(origin, path, line.text)) is not None
             )
             origin, said = next(answers, (None, NOTHING))
-            if said.rank:
-                return self._by_edit(said, line, owner)
+            known = max(known, said, key=lambda said: said.rank)
+            if known.rank == AGENT:
+                break
             if origin is None:
                 is_new = bool(origins) and len(self.history.infos(origins)) == len(origins)
                 owner = self._alone(commit) if is_new else self.of_commit(commit)
                 break
             commit = origin
+        if known.rank:
+            return self._by_edit(known, line, self.of_commit(line.commit))
         if owner.kind != "agent" or owner.session is None:
             return owner
         session = f"{owner.name} in session {owner.session}"
