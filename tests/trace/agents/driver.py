@@ -44,7 +44,8 @@ WINDOWS = (4, 5)  # those of Codex in one process
 ANSWER_S = 120
 SHARED = "src/shared.py"
 BLOCK = (
-    "def {token}(total):\n    if total is None:\n        return None\n    return total * 2\n\n\n"
+    "def {token}(total):\n    if total is {token}_none:\n        return None\n"
+    "    return total * {token}_rate\n\n\n"
 )
 _TOKEN = re.compile(r"\bt\d+\b")
 Truth = tuple[str, str | None]  # a session or a kind of owner, and the type of a subagent
@@ -234,7 +235,7 @@ class Agent:
         """Change the last line of a function."""
         mark = self.world.token(self.name, agent.get("agent_type"))
         old = BLOCK.format(token=token).rstrip("\n")
-        self.edit(path, old, old.replace("total * 2", f"total * 3  # {mark}"), **agent)
+        self.edit(path, old, old.replace("total * ", "total + ") + f"  # {mark}", **agent)
 
     def shell(self, command: str, **agent: str) -> str:
         with self.alone():

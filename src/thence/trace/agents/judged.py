@@ -136,7 +136,8 @@ class Judgements:
         self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
         replaced = self._replaced("", hunks, judge)
-        said = judge.judge(CommitText("", top, place, hunks, (*replaced,)), self._former(head))
+        text = CommitText("", top, place, hunks, (*self._all(replaced),))
+        said = judge.judge(text, self._former(head))
         return {number: one for (name, number), one in said.items() if name == path}
 
     @cached_property
@@ -192,7 +193,7 @@ class Judgements:
             kept.replaced |= {commit: replaced} if replaced else {}
             back = self._brought_back(reverted.get(commit, ""), judge.landed)
             tree = record.root if record else trees.get(commit)
-            text = CommitText(commit, tree, places[commit], hunks, (*replaced, *back))
+            text = CommitText(commit, tree, places[commit], hunks, (*self._all(replaced), *back))
             kept.said[commit] = _runs(judge.judge(text, self._former(next(iter(parents), None))))
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
@@ -270,6 +271,14 @@ class Judgements:
             for digest in self._changes[one].telling if one in self._changes else ():
                 counts[digest] -= 1  # what was replaced is not there a second time
         return replaced
+
+    def _all(self, replaced: Sequence[str]) -> list[str]:
+        """Returns commits and those that they were made from, and so on."""
+        every = [*replaced]
+        for one in every:
+            olds = (*self._kept.replaced.get(one, ()), *self._work.rewritten.get(one, ()))
+            every += [old for old in olds if old not in every]
+        return every
 
     def _brought_back(self, reverted: str, landed: Mapping[str, str]) -> set[str]:
         """Returns the commits whose edits wrote what a commit removed that is reverted."""
@@ -356,8 +365,8 @@ class _Changed(NamedTuple):
         rare = {one for one in other.telling if counts[one] <= TELLING_TIMES + 1}
         if len(rare) >= TELLING_LINES:
             return 2 * len(rare & self.telling) >= len(rare)
-        lines = {line for line in other.lines if (line[0], line[2]) not in passing}
-        return bool(lines) and lines <= self.lines
+        lasting = {line for line in other.lines if (line[0], line[2]) not in passing}
+        return any(lines and lines <= self.lines for lines in (other.lines, lasting))
 
 
 def _changed(hunks: Iterable[Hunk]) -> _Changed:
