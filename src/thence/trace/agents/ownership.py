@@ -295,13 +295,14 @@ class Ownership:
         by = by._replace(chain=self._chain(event), commit_event=owner.commit_event, via=owner.via)
         if said.rank == MAYBE:
             reason = _UNSURE[said.how].format(path=path)
-            author = owner.name if owner.kind != "agent" else ""
+            info = self.history.info(line.commit) if line.commit else None
+            author = info.author if info else ""
             return Owner("unknown", author, commit=owner.commit, reason=reason, maybe=by)
         step = _SINCE.get(said.how, "").format(path=path)
-        if said.how == "moved" and path in line.paths:
+        if said.how in ("moved", "draft") and path in line.paths:
             step = "written in another working tree"
-        elif edit.text.new.split("\n", 1)[0] == line.text.lstrip():  # a part without its indent
-            step = ""
+        elif said.how == "form" and edit.text.new.split("\n", 1)[0] == line.text.lstrip():
+            step = ""  # it replaced a part of a line, behind its indent
         return by._replace(via=(*owner.via, *filter(None, (step,))))
 
     def _by_commit(self, line: BlamedLine) -> Owner:
