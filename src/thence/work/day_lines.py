@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
+from thence.core.ready import ready
 from thence.core.redaction import BODY_DIGEST, digests, redacted
 from thence.core.vocabulary import WORK
 from thence.errors import InvalidEvent
@@ -124,7 +125,7 @@ def skipped_lines(home: Path) -> tuple[SkippedLine, ...]:
     """Returns the recorded lines; none where the record can't be read."""
     try:
         return msgspec.json.decode(
-            (home / _SKIPPED_FILE).read_bytes(), type=tuple[SkippedLine, ...]
+            (home / _SKIPPED_FILE).read_bytes(), type=ready(tuple[SkippedLine, ...])
         )
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return ()

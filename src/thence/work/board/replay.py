@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from thence.core.event import Event, EventHeader
+from thence.core.ready import ready
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
@@ -76,7 +77,7 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
     payload: PayloadMembers = PayloadMembers()
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(ready(_Line)).decode
 
 
 def members_of(event: Event) -> PayloadMembers:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.codec import BadLine
+from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.objects import Objects, is_file, objects
@@ -128,7 +129,9 @@ def project_of(store: Objects, tree: str) -> str | None:
     entry = store.find(tree, BOARD_FILE)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         if entry is not None and is_file(entry):
-            return msgspec.json.decode(store.blob(entry.oid), type=BoardFile).project_uuid.lower()
+            return msgspec.json.decode(
+                store.blob(entry.oid), type=ready(BoardFile)
+            ).project_uuid.lower()
     return None
 
 

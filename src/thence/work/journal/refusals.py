@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.core.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.git.files import TreeFiles
@@ -42,7 +43,7 @@ class RefusalRecord(msgspec.Struct, frozen=True):
     context: Mapping[str, Any] = {}
 
 
-_decode = msgspec.json.Decoder(RefusalRecord).decode
+_decode = msgspec.json.Decoder(ready(RefusalRecord)).decode
 
 
 def failure_event(

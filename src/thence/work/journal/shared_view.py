@@ -16,6 +16,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
@@ -197,7 +198,7 @@ def _state_of(stat: os.stat_result) -> tuple[int, int, int]:
 
 def _load(home: Path) -> _View:
     try:
-        return msgspec.json.decode((home / _NAME).read_bytes(), type=_View)
+        return msgspec.json.decode((home / _NAME).read_bytes(), type=ready(_View))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return _View()
 
