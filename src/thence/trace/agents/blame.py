@@ -221,7 +221,6 @@ class CommitHistory:
         self.repo = repo
         self._infos: dict[str, CommitInfo | None] = {}
         self._patches: dict[str, str] = {}
-        self._paths: dict[str, frozenset[str]] = {}
         self._lines: dict[tuple[str, str], tuple[str, ...]] = {}
         self._brought: dict[str, bool] = {}
 
@@ -327,22 +326,6 @@ class CommitHistory:
     def patch_of(self, commit: str) -> str:
         """Returns the patch-id of a commit that this clone has."""
         return self._patches_of((commit,))[commit]
-
-    def paths_of(self, commits: Iterable[str]) -> dict[str, frozenset[str]]:
-        """Returns the files that commits changed; of a merge, those that it made itself."""
-        distinct = tuple(self.infos(commits))
-        if new := [commit for commit in distinct if commit not in self._paths]:
-            stdin_text = "".join(f"{commit}\n" for commit in new).encode()
-            options = ("-r", "-z", "--root", "-c", "--name-only", "--no-renames", "--stdin")
-            out = os.fsdecode(self.repo.git.run("diff-tree", *options, stdin=stdin_text))
-            names: dict[str, set[str]] = {commit: set() for commit in new}
-            commit = ""
-            for part in out.split("\0"):
-                commit = part if part in names else commit
-                if part and part not in names:
-                    names[commit].add(part)
-            self._paths |= {commit: frozenset(paths) for commit, paths in names.items()}
-        return {commit: self._paths[commit] for commit in distinct}
 
     def lines_of(self, commits: Iterable[str], path: str) -> dict[str, tuple[str, ...]]:
         """Returns the lines of a file in those commits that have it."""

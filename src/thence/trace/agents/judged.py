@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.git.repository import repository
@@ -151,7 +152,7 @@ class Judgements:
     def _kept(self) -> _Kept:
         with suppress(OSError, msgspec.DecodeError):
             data = self._file.read_bytes() if self._file else b""
-            kept = msgspec.msgpack.decode(data, type=_Kept)
+            kept = msgspec.msgpack.decode(data, type=ready(_Kept))
             if kept.form == _FORM and kept.edits == self._begun_before(kept.until):
                 return kept
         return _Kept()
@@ -206,8 +207,9 @@ class Judgements:
         """Returns the judge as it was after the last commit, or at a base, without any edit."""
         self._added = 0
         if self._kept.state:
-            form = tuple[dict[int, int], dict[str, str]]
-            counts, landed = msgspec.msgpack.decode(self._kept.state, type=form)
+            counts, landed = msgspec.msgpack.decode(
+                self._kept.state, type=tuple[dict[int, int], dict[str, str]]
+            )
             return Judge(counts, {key: landed[key] for key in landed if key in self._work.edits})
         counts = defaultdict[int, int](int)
         for commit in base:
