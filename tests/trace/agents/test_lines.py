@@ -28,7 +28,7 @@ def test_lines_around_tell_equal_lines_of_two_sessions_apart(played, has_hunks):
     write(played.top, {"two.py": "\n".join(lines) + "\n"})
     two.commit("Both")
     owned = [told(owner) for owner in owners(played, "two.py") if owner.kind != "person"]
-    assert owned == (["s1", "s2"] if has_hunks else ["unknown", "unknown"])
+    assert owned == (["s1", "s2"] if has_hunks else ["unknown Ada"] * 2)
 
 
 def test_newest_of_two_sessions_edits_is_no_proof_while_the_other_fits_as_well(played):
@@ -38,7 +38,7 @@ def test_newest_of_two_sessions_edits_is_no_proof_while_the_other_fits_as_well(p
     two.edit("a.txt", "second = 4", "second = 2")
     two.commit("Both")
     lines = [told(owner) for owner in owners(played, "a.txt")]
-    assert lines == ["s1", "unknown", "s1"]
+    assert lines == ["s1", "unknown Ada", "s1"]
 
 
 def test_lines_are_counted_as_git_counts_them(played):

@@ -28,7 +28,7 @@ from thence.trace.agents.blame import (
     lines_on_disk,
     uncommitted_hunks,
 )
-from thence.trace.agents.edits import SECOND, RecordedWork
+from thence.trace.agents.edits import SECOND, Edit, RecordedWork
 from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.judging import (
     AGENT,
@@ -138,7 +138,8 @@ class Judgements:
         top = str(self._repo.top.resolve()) if self._repo.top else None
         replaced = self._replaced("", hunks, judge)
         text = CommitText("", top, place, hunks, (*self._all(replaced),))
-        said = judge.judge(text, self._former(head))
+        at_hand = self._at_hand(text, judge.landed)
+        said = self._without_ties(judge.judge(text, self._former(head)), hunks, at_hand)
         return {number: one for (name, number), one in said.items() if name == path}
 
     @cached_property
@@ -195,7 +196,9 @@ class Judgements:
             back = self._brought_back(reverted.get(commit, ""), judge.landed)
             tree = record.root if record else trees.get(commit)
             text = CommitText(commit, tree, places[commit], hunks, (*self._all(replaced), *back))
-            kept.said[commit] = _runs(judge.judge(text, self._former(next(iter(parents), None))))
+            at_hand = self._at_hand(text, judge.landed)
+            said = judge.judge(text, self._former(next(iter(parents), None)))
+            kept.said[commit] = _runs(self._without_ties(said, hunks, at_hand))
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
         kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
@@ -227,6 +230,47 @@ class Judgements:
         while self._added < len(edits) and edits[self._added].text.begun < place:
             judge.add(edits[self._added].text)
             self._added += 1
+
+    def _at_hand(self, commit: CommitText, landed: Collection[str]) -> list[Edit]:
+        """Returns the edits of a commit's files in its tree since their last commits."""
+        edits = (
+            edit for path in {hunk.path for hunk in commit.hunks} for edit in self._by_path[path]
+        )
+        return [
+            edit
+            for edit in edits
+            if edit.text.tree == commit.tree
+            and edit.text.begun < commit.place
+            and edit.text.key not in landed
+        ]
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, list[Edit]]:
+        by_path = defaultdict[str, list[Edit]](list)
+        for edit in self._work.edits.values():
+            by_path[edit.text.path].append(edit)
+        return by_path
+
+    def _without_ties(
+        self, said: dict[tuple[str, int], Said], hunks: Iterable[Hunk], at_hand: Sequence[Edit]
+    ) -> dict[tuple[str, int], Said]:
+        """Returns the answers, unknown where another session's edit fits as well as the first's.
+
+        It has the line as new, and no other line beside it.
+        """
+        if len({edit.session for edit in at_hand}) < 2:
+            return said
+        told = dict(said)
+        for hunk in hunks:
+            lines = [text.strip() for sign, text in hunk.lines if sign != "-"]
+            for at, line in enumerate(lines):
+                one = said.get((hunk.path, hunk.start + at), NOTHING)
+                session = self._work.edits[one.edit].session if one.rank == AGENT else None
+                if session and any(
+                    edit.session != session and _fits(edit, lines, at) for edit in at_hand if line
+                ):
+                    told[hunk.path, hunk.start + at] = Said(MAYBE, one.edit, "tie")
+        return told
 
     def _reach(self, commit: str, parents: Iterable[str], replaced: Iterable[str]) -> None:
         """Notes which commits are in the history of one, as they are or as they were replaced."""
@@ -369,6 +413,20 @@ class _Changed(NamedTuple):
             return 2 * len(rare & self.telling) >= len(rare)
         lasting = {line for line in other.lines if (line[0], line[2]) not in passing}
         return any(lines and lines <= self.lines for lines in (other.lines, lasting))
+
+
+def _fits(edit: Edit, lines: Sequence[str], at: int) -> bool:
+    """Reports whether an edit has a line as new, between the same lines as far as it has any."""
+    new, old = (
+        [line.strip() for line in (text or "").split("\n")]
+        for text in (edit.text.new.removesuffix("\n"), edit.text.old)
+    )
+    return lines[at] not in old and any(
+        line == lines[at]
+        and new[:number][-1:] in ([], lines[:at][-1:])
+        and new[number + 1 :][:1] in ([], lines[at + 1 :][:1])
+        for number, line in enumerate(new)
+    )
 
 
 def _changed(hunks: Iterable[Hunk]) -> _Changed:
