@@ -29,7 +29,7 @@ from thence.core.new_event import HostEvent
 from thence.errors import EventTooLarge, GitFailed, InvalidEvent
 from thence.files import file_lock
 from thence.git.objects import Objects
-from thence.git.repository import repository
+from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of
 from thence.trace.agents.hook_script import users_path
@@ -428,7 +428,7 @@ class _Texts:
 
     def _find_commits(self, root: str) -> tuple[list[tuple[int, str]], Any]:
         with suppress(GitFailed):
-            repo = repository(Path(root))
+            repo = asked(Path(root))
             out = repo.git.run("log", "--all", "--reflog", "--format=%ct %H").decode()
             rows = (row.split() for row in out.splitlines())
             commits = sorted((int(time), oid) for time, oid in rows)

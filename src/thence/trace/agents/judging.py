@@ -1,0 +1,648 @@
+"""Which lines of a commit an agent wrote, by comparing their text with the text of its edits.
+
+Texts, places in the log's order, paths and trees are all it reads: no git, no log, no disk. It
+names no person: whose the rest is depends on what the log recorded of the commit, which the caller
+knows.
+"""
+
+import re
+import sys
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from functools import cached_property
+from hashlib import blake2b
+from itertools import pairwise
+from typing import NamedTuple
+
+AGENT, MAYBE, NONE = 2, 1, 0
+# each is the best of those that were measured on seven real histories
+TELLING_CHARACTERS = 12  # letters and digits of a line that two people hardly write alike
+TELLING_TIMES = 2  # the most times that such a line was in the repository before
+TELLING_LINES = 3  # such lines in a row that need neither the edit's path nor its tree
+HALF = 0.5  # of the telling lines of an edit, or of a draft
+SEED_TOKENS = 5
+SEED_STEP = 2  # each second token of an edit begins a seed
+PLACES_MAX = 24  # the newest places of a seed that are looked at
+CELLS_MAX = 40_000  # of the table by which two rows of tokens are compared
+_TOKEN = re.compile(r"""\w+|[^\w\s,;()'"\\`]""")
+_IS_COMMON = re.compile(
+    r"\s*(?:@|#!|#\s*include\b|import\b|from\s+\S+\s+import\b|use\s+\w+::|using\b)"
+)
+
+
+class EditText(NamedTuple):
+    """What one edit of an agent left in one file.
+
+    `key` names the edit: the event's id, with the number of the file in the event. `path` is
+    relative to the top of `tree`, the working tree. It wrote between `begun` and `place`, both in
+    the log's order. `new` is the text that it left: a hunk with its context, a part of a file, or
+    a whole file. `old` is the text that `new` replaced: "" for a new file, None if unknown.
+    """
+
+    key: str
+    path: str
+    tree: str | None
+    place: int
+    begun: int
+    new: str
+    old: str | None
+    is_whole: bool
+
+
+class Hunk(NamedTuple):
+    """A hunk of a commit's diff against its first parent, with 3 lines of context.
+
+    `start` and `old_start` are the numbers of its first line after and before the commit, from 1.
+    Each line is a pair of " ", "+" or "-" and its text, without the line feed.
+    """
+
+    path: str
+    old_path: str
+    start: int
+    old_start: int
+    lines: tuple[tuple[str, str], ...]
+
+
+class CommitText(NamedTuple):
+    """What a commit changed, and where the log has it: edits begun before `place` are before it.
+
+    `replaces` are the commits that it was made from (amended, rebased, picked or squashed): edits
+    that landed with one of them are at hand again.
+    """
+
+    commit: str
+    tree: str | None
+    place: int
+    hunks: tuple[Hunk, ...]
+    replaces: tuple[str, ...] = ()
+
+
+class Said(NamedTuple):
+    """What is said of an added line: AGENT, MAYBE (unknown) or NONE, with the edit's key.
+
+    `how` is what happened to the text since the edit, or why it is unknown:
+    - "" as the edit wrote it, or nothing for NONE;
+    - "form": indented or formatted since;
+    - "moved": to another path or tree;
+    - "draft": written to another path, most of whose text came to this one;
+    - "copied": repeated from text that was committed before (MAYBE);
+    - "part": too little of the edit to be sure (MAYBE);
+    - "again": a second time in the commit (MAYBE);
+    - "whole": by a write of a whole file whose text before is unknown (MAYBE);
+    - "beside": formatted or edited together with an agent's lines (MAYBE).
+    """
+
+    rank: int
+    edit: str = ""
+    how: str = ""
+
+
+NOTHING = Said(NONE)
+Former = Callable[[str, int], Said | None]
+
+
+def digests(text: str) -> Iterator[int]:
+    """Yields a digest of each line that two people hardly write alike, for `Judge(counts)`."""
+    for line in text.split("\n"):
+        if digest := _digest(line, _TOKEN.findall(line)):
+            yield digest
+
+
+class Judge:
+    """Judges commits in their order, given the edits that began before each.
+
+    `counts` has how often each digest of a line is in the files before the first commit. `counts`
+    and `landed` (the key of an edit, and the commit that it landed with) are its whole state: a
+    judge made from both, and given the same edits, continues.
+    """
+
+    def __init__(
+        self, counts: Mapping[int, int] | None = None, landed: Mapping[str, str] | None = None
+    ) -> None:
+        self.counts = defaultdict[int, int](int, counts or {})
+        self.landed = dict(landed or {})
+        self._edits: dict[str, _Edit] = {}
+        self._pending = defaultdict[str, list[_Edit]](list)  # of a path
+        self._seeds = defaultdict[int, list[tuple[_Edit, int]]](list)
+
+    def add(self, edit: EditText) -> None:
+        """Adds an edit; edits come in the log's order, each before the commits after its begin."""
+        text = self._edits[edit.key] = _Edit(edit)
+        if edit.key not in self.landed:
+            self._pending[edit.path].append(text)
+        for seed, at in text.seeds(SEED_STEP):
+            places = self._seeds[seed]
+            places.append((text, at))
+            if len(places) > PLACES_MAX:
+                del places[0]
+
+    def judge(
+        self, commit: CommitText, former: Former = lambda path, number: None
+    ) -> dict[tuple[str, int], Said]:
+        """Returns what is said of each added line, by its path and its number after the commit.
+
+        `former` returns what was said of a line that the commit removes, by its old path and its
+        number there: NONE for a person's, MAYBE if its owner is unknown, None for a line that no
+        recorded commit added.
+        """
+        hunks = [_HunkText(hunk) for hunk in commit.hunks]
+        again = {key for key, landed in self.landed.items() if landed in commit.replaces}
+        at_hand = {hunk.path: self._at_hand(commit, hunk, again) for hunk in commit.hunks}
+        matches: list[_Match] = []
+        here = defaultdict[_Edit, set[tuple[str, int]]](set)
+        for text in hunks:
+            seeded = [*self._seeded(text, commit)]
+            edits = {match.edit for match in seeded}
+            for match in seeded + [
+                match
+                for edit in at_hand[text.hunk.path]
+                if edit in edits or not edit.new_keys.isdisjoint(text.keys)
+                for match in _aligned(text, edit)
+            ]:
+                matches.append(match)
+                here[match.edit] |= {(text.hunk.path, line) for line in match.edit_lines}
+        for path, draft in [*self._drafts(here, commit)]:
+            for text in (text for text in hunks if text.hunk.path == path):
+                for match in (match for edit in draft for match in _aligned(text, edit)):
+                    matches.append(match._replace(is_draft=True))
+                    here[match.edit] |= {(path, line) for line in match.edit_lines}
+        landing = {edit: {line for _, line in lines} for edit, lines in here.items()}
+        best = self._best(matches, landing, commit, again)
+        answers: dict[tuple[str, int], Said] = {}
+        removed = _removed(commit.hunks)
+        for text in hunks:
+            said = _in_rows(text, best[text])
+            _keep_former(text, said, removed, former)
+            _say_wordless(text, said, at_hand[text.hunk.path])
+            for line, answer in said.items():
+                answers[text.hunk.path, text.hunk.start + line] = answer
+        self._take(commit, hunks, landing)
+        return answers
+
+    def _at_hand(self, commit: CommitText, hunk: Hunk, again: set[str]) -> list["_Edit"]:
+        """Returns the edits of a path and tree since the path's last commit there."""
+        paths = {hunk.path, hunk.old_path}
+        pending = [text for path in paths for text in self._pending.get(path, ())]
+        return [
+            text
+            for text in pending
+            if text.edit.begun < commit.place and text.edit.tree == commit.tree
+        ] + [self._edits[key] for key in again if self._edits[key].edit.path in paths]
+
+    def _seeded(self, text: "_HunkText", commit: CommitText) -> Iterator["_Match"]:
+        """Yields the longest stretches that the hunk and an edit have in common."""
+        ends: dict[tuple[_Edit, int], int] = {}  # of the last stretch on a diagonal
+        tokens = text.tokens
+        for seed, at in text.seeds(1):
+            for edit, place in self._seeds.get(seed, ()):
+                diagonal = (edit, at - place)
+                if ends.get(diagonal, -1) > at or edit.edit.begun >= commit.place:
+                    continue
+                others = edit.tokens
+                start, end, shift = at, at, place - at
+                last = min(len(tokens), len(others) - shift)
+                while end < last and tokens[end] == others[end + shift]:
+                    end += 1
+                first = max(0, -shift)
+                while start > first and tokens[start - 1] == others[start - 1 + shift]:
+                    start -= 1
+                ends[diagonal] = end
+                if match := _match(text, edit, start, start + shift, end - start):
+                    yield match
+
+    def _drafts(
+        self, here: Mapping["_Edit", set[tuple[str, int]]], commit: CommitText
+    ) -> Iterator[tuple[str, list["_Edit"]]]:
+        """Yields each path that half of a draft's pending telling lines came into, and its edits.
+
+        A draft is another path, or this path in another tree.
+        """
+        came = defaultdict[tuple[str, str, str | None], set[int]](set)
+        for edit, lines in here.items():
+            if edit.edit.key not in self.landed:
+                for path, line in lines:
+                    if line in edit.telling and (path, commit.tree) != (
+                        edit.edit.path,
+                        edit.edit.tree,
+                    ):
+                        came[path, edit.edit.path, edit.edit.tree].add(edit.digests[line])
+        for (path, draft, tree), lines_ in came.items():
+            edits = [
+                edit
+                for edit in self._pending[draft]
+                if edit.edit.tree == tree and edit.edit.begun < commit.place
+            ]
+            pending = {edit.digests[line] for edit in edits for line in edit.telling}
+            if len(lines_) >= max(TELLING_LINES, HALF * len(pending)):
+                yield path, edits
+
+    def _best(
+        self,
+        matches: list["_Match"],
+        here: Mapping["_Edit", set[int]],
+        commit: CommitText,
+        again: set[str],
+    ) -> dict["_HunkText", dict[int, Said]]:
+        """Returns the best that a match says of each line, the longest match first."""
+        best = defaultdict[_HunkText, dict[int, Said]](dict)
+        used: dict[tuple[_Edit, int], tuple[_HunkText, int]] = {}
+        matches.sort(key=lambda match: (match.size, match.is_aligned), reverse=True)
+        for match in matches:
+            edit, text = match.edit, match.text
+            rank, how = self._rank(match, here[edit], commit, again)
+            lines = [(place, line, new) for place, line, new in match.pairs]
+            other = sum(
+                used.get((edit, place), (text, line)) != (text, line) for place, line, _ in lines
+            )
+            if rank == AGENT and other * 2 > len(lines):
+                rank, how = MAYBE, "again"
+            if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
+                rank, how = MAYBE, "whole"
+            if rank == NONE:
+                continue
+            for place, line, new in lines:
+                said = Said(rank, edit.edit.key, how or _form(match, place, line))
+                if new == _FORM and not match.is_aligned:
+                    said = Said(MAYBE, edit.edit.key, "part")
+                if said.rank > best[text].get(line, NOTHING).rank:
+                    best[text][line] = said
+                    if said.rank == AGENT:
+                        used.setdefault((edit, place), (text, line))
+        return best
+
+    def _rank(
+        self, match: "_Match", here: set[int], commit: CommitText, again: set[str]
+    ) -> tuple[int, str]:
+        edit = match.edit
+        telling = [
+            times
+            for _, line, new in match.pairs
+            if (new == _NEW or match.is_aligned)
+            and (digest := match.text.digests[line])
+            and (times := self.counts.get(digest, 0)) <= TELLING_TIMES
+        ]
+        wanted = edit.telling or edit.new
+        share = len(here & wanted) / max(len(wanted), 1)
+        is_here = (edit.edit.path, edit.edit.tree) == (match.text.hunk.path, commit.tree)
+        if match.is_aligned:
+            how = "draft" if match.is_draft else "" if is_here else "moved"
+            is_sure = not match.is_draft or edit.edit.tree == commit.tree
+            is_form = all(new == _FORM for _, _, new in match.pairs)
+            is_row = len(match.pairs) >= 2 or match.length >= TELLING_LINES
+            if telling or (is_sure and (is_form or is_row or share == 1)):
+                return AGENT, how
+            return MAYBE, "part"
+        if edit.edit.key in self.landed and edit.edit.key not in again:
+            return (MAYBE, "copied") if len(telling) >= TELLING_LINES else (NONE, "")
+        if telling and (share == 1 or (len(telling) >= TELLING_LINES and 0 in telling)):
+            return AGENT, "" if is_here else "moved"
+        return (MAYBE, "part") if telling or share >= HALF else (NONE, "")
+
+    def _take(
+        self, commit: CommitText, hunks: list["_HunkText"], here: Mapping["_Edit", set[int]]
+    ) -> None:
+        """Counts the added lines, and lands the edits of the commit's paths, or half in it."""
+        paths = {path for text in hunks for path in (text.hunk.path, text.hunk.old_path)}
+        rare = {
+            edit: {
+                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
+            }
+            for edit in here
+        }
+        landing = {
+            edit
+            for path in paths
+            for edit in self._pending.get(path, ())
+            if edit.edit.tree == commit.tree and edit.edit.place <= commit.place
+        } | {
+            edit
+            for edit, lines in here.items()
+            if rare[edit] and len(lines & rare[edit]) >= HALF * len(rare[edit])
+        }
+        for text in hunks:
+            for line in text.added:
+                if digest := text.digests[line]:
+                    self.counts[digest] += 1
+        for edit in landing:
+            if edit.edit.key not in self.landed:
+                self.landed[edit.edit.key] = commit.commit
+                self._pending[edit.edit.path].remove(edit)
+
+
+_OLD, _FORM, _NEW = range(3)  # of a line of an edit: there before, there in another form, new
+
+
+class _Tokens:
+    """Lines as one row of tokens: line n has those from `starts[n]` up to `starts[n + 1]`."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.tokens: list[str] = []
+        self.starts = [0]
+        self.digests: list[int] = []  # of telling lines, 0 for others
+        for line in lines:
+            tokens = _TOKEN.findall(line)
+            self.tokens += map(sys.intern, tokens)
+            self.starts.append(len(self.tokens))
+            self.digests.append(_digest(line, tokens))
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The tokens of each line as one string, "" for a line without any."""
+        return [" ".join(self.tokens[start:end]) for start, end in pairwise(self.starts)]
+
+    @cached_property
+    def worded(self) -> list[int]:
+        """The lines that have tokens."""
+        return [line for line, (start, end) in enumerate(pairwise(self.starts)) if start < end]
+
+    def seeds(self, step: int) -> Iterator[tuple[int, int]]:
+        """Yields the seeds, and where each begins: some tokens in a row, or a telling line."""
+        for at in range(0, len(self.tokens) - SEED_TOKENS + 1, step):
+            yield hash(tuple(self.tokens[at : at + SEED_TOKENS])), at
+        for line, digest in enumerate(self.digests):
+            if digest:
+                yield digest, self.starts[line]
+
+    def whole(self, at: int, size: int) -> Iterator[int]:
+        """Yields the lines that have tokens, all of them in this stretch."""
+        first, last = bisect_left(self.starts, at), bisect_right(self.starts, at + size) - 1
+        for line in range(first, last):
+            if self.starts[line] < self.starts[line + 1]:
+                yield line
+
+    def line_at(self, at: int) -> int:
+        """Returns the line of a token."""
+        return bisect_right(self.starts, at) - 1
+
+
+class _Edit(_Tokens):
+    def __init__(self, edit: EditText) -> None:
+        super().__init__(_lines_of(edit.new))
+        self.edit = edit
+
+    @cached_property
+    def newness(self) -> list[int]:
+        """Whether its original lacks each line, compared by tokens."""
+        newness = [_NEW] * len(self.lines)
+        if not self.edit.old:
+            return newness
+        old = _Tokens(_lines_of(self.edit.old))
+        for tag, i1, i2, j1, j2 in _opcodes(old.lines, self.lines):
+            if tag == "equal":
+                newness[j1:j2] = [_OLD] * (j2 - j1)
+            elif tag == "replace":
+                stretches = _stretches(
+                    old, self, (old.starts[i1], old.starts[i2], self.starts[j1], self.starts[j2])
+                )
+                for _, at, size in stretches:
+                    for line in self.whole(at, size):
+                        newness[line] = _FORM
+        return newness
+
+    @cached_property
+    def new(self) -> set[int]:
+        """Its new lines that have tokens, also those that are new in form alone."""
+        return {line for line in self.worded if self.newness[line]}
+
+    @cached_property
+    def new_keys(self) -> set[str]:
+        """The tokens of each of its new lines."""
+        return {self.keys[line] for line in self.new}
+
+    @cached_property
+    def telling(self) -> set[int]:
+        """Its telling lines that are new in more than form."""
+        return {line for line in self.new if self.newness[line] == _NEW and self.digests[line]}
+
+
+class _HunkText(_Tokens):
+    """The lines of a hunk after its commit."""
+
+    def __init__(self, hunk: Hunk) -> None:
+        lines = [(sign, line) for sign, line in hunk.lines if sign != "-"]
+        super().__init__([line.removesuffix("\r") for _, line in lines])
+        self.hunk = hunk
+        self.added = {number for number, (sign, _) in enumerate(lines) if sign == "+"}
+
+    @cached_property
+    def rows(self) -> list[list[int]]:
+        """Its added lines, each with those next to it."""
+        rows: list[list[int]] = []
+        for line in sorted(self.added):
+            if rows and rows[-1][-1] == line - 1:
+                rows[-1].append(line)
+            else:
+                rows.append([line])
+        return rows
+
+
+class _Match(NamedTuple):
+    """A stretch of equal tokens of a hunk and an edit.
+
+    `pairs` has the added lines that are new in the edit: where each begins there, and its newness.
+    `edit_lines` are the edit's new lines in it; `length` is the number of its lines with context,
+    and `size` of its tokens.
+    """
+
+    text: _HunkText
+    edit: _Edit
+    pairs: tuple[tuple[int, int, int], ...]
+    edit_lines: frozenset[int]
+    length: int
+    size: int
+    is_aligned: bool = False
+    is_draft: bool = False
+
+
+def _digest(line: str, tokens: Sequence[str]) -> int:
+    """Returns the digest of a telling line, else 0."""
+    if sum(map(str.isalnum, line)) < TELLING_CHARACTERS or _IS_COMMON.match(line):
+        return 0
+    return int.from_bytes(blake2b(" ".join(tokens).encode(), digest_size=8).digest())
+
+
+def _lines_of(text: str) -> list[str]:
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _match(
+    text: _HunkText, edit: _Edit, at: int, place: int, size: int, *, is_aligned: bool = False
+) -> _Match | None:
+    """Returns the match of a stretch, None if it has no added line that is new in the edit."""
+    lines = [*text.whole(at, size)]
+    pairs = []
+    for line in lines:
+        if line in text.added:
+            start, end = (place + text.starts[line + more] - at for more in (0, 1))
+            new = max(edit.newness[edit.line_at(start) : edit.line_at(end - 1) + 1])
+            if new:
+                pairs.append((start, line, new))
+    if not pairs:
+        return None
+    edit_lines = frozenset(line for line in edit.whole(place, size) if edit.newness[line])
+    return _Match(text, edit, tuple(pairs), edit_lines, len(lines), size, is_aligned)
+
+
+def _aligned(text: _HunkText, edit: _Edit) -> Iterator[_Match]:
+    """Yields the matches of a hunk and an edit, each of whose lines has one other at most.
+
+    Lines are aligned first; what lies between them by tokens, as a formatter may have broken it.
+    """
+    ours, others = ([tokens.keys[line] for line in tokens.worded] for tokens in (text, edit))
+    stretches: list[tuple[int, int, int]] = []
+    for tag, i1, i2, j1, j2 in _opcodes(ours, others):
+        at, at_end = (_token_at(text, line) for line in (i1, i2))
+        place, place_end = (_token_at(edit, line) for line in (j1, j2))
+        if tag == "equal":
+            stretches.append((at, place, at_end - at))
+        elif tag == "replace":
+            stretches += _stretches(text, edit, (at, at_end, place, place_end))
+    merged: list[tuple[int, int, int]] = []
+    for at, place, size in stretches:
+        if merged and (merged[-1][0] + merged[-1][2], merged[-1][1] + merged[-1][2]) == (at, place):
+            at, place, size = merged[-1][0], merged[-1][1], merged.pop()[2] + size
+        merged.append((at, place, size))
+    for at, place, size in merged:
+        if match := _match(text, edit, at, place, size, is_aligned=True):
+            yield match
+
+
+def _token_at(tokens: _Tokens, number: int) -> int:
+    worded = tokens.worded
+    return tokens.starts[worded[number]] if number < len(worded) else len(tokens.tokens)
+
+
+def _stretches(
+    one: _Tokens, other: _Tokens, bounds: tuple[int, int, int, int]
+) -> list[tuple[int, int, int]]:
+    """Returns the stretches of equal tokens within bounds: both places, and the size."""
+    i1, i2, j1, j2 = bounds
+    if (i2 - i1) * (j2 - j1) > CELLS_MAX:
+        return []
+    pair = SequenceMatcher(None, one.tokens[i1:i2], other.tokens[j1:j2], autojunk=False)
+    return [(i1 + at, j1 + place, size) for at, place, size in pair.get_matching_blocks() if size]
+
+
+def _opcodes(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yields the steps from one text to another, as difflib does, but without a common frame."""
+    start, end, least = 0, 0, min(len(old), len(new))
+    while start < least and old[start] == new[start]:
+        start += 1
+    while end < least - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    if start:
+        yield "equal", 0, start, 0, start
+    inner = old[start : len(old) - end], new[start : len(new) - end]
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, *inner, autojunk=False).get_opcodes():
+        yield tag, i1 + start, i2 + start, j1 + start, j2 + start
+    if end:
+        yield "equal", len(old) - end, len(old), len(new) - end, len(new)
+
+
+def _form(match: _Match, place: int, line: int) -> str:
+    """Reports whether the edit wrote the line letter for letter."""
+    return "" if match.text.lines[line] == match.edit.lines[match.edit.line_at(place)] else "form"
+
+
+def _in_rows(text: _HunkText, best: Mapping[int, Said]) -> dict[int, Said]:
+    """Returns what is said of each added line: beside an agent's in a row, others are unknown."""
+    said: dict[int, Said] = {}
+    for row in text.rows:
+        owner = next((best[line] for line in row if best.get(line, NOTHING).rank == AGENT), None)
+        beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
+        said |= {line: best.get(line, beside) for line in row}
+    return said
+
+
+class _Removed(NamedTuple):
+    hunk: Hunk
+    number: int  # before the commit
+    line: str
+
+
+def _removed(hunks: Sequence[Hunk]) -> dict[str, list[_Removed]]:
+    """Returns the lines that a commit removes, by their tokens."""
+    removed = defaultdict[str, list[_Removed]](list)
+    for hunk in hunks:
+        old = (line for line in hunk.lines if line[0] != "+")
+        for number, (sign, line) in enumerate(old, hunk.old_start):
+            if sign == "-" and (key := " ".join(_TOKEN.findall(line))):
+                removed[key].append(_Removed(hunk, number, line))
+    return removed
+
+
+def _keep_former(
+    text: _HunkText,
+    said: dict[int, Said],
+    removed: Mapping[str, list[_Removed]],
+    former: Former,
+) -> None:
+    """Lets lines that the commit moved keep what was said of them; too few of them are unknown."""
+    moved = _moved(text, removed)
+    telling = [line for line in moved if text.digests[line]]
+    for line, source in moved.items():
+        was = former(source.hunk.old_path, source.number)
+        near = sum(abs(line - other) <= TELLING_LINES for other in telling)
+        if was is None or not near:
+            continue
+        is_sure = near >= TELLING_LINES
+        is_form = source.hunk is text.hunk and source.line != text.lines[line]
+        how = "form" if is_form else "moved"
+        if was.rank and said[line].rank < AGENT:
+            said[line] = Said(was.rank if is_sure else MAYBE, was.edit, how)
+        elif not was.rank and said[line].rank == AGENT and not is_form:
+            said[line] = Said(MAYBE, said[line].edit, how)
+        elif not was.rank and is_sure and said[line].rank == MAYBE:
+            said[line] = NOTHING
+
+
+def _moved(text: _HunkText, removed: Mapping[str, list[_Removed]]) -> dict[int, _Removed]:
+    """Returns where the commit removed each line that it adds, if one place is likely.
+
+    One place of several is it if a line near it moved along.
+    """
+    places = {line: where for line in text.added if (where := removed.get(text.keys[line]))}
+    moved = {line: where[0] for line, where in places.items() if len(where) == 1}
+    for step in (1, -1):
+        for line in sorted(places, reverse=step < 0):
+            others = (moved.get(line - step * by) for by in range(1, TELLING_LINES + 1))
+            if line not in moved and (beside := next(filter(None, others), None)):
+                near = [
+                    place
+                    for place in places[line]
+                    if place.hunk is beside.hunk
+                    and 0 < (place.number - beside.number) * step <= TELLING_LINES
+                ]
+                if near:
+                    moved[line] = near[-1]
+    return moved
+
+
+def _say_wordless(text: _HunkText, said: dict[int, Said], at_hand: Sequence[_Edit]) -> None:
+    """Gives a line without tokens to its neighbours in the row; alone, to an edit that has it."""
+    worded = set(text.worded)
+    for row in text.rows:
+        for line in row:
+            if line in worded:
+                continue
+            before = next(
+                (said[at] for at in range(line - 1, row[0] - 1, -1) if at in worded), None
+            )
+            after = next((said[at] for at in range(line + 1, row[-1] + 1) if at in worded), None)
+            one, other = before or after, after or before
+            if one and other and one.rank == other.rank:
+                said[line] = one
+            elif not one:
+                said[line] = next(
+                    (
+                        Said(AGENT, edit.edit.key)
+                        for edit in at_hand
+                        for at, new in enumerate(edit.newness)
+                        if new and edit.lines[at] == text.lines[line]
+                    ),
+                    NOTHING,
+                )
