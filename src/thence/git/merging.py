@@ -12,7 +12,7 @@ import os
 import random
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
@@ -162,18 +162,6 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
     tree, *names = os.fsdecode(answer.out).split("\0")
     files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
     return tree.strip(), files
-
-
-def merged_trees(repo: Repository, pairs: Iterable[tuple[str, str]]) -> list[str | None]:
-    """Returns the tree of each merge of two commits, None for a conflict.
-
-    The list ends before a pair that git can't merge, such as one without a common commit.
-    """
-    stdin_text = "".join(f"{ours} {theirs}\n" for ours, theirs in pairs).encode()
-    arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    out = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace")
-    results = (result.split("\0") for result in out.split("\0\0") if result)
-    return [parts[1] if parts[0] == "1" and len(parts) == 2 else None for parts in results]
 
 
 def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[str, str]) -> str:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from tests.tiers import tenth
 from tests.trace.agents.firing import COMMAND, clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
+from tests.trace.agents.played import hunks
 
 import thence
 from thence.git.repository import repository
@@ -43,7 +44,8 @@ WINDOWS = (4, 5)  # those of Codex in one process
 ANSWER_S = 120
 SHARED = "src/shared.py"
 BLOCK = (
-    "def {token}(total):\n    if total is None:\n        return None\n    return total * 2\n\n\n"
+    "def {token}(total):\n    if total is {token}_none:\n        return None\n"
+    "    return total * {token}_rate\n\n\n"
 )
 _TOKEN = re.compile(r"\bt\d+\b")
 Truth = tuple[str, str | None]  # a session or a kind of owner, and the type of a subagent
@@ -180,7 +182,8 @@ class Agent:
         members["tool_use_id"] = self.use_id()
         self.hook("PreToolUse", **members)
         result = act()
-        self.hook("PostToolUse", **members)
+        response = {"tool_response": result} if isinstance(result, dict) else {}
+        self.hook("PostToolUse", **members, **response)
         return result
 
     def use_id(self) -> str:
@@ -190,13 +193,16 @@ class Agent:
     def edit(self, path: str, old: str, new: str, **agent: str) -> None:
         """Replace a text in a file, as the tool of this agent does."""
 
-        def act() -> None:
+        def act() -> object:
             with self.world.lock:
                 file = self.root / path
                 text = file.read_text() if file.exists() else ""
                 assert old in text, (self.name, path, old)
                 file.parent.mkdir(exist_ok=True)
-                file.write_text(text.replace(old, new, 1) if old else new)
+                now = text.replace(old, new, 1) if old else new
+                file.write_text(now)
+            patch = hunks(text, now) if text else []
+            return {"originalFile": text or None, "structuredPatch": patch}
 
         file = str(self.root / path)
         if self.bridge == "codex":
@@ -229,7 +235,7 @@ class Agent:
         """Change the last line of a function."""
         mark = self.world.token(self.name, agent.get("agent_type"))
         old = BLOCK.format(token=token).rstrip("\n")
-        self.edit(path, old, old.replace("total * 2", f"total * 3  # {mark}"), **agent)
+        self.edit(path, old, old.replace("total * ", "total + ") + f"  # {mark}", **agent)
 
     def shell(self, command: str, **agent: str) -> str:
         with self.alone():
@@ -265,8 +271,12 @@ class Agent:
         return title
 
     def commit_detached(self, *paths: str) -> None:
-        """Commit by a shell that goes on when its call has ended, under no process of ours."""
-        _, command = self.committing(*paths)
+        """Commit by a shell that goes on when its call has ended, under no process of ours.
+
+        It may as well be the user's, by what can be seen.
+        """
+        title, command = self.committing(*paths)
+        self.world.made[title] = ("unknown", None)
         done = self.world.folder / f"done-{self.number}"
         words = shlex.quote(f"sleep 0.2; {command}; touch {done}")
         shell = f"setsid sh -c {words} >/dev/null 2>&1 &"

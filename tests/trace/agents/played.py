@@ -4,6 +4,7 @@ The events are those that the bridges write; nothing else is played.
 """
 
 from collections.abc import Mapping
+from difflib import unified_diff
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -138,13 +139,18 @@ class Session:
         file = self.root / path
         text = file.read_bytes().decode()
         assert old in text, (path, old)
-        file.write_text(text.replace(old, new, 1), newline="")
-        return self.edited("Edit", path, {"added": new, "removed": old})
+        now = text.replace(old, new, 1)
+        file.write_text(now, newline="")
+        answer = {"originalFile": text, "structuredPatch": hunks(text, now)}
+        return self.edited("Edit", path, {"added": new, "removed": old}, answer=answer)
 
     def write(self, path: str, content: str) -> Event:
-        """Write a whole file."""
+        """Write a whole file; the answer has the one before."""
+        file = self.root / path
+        before = file.read_bytes().decode() if file.exists() else None
         write(self.root, {path: content})
-        return self.edited("Write", path, {"added": content})
+        answer = {"originalFile": before, "structuredPatch": []}
+        return self.edited("Write", path, {"added": content}, answer=answer)
 
     def edited(self, tool: str, path: str, texts: Mapping[str, str], **more: Any) -> Event:
         subject = f"tool/{next(_numbers)}"
@@ -173,6 +179,16 @@ class Session:
             "tool.ended", payload, subject, self.actor, self.name, causes, ends=begun.event_id
         )
         return made
+
+
+def hunks(old: str, new: str) -> list[dict[str, Any]]:
+    """Return the hunks between two texts as Claude Code has them."""
+    lines = [*unified_diff(old.split("\n")[:-1], new.split("\n")[:-1], n=3, lineterm="")][2:]
+    starts = [at for at, line in enumerate(lines) if line.startswith("@@")]
+    return [
+        {"lines": lines[start + 1 : end]}
+        for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:

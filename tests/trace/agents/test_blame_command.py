@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
 from tests.git.repositories import git
 from tests.trace.agents.played import PlayedRepository, Session, commit, write
 
 import thence as package
+from thence.core.sentences.events import clipped
 
 ASK = "Add VAT to all prices.\nIt is 19 %.\n" + "More of it.\n" * 20
 
@@ -129,6 +131,20 @@ def test_line_that_is_not_committed_is_told_so(played):
     assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out
 
 
+@pytest.mark.parametrize(
+    ("columns", "beside"),
+    [
+        (40, "claude-cod…      2  "),
+        (80, "claude-code/reviewer  s1  Add VAT …  2  "),
+        (120, "claude-code/reviewer  s1  Add VAT to all prices. It is…  2  "),
+    ],
+)
+def test_blame_leaves_half_of_any_width_to_the_code(played, columns, beside):
+    _, shown = on_terminal(played.top, "blame", "src/pay.py", columns=columns)
+    assert shown.splitlines()[-1] == clipped(f"{beside}    return total * 1.19", columns)
+    assert len(beside) <= columns // 2
+
+
 @pytest.mark.promise("A5f")
 def test_blame_has_each_lines_owner_session_and_ask(played):
     ended = warm("blame", "src/pay.py", cwd=played.top)
@@ -198,11 +214,11 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     write(played.top, {"new.py": "new = 1\n"})
     trailer = "Co-Authored-By: Claude <noreply@example.com>"
     commit(played.top, f"New\n\nco-authored-by: Eve <e@example.com>\n{trailer}", name="Ada")
-    says = "git says: its author is Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
+    says = "(git author: Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
     for name in ("new.py:1", "commit/HEAD"):
         text = " ".join(warm("why", name, cwd=played.top).out.split())
-        assert f"is of an unknown owner ({says}" in text
-        assert "made here, and the hook of git did not record it" in text
+        assert "is of an unknown owner: it was made here, and the hook of git did not" in text
+        assert says in text
         told = warm("why", name, "--json", cwd=played.top).json
         assert (told["kind"], told["name"], len(told["co_authors"])) == ("unknown", "Ada", 2)
     (row,) = warm("blame", "new.py", cwd=played.top).lines
@@ -210,3 +226,42 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     (line,) = warm("blame", "new.py", "--json", cwd=played.top).json["lines"]
     assert (line["kind"], line["name"]) == ("unknown", "Ada")
     assert "did not record it" in line["reason"]
+
+
+def test_link_is_answered_for_by_its_target(played):
+    (played.top / "link.py").symlink_to("src/pay.py")
+    (played.top / "lnk").symlink_to("src")
+    for name in ("link.py", "lnk/pay.py"):
+        ended = warm("why", f"{name}:2", cwd=played.top)
+        assert ended.code == 0, ended.err
+        assert f"{name} is a link to src/pay.py" in ended.lines[0]
+        assert "claude-code/reviewer edited src/pay.py" in ended.out
+        blamed = warm("blame", name, cwd=played.top)
+        assert blamed.lines[0] == f"{name} is a link to src/pay.py"
+        assert len(blamed.lines) == 3
+
+
+def test_line_that_an_agents_commit_swept_along_is_marked_everywhere(played):
+    played = PlayedRepository.of(played.top)
+    session = Session(played, "s2", ask="Commit all")
+    write(played.top, {"swept.py": "swept_along = 1\n"})
+    session.commit("All")
+    played.log.close()
+    (row,) = warm("blame", "swept.py", cwd=played.top).lines
+    assert row.startswith("claude-code?  s2  ")
+    (line,) = warm("blame", "swept.py", "--json", cwd=played.top).json["lines"]
+    assert (line["kind"], line["maybe"]["session"], line["ask"]) == ("unknown", "s2", None)
+    ended = warm("why", "swept.py:1", cwd=played.top)
+    assert "it came along with a commit of claude-code" in " ".join(ended.out.split())
+    assert "what the user asked" not in ended.out
+
+
+def test_file_of_another_encoding_is_read_as_git_shows_it(played):
+    write(played.top, {".gitattributes": "*.ps1 working-tree-encoding=UTF-16LE-BOM\n"})
+    (played.top / "run.ps1").write_bytes("\ufeffWrite-Host 1\nWrite-Host 2\n".encode("utf-16-le"))
+    for is_committed in (False, True):
+        if is_committed:
+            commit(played.top, "Script", name="Eve")
+        lines = warm("blame", "run.ps1", "--json", cwd=played.top).json["lines"]
+        assert [line["text"] for line in lines] == ["Write-Host 1", "Write-Host 2"]
+        assert warm("why", "run.ps1:2", cwd=played.top).code == 0

@@ -1,5 +1,6 @@
 """Owners of commits and lines, in real repositories with the events of played sessions."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -168,10 +169,12 @@ def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):
     session.commit("Add VAT")
     git(played.top, "merge", "-q", "--squash", "a")
     text = (played.top / "vat.py").read_text()
-    files = {"vat.py": f"# by hand\n{text}\n\ndef more():\n    return 1\n"}
+    files = {"vat.py": f"# by hand\n{text}", "pay.py": f"# by hand\n{PAY}"}
     played.person(played.top, files, "VAT", name="Eve")
-    told_lines = [told(owner) for owner in owners(played, "vat.py")]
-    assert told_lines == ["person Eve", "s1", "s1", *["person Eve"] * 4]
+    beside, *lines = owners(played, "vat.py")
+    assert [told(owner) for owner in lines] == ["s1", "s1"]
+    assert "edited together with lines that an agent wrote in vat.py" in beside.reason
+    assert told(owners(played, "pay.py")[0]) == "person Eve"
 
 
 @pytest.mark.promise("A5e")
@@ -188,16 +191,14 @@ def test_four_agents_in_one_working_tree_each_own_their_lines(played):
     assert told(of_commit(played, sha)) == "s2"
 
 
-def test_line_that_two_sessions_wrote_alike_is_told_to_be_unknown(played):
+def test_line_that_two_sessions_wrote_alike_is_told_apart_by_the_lines_around(played):
     one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
     one.write("a.txt", "first\n")
     one.commit("First")
     one.edit("a.txt", "first\n", "first\nx\n")
     two.edit("a.txt", "first\nx\n", "x\nfirst\nx\n")
     two.commit("Both")
-    lines = owners(played, "a.txt")
-    assert [told(owner) for owner in lines] == ["unknown", "s1", "unknown"]
-    assert "s1 and s2" in lines[0].reason
+    assert [told(owner) for owner in owners(played, "a.txt")] == ["s2", "s1", "s1"]
 
 
 def test_newest_edit_of_equal_lines_in_the_owners_session_tells_the_task(played):
@@ -269,9 +270,11 @@ def test_uncommitted_line_is_of_the_agent_whose_edit_holds_it(played):
     session.edit("pay.py", "return total", "return total * 1.19")
     with (played.top / "pay.py").open("a") as file:
         file.write("by_hand = True\n")
+    write(played.top, {"hand.py": "x = 1\ny = 2\n"})
     lines = owners(played, "pay.py")
     assert [told(owner) for owner in lines] == ["person Ada", "s1", "unknown"]
-    assert "not committed" in lines[2].reason
+    assert "edited together with lines that an agent wrote" in lines[2].reason
+    assert "not committed yet" in owners(played, "hand.py")[1].reason
 
 
 def test_commits_before_those_of_a_shallow_clone_are_unknown(played, tmp_path):
@@ -345,7 +348,8 @@ def test_edit_of_another_working_tree_by_its_whole_path_counts_there(played):
     tree = played.worktree("a")
     session = Session(played, "s1", ask="A")
     write(tree, {"far.py": "far = 1\n"})
-    session.edited("Write", str(tree / "far.py"), {"added": "far = 1\n"})
+    texts, answer = {"added": "far = 1\n"}, {"originalFile": None}
+    session.edited("Write", str(tree / "far.py"), texts, answer=answer)
     played.person(tree, {}, "By hand")
     assert [told(owner) for owner in owners(played, "far.py", tree)] == ["s1"]
 
@@ -357,7 +361,8 @@ def test_begin_of_a_call_counts_for_a_commit_before_its_end(played):
     begun = one._record("tool.begun", "tool/late", facts, begins=True)
     write(played.top, {"late.py": "late = 1\n"})
     two.commit("All of it")
-    payload = one.facts(tool="Write", files=[{"path": "late.py", "added": "late = 1\n"}])
+    files = [{"path": "late.py", "added": "late = 1\n"}]
+    payload = one.facts(tool="Write", files=files, answer={"originalFile": None})
     played.record("tool.ended", payload, "tool/late", "claude-code", "s1", ends=begun.event_id)
     assert [told(owner) for owner in owners(played, "late.py")] == ["s1"]
 
@@ -400,13 +405,15 @@ def test_lines_a_person_adds_while_amending_are_not_the_agents(played):
     session = Session(played, "s1", ask="Add VAT")
     session.write("vat.py", "VAT = 1.19\n")
     old = session.commit("Add VAT")
-    write(played.top, {"vat.py": "VAT = 1.19\nby_hand = True\n"})
+    write(played.top, {"vat.py": "VAT = 1.19\n", "pay.py": f"{PAY}by_hand = True\n"})
     git(played.top, "commit", "-qa", "--amend", "--no-edit")
     played.rewritten(old, played.committed(played.top), "amend")
-    assert [told(owner) for owner in owners(played, "vat.py")] == ["s1", "person Ada"]
+    assert [told(owner) for owner in owners(played, "vat.py")] == ["s1"]
+    assert told(owners(played, "pay.py")[2]) == "person Ada"
 
 
-def test_line_of_a_shell_in_a_squash_is_of_the_commit_that_brought_it(played):
+def test_line_of_a_shell_is_unknown_and_the_agent_that_committed_it_is_named(played):
+    """Also in a squash: by the commit that brought it."""
     one = played.worktree("a")
     first = Session(played, "s1", one, ask="Generate")
     write(one, {"made.py": "made = 1\n"})
@@ -416,7 +423,13 @@ def test_line_of_a_shell_in_a_squash_is_of_the_commit_that_brought_it(played):
     second.commit("Generate more")
     git(played.top, "merge", "-q", "--squash", "a")
     played.person(played.top, {}, "Squashed", name="Eve")
-    assert [told(owner) for owner in owners(played, "made.py")] == ["s1", "s2"]
+    lines = owners(played, "made.py")
+    assert [(owner.kind, told(owner.maybe)) for owner in lines] == [
+        ("unknown", "s1"),
+        ("unknown", "s2"),
+    ]
+    assert "came along with a commit of claude-code in session s1" in lines[0].reason
+    assert {owner.prompt for owner in lines} == {None}
 
 
 def test_several_edits_of_one_call_all_count(played):
@@ -498,11 +511,13 @@ def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
 
 
 def test_git_is_asked_once_where_the_commits_of_a_file_came_from(played, tmp_path, monkeypatch):
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(tmp_path / "mate")
+    Session(mates, "s1")
     for number in range(6):
         write(played.top, {"long.txt": "".join(f"{at}\n" for at in range(number + 1))})
         commit(played.top, f"c{number}")
-    git(tmp_path, "clone", "-q", played.top, "mate")
-    mates = PlayedRepository.of(tmp_path / "mate")
+    git(tmp_path / "mate", "pull", "-q", "--ff-only")
     mates.person(tmp_path / "mate", {"hand.py": "x = 1\n"}, "Mine")
     asked: list[tuple[str, ...]] = []
     run = Git.run
@@ -534,9 +549,11 @@ def test_commit_that_no_command_of_git_noted_is_unknown_and_nothing_is_said_of_i
 
 def test_commit_made_before_the_hooks_is_unknown(tmp_path):
     played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
+    subprocess.run(["git", "commit", "-q", "--amend", "--no-edit"], cwd=played.top, env=env)
     first = git(played.top, "rev-parse", "HEAD")
     played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
-    assert "recorded neither it nor a commit before" in unseen(played, first)
+    assert unseen(played, first) == "committed before the hooks were installed"
     assert [told(owner) for owner in owners(played, "pay.py")] == ["unknown Ada"] * 2
 
 
@@ -545,18 +562,21 @@ def test_commit_that_came_from_elsewhere_is_unknown(played, tmp_path, how):
     """Also when it is an agent's there, and a person commits here."""
     session = Session(played, "s1", ask="Add VAT")
     mate = tmp_path / "mate"
-    if how != "clone":
-        git(tmp_path, "clone", "-q", played.top, "mate")
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(mate)
+    Session(mates, "s2")
     session.edit("pay.py", "return total", "return total * 1.19")
     sha = session.commit("Add VAT")
     if how == "clone":
+        log = (mate / ".git/thence").rename(tmp_path / "log")
+        shutil.rmtree(mate)
         git(tmp_path, "clone", "-q", played.top, "mate")
+        log.rename(mate / ".git/thence")
     elif how == "fetch":
         git(mate, "fetch", "-q")
         git(mate, "merge", "-q", "--ff-only", "origin/main")
     else:
         git(mate, "pull", "-q", "--ff-only")
-    mates = PlayedRepository.of(mate)
     mates.person(mate, {"hand.py": "x = 1\n"}, "Mine")
     assert "came here by a fetch or a clone" in unseen(mates, sha)
     assert {owner.kind for owner in owners(mates, "pay.py")} == {"unknown"}
@@ -571,7 +591,7 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
     # a copy is younger than its original
     env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    words = ["git", *who, "commit", "-q", "--amend", "--no-edit"]
+    words = ["git", *who, "commit", "-q", "--amend", "--no-edit", "--date=@1700000000 +0000"]
     subprocess.run(words, cwd=tmp_path / "mate", env=env, check=True)
     git(played.top, "fetch", "-q", tmp_path / "mate", "main:theirs")
     played.person(played.top, {"hand.py": "x = 1\n"}, "Mine")
@@ -583,8 +603,38 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("trailer", "said"),
+    [
+        ("aider (openai/stub) <aider@aider.chat>", "aider"),
+        ("Claude <noreply@anthropic.com>", "Claude"),
+        ("Copilot <198982749+Copilot@users.noreply.github.com>", "Copilot"),
+        ("Cursor <cursoragent@cursor.com>", "Cursor"),
+        ("Eve <eve@aider.chat>", None),
+    ],
+)
+def test_person_whose_commit_names_an_agent_is_unknown_and_an_agent_stays(played, trailer, said):
+    commits = {}
+    for by in ("person", "agent", "unseen"):
+        write(played.top, {"a.txt": f"{by}\n"})
+        commit(played.top, f"By {by}\n\nCo-authored-by: {trailer}")
+        commits[by] = git(played.top, "rev-parse", "HEAD")
+        if by != "unseen":
+            played.committed(played.top, by, session="s-1" if by == "agent" else None)
+    found = {by: of_commit(played, sha) for by, sha in commits.items()}
+    assert [owner.kind for owner in found.values()] == [
+        "unknown" if said else "person",
+        "agent",
+        "unknown",
+    ]
+    reason = f"the commit says {said}"
+    assert (found["person"].reason == found["unseen"].reason == reason) == bool(said)
+
+
+@pytest.mark.parametrize(
     ("reason", "words"),
     [
+        ("no_call", "no call was open: the user made it, as by `!`, or what an ended call left"),
+        ("background", "as by `!`, or one in the background: s-1, s-2"),
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),

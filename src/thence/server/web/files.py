@@ -150,7 +150,10 @@ def _row(
         return number, el("code", words(line.text)), None, None
     name = words(owner.name or owner.kind, 60)
     who: list[Child] = [link(name, address) if address else name]
-    if owner.kind == "unknown":
+    if owner.maybe is not None:
+        session = (owner.maybe.session or "")[:_SESSION_CHARACTERS]
+        who = [words(owner.maybe.name, 60), f"?, session {session}"]
+    elif owner.kind == "unknown":
         who = ["unknown", *((", in git ", words(owner.name, 60)) if owner.name else ())]
     elif owner.kind == "bot":
         who.append(", a bot")

@@ -6,19 +6,19 @@ this clone lacks has no answer; nothing is guessed.
 
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
 from thence.git.landed import missing_commits
-from thence.git.merging import merged_trees
-from thence.git.patches import patch_ids
+from thence.git.patches import patch_ids, path_of
 from thence.git.repository import Repository
+from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
-ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies
-COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
-_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
+_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f"
+_FORM += "%(trailers:key=Co-authored-by,valueonly,unfold)"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
 # what a reflog says of commits that were made here, and of tips that came from elsewhere
 _MADE = re.compile(
@@ -29,20 +29,30 @@ _MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
 _BROUGHT = re.compile(r"clone:|fetch\b|pull\b.*(?:fast-forward|storing head)", re.IGNORECASE)
 # git reads all of them, also those that don't count here
 _SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
-_HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) \d+ (\d+)(?: \d+)?")
+_HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) (\d+) (\d+)(?: \d+)?")
+_ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_SPAN = re.compile(rb"(@@+) ((?:-\d+(?:,\d+)? )+\+\d+(?:,\d+)?) @@")
+_DIFF = (
+    *("-r", "-p", "-M", "-U3", "--inter-hunk-context=0", "--full-index", "--submodule=short"),
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
+)
+COMMITS_AT_ONCE = 50  # their diffs are in memory together
+_REVERTS = re.compile(rb"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
 _BLOB = re.compile(rb"[0-9a-f]{40,64} \w+ (\d+)")
 
 
 class BlamedLine(NamedTuple):
     """A line of a file with the commit that brought it, "" while it is not committed.
 
-    `paths` are the file's path in that commit, and the one before it where git knows it.
+    `paths` are the file's path in that commit, and the one before it where git knows it; `at` is
+    the line's number there.
     """
 
     number: int
     text: str
     commit: str
     paths: tuple[str, ...]
+    at: int
 
 
 class CommitInfo(NamedTuple):
@@ -52,10 +62,15 @@ class CommitInfo(NamedTuple):
     parents: tuple[str, ...]
     author_time: int
     committer_time: int
-    tree: str
     author: str
     author_email: str
     title: str
+    trailers: str = ""
+
+    @property
+    def co_authors(self) -> list[str]:
+        """Whom the message names beside the author."""
+        return [name.strip() for name in self.trailers.splitlines() if name.strip()]
 
     @property
     def is_by_bot(self) -> bool:
@@ -69,29 +84,32 @@ class CommitInfo(NamedTuple):
         return self.author, self.author_email, self.author_time
 
 
-def blame(repo: Repository, path: str, lines: tuple[int, int] | None = None) -> list[BlamedLine]:
-    """Returns the lines of a file as they are on disk, or those of a span, with their commits.
+def blame(
+    repo: Repository, path: str, lines: tuple[int, int] | None = None, commit: str | None = None
+) -> list[BlamedLine]:
+    """Returns the lines of a file as they are on disk, or in a commit, with their commits.
 
-    `path` is relative to the top of the working tree. The user's settings of blame don't count: a
-    list of commits to pass over would give their lines to others. Raises GitFailed.
+    `path` is relative to the top of the working tree, `lines` a span. The user's settings of blame
+    don't count: a list of commits to pass over would give their lines to others. Raises GitFailed.
     """
-    span = (f"-L{lines[0]},{lines[1]}",) if lines else ()
+    span = (*((f"-L{lines[0]},{lines[1]}",) if lines else ()), *((commit,) if commit else ()))
     plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--porcelain")
     out = repo.git.run(*plain, *span, "--", path, hint=_SETTINGS_HINT)
     paths: dict[str, tuple[str, ...]] = {}
     blamed: list[BlamedLine] = []
-    commit, number, name, previous = "", 0, b"", b""
+    name, previous = b"", b""
+    commit, at, number = "", 0, 0
     for line in out.split(b"\n"):
         if line.startswith(b"\t"):
             if name:
-                both = (_unquoted(name), _unquoted(previous)) if previous else (_unquoted(name),)
+                both = (path_of(name), path_of(previous)) if previous else (path_of(name),)
                 paths[commit] = tuple(dict.fromkeys(both))
             text = _text(line[1:])
             is_new = not commit.strip("0")
-            blamed.append(BlamedLine(number, text, "" if is_new else commit, paths[commit]))
+            blamed.append(BlamedLine(number, text, "" if is_new else commit, paths[commit], at))
             name = previous = b""
         elif header := _HEADER.fullmatch(line):
-            commit, number = header[1].decode(), int(header[2])
+            commit, at, number = header[1].decode(), int(header[2]), int(header[3])
         elif line.startswith(b"filename "):
             name = line[9:]
         elif line.startswith(b"previous "):
@@ -105,23 +123,91 @@ def lines_of(repo: Repository, path: str, lines: tuple[int, int] | None = None) 
     is_added = is_listed and repo.git.commit_of("HEAD") is not None
     if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
         return blame(repo, path, lines)
-    pieces = (repo.folder / path).read_bytes().split(b"\n")
-    texts = [_text(piece) for piece in (pieces if pieces[-1] else pieces[:-1])]
+    texts = lines_on_disk(repo, path)
     first, last = lines or (1, len(texts))
     return [
-        BlamedLine(number, text, "", (path,))
+        BlamedLine(number, text, "", (path,), number)
         for number, text in enumerate(texts[first - 1 : last], first)
     ]
 
 
-def _unquoted(name: bytes) -> str:
-    if name.startswith(b'"'):
-        name = name[1:-1].decode("unicode_escape").encode("latin-1")
-    return os.fsdecode(name)
-
-
 def _text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+def contents(repo: Repository, path: str) -> bytes:
+    """Returns a file of a working tree, in UTF-8 where git keeps it so; raises OSError."""
+    data = (repo.folder / path).read_bytes()
+    if b"\0" in data[:BINARY_BYTES]:
+        out = repo.git.run("check-attr", "-z", "working-tree-encoding", "--", path)
+        with suppress(LookupError, UnicodeError):
+            encoding = out.split(b"\0")[2].decode().removesuffix("-BOM")
+            return data.decode(encoding).removeprefix("\ufeff").encode()
+    return data
+
+
+def lines_on_disk(repo: Repository, path: str) -> list[str]:
+    """Returns the lines of a file of a working tree; raises OSError."""
+    pieces = contents(repo, path).split(b"\n")
+    return [_text(piece) for piece in (pieces if pieces[-1] else pieces[:-1])]
+
+
+def hunks_of(repo: Repository, commits: Sequence[str]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
+    """Yields commits with the hunks that they changed; of a merge, those that it made itself."""
+    for start in range(0, len(commits), COMMITS_AT_ONCE):
+        batch = commits[start : start + COMMITS_AT_ONCE]
+        stdin = "".join(f"{commit}\n" for commit in batch).encode()
+        out = repo.git.run("diff-tree", "-c", "--root", "--always", "--stdin", *_DIFF, stdin=stdin)
+        by_commit = dict(_parsed(out.split(b"\n")))
+        yield from ((commit, by_commit.get(commit, ())) for commit in batch)
+
+
+def uncommitted_hunks(repo: Repository) -> tuple[Hunk, ...]:
+    """Returns what a working tree has changed since its commit."""
+    out = repo.git.run("diff-index", *_DIFF, "HEAD", "--")
+    return next((hunks for _, hunks in _parsed(out.split(b"\n"))), ())
+
+
+def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
+    """Yields the hunks of each commit that git writes, "" if it names none."""
+    commit, hunks = "", list[Hunk]()
+    old_path = path = b""
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if _ID.fullmatch(line):
+            if commit:
+                yield commit, tuple(hunks)
+            commit, hunks = line.decode(), []
+        elif line.startswith(b"--- "):
+            old_path = line[4:].removesuffix(b"\t")
+        elif line.startswith(b"+++ "):
+            path = line[4:].removesuffix(b"\t")
+        elif span := _SPAN.match(line):
+            starts = [tuple(map(int, one[1:].split(b","))) for one in span[2].split()]
+            remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
+            texts = list[tuple[str, str]]()
+            while any(remaining):
+                signs, text = (
+                    lines[number][: len(span[1]) - 1],
+                    _text(lines[number][len(span[1]) - 1 :]),
+                )
+                number += 1
+                if signs.startswith(b"\\"):  # a remark on a last line without its end
+                    continue
+                is_gone = b"-" in signs
+                sign = "-" if is_gone else " " if b" " in signs else "+"
+                for parent, one in enumerate(signs):
+                    remaining[parent] -= (one == ord("-")) if is_gone else (one == ord(" "))
+                remaining[-1] -= not is_gone
+                if not is_gone or width == 1:
+                    texts.append((sign, text))
+            both = (path_of(name) for name in (path, old_path) if name != b"/dev/null")
+            new_path, *rest = both
+            paths = new_path, (rest or [new_path])[0]
+            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts)))
+    yield commit, tuple(hunks)
 
 
 class Reflogs(NamedTuple):
@@ -142,9 +228,7 @@ class CommitHistory:
         self.repo = repo
         self._infos: dict[str, CommitInfo | None] = {}
         self._patches: dict[str, str] = {}
-        self._paths: dict[str, frozenset[str]] = {}
-        self._lines: dict[tuple[str, str], frozenset[str]] = {}
-        self._by_author: dict[tuple[str, str, int], list[CommitInfo]] = {}
+        self._lines: dict[tuple[str, str], tuple[str, ...]] = {}
         self._brought: dict[str, bool] = {}
 
     @cached_property
@@ -186,14 +270,6 @@ class CommitHistory:
             self._brought |= {other: other not in own for other in new}
         return self._brought.get(commit, False)
 
-    def co_authors(self, commit: str) -> list[str]:
-        """Returns whom the message of a commit names beside its author."""
-        form = "--format=%(trailers:key=Co-authored-by,valueonly,unfold)"
-        out = self.repo.git.run("log", "--max-count=1", *_PLAIN, form, commit, "--")
-        return [
-            name.strip() for name in out.decode("utf-8", "replace").splitlines() if name.strip()
-        ]
-
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""
         distinct = dict.fromkeys(commits)
@@ -213,39 +289,31 @@ class CommitHistory:
         out = self.repo.git.run(*arguments, stdin=stdin_text).decode("utf-8", "replace")
         parts = (line.split("\x1f", 7) for line in out.split("\0") if line)
         infos = (
-            CommitInfo(sha, tuple(parents.split()), int(at or 0), int(ct or 0), tree, *texts)
-            for sha, parents, at, ct, tree, *texts in parts
+            CommitInfo(sha, tuple(parents.split()), int(at or 0), int(ct or 0), *texts)
+            for sha, parents, at, ct, *texts in parts
         )
         return {info.commit: info for info in infos}
 
-    def original(self, commit: str, recorded: Sequence[str]) -> str | None:
-        """Returns the commit that one is a copy of, as a rebase or a cherry-pick makes it.
+    def since(self, time: int, others: Collection[str]) -> dict[str, CommitInfo]:
+        """Returns the commits on branches and others since a time, each after its parents."""
+        options = ("--topo-order", "--reverse", "--all", "--ignore-missing", f"--max-age={time}")
+        infos = self._listed(*options, among=others)
+        self._infos |= infos
+        return infos
 
-        It has the same patch-id, and the same author at the same second. Those `recorded`, in the
-        order of the log, come first, and need not be on a branch; of others it is the oldest.
-        """
-        info = self.info(commit)
-        alike = self._authored(recorded).get(info.authorship, ()) if info else ()
-        if info is None or len(alike) > ALIKE_MAX:
-            return None
-        others = [other.commit for other in alike if other != info]
-        patches = self._patches_of((commit, *others)) if others else {}
-        same = {other for other in others if patches[commit] and patches[other] == patches[commit]}
-        before = recorded[: recorded.index(commit)] if commit in recorded else recorded
-        in_log = [other for other in before if other in same]
-        if in_log:
-            return in_log[0]
-        unrecorded = self.infos(same.difference(recorded)).values()
-        times = [(one.committer_time, one.commit) for one in unrecorded]
-        return min(times)[1] if times and min(times)[0] < info.committer_time else None
-
-    def _authored(self, recorded: Sequence[str]) -> dict[tuple[str, str, int], list[CommitInfo]]:
-        """Returns the commits on branches and those recorded by what rewriting keeps of them."""
-        if not self._by_author:
-            self._infos |= self._listed(f"--max-count={COPIES_AMONG}", "--all")
-            for info in self.infos((*recorded, *self._infos)).values():
-                self._by_author.setdefault(info.authorship, []).append(info)
-        return self._by_author
+    def reverted(self, commits: Collection[str]) -> dict[str, str]:
+        """Returns those commits that say that they revert one, each with that."""
+        stdin_text = "".join(f"{commit}\n" for commit in commits).encode()
+        words = ("--no-walk=unsorted", "-E", "--grep=^This reverts commit [0-9a-f]{40}", "--stdin")
+        out = self.repo.git.run(
+            "log", "-z", *_PLAIN, "--format=%H%x1f%b", *words, "--", stdin=stdin_text
+        )
+        pairs = (entry.partition(b"\x1f") for entry in out.split(b"\0") if entry)
+        return {
+            commit.decode(): match[1].decode()
+            for commit, _, body in pairs
+            if (match := _REVERTS.search(body))
+        }
 
     def _patches_of(self, commits: Iterable[str]) -> dict[str, str]:
         """Returns the patch-ids of commits that this clone has, "" for those without changes."""
@@ -258,24 +326,8 @@ class CommitHistory:
         """Returns the patch-id of a commit that this clone has."""
         return self._patches_of((commit,))[commit]
 
-    def paths_of(self, commits: Iterable[str]) -> dict[str, frozenset[str]]:
-        """Returns the files that commits changed; of a merge, those that it made itself."""
-        distinct = tuple(self.infos(commits))
-        if new := [commit for commit in distinct if commit not in self._paths]:
-            stdin_text = "".join(f"{commit}\n" for commit in new).encode()
-            options = ("-r", "-z", "--root", "-c", "--name-only", "--no-renames", "--stdin")
-            out = os.fsdecode(self.repo.git.run("diff-tree", *options, stdin=stdin_text))
-            names: dict[str, set[str]] = {commit: set() for commit in new}
-            commit = ""
-            for part in out.split("\0"):
-                commit = part if part in names else commit
-                if part and part not in names:
-                    names[commit].add(part)
-            self._paths |= {commit: frozenset(paths) for commit, paths in names.items()}
-        return {commit: self._paths[commit] for commit in distinct}
-
-    def lines_of(self, commits: Iterable[str], path: str) -> dict[str, frozenset[str]]:
-        """Returns the different lines of a file in those commits that have it."""
+    def lines_of(self, commits: Iterable[str], path: str) -> dict[str, tuple[str, ...]]:
+        """Returns the lines of a file in those commits that have it."""
         commits = tuple(commits)
         new = [commit for commit in commits if (commit, path) not in self._lines]
         if new and "\n" not in path:
@@ -285,28 +337,10 @@ class CommitHistory:
                 head, _, out = out.partition(b"\n")
                 size = int(match[1]) if (match := _BLOB.fullmatch(head)) else -1
                 texts = map(_text, out[:size].split(b"\n")) if match else ()
-                self._lines[commit, path] = frozenset(texts)
+                self._lines[commit, path] = tuple(texts)
                 out = out[size + 1 :]
         return {commit: lines for commit in commits if (lines := self._lines.get((commit, path)))}
 
     def outside(self, commit: str, others: Collection[str]) -> frozenset[str]:
         """Returns those other commits of this clone that are not in the history of a commit."""
         return missing_commits(self.repo, commit, tuple(self.infos(others)))
-
-    def held_by(self, commit: str, others: Sequence[str]) -> list[str]:
-        """Returns those other commits whose whole change a commit holds, and its parent does not.
-
-        That is so for what was merged as one commit: merging it again would change nothing.
-        """
-        info = self.info(commit)
-        parent = self.info(info.parents[0]) if info and len(info.parents) == 1 else None
-        remaining, holding = list(others), list[str]()
-        while info and parent and remaining:
-            pairs = ((ours, other) for other in remaining for ours in (commit, parent.commit))
-            trees = merged_trees(self.repo, pairs)
-            both = zip(remaining, trees[::2], trees[1::2], strict=False)
-            holding += [
-                other for other, at, before in both if at == info.tree and before != parent.tree
-            ]
-            remaining = remaining[len(trees) // 2 + 1 :]  # git ends at a pair that it can't merge
-        return holding

@@ -1,198 +1,221 @@
-"""What an edit of an agent wrote, and how well that fits a line of a file.
+"""What a log has of the work in a repository: commits, rewrites, and what edits wrote into files.
 
-A line is told from an equal one by those around it. Texts alone are compared: who committed them,
-and when, is not known here.
+All have places in one order. The events of one node are in the log's order; only times order them
+against those of another node, against a transcript's, and against commits that no hook recorded.
 """
 
-from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
-from itertools import takewhile
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from thence.core.bodies import BodyMissing
 from thence.core.event import Event
-from thence.trace.agents.blame import BlamedLine
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import known_node_ids
+from thence.log.open import Log
+from thence.trace.agents.judging import EditText
+from thence.trace.agents.sessions import text_of
 
-RUN_MAX = 50  # most lines before and behind one that are compared
-TELLING_CHARACTERS = 12  # letters and digits of a line that hardly two write alike
-CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
-
-
-class WrittenLine(NamedTuple):
-    """A line of the text that an edit left; one at an open end may be a part of a line of the file.
-
-    One that is not new stood there before. `replaced` is the text in whose place it came, where
-    both are parts of one line.
-    """
-
-    text: str
-    is_new: bool = True
-    is_open_before: bool = False
-    is_open_behind: bool = False
-    replaced: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """True if it may be a part of a line."""
-        return self.is_open_before or self.is_open_behind
-
-    def fits(self, line: str) -> bool:
-        """Reports whether it may be this line or a part of it."""
-        if not self.is_open:
-            return self.text == line
-        at = line.find(self.text) if self.text.strip() else -1
-        is_begun = at == 0 or (at > 0 and (self.is_open_before or not line[:at].strip()))
-        return is_begun and (self.is_open_behind or line.endswith(self.text))
+SECOND = 1_000_000  # places are microseconds, or follow the place before by one
+_CHECKED_EVERY = 1_000  # events of the log that are read
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_FILES = b'"files":['
 
 
-class AgentEdit(NamedTuple):
-    """What one edit wrote into one file: rows of lines, the new ones and those around them.
-
-    `begun` and `place` are where the log has the begin and the end of the call: it wrote between.
-    """
+class CommitRecord(NamedTuple):
+    """An event of a commit, with its place."""
 
     place: int
-    begun: int
+    event: Event
+    commit: str
+    root: str | None
+    session: str | None
+    by: str
+
+
+class Edit(NamedTuple):
+    """What one edit wrote into one file, or one hunk of it, with the session that it is of."""
+
+    text: EditText
     event: Event
     session: str | None
     agent: str | None
-    root: str | None
-    is_whole: bool
-    rows: tuple[tuple[WrittenLine, ...], ...]
+
+
+class RecordedWork:
+    """The commits, rewrites and edits of a log, which is read once.
+
+    `commits` are in the log's order. Hooks of two commits named those that are `disputed`.
+    `edited` are the events of edits with the places of their calls, in the order of their begin.
+    `first_moment` is the time of the first event that a hook recorded.
+    """
+
+    def __init__(
+        self, log: Log, top: Path | None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.log, self._top = log, os.path.realpath(top) if top else None
+        self.commits: dict[str, CommitRecord] = {}
+        self.rewritten: dict[str, list[str]] = {}
+        self.disputed: set[str] = set()
+        self.edited: list[tuple[int, int, Event]] = []
+        self._nodes = {"", *known_node_ids(OS_DISK, log.folder)}
+        self._begun: dict[str, int] = {}
+        self._last: dict[tuple[str, str | None], int] = {}
+        self._real = cache(os.path.realpath)  # asks the disk about each folder above
+        self.first_moment = ""
+        for number, event in enumerate(log.read()):
+            if not number % _CHECKED_EVERY:
+                check()
+            if not self.first_moment and event.header.source != "transcript":
+                self.first_moment = event.timestamp or ""
+            self._note(event)
+        self.edited.sort(key=lambda edited: edited[0])
+
+    def _note(self, event: Event) -> None:
+        if event.event_type == "tool.begun":
+            self._begun[event.event_id] = self._place(event)
+        elif event.event_type == "tool.ended" and _FILES in event.line:
+            place = self._place(event)
+            self.edited.append((self._begun.get(event.ends or "", place), place, event))
+        elif event.event_type in ("commit", "rewrite"):
+            payload = event.cut_payload
+            commit, old, new = (_commit(payload.get(name)) for name in ("commit", "old", "new"))
+            if event.event_type == "rewrite" and old and new and old != new:
+                self.rewritten.setdefault(new, []).append(old)
+            elif event.event_type == "commit" and commit:
+                where = self._tree(event, payload.get("root")), text_of(payload, "session")
+                by = str(payload.get("by"))
+                record = CommitRecord(self._place(event), event, commit, *where, by)
+                first = self.commits.setdefault(commit, record)
+                if (first.by, first.session) != (record.by, record.session):
+                    self.disputed.add(commit)
+
+    def _place(self, event: Event) -> int:
+        """Returns the next place of an event's node, or of its session in a transcript."""
+        time = 0
+        with suppress(ValueError):
+            time = int(datetime.fromisoformat(event.timestamp or "").timestamp() * SECOND)
+        writer = event.node_id, event.stream if event.header.source == "transcript" else None
+        self._last[writer] = max(time, self._last.get(writer, 0) + 1)
+        return self._last[writer]
 
     @property
-    def author(self) -> tuple[str | None, str | None]:
-        """The session, and the subagent in it."""
-        return self.session, self.agent
+    def end(self) -> int:
+        """The place behind all others."""
+        return max(self._last.values(), default=0) + 1
 
-    def is_within(self, root: str | None, since: int, until: int) -> bool:
-        """Reports whether it may have been written in a working tree between two places."""
-        return self.root == root and since < self.place and self.begun < until
+    @cached_property
+    def edits(self) -> dict[str, Edit]:
+        """What the edits wrote, by the keys of their texts, in the order of their begin."""
+        edits = (edit for edited in self.edited for edit in self._read(*edited))
+        return {edit.text.key: edit for edit in edits}
+
+    def edit(self, key: str) -> Edit | None:
+        """Returns the edit of a key; None for one that the log no longer has."""
+        event_id = key.partition("/")[0]
+        for begun, place, event in self.edited:
+            if event.event_id == event_id:
+                edits = {edit.text.key: edit for edit in self._read(begun, place, event)}
+                return edits.get(key)
+        return None
+
+    def _read(self, begun: int, place: int, event: Event) -> Iterator[Edit]:
+        try:
+            payload = event.payload
+        except BodyMissing:
+            return
+        who = text_of(payload, "session") or event.stream, text_of(payload, "agent")
+        own_root, files = self._tree(event, payload.get("root")), payload.get("files")
+        files = [
+            file
+            for file in (files if isinstance(files, list) else ())
+            if isinstance(file, dict) and isinstance(file.get("path"), str)
+        ]
+        answer = payload.get("answer") if len(files) == 1 else None
+        for number, file in enumerate(files):
+            tree = self._tree(event, file.get("root")) or own_root
+            path, tree = self._placed(file, tree, self._of_node(event))
+            for part, (new, old, is_whole) in enumerate(_texts_of(file, answer)):
+                key = f"{event.event_id}/{number}.{part}"
+                text = EditText(key, path, tree, place, begun, new, old, is_whole)
+                yield Edit(text, event, *who)
+
+    def _placed(
+        self, file: Mapping[str, Any], root: str | None, node: str
+    ) -> tuple[str, str | None]:
+        """Returns a file's path relative to the working tree that it lies in, with that tree.
+
+        It is the real one: as the hook saw it, else as links lead here now.
+        """
+        told = os.path.normpath(text_of(file, "real") or file["path"])
+        place = told if os.path.isabs(told) or not root else f"{root}{os.sep}{told}"
+        if not node and os.path.isabs(place):
+            with suppress(ValueError, OSError):  # it can't be a path
+                place = self._real(place)
+        elif os.path.isabs(told):
+            place = f"{node}{told}"
+        roots = (top for top in self._roots if place.startswith(f"{top}{os.sep}"))
+        top = max(roots, key=len, default=None)
+        return (place[len(top) + 1 :], top) if top else (told, root)
+
+    def _of_node(self, event: Event) -> str:
+        """Returns what stands before the paths of an event: "" if it is of this log.
+
+        Clones of a team may have the same path, each on its own machine.
+        """
+        return "" if event.node_id in self._nodes else f"{event.node_id}:"
+
+    def _tree(self, event: Event, root: Any) -> str | None:
+        """Returns the working tree of an event, which has a top folder and a node."""
+        is_path = isinstance(root, str) and root and "\0" not in root
+        return f"{self._of_node(event)}{os.path.realpath(root)}" if is_path else None
+
+    @cached_property
+    def _roots(self) -> frozenset[str]:
+        tops = {record.root for record in self.commits.values()} | {
+            self._tree(event, event.cut_payload.get("root")) for _, _, event in self.edited
+        }
+        return frozenset(filter(None, (*tops, self._top)))
 
 
-def lines_of(text: str) -> list[str]:
-    """Returns the lines of a text as git counts them: a line ends at a line feed alone."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return lines if lines[-1] else lines[:-1]
+def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None, bool]]:
+    """Yields what an edit left, what stood there before, and whether it is the whole file.
 
-
-def row_of(removed: str | None, added: str, *, is_hunk: bool = False) -> tuple[WrittenLine, ...]:
-    """Returns the lines of a text; those are new that the one before lacks there.
-
-    Without one before it is a whole file; else the first and last lines may be parts of lines,
-    unless it is a hunk.
+    Claude Code's answer has hunks of whole lines and the file before. What the user changed before
+    it was written replaced something unknown.
     """
-    texts, old = lines_of(added), lines_of(removed or "")
-    pieces = [WrittenLine(text) for text in texts]
-    if removed is not None and pieces and not is_hunk:
-        is_part = not added.endswith("\n")
-        replaced = old[0] if len(old) == len(pieces) == 1 else None
-        pieces[-1] = pieces[-1]._replace(is_open_behind=is_part)
-        pieces[0] = pieces[0]._replace(is_open_before=True, replaced=replaced)
-    start, end, least = 0, 0, min(len(old), len(texts))
-    while start < least and old[start] == texts[start]:
-        start += 1
-    while end < least - start and old[-1 - end] == texts[-1 - end]:
-        end += 1
-    old, texts = old[start : len(old) - end], texts[start : len(texts) - end]
-    kept = {*range(start), *range(start + len(texts), len(pieces))}
-    if old and len(old) * len(texts) <= CELLS_MAX:
-        blocks = SequenceMatcher(None, old, texts, autojunk=False).get_matching_blocks()
-        kept |= {start + block.b + at for block in blocks for at in range(block.size)}
-    return tuple(piece._replace(is_new=at not in kept) for at, piece in enumerate(pieces))
+    added, removed = file.get("added"), file.get("removed")
+    answer = answer if isinstance(answer, Mapping) else {}
+    hunks = answer.get("structuredPatch")
+    sides = [side for hunk in (hunks if isinstance(hunks, list) else ()) if (side := _sides(hunk))]
+    if not isinstance(added, str):
+        return
+    if answer.get("userModified") is True:
+        yield added, None, True
+    elif sides:
+        yield from ((new, old, False) for new, old in sides)
+    elif isinstance(removed, str):
+        yield added, removed, False
+    elif file.get("is_hunk") is True:  # of a patch, for a new file
+        yield added, "", True
+    elif "originalFile" in answer:
+        yield added, text_of(answer, "originalFile") or "", True
+    else:
+        yield added, None, True
 
 
-def patched_rows(answer: object) -> tuple[tuple[WrittenLine, ...], ...]:
-    """Returns the lines of a call's answer that has its hunks, as Claude Code's do; else none."""
-    hunks = answer.get("structuredPatch") if isinstance(answer, Mapping) else None
-    rows = (_hunk(hunk) for hunk in (hunks if isinstance(hunks, list) else ()))
-    return tuple(row for row in rows if row)
-
-
-def _hunk(hunk: Any) -> tuple[WrittenLine, ...]:
+def _sides(hunk: Any) -> tuple[str, str] | None:
+    """Returns the text of a hunk after and before, None for what is no hunk."""
     lines = hunk.get("lines") if isinstance(hunk, Mapping) else None
     texts = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
-    return tuple(
-        WrittenLine(line[1:].removesuffix("\r"), is_new=line[0] == "+")
-        for line in texts
-        if line[:1] in ("+", " ")
-    )
+    new, old = ([line[1:] for line in texts if line[:1] in (" ", sign)] for sign in "+-")
+    return ("\n".join([*new, ""]), "\n".join([*old, ""])) if new else None
 
 
-def first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
-    """Leaves out those that wrote a whole file, which may just have kept an earlier line."""
-    return [edit for number, edit in enumerate(edits) if not number or not edit.is_whole]
-
-
-def best_fitting(
-    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_whole: bool = False
-) -> list[AgentEdit] | None:
-    """Returns those edits that fit the lines around one best, the newest last.
-
-    An edit of another author fits as well while no line around it differs. With `is_whole` all new
-    lines in a row must be there, several or one that says something.
-    """
-    fits = [(fit, edit) for edit in edits if (fit := _fit(edit, lines, at))]
-    if is_whole:
-        least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
-        fits = [(fit, edit) for fit, edit in fits if fit.whole_row >= least]
-    if not fits:
-        return None
-    most = max(fit.likeness for fit, _ in fits)
-    authors = {edit.author for fit, edit in fits if fit.likeness == most}
-    best = [
-        edit
-        for fit, edit in fits
-        if fit.likeness == most or not (fit.differs or edit.author in authors)
-    ]
-    return best if len({edit.author for edit in best}) > 1 else best[-1:]
-
-
-class _Fit(NamedTuple):
-    """How well an edit fits around a line of a file that it may have written.
-
-    `likeness` are the lines in a row that are alike, and the length of its text. `differs` if a
-    line next to those is another. `whole_row` is the number of new lines in the row if all of them
-    are there, else 0.
-    """
-
-    likeness: tuple[int, int]
-    differs: bool
-    whole_row: int
-
-
-def _fit(edit: AgentEdit, lines: Sequence[BlamedLine], at: int) -> _Fit | None:
-    """Returns the best fit of all places in an edit, None if it did not write the line."""
-    fits = [
-        _fit_at(row, start, lines, at)
-        for row in edit.rows
-        for start, piece in enumerate(row)
-        if piece.is_new and piece.fits(lines[at].text)
-    ]
-    if not fits:
-        return None
-    likeness = max(fit.likeness for fit in fits)
-    return _Fit(likeness, all(fit.differs for fit in fits), max(fit.whole_row for fit in fits))
-
-
-def _fit_at(row: Sequence[WrittenLine], start: int, lines: Sequence[BlamedLine], at: int) -> _Fit:
-    rows_behind = row[start + 1 : start + 1 + RUN_MAX]
-    rows_before = row[max(start - RUN_MAX, 0) : start][::-1]
-    below = [*zip(rows_behind, lines[at + 1 : at + 1 + RUN_MAX], strict=False)]
-    above = [*zip(rows_before, lines[max(at - RUN_MAX, 0) : at][::-1], strict=False)]
-    before, behind = (sum(1 for _ in takewhile(_is_alike, pairs)) for pairs in (above, below))
-    new_before, new_behind = (
-        sum(1 for _ in takewhile(_is_new, rows)) for rows in (rows_before, rows_behind)
-    )
-    return _Fit(
-        (before + 1 + behind, len(row[start].text.strip())),
-        before < len(above) or behind < len(below),
-        new_before + 1 + new_behind if before >= new_before and behind >= new_behind else 0,
-    )
-
-
-def _is_new(line: WrittenLine) -> bool:
-    return line.is_new
-
-
-def _is_alike(pair: tuple[WrittenLine, BlamedLine]) -> bool:
-    return pair[0].fits(pair[1].text)
+def _commit(value: Any) -> str | None:
+    return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None

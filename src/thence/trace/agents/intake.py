@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -23,8 +23,10 @@ from typing import Any
 import msgspec
 
 from thence.core.new_event import HostEvent, Position
+from thence.core.ready import ready
 from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
 from thence.files import FileBusy, file_lock, replace_file
+from thence.git.repository import asked
 from thence.log.files.disk import OS_DISK
 from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings
@@ -120,7 +122,11 @@ def take_in(folder: Path) -> int:
         make_log(folder)
         lock = file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600)
         with lock, open_agents_log(folder) as log:
-            return _Intake(log).run()
+            intake = _Intake(log)
+            count = intake.run()
+            if intake.committed:
+                _judge(log, intake.committed)
+            return count
     except FileBusy:  # another command takes in
         return 0
     except Exception as error:  # boundary: reading a log never fails for what hooks have left
@@ -137,10 +143,26 @@ def open_agents_log(folder: Path) -> Log:
     return Log(folder, vocabulary, LogSettings(bodies_from=BODIES_FROM))
 
 
+def _judge(log: Log, roots: Iterable[str]) -> None:
+    """Judges the new commits of some working trees, while git still has all of them."""
+    from thence.trace.agents.blame import CommitHistory  # without a commit they are not needed
+    from thence.trace.agents.edits import RecordedWork
+    from thence.trace.agents.judged import Judgements
+
+    try:
+        work = RecordedWork(log, None)
+        for root in roots:
+            with SuppressCodes("git_failed"):  # the working tree may be gone
+                Judgements(work, CommitHistory(asked(Path(root)))).take_in()
+    except Exception as error:  # boundary: whoever asks about a line judges them then
+        note_error(spools(str(log.folder)), f"commits were not judged: {error}")
+
+
 class _Intake:
-    """One taking in, under its lock."""
+    """One taking in, under its lock; `committed` are the trees in which commits were made."""
 
     def __init__(self, log: Log) -> None:
+        self.committed: set[str] = set()
         self._log, self._table = log, stored_table(log)
         self._spools = spools(str(log.folder))
 
@@ -191,8 +213,10 @@ class _Intake:
                 return sum(self._append({path: own}) for path, own in events.items())
             self._refuse(next(iter(events)), error)
             return 0
-        for path in events:
+        for path, own in events.items():
             path.unlink(missing_ok=True)
+            made = (event.payload for event in own if event.event_type == "commit")
+            self.committed |= {str(facts["root"]) for facts in made if facts and facts.get("root")}
         return count
 
     def _refuse(self, path: Path, why: object) -> None:
@@ -299,7 +323,7 @@ def stored_table(log: Log) -> SessionTable:
 def _read_kept(log: Log, path: Path) -> _Kept | None:
     """Returns what was kept, if the log is still the one that it was kept of."""
     try:
-        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
     except (OSError, msgspec.DecodeError):
         return None
     return kept if kept.form == _KEPT_FORM and log.holds(kept.last_id) else None

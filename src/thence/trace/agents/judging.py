@@ -8,7 +8,7 @@ knows.
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -121,7 +121,7 @@ class Judge:
     def __init__(
         self, counts: Mapping[int, int] | None = None, landed: Mapping[str, str] | None = None
     ) -> None:
-        self.counts = defaultdict[int, int](int, counts or {})
+        self.counts = Counter(counts or {})
         self.landed = dict(landed or {})
         self._edits: dict[str, _Edit] = {}
         self._pending = defaultdict[str, list[_Edit]](list)  # of a path
@@ -281,7 +281,7 @@ class Judge:
             for _, line, new in match.pairs
             if (new == _NEW or match.is_aligned)
             and (digest := match.text.digests[line])
-            and (times := self.counts.get(digest, 0)) <= TELLING_TIMES
+            and (times := self.counts[digest]) <= TELLING_TIMES
         ]
         wanted = edit.telling or edit.new
         share = len(here & wanted) / max(len(wanted), 1)
@@ -304,11 +304,13 @@ class Judge:
         self, commit: CommitText, hunks: list["_HunkText"], here: Mapping["_Edit", set[int]]
     ) -> None:
         """Counts the added lines, and lands the edits of the commit's paths, or half in it."""
-        for text in hunks:
-            for line in text.added:
-                if digest := text.digests[line]:
-                    self.counts[digest] += 1
         paths = {path for text in hunks for path in (text.hunk.path, text.hunk.old_path)}
+        rare = {
+            edit: {
+                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
+            }
+            for edit in here
+        }
         landing = {
             edit
             for path in paths
@@ -317,8 +319,12 @@ class Judge:
         } | {
             edit
             for edit, lines in here.items()
-            if edit.telling and len(lines & edit.telling) >= HALF * len(edit.telling)
+            if rare[edit] and len(lines & rare[edit]) >= HALF * len(rare[edit])
         }
+        for text in hunks:
+            for line in text.added:
+                if digest := text.digests[line]:
+                    self.counts[digest] += 1
         for edit in landing:
             if edit.edit.key not in self.landed:
                 self.landed[edit.edit.key] = commit.commit
@@ -605,12 +611,14 @@ def _moved(text: _HunkText, removed: Mapping[str, list[_Removed]]) -> dict[int, 
         for line in sorted(places, reverse=step < 0):
             others = (moved.get(line - step * by) for by in range(1, TELLING_LINES + 1))
             if line not in moved and (beside := next(filter(None, others), None)):
-                moved |= {
-                    line: place
+                near = [
+                    place
                     for place in places[line]
                     if place.hunk is beside.hunk
                     and 0 < (place.number - beside.number) * step <= TELLING_LINES
-                }
+                ]
+                if near:
+                    moved[line] = near[-1]
     return moved
 
 

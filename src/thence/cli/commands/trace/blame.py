@@ -24,15 +24,15 @@ from thence.core.json_values import is_utf8
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
-from thence.git.repository import Repository, repository
+from thence.git.repository import Repository, asked
 from thence.log.open import Log, open_log
-from thence.trace.agents.blame import BINARY_BYTES, lines_of
-from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
+from thence.trace.agents.blame import BINARY_BYTES, contents, lines_of
+from thence.trace.agents.ownership import PACKAGE_STEP, Kind, Owner, Ownership, chain_of, held
 
-AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apart
 PROMPT_LINES = 8
 OTHERS_SHOWN = 5
 _NAME_COLUMNS_MAX = 28
+_NAME_COLUMNS_MIN = 4
 _ASK_COLUMNS = 32
 _SESSION_COLUMNS = 8
 _OID_SHOWN = 12
@@ -52,7 +52,7 @@ def blame_command(file: str, log_name: str | None) -> None:
     unknown, followed by its author in git. `thence why FILE:LINE` shows why one line was written.
     """
     out = current()
-    repo, path, _ = _file_of(file)
+    repo, path, _, link = _file_of(file)
     with open_for_reading(out, log_name, about=Path(file).parent) as log:
         ownership = _ownership(log, repo)
         lines = lines_of(repo, path)
@@ -64,23 +64,37 @@ def blame_command(file: str, log_name: str | None) -> None:
                 del members["others"]
                 own = {"line": line.number, "commit": line.commit or None}
                 entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
-            out.json({"file": path, "lines": entries})
+            out.json({"file": path, "link": link or None, "lines": entries})
         elif pairs:
             words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
             rows = [
                 (
-                    words.get(owner.kind, "{}").format(in_line(owner.name))
+                    f"{in_line(owner.maybe.name)}?"
+                    if owner.maybe
+                    else words.get(owner.kind, "{}").format(in_line(owner.name))
                     if owner.name
                     else owner.kind,
-                    (owner.session or "")[:_SESSION_COLUMNS],
+                    ((owner.maybe or owner).session or "")[:_SESSION_COLUMNS],
                     _ask(owner),
                     str(line.number),
                     line.text,
                 )
                 for line, owner in pairs
             ]
-            most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
-            out.write(*table(rows, most=most, right=(3,), width=out.columns))
+            longest = [max(len(row[at]) for row in rows) for at in range(4)]
+            most = {0: _NAME_COLUMNS_MAX, 1: _SESSION_COLUMNS, 2: _ASK_COLUMNS}
+            most = {at: min(most[at], longest[at]) for at in most}
+            # the code keeps half of the width: the prompt is cut first, then the session
+            beside = sum(most.values()) + longest[3] + 8
+            over = beside - out.columns // 2 if out.columns else 0
+            for at, least in ((2, 0), (1, 0), (0, _NAME_COLUMNS_MIN)):
+                cut = min(max(over, 0), max(most[at] - least, 0))
+                most[at], over = most[at] - cut, over - cut
+            shown = [
+                [text if most.get(at, 1) else "" for at, text in enumerate(row)] for row in rows
+            ]
+            listed = table(shown, most=most, right=(3,), width=out.columns)
+            out.write(*([link] if link else ()), *listed)
 
 
 class Explanation(NamedTuple):
@@ -139,7 +153,7 @@ def commit_named(text: str) -> tuple[Repository, str] | None:
     if name == text and not _HEX.fullmatch(text):
         return None
     with suppress(GitFailed):
-        repo = repository(Path())
+        repo = asked(Path())
         if (commit := repo.git.commit_of(name)) is not None:
             return repo, commit
     return None
@@ -163,7 +177,7 @@ def commit_explanation(log: Log, text: str) -> Explanation | None:
 
 
 def _of_line(log: Log, file: str, number: int) -> Explanation:
-    repo, path, count = _file_of(file)
+    repo, path, count, link = _file_of(file)
     if not 1 <= number <= count:
         raise ThenceError(
             "could not find the line",
@@ -172,24 +186,21 @@ def _of_line(log: Log, file: str, number: int) -> Explanation:
             hint=f"ask about one of them, or about all: thence blame {file}",
             code="line_not_found",
         )
-    span = (max(1, number - AROUND_LINES), min(count, number + AROUND_LINES))
-    lines = lines_of(repo, path, span)
-    at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
-    blamed = lines[at]
+    lines = lines_of(repo, path, (number, number))
+    (blamed,) = lines
     ownership = _ownership(log, repo)
-    owner = ownership.of_line(lines, at)
-    sentences = [f"{path}:{number} is not committed yet"]
+    owner = ownership.of_line(lines, 0)
+    sentences = [link] if link else []
+    of_commit = f"{path}:{number} is not committed yet"
     by: Owner | None = None
     if blamed.commit:
         by = ownership.of_commit(blamed.commit)
         whose = _whose(ownership, by)
         commit = _named(ownership, blamed.commit)
-        sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
-    sentences += _steps(owner)
-    if owner.edit is None and (by is None or owner.key != by.key):
+        of_commit = f"{path}:{number} came with commit {commit}, which {whose}"
+    sentences += [of_commit, *_steps(owner)]
+    if owner.edit is None and (by is None or (owner.key, owner.reason) != (by.key, by.reason)):
         sentences.append(f"The line {_whose(ownership, owner, 'no edit of an agent holds it')}")
-    elif owner.edit is None and owner.kind == "agent":
-        sentences.append("No recorded edit holds the line: its owner is that of its commit")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
     members["co_authors"] = _co_authors(ownership, owner)
     return Explanation(owner, sentences, members)
@@ -249,15 +260,19 @@ def _holding(log: Log, needle: str) -> Iterator[tuple[Event, bool]]:
                 yield event, False
 
 
-def _file_of(file: str) -> tuple[Repository, str, int]:
-    """Returns the repository of a file, its path in it, and how many lines it has."""
+def _file_of(file: str) -> tuple[Repository, str, int, str]:
+    """Returns the repository of a file, its path in it, and how many lines it has.
+
+    Of a link they are those of its target, and the last is a sentence that says so, else "".
+    """
     path = Path(file).absolute()
     if not path.is_file():
         cause = "it is a folder" if path.is_dir() else "there is no such file"
         raise _no_file(file, cause, "name a file of this working tree")
-    folder = path.parent.resolve()
+    real = path.resolve()
+    folder = real.parent
     try:
-        repo = repository(folder)
+        repo = asked(folder)
         top = repo.top.resolve() if repo.top else None
     except GitFailed:
         top = None
@@ -265,12 +280,15 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
         cause = "it lies in no working tree of a git repository"
         hint = "name a file of a working tree, or ask for its text: thence why '\"TEXT\"'"
         raise _no_file(file, cause, hint)
-    data = path.read_bytes()
+    name = real.relative_to(top).as_posix()
+    data = contents(repo, name)
     if b"\0" in data[:BINARY_BYTES]:
         hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
         raise _no_file(file, "it is a binary file, which has no lines", hint)
     count = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-    return repo, (folder / path.name).relative_to(top).as_posix(), count
+    # where no link leads there, the end of the path is that in the repository
+    is_link = Path(os.path.normpath(path)).parts[-len(Path(name).parts) :] != Path(name).parts
+    return repo, name, count, f"{file} is a link to {name}" if is_link else ""
 
 
 def _no_file(file: str, cause: str, hint: str) -> ThenceError:
@@ -309,22 +327,22 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made i
         return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
         return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
-    said = [f"its author is {in_line(owner.name)}"] if owner.name else []
+    said = [f"git author: {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
         said.append(f"co-authored by {', '.join(map(in_line, names))}")
-    of_git = f" (git says: {', '.join(said)})" if said else ""
-    return f"is of an unknown owner{of_git}: {owner.reason}"
+    of_git = f" ({', '.join(said)})" if said else ""
+    return f"is of an unknown owner: {owner.reason}{of_git}"
 
 
 def _co_authors(ownership: Ownership, owner: Owner) -> list[str]:
     """Returns whom the message of an unknown owner's commit names beside its author."""
-    if owner.kind != "unknown" or not owner.commit or not ownership.history.info(owner.commit):
-        return []
-    return ownership.history.co_authors(owner.commit)
+    is_unknown = owner.kind == "unknown" and owner.commit
+    info = ownership.history.info(owner.commit) if is_unknown else None
+    return info.co_authors if info else []
 
 
 def _steps(owner: Owner) -> list[str]:
-    return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
+    return [f"By {step}" if step == PACKAGE_STEP else f"It was {step}" for step in owner.via]
 
 
 def write_explanation(out: Output, log: Log, answer: Explanation, *, is_whole: bool) -> None:
@@ -355,6 +373,7 @@ def _owner_json(owner: Owner) -> dict[str, Any]:
         "reason": owner.reason or None,
         "via": owner.via,
         "edit": owner.edit.event_id if owner.edit else None,
+        "maybe": _owner_json(owner.maybe) if owner.maybe else None,
         "others": [_owner_json(other) for other in owner.others],
     }
 

@@ -1,0 +1,191 @@
+"""Lines that something happened to between the edit and the commit; owners by construction."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.git.repositories import git, own_variables
+from tests.trace.agents.played import (
+    PAY,
+    PlayedRepository,
+    Session,
+    commit,
+    owners,
+    told,
+    write,
+)
+
+from thence.trace.agents.fired import SPOOL
+
+BIG = "".join(
+    f"def step_{number}(order):\n    return order.total_{number} * rates[{number}]\n\n\n"
+    for number in range(8)
+)
+
+
+def worded(played: PlayedRepository, path: str, root: Path | None = None) -> list[str]:
+    """Return who owns the lines that have words."""
+    top = root or played.top
+    lines = (top / path).read_text().splitlines()
+    pairs = zip(lines, owners(played, path, root), strict=True)
+    return [told(owner) for line, owner in pairs if line.strip()]
+
+
+def agents_file(played: PlayedRepository, path: str, text: str, root: Path | None = None) -> None:
+    Session(played, "s1", root, ask="Write it").write(path, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "step"),
+    [
+        (lambda text: text.replace("order.", "order .").replace("[", "[ "), "formatted"),
+        (
+            lambda text: (
+                "if True:\n"
+                + "".join(f"    {line}\n" if line else "\n" for line in text.split("\n"))
+            ),
+            "indented",
+        ),
+    ],
+)
+def test_lines_that_a_formatter_or_an_indent_changed_stay_the_agents(played, change, step):
+    agents_file(played, "big.py", BIG)
+    played.person(played.top, {"big.py": change(BIG)}, "Formatted", name="Bob")
+    lines = owners(played, "big.py")
+    own = [owner for owner in lines if owner.kind == "agent"]
+    assert len(own) >= 16
+    assert "person" not in {owner.kind for owner in lines}
+    assert any(step in text for owner in own for text in owner.via)
+
+
+@pytest.mark.parametrize("how", ["draft", "rewritten", "copied", "between files"])
+def test_lines_that_were_moved_before_their_commit_stay_the_agents(played, how):
+    agents_file(played, "draft.py", BIG)
+    if how != "copied":
+        (played.top / "draft.py").unlink()
+    text = {"rewritten": f"# by hand\n\n\n{BIG}", "between files": f"{PAY}\n\n{BIG}"}.get(how, BIG)
+    path = "pay.py" if how == "between files" else "final.py"
+    played.person(played.top, {path: text}, "Moved", name="Bob")
+    lines = owners(played, path)
+    if how == "copied":  # the same commit has them where they were written
+        assert {told(owner.maybe) for owner in lines if owner.maybe} == {"s1"}
+        assert set(worded(played, path)) == {"unknown Bob"}
+        path = "draft.py"
+    agents = [owner for owner in owners(played, path) if owner.kind == "agent"]
+    assert len(agents) >= 16
+    assert how == "copied" or any("draft.py" in step for step in agents[0].via)
+
+
+@pytest.mark.parametrize("how", ["stash", "apply"])
+def test_lines_that_were_carried_to_another_tree_stay_the_agents(played, how):
+    one, two = played.worktree("one"), played.worktree("two")
+    agents_file(played, "big.py", BIG, one)
+    git(one, "add", "-A")
+    if how == "stash":
+        git(one, "stash")
+        git(two, "stash", "pop")
+    else:
+        git(two, "apply", stdin=git(one, "diff", "--cached").encode() + b"\n")
+    played.person(two, {}, "Popped", name="Bob")
+    assert set(worded(played, "big.py", two)) == {"s1"}
+    assert owners(played, "big.py", two)[0].via == ("written in another working tree",)
+
+
+def test_text_of_an_agent_that_is_too_short_to_be_sure_is_unknown(played):
+    agents_file(played, "draft.py", "def vat(total):\n    return total * RATE_OF_VAT\n" + BIG)
+    played.person(played.top, {"pay.py": PAY + "    return total * RATE_OF_VAT\n"}, "By hand")
+    owner = owners(played, "pay.py")[2]
+    assert (owner.kind, told(owner.maybe)) == ("unknown", "s1")
+    assert "an agent wrote this text in draft.py" in owner.reason
+
+
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_forges_squash_with_one_suggestion_loses_that_line_alone(played, tmp_path, is_rewritten):
+    git(tmp_path, "clone", "-q", played.top, "forge")
+    tree, forge = played.worktree("a"), tmp_path / "forge"
+    session = Session(played, "s1", tree, ask="Write it")
+    session.write("big.py", BIG)
+    old = session.commit("Big")
+    if is_rewritten:
+        session.edit("big.py", "step_1(", "step_one(")
+        new = session.run(lambda: commit_amended(tree), "git commit --amend")
+        played.rewritten(old, new, "amend")
+    text = (tree / "big.py").read_text().replace("rates[7]", "rates[-1]")
+    write(forge, {"big.py": text})
+    commit(forge, "Big (#1)", name="Eve")
+    git(played.top, "pull", "-q", "--ff-only", str(forge), "main")
+    assert worded(played, "big.py") == [*["s1"] * 15, "unknown Eve"]
+
+
+def commit_amended(tree: Path) -> None:
+    git(tree, "commit", "-qa", "--amend", "--no-edit")
+
+
+def test_line_that_a_revert_brings_back_is_its_former_owners(played):
+    agents_file(played, "big.py", BIG)
+    played.person(played.top, {}, "Committed", name="Ada")
+    removed = BIG.replace("def step_3(order):\n    return order.total_3 * rates[3]\n\n\n", "")
+    played.person(played.top, {"big.py": removed}, "Removed", name="Bob")
+    git(played.top, "revert", "--no-edit", "HEAD")
+    played.committed(played.top)
+    assert set(worded(played, "big.py")) == {"s1"}
+
+
+def test_no_edit_after_a_commit_owns_a_line_of_it(played):
+    """Also where no hook saw the commit, and only its time tells."""
+    write(played.top, {"late.py": BIG})
+    git(played.top, "add", "-A")
+    tree = git(played.top, "write-tree")
+    words = ["git", "commit-tree", tree, "-p", "HEAD", "-m", "Unseen"]
+    who = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Ada")
+    who |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "ada@example.org")
+    moment = f"@{int(time.time()) - 60} +0000"
+    env = own_variables() | who | {"GIT_COMMITTER_DATE": moment}
+    made = subprocess.run(words, cwd=played.top, env=env, check=True, capture_output=True)
+    git(played.top, "update-ref", "HEAD", made.stdout.decode().strip())
+    agents_file(played, "late.py", BIG + "DONE = True\n")
+    lines = owners(played, "late.py")
+    assert {owner.kind for owner in lines[:-1]} == {"unknown"}
+    assert told(lines[-1]) == "s1"
+
+
+@pytest.mark.parametrize("where", ["file", "folder", "removed"])
+def test_edit_through_a_link_owns_the_lines_of_its_target(played, where):
+    session = Session(played, "s1", ask="Say it")
+    write(played.top, {"docs/AGENTS.md": "# Agents\n\nTalk little.\n"})
+    link = played.top / ("lnk" if where == "folder" else "CLAUDE.md")
+    link.symlink_to("docs" if where == "folder" else "docs/AGENTS.md")
+    played.person(played.top, {}, "Links", name="Ada")
+    path = "lnk/AGENTS.md" if where == "folder" else "CLAUDE.md"
+    texts = {
+        "added": "Talk little.\nRun the tests before each commit.\n",
+        "removed": "Talk little.\n",
+    }
+    write(played.top, {"docs/AGENTS.md": f"# Agents\n\n{texts['added']}"})
+    real = {"real": "docs/AGENTS.md"} if where == "removed" else {}
+    session.edited("Edit", path, {**texts, **real})
+    if where == "removed":
+        link.unlink()
+    played.person(played.top, {}, "By a person", name="Bob")
+    assert [told(owner) for owner in owners(played, "docs/AGENTS.md")][2:] == ["person Ada", "s1"]
+
+
+def test_answers_are_kept_and_made_anew_where_the_file_is_bad(played):
+    kept = played.log.folder / SPOOL / ".judged"
+    kept.parent.mkdir()
+    agents_file(played, "big.py", BIG)
+    played.person(played.top, {}, "By a person", name="Bob")
+    assert set(worded(played, "big.py")) == {"s1"}
+    assert kept.stat().st_mode & 0o777 == 0o600
+    whole = kept.read_bytes()
+    git(played.top, "config", "diff.renames", "false")
+    assert set(worded(played, "big.py")) == {"s1"}
+    assert kept.read_bytes() == whole
+    for data in (b"", b"torn", whole[: len(whole) // 2]):
+        kept.write_bytes(data)
+        assert set(worded(played, "big.py")) == {"s1"}
+        assert kept.read_bytes() == whole
+    kept.unlink()
+    kept.mkdir()  # nothing can be kept
+    assert set(worded(played, "big.py")) == {"s1"}
