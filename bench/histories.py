@@ -3,11 +3,11 @@
 `python -m bench.histories FOLDER_OF_A_CLONE…` replays the newest first-parent commits of each
 clone (`--commits 300`; a clone at an older commit is another history). Chance (`--seed 1`) gives
 each commit to an agent or a person. An agent's edits are made from the commit's diff as hooks
-record them, and what a day does between the edit and the commit is undone in the edit: a formatter,
-an indent, a moved file, a draft, a stash to another tree, a changed line, a person's lines between,
-a whole write above a person's lines. So the tree stays the real one, and each line's owner is known
-by construction. A line that its commit moved keeps its owner. Agents also leave edits that are
-never committed, with lines of the house's boilerplate, and persons copy from agents.
+record them, and what a day does between the edit and the commit is undone in the edit: a
+formatter, an indent, a moved file, a draft, a stash to another tree, a changed line, a person's
+lines between, a whole write above a person's lines. So the tree stays the real one, and each
+line's owner is known by construction. A line that its commit moved keeps its owner. Agents also
+leave edits that are never committed, of lines that the tree has, and persons copy from agents.
 
 It prints, of an agent's lines, how many are told as a person's or are unknown; of persons' lines,
 how many are told as the agent's, how many of these are neither moves nor copies, and how many are
@@ -361,7 +361,8 @@ class History:
                     group, answer = owner, said[key]
                     if (source := moves.get(key)) and source.owner != owner:
                         group = f"{source.owner}'s, moved by the {owner}"
-                        owner = source.owner if source.is_sure else owner
+                        is_one = source.is_sure and source.owner != "one of both"
+                        owner = source.owner if is_one else owner
                     elif owner == "person" and (commit.is_recorded_agents or is_mixed):
                         group = "person's, in an agent's row or commit"
                     told = TOLD[answer.rank]
@@ -393,7 +394,9 @@ class History:
             wordless = [number for number, line in added(hunk) if not words_of(line)]
             for number, line in rows.items():
                 near = (rows[at] for at in range(number - 3, number + 4) if at in rows)
-                is_sure = sum(bool([*digests(other)]) for other in near) >= 3
+                telling = sum(bool([*digests(other)]) for other in near)
+                if not telling:
+                    continue  # a bracket is no move
                 owners = {was.owner for where, was in removed[words_of(line)]}
                 here = [was for where, was in removed[words_of(line)] if where is hunk]
                 if (
@@ -402,8 +405,8 @@ class History:
                     and all(was.owner != "agent" for was in here)
                 ):
                     continue  # who changes the form of a person's line has written it
-                owner = "agent" if "agent" in owners else min(owners)
-                moves[hunk.path, number] = Source(owner, is_sure)
+                owner = owners.pop() if len(owners) == 1 else "one of both"
+                moves[hunk.path, number] = Source(owner, telling >= 3)
             for number in wordless:  # belongs to the line before
                 if source := moves.get((hunk.path, number - 1)):
                     moves[hunk.path, number] = source

@@ -8,7 +8,7 @@ knows.
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -121,7 +121,7 @@ class Judge:
     def __init__(
         self, counts: Mapping[int, int] | None = None, landed: Mapping[str, str] | None = None
     ) -> None:
-        self.counts = defaultdict[int, int](int, counts or {})
+        self.counts = Counter(counts or {})
         self.landed = dict(landed or {})
         self._edits: dict[str, _Edit] = {}
         self._pending = defaultdict[str, list[_Edit]](list)  # of a path
@@ -281,7 +281,7 @@ class Judge:
             for _, line, new in match.pairs
             if (new == _NEW or match.is_aligned)
             and (digest := match.text.digests[line])
-            and (times := self.counts.get(digest, 0)) <= TELLING_TIMES
+            and (times := self.counts[digest]) <= TELLING_TIMES
         ]
         wanted = edit.telling or edit.new
         share = len(here & wanted) / max(len(wanted), 1)
