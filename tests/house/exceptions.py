@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 133,
     "sim": 148,
     "sync": 39,
-    "trace": 79,
+    "trace": 86,
     "work": 204,
 }
 STARRED: dict[str, int] = {
@@ -56,6 +56,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((13971, 59), (13900, 58)),
     "sync": ((3399, 14), (3100, 14)),
     "thence": ((998, 6), (1000, 8)),
-    "trace": ((6400, 29), (6400, 35)),
+    "trace": ((6850, 30), (7000, 35)),
     "work": ((11745, 54), (9500, 46)),
 }

@@ -16,8 +16,8 @@ from thence.trace.agents.known_agents import AGENTS, FOREIGN
 PATCH = "*** Begin Patch\n*** Update File: a.py\n@@\n-one\n+two\n*** End Patch\n"
 HUNK = {"added": "two\n", "removed": "one\n", "is_hunk": True}
 PAIR = {"added": "two", "removed": "one"}
-WHOLE = {"added": "two\n", "removed": "one\n", "is_hunk": True}
-NEW = {"added": "two\n", "removed": "", "is_hunk": True}
+WHOLE = {**HUNK, "is_whole": True}
+NEW = {**WHOLE, "removed": ""}
 MINE = {"file_path": "a.py", "old_string": "one", "new_string": "two"}
 CAMEL = {"filePath": "a.py", "oldString": "one", "newString": "two"}
 TEXT = {"file_path": "a.py", "content": "two\n"}
@@ -54,14 +54,20 @@ CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
     ("opencode", "write", {"filePath": "a.py", "content": "two\n"}, {"output": ""}, WHOLE),
     ("opencode", "apply_patch", {"patchText": PATCH}, {"output": ""}, HUNK),
     ("cline", "editor", {"path": "a.py", "old_text": "one", "new_text": "two"}, "", PAIR),
-    ("cline", "editor", {"path": "a.py", "new_text": "two\n", "insert_line": 1}, "", NEW),
+    (
+        "cline",
+        "editor",
+        {"path": "a.py", "new_text": "two\n", "insert_line": 1},
+        "",
+        {**HUNK, "removed": ""},
+    ),
     ("cline", "apply_patch", {"input": PATCH}, "", HUNK),
     ("other", "replace_string_in_file", CAMEL, "", PAIR),
 ]
 
 
 def test_names_of_agents_are_those_of_the_sentences() -> None:
-    assert {*AGENT_SOURCES} == {*AGENTS, "git", "hook"}
+    assert {*AGENT_SOURCES} == {*AGENTS, "git", "hook", "transcript"}
 
 
 @pytest.mark.parametrize(("agent", "tool", "value", "answer", "file"), CASES)

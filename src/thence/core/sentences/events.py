@@ -532,6 +532,7 @@ _AGENT_SENTENCES: Mapping[str, str] = {
     "session.begun": "{agent} began a session[{model:quoted}]",
     "session.ended": "{agent} ended its session[{reason:quoted}]",
     "prompt": "the user asked[{prompt:quoted}]",
+    "woken": "{agent} was woken without words of the user[{text:quoted}]",
     "tool.begun": f"[{{tool:=Task}}{_TASK}|{{tool:=Agent}}{_TASK}|{{tool:=spawn_agent}}{_TASK}"
     f"|{{agent}} called {_TOOL}[{_SAID}]]",
     "tool.ended": "[{files:in}{agent} edited [{files:paths}|several files]"
@@ -552,7 +553,7 @@ _AGENT_SENTENCES: Mapping[str, str] = {
 # those with a row in thence.trace.agents.known_agents, git's, and those of agents without a row
 AGENT_SOURCES = (
     *("claude-code", "codex", "gemini-cli", "qwen-code", "opencode", "cline"),
-    *("git", "hook"),
+    *("git", "hook", "transcript"),
 )
 
 

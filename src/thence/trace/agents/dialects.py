@@ -83,8 +83,8 @@ def event_name(members: Mapping[str, Any]) -> str:
 def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
     """Yields what a tool wrote into files: `path` as it was told, `added`, `removed`.
 
-    `is_hunk` have whole lines. Of a file that is written whole `removed` is what it had before, as
-    the answer has it or else the hook saw it; it is missing where nobody knows.
+    `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it had
+    before, as the answer has it or else the hook saw it; both are missing where nobody knows.
     """
     said = answer if isinstance(answer, Mapping) else {}
     display = said.get("returnDisplay")
@@ -107,7 +107,7 @@ def _replaced(said: Mapping[str, Any], before: str | None) -> dict[str, Any]:
     texts = [said[name] for name in _ORIGINAL if name in said]
     is_new = said.get("type") == "create" or said.get("isNewFile") is True
     old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
-    return {} if old is None else {"removed": old, "is_hunk": True}
+    return {} if old is None else {"removed": old, "is_hunk": True, "is_whole": True}
 
 
 def _is_changed_by_user(value: object, said: Mapping[str, Any]) -> bool:
@@ -130,7 +130,7 @@ def _edited(value: object) -> Iterator[dict[str, Any]]:
             is_new = any(
                 one.get(name) == "" for name in _OLD
             )  # these tools refuse a file with text
-            whole = {"removed": "", "is_hunk": True} if is_new else {}
+            whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
             if path and (added or removed):
                 yield {"path": path, "added": added, "removed": removed, **whole}
 

@@ -86,6 +86,8 @@ def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Cou
             if recording:
                 stage.record(recording)
             stage.play(scenario)
+            if recording:
+                stage.keep(recording / "transcripts")
             return judge(stage, scenario)
         except Exception as error:
             traceback.print_exc()

@@ -23,6 +23,11 @@ SHELL = {
         " >/dev/null 2>&1 &"
     ),
 }
+LONG = """\
+    doubled_{0} = [2 * number for number in range(40)]
+    if sum(doubled_{0}) > 1_000:  # by:{0}
+        raise ValueError("too much in {0}")
+    return doubled_{0}"""
 PATCH = "*** Begin Patch\n*** Update File: {}\n@@\n-{}\n+{}\n*** End Patch"
 
 
@@ -52,8 +57,11 @@ def _call(script: str, words: str) -> Call:
         later = {"run_in_background": command.startswith("later ")}
         return "Bash", {"command": command.removeprefix("later "), **later}
     verb, _, rest = words.partition(" ")
-    path = rest if rest.startswith("/") else f"@/{rest}"
     old, new = "    return 1", f"    return 2  # by:{script}"
+    if verb == "long":
+        new = LONG.format(script)
+        verb, _, rest = rest.partition(" ")
+    path = rest if rest.startswith("/") else f"@/{rest}"
     match verb:
         case "agent" if is_claude:
             name, is_later = rest.removeprefix("later "), rest.startswith("later ")
@@ -64,7 +72,7 @@ def _call(script: str, words: str) -> Call:
         case "edit" if is_claude:
             return "Edit", {"file_path": path, "old_string": old, "new_string": new}
         case "edit":
-            return "apply_patch", {"input": PATCH.format(rest, old, new)}
+            return "apply_patch", {"input": PATCH.format(rest, old, new.replace("\n", "\n+"))}
         case "read":
             return "Read", {"file_path": path}
         case "write":

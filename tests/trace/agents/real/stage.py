@@ -8,6 +8,7 @@ the model, and acts, each the name of a method of `Stage` with its arguments, or
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,14 @@ class Stage:
                 words = f"f={shlex.quote(f'{folder}/{agent}-{event}')}-$(date +%s%N); {_KEEP}"
                 groups.append({"hooks": [{"type": "command", "command": words, "timeout": 3}]})
             path.write_text(json.dumps(settings))
+
+    def keep(self, folder: Path) -> None:
+        """Copies the transcripts, what hooks left before it is taken in, and the commits."""
+        agents = {name: self.home / name for name in (".claude/projects", ".codex/sessions")}
+        for name, place in {**agents, "spool": self.repo / ".git/thence/agents/spool"}.items():
+            shutil.copytree(place, folder / name)
+        shutil.copy(self.repo / ".git/logs/HEAD", folder / "reflog")
+        (folder / "commits").write_text(self.sh("git fast-export --all"))
 
     def play(self, scenario: Scenario) -> None:
         """Plays the acts of a scenario; `@/` in its scripts is the repository's folder."""

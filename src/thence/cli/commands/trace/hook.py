@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+from time import time_ns
 
 import click
 
@@ -16,7 +17,10 @@ from thence.cli.commands.sync.enable import (
 from thence.cli.commands.sync.syncing import check_packages, drained
 from thence.cli.frame import checked_name, command_group, help_with, output_options
 from thence.cli.output import current
+from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted, table
+from thence.core.clock import dated
+from thence.core.query.filter import moments
 from thence.errors import GitFailed, SyncRefused
 from thence.git.repository import repository
 from thence.trace.agents import fired
@@ -80,6 +84,8 @@ def install_command(tool: str, is_users: bool) -> int:
         switch = switched_off(tool)
         start = trust_step(is_users) if tool == "codex" else "" if is_git else AGENTS[tool].start
         current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
+        if not is_git:
+            current().notice("sessions from before: thence hook past reads their transcripts")
     return code
 
 
@@ -132,6 +138,44 @@ def status_command() -> None:
         f"{state.words}; next: {state.hint}" if state.hint else state.words for state in states
     ]
     _show(files, facts, *lines, f"the log: {folder}", counts, words)
+
+
+@hook_command.command("past", **help_with("thence hook past --since 30d --dry-run"))
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only sessions that went on after this time, in UTC: 30d (ago), 2026-11-20.",
+)
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Count what would be taken in.")
+@output_options
+def past_command(since: str | None, is_dry_run: bool) -> None:
+    """Take in what agents did here before, from the transcripts that they keep.
+
+    These are Claude Code's (`~/.claude/projects`, or CLAUDE_CONFIG_DIR) and Codex's
+    (`~/.codex/sessions`, or CODEX_HOME). They go only into the log of this repository, with secrets
+    masked, and once however often this runs. An edit counts where its old text fits its file as git
+    or an earlier edit has it. A line is then an agent's, or unknown as before.
+    """
+    from thence.trace.agents.past import take_in_past
+
+    out, folder = current(), log_here()
+    now_us = time_ns() // 1_000
+    since_us, _ = moments("since", dated(since, now_us) if since else None)
+    with bar(out, "sessions read:") as show:
+        taken = take_in_past(folder, (since_us or 0) / 1e6, show, is_dry_run=is_dry_run)
+    counts, left_out = taken
+    done = "would be taken in" if is_dry_run else "taken in"
+    words = [
+        (counts["sessions"], "session"),
+        (counts["prompt"], "prompt"),
+        (counts["edits"], "edit"),
+    ]
+    lines = [f"{done}: {', '.join(counted(*pair) for pair in words)}"]
+    lines += [f"left out: {count:,} {reason}" for reason, count in left_out.items() if count]
+    if counts["edits"] and not is_dry_run:
+        lines.append("next: thence blame FILE")
+    facts = {"log": str(folder), "is_dry_run": is_dry_run}
+    out.result(facts | taken._asdict(), lines)
 
 
 def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) -> int:

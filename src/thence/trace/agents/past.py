@@ -1,0 +1,443 @@
+"""What agents did before their hooks were there, from the transcripts that they keep.
+
+Each line of a transcript becomes the input of the hook that did not fire, of which
+`thence.trace.agents.hooked` makes events as of any other; their source is `transcript`. The forms
+are those of Claude Code 2.1.197 and Codex 0.171.0; what is not known is left out.
+
+Events follow the order of their own chain: times only order chains beside each other. An id follows
+from the session and the line, so that nothing is taken in twice. No commit is: nobody saw who made
+it.
+"""
+
+import heapq
+import json
+import os
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from thence.core.new_event import HostEvent
+from thence.errors import EventTooLarge, GitFailed, InvalidEvent
+from thence.files import file_lock
+from thence.git.objects import Objects
+from thence.git.repository import repository
+from thence.log.open import Log
+from thence.trace.agents.fired import SPOOL, log_of
+from thence.trace.agents.hook_script import users_path
+from thence.trace.agents.hooked import Spooled, events_of
+from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
+from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
+
+SOURCE = "transcript"
+LINE_BYTES_MAX = 64 * 1024 * 1024
+FILE_BYTES_MAX = 512 * 1024 * 1024
+UNFIT = "edits whose old text is in no file of that time"
+_HEAD_RECORDS = 50
+_LOCK_WAIT_S = 10.0
+_BATCH_EVENTS = 256
+_COMMITS_ASKED = 16  # the last ones before an edit, of any branch
+_PLACES = {
+    "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
+    "codex": ("CODEX_HOME", ".codex", "sessions"),
+}
+_RECORD = re.compile(r'\{"(?:parentUuid|logicalParentUuid|isSidechain|timestamp|type)"')
+# what Claude Code writes in the user's name
+_MACHINES = re.compile(r"\s*(?:<(?:local-command|bash-|task-|system-)|\[Request interrupted|\Z)")
+_COMMAND = re.compile(r"\s*(?:<command-message>.*?)?<command-name>(.*?)</command-name>", re.DOTALL)
+_ARGUMENTS = re.compile(r"<command-args>(.+?)</command-args>", re.DOTALL)
+_IS_PATCHED = re.compile(r'Exit code: 0\b|"exit_code":\s*0\b|\ASuccess\. ')
+Record = Mapping[str, Any]
+
+
+class Transcript(NamedTuple):
+    """A file of one agent in a session; `agent` is None for the main agent's."""
+
+    path: Path
+    bridge: str
+    session: str
+    agent: str | None
+    begun_ns: int
+
+
+class Firing(NamedTuple):
+    """What a hook would have been handed; `name` is its own within the session."""
+
+    time_ns: int
+    name: str
+    input: dict[str, Any]
+
+
+class Taken(NamedTuple):
+    """How much was taken in, by kind, and left out, by reason."""
+
+    counts: Counter[str]
+    left_out: Counter[str]
+
+
+def take_in_past(
+    folder: Path,
+    since_s: float = 0.0,
+    report: Callable[[int, int], object] = lambda done, total: None,
+    *,
+    is_dry_run: bool = False,
+) -> Taken:
+    """Appends what the transcripts of a repository tell to its log, and counts it.
+
+    Transcripts without a line since a time are passed over. A dry run writes nothing. Raises
+    ThenceError, OSError.
+    """
+    taken = Taken(Counter(), Counter())
+    sessions: dict[str, list[Transcript]] = {}
+    for transcript in sorted(transcripts_of(folder, since_s), key=lambda one: one.begun_ns):
+        sessions.setdefault(transcript.session, []).append(transcript)
+    with ExitStack() as stack:
+        if not is_dry_run:
+            take_in(folder)
+            make_log(folder)
+            lock = folder / SPOOL / ".intake.lock"
+            stack.enter_context(file_lock(lock, _LOCK_WAIT_S, mode=0o600))
+        log = stack.enter_context(open_agents_log(folder)) if folder.is_dir() else None
+        past = _Past(log, _Texts(stack), taken)
+        for number, transcripts in enumerate(sessions.values()):
+            report(number, len(sessions))
+            events = past.events_of(transcripts)
+            while batch := [*islice(events, _BATCH_EVENTS)]:
+                _append(None if is_dry_run else log, batch, taken)
+    return taken
+
+
+def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
+    """Appends events, each alone where the log refuses one of them, and counts them."""
+    try:
+        if log is not None:
+            log._host_append(events)
+    except (InvalidEvent, EventTooLarge):
+        for event in events if len(events) > 1 else ():
+            _append(log, [event], taken)
+        taken.left_out["events that the log refused"] += len(events) == 1
+        return
+    for event in events:
+        taken.counts["events"] += 1
+        taken.counts[event.event_type] += 1
+        taken.counts["edits"] += len((event.payload or {}).get("files", ()))
+
+
+def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
+    """Yields the transcripts of what was done in the repository of a log."""
+    own = os.path.realpath(folder)
+    is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
+    for bridge, place in _PLACES.items():
+        for path in users_path(*place).rglob("*.jsonl"):
+            with suppress(OSError):  # it was removed meanwhile
+                if path.stat().st_mtime >= since_s and path.is_file():
+                    yield from _heads(path, bridge, is_own)
+
+
+def _heads(path: Path, bridge: str, is_own: Callable[[str], bool]) -> Iterator[Transcript]:
+    """Yields whose a transcript is by its first lines, if it is of this repository."""
+    begun_ns = 0
+    for record in islice(records_of(path, Counter()), _HEAD_RECORDS):
+        begun_ns = begun_ns or _time_ns(record)
+        told = _part(record, "payload") if bridge == "codex" else record
+        if (cwd := text_of(told, "cwd")) is None:
+            continue
+        if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
+            agent = text_of(told, "agentId", "id")
+            session = text_of(told, "session_id", "sessionId", "id") or path.stem
+            yield Transcript(path, bridge, session, agent if agent != session else None, begun_ns)
+        return
+
+
+def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
+    """Yields the records of a transcript; of a torn or glued line those that are whole."""
+    with path.open("rb") as file:
+        while line := file.readline(LINE_BYTES_MAX):
+            if file.tell() > FILE_BYTES_MAX:
+                left_out["ends of transcripts that are too long"] += 1
+                return
+            try:
+                found = [msgspec.json.decode(line)]
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                found = [*_pieces(line.decode("utf-8", "replace"), left_out)]
+            yield from (record for record in found if isinstance(record, dict))
+
+
+def _pieces(line: str, left_out: Counter[str]) -> Iterator[object]:
+    """Yields the records in a line that is not one, and counts it where it holds anything else."""
+    at, is_torn = 0, False
+    while line[at:].strip():
+        try:
+            record, at = json.JSONDecoder().raw_decode(line, at)
+            yield record
+        except (ValueError, RecursionError):
+            is_torn = True
+            match = _RECORD.search(line, at + 1)
+            at = match.start() if match else len(line)
+    left_out["lines that can't be read"] += is_torn
+
+
+def _time_ns(record: Record) -> int:
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text_of(record, "timestamp") or "")
+        return int(moment.timestamp() * 1_000_000) * 1_000
+    return 0
+
+
+class _Past:
+    """One taking in; of what several transcripts have, as a fork does, the first counts."""
+
+    def __init__(self, log: Log | None, texts: "_Texts", taken: Taken) -> None:
+        self._table = SessionTable() if log is None else stored_table(log)
+        self._texts, self._taken = texts, taken
+        # the session of each call and prompt, by its id or, without one, by its session and text
+        self._owners: dict[object, str] = {}
+        for name, session in self._table.sessions.items():
+            self._owners |= dict.fromkeys((*session.use_ids, *session.prompts), name)
+        for event in log.read() if log else ():
+            if event.event_type == "prompt" and not event.cut_payload.get("prompt_id"):
+                self._owners[event.stream, text_of(event.payload, "prompt")] = ""
+
+    def events_of(self, transcripts: list[Transcript]) -> Iterator[HostEvent]:
+        """Yields the events of a session that the log lacks, and notes them."""
+        first, is_new = transcripts[0], False
+        chains = (self._firings(transcript) for transcript in transcripts)
+        for firing in heapq.merge(*chains, key=lambda firing: firing.time_ns):
+            firing.input.update(session_id=first.session, transcript_path=str(first.path))
+            for event in self._fire(first, firing):
+                is_new = True
+                yield event
+        self._taken.counts["sessions"] += is_new
+
+    def _firings(self, transcript: Transcript) -> Iterator[Firing]:
+        """Yields what the hooks would have been handed in one chain, in its order."""
+        try:
+            records = [*records_of(transcript.path, self._taken.left_out)]
+        except OSError as error:
+            self._taken.left_out[f"transcripts that can't be read: {error.strerror}"] += 1
+            return
+        read = codex_firings if transcript.bridge == "codex" else claude_firings
+        agent, kinds = transcript.agent, (text_of(one, "attributionAgent") for one in records)
+        own = {"agent_id": agent, "agent_type": next(filter(None, kinds), None)} if agent else {}
+        latest_ns, last = 0, None
+        for firing in read(records):
+            if agent and last is None:
+                begin = {"hook_event_name": "SubagentStart", "cwd": firing.input["cwd"], **own}
+                yield Firing(firing.time_ns, f"{agent}/begin", begin)
+            latest_ns, last = max(latest_ns, firing.time_ns), firing.input
+            # what an agent is asked is in the call that asked for it
+            if not agent or last["hook_event_name"] != "UserPromptSubmit":
+                yield Firing(latest_ns, firing.name, {**last, **own})
+        if agent and last:
+            end = {"hook_event_name": "SubagentStop", "cwd": last["cwd"], **own}
+            yield Firing(latest_ns, f"{agent}/end", end)
+
+    def _fire(self, transcript: Transcript, firing: Firing) -> Iterator[HostEvent]:
+        """Yields the events that a hook would have made, but for those that are there."""
+        given, name = firing.input, transcript.session
+        hook, use_id = given["hook_event_name"], text_of(given, "tool_use_id")
+        subagent = self._table.of(name).subagents.get(given.get("agent_id", ""))
+        key = use_id or digest_of(text_of(given, "prompt_id", "turn_id"))
+        is_elsewhere = self._owners.setdefault(key, name) != name if key else False
+        if is_elsewhere or (name, given.get("prompt")) in self._owners:
+            return
+        if hook == "SubagentStop" and not (subagent and subagent.is_open):
+            return
+        if self._table.of(name).begin is None and hook != "SessionStart":
+            begin = {"hook_event_name": "SessionStart", "source": SOURCE, "cwd": given["cwd"]}
+            begin["session_id"] = name
+            yield from self._fire(transcript, Firing(firing.time_ns, "begin", begin))
+        words: Any = transcript.bridge, firing.time_ns, given["cwd"], None, None, (), {}, given
+        spooled = Spooled(f"{SOURCE}/{name}/{firing.name}", *words)
+        for event in events_of(spooled, self._table):
+            payload = event.payload or {}
+            if payload.get("is_unanswered"):  # what a hook has begun goes on, whatever was before
+                continue
+            root, files = text_of(payload, "root"), payload.get("files", ())
+            fits = [self._texts.fits(root, file, firing.time_ns) for file in files]
+            if not all(fits):
+                self._taken.left_out[UNFIT] += len(fits)
+                payload = {key: value for key, value in payload.items() if key != "files"}
+            is_step = event.begins and hook != "SessionStart"  # of that nobody tells the end
+            yield msgspec.structs.replace(event, payload=payload, source=SOURCE, begins=is_step)
+
+
+def claude_firings(records: list[Record]) -> Iterator[Firing]:
+    """Yields what Claude Code's hooks would have been handed."""
+    asked: dict[str | None, str | None] = {}
+    heard: set[str | None] = set()  # the prompts that were answered, as built-in commands are not
+    calls: dict[str, Record] = {}
+    answered: set[str] = set()
+    for uuid, record in (chained := [*_chained(records)]):
+        is_prompt = _words_of(record) is not None
+        above = asked.get(text_of(record, "parentUuid", "logicalParentUuid"))
+        asked[uuid] = (text_of(record, "promptId") or uuid) if is_prompt else above
+        if record.get("type") == "assistant":
+            heard.add(asked[uuid])
+        for block in _blocks(_part(record, "message")):
+            answered.add(text_of(block, "tool_use_id") or "")
+            if block.get("type") == "tool_use":
+                calls.setdefault(text_of(block, "id") or "", block)
+    for uuid, record in chained:
+        time_ns, prompt = _time_ns(record), _words_of(record)
+        common = {"cwd": text_of(record, "cwd"), "prompt_id": asked[uuid]}
+        if prompt is not None and asked[uuid] in heard:
+            given = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
+            yield Firing(time_ns, f"{asked[uuid]}/prompt", given)
+        for block in _blocks(_part(record, "message")):
+            use_id = text_of(block, "tool_use_id", "id") or ""
+            if use_id not in calls or use_id not in answered:
+                continue
+            given = {"tool_name": calls[use_id].get("name"), "tool_use_id": use_id, **common}
+            given["tool_input"] = calls[use_id].get("input")
+            answer = block.get("content")
+            if block.get("type") == "tool_use":
+                given["hook_event_name"] = "PreToolUse"
+            elif block.get("is_error"):
+                given |= {"hook_event_name": "PostToolUseFailure", "error": answer}
+            else:
+                answer = record.get("toolUseResult") or answer
+                given |= {"hook_event_name": "PostToolUse", "tool_response": answer}
+            yield Firing(time_ns, f"{use_id}/{given['hook_event_name']}", given)
+
+
+def _chained(records: list[Record]) -> Iterator[tuple[str, Record]]:
+    """Yields records in their order, but each after the one that it follows."""
+    own = {uuid: record for record in records if (uuid := text_of(record, "uuid"))}
+    seen = set()
+    for uuid in own:
+        above: str | None = uuid
+        chain: list[str] = []
+        while above in own and above not in seen:
+            seen.add(above)
+            chain.append(above)
+            above = text_of(own[above], "parentUuid", "logicalParentUuid")
+        yield from ((one, own[one]) for one in reversed(chain))
+
+
+def _part(record: Record, name: str) -> Record:
+    """Returns a member that is an object, an empty one for any other."""
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _blocks(message: Record) -> list[Record]:
+    """Returns the parts of a message."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return [part for part in parts if isinstance(part, dict)]
+
+
+def _text_in(message: Record) -> str:
+    return "\n".join(filter(None, (text_of(part, "text") for part in _blocks(message))))
+
+
+def _words_of(record: Record) -> str | None:
+    """Returns what a person wrote in a record of Claude Code."""
+    is_own = record.get("isMeta") or record.get("isCompactSummary")
+    is_persons = _part(record, "origin").get("kind", "human") == "human"
+    if record.get("type") != "user" or is_own or not is_persons:
+        return None
+    words = _text_in(_part(record, "message"))
+    if command := _COMMAND.match(words):
+        return " ".join((command[1], *_ARGUMENTS.findall(words)))
+    return None if _MACHINES.match(words) else words
+
+
+def codex_firings(records: list[Record]) -> Iterator[Firing]:
+    """Yields what Codex's hooks would have been handed."""
+    payloads = [_part(record, "payload") for record in records]
+    answered = {text_of(payload, "call_id") for payload in payloads if "output" in payload}
+    calls: dict[str | None, dict[str, Any]] = {}
+    turn = cwd = None
+    for number, payload in enumerate(payloads):
+        turn, cwd = text_of(payload, "turn_id") or turn, text_of(payload, "cwd") or cwd
+        use_id, item = text_of(payload, "call_id"), _part(payload, "item")
+        given: dict[str, Any] = {"cwd": cwd, "turn_id": turn}
+        name = f"{turn or number}/prompt"
+        if item.get("type") == "UserMessage":
+            given |= {"hook_event_name": "UserPromptSubmit", "prompt": _text_in(item)}
+        elif use_id in calls and "output" in payload:
+            output, name = payload["output"], f"{use_id}/end"
+            given |= {**calls[use_id], "hook_event_name": "PostToolUse", "tool_response": output}
+            if given["tool_name"] == "apply_patch" and not _IS_PATCHED.search(str(output)):
+                given |= {"hook_event_name": "PostToolUseFailure", "error": output}
+        elif use_id in answered and str(payload.get("type")).endswith("_call"):
+            calls[use_id] = {**_codex_call(payload), "tool_use_id": use_id}
+            given |= {**calls[use_id], "hook_event_name": "PreToolUse"}
+            name = f"{use_id}/begin"
+        else:
+            continue
+        yield Firing(_time_ns(records[number]), name, given)
+
+
+def _codex_call(payload: Record) -> dict[str, Any]:
+    """Returns the name of a tool and its input, as Codex's hooks tell them."""
+    tool, value = text_of(payload, "name") or "", payload.get("arguments", payload.get("input"))
+    with suppress(ValueError, RecursionError):
+        value = json.loads(value) if isinstance(value, str) else payload.get("action")
+    if tool == "apply_patch" and isinstance(value, str):
+        value = {"command": value}
+    elif tool in SHELLS and isinstance(value, dict):
+        words = value.get("cmd", value.get("command"))
+        tool, value = "Bash", {"command": " ".join(words) if isinstance(words, list) else words}
+    return {"tool_name": tool, "tool_input": value}
+
+
+class _Texts:
+    """The texts that files had, as commits and earlier edits have them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._edited: dict[tuple[str, str], str] = {}
+        self._stack = stack
+        self._commits = cache(self._find_commits)
+
+    def fits(self, root: str | None, file: Mapping[str, Any], time_ns: int) -> bool:
+        """Reports whether an edit can have been made then, and notes what it left."""
+        root, path = text_of(file, "root") or root, text_of(file, "path") or ""
+        if root is None or os.path.isabs(path) or "\n" in path:
+            return False
+        before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))
+        texts = chain(
+            [after] if file.get("removed") is None or file.get("is_whole") else [],
+            [self._edited[root, path]] if (root, path) in self._edited else [],
+            self._committed(root, path, time_ns // 10**9),
+        )
+        text = next((text for text in texts if before in text), None)
+        if text is not None:
+            count = 1 if file.get("is_hunk") else -1
+            self._edited[root, path] = text.replace(before, after, count) if before else text
+        return text is not None
+
+    def _committed(self, root: str, path: str, time_s: int) -> Iterator[str]:
+        """Yields what a file had in the last commits before a time, the newest first."""
+        commits, objects = self._commits(root)
+        end = bisect_right(commits, (time_s + 1, ""))
+        for _, oid in reversed(commits[max(end - _COMMITS_ASKED, 0) : end]):
+            with suppress(GitFailed):  # it had no such file
+                text = objects.blob(f"{oid}:{path}").decode("utf-8", "replace")
+                yield _plain(text if text.endswith("\n") else f"{text}\n")
+
+    def _find_commits(self, root: str) -> tuple[list[tuple[int, str]], Any]:
+        with suppress(GitFailed):
+            repo = repository(Path(root))
+            out = repo.git.run("log", "--all", "--reflog", "--format=%ct %H").decode()
+            rows = (row.split() for row in out.splitlines())
+            commits = sorted((int(time), oid) for time, oid in rows)
+            # nothing is fetched into a clone that lacks objects
+            variables = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
+            batch = repo.git.open_process("cat-file", "--batch", variables=variables)
+            return commits, Objects(repo, self._stack.enter_context(batch))
+        return [], None
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n")
