@@ -107,7 +107,7 @@ def test_event_of_any_agent_is_recorded_by_its_synonyms(
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     log = events(log_in(repository))
     pair = ["tool.begun", "tool.ended"]
-    assert [event.event_type for event in log] == ["prompt", *pair, *pair, "notice", "turn.ended"]
+    assert [event.event_type for event in log] == ["prompt", *pair, *pair, "woken", "turn.ended"]
     assert {event.actor for event in log} == {"any-agent"}
     assert len({event.subject for event in log[1:5]}) == 2
 

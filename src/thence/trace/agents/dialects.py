@@ -67,16 +67,11 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def event_name(members: Mapping[str, Any]) -> str:
-    """Returns Claude Code's name of an event, in small letters without "_".
-
-    qwen-code submits an empty prompt after each tool, which no user wrote.
-    """
+    """Returns Claude Code's name of an event, in small letters without "_"."""
     name = (text_of(members, "hook_event_name") or "").replace("_", "").lower()
     name = _EVENTS.get(name, name)
     answer = members.get("tool_response")
     error = members.get("error") or (isinstance(answer, Mapping) and answer.get("error"))
-    if name == "userpromptsubmit" and members.get("prompt") == "":
-        return "emptyprompt"
     return "posttoolusefailure" if name == "posttooluse" and error else name
 
 
@@ -127,9 +122,7 @@ def _edited(value: object) -> Iterator[dict[str, Any]]:
         if isinstance(one, Mapping):
             path = text_of(one, *PATH_MEMBERS) or text_of(value, *PATH_MEMBERS)
             added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
-            is_new = any(
-                one.get(name) == "" for name in _OLD
-            )  # these tools refuse a file with text
+            is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
             whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
             if path and (added or removed):
                 yield {"path": path, "added": added, "removed": removed, **whole}
