@@ -78,8 +78,8 @@ def event_name(members: Mapping[str, Any]) -> str:
 def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
     """Yields what a tool wrote into files: `path` as it was told, `added`, `removed`.
 
-    `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it had
-    before, as the answer has it or else the hook saw it; both are missing where nobody knows.
+    `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it
+    had before, as the answer has it or else the hook saw it; both are missing where nobody knows.
     """
     said = answer if isinstance(answer, Mapping) else {}
     display = said.get("returnDisplay")
