@@ -96,12 +96,10 @@ OF_THE_USER = {
     "project/project.py:_home": "homes in the git folder",
     "project/project.py:_is_bare": _GIT,
     "project/project.py:_known_homes": "homes in the git folder",
-    "session/feature_choice.py": _GIT,
     "git/git.py": "the folder that git is run in",
     "git/locks.py": _NOTES,
     "git/objects.py:write_tree": "drafts in a temporary folder",
     "git/repository.py": _GIT,
-    "git/submodules.py:_commits_beyond_remotes": _GIT,
     "git/submodules.py:_is_store": _GIT,
     "git/submodules.py:_stores": _GIT,
     "git/submodules.py:unpushed_pointers": _GIT,
@@ -111,6 +109,7 @@ OF_THE_USER = {
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "git/worktrees.py:_leads_nowhere": _GIT,
     "git/worktrees.py:_only_here": "names, by which no link is followed; a reflog",
+    "git/worktrees.py:_reflog": _GIT,
     "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 
