@@ -20,7 +20,12 @@ OTHERS = {"make frameworks", "make real-agents"}
 NOT_RUN = {
     *("a notebook runs it", "a remote of yours", "it needs Slurm", "it needs a PostgreSQL"),
     *("it needs a certificate", "it needs a collector"),
-    *("it needs packages of npm", "parts of a scenario", "the password is yours"),
+    *(
+        "it needs packages of npm",
+        "parts of a scenario",
+        "the password is yours",
+        "the transcripts are yours",
+    ),
     *("node and key are those of a clone, in its sync status",),
     *("tests/docs/test_query_over_http.py runs it in Chromium",),
 }

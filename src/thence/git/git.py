@@ -6,6 +6,7 @@ refusal of git is a GitFailed with git's own message.
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -99,7 +100,7 @@ class Git:
     ) -> None:
         self.folder = folder
         self._keeps = keeps
-        self._is_users = is_users
+        self._is_users, self._is_asked = is_users, is_asked
         self._start = _START_USERS if is_users else _START
         self._variables = _USERS if is_users else _OURS | (_ASKED if is_asked else {})
         self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
@@ -148,13 +149,15 @@ class Git:
                         f"git {_name(arguments)} took longer than {self._timeout_s:g} s",
                         "see what the machine is busy with, or its hooks, then try again",
                     ) from None
-                if process.returncode < 0:
+                # its fetch, which is refused, may end before git has told it what is lacking
+                is_refused = self._is_asked and process.returncode == -signal.SIGPIPE
+                if process.returncode < 0 and not is_refused:
                     raise self._killed(process.returncode, arguments)
             for file in files:
                 file.seek(0)
             if files:
                 out, words = files[1].read(), files[2].read()
-        answer = Answer(process.returncode, out, in_one_line(words))
+        answer = Answer(process.returncode, out, _LACKED if is_refused else in_one_line(words))
         if answer.status and _LACKED in answer.stderr:
             raise self.failed(answer, arguments)
         return answer

@@ -168,7 +168,7 @@ class Agent:
         if turn in self.forms[form]:
             common[turn] = self.prompt_id
         stdin = json.dumps({**self.forms[form], **common, **members})
-        self.order(f"{COMMAND} {self.bridge} || true", stdin)
+        self.order(f"CLAUDE_PROJECT_DIR=. {COMMAND} {self.bridge} || true", stdin)
 
     def ask(self, text: str) -> None:
         self.prompt_id = f"{self.name}-p{next(self._calls)}"

@@ -54,6 +54,7 @@ def fire(
 ) -> subprocess.CompletedProcess[bytes]:
     """Fire one hook as `sh -c` does for an agent, and see that it disturbs nobody."""
     words = " ".join([COMMAND, bridge, *map(shlex.quote, arguments), "|| true"])
+    env = {fired.CLAUDE_FOLDER: str(cwd), **env} if bridge == "claude-code" else env
     data = stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode()
     done = subprocess.run(
         ["/bin/sh", "-c", words], input=data, cwd=cwd, env=env, capture_output=True, timeout=WAIT_S

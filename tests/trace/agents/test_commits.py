@@ -16,7 +16,7 @@ from thence.trace.agents.ownership import Ownership
 AGENT = r"""
 say() {
     printf '{"session_id":"%s","hook_event_name":"%s"%s}' "$1" "$2" "$3" |
-        sh -c "$FIRE claude-code || true"
+        sh -c "CLAUDE_PROJECT_DIR=. $FIRE claude-code || true"
 }
 call='"tool_name":"Bash","agent_id":"'$1'-a","agent_type":"coder"'
 say "$1" SessionStart

@@ -58,6 +58,7 @@ def test_each_input_of_real_agents_is_an_event_with_all_its_members(
     repository: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.setattr(fired, "ancestors", lambda pid: [])  # all are of one process here
+    monkeypatch.setenv(fired.CLAUDE_FOLDER, str(repository))
     inputs = {path.stem: json.loads(path.read_text()) for path in (CORPUS / folder).glob("*.json")}
     for session, members in inputs.items():
         keep(repository, folder.rpartition("-")[0], session, members)

@@ -167,12 +167,14 @@ def test_settings_with_paths_of_this_machine_are_hidden_from_git(
 ) -> None:
     exclude = repository / ".git" / "info" / "exclude"
     exclude.write_text("*.log")
+    exclude.chmod(0o444)
     for _ in range(2):
         ok("install", tool, cwd=repository, env=env)
         assert git("status", "--porcelain", cwd=repository, env=env) == ""
     assert exclude.read_text().count(".codex" if tool == "codex" else ".claude") == 1
     ok("uninstall", tool, cwd=repository, env=env)
-    assert exclude.read_text() == "*.log\n"
+    assert exclude.read_text() == "*.log"
+    assert exclude.stat().st_mode & 0o777 == 0o444
 
 
 def test_what_git_ignores_already_or_has_is_not_hidden(
@@ -371,7 +373,8 @@ def test_status_says_when_hooks_last_fired(repository: Path, env: dict[str, str]
     for file in (".claude/settings.local.json", ".codex/hooks.json"):
         hooks = json.loads((repository / file).read_text())["hooks"]
         argv = ["/bin/sh", "-c", hooks["Stop"][0]["hooks"][0]["command"]]
-        subprocess.run(argv, input=record, cwd=repository, env=env, check=True)
+        own = {**env, "CLAUDE_PROJECT_DIR": str(repository)}
+        subprocess.run(argv, input=record, cwd=repository, env=own, check=True)
     git("commit", "-q", "--allow-empty", "-m", "One", cwd=repository, env=env)
     waiting = ok("status", "--json", cwd=repository, env=env).json
     assert waiting["waiting"] == 3

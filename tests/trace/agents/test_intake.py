@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.installed import thence as run
@@ -13,6 +14,7 @@ from tests.trace.agents.firing import COMMAND, events, fire, git, hook, log_in
 
 import thence
 from thence.trace.agents import hooked, intake
+from thence.trace.agents.dialects import edits_in
 from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.sessions import SessionTable
@@ -233,6 +235,12 @@ def test_sessions_of_a_long_log_are_not_read_again(
     assert end.ends == whole.sessions["s-1"].use_ids["u"]
 
 
+def edits_of(value: object, repository: Path) -> tuple[list[dict[str, Any]], int]:
+    top = str(repository)
+    spooled = hooked.Spooled("x", "codex", 0, top, top, None, (), {}, {})
+    return hooked.placed(edits_in(value, None, None), top, set(), spooled)
+
+
 def test_each_path_of_an_edit_is_placed_once_and_files_are_bounded(
     repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,14 +255,14 @@ def test_each_path_of_an_edit_is_placed_once_and_files_are_bounded(
     patch = f"*** Begin Patch\n{files}*** End Patch"
     for tool_input in (several, {"command": patch}):
         placed.clear()
-        shown, omitted = hooked.edits(tool_input, str(repository), set(), str(repository))
+        shown, omitted = edits_of(tool_input, repository)
         assert (len(shown), omitted) == (hooked.FILES_MAX, 20_000 - hooked.FILES_MAX)
         distinct = {file["path"] for file in shown}
         assert len(placed) == len(distinct)
     placed.clear()
     deep = "".join(f"*** Add File: {'d/' * 400}f{n}.py\n+x\n" for n in range(1_000))
     patch = f"*** Begin Patch\n{deep}*** End Patch"
-    shown, omitted = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    shown, omitted = edits_of({"command": patch}, repository)
     assert len(shown) == len(placed) == 1_000 - omitted <= hooked.FOLDERS_MAX // 400
     record = hook("PostToolUse", tool_name="Edit", tool_use_id="t", tool_input=several)
     fire(record, cwd=repository, env=env)
@@ -272,7 +280,7 @@ def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(repository: P
         "-    return charge(order)\n+    return charge(order, key=order.id)\n \n@@\n+last = 1\n"
         "*** Add File: keys.py\n+def key():\n+\n*** Delete File: old.py\n*** End Patch\n"
     )
-    files, _ = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    files, _ = edits_of({"command": patch}, repository)
     assert files == [
         {
             "path": "pay.py",

@@ -13,7 +13,7 @@ from tests.trace.agents.firing import COMMAND, WAIT_S
 AGENT = r"""
 say() {
     printf '{"session_id":"s","hook_event_name":"%s","tool_name":"Bash","tool_use_id":"%s"}' "$@" |
-        sh -c "$FIRE claude-code || true"
+        sh -c "CLAUDE_PROJECT_DIR=. $FIRE claude-code || true"
 }
 say SessionStart
 say PreToolUse t-1

@@ -509,7 +509,17 @@ WORK_SENTENCES: Mapping[str, Sentence] = {
 _SAID = "|".join(
     f"{{input.{name}:quoted}}"
     for name in (
-        *("command", "cmd", "file_path", "path", "pattern", "url", "query", "description"),
+        *(
+            "command",
+            "cmd",
+            "file_path",
+            "filePath",
+            "path",
+            "pattern",
+            "url",
+            "query",
+            "description",
+        ),
         *("prompt", "message"),
     )
 )
@@ -540,7 +550,11 @@ _AGENT_SENTENCES: Mapping[str, str] = {
     "[{is_agent_unknown:?} or a subagent of it] committed [{commit:oid}|something]",
     "rewrite": "commit [{old:oid}|something] became [{new:oid}|something] by [{by:text}|a rewrite]",
 }
-_AGENT_SOURCES = ("claude-code", "codex", "git", "transcript")
+# those with a row in thence.trace.agents.known_agents, git's, and those of agents without a row
+AGENT_SOURCES = (
+    *("claude-code", "codex", "gemini-cli", "qwen-code", "opencode", "cline"),
+    *("git", "hook", "transcript"),
+)
 
 
 def agent_sentence(event: Event) -> str | None:
@@ -548,5 +562,5 @@ def agent_sentence(event: Event) -> str | None:
 
     Types such as `prompt` are anybody's: the member `source` says that a bridge wrote the event.
     """
-    is_of_agent = event.header.source in _AGENT_SOURCES
+    is_of_agent = event.header.source in AGENT_SOURCES
     return _AGENT_SENTENCES.get(event.event_type) if is_of_agent else None

@@ -15,8 +15,13 @@ is a folder in it; where that can't be written, one in the user's cache folder.
 """
 
 import os
+import stat
 import sys
 import time
+
+# the parts of json in C: json itself takes longer to load than all else here
+from _json import encode_basestring_ascii as quoted
+from _json import scanstring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +37,12 @@ INPUT_BYTES_MAX = 16 * 1024 * 1024
 # of a longer input its beginning is kept, in which the names of the call stand
 HEAD_BYTES = 64 * 1024
 READ_S_MAX = 8
+# a file that is written whole is noted up to this size, as it was before
+BEFORE_BYTES_MAX = 1024 * 1024
+WHOLE_WRITES = ("Write", "write_file", "write", "create_file")
+PATH_MEMBERS = ("file_path", "filePath", "notebook_path", "path")
+_PATCH_LEADS = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
+_PATHS_MAX = 200
 ANCESTORS_MAX = 64
 # the variables that agents set for what they run, also agents without hooks of ours
 AGENT_VARIABLES = (
@@ -173,7 +184,9 @@ def _is_shell_of_hook(pid: int) -> bool:
             words = file.read()
     is_shell = os.path.basename(words.partition(" ")[0]).lstrip("-").endswith("sh")
     return is_shell and (
-        "thence/agents/hook.sh" in words or "thence/trace/agents/fired.py" in words
+        "thence/agents/hook.sh" in words
+        or "thence/trace/agents/fired.py" in words
+        or "thence hook event" in words
     )
 
 
@@ -211,18 +224,6 @@ def _give_up(*_: object) -> "NoReturn":
     raise TimeoutError
 
 
-def quoted(text: str) -> str:
-    """Returns a text as JSON in ASCII, which json would take longer to load for."""
-    characters = []
-    for character in text:
-        if " " <= character <= "~" and character not in '"\\':
-            characters.append(character)
-        else:
-            units = character.encode("utf-16-be", "surrogatepass").hex()
-            characters += [f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)]
-    return f'"{"".join(characters)}"'
-
-
 def _listed(process: "Process | None") -> str:
     return f"[{process[0]},{quoted(process[1])}]" if process else "null"
 
@@ -243,11 +244,80 @@ def record(bridge: str, cwd: str, root: "str | None", data: bytes, size: int) ->
         f'"root":{quoted(root) if root else "null"},'
         f'"agent_process":{_listed(agent if bridge != "git" else None)},'
         f'"chain":[{",".join(map(_listed, chain))}],'
-        f'"variables":{{{variables}}},"input_bytes":{size},"input":\n'
+        f'"variables":{{{variables}}},{_noted(bridge, cwd, root, data[:_BLOCK_BYTES])}'
+        f'"input_bytes":{size},"input":\n'
     )
     if size > INPUT_BYTES_MAX:
         data = quoted(data[:HEAD_BYTES].decode("utf-8", "replace")).encode()
     return b"%b%b\n}" % (head.encode(), data.strip() or b"null")
+
+
+def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> str:
+    """Returns the members of a spool file that nobody can find out later."""
+    text = ""
+    if bridge == "claude-code" and not os.environ.get(CLAUDE_FOLDER):
+        name = os.environ.get("AI_AGENT", "")
+        is_name = len(name) <= 40 and name.isascii() and name.replace("-", "").isalnum()
+        text = f'"runner":{quoted(name if is_name else "")},'
+    if bridge == "git":
+        return text
+    leads = [*_PATCH_LEADS, *(lead for name in PATH_MEMBERS for lead in _leads(name))]
+    paths = [path for lead in leads for path in _texts(data, lead)][:_PATHS_MAX]
+    reals = {path: os.path.realpath(os.path.join(cwd, path)) for path in paths if "\0" not in path}
+    links = [pair for pair in reals.items() if pair[1] != os.path.join(cwd, pair[0])]
+    if links:
+        text += f'"real":{{{",".join(f"{quoted(told)}:{quoted(real)}" for told, real in links)}}},'
+    event, tool = (
+        next((name for lead in _leads(member) for name in _texts(data, lead)), "")
+        for member in ("hook_event_name", "tool_name")
+    )
+    if event in ("PreToolUse", "BeforeTool") and tool in WHOLE_WRITES and reals:
+        before = _text_before(*next(iter(reals.items())), cwd, root)
+        text += f'"before":{quoted(before)},' if before is not None else ""
+    return text
+
+
+def _leads(member: str) -> "list[str]":
+    """Returns what stands before the text of a member of JSON."""
+    return [f'"{member}":"', f'"{member}": "']
+
+
+def _texts(data: bytes, lead: str) -> "Iterator[str]":
+    """Yields the lines in JSON texts that come after a lead; those of no form are left out."""
+    at = data.find(lead.encode())
+    while at >= 0:
+        start, at = at + len(lead), data.find(lead.encode(), at + 1)
+        line = data[start : start + _VALUE_CHARACTERS_MAX].partition(b'"')[0].partition(b"\\n")[0]
+        try:
+            yield scanstring(line.decode("utf-8", "replace") + '"', 0, True)[0].rstrip("\r")
+        except ValueError:
+            continue  # it holds what a path hardly has, such as a quotation mark
+
+
+def _text_before(told: str, real: str, cwd: str, root: "str | None") -> "str | None":
+    """Returns the text of a file that will be written, "" of none, None of what is no text.
+
+    No link that leads out of the working tree is followed.
+    """
+    is_inside = root is not None and real.startswith(f"{os.path.realpath(root)}/")
+    if not is_inside and real != os.path.normpath(os.path.join(cwd, told)):
+        return None
+    try:
+        file = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > BEFORE_BYTES_MAX:
+            return None
+        text = os.read(file, BEFORE_BYTES_MAX).decode()
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(file)
+    return None if "\0" in text else text
 
 
 def keep(folder: str, name: str, data: bytes) -> None:

@@ -56,7 +56,9 @@ def change_git_hooks(is_users: bool, is_removal: bool = False) -> Iterator[HookF
         edit = _remove_block if is_removal else partial(_add_block, path.name, is_huskys)
         change = changed("git", path, edit, is_removal=is_removal, fresh_mode=0o755)
         if change.state == "installed":
-            change.path.chmod(change.path.stat().st_mode | 0o111)
+            mode = change.path.stat().st_mode
+            if not mode & 0o100:
+                change.path.chmod(mode | 0o111)
             if git_state(change.path):
                 note = "it is in the working tree: the added lines do nothing in other clones"
                 change = change._replace(note=note)

@@ -4,6 +4,7 @@ Codex runs a hook once its user trusts it. A key in its settings is a hint of th
 fired is the proof.
 """
 
+import json
 import os
 import tomllib
 from contextlib import suppress
@@ -16,22 +17,29 @@ from thence.trace.agents.fired import repository, spools
 from thence.trace.agents.git_hooks import git_states
 from thence.trace.agents.hook_script import log_here, users_path
 from thence.trace.agents.installed import (
-    EVENTS,
     HookFile,
     readable_text,
     settings_of,
     settings_states,
 )
 from thence.trace.agents.intake import open_agents_log, read_spooled
+from thence.trace.agents.known_agents import AGENTS
 
 _READ_MAX = 100
+# where administrators put settings of Claude Code, on Linux and macOS
+_MANAGED = (
+    *("etc/claude-code/managed-settings.json", "etc/claude-code/managed-settings.d/*.json"),
+    "Library/Application Support/ClaudeCode/managed-settings.json",
+    "Library/Application Support/ClaudeCode/managed-settings.d/*.json",
+)
 
 
 class ToolState(NamedTuple):
     """Whether the installed hooks of an agent or of git fire.
 
-    `state` is "fired", "never fired", or that of a file whose hooks can't: "gone", "left", "no
-    program". `last_fired` is None for a tool of which the log has nothing.
+    `state` is "fired", "never fired", or why its hooks can't: "gone", "left", "no program" of a
+    file, "switched off" of the agent's settings. `last_fired` is None for a tool of which the log
+    has nothing.
     """
 
     tool: str
@@ -43,6 +51,7 @@ class ToolState(NamedTuple):
     def words(self) -> str:
         """The state in words."""
         states = {"gone": "installed and gone; ", "no program": "its program is gone; "}
+        states["switched off"] = "its settings switch hooks off; "
         last = f"last fired at {self.last_fired}" if self.last_fired else "never fired here"
         return f"{self.tool}: {states.get(self.state, '')}{last}"
 
@@ -52,15 +61,43 @@ def tool_states() -> tuple[list[HookFile], list[ToolState]]:
     files = [*settings_states(), *(git_states() if repository(str(Path.cwd())) else ())]
     states = []
     times = _last_fired(log_here())
-    for tool in (*EVENTS, "git"):
+    for tool in (*AGENTS, "git"):
         own = [file for file in files if file.tool == tool and file.state != "absent"]
         last = times.get(tool)
         for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
             state, hint = file.state, file.note
             if state == "installed":
                 state, hint = ("fired", "") if last else ("never fired", _first_step(file))
+                if switch := switched_off(tool):
+                    state, hint = "switched off", switch
             states.append(ToolState(tool, state, last, hint))
     return files, states
+
+
+def switched_off(tool: str) -> str:
+    """Returns what to do where a layer of an agent's settings lets no hook run; "" if none does."""
+    agent = AGENTS.get(tool)
+    if agent is None or agent.form != "settings":
+        return ""
+    users = settings_of(tool, is_users=True)[0]
+    place = repository(str(Path.cwd()))
+    own = Path(place[0] if place else "", agent.project).parent
+    layers = [users, own / "settings.json", own / "settings.local.json"]
+    managed = [path for pattern in _MANAGED if tool == "claude-code" for path in _matching(pattern)]
+    for path in (*managed, *layers):
+        with suppress(ValueError, AttributeError):
+            settings = json.loads(readable_text(path))
+            if settings.get("allowManagedHooksOnly") is True and path in managed:
+                return f"ask who manages {path}: allowManagedHooksOnly lets only their hooks run"
+            if settings.get("disableAllHooks") is True:
+                return f"take disableAllHooks out of {path}, then restart {tool}"
+            if settings.get("hooksConfig", {}).get("enabled") is False:
+                return f"take hooksConfig.enabled out of {path}, then restart {tool}"
+    return ""
+
+
+def _matching(pattern: str) -> list[Path]:
+    return sorted(Path("/").glob(pattern))
 
 
 def trust_step(is_users: bool) -> str:
@@ -73,14 +110,14 @@ def trust_step(is_users: bool) -> str:
 def _first_step(file: HookFile) -> str:
     """Returns what makes installed hooks fire."""
     if file.tool != "codex":
-        return "make a commit" if file.tool == "git" else "restart claude"
+        return "make a commit" if file.tool == "git" else AGENTS[file.tool].start
     config = readable_text(users_path("CODEX_HOME", ".codex", "config.toml"))
     with suppress(ValueError, LookupError, TypeError):  # of another form
         if any(
             str(key).startswith(f"{file.path}:") for key in tomllib.loads(config)["hooks"]["state"]
         ):
             return "its config trusts it, but it has not fired yet: start a session"
-    return trust_step(file.path == settings_of("codex", is_users=True))
+    return trust_step([file.path] == settings_of("codex", is_users=True))
 
 
 def _last_fired(log: Path) -> dict[str, str]:
@@ -92,11 +129,11 @@ def _last_fired(log: Path) -> dict[str, str]:
             with suppress(ValueError, OSError):
                 spooled = read_spooled(spool / name)
                 time = timestamp_at(spooled.time_ns // 1000)
-                times[spooled.bridge] = max(times.get(spooled.bridge, ""), time)
+                times[spooled.actor] = max(times.get(spooled.actor, ""), time)
     if not (log / ".thence").is_dir():
         return times
     with suppress(ThenceError), open_agents_log(log) as opened:
-        for tool in {*EVENTS, "git"} - times.keys():
+        for tool in {*AGENTS, "git"} - times.keys():
             types = ("commit", "rewrite") if tool == "git" else ()
             actors = () if types else (tool,)
             page = opened.query(limit=_READ_MAX, descending=True, type=types, actor=actors)

@@ -1,13 +1,14 @@
 """The events that a hook's input stands for, with their causes.
 
-The input is read as Claude Code 2.1.197 and Codex 0.171.0 send it, and tolerantly: members that are
-not known stay under `more`, those that are missing stay out.
+The input is read as Claude Code 2.1.197 and Codex 0.171.0 send it, that of others by the synonyms
+of `dialects`, and tolerantly: members that are not known stay under `more`, those that are missing
+stay out.
 """
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.trace.agents.committing import maker_of
+from thence.trace.agents.dialects import edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
+from thence.trace.agents.known_agents import SILENT_ENDS, actor_of, source_of
 from thence.trace.agents.sessions import (
     CALLERS,
     SHELLS,
@@ -30,6 +33,10 @@ from thence.trace.agents.sessions import (
 
 NAME_CHARACTERS_MAX = 200
 _META_BYTES_MAX = 64 * 1024
+# so much of so many transcripts is read to find the session that was forked
+_TRANSCRIPT_BYTES_MAX = 4 * 1024 * 1024
+_FORKS_MAX = 100
+_LINE_ID = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
 _ANSWER_CHARACTERS_MAX = 10_000
 # the first so many edits of a call are told apart, in paths of so many folders; its input has all
 FILES_MAX = 1_000
@@ -57,7 +64,12 @@ _CUT_MEMBER = re.compile(
 
 
 class Spooled(NamedTuple):
-    """What one file of the spool holds; `source_id` is its name, `input` the hook's JSON."""
+    """What one file of the spool holds; `source_id` is its name, `input` the hook's JSON.
+
+    `runner` is the name of who runs Claude Code's hooks without being it, "" if it gives none.
+    `real` has the real paths of those that lead through a link, `before` the text of a file that
+    the call writes whole.
+    """
 
     source_id: str
     bridge: str
@@ -68,6 +80,14 @@ class Spooled(NamedTuple):
     chain: tuple[Process, ...]
     variables: Mapping[str, str]
     input: Mapping[str, Any]
+    runner: str | None = None
+    real: Mapping[str, str] = {}
+    before: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """Who does what the hook tells."""
+        return actor_of(self.bridge, self.runner)
 
 
 class Unreadable(ValueError):
@@ -99,7 +119,7 @@ def new_event(
         inferred_causes=causes.inferred,
         event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
         timestamp=timestamp_at(time_ns // 1000),
-        source=spooled.bridge,
+        source=source_of(spooled.bridge),
         source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
@@ -108,17 +128,24 @@ def new_event(
     return event
 
 
-def events_of(spooled: Spooled, table: SessionTable) -> list[HostEvent]:
+def events_of(
+    spooled: Spooled,
+    table: SessionTable,
+    text_before: Callable[[str], object] = lambda begin: None,
+) -> list[HostEvent]:
     """Returns the events of a file, and notes them in the table; raises Unreadable.
 
-    None at all stand for what the log has already: a hook that is installed twice fires twice.
+    `text_before` returns what the event of a call's begin has of the file. None at all stand for
+    what the log has already: a hook that is installed twice fires twice.
     """
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
-    name = (text_of(spooled.input, "hook_event_name") or "").replace("_", "").lower()
+    spooled = spooled._replace(input=in_claudes_form(spooled.input))
+    name = event_name(spooled.input)
     if not name:
         raise Unreadable("it names no hook")
     call = _Call(spooled, table)
+    call.text_before = text_before
     events = [*_before(call, name)]
     event = _event(call, name)
     return [*events, event] if event else events
@@ -132,6 +159,8 @@ def cut_input(head: str, size: int) -> dict[str, Any]:
 
 class _Call:
     """One fired hook: its input, and the event that is made of it."""
+
+    text_before: Callable[[str], object]
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
@@ -152,9 +181,18 @@ class _Call:
         return next((self.input[name] for name in names if name in self.input), None)
 
     def use_id(self) -> str:
-        """Returns the id of the tool call; where an older agent gives none, that of the file."""
+        """Returns the id of the tool call; of an agent that gives none, one by what it calls.
+
+        The first call of several that are alike has no answer yet.
+        """
         self.take("tool_use_id", "call_id")
-        return self.text("tool_use_id", "call_id") or self.spooled.source_id
+        if own := self.text("tool_use_id", "call_id"):
+            return own
+        words = [self.name, self.input.get("tool_name"), self.input.get("tool_input")]
+        name, number = digest_of(json.dumps(words, sort_keys=True)), 0
+        while f"{name}-{number}" in self.session.answered:
+            number += 1
+        return f"{name}-{number}"
 
     def other(self, subject: str, **members: Any) -> "_Call":
         """Returns a call for one more event of the same hook, with members of its own.
@@ -189,7 +227,7 @@ class _Call:
 
         Codex keeps those of its terminal in a daemon: what is unfinished there is a call.
         """
-        return self.spooled.bridge != "codex"
+        return self.spooled.bridge not in SILENT_ENDS
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
@@ -218,8 +256,8 @@ class _Call:
         }
         if causes is None:
             causes = self.session.asked_by(self.agent, self.prompt_id)
-        actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
-        members = {"stream": self.name, "actor": actor or spooled.bridge, **members}
+        actor = f"{spooled.actor}/{self.agent_type or self.agent}" if self.agent else None
+        members = {"stream": self.name, "actor": actor or spooled.actor, **members}
         subject = subject or f"session/{self.name}"
         return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
 
@@ -253,6 +291,8 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             earlier = session.begin if session.is_open else None
             facts = {"source": take("source"), "model": take("model"), "process": process}
             causes = certain(earlier or session.last_turn)
+            if facts["source"] == "fork" and earlier is None and (old := _origin(call)):
+                facts["forked_from"], causes = old, certain(call.table.of(old).begin)
             begins = earlier is None and call.says_its_end
             return call.event("session.begun", facts, causes, begins=begins)
         case "sessionend":
@@ -307,6 +347,7 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     )
     if hook == "pretooluse":
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
+        facts["before"] = call.spooled.before
         return call.event("tool.begun", facts, subject=subject, begins=True)
     answer = call.take(*_ANSWERS)
     facts |= {"answer": answer, "input": None if begin else value}
@@ -319,7 +360,9 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return call.event("tool.failed", facts, causes, subject, ends=ends)
     is_background = isinstance(answer, Mapping) and answer.get("backgroundTaskId")
     facts |= {"hook": runs if is_background else None}
-    files, omitted = edits(value, call.root(), call.table.roots, call.spooled.cwd)
+    before = call.text_before(begin) if begin else None
+    found = edits_in(value, answer, before if isinstance(before, str) else None)
+    files, omitted = placed(found, call.root(), call.table.roots, call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
@@ -383,87 +426,74 @@ def _forked(call: _Call, old: str) -> Iterator[HostEvent]:
     yield call.other("begun").event("session.begun", facts, certain(earlier.begin), begins=True)
 
 
-def edits(
-    value: object, root: str | None, roots: set[str], cwd: str | None
-) -> tuple[list[dict[str, Any]], int]:
-    """Returns what the input of a tool writes into files: `{path, added, removed}` each.
+def _origin(call: _Call) -> str | None:
+    """Returns the session whose conversation a fork of Claude Code repeats, None if unknown.
 
-    Those of a patch (`is_hunk`) have whole lines. A path is relative to the worktree's top folder,
-    `root` if it is another one than the agent's, absolute outside of all. Behind `FILES_MAX` of
-    them the rest is counted alone.
+    2.1.332 names it nowhere: the transcript of the fork begins with the other's lines. Of several
+    it is the one with which it shares most.
+    """
+    path = text_of(call.input, "transcript_path") or ""
+    own = _line_ids(path[:_PATH_CHARACTERS_MAX])
+    names = [name for name in call.table.sessions if name != call.name and "/" not in name]
+    near = {name: f"{os.path.dirname(path)}/{name}.jsonl" for name in names[-_FORKS_MAX:]}
+    shared = {name: len(own & _line_ids(place)) for name, place in near.items()}
+    best = [name for name, count in shared.items() if count and count == max(shared.values())]
+    return best[0] if len(best) == 1 else None
+
+
+def _line_ids(path: str) -> set[bytes]:
+    """Returns the ids of the lines in the beginning of a transcript."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with suppress(OSError, ValueError), open(os.open(path, flags), "rb") as file:
+        return {*_LINE_ID.findall(file.read(_TRANSCRIPT_BYTES_MAX))}
+    return set()
+
+
+def placed(
+    changes: Iterator[dict[str, Any]], root: str | None, roots: set[str], spooled: Spooled
+) -> tuple[list[dict[str, Any]], int]:
+    """Returns what a tool writes into files, with `path` as the payload has it.
+
+    It is relative to the worktree's top folder, `root` if it is another one than the agent's,
+    absolute outside of all; `real` is the path behind a link within it. After `FILES_MAX` of them
+    the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
     places: dict[str, dict[str, str]] = {}
     folders = omitted = 0
-    edited = _edited(value)
-    for path, added, removed in edited or _patched(value):
+    for change in changes:
+        path = change["path"]
         is_full = len(files) == FILES_MAX
         if not is_full and path not in places and folders < FOLDERS_MAX:
             # the disk is asked about each folder
-            folders += os.path.join(cwd or "/", path).count("/")
-            places[path] = _placed(path, root, roots, cwd)
+            folders += os.path.join(spooled.cwd or "/", path).count("/")
+            places[path] = _placed(path, root, roots, spooled)
         if is_full or path not in places:
             omitted += 1
             continue
-        texts = {"added": added, "removed": removed, "is_hunk": not edited or None}
-        files.append(places[path] | {key: text for key, text in texts.items() if text is not None})
+        texts = {key: value for key, value in change.items() if value is not None}
+        files.append(texts | places[path])
     return files, omitted
 
 
-def _edited(value: object) -> list[tuple[str, str | None, str | None]]:
-    """Returns the path and the texts of each edit, by the names that tools give them."""
-    if not isinstance(value, Mapping):
-        return []
-    path, several = text_of(value, "file_path", "notebook_path", "path") or "", value.get("edits")
-    changes = several if isinstance(several, list) else [value]
-    texts = (
-        (path, text_of(one, "new_string", "content", "new_source"), text_of(one, "old_string"))
-        for one in changes
-        if path and isinstance(one, Mapping)
+def _placed(path: str, root: str | None, roots: set[str], spooled: Spooled) -> dict[str, str]:
+    """Returns a path as the payload has it, and the real one at the time of the edit."""
+    told, path = (
+        path,
+        os.path.normpath(os.path.join(spooled.cwd or "/", path[:_PATH_CHARACTERS_MAX])),
     )
-    return [edit for edit in texts if edit[1] or edit[2]]
-
-
-def _placed(path: str, root: str | None, roots: set[str], cwd: str | None) -> dict[str, str]:
-    """Returns a path as the payload has it."""
-    path = os.path.normpath(os.path.join(cwd or "/", path[:_PATH_CHARACTERS_MAX]))
-    places = [path]
+    real = path
     with suppress(ValueError, OSError):  # it can't be a path
-        places.append(os.path.realpath(path))
-    for place in places:
+        real = spooled.real.get(told) or os.path.realpath(path)
+    for place in (path, real):
         own = root_of(place, roots, None)
         if own is not None and place.startswith(f"{own.rstrip('/')}/"):
-            relative = os.path.relpath(place, own)
-            return {"path": relative} if own == root else {"path": relative, "root": own}
+            names = {"path": os.path.relpath(place, own)}
+            top = os.path.realpath(own) if real != path else own
+            if real.startswith(f"{top}/") and os.path.relpath(real, top) != names["path"]:
+                names["real"] = os.path.relpath(real, top)
+            return names if own == root else {**names, "root": own}
     return {"path": path}
-
-
-_FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
-
-
-def _patched(value: object) -> Iterator[tuple[str, str, str | None]]:
-    """Yields the path and the texts of each hunk of a patch for Codex's `apply_patch`.
-
-    The lines around a change are in both texts. A new file has no text before.
-    """
-    inside = [*value.values()] if isinstance(value, Mapping) else [value]
-    inside += [item for listed in inside if isinstance(listed, list) for item in listed]
-    patch = next((text for text in inside if isinstance(text, str) and "*** Begin Pa" in text), "")
-    path: str | None = None
-    hunk: list[str] = []
-    is_new = False
-    for line in [*patch.split("\n"), "*** End Patch"]:
-        heading = _FILE.fullmatch(line.removesuffix("\r"))
-        if heading and heading[2]:
-            path = heading[2]
-        elif heading or line.startswith(("*** End Patch", "@@")):
-            if path is not None and (hunk or not line.startswith("@@")):
-                new, old = ([one[1:] for one in hunk if one[:1] in f" {sign}"] for sign in "+-")
-                yield path, "\n".join([*new, ""]), None if is_new else "\n".join([*old, ""])
-            is_new = line.startswith("*** Add") or (is_new and line.startswith("@@"))
-            path, hunk = heading[1] if heading else path if line.startswith("@@") else None, []
-        elif path is not None and line[:1] in ("+", "-", " ", ""):
-            hunk.append(line or " ")
 
 
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:

@@ -20,28 +20,13 @@ from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.trace.agents import hook_script as script
 from thence.trace.agents.fired import common_folder, repository
+from thence.trace.agents.known_agents import AGENTS
 
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
-TIMEOUT_S = 10
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
-# not WorktreeCreate and WorktreeRemove: Claude Code has their hooks make and remove worktrees
-_CLAUDE_EVENTS = (
-    *("SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
-    *("PostToolUseFailure", "PostToolBatch", "PermissionRequest", "PermissionDenied"),
-    *("SubagentStart", "SubagentStop", "TaskCreated", "TaskCompleted", "Stop", "StopFailure"),
-    *("PreCompact", "PostCompact", "Notification", "CwdChanged"),
-)
-_CODEX_EVENTS = (
-    *("SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
-    *("PermissionRequest", "SubagentStart", "SubagentStop", "Stop", "Interrupt"),
-    *("PreCompact", "PostCompact"),
-)
-EVENTS = {"claude-code": _CLAUDE_EVENTS, "codex": _CODEX_EVENTS}
-_PLACES = {
-    "claude-code": (".claude/settings.local.json", "CLAUDE_CONFIG_DIR", ".claude", "settings.json"),
-    "codex": (".codex/hooks.json", "CODEX_HOME", ".codex", "hooks.json"),
-}
-_MARK = "# thence hook install\n"
+_PLUGIN = Path(__file__).with_name("opencode_plugin.js")
+# the second one where a line before it had no end
+_MARKS = ("# thence hook install\n", "\n# thence hook install (a line break before this)\n")
 
 # makes a new text of a file's text; None stands for no file
 Edit = Callable[[str | None], str | None]
@@ -62,19 +47,34 @@ class HookFile(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-def install(tool: str, is_users: bool) -> HookFile:
-    """Puts hooks of an agent in for this folder's repository or for the user.
+def install(tool: str, is_users: bool) -> Iterator[HookFile]:
+    """Puts hooks of an agent in for this folder's repository or for the user, file by file.
 
     Raises ThenceError where there is no place for them, or a file can't be written.
     """
-    path = settings_of(tool, is_users)
-    other = settings_of(tool, not is_users) if repository(str(Path.cwd())) else path
-    is_others = other != path and _has_own(other, tool, not is_users)
+    paths = settings_of(tool, is_users)
+    others = settings_of(tool, not is_users) if repository(str(Path.cwd())) else paths
+    is_others = others != paths and _has_own(others[0], tool, not is_users)
     helper = script.helper_of(is_users != is_others)
     script.write_helper(helper)
-    if is_others:
-        return HookFile(tool, path, "unchanged", f"{other} has them already, and both would run")
-    change = changed(tool, path, partial(_with_hooks, tool, script.command(helper, tool)))
+    for path, other in zip(paths, others, strict=True):
+        if is_others:
+            note = f"{other} has them already, and both would run"
+            yield HookFile(tool, path, "unchanged", note)
+        else:
+            yield _installed(tool, path, helper, is_users)
+
+
+def _installed(tool: str, path: Path, helper: Path, is_users: bool) -> HookFile:
+    """Puts hooks of an agent into one file."""
+    words = script.command(helper, tool)
+    form, mode = AGENTS[tool].form, 0o600
+    edit = partial(_with_hooks, tool, words)
+    if form != "settings":
+        plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
+        fresh = f"#!/bin/sh\n{words}\n" if form == "scripts" else f"// {words}\n{plugin}"
+        edit, mode = partial(_with_script, fresh), 0o700
+    change = changed(tool, path, edit, fresh_mode=mode)
     state = git_state(path) if change.state != "left" else ""
     if is_hidden := state == "??" and not is_users:
         _hide(path, True)
@@ -82,23 +82,30 @@ def install(tool: str, is_users: bool) -> HookFile:
     return change._replace(note=f"it names a folder of this machine: {advice}") if state else change
 
 
-def uninstall(tool: str, is_users: bool) -> HookFile:
+def uninstall(tool: str, is_users: bool) -> Iterator[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
-    path = settings_of(tool, is_users)
-    change = changed(tool, path, _without_hooks, is_removal=True)
-    if not is_users:
-        _hide(path, False)
-    return change
+    is_settings = AGENTS[tool].form == "settings"
+    for path in settings_of(tool, is_users):
+        edit = _without_hooks if is_settings else _without_script
+        change = changed(tool, path, edit, is_removal=True)
+        if not is_users:
+            _hide(path, False)
+        yield change
 
 
 def settings_states() -> Iterator[HookFile]:
-    """Yields the state of each file of settings that this folder's agents read."""
-    in_repository = repository(str(Path.cwd())) is not None
-    for tool in EVENTS:
-        for is_users in (False, True) if in_repository else (True,):
-            path = settings_of(tool, is_users)
+    """Yields the state of each file of settings that this folder's agents read.
+
+    Of agents that nobody uses here only the first two are told.
+    """
+    scopes = (False, True) if repository(str(Path.cwd())) is not None else (True,)
+    for tool in AGENTS:
+        for is_users, path in (
+            (scope, path) for scope in scopes for path in settings_of(tool, scope)
+        ):
             if not _commands(path):
-                yield HookFile(tool, path, "absent")
+                if tool in ("claude-code", "codex"):
+                    yield HookFile(tool, path, "absent")
             elif not _has_own(path, tool, is_users):
                 note = "it runs the hooks of another folder; install again"
                 yield HookFile(tool, path, "left", note)
@@ -108,13 +115,16 @@ def settings_states() -> Iterator[HookFile]:
                 yield HookFile(tool, path, "installed")
 
 
-def settings_of(tool: str, is_users: bool) -> Path:
-    """Returns the file of an agent's hooks; raises ThenceError outside a repository.
+def settings_of(tool: str, is_users: bool) -> list[Path]:
+    """Returns the files of an agent's hooks; raises ThenceError outside a repository.
 
-    A project's is the one that is not shared: it holds the path of a folder on this machine.
+    A project's is the one that is not shared, if the agent has one: it holds the path of a folder
+    on this machine.
     """
+    agent = AGENTS[tool]
+    names = agent.events if agent.form == "scripts" else ("",)
     if is_users:
-        return script.users_path(*_PLACES[tool][1:])
+        return [script.users_path(*agent.user) / name for name in names]
     place = repository(str(Path.cwd()))
     if place is None:
         raise ThenceError(
@@ -123,7 +133,7 @@ def settings_of(tool: str, is_users: bool) -> Path:
             cause="this folder is in no git repository",
             hint="go to one, or install them for all you do: --user",
         )
-    return Path(place[0], _PLACES[tool][0])
+    return [Path(place[0], agent.project, name) for name in names]
 
 
 def changed(
@@ -197,13 +207,15 @@ def _hide(path: Path, is_hidden: bool) -> None:
     """Adds a file of a working tree to `.git/info/exclude`, or takes it out again."""
     root, git_folder = repository(str(path.parent)) or ("", "")
     exclude = Path(common_folder(git_folder), "info", "exclude").resolve()
-    text, lines = readable_text(exclude), f"{_MARK}/{path.relative_to(root)}\n"
-    rest = text.replace(lines, "")
+    text, line = readable_text(exclude), f"/{path.relative_to(root)}\n"
+    rest = text
+    for mark in _MARKS[::-1]:
+        rest = rest.replace(mark + line, "")
     if is_hidden:
         exclude.parent.mkdir(exist_ok=True)
-        rest += lines if rest.endswith("\n") or not rest else f"\n{lines}"
+        rest += _MARKS[bool(rest) and not rest.endswith("\n")] + line
     if rest != text:
-        replace_file(exclude, _bytes(rest))
+        replace_file(exclude, _bytes(rest), exclude.stat().st_mode & 0o777 if text else 0o666)
 
 
 def _link_of_clone(path: Path) -> Path | None:
@@ -249,14 +261,14 @@ def _with_hooks(tool: str, words: str, text: str | None) -> str:
     settings = _parsed(text)
     hooks = settings.setdefault("hooks", {})
     before = json.dumps(hooks)
-    for event in EVENTS[tool]:
+    for event in AGENTS[tool].events:
         groups = hooks.setdefault(event, [])
         own = [entry for group in groups for entry in _own(group)]
         for entry in own:
             entry["command"] = words
         if not own:
-            timeout_s = _TIMEOUTS_S.get(tool, {}).get(event, TIMEOUT_S)
-            entry = {"type": "command", "command": words, "timeout": timeout_s}
+            timeout = _TIMEOUTS_S.get(tool, {}).get(event, AGENTS[tool].timeout)
+            entry = {"type": "command", "command": words, "timeout": timeout}
             groups.append({"hooks": [entry]})
     return _written(settings, text) if json.dumps(hooks) != before else text or ""
 
@@ -281,6 +293,23 @@ def _without_hooks(text: str | None) -> str | None:
     return rest if ours else text
 
 
+def _with_script(fresh: str, text: str | None) -> str:
+    """Returns a file of ours, which only takes the place of one of ours."""
+    if text is not None and not _own_lines(text):
+        raise ValueError(f"it is no file of thence; run from it: {_own_lines(fresh)[0]}")
+    return fresh
+
+
+def _without_script(text: str | None) -> str | None:
+    return None if _own_lines(text or "") else text
+
+
+def _own_lines(text: str) -> list[str]:
+    """Returns the first lines of a file, without marks of comments, that run a script of ours."""
+    lines = (line.removeprefix("// ") for line in text.splitlines()[:2])
+    return [line for line in lines if script.runs_helper(line)]
+
+
 def _own(group: object) -> list[dict[str, Any]]:
     """Returns the entries of a group that run a script of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
@@ -295,6 +324,8 @@ def _has_own(path: Path, tool: str, is_users: bool) -> bool:
 
 def _commands(path: Path) -> set[str]:
     """Returns the commands in an agent's settings that run a script of ours."""
+    if path.suffix != ".json":
+        return {*_own_lines(readable_text(path))}
     with suppress(ValueError, OSError):
         hooks = _parsed(read_text(path)).get("hooks", {})
         groups = (group for groups in hooks.values() for group in groups)

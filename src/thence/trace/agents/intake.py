@@ -165,6 +165,14 @@ class _Intake:
         self.committed: set[str] = set()
         self._log, self._table = log, stored_table(log)
         self._spools = spools(str(log.folder))
+        self._before: dict[str, object] = {}
+
+    def _text_before(self, begin: str) -> object:
+        """Returns the text of a file from before the call that an event began, None if unknown."""
+        if begin not in self._before and self._log.holds(begin):
+            payload = self._log.get(begin).payload
+            return payload.get("before") if payload else None
+        return self._before.get(begin)
 
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
@@ -178,7 +186,12 @@ class _Intake:
             with suppress(OSError):
                 size += path.lstat().st_size
             try:
-                own = events_of(read_spooled(path), self._table)
+                own = events_of(read_spooled(path), self._table, self._text_before)
+                self._before |= {
+                    event.event_id or "": (event.payload or {}).get("before")
+                    for event in own
+                    if event.event_type == "tool.begun"
+                }
             except Exception as error:  # boundary: input that nobody thought of
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
@@ -277,6 +290,9 @@ def read_spooled(path: Path) -> Spooled:
         tuple(process for process in above if process is not None),
         {name: str(variables[name]) for name in variables} if isinstance(variables, dict) else {},
         value,
+        head.get("runner"),
+        head.get("real") or {},
+        head.get("before"),
     )
 
 

@@ -407,7 +407,7 @@ class _Texts:
             return False
         before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))
         texts = chain(
-            [after] if file.get("removed") is None else [],
+            [after] if file.get("removed") is None or file.get("is_whole") else [],
             [self._edited[root, path]] if (root, path) in self._edited else [],
             self._committed(root, path, time_ns // 10**9),
         )

@@ -13,8 +13,13 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
 from thence.trace.agents.fired import Process, ancestors
 
-SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
-CALLERS = frozenset(("Task", "Agent", "spawn_agent"))
+SHELLS = frozenset(
+    (
+        *("Bash", "bash", "shell", "local_shell", "exec_command", "unified_exec"),
+        *("run_shell_command", "run_commands", "execute_command", "run_in_terminal"),
+    )
+)
+CALLERS = frozenset(("Task", "Agent", "spawn_agent", "task", "agent"))
 Payload = Mapping[str, Any]
 
 

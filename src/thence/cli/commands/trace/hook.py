@@ -1,6 +1,7 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from time import time_ns
@@ -22,10 +23,11 @@ from thence.core.clock import dated
 from thence.core.query.filter import moments
 from thence.errors import GitFailed, SyncRefused
 from thence.git.repository import repository
+from thence.trace.agents import fired
 from thence.trace.agents.fired import log_of
 from thence.trace.agents.git_hooks import change_git_hooks, git_helper
 from thence.trace.agents.hook_script import has_git_hooks, log_here
-from thence.trace.agents.hook_status import tool_states, trust_step
+from thence.trace.agents.hook_status import switched_off, tool_states, trust_step
 from thence.trace.agents.installed import HookFile, install, uninstall
 from thence.trace.agents.intake import (
     is_masked,
@@ -34,6 +36,7 @@ from thence.trace.agents.intake import (
     take_in,
     waiting,
 )
+from thence.trace.agents.known_agents import AGENTS
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -46,7 +49,7 @@ def hook_command() -> None:
     """
 
 
-_tool = click.argument("tool", type=click.Choice(("claude-code", "codex", "git")))
+_tool = click.argument("tool", type=click.Choice((*AGENTS, "git")))
 _scope = click.option(
     "--user/--project",
     "is_users",
@@ -63,12 +66,14 @@ def install_command(tool: str, is_users: bool) -> int:
     """Add hooks to the settings of an agent, or of git.
 
     Existing settings are kept. Claude Code: `.claude/settings.local.json` of this worktree, which
-    is not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`. Git:
-    post-commit, post-rewrite and post-merge, before their own commands; worktrees share them. With
-    several worktrees install an agent's hooks for the user.
+    is not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`.
+    gemini-cli, qwen-code: `settings.json` in `.gemini`, `.qwen`. opencode: a plugin. cline: scripts
+    in `.cline/hooks`. Git: post-commit, post-rewrite and post-merge, before their own commands;
+    worktrees share them. With several worktrees install an agent's hooks for the user. Any other
+    agent: see `thence hook event --help`.
     """
     is_git = tool == "git"
-    changes = [*change_git_hooks(is_users)] if is_git else [install(tool, is_users)]
+    changes = [*change_git_hooks(is_users)] if is_git else [*install(tool, is_users)]
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
@@ -76,9 +81,9 @@ def install_command(tool: str, is_users: bool) -> int:
         step = "`thence hook install git`, so that commits are recorded too"
         if has_git_hooks(git_helper().parent):
             step = "`thence why FILE:LINE` of a line that is committed from now on"
-        starts = {"codex": trust_step(is_users), "claude-code": "restart claude"}
-        start = f"{starts[tool]}; then " if tool in starts else ""
-        current().notice(f"next: {start}{step}")
+        switch = switched_off(tool)
+        start = trust_step(is_users) if tool == "codex" else "" if is_git else AGENTS[tool].start
+        current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
         if not is_git:
             current().notice("sessions from before: thence hook past reads their transcripts")
     return code
@@ -91,7 +96,25 @@ def install_command(tool: str, is_users: bool) -> int:
 def uninstall_command(tool: str, is_users: bool) -> int:
     """Remove our hooks from the settings; the log stays."""
     is_git = tool == "git"
-    return _show([*change_git_hooks(is_users, True)] if is_git else [uninstall(tool, is_users)], {})
+    changes = change_git_hooks(is_users, True) if is_git else uninstall(tool, is_users)
+    return _show([*changes], {})
+
+
+@hook_command.command("event", **help_with("thence hook event my-agent < event.json"))
+@click.argument("name", metavar="NAME")
+def event_command(name: str) -> None:
+    """Record one event of the agent NAME, as JSON on stdin.
+
+    The form is that of Claude Code's hooks: `session_id`, `hook_event_name` (SessionStart,
+    UserPromptSubmit, PreToolUse, PostToolUse, PostToolUseFailure, SubagentStart, SubagentStop,
+    Stop, SessionEnd; others are notices), `cwd`, and with them `prompt`; `tool_name`, `tool_input`,
+    `tool_use_id`, `tool_response`; `agent_id`. An edit is a `tool_input` with `file_path` and
+    `content`, or `old_string` and `new_string`. Camel case and the names that gemini-cli, opencode
+    and cline use are read too. Like the hooks, it prints nothing and ends with 0, whatever it is
+    given; `thence doctor` reports what went wrong.
+    """
+    with suppress(Exception):  # boundary: it may never stop or disturb an agent
+        fired.fire(["unknown" if name == "git" else name])
 
 
 @hook_command.command("status", **help_with("thence hook status --json"))

@@ -1,0 +1,158 @@
+"""The hooks of other agents in the form of Claude Code's: synonyms of events, members and tools.
+
+gemini-cli 0.61.0 and qwen-code 0.15.10 were read as they send, opencode 1.18.33 through its plugin,
+cline 3.0.65 by its type definitions. What has no synonym stays as it is.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from thence.trace.agents.fired import PATH_MEMBERS
+from thence.trace.agents.sessions import text_of
+
+# in small letters, without "_"
+_EVENTS = {
+    "beforetool": "pretooluse",
+    "toolcall": "pretooluse",
+    "aftertool": "posttooluse",
+    "toolresult": "posttooluse",
+    "beforeagent": "userpromptsubmit",
+    "promptsubmit": "userpromptsubmit",
+    "afteragent": "stop",
+    "agentend": "stop",
+    "agentabort": "interrupt",
+    "agenterror": "stopfailure",
+    "agentstart": "sessionstart",
+    "agentresume": "sessionstart",
+    "sessionshutdown": "sessionend",
+    "precompress": "precompact",
+}
+_MEMBERS = {
+    "hook_name": "hook_event_name",
+    "event": "hook_event_name",
+    "task_id": "session_id",
+    "tool": "tool_name",
+    "args": "tool_input",
+    "call_id": "tool_use_id",
+    "prompt_response": "last_assistant_message",
+}
+_CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
+_HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
+_NEW = ("new_string", "newString", "new_text", "content", "new_source")
+_OLD = ("old_string", "oldString", "old_text")
+_SEVERAL = ("edits", "replacements")
+_ORIGINAL = ("originalFile", "original_file", "originalContent")
+
+
+def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a hook's input with the names of Claude Code's members; its own names win."""
+    form: dict[str, Any] = {}
+    for name, value in members.items():
+        plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
+        other = _MEMBERS.get(plain, plain)
+        form[name if other in members else other] = value
+    for name in ("tool_call", "tool_result", "user_prompt_submit"):  # cline's
+        inner = form.get(name)
+        if isinstance(inner, Mapping):
+            form.pop(name)
+            own = {_CALL.get(str(key), str(key)): value for key, value in inner.items()}
+            form = own | form
+    if "parent_agent_id" in form and not form["parent_agent_id"]:
+        form.pop("agent_id", None)  # the main agent has one there
+    match form.get("workspace_roots"):
+        case [str(folder), *_]:
+            form.setdefault("cwd", folder)
+    return form
+
+
+def event_name(members: Mapping[str, Any]) -> str:
+    """Returns Claude Code's name of an event, in small letters without "_"."""
+    name = (text_of(members, "hook_event_name") or "").replace("_", "").lower()
+    name = _EVENTS.get(name, name)
+    answer = members.get("tool_response")
+    error = members.get("error") or (isinstance(answer, Mapping) and answer.get("error"))
+    return "posttoolusefailure" if name == "posttooluse" and error else name
+
+
+def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
+    """Yields what a tool wrote into files: `path` as it was told, `added`, `removed`.
+
+    `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it
+    had before, as the answer has it or else the hook saw it; both are missing where nobody knows.
+    """
+    said = answer if isinstance(answer, Mapping) else {}
+    display = said.get("returnDisplay")
+    said = {**said, **(display if isinstance(display, Mapping) else {})}
+    changes = [*_edited(value)]
+    if isinstance(value, Mapping) and "insert_line" in value:
+        changes = [{**change, "removed": "", "is_hunk": True} for change in changes]
+    elif text_of(said, "updated_file"):  # a notebook: its cell is no text of the file
+        changes = [{**change, "added": said["updated_file"]} for change in changes]
+        changes = [{**change, "removed": None} for change in changes]
+    for change in changes or _patched(value):
+        if change.get("removed") is None and not change.get("is_hunk"):
+            change |= _replaced(said, before)
+        is_users = said.get("userModified") is True or _is_changed_by_user(value, said)
+        yield change | ({"is_user_modified": True} if is_users else {})
+
+
+def _replaced(said: Mapping[str, Any], before: str | None) -> dict[str, Any]:
+    """Returns the text in whose place a whole file came, as whole lines; none if it is unknown."""
+    texts = [said[name] for name in _ORIGINAL if name in said]
+    is_new = said.get("type") == "create" or said.get("isNewFile") is True
+    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
+    return {} if old is None else {"removed": old, "is_hunk": True, "is_whole": True}
+
+
+def _is_changed_by_user(value: object, said: Mapping[str, Any]) -> bool:
+    """Reports whether a user changed an edit of gemini-cli or qwen-code before it was written."""
+    stat = said.get("diffStat")
+    counts = stat if isinstance(stat, Mapping) else {}
+    is_told = isinstance(value, Mapping) and value.get("modified_by_user") is True
+    return is_told or any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
+
+
+def _edited(value: object) -> Iterator[dict[str, Any]]:
+    """Yields the path and the texts of each edit, by the names that tools give them."""
+    if not isinstance(value, Mapping):
+        return
+    several = next((value[name] for name in _SEVERAL if isinstance(value.get(name), list)), [value])
+    for one in several:
+        if isinstance(one, Mapping):
+            path = text_of(one, *PATH_MEMBERS) or text_of(value, *PATH_MEMBERS)
+            added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
+            is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
+            whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
+            if path and (added or removed):
+                yield {"path": path, "added": added, "removed": removed, **whole}
+
+
+_FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
+
+
+def _patched(value: object) -> Iterator[dict[str, Any]]:
+    """Yields the path and the texts of each hunk of a patch for Codex's `apply_patch`.
+
+    The lines around a change are in both texts. A new file has no text before.
+    """
+    inside = [*value.values()] if isinstance(value, Mapping) else [value]
+    inside += [item for listed in inside if isinstance(listed, list) for item in listed]
+    patch = next((text for text in inside if isinstance(text, str) and "*** Begin Pa" in text), "")
+    path: str | None = None
+    hunk: list[str] = []
+    is_new = False
+    for line in [*patch.split("\n"), "*** End Patch"]:
+        heading = _FILE.fullmatch(line.removesuffix("\r"))
+        if heading and heading[2]:
+            path = heading[2]
+        elif heading or line.startswith(("*** End Patch", "@@")):
+            if path is not None and (hunk or not line.startswith("@@")):
+                new, old = ([one[1:] for one in hunk if one[:1] in f" {sign}"] for sign in "+-")
+                added, removed = "\n".join([*new, ""]), "\n".join([*old, ""])
+                texts = {"added": added, "removed": None if is_new else removed}
+                yield {"path": path, **texts, "is_hunk": True}
+            is_new = line.startswith("*** Add") or (is_new and line.startswith("@@"))
+            path, hunk = heading[1] if heading else path if line.startswith("@@") else None, []
+        elif path is not None and line[:1] in ("+", "-", " ", ""):
+            hunk.append(line or " ")

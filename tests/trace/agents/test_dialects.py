@@ -1,0 +1,153 @@
+"""Each tool of a known agent that changes a file gives an edit, whatever its answer looks like."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.installed import THENCE
+from tests.cli.warm import warm as run
+from tests.trace.agents.firing import events, fire, hook, log_in
+
+from thence.core.sentences.events import AGENT_SOURCES
+from thence.trace.agents.known_agents import AGENTS, FOREIGN
+
+PATCH = "*** Begin Patch\n*** Update File: a.py\n@@\n-one\n+two\n*** End Patch\n"
+HUNK = {"added": "two\n", "removed": "one\n", "is_hunk": True}
+PAIR = {"added": "two", "removed": "one"}
+WHOLE = {**HUNK, "is_whole": True}
+NEW = {**WHOLE, "removed": ""}
+MINE = {"file_path": "a.py", "old_string": "one", "new_string": "two"}
+CAMEL = {"filePath": "a.py", "oldString": "one", "newString": "two"}
+TEXT = {"file_path": "a.py", "content": "two\n"}
+CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
+    ("claude-code", "Edit", MINE, {"userModified": True}, {**PAIR, "is_user_modified": True}),
+    ("claude-code", "MultiEdit", {"file_path": "a.py", "edits": [MINE]}, "", PAIR),
+    ("claude-code", "Write", TEXT, {"type": "update", "originalFile": "one\n"}, WHOLE),
+    ("claude-code", "Write", TEXT, {"type": "create", "originalFile": None}, NEW),
+    (
+        "claude-code",
+        "NotebookEdit",
+        {"notebook_path": "a.py", "new_source": "x"},
+        {"original_file": "one\n", "updated_file": "two\n"},
+        WHOLE,
+    ),
+    ("codex", "apply_patch", {"command": PATCH}, "Success.", HUNK),
+    ("gemini-cli", "replace", MINE, {"llmContent": "ok", "returnDisplay": ""}, PAIR),
+    (
+        "gemini-cli",
+        "write_file",
+        TEXT,
+        {"returnDisplay": {"originalContent": "one\n", "isNewFile": False}},
+        WHOLE,
+    ),
+    ("qwen-code", "edit", MINE, {"returnDisplay": {}}, PAIR),
+    (
+        "qwen-code",
+        "write_file",
+        {**TEXT, "modified_by_user": True},
+        {"returnDisplay": {"originalContent": "one\n"}},
+        {**WHOLE, "is_user_modified": True},
+    ),
+    ("opencode", "edit", CAMEL, {"output": "", "metadata": {}}, PAIR),
+    ("opencode", "write", {"filePath": "a.py", "content": "two\n"}, {"output": ""}, WHOLE),
+    ("opencode", "apply_patch", {"patchText": PATCH}, {"output": ""}, HUNK),
+    ("cline", "editor", {"path": "a.py", "old_text": "one", "new_text": "two"}, "", PAIR),
+    (
+        "cline",
+        "editor",
+        {"path": "a.py", "new_text": "two\n", "insert_line": 1},
+        "",
+        {**HUNK, "removed": ""},
+    ),
+    ("cline", "apply_patch", {"input": PATCH}, "", HUNK),
+    ("other", "replace_string_in_file", CAMEL, "", PAIR),
+]
+
+
+def test_names_of_agents_are_those_of_the_sentences() -> None:
+    assert {*AGENT_SOURCES} == {*AGENTS, "git", "hook", "transcript"}
+
+
+@pytest.mark.parametrize(("agent", "tool", "value", "answer", "file"), CASES)
+def test_tool_that_changes_a_file_gives_an_edit(
+    repository: Path,
+    env: dict[str, str],
+    agent: str,
+    tool: str,
+    value: dict[str, Any],
+    answer: Any,
+    file: dict[str, Any],
+) -> None:
+    (repository / "a.py").write_text("one\n")
+    call = {"tool_name": tool, "tool_input": value}
+    fire(hook("PreToolUse", **call), cwd=repository, env=env, bridge=agent)
+    (repository / "a.py").write_text("two\n")
+    fire(hook("PostToolUse", **call, tool_response=answer), cwd=repository, env=env, bridge=agent)
+    begin, end = events(log_in(repository))
+    assert end.ends == begin.event_id
+    assert end.payload["files"] == [{"path": "a.py", **file}]
+    assert end.actor == agent
+
+
+def test_event_of_any_agent_is_recorded_by_its_synonyms(
+    repository: Path, env: dict[str, str]
+) -> None:
+    call = {"toolName": "run_shell_command", "toolInput": {"command": "ls"}}
+    for name, members in (
+        ("BeforeAgent", {"prompt": "Look"}),
+        *(pair for _ in range(2) for pair in (("BeforeTool", call), ("AfterTool", call))),
+        ("UserPromptSubmit", {"prompt": ""}),
+        ("AfterAgent", {"prompt_response": "Done"}),
+    ):
+        text = json.dumps({"sessionId": "s", "hookEventName": name, **members}).encode()
+        argv = [THENCE, "hook", "event", "any-agent"]
+        ended = subprocess.run(argv, input=text, cwd=repository, env=env, capture_output=True)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    log = events(log_in(repository))
+    pair = ["tool.begun", "tool.ended"]
+    assert [event.event_type for event in log] == ["prompt", *pair, *pair, "woken", "turn.ended"]
+    assert {event.actor for event in log} == {"any-agent"}
+    assert len({event.subject for event in log[1:5]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "actor"), [("copilot", "copilot"), ("", FOREIGN), ("a b", FOREIGN)]
+)
+def test_who_runs_claude_codes_hooks_is_not_told_as_claude_code(
+    repository: Path, env: dict[str, str], name: str, actor: str
+) -> None:
+    own = {**env, "AI_AGENT": name, "CLAUDE_PROJECT_DIR": ""}
+    fire(hook("UserPromptSubmit", prompt="x"), cwd=repository, env=own)
+    (event,) = events(log_in(repository))
+    assert (event.actor, event.header.source) == (actor, "claude-code")
+
+
+def test_real_path_is_that_at_the_time_of_the_edit(repository: Path, env: dict[str, str]) -> None:
+    (repository / "docs").mkdir()
+    (repository / "docs" / "a.py").write_text("one\n")
+    (repository / "link").symlink_to("docs")
+    (repository / "A.md").symlink_to("docs/a.py")
+    patch = PATCH.replace("a.py", "A.md")
+    told = ({**MINE, "file_path": str(repository / "link/a.py")}, {"command": patch})
+    for number, value in enumerate(told):
+        end = hook("PostToolUse", tool_name="Edit", tool_use_id=f"{number}", tool_input=value)
+        fire(end, cwd=repository, env=env)
+    for link in ("link", "A.md"):
+        (repository / link).unlink()
+    places = [event.payload["files"][0] for event in events(log_in(repository))]
+    assert [(file["path"], file.get("real")) for file in places] == [
+        ("link/a.py", "docs/a.py"),
+        ("A.md", "docs/a.py"),
+    ]
+
+
+@pytest.mark.parametrize("agent", ["gemini-cli", "qwen-code", "opencode", "cline"])
+def test_hooks_of_an_agent_go_in_and_out(repository: Path, env: dict[str, str], agent: str) -> None:
+    before = sorted(repository.rglob("*"))
+    assert run("hook", "install", agent, cwd=repository, env=env).code == 0
+    assert f"{agent}: never fired here" in run("hook", "status", cwd=repository, env=env).out
+    assert run("hook", "uninstall", agent, cwd=repository, env=env).code == 0
+    left = {*repository.rglob("*")} - {*before}
+    assert not [path for path in left if path.is_file() and ".git" not in path.parts]
