@@ -235,7 +235,8 @@ class Judge:
                 if edit.edit.tree == tree and edit.edit.begun < commit.place
             ]
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
-            if len(lines_) >= max(TELLING_LINES, HALF * len(pending)):
+            is_new = any(not self.counts[digest] for digest in lines_)
+            if is_new and len(lines_) >= max(TELLING_LINES, HALF * len(pending)):
                 yield path, edits
 
     def _best(

@@ -1,0 +1,300 @@
+"""Which added lines are an agent's, by the text of its edits: each rule and each trap a case."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+import pytest
+from bench.histories import History
+from tests.git.repositories import EMAIL, NAME, git
+
+from thence.trace.agents.judging import (
+    AGENT,
+    MAYBE,
+    NONE,
+    CommitText,
+    EditText,
+    Former,
+    Hunk,
+    Judge,
+    Said,
+    digests,
+)
+
+ONE = "def weight_of(parcel):\n"
+TWO = "    return parcel.kilograms * rate_of(parcel)\n"
+THREE = "total_weight = weight_of(parcels[0])\n"
+CODE = ONE + TWO + THREE
+OTHER = "def volume_of(parcel):\n    return parcel.length * parcel.width * parcel.height\n"
+
+
+def edit(
+    new: str,
+    old: str | None = "",
+    path: str = "a.py",
+    *,
+    key: str = "e1",
+    tree: str = "main",
+    begun: int = 1,
+    is_whole: bool = False,
+) -> EditText:
+    """Returns an edit that ended right after its begin."""
+    return EditText(key, path, tree, begun + 1, begun, new, old, is_whole)
+
+
+def hunks(old: str, new: str, path: str = "a.py", old_path: str = "") -> tuple[Hunk, ...]:
+    """Returns the hunks of a file's change, as git prints them."""
+    before, after = old.splitlines(), new.splitlines()
+    changed = []
+    for group in SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(3):
+        rows: list[tuple[str, str]] = []
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                rows += [(" ", line) for line in before[i1:i2]]
+            else:
+                rows += [("-", line) for line in before[i1:i2]]
+                rows += [("+", line) for line in after[j1:j2]]
+        start, old_start = group[0][3] + 1, group[0][1] + 1
+        changed.append(Hunk(path, old_path or path, start, old_start, tuple(rows)))
+    return tuple(changed)
+
+
+def said(
+    judge: Judge,
+    changes: Sequence[Hunk],
+    *edits: EditText,
+    name: str = "c1",
+    tree: str = "main",
+    place: int = 10,
+    replaces: tuple[str, ...] = (),
+    former: Former = lambda path, number: None,
+) -> list[str]:
+    """Adds edits, judges a commit, and returns each added line's answer in a word or two."""
+    for one in edits:
+        judge.add(one)
+    answers = judge.judge(CommitText(name, tree, place, tuple(changes), replaces), former)
+    ranks = {AGENT: "agent", MAYBE: "maybe", NONE: "none"}
+    return [f"{ranks[answer.rank]} {answer.how}".strip() for answer in answers.values()]
+
+
+NESTED = "if is_heavy(parcel):\n" + "".join(f"    {line}\n" for line in CODE.splitlines())
+BROKEN = """rates = table_of(
+    first_column,
+    'second_column',
+    third_column,
+)
+"""
+JOINED = 'rates = table_of(first_column, "second_column", third_column)\n'
+TWELVE = "one two three four five six seven eight nine ten eleven {}\n"
+KEPT = "# kept by hand, long before\n"
+IMPORT = "from collections.abc import Iterator\n"
+EQUAL = "    if parcel.is_fragile: raise TooHeavy\n"
+COMMON = "".join(f"    common_statement_{number} = prepare()\n" for number in range(3))
+
+# what is written, the change of a file, and what is said of its added lines
+AT_HAND = {
+    "as it was written": (edit(CODE), "", CODE, ["agent"] * 3),
+    "indented": (edit(CODE), "", NESTED, ["maybe beside"] + ["agent form"] * 3),
+    "joined by a formatter": (edit(BROKEN), "", JOINED, ["agent form"]),
+    "broken by a formatter": (edit(JOINED), "", BROKEN, ["agent form"] * 4 + ["agent form"]),
+    "one word of twelve was changed": (
+        edit(TWELVE.format("twelve")),
+        "",
+        TWELVE.format("dozen"),
+        ["none"],
+    ),
+    "a short line that is the whole edit": (edit("x = 1\n"), KEPT, KEPT + "x = 1\n", ["agent"]),
+    "one short line of several": (edit("x = 1\ny = 2\nz = 3\n"), "", "y = 2\n", ["maybe part"]),
+    "two in a row": (edit("x = 1\ny = 2\nz = 3\n"), "", "y = 2\nz = 3\n", ["agent"] * 2),
+    "what the original had is not new": (
+        edit(KEPT + THREE, KEPT),
+        "",
+        KEPT + THREE,
+        ["maybe beside", "agent"],
+    ),
+    "an edit of the form alone": (
+        edit('rate = {"a":1}\n', 'rate = {"a": 1}\n'),
+        'rate = {"a": 1}\n',
+        'rate = {"a":1}\n',
+        ["agent"],
+    ),
+    "lines without a word belong to their neighbours": (
+        edit('call_of_a_long_name(\n)\n"""\nnext_statement()\n'),
+        "",
+        'call_of_a_long_name(\n)\n"""\nnext_statement()\n',
+        ["agent"] * 4,
+    ),
+    "one alone belongs to an edit that has it": (
+        edit("value = (\n1\n)\n", "value = (\n1\n"),
+        "value = (\n1\n",
+        "value = (\n1\n)\n",
+        ["agent"],
+    ),
+    "one alone that no edit has": (edit(CODE), KEPT, KEPT + ")\n", ["none"]),
+    "a person's line in the row": (
+        edit(CODE),
+        "",
+        ONE + "    y = 3\n" + TWO + THREE,
+        ["agent", "maybe beside", "agent", "agent"],
+    ),
+    "a row of the person's": (edit(CODE), KEPT, OTHER + KEPT, ["none"] * 2),
+    "a second time": (edit(EQUAL), KEPT, EQUAL + KEPT + EQUAL, ["agent", "maybe again"]),
+    "over a person's, as the hook noted them": (
+        edit(KEPT + CODE, KEPT, is_whole=True),
+        "",
+        KEPT + CODE,
+        ["maybe beside"] + ["agent"] * 3,
+    ),
+    "over what nobody noted": (edit(CODE, None, is_whole=True), "", CODE, ["maybe whole"] * 3),
+    "an edit that begun after the commit": (edit(CODE, begun=10), "", CODE, ["none"] * 3),
+}
+
+
+@pytest.mark.parametrize("case", AT_HAND)
+def test_an_edit_at_hand_wrote_its_lines(case):
+    written, old, new, answers = AT_HAND[case]
+    assert said(Judge(), hunks(old, new), written) == answers
+
+
+LONGER = CODE + OTHER + "".join(f"long_name_{number} = parcels\n" for number in range(3))
+PENDING = {
+    "most of a draft": (CODE + "x = 1\n", CODE + "x = 1\n", ["agent draft"] * 4),
+    "three telling lines of many": (
+        LONGER,
+        CODE + "x = 1\n",
+        ["agent moved"] * 3 + ["maybe beside"],
+    ),
+    "three of many, formatted": (LONGER, NESTED, ["maybe beside"] + ["agent moved"] * 3),
+    "two of three": (CODE, ONE + TWO, ["maybe part"] * 2),
+    "all telling lines of the edit": ("x = 1\n" + ONE, ONE, ["agent moved"]),
+    "a telling line of three tokens": (
+        "type methodTyp uint\n",
+        "type methodTyp uint\n",
+        ["agent moved"],
+    ),
+    "a line of many, no seed in it": ("if x:\n    y()\n" + CODE, "if x:\n    z()\n", ["none"] * 2),
+    "imports, but the whole edit": (IMPORT, IMPORT, ["maybe part"]),
+    "an import of a larger edit": (IMPORT + CODE + OTHER, IMPORT, ["none"]),
+    "lines that were in files before": (COMMON + OTHER, COMMON, ["maybe part"] * 3),
+}
+
+
+@pytest.mark.parametrize("tree", ["main", "side"])
+@pytest.mark.parametrize("case", PENDING)
+def test_text_of_no_commit_is_the_agents_in_another_path_or_tree(case, tree):
+    written, new, answers = PENDING[case]
+    judge = Judge(dict.fromkeys(digests(COMMON), 1))
+    assert said(judge, hunks("", new, "b.py"), edit(written), tree=tree) == answers
+
+
+def test_lines_that_the_repository_has_thrice_tell_nothing():
+    judge = Judge(dict.fromkeys(digests(CODE), 3))
+    assert said(judge, hunks("", CODE, "b.py"), edit(LONGER)) == ["none"] * 3
+
+
+def test_what_an_edit_changed_in_form_alone_is_unknown_elsewhere():
+    reformed = edit(CODE.replace("(", "( "), CODE)
+    assert said(Judge(), hunks("", CODE, "b.py"), reformed) == ["maybe part"] * 3
+
+
+@pytest.mark.parametrize(
+    ("tree", "new", "answers"),
+    [
+        ("main", CODE, ["maybe copied"] * 3),
+        ("main", ONE + TWO, ["none"] * 2),
+        ("side", CODE, ["maybe copied"] * 3),
+    ],
+    ids=["three telling lines", "fewer", "in another tree"],
+)
+def test_text_that_has_landed_makes_no_line_new(tree, new, answers):
+    judge = Judge()
+    assert said(judge, hunks("", CODE), edit(CODE)) == ["agent"] * 3
+    again = Judge(judge.counts, judge.landed)
+    for one in (judge, again):
+        edits = () if one is judge else (edit(CODE),)
+        change = hunks("", new, "b.py")
+        assert said(one, change, *edits, name="c2", tree=tree, place=20) == answers
+
+
+def test_a_commit_of_its_path_lands_an_edit_and_half_of_its_text_does_in_any_path():
+    judge = Judge()
+    assert said(judge, hunks(KEPT, ""), edit(CODE)) == []  # its lines were thrown away
+    assert said(judge, hunks("", CODE, "b.py"), name="c2", place=20) == ["maybe copied"] * 3
+    judge = Judge()
+    assert said(judge, hunks("", CODE, "b.py"), edit(CODE)) == ["agent draft"] * 3
+    assert said(judge, hunks("", CODE), name="c2", place=20) == ["maybe copied"] * 3
+
+
+def test_a_commit_made_from_another_has_the_edits_that_landed_with_it():
+    judge = Judge()
+    said(judge, hunks("", CODE), edit(CODE))
+    amended = hunks("", CODE + OTHER)
+    answers = said(judge, amended, name="c2", tree="side", place=20, replaces=("c1",))
+    assert answers == ["agent moved"] * 3 + ["maybe beside"] * 2
+
+
+def test_a_call_that_had_not_ended_does_not_land():
+    judge = Judge()
+    running = edit(CODE)._replace(place=15)
+    assert said(judge, hunks(KEPT, KEPT + "x = 1\n"), running) == ["none"]
+    assert said(judge, hunks(KEPT, KEPT + CODE), name="c2", place=20) == ["agent"] * 3
+
+
+WAS = {
+    "the agent's": (Said(AGENT, "e0"), CODE, [], ["agent moved"] * 3),
+    "the agent's, too few": (Said(AGENT, "e0"), ONE, [], ["maybe moved"]),
+    "a person's": (Said(NONE), CODE, [], ["none"] * 3),
+    "a person's, moved by the agent": (
+        Said(NONE),
+        CODE,
+        [edit(CODE, path="b.py")],
+        ["maybe moved"] * 3,
+    ),
+    "unknown": (Said(MAYBE), CODE, [], ["maybe moved"] * 3),
+    "a bracket": (Said(AGENT, "e0"), "    }\n", [], ["none"]),
+}
+
+
+@pytest.mark.parametrize("case", WAS)
+def test_lines_that_the_same_commit_removes_elsewhere_keep_their_owner(case):
+    was, moved, edits, answers = WAS[case]
+    changes = hunks(moved + KEPT, KEPT) + hunks(KEPT, KEPT + moved, "b.py")
+    assert said(Judge(), changes, *edits, former=lambda path, number: was) == answers
+
+
+def test_a_persons_indent_of_an_agents_lines_is_told():
+    change = hunks(CODE, NESTED)
+    answers = said(Judge(), change, former=lambda path, number: Said(AGENT, "e0"))
+    assert answers == ["none"] + ["agent form"] * 3
+
+
+def test_a_renamed_file_has_the_edits_of_its_old_path():
+    change = hunks(KEPT, KEPT + CODE, "b.py", "a.py")
+    assert said(Judge(), change, edit(CODE)) == ["agent moved"] * 3
+
+
+def test_each_of_two_edits_explains_its_own_lines_once():
+    edits = (edit(EQUAL), edit(EQUAL, key="e2", begun=3))
+    assert said(Judge(), hunks(KEPT, EQUAL + KEPT + EQUAL), *edits) == ["agent"] * 2
+
+
+def test_no_line_of_a_small_history_is_told_wrong(tmp_path):
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "config", "user.name", NAME)
+    git(tmp_path, "config", "user.email", EMAIL)
+    for number in range(40):
+        source, target = (tmp_path / f"part_{one % 4}.py" for one in (number, number + 1))
+        before = source.read_text() if source.exists() else ""
+        first, _, rest = before.partition("\n\n\n")
+        if number % 5 == 4 and rest:  # a function moves to another file
+            source.write_text(rest)
+            target.write_text((target.read_text() if target.exists() else "") + first + "\n\n\n")
+        else:
+            lines = CODE.replace("parcel", f"parcel_{number}").splitlines(keepends=True)
+            source.write_text(before + lines[0] + lines[1] + "    " + lines[2] + "\n\n")
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-qm", f"{number}")
+    lines = History(tmp_path, 39, 1).play().lines
+    owners = {group for group, _, _ in lines}
+    wrong = {("agent", "person"), ("person", "agent")}
+    assert {"agent", "person"} < owners
+    assert not [key for key in lines if key[:2] in wrong]
