@@ -137,10 +137,12 @@ class Refused(ThenceError):
 class GitFailed(ThenceError):
     """Error: the program git failed; the cause is in git's own words.
 
-    `was_killed` is True if git ended by a signal, and so may have left locks behind.
+    `was_killed` is True if git ended by a signal, and so may have left locks behind; `is_lacking`
+    if a partial clone lacks what git needs.
     """
 
     was_killed = False
+    is_lacking = False
 
 
 class CyclicDependencyError(ThenceError, ValueError):

@@ -228,7 +228,7 @@ def test_bases_that_contradict_each_other_are_told_and_nothing_is_made(repo):
     assert not place(repo).exists()
 
 
-def test_submodules_are_left_empty_and_removed_with_the_worktree(repo, tmp_path):
+def test_submodules_are_left_empty_and_keep_their_worktree(repo, tmp_path):
     part = make_repository(tmp_path / "part")
     git(repo.top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", part, "part")
     git(repo.top, "commit", "--quiet", "--message", "Add a part")
@@ -236,8 +236,9 @@ def test_submodules_are_left_empty_and_removed_with_the_worktree(repo, tmp_path)
     worktree = made(repo)
     assert list((worktree.path / "part").iterdir()) == []
     assert state_of(repo, NAME, worktree.path).kind == "clean"
-    remove(repo, NAME, worktree.path, "main")
-    assert not worktree.path.exists()
+    with pytest.raises(GitFailed, match="it has the submodule part"):
+        remove(repo, NAME, worktree.path, "main")
+    assert worktree.path.exists()
 
 
 def test_bare_repository_has_worktrees_too(tmp_path):
@@ -312,6 +313,43 @@ def test_worktree_is_never_removed_while_it_holds_anything_of_its_own(repo, what
     assert (worktree.path / "README.md").exists()
     assert NAME in branches(repo)
     assert git(repo.top, "worktree", "list").count("\n") == 1
+
+
+HIDDEN = ["--assume-unchanged", "--skip-worktree"]
+
+
+@pytest.mark.parametrize("what", ["ignored", "added", "bare", "amended", "detached", *HIDDEN])
+def test_worktree_that_git_finds_clean_is_kept_with_what_is_only_there(repo, what):
+    path = made(repo).path
+    commit(path, {"work": "1\n", ".gitignore": "results\nbuilt\n"})
+    write(path, {"built": "x"})
+    told = "the repository results/study is in it"
+    if what == "amended":
+        before = git(path, "rev-parse", "HEAD")
+        git(path, "commit", "--quiet", "--amend", "--message", "Anew")
+        told = f"no branch has commit {before}"
+    elif what == "detached":
+        git(path, "switch", "--quiet", "--detach")
+        told = "something else is there"
+    elif what in HIDDEN:
+        git(path, "update-index", what, "a/b")
+        write(path, {"a/b": "tuned\n"})
+        told = "git hides changes of a/b"
+    elif what == "added":
+        make_repository(path / "own")
+        git(path, "add", "own")
+        git(path, "commit", "--quiet", "--message", "Add it")
+        told = "it has the submodule own"
+    elif what == "bare":
+        git(repo.top, "init", "--quiet", "--bare", path / "results/study")
+    else:
+        make_repository(path / "results/study")
+    git(repo.top, "merge", "--quiet", NAME)
+    with pytest.raises(GitFailed, match=told) as caught:
+        remove(repo, NAME, path, "main")
+    assert caught.value.hint
+    assert (path / "built").exists()
+    assert NAME in branches(repo)
 
 
 def test_folder_that_is_gone_takes_its_merged_branch_along_and_no_other(repo):

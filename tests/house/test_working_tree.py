@@ -69,7 +69,6 @@ _NOTES = "notes and locks in the git folder"
 _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
-    "day_lines.py:skipped_lines": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
@@ -77,13 +76,14 @@ OF_THE_USER = {
     "journal/seen_tips.py:load_seen": _HOME,
     "journal/seen_tips.py:save_seen": _HOME,
     "journal/store.py:EventStore.is_there": _HOME,
-    "journal/redacted_views.py:_overwrite": "a file that the layer has opened",
+    "journal/redacted_views.py:_empty": "a file that the layer has opened",
     "journal/redacted_views.py:_elsewhere": _HOME,
     "journal/redacted_views.py:is_redacted": _HOME,
     "journal/shared_view.py:ViewChanges._read": "a file that the layer has opened",
     "journal/shared_view.py:_add": "a file that the layer has opened",
     "journal/shared_view.py:_load": _HOME,
     "journal/shared_view.py:_last": "the journal",
+    "journal/shared_view.py:forget": _HOME,
     "journal/shared_view.py:ignore": _GIT,
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/orchestrator.py": _HOME,

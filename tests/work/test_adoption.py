@@ -181,19 +181,7 @@ def test_any_bytes_give_only_what_can_be_written(tmp_path):
             spoilt = bytearray(data)
             for _ in range(chance.randrange(12)):
                 start = chance.randrange(len(spoilt) + 1)
-                pieces = [
-                    b"\n",
-                    b"\r",
-                    b"\\ud800",
-                    b'"',
-                    b"\xff",
-                    b": ",
-                    b"- ",
-                    b"\x00",
-                    b"WP",
-                    b"",
-                ]
-                spoilt[start : start + chance.randrange(3)] = chance.choice(pieces)
+                spoilt[start : start + chance.randrange(3)] = chance.choice(PIECES)
             path = repo / name.replace(SLUG, f"{number:03}-sync")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(spoilt)

@@ -2,11 +2,9 @@
 
 import pytest
 from tests.git.repositories import make_repository
-from tests.work.project_events import Clone, planned
 
 from thence.work import EventStore, WorkEvent
 from thence.work.board.attempts import APPROVED, TRY_FAILED, attempt_histories
-from thence.work.board.board import fold
 
 SLUG = "001-sync"
 
@@ -40,7 +38,7 @@ def said(text):
 def told(store, *what):
     for each in what:
         store.append(each)
-    return attempt_histories(list(store.read()), SLUG, {}).get("WP01")
+    return attempt_histories(list(store.read()), SLUG).get("WP01")
 
 
 def test_package_that_was_never_assigned_is_nobody_s_attempt(store):
@@ -90,20 +88,3 @@ def test_what_is_given_back_forgets_all_but_its_send_backs(store):
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
     assert (found.failures, found.feedback, found.changes_requested) == ({}, "", 1)
-
-
-def test_attempts_at_a_package_that_lost_its_number_count_not():
-    base = planned().events
-    ada, bob = Clone("a", base), Clone("b", base)
-    for clone, title, agent in ((ada, "Read", "reader"), (bob, "Draw", "drawer")):
-        package = {"wp_id": "WP10", "title": title, "feature_slug": "028-sync"}
-        clone.tell("WPCreated", {**package, "dependencies": []})
-        clone.move("WP10", "planned", "doing")
-        first = {"wp_id": "WP10", "agent_id": agent, "phase": "implementation", "retry_count": 0}
-        clone.tell("WPAssigned", first)
-    error = {"error_type": "runtime", "error_message": f"{TRY_FAILED}exit code 3", "wp_id": "WP10"}
-    bob.tell("ErrorLogged", {**error, "agent_id": "drawer"})
-    bob.take_in(ada)
-    board = fold(bob.events)
-    histories = attempt_histories(bob.events, "028-sync", board.ignored)
-    assert {wp_id: one.failures for wp_id, one in histories.items()} == {"WP10": {}}

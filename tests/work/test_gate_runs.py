@@ -6,7 +6,7 @@ from tests.git.repositories import commit, git, make_repository, write
 from thence.errors import GitFailed
 from thence.git.repository import repository
 from thence.work.orchestrate.package_task import GateRun
-from thence.work.project.agents import GateConfig
+from thence.work.project.configuration import GateConfig
 
 PACKAGE = ("001-sync", "WP01")
 GATE = GateConfig("CI_CHECK", ("true",), 60)

@@ -99,7 +99,7 @@ DOUBLED = "\n".join(
 
 
 def conf(data: bytes) -> None:
-    YamlFile(data, "config.yaml", "could not read").refuse()
+    YamlFile(data, "config.yaml", "could not read")
 
 
 @pytest.mark.parametrize("name", DEEP)

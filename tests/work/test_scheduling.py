@@ -12,7 +12,7 @@ from thence.work.orchestrate.scheduling import (
     plan,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import AgentConfig, OrchestratorConfig
+from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
 
 def a_feature(**packages):
@@ -29,7 +29,7 @@ def a_feature(**packages):
 def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
     names = dict.fromkeys([*implement.split(), *review.split()])
     agents = {
-        name: AgentConfig(name, (name,), "stdin", agent_slots.get(name, slots), 9, 9, {})
+        name: AgentConfig((name,), "stdin", agent_slots.get(name, slots), 9, 9, {})
         for name in names
     }
     order = tuple(implement.split()), tuple(review.split())

@@ -23,7 +23,7 @@ from thence.work.orchestrate.scheduling import (
     plan,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import AgentConfig, OrchestratorConfig
+from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
 NOW_S = 10.0
@@ -55,7 +55,7 @@ def features(draw, is_orderly=False):
 def setups(draw):
     implement, review = draw(names.filter(bool)), draw(names)
     slots = {name: draw(st.integers(1, 3)) for name in "abc"}
-    agents = {name: AgentConfig(name, (name,), "stdin", slots[name], 9, 9, {}) for name in "abc"}
+    agents = {name: AgentConfig((name,), "stdin", slots[name], 9, 9, {}) for name in "abc"}
     limits = draw(st.integers(1, 5)), draw(st.integers(0, 2))
     return OrchestratorConfig(*limits, 5.0, tuple(implement), tuple(review), agents, ())
 

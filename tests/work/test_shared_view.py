@@ -4,9 +4,22 @@ import json
 import os
 
 import pytest
-from tests.git.repositories import git
-from tests.work.boards import done, features, tool_line, view, view_lines, work
+from tests.events import drafted, new_id
+from tests.git.repositories import commit, git
+from tests.work.boards import (
+    BOARD,
+    clone,
+    done,
+    features,
+    published,
+    tool_line,
+    view,
+    view_lines,
+    work,
+)
 
+from thence.core.clock import CLOCK_AHEAD_MAX
+from thence.core.codec import stamper
 from thence.work.session.session import Session
 
 
@@ -108,3 +121,29 @@ def test_link_in_the_place_of_a_day_file_is_not_followed(repo, tmp_path):
     done(repo, "add-history", "WP01", "on")
     assert target.read_text() == ""
     assert len(journal(repo)) == 3
+
+
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_parked_line_is_tried_again_until_the_bound_has_moved(remote, tmp_path, is_shared):
+    repo = clone(remote, tmp_path / "ada")
+    done(repo, "finalize-tasks", "--add", "First")
+    published(repo)
+    held = len(journal(repo))
+    note = drafted(new_id(), "HistoryAdded", {"feature_slug": "000-general", "payload": {}})
+    far = stamper("0123456789ab")([note], 1, held + CLOCK_AHEAD_MAX + 4)[0].decode()
+    day = f".kittify/events/{view(repo).name}"
+    if is_shared:
+        other = clone(remote, tmp_path / "eve", "--branch", BOARD)
+        commit(other, {day: (other / day).read_text() + far})
+        git(other, "push", "--quiet")
+        git(repo, "fetch", "--quiet")
+    else:
+        with (repo / day).open("a") as file:
+            file.write(far)
+    for _ in range(3):
+        assert "clock far ahead" in work(repo, "status").err
+        assert far.strip() not in journal(repo)
+        done(repo, "add-history", "WP01", "on")
+    assert work(repo, "status").err == ""
+    assert journal(repo).count(far.strip()) == 1

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import ThenceError
 
 BODIES_KEY = "bodies"
@@ -70,7 +71,7 @@ class DraftBodies(NamedTuple):
 def entries_of(members: Mapping[str, Any]) -> list[BodyEntry]:
     """Returns the bodies that members name; of another form, as another tool has it, none."""
     try:
-        return msgspec.convert(members.get(BODIES_KEY, []), list[BodyEntry])
+        return msgspec.convert(members.get(BODIES_KEY, []), ready(list[BodyEntry]))
     except msgspec.ValidationError:
         return []
 

@@ -34,6 +34,7 @@ from thence.core.event import (
     is_deep,
 )
 from thence.core.json_values import Plain
+from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
 
@@ -87,7 +88,7 @@ class _Name(msgspec.Struct):
     event_id: str
 
 
-_decode_name = msgspec.json.Decoder(_Name).decode
+_decode_name = msgspec.json.Decoder(ready(_Name)).decode
 
 
 class RequiredFields(msgspec.Struct, gc=False):
@@ -101,7 +102,7 @@ class RequiredFields(msgspec.Struct, gc=False):
     caused_by: tuple[str, ...] = ()
 
 
-decode_required = msgspec.json.Decoder(RequiredFields).decode
+decode_required = msgspec.json.Decoder(ready(RequiredFields)).decode
 
 
 class BadLine(NamedTuple):
@@ -339,7 +340,7 @@ def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
     for field in _header_fields():
         if field.name in members:
             with suppress(msgspec.ValidationError):
-                fields[field.name] = msgspec.convert(members[field.name], field.type)
+                fields[field.name] = msgspec.convert(members[field.name], ready(field.type))
     return fields
 
 

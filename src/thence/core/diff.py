@@ -31,6 +31,7 @@ import msgspec
 
 from thence.core.event import Event, decoded
 from thence.core.order import after_causes, totally_ordered
+from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -198,7 +199,7 @@ _MEMBERS = (
     "begins",
 )
 _members = attrgetter(*_MEMBERS)
-_decode_bodies = msgspec.json.Decoder(_Bodies).decode
+_decode_bodies = msgspec.json.Decoder(ready(_Bodies)).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 

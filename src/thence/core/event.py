@@ -19,6 +19,7 @@ from thence.core.bodies import (
     put_back,
     put_back_readable,
 )
+from thence.core.ready import ready
 from thence.errors import InvalidEvent
 
 _HTML_CHARACTERS_MAX = 2_000
@@ -129,7 +130,7 @@ class EventHeader(msgspec.Struct, frozen=True, gc=False):
     aggregate_id: str | None = None
 
 
-decode_header = msgspec.json.Decoder(EventHeader).decode
+decode_header = msgspec.json.Decoder(ready(EventHeader)).decode
 
 
 class Reading(Protocol):

@@ -11,6 +11,7 @@ from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.ids import ulid_value
 from thence.core.new_event import Intervals, Position, joined_ranges
+from thence.core.ready import ready
 
 PRUNED = "pruned"
 
@@ -73,6 +74,6 @@ NOT_PRUNED = Pruned()
 def pruned_by(notice: Event) -> Pruned:
     """Returns what a notice tells of; what can't be read says nothing."""
     try:
-        return msgspec.convert(notice.payload, Pruned)
+        return msgspec.convert(notice.payload, ready(Pruned))
     except msgspec.ValidationError:
         return NOT_PRUNED

@@ -13,6 +13,7 @@ import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, close_line, event_id_of
 from thence.core.event import Event, raw_members
+from thence.core.ready import ready
 from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "bodies", "nonce"))
@@ -54,7 +55,7 @@ class Redaction(msgspec.Struct, frozen=True):
 def redaction_in(event: Event) -> Redaction | None:
     """Returns the redaction that a notice holds, None for a broken one."""
     try:
-        redaction = msgspec.convert(event.payload, Redaction)
+        redaction = msgspec.convert(event.payload, ready(Redaction))
         return redaction if len(redaction.digest) == _DIGEST_BYTES else None
     except (msgspec.ValidationError, ValueError):
         return None

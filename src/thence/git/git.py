@@ -51,6 +51,10 @@ _OURS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
 }
+# no git that is asked fetches what a partial clone lacks: no protocol is left to it
+_ASKED = {"GIT_ALLOW_PROTOCOL": ""}
+_LACKED = "from promisor remote"
+_FETCH_ALL = "git fetch --refetch --no-filter, which brings all that this clone was made without"
 # for the user's own hooks: git's messages stay English; locale, paths and locks are the user's
 _USERS = {**_SILENT, "LANGUAGE": "en"}
 _SETTINGS = (
@@ -80,18 +84,24 @@ class Git:
     """The program git in one folder. It holds nothing open and serves any number of threads.
 
     `keeps` are descriptors, such as those of locks, that each started git holds open too. With
+    `is_asked` no connection is opened, and a question that needs one is a GitFailed. With
     `is_users` hooks, signing, locale and ways to remotes are the user's, and git may take
     HOOKS_TIMEOUT_S.
     """
 
     def __init__(
-        self, folder: Path, *, keeps: tuple[int, ...] = (), is_users: bool = False
+        self,
+        folder: Path,
+        *,
+        keeps: tuple[int, ...] = (),
+        is_users: bool = False,
+        is_asked: bool = False,
     ) -> None:
         self.folder = folder
         self._keeps = keeps
         self._is_users = is_users
         self._start = _START_USERS if is_users else _START
-        self._variables = _USERS if is_users else _OURS
+        self._variables = _USERS if is_users else _OURS | (_ASKED if is_asked else {})
         self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
         self._reach = _REACH if is_users else ()
 
@@ -123,7 +133,8 @@ class Git:
 
         With `is_users` files are used instead of pipes, so that processes that a hook leaves
         running are not waited for: a pipe ends only with its last holder. Raises GitFailed if there
-        is no git, if the folder is gone, if git was killed, or after too long.
+        is no git, if the folder is gone, if git was killed, after too long, or where a partial
+        clone lacks what was asked for.
         """
         with ExitStack() as stack:
             files = stack.enter_context(_files(stdin)) if self._is_users else []
@@ -143,7 +154,10 @@ class Git:
                 file.seek(0)
             if files:
                 out, words = files[1].read(), files[2].read()
-        return Answer(process.returncode, out, in_one_line(words))
+        answer = Answer(process.returncode, out, in_one_line(words))
+        if answer.status and _LACKED in answer.stderr:
+            raise self.failed(answer, arguments)
+        return answer
 
     def commit_of(self, name: str) -> str | None:
         """Returns the id of the commit that a name means, None if there is none."""
@@ -208,13 +222,18 @@ class Git:
         cause = answer.stderr or f"it exited with {answer.status}"
         if any(words in cause for words in _NOBODY):
             cause, hint = "git knows no name or e-mail for your commits", NAME_YOURSELF
-        return failure(
+        is_lacking = _LACKED in cause
+        if is_lacking:
+            cause, hint = "this clone lacks what was asked for, and could not fetch it", _FETCH_ALL
+        error = failure(
             operation or f"git {_name(arguments)} failed in",
             self.folder,
             cause,
             hint,
             is_retryable=is_locked,
         )
+        error.is_lacking = is_lacking
+        return error
 
     def _killed(self, status: int, arguments: tuple[Argument, ...]) -> GitFailed:
         cause = f"it was killed by signal {-status}"

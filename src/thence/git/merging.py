@@ -167,11 +167,21 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
 def merged_trees(repo: Repository, pairs: Iterable[tuple[str, str]]) -> list[str | None]:
     """Returns the tree of each merge of two commits, None for a conflict.
 
-    The list ends before a pair that git can't merge, such as one without a common commit.
+    The list ends before a pair that git can't merge, such as one without a common commit. What git
+    makes for it goes into a folder of its own, and the repository stays as it is.
     """
     stdin_text = "".join(f"{ours} {theirs}\n" for ours, theirs in pairs).encode()
     arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    out = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace")
+    from tempfile import TemporaryDirectory  # seldom needed
+
+    objects = str(repo.common / "objects").replace("\\", r"\\").replace('"', r"\"")
+    with TemporaryDirectory() as folder:
+        places = {
+            "GIT_OBJECT_DIRECTORY": folder,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{objects}"',
+        }
+        answer = repo.git.ask(*arguments, stdin=stdin_text, variables=places)
+    out = answer.out.decode("utf-8", "replace")
     results = (result.split("\0") for result in out.split("\0\0") if result)
     return [parts[1] if parts[0] == "1" and len(parts) == 2 else None for parts in results]
 

@@ -44,18 +44,20 @@ class Repository(NamedTuple):
     """A repository, seen from one folder in it.
 
     `top` is the top of the working tree that the folder lies in, None in a bare repository;
-    `common` is the git folder that all its worktrees share, `git_dir` this worktree's own.
+    `common` is the git folder that all its worktrees share, `git_dir` this worktree's own. One that
+    is only asked opens no connection.
     """
 
     top: Path | None
     common: Path
     git_dir: Path
     is_bare: bool
+    is_asked: bool = False
 
     @property
     def git(self) -> Git:
         """The program git in this repository."""
-        return Git(self.top or self.common)
+        return Git(self.folder, is_asked=self.is_asked)
 
     @property
     def folder(self) -> Path:
@@ -103,6 +105,14 @@ def repository(folder: Path) -> Repository:
         )
     top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None
     return Repository(top, common, own, lines[0] == _BARE)
+
+
+def asked(folder: Path) -> Repository:
+    """Returns the repository that contains a folder, for questions; raises what `repository` does.
+
+    Its git opens no connection, not even for what a partial clone lacks.
+    """
+    return repository(folder)._replace(is_asked=True)
 
 
 def main_of(repo: Repository, root: Path) -> Repository:

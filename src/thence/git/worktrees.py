@@ -31,7 +31,7 @@ from thence.git.repository import (
     operation_under_way,
     remove_half_made,
 )
-from thence.git.submodules import files_in_empty_ones, initialise, only_here
+from thence.git.submodules import SUBMODULE, files_in_empty_ones, initialise
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
@@ -43,6 +43,7 @@ _MADE = re.compile(
     rb"(?:commit\b|cherry-pick|revert|am:"
     rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
 )
+_STORE = {"HEAD", "objects", "refs"}  # the names in a bare repository
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
 
@@ -117,13 +118,14 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     """Removes a worktree and its branch, if all its work is committed and in `into`.
 
     Either may be gone already. Ignored files are removed with the folder. Raises GitFailed, with
-    nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
+    nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`,
+    and if there is a submodule, another repository, a hidden change, or a commit that no ref has.
     """
     with locked(repo.common / MAKING):
         remove_half_made(repo.common)
         tip, kind = removable(repo, branch, path, into)
         if kind == "clean":
-            _remove_folder(repo, path)
+            repo.git.run("worktree", "remove", path, operation=f"{_REMOVING} {path} of")
         elif not os.path.lexists(path):
             _forget_missing(repo, list_worktrees(repo), path)
         if tip is not None:
@@ -145,9 +147,33 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
         raise failure(
             _REMOVING, path, _description(state), "commit or move what is there, or keep it"
         )
-    if state.kind == "clean" and (kept := only_here(repo, path, git_dir_of(path))):
-        raise failure(_REMOVING, path, kept, "then try again; or keep it")
+    if state.kind == "clean" and (kept := _only_here(path)):
+        hint = f"see what is there, then remove it yourself: git worktree remove --force {path}"
+        raise failure(_REMOVING, path, kept, hint)
     return tip, state.kind
+
+
+def _only_here(path: Path) -> str:
+    """Returns what a clean worktree holds that git would not miss, "" for nothing."""
+    git = Git(path)
+    entries = os.fsdecode(git.run("ls-files", "-z", "--stage", "-v")).split("\0")[:-1]
+    for entry in entries:
+        (tag, mode, *_), name = entry.partition("\t")[0].split(" "), entry.partition("\t")[2]
+        if mode == SUBMODULE:
+            return f"it has the submodule {name}"
+        if (tag.islower() or tag == "S") and os.path.lexists(path / name):
+            return f"git hides changes of {name} (git ls-files -v)"
+    for folder, folders, names in os.walk(path):
+        inside = {*folders, *names}
+        if folder != os.fspath(path) and (".git" in inside or inside >= _STORE):
+            return f"the repository {os.path.relpath(folder, path)} is in it"
+    with suppress(FileNotFoundError):
+        reflog = (git_dir_of(path) / "logs/HEAD").read_bytes().splitlines()
+        stdin = b"".join(line.split(maxsplit=2)[1] + b"\n" for line in reflog)
+        alone = ("rev-list", "--ignore-missing", "--stdin", "--not", "--all")
+        if commits := git.run(*alone, stdin=stdin).decode().split():
+            return f"no branch has commit {commits[0]}, which was made there: git branch NAME it"
+    return ""
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:
@@ -366,16 +392,6 @@ def _forget_missing(repo: Repository, trees: Sequence[WorktreeInfo], path: Path)
             cause = f"its folder is gone, and it stood at {tree.head} on no branch"
             raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
         repo.git.run("worktree", "remove", "--force", tree.path, operation=f"{_REMOVING} {path} of")
-
-
-def _remove_folder(repo: Repository, path: Path) -> None:
-    arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
-    answer = repo.git.ask(*arguments)
-    if answer.status and "submodules" in answer.stderr:
-        # git refuses because of submodules alone; their changes were checked before
-        answer = repo.git.ask("worktree", "remove", "--force", path)
-    if answer.status:
-        raise repo.git.failed(answer, arguments, operation=f"{_REMOVING} {path} of")
 
 
 def _delete(repo: Repository, branch: str, tip: str) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import NotLoggedIn, SuppressCodes, SyncRefused
 from thence.sync.connection import (
     OTHER,
@@ -328,7 +329,7 @@ def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
     if content_type.split(";")[0].strip().lower() != "application/json":
         raise bad_answer(answer.server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return msgspec.json.decode(answer.body, type=ready(kind))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise bad_answer(answer.server, f"it does not have the form of one: {text!r}") from None
 
@@ -369,7 +370,7 @@ def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncRefused:
 
 def _refusal_of(answer: HttpAnswer) -> _Refusal:
     try:
-        return msgspec.json.decode(answer.body, type=_Refusal)
+        return msgspec.json.decode(answer.body, type=ready(_Refusal))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _Refusal("")
 

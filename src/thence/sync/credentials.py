@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError
 from thence.files import file_lock, read_private, replace_file
 from thence.log.files.disk import config_folder
@@ -88,7 +89,7 @@ class CredentialStore:
         if data is None:
             return ()
         try:
-            logins = msgspec.json.decode(data, type=_File).logins
+            logins = msgspec.json.decode(data, type=ready(_File)).logins
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # the cause is not chained: it might quote the file
             raise self._failure("it does not hold logins", f"move it away, then {_AGAIN}") from None

@@ -22,6 +22,7 @@ from websockets.exceptions import (
 )
 from websockets.sync.client import ClientConnection, connect
 
+from thence.core.ready import ready
 from thence.errors import SyncRefused, ThenceError
 from thence.log.files.disk import FileId, monotonic_ns
 from thence.log.files.segment import current_path
@@ -250,6 +251,6 @@ class _Frame(msgspec.Struct):
 def _kind(data: str | bytes) -> str:
     """Returns the type of a frame, "" for one that has none."""
     try:
-        return msgspec.json.decode(data, type=_Frame).type
+        return msgspec.json.decode(data, type=ready(_Frame)).type
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

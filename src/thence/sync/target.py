@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
 from thence.log.files.disk import OS_DISK, DiskError
@@ -258,7 +259,7 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
         raise _unusable(path, "it or its folder is a symbolic link", hint)
     try:
         data = OS_DISK.read_whole(path)
-        return None if data is None else msgspec.json.decode(data, type=kind)
+        return None if data is None else msgspec.json.decode(data, type=ready(kind))
     except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         hint = f"remove it, then enable sync again: rm {path}; thence sync enable"
         raise _unusable(path, error, hint) from error

@@ -5,27 +5,19 @@ every clone. Lines are in order of arrival; existing lines are never changed. On
 redacted is replaced, by its redacted form: `RedactedLines` returns for any line what may be written
 in its place. Lines of other tools that have no numbers have no digest, so that they can't be
 redacted.
-
-Lines that the journal did not take in are recorded in its home, for `thence verify` and `thence
-doctor`. A parked line has a clock too far in the future for any log. The record holds its bytes:
-each look at the shared files tries it again.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, digests, redacted
 from thence.core.vocabulary import WORK
 from thence.errors import InvalidEvent
-from thence.files import replace_file
-from thence.log.files.findings import Finding, Relayed
 
 _MARK = b'"%b":"' % BODY_DIGEST.encode()
 
@@ -99,93 +91,6 @@ def _digest(line: bytes) -> bytes | None:
         return None
 
 
-_SKIPPED_FILE = "passed_over.json"
-SKIPPED_MAX = 1_000
-
-
-class SharedFilePosition(msgspec.Struct, frozen=True):
-    """The position of a line in a shared file; `line` counts from 1, `offset` is in bytes."""
-
-    file: str
-    line: int
-    offset: int
-
-
-class SkippedLine(msgspec.Struct, frozen=True):
-    """A line that was skipped, and the reason; `parked` is its text, if it is tried again."""
-
-    place: SharedFilePosition
-    length: int
-    reason: str
-    parked: str = ""
-
-
-def skipped_lines(home: Path) -> tuple[SkippedLine, ...]:
-    """Returns the recorded lines; none where the record can't be read."""
-    try:
-        return msgspec.json.decode(
-            (home / _SKIPPED_FILE).read_bytes(), type=tuple[SkippedLine, ...]
-        )
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return ()
-
-
-def parked_lines(records: Sequence[SkippedLine]) -> dict[bytes, SharedFilePosition]:
-    """Returns the lines that are to be tried again."""
-    return {record.parked.encode(): record.place for record in records if record.parked}
-
-
-def record_skipped(
-    home: Path,
-    recorded: Sequence[SkippedLine],
-    result: Relayed,
-    places: Mapping[bytes, SharedFilePosition],
-    files: Collection[str],
-) -> None:
-    """Records the lines that a relay skipped; earlier records of these `files` are replaced.
-
-    `places` are the positions of the relayed lines, parked ones included. At most 1,000 lines are
-    recorded, the first ones: the others are read again when their file changes.
-    """
-    records = [line for line in recorded if not line.parked and line.place.file not in files]
-    records += [SkippedLine(places[line], len(line), why.reason) for line, why in result.bad]
-    reason = "its clock is further ahead than any log gets; it is tried again"
-    records += [
-        SkippedLine(places[event.line], len(event.line), reason, event.line.decode())
-        for event in result.parked
-    ]
-    _save_skipped(home, recorded, records[:SKIPPED_MAX])
-
-
-def redact_parked(home: Path, redactions: RedactedLines) -> None:
-    """Removes from parked lines the bodies that were redacted. Raises OSError."""
-    recorded = skipped_lines(home)
-    lines = (redactions.instead_of(record.parked.encode()).decode() for record in recorded)
-    pairs = zip(recorded, lines, strict=True)
-    _save_skipped(home, recorded, [replace(record, parked=line) for record, line in pairs])
-
-
-def _save_skipped(
-    home: Path, recorded: Sequence[SkippedLine], records: Sequence[SkippedLine]
-) -> None:
-    if [*records] != [*recorded]:
-        replace_file(home / _SKIPPED_FILE, msgspec.json.encode(records))
-
-
-def skipped_findings(home: Path) -> tuple[Finding, ...]:
-    """Returns the findings that `thence verify` reports."""
-    return tuple(
-        Finding(
-            "passed_over",
-            f"line {line.place.line} is not in the journal: {line.reason}",
-            line.place.file,
-            line.place.offset,
-            line.length,
-        )
-        for line in skipped_lines(home)
-    )
-
-
 FOLDER = ".kittify/events"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # the day of events without a valid timestamp
@@ -218,56 +123,19 @@ def lines_in(data: bytes) -> list[bytes]:
     return [bare for line in data.split(b"\n") if (bare := _bare(line))]
 
 
-def lines_with_positions(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
-    """Yields the lines of a day file, as `lines_in` returns them, with their positions."""
-    offset = 0
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if bare := _bare(line):
-            yield bare, SharedFilePosition(file, number, offset)
-        offset += len(line) + 1
-
-
 def _bare(line: bytes) -> bytes:
     return line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r").strip(b" \t")
 
 
-class LineEdit(NamedTuple):
-    """The bytes of a day file that hold a line which was redacted, and the line instead.
+def made_anew(data: bytes, redactions: RedactedLines) -> tuple[bytes, int]:
+    """Returns a day file without bodies that were redacted, and how many lines had one.
 
-    `instead` is empty where the file has the redacted line already.
+    A file with such lines gets their redacted form instead, each line once; any other is unchanged.
     """
-
-    offset: int
-    length: int
-    instead: bytes
-
-
-def edits_of(data: bytes, redactions: RedactedLines) -> list[LineEdit]:
-    """Returns the edits by which a day file holds no body that was redacted."""
-    if not redactions.digests:
-        return []
-    edits = []
-    present: set[bytes] = set()
-    offset = 0
-    for line in data.split(b"\n"):
-        bare = _bare(line)
-        instead = redactions.instead_of(bare) if bare else bare
-        if instead != bare:
-            present = present or set(lines_in(data))
-            edits.append(LineEdit(offset, len(line), b"" if instead in present else instead))
-            present.add(instead)
-        offset += len(line) + 1
-    return edits
-
-
-def edited(data: bytes, edits: Sequence[LineEdit]) -> bytes:
-    """Returns a day file with its edits made."""
-    parts, start = [], 0
-    for offset, length, instead in edits:
-        end = offset + length
-        parts += [data[start:offset], instead]
-        start = end if instead else end + 1
-    return b"".join((*parts, data[start:]))
+    lines = lines_in(data) if redactions.digests else []
+    kept = [redactions.instead_of(line) for line in lines]
+    count = sum(line != shown for line, shown in zip(lines, kept, strict=True))
+    return (with_more(b"", [*dict.fromkeys(kept)]), count) if count else (data, 0)
 
 
 def lacking(

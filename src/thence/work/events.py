@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from thence.core.clock import microseconds
 from thence.core.json_values import Plain
 from thence.core.nearest import nearest
+from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.work.names import SLUG_PATTERN
 
@@ -231,7 +232,7 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     members = _completed(event_type, _without_aliases(event_type, payload))
     _strict(members)
     try:
-        msgspec.convert(members, kind)
+        msgspec.convert(members, ready(kind))
     except msgspec.ValidationError as error:
         raise _refused(event_type, kind, str(error)) from error
     _check_beyond_schema(event_type, members)

@@ -1,4 +1,4 @@
-"""A number that two clones gave: one package keeps it, the other is added again with its code."""
+"""A number that two clones gave: one package keeps it, the other is added again."""
 
 import json
 import shutil
@@ -7,9 +7,6 @@ import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, features, published, work
-
-from thence.work.journal.claims import claimed
-from thence.work.journal.store import EventStore
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -91,13 +88,9 @@ def by_fate(ada, bob):
     return ada, "Read the log", bob
 
 
-def branches(folder):
-    return git(folder, "branch", "--list", "*WP*", "--format=%(refname:short)").split()
-
-
 @pytest.mark.promise("L10")
 @pytest.mark.promise("L17")
-def test_the_lost_one_is_added_again_with_its_branch_and_both_are_done(clones):
+def test_the_lost_one_is_added_again_and_both_are_done(clones):
     ada, bob = clones
     for folder in clones:
         worked_on(folder, "WP03")
@@ -114,13 +107,12 @@ def test_the_lost_one_is_added_again_with_its_branch_and_both_are_done(clones):
         assert error["guard"] == "number_given_twice"
         assert add_again in error["hint"]
 
-    assert done(late, "finalize-tasks", "--add", title, *FEATURE, "--json").json["wp_id"] == "WP04"
-    assert branches(late) == [f"{SLUG}-WP04"]
-    assert (late / f".worktrees/{SLUG}-WP04/{late.name}.txt").is_file()
-    refs = git(late, "for-each-ref", "--format=%(refname)").splitlines()
-    assert f"refs/thence/base/{SLUG}/WP04" in refs
-    assert f"refs/thence/base/{SLUG}/WP03" not in refs
-    assert branches(early) == [f"{SLUG}-WP03"]
+    added = done(late, "finalize-tasks", "--add", title, *FEATURE, "--json").json
+    assert added["wp_id"] == "WP04"
+    before, after = f"{SLUG}-WP03", f"{SLUG}-WP04"
+    assert f"type git branch -m {before} {after}" in added["notes"][0]
+    git(late, "branch", "--move", before, after)
+    git(late, "worktree", "move", f".worktrees/{before}", f".worktrees/{after}")
     shared(ada, bob)
     assert work(early, "conflicts").code == 0
 
@@ -130,20 +122,6 @@ def test_the_lost_one_is_added_again_with_its_branch_and_both_are_done(clones):
     to_done(late, "WP04")
     shared(ada, bob)
     assert {packages(ada)[wp_id][1] for wp_id in ("WP03", "WP04")} == {"done"}
-
-
-def test_branch_under_which_something_is_at_work_is_told_with_its_command(clones):
-    ada, bob = clones
-    for folder in clones:
-        worked_on(folder, "WP03")
-    shared(ada, bob)
-    late, title, _ = by_fate(ada, bob)
-    with EventStore.at(late) as store:
-        home, subject = store.project.home, store.subject(SLUG, "WP03")
-    with claimed(home, subject):
-        ended = done(late, "finalize-tasks", "--add", title, *FEATURE)
-    assert f"git branch -m {SLUG}-WP03 {SLUG}-WP04" in ended.err
-    assert branches(late) == [f"{SLUG}-WP03"]
 
 
 def test_section_with_another_number_adds_the_lost_one_again(clones):

@@ -12,8 +12,7 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, is_alive
-from tests.cli.work.other_git import KILL, with_git
-from tests.cli.work.projects import FOLDER, done, project
+from tests.cli.work.projects import done, project
 from tests.git.repositories import commit, git
 from tests.tiers import tenth
 
@@ -81,39 +80,6 @@ def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
     assert done(tmp_path / "clone", "status", "--json").json["features"] == board, f"seed {seed}"
     print(f"{sum(kills)} of {len(kills)} were killed")
     assert sum(kills) >= KILLED_MIN, "hardly any command was killed"
-
-
-@pytest.mark.promise("L16")
-@pytest.mark.parametrize("at", ["status --porcelain=v2", "commit --quiet"])
-def test_spec_and_package_whose_commit_a_kill_prevented_are_committed_by_the_same_command(
-    tmp_path, at
-):
-    repo = project(tmp_path / "r")
-    path = with_git(tmp_path / "bin", at, before=KILL)
-    for command in (
-        ("setup-spec", "Sync"),
-        ("finalize-tasks", "--add", "First"),
-        ("finalize-tasks", "--add", "Second", "--after", "WP01", "--owns", "src"),
-        ("finalize-tasks", "--add", "Part", "--feature", "1"),
-    ):
-        assert warm("work", *command, cwd=repo, env={"PATH": path}).code == -signal.SIGKILL
-        again = done(repo, *command, "--json").json
-        assert (again["events"], again["commit"]) == ([], git(repo, "rev-parse", "HEAD"))
-    features = done(repo, "status", "--all", "--json").json["features"]
-    packages = {
-        feature["feature_slug"]: [one["title"] for one in feature["lanes"]["planned"]]
-        for feature in features
-    }
-    assert packages == {"000-general": ["First", "Second"], SLUG: ["Part"]}
-    files = set(git(repo, "ls-tree", "-r", "--name-only", "main", "kitty-specs").splitlines())
-    names = ("spec.md", "plan.md", "meta.json", "tasks/WP01-part.md")
-    assert {f"{FOLDER}/{name}" for name in names} < files
-    assert git(repo, "status", "--porcelain") == ""
-    assert done(repo, "finalize-tasks", "--add", "First", "--json").json["wp_id"] == "WP03", (
-        "a whole one is another"
-    )
-    assert done(repo, "setup-spec", "Sync", "--json").json["feature_slug"] == "002-sync"
-    assert warm("verify", cwd=repo).code == 0
 
 
 @pytest.mark.promise("L17")

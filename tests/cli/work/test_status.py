@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cli.work.projects import SLUG, done, finalized_project
-from tests.git.repositories import commit, git
+from tests.git.repositories import commit
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 
@@ -31,18 +31,3 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
     done(repo, "move-task", "WP02", "--to", "rejected", "--reason", "later")
     here = done(repo, "status", "--json").json["here"]
     assert [each["second"] for each in here["overlaps"]] == ["WP03"]
-
-
-def test_renamed_target_is_followed_and_a_lost_one_keeps_nobody(tmp_path):
-    repo = finalized_project(tmp_path / "r", TASKS)
-    for number in (1, 2):
-        ended = done(repo, "implement", f"WP{number:02}", "--json")
-        commit(Path(ended.json["worktree"]), {"text": f"{number}\n"})
-    assert "  WP01 and WP02 both change text" in done(repo, "status").lines
-    git(repo, "branch", "--move", "main", "trunk")
-    here = done(repo, "status", "--json").json["here"]
-    assert [each["files"] for each in here["overlaps"]] == [["text"]], "it is followed"
-    git(repo, "checkout", "--quiet", "--detach")
-    git(repo, "branch", "--quiet", "-D", "trunk")
-    here = done(repo, "status", "--json").json["here"]
-    assert here["overlaps"] == []

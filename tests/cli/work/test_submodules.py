@@ -79,63 +79,23 @@ def test_submodule_that_can_not_be_had_is_a_warning_and_the_worktree_is_there(wi
     assert (with_lib / WORKTREE / ".gitmodules").exists()
 
 
-@pytest.mark.promise("L8")
-def test_commit_of_a_submodule_that_is_nowhere_else_keeps_its_worktree(with_lib):
+@pytest.mark.promise("L17")
+@pytest.mark.parametrize("is_pushed", [True, False])
+def test_worktree_with_a_submodule_stays_and_a_commit_that_its_remote_lacks_is_told(
+    with_lib, is_pushed
+):
     worktree = begun(with_lib)
     oid = commit(worktree / "lib", {"fix.txt": "fix\n"})
+    if is_pushed:
+        git(worktree / "lib", "push", "--quiet", "origin", "HEAD:refs/heads/new")
     warned = landed(with_lib, worktree)
-    assert f"submodule lib is at {oid}, which its remote does not have" in warned
-    assert pruned(with_lib) == "commits of submodule lib are in no other clone: push them"
-    assert git(worktree / "lib", "rev-parse", "HEAD") == oid
-    git(
-        worktree / "lib",
-        "-c",
-        "protocol.file.allow=always",
-        "push",
-        "--quiet",
-        "origin",
-        "HEAD:refs/heads/new",
+    told = f"submodule lib is at {oid}, which its remote does not have"
+    assert (told in warned) == (not is_pushed)
+    assert pruned(with_lib) == (
+        "it has the submodule lib; see what is there, then remove it yourself:"
+        f" git worktree remove --force {worktree}"
     )
-    assert pruned(with_lib) == ""
-    assert not worktree.exists()
-
-
-@pytest.mark.promise("L8")
-def test_pushed_commits_of_a_submodule_go_with_the_worktree_and_merge_is_silent(with_lib):
-    worktree = begun(with_lib)
-    commit(worktree / "lib", {"fix.txt": "fix\n"})
-    git(worktree / "lib", "push", "--quiet", "origin", "HEAD:refs/heads/new")
-    assert "submodule" not in landed(with_lib, worktree)
-    assert pruned(with_lib) == ""
-
-
-@pytest.mark.promise("L8")
-@pytest.mark.parametrize("how", ["branch", "stash", "second stash"])
-@pytest.mark.whole(rows=2)
-def test_branch_or_stash_of_a_submodule_keeps_its_worktree(with_lib, how):
-    worktree = begun(with_lib)
-    lib = worktree / "lib"
-    if how == "branch":
-        commit(lib, {"fix.txt": "fix\n"})
-        git(lib, "branch", "idea")
-        git(lib, "checkout", "--quiet", "HEAD~1")
-    else:
-        for text in ("one\n", "two\n")[: 1 + (how == "second stash")]:
-            (lib / "lib.txt").write_text(text)
-            git(lib, "stash", "--quiet")
-    commit(worktree, {"page.py": "a page\n"})
-    landed(with_lib, worktree)
-    assert pruned(with_lib) == "commits of submodule lib are in no other clone: push them"
-    assert lib.exists()
-
-
-@pytest.mark.promise("L8")
-def test_commit_that_the_main_tree_has_too_keeps_nothing(with_lib):
-    worktree = begun(with_lib)
-    commit(worktree / "lib", {"fix.txt": "fix\n"})
-    git(with_lib / "lib", "fetch", "--quiet", worktree / "lib", "HEAD:refs/heads/taken")
-    landed(with_lib, worktree)
-    assert pruned(with_lib) == ""
+    assert git(worktree / "lib", "rev-parse", "HEAD") == oid
 
 
 @pytest.mark.promise("L8")
@@ -152,13 +112,3 @@ def test_file_below_a_submodule_that_is_not_initialised_is_seen(with_lib):
     (worktree / "lib/fix.txt").write_text("fix\n")
     assert "lib/" in pruned(with_lib)
     assert (worktree / "lib/fix.txt").exists()
-
-
-@pytest.mark.promise("L8")
-def test_repository_that_was_added_as_a_submodule_without_a_remote_is_kept(project):
-    worktree = begun(project)
-    make_repository(worktree / "own")
-    git(worktree, "add", "own")
-    git(worktree, "commit", "--quiet", "-m", "Add it")
-    landed(project, worktree)
-    assert pruned(project) == "commits of the repository own are in no other clone: push them"

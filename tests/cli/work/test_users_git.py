@@ -75,7 +75,7 @@ def with_part(tmp_path):
     return project
 
 
-def test_whole_feature_beside_a_submodule_in_a_moved_worktree_with_a_renamed_main(with_part):
+def test_whole_feature_beside_a_submodule_in_a_moved_worktree(with_part):
     project = with_part
     (project / "part/part.txt").write_text("half done\n")
     worktree = Path(begun(project))
@@ -85,7 +85,6 @@ def test_whole_feature_beside_a_submodule_in_a_moved_worktree_with_a_renamed_mai
     if not moved.exists():  # git moves no worktree with submodules: people move it and repair
         worktree.rename(moved)
         git(project, "worktree", "repair", moved)
-    git(project, "branch", "--move", "main", "trunk")
     done(moved, "mark-status", "T001", "--actor", "ada")
     done(moved, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
     done(project, "merge", "WP01", "--actor", "bob")

@@ -265,8 +265,12 @@ class Agent:
         return title
 
     def commit_detached(self, *paths: str) -> None:
-        """Commit by a shell that goes on when its call has ended, under no process of ours."""
-        _, command = self.committing(*paths)
+        """Commit by a shell that goes on when its call has ended, under no process of ours.
+
+        It may as well be the user's, by what can be seen.
+        """
+        title, command = self.committing(*paths)
+        self.world.made[title] = ("unknown", None)
         done = self.world.folder / f"done-{self.number}"
         words = shlex.quote(f"sleep 0.2; {command}; touch {done}")
         shell = f"setsid sh -c {words} >/dev/null 2>&1 &"

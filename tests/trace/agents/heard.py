@@ -29,12 +29,13 @@ class Heard:
         process: Process = CLAUDE,
         bridge: str = "claude-code",
         root: str = TOP,
+        shell: Process | None = None,
         **members: Any,
     ) -> list[HostEvent]:
         self._count += 1
         data = {"session_id": session, "hook_event_name": name, "cwd": root, **members}
         place = (f"{self._count:020}", bridge, self._count * 10**9, root, root)
-        spooled = Spooled(*place, process, (process, *PERSON[1:]), {}, data)
+        spooled = Spooled(*place, process, (shell or process, *PERSON[1:]), {}, data)
         events = events_of(spooled, self.table)
         self.events += events
         for event in events:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
 from tests.git.repositories import git
 from tests.trace.agents.played import PlayedRepository, Session, commit, write
 
 import thence as package
+from thence.core.sentences.events import clipped
 
 ASK = "Add VAT to all prices.\nIt is 19 %.\n" + "More of it.\n" * 20
 
@@ -129,6 +131,20 @@ def test_line_that_is_not_committed_is_told_so(played):
     assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out
 
 
+@pytest.mark.parametrize(
+    ("columns", "beside"),
+    [
+        (40, "claude-cod…      2  "),
+        (80, "claude-code/reviewer  s1  Add VAT …  2  "),
+        (120, "claude-code/reviewer  s1  Add VAT to all prices. It is…  2  "),
+    ],
+)
+def test_blame_leaves_half_of_any_width_to_the_code(played, columns, beside):
+    _, shown = on_terminal(played.top, "blame", "src/pay.py", columns=columns)
+    assert shown.splitlines()[-1] == clipped(f"{beside}    return total * 1.19", columns)
+    assert len(beside) <= columns // 2
+
+
 @pytest.mark.promise("A5f")
 def test_blame_has_each_lines_owner_session_and_ask(played):
     ended = warm("blame", "src/pay.py", cwd=played.top)
@@ -198,11 +214,11 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     write(played.top, {"new.py": "new = 1\n"})
     trailer = "Co-Authored-By: Claude <noreply@example.com>"
     commit(played.top, f"New\n\nco-authored-by: Eve <e@example.com>\n{trailer}", name="Ada")
-    says = "git says: its author is Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
+    says = "(git author: Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
     for name in ("new.py:1", "commit/HEAD"):
         text = " ".join(warm("why", name, cwd=played.top).out.split())
-        assert f"is of an unknown owner ({says}" in text
-        assert "made here, and the hook of git did not record it" in text
+        assert "is of an unknown owner: it was made here, and the hook of git did not" in text
+        assert says in text
         told = warm("why", name, "--json", cwd=played.top).json
         assert (told["kind"], told["name"], len(told["co_authors"])) == ("unknown", "Ada", 2)
     (row,) = warm("blame", "new.py", cwd=played.top).lines

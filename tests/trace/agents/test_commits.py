@@ -68,8 +68,9 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(
         assert event.actor == "claude-code/coder"
         assert event.caused_by == (calls[name].event_id,)
         assert event.subject == f"commit/{event.payload['commit']}"
-    # this process has fired the hook of a session, so that it is an agent's
-    assert (by_hand.payload["by"], by_hand.stream) == ("agent", "mine")
+    # this process has fired the hook of a session, without a call: as the user's own `!` runs it
+    assert (by_hand.payload["by"], by_hand.stream) == ("unknown", None)
+    assert (by_hand.payload["reason"], by_hand.payload["fitting"]) == ("no_call", ["mine"])
 
 
 @pytest.mark.promise("A5b")
@@ -78,7 +79,8 @@ def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(
 ) -> None:
     add_hook(repository)
     env = {**env, "FIRE": COMMAND}
-    fire(hook("SessionStart", session="outer"), cwd=repository, env=env)
+    call = {"tool_name": "Bash", "tool_use_id": "t", "tool_input": {"command": "inner; git commit"}}
+    fire(hook("PreToolUse", session="outer", **call), cwd=repository, env=env)
     agent("inner", repository, env).communicate(b"end\n", timeout=WAIT_S)
     git("commit", "-q", "--allow-empty", "-m", "behind it", cwd=repository, env=env)
     commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]

@@ -211,6 +211,38 @@ def test_subagents_of_codex_have_their_calls_and_tasks_are_not_prompts(
     assert [event.payload["prompt"] for event in prompts] == ["go"]
 
 
+@pytest.mark.promise("A5a")
+def test_words_of_a_machine_are_no_prompt_and_lead_to_the_users_own(heard: Heard) -> None:
+    """As Claude Code wakes itself when a task ends, and Qwen Code asks again after each tool."""
+    begin(heard)
+    call(heard, "toolu_0000000312410045")
+    text = (
+        "<task-notification>\n<task-id>bbetpegcl</task-id>\n"
+        "<tool-use-id>toolu_0000000312410045</tool-use-id>\n<status>completed</status>\n"
+        '<summary>Background command "wait" completed (exit code 0)</summary>\n'
+        "</task-notification>"
+    )
+    *_, woken = heard.hook("UserPromptSubmit", "s", prompt=text, prompt_id="p-2")
+    assert (woken.event_type, woken.payload["text"]) == ("woken", text)
+    asked = heard.ids["session/s", "prompt"]
+    begun = heard.ids["tool/toolu_0000000312410045", "tool.begun"]
+    assert woken.caused_by == (begun,)
+    (empty,) = heard.hook("UserPromptSubmit", "s", prompt="")
+    assert (empty.event_type, empty.caused_by) == ("woken", (woken.event_id,))
+    for members, cause in (
+        ({"prompt_id": "p-2"}, woken),
+        ({}, woken),
+        ({"prompt_id": "p-s"}, None),
+    ):
+        (begun_next,) = heard.hook(
+            "PreToolUse", "s", tool_use_id=f"t{len(heard.events)}", **members
+        )
+        assert begun_next.caused_by == (cause.event_id if cause else asked,)
+    heard.hook("UserPromptSubmit", "s", prompt="and now", prompt_id="p-3")
+    (empty,) = heard.hook("UserPromptSubmit", "s", prompt=" \n")
+    assert empty.caused_by == (heard.ids["session/s", "prompt"],)
+
+
 def test_hook_that_nobody_knows_is_kept_whole(heard: Heard) -> None:
     (event,) = heard.hook("TeammateIdle", "s", teammate={"name": "eve"})
     assert (event.event_type, event.payload["name"]) == ("notice", "TeammateIdle")

@@ -1,5 +1,6 @@
 """Owners of commits and lines, in real repositories with the events of played sessions."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -498,11 +499,13 @@ def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
 
 
 def test_git_is_asked_once_where_the_commits_of_a_file_came_from(played, tmp_path, monkeypatch):
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(tmp_path / "mate")
+    Session(mates, "s1")
     for number in range(6):
         write(played.top, {"long.txt": "".join(f"{at}\n" for at in range(number + 1))})
         commit(played.top, f"c{number}")
-    git(tmp_path, "clone", "-q", played.top, "mate")
-    mates = PlayedRepository.of(tmp_path / "mate")
+    git(tmp_path / "mate", "pull", "-q", "--ff-only")
     mates.person(tmp_path / "mate", {"hand.py": "x = 1\n"}, "Mine")
     asked: list[tuple[str, ...]] = []
     run = Git.run
@@ -534,9 +537,11 @@ def test_commit_that_no_command_of_git_noted_is_unknown_and_nothing_is_said_of_i
 
 def test_commit_made_before_the_hooks_is_unknown(tmp_path):
     played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
+    subprocess.run(["git", "commit", "-q", "--amend", "--no-edit"], cwd=played.top, env=env)
     first = git(played.top, "rev-parse", "HEAD")
     played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
-    assert "recorded neither it nor a commit before" in unseen(played, first)
+    assert unseen(played, first) == "committed before the hooks were installed"
     assert [told(owner) for owner in owners(played, "pay.py")] == ["unknown Ada"] * 2
 
 
@@ -545,18 +550,21 @@ def test_commit_that_came_from_elsewhere_is_unknown(played, tmp_path, how):
     """Also when it is an agent's there, and a person commits here."""
     session = Session(played, "s1", ask="Add VAT")
     mate = tmp_path / "mate"
-    if how != "clone":
-        git(tmp_path, "clone", "-q", played.top, "mate")
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(mate)
+    Session(mates, "s2")
     session.edit("pay.py", "return total", "return total * 1.19")
     sha = session.commit("Add VAT")
     if how == "clone":
+        log = (mate / ".git/thence").rename(tmp_path / "log")
+        shutil.rmtree(mate)
         git(tmp_path, "clone", "-q", played.top, "mate")
+        log.rename(mate / ".git/thence")
     elif how == "fetch":
         git(mate, "fetch", "-q")
         git(mate, "merge", "-q", "--ff-only", "origin/main")
     else:
         git(mate, "pull", "-q", "--ff-only")
-    mates = PlayedRepository.of(mate)
     mates.person(mate, {"hand.py": "x = 1\n"}, "Mine")
     assert "came here by a fetch or a clone" in unseen(mates, sha)
     assert {owner.kind for owner in owners(mates, "pay.py")} == {"unknown"}
@@ -583,8 +591,38 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("trailer", "said"),
+    [
+        ("aider (openai/stub) <aider@aider.chat>", "aider"),
+        ("Claude <noreply@anthropic.com>", "Claude"),
+        ("Copilot <198982749+Copilot@users.noreply.github.com>", "Copilot"),
+        ("Cursor <cursoragent@cursor.com>", "Cursor"),
+        ("Eve <eve@aider.chat>", None),
+    ],
+)
+def test_person_whose_commit_names_an_agent_is_unknown_and_an_agent_stays(played, trailer, said):
+    commits = {}
+    for by in ("person", "agent", "unseen"):
+        write(played.top, {"a.txt": f"{by}\n"})
+        commit(played.top, f"By {by}\n\nCo-authored-by: {trailer}")
+        commits[by] = git(played.top, "rev-parse", "HEAD")
+        if by != "unseen":
+            played.committed(played.top, by, session="s-1" if by == "agent" else None)
+    found = {by: of_commit(played, sha) for by, sha in commits.items()}
+    assert [owner.kind for owner in found.values()] == [
+        "unknown" if said else "person",
+        "agent",
+        "unknown",
+    ]
+    reason = f"the commit says {said}"
+    assert (found["person"].reason == found["unseen"].reason == reason) == bool(said)
+
+
+@pytest.mark.parametrize(
     ("reason", "words"),
     [
+        ("no_call", "no call was open: the user made it, as by `!`, or what an ended call left"),
+        ("background", "as by `!`, or one in the background: s-1, s-2"),
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),

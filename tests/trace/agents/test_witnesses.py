@@ -50,6 +50,7 @@ def test_commit_of_two_windows_of_which_none_works_there_is_of_neither(heard: He
     two_windows(heard)
     maker = made(heard, {}, (DAEMON,), TOP)
     assert (maker.session, maker.reason, maker.fitting) == (None, "sessions", ("a", "b"))
+    heard.shell("b", "./save.sh", process=DAEMON, bridge="codex")
     assert made(heard, codex("b"), (DAEMON,), TOP).session == "b"
 
 
@@ -84,23 +85,61 @@ def test_witnesses_that_differ_leave_the_session_unknown_with_those_that_fit(hea
 def test_agent_that_another_agent_runs_is_the_inner_one(heard: Heard) -> None:
     """What is run inherits the variables of the outer one."""
     inner: Process = (60, "b 3")
-    heard.hook("SessionStart", "outer")
-    heard.hook("SessionStart", "inner", process=inner, bridge="codex")
+    heard.shell("outer", "codex exec go; git commit")
+    heard.shell("inner", "git commit", process=inner, bridge="codex")
     outer = {"CLAUDE_CODE_SESSION_ID": "outer"}
     for variables in (outer, outer | codex("inner")):
         assert made(heard, variables, (inner, CLAUDE)).session == "inner"
     assert made(heard, outer, (CLAUDE,)).session == "outer"
 
 
+MINE = {"CLAUDE_CODE_SESSION_ID": "mine"}
+BOOT = "0-0"
+
+
 @pytest.mark.promise("A5b")
-def test_detached_process_is_its_sessions_while_that_is_open(heard: Heard) -> None:
-    named = {"CLAUDE_CODE_SESSION_ID": "mine"}
+def test_commit_without_an_open_call_is_of_nobody_whatever_the_witnesses_say(heard: Heard) -> None:
+    """As of the user's own `!`, and of what an ended call left running."""
     heard.hook("SessionStart", "mine")
-    maker = made(heard, named)
-    assert (maker.session, maker.actor, maker.causes) == ("mine", "claude-code", ((), ()))
+    heard.hook("PreToolUse", "mine", tool_name="Task", tool_use_id="t", tool_input={})
+    for chain in (PERSON, (CLAUDE,)):
+        maker = made(heard, MINE, chain)
+        assert (maker.session, maker.reason, maker.fitting) == (None, "no_call", ("mine",))
+    heard.hook("PreToolUse", "mine", tool_name="mcp__git__commit", tool_use_id="m", tool_input={})
+    maker = made(heard, MINE, (CLAUDE,))
+    assert (maker.session, maker.causes) == ("mine", ((), (heard.ids["tool/m", "tool.begun"],)))
     heard.hook("SessionEnd", "mine", reason="exit")
-    maker = made(heard, named)
+    maker = made(heard, MINE)
     assert (maker.session, maker.reason, maker.fitting) == (None, "ended", ("mine",))
+
+
+@pytest.mark.promise("A5b")
+@pytest.mark.parametrize(
+    ("shell", "is_owner"),
+    [
+        ((70, f"{BOOT} 150"), True),  # it began between the hooks of the call
+        ((70, f"{BOOT} 300"), False),
+        ((70, "1-1 150"), False),  # before the machine was started again
+        ((70, "Mon Nov 23 10:00:00 2026"), False),  # ps tells no more
+    ],
+)
+def test_call_in_the_background_owns_what_its_own_shell_commits_until_it_ends(
+    heard: Heard, shell: Process, is_owner: bool
+) -> None:
+    agent: Process = (50, f"{BOOT} 5")
+    call = {"tool_name": "Bash", "tool_use_id": "t", "process": agent}
+    heard.hook("PreToolUse", "mine", **call, shell=(80, f"{BOOT} 100"))
+    answer = {"backgroundTaskId": "b1"}
+    heard.hook("PostToolUse", "mine", **call, shell=(81, f"{BOOT} 200"), tool_response=answer)
+    begun = (heard.ids["tool/t", "tool.begun"],)
+    maker = made(heard, MINE, (shell, agent))
+    if is_owner:
+        assert (maker.session, maker.causes) == ("mine", (begun, ()))
+        return
+    assert (maker.session, maker.reason, maker.causes) == (None, "background", ((), begun))
+    text = "<task-notification>\n<tool-use-id>t</tool-use-id>"
+    heard.hook("UserPromptSubmit", "mine", process=agent, prompt=text)
+    assert made(heard, MINE, (shell, agent)).reason == "no_call"
 
 
 def test_session_that_this_log_does_not_have_is_named_and_no_more(heard: Heard) -> None:
@@ -121,7 +160,7 @@ def test_ended_session_of_a_process_does_not_fit_beside_the_one_that_goes_on(hea
     """As `/clear` begins a new session in the process of the old one."""
     heard.hook("SessionStart", "old")
     heard.hook("SessionEnd", "old", reason="clear")
-    heard.hook("SessionStart", "new")
+    heard.shell("new", "git commit")
     assert made(heard, {}, (CLAUDE,)).session == "new"
 
 

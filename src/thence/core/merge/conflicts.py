@@ -35,12 +35,15 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 class Slot(msgspec.Struct, frozen=True):
     """A part of a subject that events write; two that write equal values can both stand.
 
-    In the slot of a reviewed thing a send-back beats a done that was written beside it.
+    In the slot of a reviewed thing a send-back beats a done that was written beside it. In that of
+    a number, which names one thing, the one that a move names stands, else the first; what goes
+    back to another one alone is beaten with it.
     """
 
     name: str
     value: Callable[[Event], Hashable]
     is_reviewed: bool = False
+    is_number: bool = False
 
     def settled(
         self, written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
@@ -60,6 +63,17 @@ class Slot(msgspec.Struct, frozen=True):
             ]
             if 0 < len(standing) < len(heads):
                 return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
+        if self.is_number:
+            moves = [
+                written.seen[number]
+                for number, event in enumerate(written.events)
+                if event.event_type == "WPStatusChanged"
+            ]
+            known = [[head for head in heads if move >> head & 1] for move in moves]
+            named = [ones[0] for ones in known if len(ones) == 1]
+            winner = min(named or heads, key=written.ranks.__getitem__)
+            is_first = winner == min(heads, key=written.ranks.__getitem__)
+            return "first_in_order" if is_first else "named_by_a_move", winner
         return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
 
 
@@ -79,21 +93,22 @@ def _lane(event: Event) -> Hashable:
     return event.event_id if is_claim else _canonical(lane)
 
 
-def _written_last(name: str, *fields: str) -> Slot:
+def _written_last(name: str, *fields: str, is_number: bool = False) -> Slot:
     """Returns the slot of some members; an empty one equals an absent one."""
 
     def value(event: Event) -> Hashable:
         return tuple(_canonical(event.payload.get(field) or None) for field in fields)
 
-    return Slot(name, value)
+    return Slot(name, value, is_number=is_number)
 
 
 WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)))
 LANE = Slot("lane", _lane, is_reviewed=True)
+PACKAGE = _written_last("package", "title", "dependencies", is_number=True)
 WORK_SLOTS: Mapping[str, Slot] = {
     "WPStatusChanged": LANE,
     "WPAssigned": _written_last("agent", "agent_id", "phase"),
-    "WPCreated": _written_last("package", "title", "dependencies"),
+    "WPCreated": PACKAGE,
     "FeatureCreated": _written_last("feature", "feature_number", "target_branch"),
     "SpecCreated": _written_last("spec", "title", "mission", "target_branch"),
     "GateResultChanged": _written_last("gate", "new_status"),
@@ -192,7 +207,8 @@ def judged(
             if (slot := slot_of(event)) is not None:
                 by_slot.setdefault(slot.name, (slot, []))[1].append(number)
         for slot, numbers in by_slot.values():
-            for cluster, resolved_by in _clusters(written, numbers):
+            standing = [n for n in numbers if written.events[n].event_id not in beaten]
+            for cluster, resolved_by in _clusters(written, standing):
                 # if all that are concurrent wrote the same, so did all: they hang together by that
                 if len({slot.value(written.events[number]) for number in cluster}) == 1:
                     continue
@@ -215,10 +231,25 @@ def judged(
                     for number in cluster
                     if not stands >> number & 1
                 )
+                if slot.is_number:
+                    beaten.update(_on_lost(written, cluster, winner))
     conflicts.sort(
         key=lambda conflict: (conflict.subject, conflict.slot, conflict.events[0].order_key)
     )
     return Judgement(tuple(conflicts), heads, frozenset(beaten))
+
+
+def _on_lost(written: SubjectHistory, cluster: Sequence[int], winner: int) -> Iterator[str]:
+    """Yields the events on a number that go back to things which lost it, and to none of its own.
+
+    Things are told apart by their titles.
+    """
+    titles = {number: written.events[number].payload.get("title") for number in cluster}
+    kept = sum(1 << number for number in cluster if titles[number] == titles[winner])
+    lost = sum(1 << number for number in cluster) & ~kept
+    for event, seen_ones in zip(written.events, written.seen, strict=True):
+        if seen_ones & lost and not seen_ones & kept:
+            yield event.event_id
 
 
 def _clusters(

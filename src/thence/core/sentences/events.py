@@ -522,6 +522,7 @@ _AGENT_SENTENCES: Mapping[str, str] = {
     "session.begun": "{agent} began a session[{model:quoted}]",
     "session.ended": "{agent} ended its session[{reason:quoted}]",
     "prompt": "the user asked[{prompt:quoted}]",
+    "woken": "{agent} was woken without words of the user[{text:quoted}]",
     "tool.begun": f"[{{tool:=Task}}{_TASK}|{{tool:=Agent}}{_TASK}|{{tool:=spawn_agent}}{_TASK}"
     f"|{{agent}} called {_TOOL}[{_SAID}]]",
     "tool.ended": "[{files:in}{agent} edited [{files:paths}|several files]"

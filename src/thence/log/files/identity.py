@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import InvalidEvent, NotALog
 from thence.log.files.disk import (
     NOWHERE,
@@ -100,7 +101,7 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
     if data is None:
         return None
     try:
-        info = msgspec.json.decode(data, type=LogInfo)
+        info = msgspec.json.decode(data, type=ready(LogInfo))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotALog(
             "could not open the log",
@@ -251,7 +252,7 @@ def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
 def _read_identity(disk: Disk, folder: Path) -> Identity | None:
     data = disk.read_whole(own_folder(folder) / "identity.json")
     try:
-        return msgspec.json.decode(data or b"", type=Identity)
+        return msgspec.json.decode(data or b"", type=ready(Identity))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

@@ -17,6 +17,7 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
+from thence.core.ready import ready
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.errors import ExtraMissing, InvalidFilter
 
@@ -57,7 +58,7 @@ class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(CursorContent).decode
+_decode = msgspec.msgpack.Decoder(ready(CursorContent)).decode
 
 
 def read_cursor(cursor: str, question: bytes) -> CursorContent:

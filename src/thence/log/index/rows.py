@@ -20,6 +20,7 @@ from thence.core.clock import microseconds
 from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
+from thence.core.ready import ready
 from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 from thence.log.read.reader import Block, lines_of
@@ -134,9 +135,9 @@ class _WorkEntry(_Members, gc=False):
 
 Entry = IndexedMembers | _SimEntry | _WorkEntry
 _DECODE: dict[str, Any] = {
-    PLAIN.name: msgspec.json.Decoder(IndexedMembers).decode,
-    SIM.name: msgspec.json.Decoder(_SimEntry).decode,
-    WORK.name: msgspec.json.Decoder(_WorkEntry).decode,
+    PLAIN.name: msgspec.json.Decoder(ready(IndexedMembers)).decode,
+    SIM.name: msgspec.json.Decoder(ready(_SimEntry)).decode,
+    WORK.name: msgspec.json.Decoder(ready(_WorkEntry)).decode,
 }
 
 
@@ -195,7 +196,7 @@ def entry_of(event: Event) -> IndexedMembers:
         header.turn_number,
         header.begins,
         header.ends,
-        msgspec.convert(event.cut_payload, Facts),
+        msgspec.convert(event.cut_payload, ready(Facts)),
         event.subject,
     )
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.requests import HTTPConnection
 
+from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.team.sync_service import LOG_NAME, Exchange
@@ -91,7 +92,7 @@ def _spread(exchange: Exchange, team: str, lines: list[bytes], login: str) -> li
     verdicts: dict[int, EventVerdict] = {}
     for place, line in enumerate(lines):
         try:
-            names = msgspec.json.decode(line, type=_Names)
+            names = msgspec.json.decode(line, type=ready(_Names))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             names = _Names()
         reason = _unfit(line)

@@ -14,6 +14,7 @@ import msgspec
 
 from thence.core.codec import parse
 from thence.core.event import Event
+from thence.core.ready import ready
 from thence.core.redaction import REDACTED, Redaction, redacted, redaction_in
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent
@@ -77,7 +78,7 @@ class _Marks(msgspec.Struct, gc=False):
 def is_redacted(line: bytes) -> bool:
     """Reports whether a checked line has a digest in place of its body."""
     try:
-        return bool(bytes(msgspec.json.decode(line, type=_Marks).body_sha256))
+        return bool(bytes(msgspec.json.decode(line, type=ready(_Marks)).body_sha256))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
 

@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.http.workers import Workers
@@ -77,7 +78,7 @@ def unpacked(request: Request, body: bytes, bytes_max: int) -> bytes:
 def decoded_as(body: bytes, form: Any) -> Any:
     """Returns a body as a message; raises InvalidEvent if it is none."""
     try:
-        return msgspec.json.decode(body, type=form)
+        return msgspec.json.decode(body, type=ready(form))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidEvent("could not read the body", cause=error) from error
 

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from thence.core.markup import el, path
-from thence.git.repository import repository
+from thence.git.repository import asked
 from thence.server.logs.root import FoundLog
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
@@ -98,7 +98,7 @@ async def files(request: Request, id: str, find: str = "") -> Response:
         location = state.logs.find(id, False)
         if state.repository is None or not state.has_files(location):
             raise HTTPException(404, "there is no such page")
-        repo = repository(state.repository)
+        repo = asked(state.repository)
         if name is None:
             with state.logs.using(location) as log:
                 return files_page(location, repo, log, find.strip())

@@ -23,6 +23,7 @@ from thence.core.markup import (
     visible,
     words,
 )
+from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
@@ -69,7 +70,7 @@ def find_sweep(root: Root, sweep_id: str, runs_max: int = RUNS_SHOWN_MAX) -> Fou
     from thence.sim.again.sweep import RUNS_MAX, Plan
 
     try:
-        plan = msgspec.json.decode(root.read(folder, SWEEP_PLAN, FILE_BYTES_MAX), type=Plan)
+        plan = msgspec.json.decode(root.read(folder, SWEEP_PLAN, FILE_BYTES_MAX), type=ready(Plan))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return FoundSweep(sweep_id, f"its {SWEEP_PLAN} can't be read: {error}")
     count = math.prod(map(len, plan.settings.values())) * len(plan.seeds)

@@ -14,6 +14,7 @@ import msgspec
 
 from thence.core.markup import Html, cut, el, facts, path
 from thence.core.query.filter import Filter
+from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.log.index.lookup import values_at
 from thence.log.index.overview import LogFacts
@@ -105,7 +106,7 @@ def _world(scenario: object) -> _World | None:
 
     sections = scenario if isinstance(scenario, dict) else {}
     try:
-        spatial = msgspec.convert(sections.get("spatial"), SpatialSettings)
+        spatial = msgspec.convert(sections.get("spatial"), ready(SpatialSettings))
         agents = msgspec.convert(sections.get("agents", ()), tuple[dict[str, Any], ...])
     except msgspec.ValidationError:
         return None

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from thence.core.diff import VOLATILE
 from thence.core.event import Event
+from thence.core.ready import ready
 from thence.core.vocabulary import SIM
 from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import RecordedSteps, ReplayInput, is_of_an_end
@@ -236,8 +237,8 @@ def recorded_config(
         if not isinstance(scenario, dict):
             raise ValueError("it holds no scenario")
         config = SimulationConfig.from_mapping(scenario, Path(source) if source else None)
-        simulation = msgspec.convert(run.config.get("simulation"), RunSettings)
-        settings = msgspec.convert(run.config.get("events"), EventSettings)
+        simulation = msgspec.convert(run.config.get("simulation"), ready(RunSettings))
+        settings = msgspec.convert(run.config.get("events"), ready(EventSettings))
         llm = structs.replace(config.llm, **run.config.get("llm", {}))
     except ScenarioError:
         raise

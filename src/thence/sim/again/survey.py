@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 import msgspec
 
 from thence.core.nearest import did_you_mean
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.models.asking import ModelCall, Models
@@ -146,7 +147,7 @@ class _Question(msgspec.Struct, frozen=True):
         """Returns the answer of an agent, which is None with its `error` where none is of use."""
         kind: Any = Literal[self.choices] if self.choices else str
         shape: Any = msgspec.defstruct("SurveyAnswer", [("answer", kind)])
-        take: Callable[[str], Any] = msgspec.json.Decoder(shape).decode
+        take: Callable[[str], Any] = msgspec.json.Decoder(ready(shape)).decode
         example = msgspec.json.encode({"answer": [*self.choices, "..."][0]}).decode()
         among = f" Answer with one of {', '.join(map(repr, self.choices))}." if self.choices else ""
         text = f"{_WORDS}\n\n{self.question}{among}\n\nAnswer with JSON alone, such as {example}"

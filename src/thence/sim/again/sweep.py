@@ -25,6 +25,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from thence.core.ready import ready
 from thence.errors import NotALog, ThenceError
 from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
@@ -99,7 +100,7 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
 def read_plan(folder: Path) -> Plan:
     """Returns the plan that a folder holds; raises ThenceError where there is none."""
     try:
-        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+        return msgspec.json.decode((folder / PLAN).read_bytes(), type=ready(Plan))
     except (OSError, msgspec.DecodeError) as error:
         hint = "name the folder of a sweep, or a run, or a scenario to begin one"
         what, why = f"could not read {PLAN} in", getattr(error, "strerror", None) or error
@@ -302,7 +303,7 @@ def work() -> None:
         os.dup2(2, 1)
         threading.Thread(target=listen, daemon=True).start()
         while (line := lines.get()) is not None:
-            fault = play_task(msgspec.json.decode(line, type=RunTask))
+            fault = play_task(msgspec.json.decode(line, type=ready(RunTask)))
             answers.write(msgspec.json.encode(fault) + b"\n")
             answers.flush()
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.sim.run.agents import (
     Action,
     BaseAgent,
@@ -338,7 +339,9 @@ class TradeNetwork(BaseEngine):
 
     def apply_action(self, view: View, action: Action) -> None:
         """Makes the action the standing order of its trader."""
-        order = msgspec.convert({"verb": action.action_type, **action.payload}, StandingOrder)
+        order = msgspec.convert(
+            {"verb": action.action_type, **action.payload}, ready(StandingOrder)
+        )
         view.agent(action.agent_id)["order"] = order.text
 
     def apply_engine_rules(self, view: View) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from thence.core.nearest import nearest
+from thence.core.ready import ready
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
 NO_ACTION = "none"
@@ -160,7 +161,7 @@ def _with_names(
 
 @lru_cache(maxsize=_SETS_MAX)
 def _action_set(data: bytes, has_notes: bool) -> "ActionSet":
-    return ActionSet(msgspec.json.decode(data, type=list[DeclaredAction]), has_notes)
+    return ActionSet(msgspec.json.decode(data, type=ready(list[DeclaredAction])), has_notes)
 
 
 class ActionSet:
@@ -197,10 +198,12 @@ class ActionSet:
         """
         answer: Any
         try:
-            answer = msgspec.json.decode(text, type=self._answer)
+            answer = msgspec.json.decode(text, type=ready(self._answer))
         except msgspec.ValidationError as error:
             try:  # JSON Schema calls 3.0 an integer
-                answer = msgspec.convert(_with_integers(msgspec.json.decode(text)), self._answer)
+                answer = msgspec.convert(
+                    _with_integers(msgspec.json.decode(text)), ready(self._answer)
+                )
             except (msgspec.ValidationError, RecursionError):
                 raise error from None
         fields = msgspec.to_builtins(answer.action)
@@ -213,7 +216,7 @@ class ActionSet:
             near = nearest(name, [*self._actions], likeness=0)
             return f"there is no action {name!r}{f', the nearest is {near[0]!r}' if near else ''}"
         try:
-            msgspec.convert({**fields, _TAG: name}, self._choice)
+            msgspec.convert({**fields, _TAG: name}, ready(self._choice))
         except msgspec.ValidationError as error:
             return str(error)
         return ""

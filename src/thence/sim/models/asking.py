@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.sim.models.client import (
@@ -380,7 +381,7 @@ def _is_call(outcome: RecordedOutcome) -> bool:
 
 def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
     try:
-        return msgspec.convert(outcome.value, RecordedAnswer)
+        return msgspec.convert(outcome.value, ready(RecordedAnswer))
     except msgspec.ValidationError as error:
         what, hint = f"could not read the recorded answer of {outcome.step}", "take it from a copy"
         raise _down(what, error, hint) from error

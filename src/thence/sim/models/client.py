@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import msgspec
 from msgspec.structs import replace
 
+from thence.core.ready import ready
 from thence.errors import ThenceError, Words, needs_extra
 from thence.sim.models.completions import Completion
 from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
@@ -172,7 +173,7 @@ class Budget(msgspec.Struct, kw_only=True):
         raise error
 
 
-_completion = msgspec.json.Decoder(Completion).decode
+_completion = msgspec.json.Decoder(ready(Completion)).decode
 
 
 class _Failure(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.files import replace_file
 from thence.sim.record.ledger import Ids
 
@@ -45,13 +46,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     decisions_failed: int
 
 
-_decode = msgspec.json.Decoder(Checkpoint).decode
+_decode = msgspec.json.Decoder(ready(Checkpoint)).decode
 
 
 def is_whole(value: object, kind: Any = Checkpoint) -> bool:
     """Reports whether JSON gives a value back as it was: no NaN, no tuple, no set in it."""
     try:
-        return bool(msgspec.json.decode(msgspec.json.encode(value), type=kind) == value)
+        return bool(msgspec.json.decode(msgspec.json.encode(value), type=ready(kind)) == value)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return False
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import InvalidEvent, RunDiverged, ThenceError
 
 FILE = "outcomes.jsonl"
@@ -39,7 +40,7 @@ class RecordedOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     is_copied: bool = False
 
 
-_decode = msgspec.json.Decoder(RecordedOutcome).decode
+_decode = msgspec.json.Decoder(ready(RecordedOutcome)).decode
 
 
 class Outcomes:

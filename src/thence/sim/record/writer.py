@@ -32,6 +32,7 @@ from thence.core.json_values import (
     repair,
     shorten,
 )
+from thence.core.ready import ready
 from thence.core.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
 from thence.log.causes import current_causes
@@ -76,7 +77,7 @@ class UsualEvent(Draft, frozen=True, gc=False):
 
     def members(self) -> EventFields:
         """Returns the event as members, so that its causes can be replaced."""
-        return msgspec.json.decode(self.head + self.tail + b"}", type=EventFields)
+        return msgspec.json.decode(self.head + self.tail + b"}", type=ready(EventFields))
 
 
 RunEvent = EventFields | UsualEvent

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from thence.core.event import Event, EventFields
 from thence.core.order import Cone
+from thence.core.ready import ready
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, recorded_config
 from thence.sim.again.replay_input import RecordedSteps, ReplayInput, plain_details
@@ -232,7 +233,7 @@ class _Player:
         with simulation.watched():
             try:
                 if data is not None:
-                    await simulation.restore(msgspec.json.decode(data, type=Checkpoint))
+                    await simulation.restore(msgspec.json.decode(data, type=ready(Checkpoint)))
                 while not simulation.reason and simulation.recorder.turn < self._turns:
                     await simulation.play_turn()
                     now = simulation.recorder.turn

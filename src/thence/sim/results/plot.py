@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.files import replacing
 from thence.sim.again.sweep import PLAN, planned_runs
@@ -122,7 +123,9 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         columns = fitting(table.columns[1:], patterns)
         row = next((row for row in table if row["turn"] == turn), {})
         raw, file = run.config["scenario"].get("spatial"), Path(run.config["source"] or ".")
-    spatial, faults = with_edges(msgspec.convert(raw or {}, SpatialSettings), file.parent, ())
+    spatial, faults = with_edges(
+        msgspec.convert(raw or {}, ready(SpatialSettings)), file.parent, ()
+    )
     for _, message, hint in faults:
         raise InvalidFilter("could not draw the map", cause=message, hint=hint)
     axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")

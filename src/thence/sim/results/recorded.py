@@ -19,6 +19,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.filter import Names, names
+from thence.core.ready import ready
 from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.log.open import Log, open_log
@@ -249,7 +250,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     content = read_object(folder / "result.json")
     for name in _RESULT.keys() & content.keys():
         try:
-            msgspec.convert(content[name], _RESULT[name])
+            msgspec.convert(content[name], ready(_RESULT[name]))
         except msgspec.ValidationError:
             del content[name]
     return content

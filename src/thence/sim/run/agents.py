@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Key, RecordedOutcome
@@ -206,7 +207,7 @@ def as_action(step: str, value: object) -> Action:
     if isinstance(value, Action):
         return value
     try:
-        return msgspec.convert(value, Action)
+        return msgspec.convert(value, ready(Action))
     except msgspec.ValidationError as error:
         what, place = "could not alter the decision", f"at {step}"
         hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'

@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import force_setattr, replace
 
 from thence.core.json_values import Plain, repair
+from thence.core.ready import ready
 from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.limits import ModelsUnavailable
@@ -564,7 +565,7 @@ def with_arguments(config: SimulationConfig, sections: Mapping[str, Any]) -> Sim
         types = {field.name: field.type for field in msgspec.structs.fields(settings)}
         for name, value in changes.items():
             try:
-                msgspec.convert(value, types[name])
+                msgspec.convert(value, ready(types[name]))
             except msgspec.ValidationError as error:
                 cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
                 operation, hint = "could not take an argument", "correct it, then run it again"

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.models.actions import (
     AGENTS,
@@ -86,7 +87,7 @@ async def ask(
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
     try:
         request = ModelRequest(tuple(messages), schema)
-        msgspec.convert(request.messages, _Messages)
+        msgspec.convert(request.messages, ready(_Messages))
     except (TypeError, msgspec.ValidationError) as error:
         cause = f"messages returned {messages!r:.80}, which no model takes: {error}"
         hint = 'return [{"role": "user", "content": text}]'
@@ -286,7 +287,7 @@ class PromptedAgent(LLMAgent):
 
     def set_state(self, state: Sequence[Any]) -> None:
         """Takes the records back."""
-        self._records = msgspec.convert(state, list[MemoryRecord])
+        self._records = msgspec.convert(state, ready(list[MemoryRecord]))
 
     def _beginning(self, observation: Observation) -> str:
         who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
@@ -319,7 +320,7 @@ class PromptedAgent(LLMAgent):
         system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
         user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
         messages = [_message("system", system), _message("user", user)]
-        take, schema = msgspec.json.Decoder(Insight).decode, INSIGHT_SCHEMA
+        take, schema = msgspec.json.Decoder(ready(Insight)).decode, INSIGHT_SCHEMA
         with suppress(ModelCallFailed):
             insight = await ask(
                 observation, messages, take, schema, endpoint=self.endpoint, share=self.share
@@ -415,7 +416,7 @@ class DeclaredValidator(BaseValidator):
         for agent in config.agents if config else ():
             params, talk = agent.params, agent.params.get("talk")
             if "actions" in params or talk_reach(talk) == NEIGHBOURS:
-                actions = msgspec.convert(params.get("actions", ()), _Actions)
+                actions = msgspec.convert(params.get("actions", ()), ready(_Actions))
                 self._declared[agent.name] = _Declared(actions, talk, config, False)
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:

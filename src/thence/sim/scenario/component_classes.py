@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from thence.core.ready import ready
+
 Kind = Literal["agents", "engines", "validators"]
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "agents": {
@@ -141,7 +143,7 @@ def params_struct(cls: type) -> type[msgspec.Struct]:
 
 def converted(value: object, kind: Any) -> Any:
     """Returns a value of a scenario as one of a type; raises msgspec.ValidationError."""
-    return msgspec.convert(value, kind, str_keys=True, dec_hook=_path)
+    return msgspec.convert(value, ready(kind), str_keys=True, dec_hook=_path)
 
 
 def _path(kind: Any, value: object) -> object:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from thence.core.ready import ready
 from thence.sim.models.settings import ModelSettings
 from thence.sim.scenario.state import Declaration, Name
 
@@ -135,7 +136,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     attributes: Mapping[str, Any] = {}
 
     def __post_init__(self) -> None:
-        msgspec.convert(self.attributes.get("layer", "none"), Name)
+        msgspec.convert(self.attributes.get("layer", "none"), ready(Name))
 
     @property
     def ends(self) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from thence.core.nearest import nearest
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.scenario.sections import (
     EdgeSettings,
@@ -405,7 +406,7 @@ def with_edges(
     if network.file is not None:
         try:
             data = (folder / network.file).read_bytes()
-            edges = (*edges, *msgspec.json.decode(data, type=tuple[EdgeSettings, ...]))
+            edges = (*edges, *msgspec.json.decode(data, type=ready(tuple[EdgeSettings, ...])))
         except (OSError, msgspec.MsgspecError) as error:
             message = f"{network.file} can't be read: {error}"
             return spatial, [(("network", "file"), message, "write edges as [[a, b], [b, c]]")]

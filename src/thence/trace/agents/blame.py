@@ -18,7 +18,8 @@ from thence.git.repository import Repository
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
 ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies
 COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
-_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
+_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s%x1f"
+_FORM += "%(trailers:key=Co-authored-by,valueonly,unfold)"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
 # what a reflog says of commits that were made here, and of tips that came from elsewhere
 _MADE = re.compile(
@@ -56,6 +57,12 @@ class CommitInfo(NamedTuple):
     author: str
     author_email: str
     title: str
+    trailers: str = ""
+
+    @property
+    def co_authors(self) -> list[str]:
+        """Whom the message names beside the author."""
+        return [name.strip() for name in self.trailers.splitlines() if name.strip()]
 
     @property
     def is_by_bot(self) -> bool:
@@ -186,14 +193,6 @@ class CommitHistory:
             self._brought |= {other: other not in own for other in new}
         return self._brought.get(commit, False)
 
-    def co_authors(self, commit: str) -> list[str]:
-        """Returns whom the message of a commit names beside its author."""
-        form = "--format=%(trailers:key=Co-authored-by,valueonly,unfold)"
-        out = self.repo.git.run("log", "--max-count=1", *_PLAIN, form, commit, "--")
-        return [
-            name.strip() for name in out.decode("utf-8", "replace").splitlines() if name.strip()
-        ]
-
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""
         distinct = dict.fromkeys(commits)
@@ -211,7 +210,7 @@ class CommitHistory:
         source = ("--stdin",) if among else ()
         arguments = ("log", "-z", *_PLAIN, f"--format={_FORM}", *options, *source, "--")
         out = self.repo.git.run(*arguments, stdin=stdin_text).decode("utf-8", "replace")
-        parts = (line.split("\x1f", 7) for line in out.split("\0") if line)
+        parts = (line.split("\x1f", 8) for line in out.split("\0") if line)
         infos = (
             CommitInfo(sha, tuple(parents.split()), int(at or 0), int(ct or 0), tree, *texts)
             for sha, parents, at, ct, tree, *texts in parts

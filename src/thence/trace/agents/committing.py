@@ -5,7 +5,8 @@ Codex's the call too. The second is the chain of processes that the commit was m
 two differ, or several sessions fit, the session is unknown, and those that fit are named.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from thence.trace.agents.fired import (
@@ -25,6 +26,29 @@ from thence.trace.agents.sessions import (
     certain,
     likely,
 )
+
+# the mails by which agents name themselves as an author or in a trailer of a commit
+_MAILS = {
+    "aider@aider.chat": "aider",
+    "noreply@aider.chat": "aider",
+    "noreply@anthropic.com": "Claude",
+    "codex@openai.com": "Codex",
+    "noreply@openai.com": "Codex",
+    "copilot@github.com": "Copilot",
+    "copilot@users.noreply.github.com": "Copilot",
+    "cursoragent@cursor.com": "Cursor",
+    "gemini-cli@users.noreply.github.com": "Gemini",
+    "noreply@opencode.ai": "opencode",
+    "qwen-coder@alibabacloud.com": "Qwen Code",
+}
+# GitHub's mails have a number before the name
+_MAIL = re.compile(r"(?:\d+\+)?([^<>\s+]+@[^<>\s]+)>?\s*$")
+
+
+def agent_said_by(names: Iterable[str]) -> str | None:
+    """Returns the agent that authors or trailers of a commit name, which is only its own claim."""
+    mails = (match[1].lower() for name in names if (match := _MAIL.search(name)))
+    return next((_MAILS[mail] for mail in mails if mail in _MAILS), None)
 
 
 class Maker(NamedTuple):
@@ -86,7 +110,10 @@ def maker_of(
         else (None, None)
     )
     session = table.of(name)
-    maker = _in_session(session, root, call_id, thread if thread != name else None)
+    shell = chain[chain.index(process) - 1] if process and chain[0] != process else None
+    maker = _in_session(session, root, call_id, thread if thread != name else None, shell)
+    if maker.reason:
+        return maker._replace(fitting=(name,))
     actor = maker.actor or session.actor or named.get(name, "unknown")
     return maker._replace(session=name, actor=actor, process=process)
 
@@ -100,20 +127,32 @@ def _working_in(table: SessionTable, names: list[str], root: str | None) -> list
 
 
 def _in_session(
-    session: AgentSession, root: str | None, call_id: str | None, thread: str | None
+    session: AgentSession,
+    root: str | None,
+    call_id: str | None,
+    thread: str | None,
+    shell: Process | None,
 ) -> Maker:
-    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown."""
+    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown.
+
+    `shell` is the process of the commit that the agent itself began. Without an open call it may be
+    the user's, whose commands Claude Code runs as it runs those of the agent.
+    """
     call_event = session.use_ids.get(call_id or "")
     if thread is not None or call_event is not None:
         subagent = session.subagents.get(thread or "")
         actor = subagent.actor if subagent else ""
         return Maker(agent=thread, actor=actor, causes=certain(call_event))
     calls = session.shells_in(root)
-    if len(calls) == 1 and calls[0].asks_git:
-        (call,) = calls
+    behind = [*session.background.values()]
+    started = [call for call in behind if shell and call.has_begun(shell)]
+    if len(started) == 1 or (len(calls) == 1 and calls[0].asks_git):
+        (call,) = started or calls
         return Maker(agent=call.agent, actor=call.actor, causes=certain(call.event_id))
-    calls = calls or session.shells()
-    agents = {call.agent for call in calls} or {None, *session.subagents}
+    calls = started or calls or session.open_calls()
+    if not calls:
+        return Maker(causes=likely(behind), reason="background" if behind else "no_call")
+    agents = {call.agent for call in calls}
     return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
 
 

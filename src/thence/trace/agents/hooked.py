@@ -18,7 +18,15 @@ from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.trace.agents.committing import maker_of
 from thence.trace.agents.fired import Process, repository
-from thence.trace.agents.sessions import CALLERS, Causes, SessionTable, certain, digest_of, text_of
+from thence.trace.agents.sessions import (
+    CALLERS,
+    SHELLS,
+    Causes,
+    SessionTable,
+    certain,
+    digest_of,
+    text_of,
+)
 
 NAME_CHARACTERS_MAX = 200
 _META_BYTES_MAX = 64 * 1024
@@ -39,6 +47,9 @@ _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
 _SHARED = (*_SESSION_IDS, *_PROMPT_IDS, *_COMMON)
 # hooks behind which the calls before them get no answer any more
 _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop", "sessionend"}
+# what an agent sends to itself in the place of a user's words, with the call that it is about
+_NO_WORDS = re.compile(r"\s*(?:<task-notification>|$)")
+_USE_ID = re.compile(r"<tool-use-id>([^<]{1,200})</tool-use-id>")
 _CUT_MEMBER = re.compile(
     r'"(session_id|hook_event_name|tool_use_id|tool_name|agent_id|agent_type|prompt_id|cwd)"'
     r'\s*:\s*"([^"\\]{1,1000})"'
@@ -251,10 +262,17 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
         case "userpromptsubmit" if agent is not None:  # what another agent wrote to it
             facts = {"prompt": take("prompt"), "process": process}
             return call.event("task", facts, subject=f"agent/{agent}")
+        case "userpromptsubmit" if session.prompt_of(call.prompt_id) is not None:
+            return None
         case "userpromptsubmit":
-            facts = {"prompt": take("prompt"), "process": process}
-            is_new = session.prompt_of(call.prompt_id) is None
-            return call.event("prompt", facts, certain(session.begin)) if is_new else None
+            text = take("prompt")
+            if isinstance(text, str) and _NO_WORDS.match(text):  # a machine's
+                named = _USE_ID.search(text)
+                begin = session.use_ids.get(named[1]) if named else None
+                causes = certain(begin) if begin else session.asked_by(None, None)
+                return call.event("woken", {"text": text, "process": process}, causes)
+            facts = {"prompt": text, "process": process}
+            return call.event("prompt", facts, certain(session.begin))
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
             return _tool_event(call, hook)
         case "subagentstart" if agent is not None:
@@ -284,8 +302,11 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return None
     subject, value = f"tool/{use_id}", call.take("tool_input")
     facts = {"tool": call.take("tool_name")}
+    runs = (
+        call.spooled.chain[0] if call.spooled.chain and call.text("tool_name") in SHELLS else None
+    )
     if hook == "pretooluse":
-        facts |= {"input": value, "process": call.spooled.process}
+        facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         return call.event("tool.begun", facts, subject=subject, begins=True)
     answer = call.take(*_ANSWERS)
     facts |= {"answer": answer, "input": None if begin else value}
@@ -296,6 +317,8 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     if hook == "posttoolusefailure":
         facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
         return call.event("tool.failed", facts, causes, subject, ends=ends)
+    is_background = isinstance(answer, Mapping) and answer.get("backgroundTaskId")
+    facts |= {"hook": runs if is_background else None}
     files, omitted = edits(value, call.root(), call.table.roots, call.spooled.cwd)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)

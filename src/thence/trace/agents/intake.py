@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from thence.core.new_event import HostEvent, Position
+from thence.core.ready import ready
 from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
 from thence.files import FileBusy, file_lock, replace_file
 from thence.log.files.disk import OS_DISK
@@ -299,7 +300,7 @@ def stored_table(log: Log) -> SessionTable:
 def _read_kept(log: Log, path: Path) -> _Kept | None:
     """Returns what was kept, if the log is still the one that it was kept of."""
     try:
-        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
     except (OSError, msgspec.DecodeError):
         return None
     return kept if kept.form == _KEPT_FORM and log.holds(kept.last_id) else None

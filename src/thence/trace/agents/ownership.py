@@ -14,13 +14,15 @@ from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from thence.core.bodies import BodyMissing
+from thence.core.clock import timestamp_at
 from thence.core.event import Event
-from thence.errors import EventNotFound
+from thence.errors import EventNotFound, GitFailed
 from thence.git.repository import Repository
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_ids
 from thence.log.open import Log
-from thence.trace.agents.blame import BlamedLine, CommitHistory
+from thence.trace.agents.blame import BlamedLine, CommitHistory, CommitInfo
+from thence.trace.agents.committing import agent_said_by
 from thence.trace.agents.edits import (
     AgentEdit,
     WrittenLine,
@@ -38,6 +40,10 @@ REWRITES_MAX = 1_000
 SQUASHED_AMONG = 50  # the newest commits of the log that a squash is searched for
 _CHECKED_EVERY = 1_000  # events of the log that are read
 CLOCK_S = 86_400  # the most by which clocks of two machines are taken to differ
+_SECOND = len("2026-11-29T16:30:00")  # git's times are whole seconds
+_SECONDS_MAX = (
+    250_000_000_000  # those of a commit are anybody's; a timestamp has four digits a year
+)
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
@@ -47,6 +53,8 @@ _DOUBTS = {
     "witnesses": "the session that its variables name is not the one that its processes belong to",
     "ended": "its variables name a session that had ended",
     "elsewhere": "its variables name a session that this log does not have",
+    "no_call": "no call was open: the user made it, as by `!`, or what an ended call left running",
+    "background": "no call was open: the user made it, as by `!`, or one in the background",
     "processes": "the parents of its process could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started",
@@ -140,9 +148,10 @@ class Ownership:
         self._records_of = cache(self._find_records_of)
         self._contents = cache(self._find_contents)
         self._texts = cache(self._find_texts)
-        self._end = 0
+        self._end, self._first_moment = 0, ""
         for place, event in enumerate(log.read()):
             self._end = place + 1
+            self._first_moment = self._first_moment or event.timestamp
             if not place % _CHECKED_EVERY:
                 check()
             self._note(place, event)
@@ -173,7 +182,11 @@ class Ownership:
             self._owners[commit] = Owner(
                 "unknown", commit=commit, reason="its rewrites are circular"
             )
-            self._owners[commit] = self._of_commit(commit)._replace(commit=commit)
+            try:
+                owner = self._of_commit(commit)
+            except GitFailed as error:
+                owner = _lacking(error)
+            self._owners[commit] = owner._replace(commit=commit)
         return self._owners[commit]
 
     def _of_commit(self, commit: str) -> Owner:
@@ -204,17 +217,26 @@ class Ownership:
             return Owner("bot", info.author)
         if owner := self._of_package(commit):
             return owner
+        said = agent_said_by([*info.co_authors, info.author_email])
+        if said and (record is None or record.by == "person"):
+            event = record.event if record else None
+            words = f"the commit says {said}"
+            return Owner("unknown", info.author, commit_event=event, reason=words)
         if record is None:
-            return Owner("unknown", info.author, reason=self._unseen(commit))
+            return Owner("unknown", info.author, reason=self._unseen(info))
         if record.by == "person":
             return Owner("person", info.author, commit_event=record.event)
         reason = _doubt(record.event.cut_payload)
         return Owner("unknown", info.author, commit_event=record.event, reason=reason)
 
-    def _unseen(self, commit: str) -> str:
+    def _unseen(self, info: CommitInfo) -> str:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
+        commit = info.commit
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
+        moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
+        if moment[:_SECOND] < self._first_moment[:_SECOND]:
+            return "committed before the hooks were installed"
         is_own = commit in self.history.reflogs.own
         if not is_own and self.history.was_brought(commit, self._together):
             return "it came here by a fetch or a clone, and no hook here saw it made"
@@ -340,12 +362,15 @@ class Ownership:
         if line.commit in self.history.shallow:
             reason = "this clone is shallow: the commits before are not here"
             return Owner("unknown", commit=line.commit, reason=reason)
-        edits, owner = self._explaining(line), self.of_commit(line.commit)
-        chosen = best_fitting(edits, lines, at)
-        if chosen is None and not edits and owner.kind != "bot":
-            unseen = self._squashed_in(line) or self._in_unseen(line)
-            chosen = best_fitting(unseen, lines, at, is_whole=True)
-        return self._by_edit(chosen, owner) if chosen else self._by_commit(line, line.commit)
+        try:
+            edits, owner = self._explaining(line), self.of_commit(line.commit)
+            chosen = best_fitting(edits, lines, at)
+            if chosen is None and not edits and owner.kind != "bot":
+                unseen = self._squashed_in(line) or self._in_unseen(line)
+                chosen = best_fitting(unseen, lines, at, is_whole=True)
+            return self._by_edit(chosen, owner) if chosen else self._by_commit(line, line.commit)
+        except GitFailed as error:
+            return _lacking(error)._replace(commit=line.commit)
 
     def _by_commit(self, line: BlamedLine, commit: str) -> Owner:
         """Returns the owner of a line that no edit holds, by the first commit that has it.
@@ -574,6 +599,13 @@ class Ownership:
             self._tree(event, event.cut_payload.get("root")) for _, event in self._edits
         }
         return frozenset(top for top in (*tops, _root(str(self.history.repo.top))) if top)
+
+
+def _lacking(error: GitFailed) -> Owner:
+    """Returns the owner where a partial clone lacks what tells it; raises any other error."""
+    if not error.is_lacking:
+        raise error
+    return Owner("unknown", reason=f"{error.cause}: {error.hint}")
 
 
 def held(log: Log, event_id: str) -> Event | None:

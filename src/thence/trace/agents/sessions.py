@@ -22,7 +22,8 @@ class OpenCall(NamedTuple):
     """A tool call without an answer; `agent` is None for the main agent's.
 
     `actor` is that of its event; `root` and `kind`, the type of the subagent that it asks for, are
-    digests.
+    digests. `hook` is the process of its first hook, and of one that goes on in the background
+    `answered` that of its last: the shell of the call began between them.
     """
 
     event_id: str
@@ -32,6 +33,16 @@ class OpenCall(NamedTuple):
     asks_git: bool
     root: str | None
     kind: str | None
+    hook: Process | None = None
+    answered: Process | None = None
+
+    def has_begun(self, process: Process) -> bool:
+        """Reports whether a process of its agent is the shell of this call in the background."""
+        if self.hook is None or self.answered is None or not boot_of(process):
+            return False
+        chain = (self.hook, process, self.answered)
+        begun, own, answered = (int(one[1].rpartition(" ")[2]) for one in chain)
+        return len({*map(boot_of, chain)}) == 1 and begun <= own <= answered
 
 
 class Subagent(NamedTuple):
@@ -72,9 +83,10 @@ def certain(event_id: str | None) -> Causes:
 class AgentSession:
     """One session of an agent, as far as its events tell; the values are ids of events.
 
-    `prompts` are by the digests of the agent's own ids; `calls`, which are open, `use_ids` and
-    `answered` by tool use ids; `subagents`, the calls that `spawned` them and the last one of each
-    of their `answers` by the ids of subagents.
+    `prompts`, a machine's too, are by the digests of the agent's own ids; `calls`, which are open,
+    `background`, which were answered and go on, `use_ids` and `answered` by tool use ids;
+    `subagents`, the calls that `spawned` them and the last one of each of their `answers` by the
+    ids of subagents.
     """
 
     actor: str = ""
@@ -84,6 +96,7 @@ class AgentSession:
     last_turn: str | None = None
     prompts: dict[str, str] = field(default_factory=dict)
     calls: dict[str, OpenCall] = field(default_factory=dict)
+    background: dict[str, OpenCall] = field(default_factory=dict)
     use_ids: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     subagents: dict[str, Subagent] = field(default_factory=dict)
@@ -105,8 +118,11 @@ class AgentSession:
                 self.begin, self.is_open = event_id, True
             case "session.ended":
                 self.is_open = False
-            case "prompt":
+            case "woken" if cause in (self.last_prompt, self.begin, None):
+                return  # what follows is caused by what the user asked
+            case "prompt" | "woken":
                 self.last_prompt = event_id
+                self.background = {k: v for k, v in self.background.items() if v.event_id != cause}
                 if prompt_id := digest_of(text_of(payload, "prompt_id")):
                     self.prompts[prompt_id] = event_id
             case "turn.ended":
@@ -123,9 +139,12 @@ class AgentSession:
                     "git" in str(members.get("command", members.get("cmd", value))),
                     digest_of(text_of(payload, "root")),
                     digest_of(text_of(members, "subagent_type", "agent_type")),
+                    process_of(payload.get("hook")),
                 )
             case "tool.ended" | "tool.failed":
-                self.calls.pop(name, None)
+                call = self.calls.pop(name, None)
+                if call and (answered := process_of(payload.get("hook"))):
+                    self.background[name] = call._replace(answered=answered)
                 if payload.get("is_unanswered"):  # what is late counts too
                     return
                 self.answered.add(name)
@@ -163,14 +182,15 @@ class AgentSession:
         calls = [call for call in calls if kind and call.kind == kind] or calls
         return certain(calls[0].event_id) if len(calls) == 1 else likely(calls)
 
-    def shells(self) -> list[OpenCall]:
-        """Returns the open calls of a shell."""
-        return [call for call in self.calls.values() if call.tool in SHELLS]
+    def open_calls(self) -> list[OpenCall]:
+        """Returns the open calls of a shell, else those of other tools that may run git."""
+        calls = [call for call in self.calls.values() if call.tool not in CALLERS]
+        return [call for call in calls if call.tool] or calls
 
     def shells_in(self, root: str | None) -> list[OpenCall]:
         """Returns the open calls of a shell in a worktree: those that run git, else all."""
         place = digest_of(root)
-        calls = [call for call in self.shells() if call.root == place]
+        calls = [call for call in self.open_calls() if call.tool and call.root == place]
         return [call for call in calls if call.asks_git] or calls
 
     def abandoned(self, agent: str | None, *, has_ended: bool) -> list[Abandoned]:

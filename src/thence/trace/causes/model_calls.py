@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from thence.core.ready import ready
+
 CALLS_MAX = 10_000
 _DEPTH_MAX = 1_000
 _SAME_NAME_MAX = 100
@@ -36,7 +38,7 @@ class _Message(msgspec.Struct):
     parts: list[_Part] = []
 
 
-_messages = msgspec.json.Decoder(list[_Message]).decode
+_messages = msgspec.json.Decoder(ready(list[_Message])).decode
 
 
 class _Named(NamedTuple):

@@ -15,6 +15,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position
+from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock, replace_file
@@ -56,7 +57,7 @@ class CursorFile:
                     raise
         self.cursor = SpanCursor()  # where there is none, or none that is whole
         with suppress(FileNotFoundError, msgspec.MsgspecError):
-            self.cursor = msgspec.json.decode(self.path.read_bytes(), type=SpanCursor)
+            self.cursor = msgspec.json.decode(self.path.read_bytes(), type=ready(SpanCursor))
 
     def write(self, cursor: SpanCursor) -> None:
         """Replaces the cursor where it has moved; then the new one is on the device."""

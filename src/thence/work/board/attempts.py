@@ -6,7 +6,7 @@ agent. A review is a HistoryAdded. The feedback of a send-back is the reason of 
 `next_steps` derives from a package's state what a person can do about it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from thence.core.event import Event
@@ -66,13 +66,10 @@ class AttemptHistory:
         return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
 
 
-def attempt_histories(
-    events: Sequence[Event], slug: str, ignored: Collection[str]
-) -> dict[str, AttemptHistory]:
+def attempt_histories(events: Sequence[Event], slug: str) -> dict[str, AttemptHistory]:
     """Returns the attempts at each package of a feature that was ever assigned.
 
-    `ignored` are events that don't count (`Board.ignored`). Most projects have no orchestrator;
-    their events are not sorted.
+    Most projects have no orchestrator; their events are not sorted.
     """
     if not any(event.header.event_type == "WPAssigned" for event in events):
         return {}
@@ -81,7 +78,7 @@ def attempt_histories(
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
         wp_id = payload.get("wp_id")
-        if step is not None and isinstance(wp_id, str) and event.event_id not in ignored:
+        if step is not None and isinstance(wp_id, str):
             step(histories.setdefault(wp_id, AttemptHistory()), event, payload)
     return {wp_id: one for wp_id, one in histories.items() if one.assigned is not None}
 

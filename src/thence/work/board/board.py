@@ -6,15 +6,16 @@ of the losing side change no lane, no agent and no gate, and stay in the log. Se
 sides of a conflict as people, packages and commits, the same in all clones.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from thence.core.event import Event
 from thence.core.merge.ancestry import history
 from thence.core.merge.conflicts import (
+    PACKAGE,
     Conflict,
     Judgement,
     counting,
@@ -25,7 +26,6 @@ from thence.core.merge.conflicts import (
 from thence.core.order import totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject
-from thence.work.board.package_numbers import SLOT, NumbersGivenTwice, numbers_given_twice
 from thence.work.board.replay import (
     STEPS,
     FeatureFold,
@@ -34,7 +34,15 @@ from thence.work.board.replay import (
     members_of,
     text,
 )
-from thence.work.board.state import DOING, NOBODY, Board, FeatureState, IgnoredEvent, PackageState
+from thence.work.board.state import (
+    DOING,
+    NOBODY,
+    Board,
+    FeatureState,
+    IgnoredEvent,
+    LostPackage,
+    PackageState,
+)
 
 _LOG = "Log"  # the aggregate type of a log's own notices
 _FEATURE_TYPES = ("Feature", "FeatureSpec")
@@ -55,15 +63,43 @@ def fold(
         project_uuid = min(filter(None, named), default=None)
     replay = _Replay(project_uuid, {*aliases, None})
     subjects = list(map(replay.subject_of, ordered))
-    numbers = numbers_given_twice(ordered, subjects, duplicates)
-    if numbers.ignored:
-        counted = [event for event in counted if event.header.event_id not in numbers.ignored]
-        pairs = zip(ordered, subjects, strict=True)
-        subjects = [None if event.event_id in numbers.ignored else about for event, about in pairs]
     judgement = judged(ordered, subjects, slots_of(WORK), duplicates)
     for event in _in_causal_order(counted):
         replay.take(event, event.header.event_id in judgement.beaten)
-    return replay.board(judgement, numbers)
+    conflicts, lost = _numbers_given_twice(judgement.conflicts, ordered, subjects)
+    return replay.board(judgement, conflicts, lost)
+
+
+def _numbers_given_twice(
+    conflicts: tuple[Conflict, ...], ordered: Sequence[Event], subjects: Sequence[str | None]
+) -> tuple[tuple[Conflict, ...], dict[str, tuple[LostPackage, ...]]]:
+    """Returns the conflicts, and by subjects the packages that lost their number.
+
+    Such a conflict is resolved once each lost title has a package of the feature again.
+    """
+    lost: dict[str, tuple[LostPackage, ...]] = {}
+    kept = list(conflicts)
+    for place, conflict in enumerate(conflicts):
+        title = conflict.winner.payload.get("title")
+        others = {event.payload.get("title"): event for event in reversed(conflict.events)}
+        others.pop(title, None)
+        if conflict.slot != PACKAGE.name or not conflict.is_open or not others:
+            continue
+        feature = f"{conflict.subject.rpartition('/')[0]}/"
+        again = {
+            event.payload.get("title"): event
+            for event, subject in zip(ordered, subjects, strict=True)
+            if event.header.event_type == "WPCreated"
+            and subject != conflict.subject
+            and (subject or "").startswith(feature)
+        }
+        lost[conflict.subject] = tuple(
+            LostPackage(text(name) or "", event.event_id, event.node_id, is_added=name in again)
+            for name, event in reversed(others.items())
+        )
+        if others.keys() <= again.keys():
+            kept[place] = replace(conflict, resolved_by=again[next(iter(others))])
+    return tuple(kept), lost
 
 
 def _in_causal_order(ordered: list[Event]) -> list[Event]:
@@ -126,34 +162,26 @@ class _Replay:
             self._names[(project, slug)] = feature
         return feature
 
-    def board(self, judgement: Judgement, numbers: NumbersGivenTwice) -> Board:
-        """Returns the board after all applied events."""
+    def board(
+        self,
+        judgement: Judgement,
+        conflicts: tuple[Conflict, ...],
+        lost: Mapping[str, tuple[LostPackage, ...]],
+    ) -> Board:
+        """Returns the board after all applied events; `lost` is that of PackageState."""
         heads = {
             subject: tuple([event.header.event_id for event in events])
             for subject, events in judgement.heads.items()
         }
         features = {
-            key: feature.state(heads, numbers.lost)
-            for key, feature in sorted(self._features.items())
+            key: feature.state(heads, lost) for key, feature in sorted(self._features.items())
         }
         return Board(
             project_uuid=self._project,
             features=MappingProxyType(features),
-            conflicts=_in_order(judgement.conflicts, numbers.conflicts),
+            conflicts=conflicts,
             skipped=tuple(self._skipped),
-            ignored=numbers.ignored,
         )
-
-
-def _in_order(
-    judged_conflicts: tuple[Conflict, ...], of_numbers: tuple[Conflict, ...]
-) -> tuple[Conflict, ...]:
-    def key(conflict: Conflict) -> tuple[object, ...]:
-        return conflict.subject, conflict.slot, conflict.events[0].order_key
-
-    return (
-        tuple(sorted((*judged_conflicts, *of_numbers), key=key)) if of_numbers else judged_conflicts
-    )
 
 
 def _feature_slug(event: Event) -> str | None:
@@ -210,7 +238,6 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         ],
         "branch": package.workspace.branch if package.workspace else None,
         "landed": asdict(package.landed) if package.landed else None,
-        "open_claim": package.open_claim,
         "last_event": package.last_event,
     }
 
@@ -259,7 +286,8 @@ def is_claim(event: Event) -> bool:
 def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     """Returns a conflict in one sentence: the authors, their commits, and the winner."""
     name = conflict.subject.rpartition("/")[2]
-    if conflict.slot == SLOT:
+    titles = {event.payload.get("title") for event in conflict.events}
+    if conflict.slot == PACKAGE.name and len(titles) > 1:
         return _given_twice(name, conflict)
     claimers = list(map(person, filter(is_claim, conflict.events)))
     if len(claimers) > 1:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from thence.core.event import Event, EventHeader
+from thence.core.ready import ready
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
@@ -76,7 +77,7 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
     payload: PayloadMembers = PayloadMembers()
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(ready(_Line)).decode
 
 
 def members_of(event: Event) -> PayloadMembers:
@@ -214,7 +215,6 @@ def _apply_move(event: ReplayedEvent) -> str | PackageFold | None:
     facts = package.facts
     previous = text(event.members.previous_status) or text(event.members.old_status)
     facts["lane"], facts["lane_event"] = new, event.header.event_id
-    facts["open_claim"] = event.header.event_id if event.header.begins else None
     facts["landed"] = None
     package.set_by["lane"] = event.header.event_id
     if new == FOR_REVIEW:  # what is handed in follows, unless that could not be written
@@ -291,7 +291,6 @@ def _apply_workspace(event: ReplayedEvent) -> str | PackageFold | None:
     package, branch = _package_of(event), text(event.members.branch_name)
     if package is None or branch is None:
         return _NO_PACKAGE if package is None else "it names no branch"
-    package.facts["open_claim"] = None
     path = text(event.members.worktree_path) or ""
     package.facts["workspace"] = Workspace(branch, path, event.header.node_id)
     return package

@@ -87,11 +87,10 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     their resolution. `subtasks` maps those that were ticked in the log to True, and to False where
     the tick was undone. `gates` are by their ids. `heads` are the ids of the package's events that
     cause no other event of it. `lane_event` is the id of the event that set the lane, `last_event`
-    of the last in total order that counts: errors do not. `open_claim` is the id of the event by
-    which a command claimed the package, until the command records the outcome. `reviewed` is the
-    code as it last went to review, `reviews` as it ever did, `landed` its landing in the target,
-    until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package" (title and
-    dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
+    of the last in total order that counts: errors do not. `reviewed` is the code as it last went to
+    review, `reviews` as it ever did, `landed` its landing in the target, until the package leaves
+    done. `set_by` maps "lane", "agent", "reviewer", "package" (title and dependencies),
+    "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
     """
 
     wp_id: str
@@ -116,7 +115,6 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[HistoryEntry, ...] = ()
     heads: tuple[str, ...] = ()
     lane_event: str | None = None
-    open_claim: str | None = None
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
 
@@ -173,15 +171,13 @@ class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all there ever were, resolved ones too. `ignored` are the ids of events on
-    packages that lost their number.
+    `conflicts` are all there ever were, resolved ones too.
     """
 
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     skipped: tuple[IgnoredEvent, ...] = ()
-    ignored: frozenset[str] = frozenset()
 
     @property
     def targets(self) -> set[str]:

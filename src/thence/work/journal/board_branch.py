@@ -23,10 +23,9 @@ from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
     by_file,
-    edited,
-    edits_of,
     is_day_file,
     lacking,
+    made_anew,
     with_more,
 )
 from thence.work.journal.board_remote import BoardRemote
@@ -199,13 +198,12 @@ def _changes(
     others = _paths(store, tree) if redactions.digests else ()
     for path in dict.fromkeys((*by_path, *others)):
         data = _data(store, tree, path)
-        edits = edits_of(data, redactions)
-        kept = edited(data, edits)
+        kept, count = made_anew(data, redactions)
         lines = lacking(kept, by_path.get(path, ()), lambda: _days(store, tree))
-        if lines or edits:
+        if lines or count:
             changes[path] = with_more(kept, lines)
             pushed += len(lines)
-            redacted += len(edits)
+            redacted += count
     return changes, pushed, redacted
 
 

@@ -8,7 +8,7 @@ from thence.errors import GitFailed
 from thence.git.git import Git, failure
 from thence.git.refs import REMOTES, Refs
 from thence.git.repository import HEADS, Repository
-from thence.work.project.options import ProjectOptions
+from thence.work.project.configuration import BoardOptions
 
 _DEFAULT_REMOTE = "origin"
 _TRUE = frozenset(("true", "yes", "on", "1"))
@@ -47,16 +47,16 @@ def board_ref(remote: str, branch: str) -> str:
 
 
 def board_here(
-    repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]
+    repo: Repository, refs: Refs, options: BoardOptions, targets: Iterable[str]
 ) -> str | None:
     """Returns the remote whose board branch is read, if the branch has been fetched.
 
     Boards of other remotes are not read: one may have been fetched for a review.
     """
-    end = f"/{options.board_branch}"
+    end = f"/{options.branch}"
     tracking = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
     boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in tracking}
-    remote = options.board_remote or _followed_remote(refs, targets) if boards else None
+    remote = options.remote or _followed_remote(refs, targets) if boards else None
     if remote is None and boards:
         names = boards if _DEFAULT_REMOTE in boards else os.fsdecode(repo.git.run("remote")).split()
         remote = _only_remote(names)
@@ -64,7 +64,7 @@ def board_here(
 
 
 def link_of(
-    repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]
+    repo: Repository, refs: Refs, options: BoardOptions, targets: Iterable[str]
 ) -> BoardRemote:
     """Returns the link to the board's remote. Raises GitFailed if no remote is named or exists."""
     settings = _settings(repo)
@@ -73,12 +73,12 @@ def link_of(
         for key in settings
         if key.startswith("remote.") and key.endswith(".url")
     }
-    remote = options.board_remote or _followed_remote(refs, targets) or _only_remote(names)
+    remote = options.remote or _followed_remote(refs, targets) or _only_remote(names)
     if remote is None or remote not in names:
         raise _no_remote(repo, remote, names)
     link = BoardRemote(
         remote,
-        options.board_branch,
+        options.branch,
         is_fetched=False,
         is_signed=settings.get("commit.gpgsign", ["false"])[-1].lower() in _TRUE,
         has_ssh="core.sshcommand" in settings or "ssh.variant" in settings,

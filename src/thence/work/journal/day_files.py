@@ -4,33 +4,26 @@ The source is the fetched board's branch, each blob once. Lines are verified, an
 journal.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
 from thence.core.codec import BadLine
+from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.objects import Objects, is_file, objects
 from thence.git.refs import Refs
-from thence.log.files.findings import Relayed
 from thence.log.recovery.writers import redactions_of
-from thence.work.day_lines import (
-    RedactedLines,
-    SharedFilePosition,
-    lines_with_positions,
-    parked_lines,
-    record_skipped,
-    skipped_lines,
-)
+from thence.work.day_lines import RedactedLines, lines_in
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen
 from thence.work.journal.shared_view import ViewChanges
-from thence.work.journal.store import EventStore, redactions_in
-from thence.work.project.options import read_options
+from thence.work.journal.store import EventStore
+from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
 
@@ -38,12 +31,13 @@ from thence.work.project.project_id import BOARD_FILE, BoardFile
 class TakenLines(NamedTuple):
     """The result of taking in lines: new events, and lines that were passed over.
 
-    `bad` are lines that are no events, `parked` counts events with a clock too far in the future,
-    `ours` own events that the journal had lost, `beside` lines with the id of another event.
+    `bad` are lines that are no events, with their files; `parked` counts events with a clock too
+    far in the future, whose files are read again at each look; `ours` own events that the journal
+    had lost, `beside` lines with the id of another event.
     """
 
     events: int = 0
-    bad: tuple[tuple[SharedFilePosition, BadLine], ...] = ()
+    bad: tuple[tuple[str, BadLine], ...] = ()
     parked: int = 0
     ours: int = 0
     beside: int = 0
@@ -51,9 +45,9 @@ class TakenLines(NamedTuple):
     def notes(self) -> Iterator[str]:
         """Yields the warnings for the user."""
         if self.bad:
-            place, reason = self.bad[0]
+            file, reason = self.bad[0]
             others = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
-            yield f"a line of {place.file} was passed over: {reason.reason}{others}"
+            yield f"a line of {file} was passed over: {reason.reason}{others}"
         if self.parked:
             events = counted(self.parked, "event")
             yield f"left out {events} with a clock far ahead, to be tried again"
@@ -64,13 +58,6 @@ class TakenLines(NamedTuple):
                 f"{counted(self.beside, 'line')} with the id of an event that is here, but not its"
                 " content; both are kept: `thence verify` lists them"
             )
-
-
-class _UnseenLines(NamedTuple):
-    """Lines that were not read before, with their positions, and the paths of their blobs."""
-
-    blobs: dict[str, str]
-    lines: dict[bytes, SharedFilePosition]
 
 
 def take_in(
@@ -87,9 +74,10 @@ def take_in(
     called.
     """
     written = ViewChanges(project)
-    if written.lines or written.reread or parked_lines(skipped_lines(project.home)):
-        yield _relay(project, store, written.lines, written.reread)
-    written.save()
+    taken = _relay(project, store, written.lines)
+    yield taken
+    if not taken.parked:
+        written.save()
     _redact(project, store, written.lines)
     seen = load_seen(project)
     tip = _board_tip(project, refs(), targets)
@@ -97,21 +85,23 @@ def take_in(
         return
     ref, oid = tip
     with objects(project.repo) as git_objects:
-        unseen = _unseen_lines(project, git_objects, ref, oid, seen.tips.get(ref))
-        if unseen is None:
+        lines = _unseen_lines(project, git_objects, ref, oid, seen.tips.get(ref))
+        if lines is None:
             return
-        if unseen.lines:
-            yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
-        save_seen(project, SeenTips({**seen.tips, ref: oid}))
+        taken = _relay(project, store, lines)
+        yield taken
+        if not taken.parked:
+            save_seen(project, SeenTips({**seen.tips, ref: oid}))
 
 
 def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
-    """Overwrites what the files of this clone still hold, or again hold, of redacted lines."""
+    """Removes what the files of this clone still hold, or again hold, of redacted lines."""
     redactions = RedactedLines(redactions_of(project.home))
     came_back = any(redactions.instead_of(line) != line for line in written)
     if came_back or not is_redacted(project):
         with suppress(OSError, ThenceError):  # the next command tries again
-            redact_files(project, redactions_in(project.home, store.arrived()))
+            redact_files(project, store.log)
+            store.close()  # a line of ours that was relayed may have renewed the node
 
 
 def record_commit(project: Project, name: str, parent: str | None, oid: str) -> None:
@@ -128,36 +118,40 @@ def project_of(store: Objects, tree: str) -> str | None:
     entry = store.find(tree, BOARD_FILE)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         if entry is not None and is_file(entry):
-            return msgspec.json.decode(store.blob(entry.oid), type=BoardFile).project_uuid.lower()
+            return msgspec.json.decode(
+                store.blob(entry.oid), type=ready(BoardFile)
+            ).project_uuid.lower()
     return None
 
 
 def _board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str] | None:
     """Returns the ref and the tip of the fetched board's branch."""
-    options = read_options(project)
+    options = read_board(project)
     remote = board_here(project.repo, refs, options, targets)
     if remote is None:
         return None
-    ref = board_ref(remote, options.board_branch)
+    ref = board_ref(remote, options.branch)
     return ref, refs.commits[ref]
 
 
 def _unseen_lines(
     project: Project, store: Objects, ref: str, oid: str, seen_oid: str | None
-) -> _UnseenLines | None:
-    """Returns the lines at a tip; None where its commit is gone."""
+) -> dict[bytes, str] | None:
+    """Returns the lines at a tip that were not read before, with their files.
+
+    Returns None where its commit is gone.
+    """
     commit = store.commit(oid)
     if commit is None:
         return None
     check_project(project, project_of(store, commit[1]), ref)
-    unseen = _UnseenLines({}, {})
+    lines: dict[bytes, str] = {}
     seen_blobs = _blobs_at(store, seen_oid)
     for path, blob in day_files_in(store, commit[1]).items():
-        if blob not in seen_blobs and blob not in unseen.blobs:
-            unseen.blobs[blob] = path
-            for line, place in lines_with_positions(store.blob(blob), path):
-                unseen.lines.setdefault(line, place)
-    return unseen
+        if blob not in seen_blobs:
+            seen_blobs.add(blob)
+            lines |= dict.fromkeys(lines_in(store.blob(blob)), path)
+    return lines
 
 
 def _blobs_at(store: Objects, tip: str | None) -> set[str]:
@@ -179,28 +173,16 @@ def check_project(project: Project, named: str | None, place: str) -> None:
         )
 
 
-def _relay(
-    project: Project,
-    store: EventStore,
-    fresh: Mapping[bytes, SharedFilePosition],
-    files: Collection[str],
-) -> TakenLines:
-    """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
-    recorded = skipped_lines(project.home)
-    parked = parked_lines(recorded)
+def _relay(project: Project, store: EventStore, fresh: Mapping[bytes, str]) -> TakenLines:
+    """Relays lines to the journal, given with their files."""
+    if not fresh:
+        return TakenLines()
     redactions = RedactedLines(redactions_of(project.home))
-    lines = {redactions.instead_of(line): place for line, place in {**parked, **fresh}.items()}
+    lines = {redactions.instead_of(line): file for line, file in fresh.items()}
     result = store.relay(lines)
-    record_skipped(project.home, recorded, result, lines, files)
     if result.renewed:  # the open journal writes under the node of before
         store.close()
-    return _summary(result, lines, parked)
-
-
-def _summary(
-    result: Relayed, lines: Mapping[bytes, SharedFilePosition], parked_before: Container[bytes]
-) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
-    parked = sum(event.line not in parked_before for event in result.parked)
-    counts = map(len, (result.ours, result.beside))
-    return TakenLines(len(result.taken), bad, parked, *counts)
+    return TakenLines(
+        len(result.taken), bad, *map(len, (result.parked, result.ours, result.beside))
+    )

@@ -1,15 +1,14 @@
-"""Copies of lines that were redacted, overwritten where a clone shows and shares its journal.
+"""Copies of lines that were redacted, which go where a clone shows and shares its journal.
 
-Day files and `.kittify/errors/` are overwritten in place, with blanks to the old length, because
-other tools append to them; an own file is replaced. The tip of the board's branch gets the redacted
-line by the next `thence work publish`. Each step may be repeated: after a kill, doing all of it
-again completes it.
+A day file of the main working tree is made anew from the journal: other tools append to it, so it
+is emptied in place, after the journal took in their lines. Other files are replaced. The tip of the
+board's branch gets the redacted line by the next `thence work publish`. Each step may be repeated:
+after a kill, doing all of it again completes it.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -24,16 +23,15 @@ from thence.log.open import Log
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
     FOLDER,
-    LineEdit,
     RedactedLines,
-    edits_of,
-    more_of,
+    lines_in,
+    made_anew,
     path_of,
-    redact_parked,
+    with_more,
 )
 from thence.work.journal import refusals
-from thence.work.journal.shared_view import stats_of_days, writing_lock
-from thence.work.journal.store import RECOVERED, redactions_in
+from thence.work.journal.shared_view import forget, show_events, stats_of_days, writing_lock
+from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 
 _WAIT_S = 10.0
@@ -42,13 +40,12 @@ _REFS_MAX = 1_000
 _SHOWN_MAX = 8
 # types of events that repeat what planning files say
 _PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
-FindEdits = Callable[[bytes], Sequence[LineEdit]]
 
 
 class SharedCopies(NamedTuple):
-    """The lines that were overwritten, and in words the copies that this clone can't reach.
+    """The lines that were redacted, and in words the copies that this clone can't reach.
 
-    `unwritten` names files that could not be overwritten, with the reason: try again.
+    `unwritten` names files that could not be written, with the reason: try again.
     """
 
     redacted_count: int = 0
@@ -57,37 +54,42 @@ class SharedCopies(NamedTuple):
 
 
 def redact_shared(project: Project, log: Log) -> SharedCopies:
-    """Overwrites the copies of lines that were redacted in the files of this clone.
+    """Removes the copies of lines that were redacted from the files of this clone.
 
     The `log` is the project's journal. Raises OSError, GitFailed, and what reading the log raises.
     """
-    digests = log.redactions.digests()
-    if not digests:
+    if not log.redactions.digests():
         return SharedCopies()
+    copies = redact_files(project, log)
     events = log.arrived()
     redactions = redactions_in(project.home, events)
-    copies = redact_files(project, redactions)
     return copies._replace(unreached=tuple(_elsewhere(project, events, redactions)))
 
 
-def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
-    """Overwrites lines in the files of this clone. Raises OSError, GitFailed."""
-    redact_parked(project.home, redactions)
+def redact_files(project: Project, log: Log) -> SharedCopies:
+    """Removes redacted lines from the files of this clone. Raises as `redact_shared` does."""
+    redactions = redactions_in(project.home, log.arrived())
     count = 0
     unwritten: list[str] = []
     for files in _trees(project):
         for path in (f"{FOLDER}/{name}" for name in sorted(stats_of_days(files))):
             with _reported(files, path, unwritten):
-                if not edits_of(files.read(path), redactions):
-                    continue
-                with locked(writing_lock(project)):
-                    count += _overwrite(files, path, lambda data: edits_of(data, redactions))
+                kept, lines = made_anew(files.read(path), redactions)
+                if lines and files.top == project.root:
+                    _empty(project, log, path, redactions)
+                elif lines:
+                    files.replace(path, kept)
+                count += lines
+    show_events(project, log)
     for path in refusals.paths(project.files):
         with _reported(project.files, path, unwritten):
-            edits = partial(refusals.edits, event_ids=redactions.by_id)
-            count += _overwrite(project.files, path, edits)
+            data = project.files.read(path)
+            kept = refusals.without(data, redactions.by_id)
+            if kept != data:
+                project.files.replace(path, kept)
+                count += data.count(b"\n") - kept.count(b"\n")
     if not unwritten:
-        _save_done(project, redactions.digests)
+        replace_file(project.home / _DONE, _name(redactions.digests).encode())
     return SharedCopies(count, (), tuple(unwritten))
 
 
@@ -100,10 +102,6 @@ def is_redacted(project: Project) -> bool:
     with suppress(OSError):
         return not digests or (project.home / _DONE).read_text() == _name(digests)
     return False
-
-
-def _save_done(project: Project, digests: Collection[bytes]) -> None:
-    replace_file(project.home / _DONE, _name(digests).encode())
 
 
 def _name(digests: Collection[bytes]) -> str:
@@ -120,7 +118,7 @@ def _trees(project: Project) -> Iterator[TreeFiles]:
 
 @contextmanager
 def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[None]:
-    """Reports why a file could not be overwritten; one that is gone meanwhile holds nothing."""
+    """Reports why a file could not be written; one that is gone meanwhile holds nothing."""
     try:
         yield
     except FileNotFoundError:
@@ -130,29 +128,28 @@ def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[Non
         unwritten.append(f"{files.top / path}: {cause or error}")
 
 
-def _overwrite(files: TreeFiles, path: str, edits: FindEdits) -> int:
-    """Overwrites lines of a file in place, synced; returns how many. Raises OSError, GitFailed.
+def _empty(project: Project, log: Log, path: str, redactions: RedactedLines) -> None:
+    """Empties a day file of the view, in place, once the journal has its lines.
 
-    A line that is longer than the one it replaces is added at the end before.
+    `show_events` shows them again; of what is no event of the journal, parked lines stay. Raises
+    OSError, GitFailed, and what a relay raises.
     """
-    with open(files.open(path, os.O_RDWR), "r+b", buffering=0) as file:
+    files = project.files
+    with (
+        locked(writing_lock(project)),
+        open(files.open(path, os.O_RDWR), "r+b", buffering=0) as file,
+    ):
         take(file.fileno(), files.top / path, _WAIT_S)
         data = file.read()
-        line_edits = edits(data)
-        if not line_edits:
-            return 0
-        longer = [edit.instead for edit in line_edits if len(edit.instead) > edit.length]
-        if longer:
-            files.append(path, more_of(data[-1:], longer))
+        relayed = log.relay([redactions.instead_of(line) for line in lines_in(data)])
+        forget(project)
+        if relayed.parked:  # they stand nowhere else: once more at the end, then nothing before
+            files.append(path, with_more(b"", [event.line for event in relayed.parked]))
             os.fsync(file.fileno())
-        for edit in line_edits:
-            fits = len(edit.instead) <= edit.length
-            rest = memoryview((edit.instead if fits else b"").ljust(edit.length))
-            file.seek(edit.offset)
-            while rest:
-                rest = rest[file.write(rest) :]
+            os.pwrite(file.fileno(), b"\n" * len(data), 0)
+        else:
+            file.truncate(0)
         os.fsync(file.fileno())
-    return len(line_edits)
 
 
 def _elsewhere(
@@ -162,7 +159,7 @@ def _elsewhere(
     about = [event for event in events if event.event_id.encode() in redactions.by_id]
     if any(event.event_type in _PLANNED for event in about):
         yield "planning files, and commits of them, that say the same"
-    sources = {event.header.source for event in about} - {RECOVERED, None}
+    sources = {event.header.source for event in about} - {None}
     for source in sorted(map(str, sources)):
         yield f"what an event was imported from ({source:.80})"
     if (project.home / "agents").exists():

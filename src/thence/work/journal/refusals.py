@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.core.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.git.files import TreeFiles
 from thence.log.open import new_id, now
-from thence.work.day_lines import LineEdit
 from thence.work.journal.store import Result, WorkEvent, hide_keyword, redact_settings_of
 from thence.work.names import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
@@ -42,7 +42,7 @@ class RefusalRecord(msgspec.Struct, frozen=True):
     context: Mapping[str, Any] = {}
 
 
-_decode = msgspec.json.Decoder(RefusalRecord).decode
+_decode = msgspec.json.Decoder(ready(RefusalRecord)).decode
 
 
 def failure_event(
@@ -65,15 +65,15 @@ def paths(files: TreeFiles) -> list[str]:
     return [f"{_NAME}/{name}" for name in sorted(files.stats(_NAME)) if name.endswith(_ENDING)]
 
 
-def edits(data: bytes, event_ids: Container[bytes]) -> list[LineEdit]:
-    """Returns the edits that blank the refusals whose ErrorLogged was redacted."""
-    line_edits, offset = [], 0
-    for line in data.split(b"\n"):
+def without(data: bytes, event_ids: Container[bytes]) -> bytes:
+    """Returns a file of refusals without those whose ErrorLogged was redacted."""
+    kept = []
+    for line in data.splitlines(keepends=True):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             if _decode(line).error_id.encode() in event_ids:
-                line_edits.append(LineEdit(offset, len(line), b""))
-        offset += len(line) + 1
-    return line_edits
+                continue
+        kept.append(line)
+    return b"".join(kept)
 
 
 class ErrorStore:

@@ -6,6 +6,7 @@ and bring nothing twice.
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.files import replace_file
 from thence.git.objects import Objects, is_folder
 from thence.work.day_lines import FOLDER, is_day_file
@@ -23,7 +24,7 @@ class SeenTips(msgspec.Struct):
 def load_seen(project: Project) -> SeenTips:
     """Returns the record; an empty one where it can't be read."""
     try:
-        return msgspec.json.decode((project.home / _FILE).read_bytes(), type=SeenTips)
+        return msgspec.json.decode((project.home / _FILE).read_bytes(), type=ready(SeenTips))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return SeenTips()
 

@@ -1,7 +1,7 @@
 """`.kittify/events/` in the main working tree: a view of the journal that other tools append to.
 
 Git ignores these day files. The files are only ever appended to, under flock, never renamed or
-rewritten, because other tools append to them as well; `redacted_views` alone overwrites lines in
+rewritten, because other tools append to them as well; `redacted_views` alone empties a file, in
 place. Lines of other tools are taken into the journal before anything else is read; the journal's
 new events are added behind them.
 """
@@ -16,6 +16,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position
+from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
@@ -25,11 +26,10 @@ from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
-    SharedFilePosition,
     by_file,
     is_day_file,
     lacking,
-    lines_with_positions,
+    lines_in,
     more_of,
     with_lines,
 )
@@ -62,17 +62,15 @@ class _View(msgspec.Struct):
 
 
 class ViewChanges:
-    """The lines that others have written into the view since it was read, with their positions.
+    """The lines that others have written into the view since it was read, with their files.
 
-    `reread` are the files that were read before and are read from their beginning again. `save`
-    records that the lines are in the journal.
+    `save` records that the lines are in the journal.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._view = _load(project.home)
-        self.lines: dict[bytes, SharedFilePosition] = {}
-        self.reread: set[str] = set()
+        self.lines: dict[bytes, str] = {}
         states, self._new = self._view.files, {}
         changed = {
             name: stat
@@ -94,19 +92,16 @@ class ViewChanges:
         before = self._view.files.get(name)
         is_longer = before and before.inode == stat.st_ino and before.read_bytes <= stat.st_size
         start = before.read_bytes if before and is_longer else 0
-        if before and not is_longer:
-            self.reread.add(f"{FOLDER}/{name}")
         with open(self._project.files.open(f"{FOLDER}/{name}", os.O_RDONLY), "rb") as file:
-            data = file.read(stat.st_size)
-        end = data.rfind(b"\n") + 1
-        for line, place in lines_with_positions(data, f"{FOLDER}/{name}"):
-            if place.offset < start:
-                continue
-            with suppress(msgspec.DecodeError):
-                if place.offset >= end:  # somebody may be writing it now
-                    msgspec.json.decode(line)
-                self.lines.setdefault(line, place)
-        return _FileState(*_state_of(stat), max(start, end))
+            file.seek(start)
+            data = file.read(max(0, stat.st_size - start))
+        whole = data.rfind(b"\n") + 1
+        lines = lines_in(data[:whole])
+        with suppress(msgspec.DecodeError):  # somebody may be writing the last one now
+            msgspec.json.decode(data[whole:])
+            lines += lines_in(data[whole:])
+        self.lines |= dict.fromkeys(lines, f"{FOLDER}/{name}")
+        return _FileState(*_state_of(stat), start + whole)
 
 
 def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
@@ -132,6 +127,14 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
             view.shown = view.shown.after(events)
             view.journal = last
             _save(project.home, view)
+
+
+def forget(project: Project) -> None:
+    """Forgets what the view shows: the next `show_events` adds all that it lacks. Raises OSError.
+
+    The caller holds the lock of `writing_lock`.
+    """
+    (project.home / _NAME).unlink(missing_ok=True)
 
 
 def ignore(project: Project) -> None:
@@ -197,7 +200,7 @@ def _state_of(stat: os.stat_result) -> tuple[int, int, int]:
 
 def _load(home: Path) -> _View:
     try:
-        return msgspec.json.decode((home / _NAME).read_bytes(), type=_View)
+        return msgspec.json.decode((home / _NAME).read_bytes(), type=ready(_View))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return _View()
 

@@ -51,8 +51,6 @@ TIMEOUT_S = 30.0
 ACTOR = NOBODY
 # the team of a project that is not synced with one
 NO_TEAM = "local"
-# the source of events that end, in a later command, what a killed one began
-RECOVERED = "recovered"
 _INDEX = "index.db"
 
 
@@ -61,7 +59,6 @@ class WorkEvent(msgspec.Struct, frozen=True):
 
     `event_id` exists before the event is written, so that others of the same append can name it.
     `source` and `source_id` name the origin of an imported event, `timestamp` its time there.
-    `begins` marks the beginning of something that lasts, `ends` names the event that began it.
     """
 
     event_type: str
@@ -72,8 +69,6 @@ class WorkEvent(msgspec.Struct, frozen=True):
     source: str | None = None
     source_id: str | None = None
     timestamp: str | None = None
-    begins: bool = False
-    ends: str | None = None
     event_id: str = msgspec.field(default_factory=new_id)
 
 
@@ -193,8 +188,6 @@ class EventStore:
             caused_by=new_event.caused_by,
             event_id=new_event.event_id,
             timestamp=new_event.timestamp,
-            begins=new_event.begins,
-            ends=new_event.ends,
             members={
                 "source": new_event.source,
                 "source_id": new_event.source_id,

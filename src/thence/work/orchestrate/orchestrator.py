@@ -25,7 +25,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunSt
 from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
 from thence.work.overlaps import Forecast, at_work, sentence
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import OrchestratorConfig
+from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session
@@ -45,8 +45,8 @@ HELD_GRACE_S = 5.0
 class ProgressNote(NamedTuple):
     """A report of an orchestrator's step or observation.
 
-    `kind` is begun, failed, reviewed, sent_back, moved, merged, unreviewed, overlap, waiting,
-    note, trouble, completed or stopped.
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
+    completed or stopped.
     """
 
     kind: str
@@ -58,16 +58,11 @@ class ProgressNote(NamedTuple):
 
 
 class OrchestrationSummary(NamedTuple):
-    """The end of an orchestration: the packages done, and the reasons of the others.
-
-    `unreviewed` are commits of packages that somebody else brought to the target while an agent or
-    a gate was at work on them.
-    """
+    """The end of an orchestration: the packages done, and the reasons of the others."""
 
     status: str  # completed, stranded
     done: tuple[str, ...]
     stranded: Mapping[str, str]
-    unreviewed: Mapping[str, tuple[str, ...]]
 
 
 class Active:
@@ -180,8 +175,7 @@ class Orchestrator:
         self._backoff.look_again(lanes, len(self.shared.session.events))
         self._plan = planned(self.shared.session, self.shared.feature)
         self.shared.reverted = reverted_in(self.shared.session, self.shared.feature)
-        names = self.shared.session.board.ignored
-        self.shared.histories = attempt_histories(self.shared.session.events, self.slug, names)
+        self.shared.histories = attempt_histories(self.shared.session.events, self.slug)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:
@@ -285,7 +279,7 @@ class Orchestrator:
         if not remaining:
             if complete(self.shared.session, feature, ACTOR):
                 self.progress.report("completed", f"all {len(feature.packages)} packages are done")
-            return OrchestrationSummary("completed", done, {}, self.shared.unreviewed)
+            return OrchestrationSummary("completed", done, {})
         times = [one.not_before_s for one in self.shared.failures.values()]
         times += self._backoff.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
@@ -293,7 +287,7 @@ class Orchestrator:
         if self._held and now_s - self._changed_s < self._held_s_max:
             return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in remaining}
-        return OrchestrationSummary("stranded", done, stranded, self.shared.unreviewed)
+        return OrchestrationSummary("stranded", done, stranded)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""

@@ -11,29 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
 from thence.git.files import TreeFiles
-from thence.git.git import Git, failure, own_variables
+from thence.git.git import failure, own_variables
 from thence.git.locks import ORCHESTRATING, free_worktree, locked
 from thence.git.merging import merge
-from thence.git.refs import OURS
 from thence.git.repository import (
-    HEADS,
     Repository,
-    current_branch,
-    is_ancestor,
-    is_standing,
-    operation_under_way,
-    rebase_of,
-    repository,
     tip,
 )
 from thence.git.submodules import unpushed_pointers
-from thence.git.worktrees import check_out, commits_made, discard, git_dir_of, uncommitted
+from thence.git.worktrees import check_out, discard, git_dir_of, state_of
 from thence.log.open import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
@@ -59,13 +50,11 @@ from thence.work.orchestrate.agent_process import (
     words_of,
 )
 from thence.work.orchestrate.scheduling import Failed, Task, pause_s
-from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
-from thence.work.project.package_refs import base_ref
+from thence.work.project.configuration import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import (
     check_whole,
-    commits_come,
     workspace,
 )
 from thence.work.session.session import Session
@@ -73,19 +62,7 @@ from thence.work.session.session import Session
 ACTOR = "orchestrate"
 GATE = "gate"
 _AT_ONCE_S = 10.0
-_COMMIT_CHARACTERS = 10  # enough for git to know a commit by
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
-_SAVING = "could not save what was done in"
-_CHECKING_OUT = "could not check the package's branch out again in"
-# the commands that end an operation and leave all files as they are
-_QUIT = {
-    "rebase": ("rebase", "--quit"),
-    "am": ("am", "--quit"),
-    "cherry-pick": ("cherry-pick", "--quit"),
-    "cherry-pick or revert": ("cherry-pick", "--quit"),
-    "revert": ("revert", "--quit"),
-    "bisect": ("bisect", "reset", "HEAD"),
-}
 
 
 class RunState:
@@ -93,8 +70,7 @@ class RunState:
 
     `histories` are those of the packages, at the last look. `failures` and `changes_requested`
     count for this run alone. `reverted` maps done packages whose code was taken out again to the
-    sentence that says so. `unreviewed` are commits of packages that came to the target, and that no
-    run merged. `report` passes a report to the user, with the members of a ProgressNote.
+    sentence that says so. `report` passes a report to the user, with the members of a ProgressNote.
     """
 
     def __init__(
@@ -110,7 +86,6 @@ class RunState:
         self.histories: dict[str, AttemptHistory] = {}
         self.failures: dict[tuple[str, str, str], Failed] = {}
         self.changes_requested: Counter[str] = Counter()
-        self.unreviewed: dict[str, tuple[str, ...]] = {}
         # the events of the gates that a commit of a package passed; an agent can write others
         self.gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self.reverted: Mapping[str, str] = {}
@@ -193,7 +168,6 @@ class PackageTask:
         self.task = task
         self.watch = Path(os.devnull)
         self._gate: GateRun | None = None
-        self._target_tip: str | None = None
 
     @property
     def _feature(self) -> FeatureState:
@@ -215,12 +189,16 @@ class PackageTask:
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
             return None
-        target = session.target_of(self._feature)
-        check_at_target(session, self._feature, target)
-        if self._history.assigned is not None and (stray := self._bring_back()):
-            self._report("note", stray)  # of a try whose orchestrator was killed
-            session.refresh()
-        self._target_tip = session.refs.branches.get(target)
+        check_at_target(session, self._feature, session.target_of(self._feature))
+        stray, back = self._stray()
+        if stray:
+            raise Refused(
+                "could not begin a try of",
+                guard="worktree_dirty",
+                place=f"{self._feature.slug}/{task.wp_id}",
+                cause=stray,
+                hint=back,
+            )
         with self._acting_as(task.agent):
             assigned = self._assign()
             worktree = workspace(session, self._feature, self._package)
@@ -280,7 +258,6 @@ class PackageTask:
         """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._shared.session
         session.refresh()
-        self._report_unreviewed()
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
             return
@@ -288,7 +265,7 @@ class PackageTask:
         if self._package.lane != expected:
             self._report("moved", f"somebody moved it to {self._package.lane} meanwhile")
             return
-        stray = self._bring_back()
+        stray = "; ".join(filter(None, self._stray()))
         if ended.how != "done":
             self._fail("; ".join(filter(None, (words_of(ended), stray))), ended.seconds)
             if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
@@ -302,37 +279,15 @@ class PackageTask:
         else:
             self._hand_in(ended)
 
-    def _bring_back(self) -> str:
-        """Checks the package's branch out again if the agent left it; returns what happened."""
-        session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
-        try:
-            stray = bring_back(session.project.repo, slug, wp_id, self._worktree)
-        except GitFailed as error:
-            return f"it left its branch, and {error}; {error.hint}"
-        return stray.sentence() if stray else ""
-
-    def _report_unreviewed(self) -> None:
-        """Reports commits of the package that somebody else brought to the target meanwhile.
-
-        The claim of the package is held, so that no orchestrator merged them.
-        """
-        session, wp_id = self._shared.session, self.task.wp_id
-        target = session.target_of(self._feature)
-        after = session.refs.branches.get(target)
-        if after == self._target_tip:
-            return
-        own = commits_made(self._worktree)
-        commits = commits_come(session.project.repo, own, self._target_tip, after)
-        self._target_tip = after
-        if commits:
-            unreviewed = self._shared.unreviewed
-            unreviewed[wp_id] = (*unreviewed.get(wp_id, ()), *commits)
-            names = ", ".join(commit[:_COMMIT_CHARACTERS] for commit in commits)
-            self._report(
-                "unreviewed",
-                f"{target} has {names} of {branch_of(self._feature.slug, wp_id)}, which nobody of"
-                " this run merged: look at them, and take out what is wrong by git revert",
-            )
+    def _stray(self) -> tuple[str, str]:
+        """Returns where the worktree stands if it left its branch, and what brings it back."""
+        session, branch = self._shared.session, branch_of(self._feature.slug, self.task.wp_id)
+        state = state_of(session.project.repo, branch, self._worktree, session.refs.trees)
+        if state.kind != "foreign":
+            return "", ""
+        switch = "switch" if branch in session.refs.branches else "switch -c"
+        stray = f"it left its branch {branch} for {state.branch or 'no branch'}"
+        return stray, f"in {self._worktree}: git {switch} {branch}"
 
     @property
     def _worktree(self) -> Path:
@@ -435,7 +390,7 @@ class PackageTask:
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._shared.gates_passed.get((wp_id, commit), {}),
                 rests_on=(self._history.approval,) if self._history.approval else (),
-                is_local=not self._setup.needs_upstream,
+                is_local=self._setup.landed == "local",
             )
             how(session, self._feature.slug, wp_id, DONE, context)
 
@@ -450,7 +405,6 @@ class PackageTask:
                 causes = self._package.events_of("lane")
                 self._append(WorkEvent("GateCreated", payload, slug, causes))
             session.refresh()
-        self._target_tip = session.refs.branches.get(session.target_of(self._feature))
         self._gate = GateRun(
             session.project.repo, session.project.root, (slug, wp_id), gate, commit
         )
@@ -518,7 +472,7 @@ class PackageTask:
         """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
         names = {*own_variables()} - {*agent.env}
-        self._shared.session.warnings += hints(agent.name, names, self._setup.environment)
+        self._shared.session.warnings += hints(self.task.agent, names, self._setup.environment)
 
     def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
@@ -579,76 +533,3 @@ class PackageTask:
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
         self._shared.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
-
-
-class StrayedWorktree(NamedTuple):
-    """A worktree that was brought back: its branch, where it stood, and the ref of what is saved.
-
-    `saved` is empty if there was nothing beyond the branch of the package.
-    """
-
-    branch: str
-    place: str
-    saved: str
-
-    def sentence(self) -> str:
-        """Returns what happened, and how to get at what is saved."""
-        text = f"it left its branch {self.branch} for {self.place}"
-        if not self.saved:
-            return f"{text}; {self.branch} is checked out again"
-        return (
-            f"{text}; what it made there is saved as {self.saved}, and {self.branch} is checked out"
-            f" again: git merge {self.saved} takes it over"
-        )
-
-
-def bring_back(repo: Repository, slug: str, wp_id: str, path: Path) -> StrayedWorktree | None:
-    """Checks a package's branch out again in its worktree; None if it stands there, or is gone.
-
-    Commits that the branch lacks, and uncommitted changes as a commit upon them, are saved under
-    `refs/thence/saved/<feature>/<WP>/<number>` first. A deleted branch is made again where it
-    began. Callers hold the claim of the package. Raises GitFailed, with nothing lost.
-    """
-    branch = branch_of(slug, wp_id)
-    if not is_standing(path):
-        return None
-    here = repository(path)
-    stands_at, git_dir = current_branch(here), git_dir_of(path)
-    if stands_at == branch or rebase_of(repo, branch) == git_dir:
-        return None
-    free_worktree(repo.common, git_dir, branch)
-    git, place = Git(path), stands_at or "no branch"
-    head, branch_tip = git.commit_of("HEAD"), tip(repo, branch)
-    commit = _with_changes(git, path, git_dir, head, f"What {wp_id} had not committed on {place}")
-    if branch_tip is None:
-        begin = repo.git.commit_of(base_ref(slug, wp_id)) or head or "HEAD"
-        repo.git.run("update-ref", f"{HEADS}{branch}", begin, "", operation=_CHECKING_OUT)
-        branch_tip = begin
-    saved = ""
-    if commit is not None and not is_ancestor(repo, commit, branch_tip):
-        saved = _save(repo, f"{OURS}saved/{slug}/{wp_id}/", commit)
-    if quitting := _QUIT.get(operation_under_way(git_dir) or ""):
-        git.run(*quitting, operation=_CHECKING_OUT)
-    git.run("checkout", "--quiet", "--force", branch, operation=_CHECKING_OUT)
-    return StrayedWorktree(branch, place, saved)
-
-
-def _with_changes(
-    git: Git, path: Path, git_dir: Path, head: str | None, message: str
-) -> str | None:
-    """Returns the commit of a worktree, or one upon it that holds its uncommitted changes."""
-    if not uncommitted(path) and operation_under_way(git_dir) is None:
-        return head
-    git.run("add", "--all", operation=_SAVING)
-    tree = git.run("write-tree", operation=_SAVING).decode().strip()
-    parents = ("-p", head) if head else ()
-    return git.run("commit-tree", tree, *parents, "-m", message, operation=_SAVING).decode().strip()
-
-
-def _save(repo: Repository, folder: str, commit: str) -> str:
-    """Saves a commit under the next free number, and returns its ref."""
-    out = repo.git.run("for-each-ref", "--format=%(refname)", folder, operation=_SAVING)
-    numbers = [int(name.rpartition("/")[2]) for name in os.fsdecode(out).splitlines()]
-    ref = f"{folder}{max(numbers, default=0) + 1}"
-    repo.git.run("update-ref", ref, commit, "", operation=_SAVING)
-    return ref

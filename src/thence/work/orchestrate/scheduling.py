@@ -22,7 +22,7 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import BACKOFF_S_MAX, OrchestratorConfig
+from thence.work.project.configuration import BACKOFF_S_MAX, OrchestratorConfig
 
 REVERTED = "reverted"  # the lane of done packages whose code was taken out again, here alone
 
@@ -189,7 +189,7 @@ def _agent(
 
     Nobody reviews their own work, unless there is no other reviewer and the options allow it.
     """
-    names = setup.implement
+    names = setup.implement or tuple(setup.agents)
     if phase == "review":
         others = tuple(name for name in setup.review if name != package.agent)
         names = others or (setup.review if setup.author_may_approve else ())

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from thence.errors import PlanningError
-from thence.work.project.yaml_nodes import Node, YamlFile, is_empty
+from thence.work.project.yaml_nodes import YamlFile
 
 FIELDS_BYTES_MAX = 64 * 1024
 _DOING = "could not read the fields"
@@ -110,8 +110,7 @@ def with_lane(data: bytes, lane: str, file: str = "") -> bytes:
         is_read_back = False
     if not is_read_back:
         hint = f"write it as lane: {written}"
-        block.fields.report(block.fields.root, "the lane can't be changed alone", hint)
-        block.fields.refuse()
+        raise block.fields.fault((), "the lane can't be changed alone", hint)
     return head + data[block.start + len(block.yaml.encode()) :]
 
 
@@ -125,29 +124,10 @@ def as_yaml(value: str) -> str:
 
 def _values(yaml: YamlFile) -> dict[str, Any]:
     """Returns the fields as plain values; raises PlanningError where they are no map."""
-    root = yaml.root
-    if root is None or is_empty(root):
-        return {}
-    if root.id != "mapping":
-        yaml.report(root, "these are not fields", "write fields, one on a line: `lane: planned`")
-        yaml.refuse()
-    fields: dict[str, Any] = _plain(yaml, root)
-    yaml.refuse()
-    return fields
-
-
-def _plain(yaml: YamlFile, node: Node) -> Any:
-    """Returns the value of a node, whose size and depth the reader of YAML bounds."""
-    if node.id == "scalar":
-        return None if is_empty(node) else str(node.value)
-    if node.id == "sequence":
-        return [_plain(yaml, value_node) for value_node in node.value]
-    values: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value if key_node.id == "scalar" else _plain(yaml, key_node))
-        if key in values:
-            yaml.report(key_node, f"{key} appears twice", "keep one of them")
-        values[key] = _plain(yaml, value_node)
+    values = {} if yaml.values is None else yaml.values
+    if not isinstance(values, dict):
+        hint = "write fields, one on a line: `lane: planned`"
+        raise yaml.fault((), "these are not fields", hint)
     return values
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
 from thence.git.objects import is_file, is_folder, objects
@@ -139,7 +140,7 @@ class Planning:
         if data is None:
             return None
         try:
-            return msgspec.json.decode(data, type=Meta)
+            return msgspec.json.decode(data, type=ready(Meta))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise PlanningError(
                 "could not read",

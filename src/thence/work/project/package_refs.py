@@ -1,19 +1,15 @@
 """The refs by which the code of packages is found, beside their branches.
 
 They belong to one clone: `refs/thence/base/<feature>/<WP>` is the commit that a package's branch
-began at, `refs/thence/reviewed/…` the commit that went to review, which the ref keeps alive,
-`refs/thence/saved/…` what an agent made on another branch in a package's worktree.
+began at, `refs/thence/reviewed/…` the commit that went to review, which the ref keeps alive.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
-from thence.git.locks import MAKING, locked
 from thence.git.refs import OURS, REMOTES, Refs
-from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees
+from thence.git.repository import HEADS, Repository, is_ancestor
 from thence.work.board.move_request import CodeKind
 from thence.work.board.state import PackageState
-from thence.work.names import branch_of, worktree_of
 
 
 class Target(NamedTuple):
@@ -71,38 +67,11 @@ def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str
         repo.git.run("update-ref", ref, commit)
 
 
-def rename_branch(
-    repo: Repository, root: Path, here: Path, refs: Refs, names: tuple[str, str, str]
-) -> None:
-    """Renames a package's branch, refs and worktree; `names` are its feature, old and new id.
-
-    A worktree in which the command runs stays at its path. Raises GitFailed, as for a branch that
-    is being rebased.
-    """
-    slug, old, new = names
-    before, after = branch_of(slug, old), branch_of(slug, new)
-    with locked(repo.common / MAKING):
-        repo.git.run("branch", "--move", before, after, operation="could not rename a branch of")
-        for kind in ("base", "reviewed"):
-            if commit := refs.commits.get(_ref(kind, slug, old)):
-                repo.git.run("update-ref", _ref(kind, slug, new), commit)
-                repo.git.run("update-ref", "-d", _ref(kind, slug, old), commit)
-        path, goal = (root / worktree_of(slug, wp_id) for wp_id in (old, new))
-        trees = [tree for tree in list_worktrees(repo) if tree.path == path and not tree.is_missing]
-        if trees and path != here:
-            repo.git.run("worktree", "move", str(path), str(goal), operation="could not move")
-
-
 def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
     """Deletes a package's refs: the branch's base, and the reviewed commit."""
     for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
         if ref in refs.commits:
             repo.git.run("update-ref", "-d", ref, refs.commits[ref])
-
-
-def base_ref(slug: str, wp_id: str) -> str:
-    """Returns the ref of the commit that a package's branch began at."""
-    return _ref("base", slug, wp_id)
 
 
 def _ref(kind: str, slug: str, wp_id: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
 from thence.git.locks import WAIT_S, take
@@ -113,7 +114,7 @@ def id_of_board(repo: Repository, refs: Refs) -> str | None:
 
 def _read(data: bytes, ref: str) -> str:
     try:
-        uuid = msgspec.json.decode(data, type=BoardFile).project_uuid
+        uuid = msgspec.json.decode(data, type=ready(BoardFile)).project_uuid
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         uuid = ""
     if not is_id(uuid):

@@ -1,26 +1,12 @@
-"""The feature that a command works on, and the present name of the branch that the feature goes to.
+"""The feature that a command works on."""
 
-A feature keeps the name of the target branch that it was begun with. Where no such branch is left,
-here or on a remote, its successor is found: by the reflog of `git branch -m`, else the default
-branch, if that has the feature's planning files.
-"""
-
-import os
-import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from thence.errors import PlanningError, Refused
 from thence.git.refs import Refs
-from thence.git.repository import HEADS, Repository, main_of
 from thence.work.board.state import Board, FeatureState
 from thence.work.names import is_slug, resolve
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import Project
-
-_RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
-_LOG_BYTES_MAX = 1 << 24
-_NAMED_MAX = 3
 
 
 def choose_feature(
@@ -102,98 +88,3 @@ def _feature_named(name: str, board: Board, not_imported: Sequence[str]) -> Feat
             cause="its planning files were never brought into the log",
             hint=f"thence work finalize-tasks --feature {slug}",
         ) from None
-
-
-class Targets:
-    """The present names of target branches, each looked up once for a command."""
-
-    def __init__(
-        self,
-        project: Project,
-        planning: Planning,
-        refs: Callable[[], Refs],
-        warnings: list[str],
-    ) -> None:
-        self._project = project
-        self._planning = planning
-        self._refs = refs
-        self._warnings = warnings
-        self._names: dict[tuple[str, str], str] = {}
-        self._renamed: dict[tuple[str, str], list[str]] = {}
-
-    def current_name(self, slug: str, branch: str) -> str:
-        """Returns the present name of a feature's target; a changed name adds a warning.
-
-        Raises PlanningError where the branch is gone and has no known successor, GitFailed.
-        """
-        if branch in self._refs().branches:
-            return branch
-        key = (slug, branch)
-        if key not in self._names:
-            main = main_of(self._project.repo, self._project.root)
-            successor = _successor(main, self._refs(), self._planning, slug, branch)
-            self._names[key] = successor
-            if successor != branch:
-                self._warn(slug, branch, successor)
-        return self._names[key]
-
-    def _warn(self, slug: str, branch: str, successor: str) -> None:
-        """Adds a feature to the warning of all whose target has another name now."""
-        slugs = self._renamed.setdefault((branch, successor), [])
-        previous = _sentence(branch, successor, slugs)
-        slugs.append(slug)
-        if previous in self._warnings:
-            self._warnings.remove(previous)
-        self._warnings.append(_sentence(branch, successor, slugs))
-
-
-def _sentence(branch: str, successor: str, slugs: Sequence[str]) -> str:
-    features = ", ".join(slugs) if len(slugs) <= _NAMED_MAX else f"{len(slugs)} features"
-    return f"{branch}, the target of {features}, is {successor} now"
-
-
-def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:
-    """Returns the successor of a branch: the branch itself while it exists."""
-    if not _is_gone(repo, refs, branch):
-        return branch
-    for name in _renamed_to(repo.common / "logs" / HEADS, branch):
-        if name in refs.branches:
-            return name
-    if refs.default and planning.names(refs.default, planning.path(slug)):
-        return refs.default
-    raise PlanningError(
-        "could not find the branch of the feature",
-        place=slug,
-        cause=f"{branch} is gone, here and on remotes, and no branch is known to have replaced it",
-        hint=f"git branch {branch} COMMIT makes it again",
-    )
-
-
-def _is_gone(repo: Repository, refs: Refs, branch: str) -> bool:
-    """Reports whether a branch is gone, here and on all remotes.
-
-    False in a clone that fetches only some branches: it does not know the others.
-    """
-    if branch in refs.branches or refs.on_remotes(branch):
-        return False
-    out = repo.git.ask("config", "--get-regexp", r"^remote\..*\.(url|fetch)$").out
-    lines = os.fsdecode(out).splitlines()
-    remotes = {line.partition(".url ")[0] for line in lines if ".url " in line}
-    complete = {line.partition(".fetch ")[0] for line in lines if "refs/heads/*:" in line}
-    return bool(refs.commits) and remotes <= complete
-
-
-def _renamed_to(logs: Path, branch: str) -> list[str]:
-    """Returns the branches that were renamed from a name, by their reflogs."""
-    branches: list[str] = []
-    for folder, _, names in os.walk(logs):
-        for name in names:
-            path = Path(folder, name)
-            try:
-                with path.open("rb") as file:
-                    text = os.fsdecode(file.read(_LOG_BYTES_MAX))
-            except OSError:
-                continue
-            if branch in _RENAMED.findall(text):
-                branches.append(path.relative_to(logs).as_posix())
-    return sorted(branches)

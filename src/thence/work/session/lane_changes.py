@@ -29,7 +29,7 @@ from thence.work.names import branch_of, worktree_of
 from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
-from thence.work.project.agents import gates_run
+from thence.work.project.configuration import gates_run
 from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
@@ -44,18 +44,15 @@ def move(
     context: MoveContext,
     also: Sequence[WorkEvent] = (),
     *,
-    begins: bool = False,
     needs_log: bool = True,
 ) -> Move:
     """Moves a package, and appends the move, its follow-ups and `also` in one piece.
 
-    With `begins` the move is a claim that lasts until another event ends it. When others append
-    meanwhile, the board is read again and the move decided again. Without `needs_log` a log that
-    can't be written only causes a warning. Raises Refused with the guard that refuses the move.
+    When others append meanwhile, the board is read again and the move decided again. Without
+    `needs_log` a log that can't be written only causes a warning. Raises Refused with the guard
+    that refuses the move.
     """
-    moves, refused = move_all(
-        session, slug, to, {wp_id: context}, also, begins=begins, needs_log=needs_log
-    )
+    moves, refused = move_all(session, slug, to, {wp_id: context}, also, needs_log=needs_log)
     if refused:
         raise refused[wp_id]
     return moves[0]
@@ -68,7 +65,6 @@ def move_all(
     requests: Mapping[str, MoveContext],
     also: Sequence[WorkEvent] = (),
     *,
-    begins: bool = False,
     needs_log: bool = True,
     is_strict: bool = True,
 ) -> tuple[list[Move], dict[str, Refused]]:
@@ -95,7 +91,7 @@ def move_all(
                 continue
             first = new_id()
             moves.append(decision)
-            events += _events_of(decision, first, begins)
+            events += _events_of(decision, first)
             board = after_move(board, decision, first)
         watched = frozenset(subject for move in moves for subject in move.watched)
         try:
@@ -295,13 +291,11 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     return package
 
 
-def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
+def _events_of(move: Move, first: str) -> list[WorkEvent]:
     """Returns a move's event, whose id is `first`, and its follow-ups."""
     slug = move.feature_slug
     return [
-        WorkEvent(
-            "WPStatusChanged", move.payload, slug, move.caused_by, begins=begins, event_id=first
-        ),
+        WorkEvent("WPStatusChanged", move.payload, slug, move.caused_by, event_id=first),
         *(
             WorkEvent(follow_up.event_type, follow_up.payload, slug, (first, *follow_up.rests_on))
             for follow_up in move.follow_ups

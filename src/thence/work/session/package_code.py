@@ -41,7 +41,7 @@ from thence.work.board.move_request import (
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, Board, FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.options import read_options
+from thence.work.project.configuration import read_rules, read_worktree
 from thence.work.project.package_refs import (
     base_of_package,
     record_base,
@@ -69,7 +69,7 @@ def with_code(
         reverted = reverted_in(session, feature, package.dependencies)
         context = replace(context, reverted=reverted)
     if to == DONE:
-        is_free = read_options(session.project).author_may_approve
+        is_free = read_rules(session.project).author_may_approve
         if context.code is None:
             check = LandingCheck(session, feature, refs_of(session.project.main))
             context = replace(context, code=check.before_done(package))
@@ -402,19 +402,6 @@ def check_whole(
             )
 
 
-def commits_come(
-    repo: Repository, commits: Sequence[str], before: str | None, after: str | None
-) -> tuple[str, ...]:
-    """Returns the commits that are in the history of `after` and not in that of `before`.
-
-    Both are tips of one branch. Raises GitFailed.
-    """
-    past = (f"^{before}",) if before else ()
-    out = repo.git.run("rev-list", after, *past, "--") if after and commits else b""
-    come = {*out.decode().split()}
-    return tuple(commit for commit in commits if commit in come)
-
-
 def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
     """Returns the packages at work or in review whose code is in their target already.
 
@@ -442,12 +429,10 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     return landed
 
 
-def workspace(
-    session: Session, feature: FeatureState, package: PackageState, claim: str | None = None
-) -> Worktree:
+def workspace(session: Session, feature: FeatureState, package: PackageState) -> Worktree:
     """Makes branch and worktree of a package on top of its dependencies, or completes them.
 
-    An event records a new workspace, and ends the claim, if there is one. Raises GitFailed.
+    An event records a new workspace. Raises GitFailed.
     """
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
@@ -455,7 +440,7 @@ def workspace(
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
-    setup = read_options(session.project).worktree_setup
+    setup = read_worktree(session.project).setup
     worktree = make(session.project.repo, branch, path, bases, refs.branches, setup)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
@@ -467,8 +452,8 @@ def workspace(
         )
     recorded = package.workspace
     is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
-    if claim is not None or not is_recorded:
-        session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))
+    if not is_recorded:
+        session.append_or_warn(workspace_event(feature.slug, package.wp_id))
     return worktree
 
 

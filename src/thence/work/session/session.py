@@ -10,29 +10,22 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position, Unchanged
-from thence.errors import HeadsMoved, Refused, ThenceError
+from thence.errors import HeadsMoved, PlanningError, Refused, ThenceError
 from thence.git.landed import Memo
 from thence.git.refs import Refs, refs_of
-from thence.git.repository import branch_of, branches, user_of
+from thence.git.repository import branch_of, user_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
-from thence.work.journal.claims import (
-    CLAIM_TYPES,
-    claimed,
-    open_claims,
-)
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.session.feature_choice import (
-    Targets,
     choose_feature,
-    existing_branch,
     not_imported,
 )
 from thence.work.session.ticks import TYPES, ticks_by_hand
@@ -93,7 +86,6 @@ class Session:
         self._emitter = EventEmitter(self.store)
         self.planning = Planning(self.project, lambda: self.refs)
         self.warnings: list[str] = []
-        self._targets = Targets(self.project, self.planning, lambda: self.refs, self.warnings)
         self.appended: list[Event] = []
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
@@ -153,7 +145,6 @@ class Session:
             if self._take_in():  # of targets that were not known before
                 self._read()
         self._append_ticks()
-        self._end_open_claims()
         self._warn_of_lost_claims()
         return self.board
 
@@ -176,17 +167,6 @@ class Session:
         with suppress(HeadsMoved):
             if ticks and self.append_or_warn(*ticks, guard=self.guard(*about, types=TYPES)):
                 self._read()
-
-    def _end_open_claims(self) -> None:
-        """Ends the claims whose command was killed before it recorded an outcome."""
-        for claim in (claims := open_claims(self.project, self.board, self._events)):
-            with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
-                closing = claim.closing_event(branches(self.project.repo))
-                guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
-                if self.append_or_warn(closing, guard=guard):
-                    self.warnings.append(claim.report(closing))
-        if claims:
-            self._read()
 
     def _warn_of_lost_claims(self) -> None:
         """Warns the actor of their claims that lost to others' claims."""
@@ -216,14 +196,26 @@ class Session:
         return feature
 
     def target_of(self, feature: FeatureState) -> str:
-        """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
-        if feature.target_branch:
-            return self._targets.current_name(feature.slug, feature.target_branch)
-        here = branch_of(self.project.main)
-        meta = self.planning.meta(here, feature.slug)
-        if meta is None or not meta.target_branch:
-            return here
-        return existing_branch(self.refs, meta.target_branch)
+        """Returns the branch that a feature goes to.
+
+        Raises PlanningError where it is neither here nor on a remote, as after it was renamed.
+        """
+        name = feature.target_branch
+        if not name:
+            here = branch_of(self.project.main)
+            meta = self.planning.meta(here, feature.slug)
+            if meta is None or not meta.target_branch:
+                return here
+            name = meta.target_branch
+        refs = self.refs
+        if name in refs.branches or refs.on_remotes(name) or not refs.commits:
+            return name
+        raise PlanningError(
+            "could not find the branch of the feature",
+            place=feature.slug,
+            cause=f"{name}, its target, is neither here nor on a remote",
+            hint=f"git fetch, or make it again: git branch {name} COMMIT",
+        )
 
     def result(
         self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0

@@ -57,7 +57,7 @@ def doctor_command(log_name: str | None) -> int:
             checks.append(Check("log", False, f"not checked: {error}", _REINSTALL))
         else:
             log, events, writers = log_checks(OS_DISK, folder)
-            lines = joined("events", [events, *_losses(folder), *_shared(folder)])
+            lines = joined("events", [events, *_losses(folder)])
             checks += [log, lines, writers]
             if is_log_of_agents(folder):
                 checks.append(joined("hooks", _hooks(folder)))
@@ -103,20 +103,6 @@ def _install() -> Check:
         detail = f"can't be imported: {', '.join(broken)}"
         return Check("install", False, detail, _REINSTALL)
     return Check("install", True, ", ".join(versions))
-
-
-def _shared(folder: Path) -> list[Check]:
-    """Checks whether lines of a project's shared files are passed over."""
-    from thence.core.sentences.events import counted
-    from thence.work.day_lines import skipped_lines
-
-    skipped = skipped_lines(folder)
-    if not skipped:
-        return []
-    first = skipped[0].place
-    detail = f"passed over {counted(len(skipped), 'line')}, the first is {first.file}:{first.line}"
-    hint = "`thence verify` lists each with its reason; "
-    return [Check("events", False, detail, f"{hint}`git checkout {first.file}` puts one back")]
 
 
 def _hooks(folder: Path) -> list[Check]:

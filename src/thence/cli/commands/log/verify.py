@@ -1,7 +1,6 @@
 """The command `verify`: checks every line of a log."""
 
 import click
-from msgspec.structs import replace
 
 from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_options
@@ -30,10 +29,6 @@ def verify_command(log_name: str | None) -> int:
     folder = find_log(out, log_name)
     with open_log(folder, create=False) as log, bar(out, "checking every line"):
         verified = log.verify()
-    if (folder / "passed_over.json").exists():  # lines of a project's shared files
-        from thence.work.day_lines import skipped_findings
-
-        verified = replace(verified, findings=(*verified.findings, *skipped_findings(folder)))
     if out.is_json:
         out.json(
             {

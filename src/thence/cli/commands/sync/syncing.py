@@ -90,8 +90,7 @@ def now_command(log_name: str | None) -> None:
     """Push events that the server does not have, and pull those of others.
 
     Exit code 0: both sides hold everything; 1: something stayed behind. If another process syncs
-    the log, the command waits for its turn. Redacted lines are overwritten in a project's day files
-    too.
+    the log, the command waits for its turn. Redacted lines go from a project's day files too.
     """
     check_packages()
     out = current()
@@ -117,7 +116,7 @@ def now_command(log_name: str | None) -> None:
 
 
 def _redact_files(log: Log) -> Sequence[str]:
-    """Overwrites what a project's files hold of redacted lines; returns those that stay.
+    """Removes what a project's files hold of redacted lines; returns those that stay.
 
     Raises OSError, GitFailed, and what reading the log raises.
     """
@@ -125,11 +124,10 @@ def _redact_files(log: Log) -> Sequence[str]:
     if project is None:
         return ()
     from thence.work.journal.redacted_views import is_redacted, redact_files
-    from thence.work.journal.store import redactions_in
 
     if is_redacted(project):
         return ()
-    return redact_files(project, redactions_in(project.home, log.arrived())).unwritten
+    return redact_files(project, log).unwritten
 
 
 def project_of(log: Log) -> "Project | None":

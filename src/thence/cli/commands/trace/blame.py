@@ -24,7 +24,7 @@ from thence.core.json_values import is_utf8
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
-from thence.git.repository import Repository, repository
+from thence.git.repository import Repository, asked
 from thence.log.open import Log, open_log
 from thence.trace.agents.blame import BINARY_BYTES, lines_of
 from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
@@ -33,6 +33,7 @@ AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apar
 PROMPT_LINES = 8
 OTHERS_SHOWN = 5
 _NAME_COLUMNS_MAX = 28
+_NAME_COLUMNS_MIN = 4
 _ASK_COLUMNS = 32
 _SESSION_COLUMNS = 8
 _OID_SHOWN = 12
@@ -79,8 +80,19 @@ def blame_command(file: str, log_name: str | None) -> None:
                 )
                 for line, owner in pairs
             ]
-            most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
-            out.write(*table(rows, most=most, right=(3,), width=out.columns))
+            longest = [max(len(row[at]) for row in rows) for at in range(4)]
+            most = {0: _NAME_COLUMNS_MAX, 1: _SESSION_COLUMNS, 2: _ASK_COLUMNS}
+            most = {at: min(most[at], longest[at]) for at in most}
+            # the code keeps half of the width: the prompt is cut first, then the session
+            beside = sum(most.values()) + longest[3] + 8
+            over = beside - out.columns // 2 if out.columns else 0
+            for at, least in ((2, 0), (1, 0), (0, _NAME_COLUMNS_MIN)):
+                cut = min(max(over, 0), max(most[at] - least, 0))
+                most[at], over = most[at] - cut, over - cut
+            shown = [
+                [text if most.get(at, 1) else "" for at, text in enumerate(row)] for row in rows
+            ]
+            out.write(*table(shown, most=most, right=(3,), width=out.columns))
 
 
 class Explanation(NamedTuple):
@@ -139,7 +151,7 @@ def commit_named(text: str) -> tuple[Repository, str] | None:
     if name == text and not _HEX.fullmatch(text):
         return None
     with suppress(GitFailed):
-        repo = repository(Path())
+        repo = asked(Path())
         if (commit := repo.git.commit_of(name)) is not None:
             return repo, commit
     return None
@@ -257,7 +269,7 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
         raise _no_file(file, cause, "name a file of this working tree")
     folder = path.parent.resolve()
     try:
-        repo = repository(folder)
+        repo = asked(folder)
         top = repo.top.resolve() if repo.top else None
     except GitFailed:
         top = None
@@ -309,18 +321,18 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made i
         return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
         return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
-    said = [f"its author is {in_line(owner.name)}"] if owner.name else []
+    said = [f"git author: {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
         said.append(f"co-authored by {', '.join(map(in_line, names))}")
-    of_git = f" (git says: {', '.join(said)})" if said else ""
-    return f"is of an unknown owner{of_git}: {owner.reason}"
+    of_git = f" ({', '.join(said)})" if said else ""
+    return f"is of an unknown owner: {owner.reason}{of_git}"
 
 
 def _co_authors(ownership: Ownership, owner: Owner) -> list[str]:
     """Returns whom the message of an unknown owner's commit names beside its author."""
-    if owner.kind != "unknown" or not owner.commit or not ownership.history.info(owner.commit):
-        return []
-    return ownership.history.co_authors(owner.commit)
+    is_unknown = owner.kind == "unknown" and owner.commit
+    info = ownership.history.info(owner.commit) if is_unknown else None
+    return info.co_authors if info else []
 
 
 def _steps(owner: Owner) -> list[str]:

@@ -2,9 +2,11 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
+from os.path import realpath
 from shlex import quote
 from typing import Any, NamedTuple
 
@@ -13,10 +15,11 @@ from msgspec import structs, to_builtins
 
 from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
 from thence.cli.output import current
-from thence.core.merge.conflicts import Conflict
-from thence.errors import GitFailed, ThenceError
+from thence.core.merge.conflicts import PACKAGE, Conflict
+from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.refs import REMOTES, push_command, tip_of
-from thence.git.repository import HEADS
+from thence.git.repository import HEADS, is_standing, operation_under_way
+from thence.git.worktrees import git_dir_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
@@ -26,7 +29,6 @@ from thence.work.board.move_request import (
     changed_since,
     reverted_by,
 )
-from thence.work.board.package_numbers import SLOT as NUMBER
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -39,9 +41,10 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import is_held
 from thence.work.journal.refusals import ErrorStore
-from thence.work.names import branch_of
+from thence.work.names import branch_of, worktree_of
 from thence.work.overlaps import Overlap, at_work, overlaps
 from thence.work.overlaps import sentence as overlap_sentence
+from thence.work.plan.package_files import is_file_of
 from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
@@ -88,6 +91,7 @@ class _FeatureStatus(NamedTuple):
     troubles: Mapping[str, str]
     overlaps: Sequence[Overlap]
     conflicts: Sequence[str]
+    notes: Sequence[str]
 
     @property
     def is_in_work(self) -> bool:
@@ -139,8 +143,10 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     with suppress(ThenceError):  # git failed, or a feature has no target
         early = in_target_before_done(session, board)
     conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
+    node_id = next_node_id(session.project.home)
+    own = {event.event_id for event in session.events if event.node_id == node_id}
     parts = [
-        _feature_status(session, state, codes, early, conflicts)
+        _feature_status(session, state, codes, early, conflicts, own)
         for state in board.features.values()
     ]
     summary = _summary(parts)
@@ -182,13 +188,33 @@ def _feature_status(
     codes: _Codes,
     early: _Early,
     conflicts: Sequence[tuple[str, str]],
+    own: Collection[str],
 ) -> _FeatureStatus:
     home = session.project.home
-    histories = attempt_histories(session.events, feature.slug, session.board.ignored)
+    histories = attempt_histories(session.events, feature.slug)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
     steps: dict[str, tuple[str, ...]] = {}
+    troubles = {
+        wp_id: trouble(package, histories.get(wp_id)) for wp_id, package in feature.packages.items()
+    }
+    notes: list[str] = []
+    with suppress(GitFailed):
+        try:
+            target, folder = session.target_of(feature), session.planning.path(feature.slug)
+            has_files = any(session.planning.names(tree, folder) for tree in (None, target))
+            if feature.spec_event in own and not feature.packages and not has_files:
+                notes = [
+                    f"{folder} is not there: what began it ended half-way",
+                    f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
+                ]
+            for wp_id in _half_added(session, feature, target, own if has_files else ()):
+                reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
+                why = f"its file is not there: what added it ended half-way; {reject} takes it back"
+                troubles[wp_id] = why
+        except PlanningError as error:  # no target
+            notes = [error.cause, f"next: {error.hint}"]
     for wp_id, package in feature.packages.items():
         code = of_feature.get(wp_id)
         has_branch = code is not None and tip_of(session.refs, code.branch) is not None
@@ -196,18 +222,50 @@ def _feature_status(
         commands = next_steps(package, history, code, where=where, has_branch=has_branch)
         if commands and not is_held(home, package.subject):
             steps[wp_id] = commands
+        if package.lane in (DOING, FOR_REVIEW) and (stray := _stray(session, feature.slug, wp_id)):
+            troubles[wp_id] = "; ".join(filter(None, (troubles[wp_id], stray)))
     return _FeatureStatus(
         feature,
         of_feature,
         {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
         steps,
-        {
-            wp_id: trouble(package, histories.get(wp_id))
-            for wp_id, package in feature.packages.items()
-        },
+        troubles,
         _forecast(session, feature),
         [text for subject, text in conflicts if feature.is_about(subject)],
+        notes,
     )
+
+
+def _half_added(
+    session: Session, feature: FeatureState, target: str, own: Collection[str]
+) -> Iterator[str]:
+    """Yields the planned packages that this clone added and that have no file.
+
+    `own` are the events of this clone; none for a feature without files, which a program made.
+    """
+    paths: list[str] | None = None
+    for wp_id, package in feature.packages.items():
+        if package.lane != PLANNED or package.created_event not in own:
+            continue
+        if paths is None:
+            files = (session.planning.package_files(tree, feature.slug) for tree in (None, target))
+            paths = [path for path, _ in chain(*files)]
+        if not any(is_file_of(wp_id, path) for path in paths):
+            yield wp_id
+
+
+def _stray(session: Session, slug: str, wp_id: str) -> str:
+    """Returns the sentence on a package's worktree that is not on its branch, else ""."""
+    path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
+    trees = session.refs.trees
+    if not is_standing(path) or trees.get(branch) == path:
+        return ""
+    here = realpath(path)
+    at = next((name for name, tree in trees.items() if realpath(tree) == here), None)
+    if at is None and operation_under_way(git_dir_of(path)):
+        return ""
+    place = f"{at or 'no branch'}: git -C {path} switch {branch}"
+    return "" if at == branch else f"its worktree is on {place}"
 
 
 def _landing_json(slug: str, wp_id: str, code: LandingStatus) -> dict[str, Any]:
@@ -317,6 +375,7 @@ def _title(part: _FeatureStatus) -> str:
 
 def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
     yield _title(part)
+    yield from (f"  {note}" for note in part.notes)
     for lane, packages in part.feature.by_lane().items():
         for package in packages:
             wp_id = package.wp_id
@@ -348,7 +407,7 @@ def _package_line(
             notes.append(changed_since(code.changed_since))
     if troubles.get(package.wp_id):
         notes.append(troubles[package.wp_id])
-    if package.open_claim:
+    if package.lane == DOING and package.workspace is None:
         notes.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":
         notes.append(f"after {', '.join(package.dependencies)}")
@@ -384,14 +443,16 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         about = feature.rpartition("/")[2]
         package = session.board.package(about, name)
-        if package and conflict.slot == NUMBER:
-            lines += [
-                f"  next, where it was made: thence work finalize-tasks --add {quote(lost.title)}"
-                f" --feature {about}"
-                for lost in package.lost
-                if not lost.is_added
-            ]
-        elif conflict.is_open and package and package.lane in _SETTLING_MOVES:
+        lost = package.lost if package and conflict.slot == PACKAGE.name else ()
+        lines += [
+            f"  next, where it was made: thence work finalize-tasks --add {quote(one.title)}"
+            f" --feature {about}"
+            for one in lost
+            if not one.is_added
+        ]
+        if lost:
+            continue
+        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
             move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
             lines.append(f"  next: thence work {move}")
     code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0

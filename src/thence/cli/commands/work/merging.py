@@ -407,8 +407,9 @@ def prune(
 ) -> CommandResult:
     """Remove worktrees and branches of packages whose code has landed.
 
-    Whatever is not committed or has not landed stays, and the command reports why. Ignored files go
-    with the worktree's folder.
+    Whatever is not committed or has not landed stays, and so does a worktree with a submodule,
+    another repository, a hidden change or a commit that no ref has; the command says what to type.
+    Ignored files go with the worktree's folder.
     """
     board = session.refresh()
     slugs = [session.feature(feature).slug] if feature else list(board.features)
@@ -419,8 +420,11 @@ def prune(
     for local in _local_packages(session, [board.features[slug] for slug in slugs], refs):
         try:
             _remove(session, local, refs, landed, is_dry=is_dry)
-        except (GitFailed, Refused) as error:
-            kept.append((local, error.cause or error.message))
+        except Refused as error:
+            kept.append((local, error.cause))
+            continue
+        except GitFailed as error:
+            kept.append((local, f"{error.cause or error.message}; {error.hint}"))
             continue
         pruned.append(local)
         if takes_refs and not is_dry:

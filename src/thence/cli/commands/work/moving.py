@@ -74,7 +74,7 @@ def implement(
     with claimed(session.project.home, taken.subject):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
-        claim, previous = None, None
+        previous = None
         if takes_over and taken.lane == DOING and not is_mine:
             payload = {"wp_id": taken.wp_id, "agent_id": context.actor, "phase": "implementation"}
             causes = tuple(dict.fromkeys(taken.events_of("lane", "agent")))
@@ -93,15 +93,14 @@ def implement(
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, context)
             check_at_target(session, state, session.target_of(state))
-            move(session, state.slug, taken.wp_id, DOING, context, begins=True, needs_log=False)
+            move(session, state.slug, taken.wp_id, DOING, context, needs_log=False)
             _check_claimed(session, state, taken)
-            claim = next((event.event_id for event in session.appended if event.begins), None)
         try:
-            worktree = workspace(session, state, taken, claim)
+            worktree = workspace(session, state, taken)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
                 reason, who = f"{_NOT_MADE}: {error.cause or error.message}", session.changed_by()
-                session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who, claim))
+                session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who))
             raise
         if not is_mine and not worktree.is_new:
             _check_claimed(session, state, taken)  # another made the branch meanwhile

@@ -22,7 +22,7 @@ from thence.work.board.state import LANES, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.overlaps import at_work, sentence
-from thence.work.project.agents import read_setup
+from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_changes import (
@@ -102,10 +102,6 @@ def orchestrate(
             {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
             for wp_id, why in summary.stranded.items()
         ],
-        "unreviewed": [
-            {"wp_id": wp_id, "commits": list(commits)}
-            for wp_id, commits in summary.unreviewed.items()
-        ],
     }
     lines = [f"{state.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
@@ -113,9 +109,6 @@ def orchestrate(
     if not summary.stranded:
         is_idle = state.is_completed  # before the run began
         lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
-    for wp_id, commits in summary.unreviewed.items():
-        names = ", ".join(commit[:10] for commit in commits)
-        lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
@@ -133,7 +126,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
     state = _feature(session, feature)
-    histories = attempt_histories(session.events, state.slug, session.board.ignored)
+    histories = attempt_histories(session.events, state.slug)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     pending = with_reverted(state, reverted_in(session, state))
     dry_plan = plan(

@@ -13,17 +13,14 @@ from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.frame import checked_name
 from thence.core.sentences.events import counted
-from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
+from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
-from thence.git.objects import objects
-from thence.git.repository import HEADS, branch_of
+from thence.git.repository import branch_of
 from thence.log.open import new_id, now
-from thence.log.recovery.writers import next_node_id
 from thence.work.board.dependencies import in_order
-from thence.work.board.state import PLANNED, FeatureState, LostPackage
+from thence.work.board.state import FeatureState
 from thence.work.day_lines import FOLDER, with_lines
-from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of as package_branch
 from thence.work.names import (
@@ -46,7 +43,6 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
-from thence.work.project.package_refs import rename_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
@@ -211,16 +207,14 @@ def setup_spec(
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
-        slug = _uncommitted_spec(session, title.strip(), mission, branch)
-        if slug is None:
-            slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
-            payload = {
-                "feature_slug": slug,
-                "title": title.strip(),
-                "mission": mission,
-                "target_branch": branch,
-            }
-            session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
+        slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
+        payload = {
+            "feature_slug": slug,
+            "title": title.strip(),
+            "mission": mission,
+            "target_branch": branch,
+        }
+        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         contents = {
             "spec.md": _SPEC.format(title=title.strip()).encode(),
             "plan.md": _PLAN.format(slug=slug).encode(),
@@ -261,35 +255,6 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
         if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
             return slug
     return None
-
-
-def _uncommitted_spec(session: Session, title: str, mission: str, branch: str) -> str | None:
-    """Returns the feature that a command of this clone recorded and was killed before its commit.
-
-    It has this title, mission and target, no package, and no meta.json in a commit.
-    """
-    same = (title, mission, branch)
-    for slug, state in session.board.features.items():
-        if (state.title, state.mission, state.target_branch) != same or state.created_event:
-            continue
-        meta = session.planning.path(slug, "meta.json")
-        if _is_half_done(session, state.spec_event, meta, branch):
-            return slug
-    return None
-
-
-def _is_half_done(session: Session, event_id: str | None, path: str, branch: str) -> bool:
-    """Reports whether this clone wrote an event whose file is in no commit.
-
-    The commits are the last one of a branch, and of the one that is checked out.
-    """
-    node_id = next_node_id(session.project.home)
-    events = (event for event in session.events if event.event_id == event_id)
-    if node_id is None or not any(event.node_id == node_id for event in events):
-        return False
-    with objects(session.project.main) as store:
-        commits = [store.commit(name) for name in ("HEAD", f"{HEADS}{branch}")]
-        return not any(commit and store.find(commit[1], path) for commit in commits)
 
 
 @click.option("--add", "title", metavar="TITLE", help="Add one package that has no section.")
@@ -361,7 +326,7 @@ def finalize_tasks(
         try:
             if events:
                 session.append_or_warn(*events, guard=guard)
-                _rename_branches(session, state, packages)
+                _tell_of_lost_branches(session, state, packages)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -437,15 +402,12 @@ def _creation_events(
         created = new_id()
         events.append(WorkEvent("FeatureCreated", payload, state.slug, causes, event_id=created))
     creations = {wp_id: package.events_of("package") for wp_id, package in state.packages.items()}
-    lost = _lost_here(session, state)
     for package in packages:
         if package.wp_id in state.packages:
             continue
         needs = [
             event_id for wp_id in package.dependencies for event_id in creations.get(wp_id, ())
         ]
-        # the cause says which package is added again
-        needs += [one.event_id for _, one in lost if one.title == package.title]
         payload = {
             "wp_id": package.wp_id,
             "title": package.title,
@@ -457,32 +419,18 @@ def _creation_events(
     return events
 
 
-def _lost_here(session: Session, state: FeatureState) -> list[tuple[str, LostPackage]]:
-    """Returns the packages of this clone that have lost their number, each after that number."""
-    lost = [(wp_id, one) for wp_id, package in state.packages.items() for one in package.lost]
-    node_id = next_node_id(session.project.home) if lost else None
-    return [(wp_id, one) for wp_id, one in lost if one.node_id == node_id and not one.is_added]
-
-
-def _rename_branches(
+def _tell_of_lost_branches(
     session: Session, state: FeatureState, packages: Sequence[PlannedPackage]
 ) -> None:
-    """Gives the branches of packages that were added again their new numbers."""
-    for number, lost in _lost_here(session, state):
-        for package in packages:
-            before = package_branch(state.slug, number)
-            if package.title != lost.title or before not in session.refs.branches:
-                continue
-            names = (state.slug, number, package.wp_id)
-            project, subject = session.project, session.store.subject(state.slug, number)
-            try:
-                with claimed(project.home, subject):
-                    rename_branch(project.repo, project.root, project.here, session.refs, names)
-            except (GitFailed, Refused) as error:
+    """Warns of branches whose package was added again under another number."""
+    for wp_id, keeper in state.packages.items():
+        before = package_branch(state.slug, wp_id)
+        for package in packages if keeper.lost and before in session.refs.branches else ():
+            if any(lost.title == package.title and not lost.is_added for lost in keeper.lost):
                 after = package_branch(state.slug, package.wp_id)
                 session.warnings.append(
-                    f"the branch {before} is that of {package.wp_id}: {error.cause}; type"
-                    f" git branch -m {before} {after}"
+                    f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
+                    f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
                 )
 
 
@@ -589,16 +537,15 @@ def _append_package(
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
         package = planned._replace(dependencies=_dependencies(state, after, ids))
-        wp_id = _unrecorded_package(session, state, planned.title)
-        wp_id = wp_id or _uncommitted_package(session, state, package, branch)
-        package = package._replace(wp_id=wp_id or next_wp_id(ids))
+        wp_id = _unrecorded_package(session, state, planned.title) or next_wp_id(ids)
+        package = package._replace(wp_id=wp_id)
         guard = session.guard(
             (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
         )
         try:
             if events := _creation_events(session, state, branch, [package]):
                 session.append_or_warn(*events, guard=guard)
-                _rename_branches(session, state, [package])
+                _tell_of_lost_branches(session, state, [package])
         except HeadsMoved:
             continue
         return state, package
@@ -619,26 +566,6 @@ def _unrecorded_package(session: Session, state: FeatureState, title: str) -> st
         wp_id = _id_in(path)
         data = session.planning.read(None, path)
         if wp_id not in state.packages and is_wp_id(wp_id) and title_of(data or b"", path) == title:
-            return wp_id
-    return None
-
-
-def _uncommitted_package(
-    session: Session, state: FeatureState, planned: PlannedPackage, branch: str
-) -> str | None:
-    """Returns the package that a command of this clone recorded and was killed before its commit.
-
-    It has this title and these dependencies, is planned, and no commit has its file. The file of a
-    package that tasks.md has is made by `finalize-tasks`. The same command at the same time, which
-    has not committed yet, adds this package too: both name it.
-    """
-    sections = _sections(session, state)
-    for wp_id, package in state.packages.items():
-        is_same = (package.title, package.dependencies) == (planned.title, planned.dependencies)
-        if not is_same or package.lane != PLANNED or wp_id in sections:
-            continue
-        path = session.planning.path(state.slug, path_of(planned._replace(wp_id=wp_id)))
-        if _is_half_done(session, package.created_event, path, branch):
             return wp_id
     return None
 

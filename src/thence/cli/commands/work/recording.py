@@ -15,8 +15,7 @@ from thence.work.board.state import PASSED, FeatureState, GateState, PackageStat
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
-from thence.work.project.agents import gates_run
-from thence.work.project.options import read_options
+from thence.work.project.configuration import gates_run, read_rules
 from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
@@ -68,7 +67,7 @@ def gate(
         place = f"{gate_type} of {state.slug}/{gated.wp_id}"
         is_review = result == PASSED and gate_type in REVIEWS
         is_own = is_review and session.store.actor == gated.agent
-        if is_own and not read_options(session.project).author_may_approve:
+        if is_own and not read_rules(session.project).author_may_approve:
             raise Refused(
                 "could not set the gate",
                 guard="author_approves",

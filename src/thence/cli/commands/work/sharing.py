@@ -4,7 +4,7 @@ from thence.cli.commands.work.command_runner import session_command
 from thence.cli.shared.render import counted
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
-from thence.work.project.options import read_options
+from thence.work.project.configuration import read_board
 from thence.work.session.session import CommandResult, Session
 
 
@@ -16,7 +16,7 @@ def publish(session: Session) -> CommandResult:
     """
     repo = session.project.repo
     session.refresh()
-    options = read_options(session.project)
+    options = read_board(session.project)
     link = link_of(repo, session.refs, options, session.board.targets)
     published = board_branch.publish(session.project, repo, link, session.refresh_events)
     data = {

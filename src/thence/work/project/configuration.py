@@ -1,0 +1,342 @@
+"""What a team has chosen in `.kittify/config.yaml`: options, and the agents and gates of a project.
+
+Other tools keep keys of their own in that file; only the sections named here are read, and the file
+is parsed only for one that it holds. Of each section the first problem is told.
+
+An agent is a program: a command whose parts may hold placeholders. No shell reads it, and nothing
+here knows an agent by its name.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, field
+
+from thence.core.nearest import nearest
+from thence.core.ready import ready
+from thence.errors import PlanningError
+from thence.git.files import TreeFiles
+from thence.work.board.move_request import GATE_TYPES
+from thence.work.events import GateType
+from thence.work.project.project import Project
+from thence.work.project.project_id import BOARD_BRANCH, CONFIG
+from thence.work.project.yaml_nodes import YamlFile
+
+SECTION = "orchestrate"
+SLOTS_MAX = 64
+BACKOFF_S_MAX = 300.0
+PLACEHOLDERS = ("prompt_file", "worktree", "wp_id", "feature", "phase")
+EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
+
+_DOING = "could not read the project's configuration in"
+_BRANCH = re.compile(
+    r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
+)
+_AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
+_PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+_LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
+_CLOSENESS = 0.75
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh])", re.ASCII)
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_TIMES = ("backoff", "timeout", "stall")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_UNKNOWN = re.compile(r"unknown field `(.*)`")
+# what to write where another kind of value is expected
+_HINTS = {
+    "`array`": "write a list: [one, another]",
+    "`object`": "write `name: value`, one on a line",
+    "`float`": "write a time like 90s, 5m or 1h",
+    "`int`": "write a whole number",
+    "`bool`": "write true or false",
+    "`str`": "write a text",
+}
+_CHOICES = {"prompt": ("stdin", "file"), "landed": ("local", "upstream"), "type": GATE_TYPES}
+_Kind = TypeVar("_Kind")
+# what a program can be given
+_Text = Annotated[str, Meta(pattern=r"^[^\x00\ud800-\udfff]*$")]
+_Command = Annotated[tuple[_Text, ...], Meta(min_length=1)]
+_Timeout = Annotated[float, Meta(gt=0, le=7 * 86_400)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the file. A ValueError says, after a semicolon, what to write."""
+
+
+class BoardOptions(_Section, frozen=True):
+    """The branch of the board; `remote` is None for the target's upstream or origin."""
+
+    remote: str | None = None
+    branch: str = BOARD_BRANCH
+
+    def __post_init__(self) -> None:
+        for name in filter(None, (self.remote, self.branch)):
+            if not _BRANCH.fullmatch(name):
+                raise ValueError(f"git takes no name like {name!r:.80}; write another")
+
+
+class Rules(_Section, frozen=True):
+    """With `author_may_approve` False nobody moves to done what they implemented."""
+
+    author_may_approve: bool = True
+
+
+class WorktreeOptions(_Section, frozen=True):
+    """The commands that run in a new worktree."""
+
+    setup: tuple[_Command, ...] = ()
+
+
+class AgentConfig(_Section, frozen=True):
+    """A program that works on packages; `slots` is how many of it may run at once.
+
+    `prompt` is whether the program reads its task from stdin or from a file that its command names.
+    The program is ended after `timeout_s`, or after `stall_s` without output and without a commit.
+    """
+
+    command: _Command
+    prompt: Literal["stdin", "file"] = "stdin"
+    slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = SLOTS_MAX
+    timeout_s: _Timeout = field(default=3600.0, name="timeout")
+    stall_s: _Timeout = field(default=600.0, name="stall")
+    env: Mapping[str, _Text] = {}
+
+    def __post_init__(self) -> None:
+        _check_program(self.command)
+        for name in {*_LIKE_A_PLACEHOLDER.findall(" ".join(self.command))} - {*PLACEHOLDERS}:
+            # any other word in braces is the program's own
+            if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
+                listed = ", ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
+                hint = f"write {{{meant[0]}}} (the placeholders are {listed})"
+                raise ValueError(f"there is no {{{name}}}; {hint}")
+        if self.prompt == "file" and not any("{prompt_file}" in part for part in self.command):
+            hint = 'add "{prompt_file}", or take `prompt: file` out'
+            raise ValueError(f"its command does not name the file of its prompt; {hint}")
+        for name in self.env:
+            if not name or "=" in name or "\0" in name or not name.isprintable():
+                raise ValueError(f"{name!r:.80} is not a variable's name; write NAME: value")
+
+
+class GateConfig(_Section, frozen=True):
+    """A command that passes a gate of a package by exiting with 0, in a checkout of its commit."""
+
+    gate_type: GateType = field(name="type")
+    command: _Command
+    timeout_s: _Timeout = field(default=1800.0, name="timeout")
+
+    def __post_init__(self) -> None:
+        _check_program(self.command)
+
+
+class OrchestratorConfig(_Section, frozen=True):
+    """The configuration of a project's orchestration.
+
+    `slots` is the largest number of agents at once, in all. `implement` and `review` name agents in
+    the order in which they are tried, each once and `retries` times more; `review` may be empty.
+    A package that was sent back more than `send_backs` times gets no agent any more.
+    `environment` are the variables that agents and gates are given beside `agent_process.BASE`.
+    With `landed` upstream a package is done only when its merge has been pushed. Unless
+    `author_may_approve` no agent reviews what it has implemented.
+    """
+
+    slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 4
+    retries: Annotated[int, Meta(ge=0, le=20)] = 2
+    backoff_s: Annotated[float, Meta(ge=0, le=BACKOFF_S_MAX)] = field(default=5.0, name="backoff")
+    implement: Annotated[tuple[str, ...], Meta(min_length=1)] = ()
+    review: tuple[str, ...] = ()
+    agents: Mapping[str, AgentConfig] = {}
+    gates: tuple[GateConfig, ...] = ()
+    environment: tuple[str, ...] = ()
+    landed: Literal["local", "upstream"] = "local"
+    send_backs: Annotated[int, Meta(ge=0, le=100)] = 10
+    # the value of another section
+    author_may_approve: bool = field(default=True, name="rules.author_may_approve")
+
+    def __post_init__(self) -> None:
+        if not self.agents:
+            raise ValueError(f"there are no agents; add {EXAMPLE}")
+        for name in self.agents:
+            if not _AGENT.fullmatch(name):
+                hint = "name it by up to 50 letters, digits and . _ - such as coder"
+                raise ValueError(f"{name!r:.80} is not an agent's name; {hint}")
+        for what, names in (("implement", self.implement), ("review", self.review)):
+            if len({*names}) < len(names):
+                raise ValueError(f"{what} names an agent twice; name each once")
+            for name in names:
+                if name not in self.agents:
+                    hint = f"the agents are {', '.join(self.agents)}"
+                    raise ValueError(f"{what} names {name!r:.80}, which is not an agent; {hint}")
+        if len({gate.gate_type for gate in self.gates}) < len(self.gates):
+            raise ValueError("there are two gates of one type; make them one command")
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name):
+                hint = "write a name such as SOME_API_KEY, or SOME_* (a value goes into an `env`)"
+                raise ValueError(f"{name!r:.80} is not a variable's name; {hint}")
+
+
+def read_board(project: Project) -> BoardOptions:
+    """Returns where a project's board is; raises PlanningError with the place of a problem."""
+    return _converted(*_section(_read(project), "board"), BoardOptions)
+
+
+def read_rules(project: Project) -> Rules:
+    """Returns a project's rules. Raises PlanningError as `read_board` does."""
+    return _converted(*_section(_read(project), "rules"), Rules)
+
+
+def read_worktree(project: Project) -> WorktreeOptions:
+    """Returns the options of a project's worktrees. Raises PlanningError as `read_board` does."""
+    return _converted(*_section(_read(project), "worktree"), WorktreeOptions)
+
+
+def read_setup(project: Project) -> OrchestratorConfig:
+    """Returns the configuration of a project's orchestration.
+
+    Raises PlanningError as `read_board` does, and with an example where there is none.
+    """
+    return setup_of(_read(project))
+
+
+def gates_run(project: Project) -> frozenset[str]:
+    """Returns the types of the gates that a project's configuration runs; may be none.
+
+    Raises PlanningError as `read_board` does.
+    """
+    data = _read(project)
+    if _section(data, SECTION)[2] is None:
+        return frozenset()
+    return frozenset(gate.gate_type for gate in setup_of(data).gates)
+
+
+def setup_of(data: bytes) -> OrchestratorConfig:
+    """Reads a configuration of orchestration. Raises as `read_setup` does.
+
+    Agents and gates are converted one by one, so that a problem names its own.
+    """
+    yaml, path, section = _section(data, SECTION)
+    if section is None:
+        raise yaml.fault((), f"it says nothing of {SECTION}", f"add {EXAMPLE}")
+    values = dict(_converted(yaml, path, section, dict[str, Any]))
+    inner = (SECTION, "agents")
+    agents = _converted(yaml, inner, values.get("agents"), dict[str, Any])
+    values["agents"] = {
+        name: _converted(yaml, (*inner, name), agent, AgentConfig) for name, agent in agents.items()
+    }
+    inner = (SECTION, "gates")
+    gates = _converted(yaml, inner, values.get("gates") or [], list[Any])
+    values["gates"] = [
+        _converted(yaml, (*inner, number), gate, GateConfig) for number, gate in enumerate(gates)
+    ]
+    rules = _converted(*_section(data, "rules"), Rules)
+    values["rules.author_may_approve"] = rules.author_may_approve
+    return _converted(yaml, path, values, OrchestratorConfig)
+
+
+def _read(project: Project) -> bytes:
+    """Returns the bytes of a project's configuration, empty without one."""
+    for root in dict.fromkeys((project.root, project.here)):
+        try:
+            return TreeFiles(root).read(CONFIG)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            cause = error.strerror or error
+            raise PlanningError(
+                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
+            ) from error
+    return b""
+
+
+def _section(data: bytes, name: str) -> tuple[YamlFile, tuple[str], object]:
+    """Returns the values of a section, None without it, with their file and their path."""
+    is_there = re.search(rb"(?m)^(?:\xef\xbb\xbf)?[\"'{]?%b\b" % name.encode(), data)
+    yaml = _parsed(data if is_there else b"")
+    sections = {} if yaml.values is None else yaml.values
+    if not isinstance(sections, dict):
+        raise yaml.fault((), "the file is not a map", _HINTS["`object`"])
+    return yaml, (name,), sections.get(name)
+
+
+@lru_cache(maxsize=2)
+def _parsed(data: bytes) -> YamlFile:
+    return YamlFile(data, CONFIG, _DOING)
+
+
+def argv(
+    agent: AgentConfig,
+    root: Path,
+    *,
+    prompt_file: str,
+    worktree: str,
+    wp_id: str,
+    feature: str,
+    phase: str,
+) -> tuple[str, ...]:
+    """Returns an agent's command with its placeholders replaced, once each.
+
+    A relative path of a program is resolved from `root`, the folder of the configuration.
+    """
+    values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
+    program, *rest = (
+        _PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in agent.command
+    )
+    return (str(root / program) if "/" in program else program, *rest)
+
+
+def _check_program(command: tuple[str, ...]) -> None:
+    if not command[0]:
+        raise ValueError("its command names no program; write [some-agent]")
+
+
+def _converted(
+    yaml: YamlFile, path: tuple[str | int, ...], values: object, kind: type[_Kind]
+) -> _Kind:
+    """Converts the values at a path of the file, of which those that are null are left out.
+
+    Raises PlanningError for the first problem.
+    """
+    if values is None:
+        values = {}
+    if isinstance(values, dict):
+        values = {
+            key: _seconds(value) if key in _TIMES else value
+            for key, value in values.items()
+            if value is not None
+        }
+    try:
+        return msgspec.convert(values, ready(kind), strict=False)
+    except msgspec.ValidationError as error:
+        told, _, steps = str(error).partition(" - at `")
+        path = (*path, *(name or int(number) for name, number in _STEP.findall(steps)))
+        cause, _, hint = told.partition("; ")
+        if unknown := _UNKNOWN.search(told):
+            path = (*path, unknown[1])
+        where = ".".join(map(str, path))
+        raise yaml.fault(
+            path, f"{where}: {cause}", hint or _hint(told, path, values, kind)
+        ) from error
+
+
+def _seconds(value: object) -> object:
+    """Returns a time such as 5m in seconds, any other value as it is."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(match[1]) * _UNITS_S[match[2]] if match else value
+
+
+def _hint(told: str, path: Sequence[str | int], values: object, kind: Any) -> str:
+    command = values.get("command") if isinstance(values, dict) else None
+    if "`array`" in told and isinstance(command, str):
+        try:
+            return f"write [{', '.join(shlex.split(command))}]"
+        except ValueError:  # a quote that never ends
+            return "write [some-agent, --some-option]"
+    if "enum" in told:
+        return f"write {' or '.join(_CHOICES[str(path[-1])])}"
+    expected = told.partition(", got")[0]
+    hint = next((hint for name, hint in _HINTS.items() if name in expected), "")
+    return hint or f"it may have: {', '.join(kind.__struct_encode_fields__)}"

@@ -1,0 +1,150 @@
+"""What was left half-way, by a kill or by hand, is one sentence of `status` with what to type."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, environment, thence
+from tests.cli.warm import warm
+from tests.cli.work.other_git import KILL, with_git
+from tests.cli.work.projects import done, finalized_project, project
+from tests.git.repositories import commit, git
+from tests.work.boards import NAMED, bare, clone, published, work
+
+BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
+NOT_THERE = "its worktree is not there yet"
+
+
+@pytest.fixture(scope="module")
+def finalized(tmp_path_factory):
+    return finalized_project(tmp_path_factory.mktemp("half") / "r", files=NAMED)
+
+
+@pytest.fixture
+def repo(finalized, tmp_path):
+    return shutil.copytree(finalized, tmp_path / "r", symlinks=True)
+
+
+def typed(repo, command):
+    """Type a command that status has named."""
+    return done(repo, *command.removeprefix("thence work ").split())
+
+
+@pytest.mark.promise("L14")
+@pytest.mark.parametrize("moment", ["before", "behind"])
+def test_package_whose_command_was_killed_stays_taken_and_the_same_command_goes_on(
+    repo, tmp_path, moment
+):
+    path = with_git(tmp_path / "bin", "worktree add", **{moment: KILL})
+    implement = ("work", "implement", "WP01", "--actor", "ada")
+    assert thence(*implement, cwd=repo, env={"PATH": path}).code == -9
+    assert (BRANCH in git(repo, "branch")) == (moment == "behind")
+    shown = done(repo, "status")
+    assert (NOT_THERE in shown.out, shown.err) == (True, "")
+    assert "next: thence work implement WP01" in shown.out
+    refused = work(repo, "implement", "WP01", "--actor", "bob", "--json")
+    assert refused.json["error"]["guard"] == "not_in_lane"
+    again = done(repo, "implement", "WP01", "--actor", "ada", "--json").json
+    assert git(Path(again["worktree"]), "status", "--porcelain") == ""
+    assert NOT_THERE not in done(repo, "status").out
+    assert warm("verify", cwd=repo).code == 0
+
+
+@pytest.mark.promise("L14")
+def test_package_of_a_command_at_work_is_left_to_it(repo, tmp_path):
+    for name in ("begun", "go"):
+        os.mkfifo(tmp_path / name)
+    waiting = f"echo x > {tmp_path}/begun; cat {tmp_path}/go"
+    path = with_git(tmp_path / "bin", "worktree add", waiting)
+    process = subprocess.Popen(
+        [THENCE, "work", "implement", "WP01", "--actor", "ada"],
+        cwd=repo,
+        env=environment(PATH=path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        (tmp_path / "begun").read_bytes()
+        shown = done(repo, "status").out
+        assert (NOT_THERE in shown, "next: thence work implement WP01" in shown) == (True, False)
+    finally:
+        (tmp_path / "go").write_bytes(b"")
+    assert process.wait(60) == 0
+
+
+@pytest.mark.promise("L17")
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        (("setup-spec", "More"), f"{MORE} is not there: what began it ended half-way"),
+        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: what added"),
+    ],
+)
+def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where):
+    repo = project(tmp_path / "r")
+    done(repo, "setup-spec", "Sync")
+    done(repo, "finalize-tasks", "--add", "First")
+    path = with_git(tmp_path / "bin", "status --porcelain=v2", before=KILL)
+    killed = warm("work", *command, cwd=repo, env={"PATH": path})
+    assert killed.code == -signal.SIGKILL
+    shown = done(repo, "status", "--all")
+    assert where in shown.out
+    if command[0] == "setup-spec":
+        how = f"next: write {MORE}/tasks.md, then thence work finalize-tasks --feature 002-more"
+        assert how in shown.out
+    else:
+        (step,) = re.findall("half-way; (thence work .*) takes it back", shown.out)
+        typed(repo, step.replace("TEXT", "half-way"))
+    assert warm("verify", cwd=repo).code == 0
+
+
+def test_target_that_is_not_there_is_told_and_keeps_nobody(tmp_path):
+    repo = finalized_project(tmp_path / "r")
+    tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
+    git(repo, "branch", "--move", "main", "trunk")
+    cause = "main, its target, is neither here nor on a remote"
+    hint = "git fetch, or make it again: git branch main COMMIT"
+    shown = done(repo, "status")
+    assert [f"  {cause}", f"  next: {hint}"] == shown.lines[3:5], shown.out
+    for command in (("implement", "WP02"), ("merge", "WP01"), ("accept", "WP01")):
+        error = work(repo, *command, "--json").json["error"]
+        assert (error["cause"], error["hint"]) == (cause, hint)
+    git(repo, "branch", "--move", "trunk", "main")
+    commit(tree, {"a": "1\n"})
+    done(repo, "mark-status", "T001")
+    done(repo, "merge", "WP01")
+    done(repo, "accept", "WP01", "--local")
+    git(repo, "switch", "--quiet", "--detach")
+    git(repo, "branch", "--quiet", "--delete", "--force", "main")
+    shown = done(repo, "status").out
+    assert (cause in shown, "reopen" in shown) == (True, False)
+
+
+def test_target_on_a_remote_alone_is_there(tmp_path):
+    remote = bare(tmp_path / "remote", files=NAMED)
+    git(remote, "branch", "release", "main")
+    first = clone(remote, tmp_path / "first")
+    git(first, "switch", "--quiet", "release")
+    done(first, "setup-spec", "Sync")
+    git(first, "push", "--quiet", "origin", "release")
+    published(first)
+    second = clone(remote, tmp_path / "second")
+    done(second, "publish")
+    assert "neither here" not in done(second, "status").out
+
+
+@pytest.mark.parametrize(
+    ("leaving", "place"),
+    [(("switch", "--quiet", "--detach"), "no branch"), (("branch", "--move", "mine"), "mine")],
+)
+def test_worktree_that_left_its_branch_is_told(repo, leaving, place):
+    tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
+    git(tree, *leaving)
+    told = f"its worktree is on {place}: git -C {tree} switch {BRANCH}"
+    assert told in done(repo, "status").out
+    git(tree, "switch", "--quiet", "-c" if place == "mine" else "--no-guess", BRANCH)
+    assert told not in done(repo, "status").out

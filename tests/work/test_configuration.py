@@ -1,0 +1,328 @@
+"""What a team has chosen in `.kittify/config.yaml`, and how it is refused."""
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from msgspec.structs import replace
+from tests.git.repositories import git, make_repository, write
+
+from thence.errors import PlanningError
+from thence.work.project.configuration import (
+    AgentConfig,
+    BoardOptions,
+    GateConfig,
+    Rules,
+    WorktreeOptions,
+    argv,
+    gates_run,
+    read_board,
+    read_rules,
+    read_setup,
+    read_worktree,
+    setup_of,
+)
+from thence.work.project.project import find_project
+from thence.work.project.project_id import CONFIG
+
+FULL = b"""# of the project
+project_uuid: 5b0f4dd1-6b0c-4b2b-8f49-2a4b9d7f0001
+others: {stay: [as, they, are]}
+
+orchestrate:
+  slots: 6
+  retries: 0
+  backoff: 1.5s
+  implement: [coder, second]   # in this order
+  review: [critic]
+  agents:
+    coder:
+      command: [some-agent, --file, "{prompt_file}", 7, true, ""]
+      prompt: file
+      slots: 2
+      timeout: 30m
+      stall: 5m
+      env: {NAME: value, EMPTY: "", NUMBER: 010}
+    second:
+      command: [sh, -c, 'awk "{print}" | tr {a-z} "${phases}"']
+    critic: {command: [other], timeout: 1h, stall: 90}
+  gates:
+    - {type: CI_CHECK, command: [make, test], timeout: 10m}
+    - {type: SECURITY_SCAN, command: [make, scan]}
+"""
+AGENT = "coder: {command: [some-agent]}"
+
+
+def refused(text):
+    """Returns the error that a configuration is refused with."""
+    with pytest.raises(PlanningError) as caught:
+        setup_of(text if isinstance(text, bytes) else text.encode())
+    assert caught.value.place.startswith(f"{CONFIG}:{caught.value.problems[0]['line']}:")
+    assert caught.value.hint
+    return caught.value
+
+
+def with_agents(*lines, agents=AGENT):
+    """Returns a configuration with agents and further lines."""
+    more = "".join(f"  {line}\n" for line in lines)
+    return f"orchestrate:\n  agents: {{{agents}}}\n{more}"
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_all_that_a_configuration_says_is_read(start, end):
+    setup = setup_of(start + FULL.replace(b"\n", end))
+    assert (setup.slots, setup.retries, setup.backoff_s) == (6, 0, 1.5)
+    assert (setup.implement, setup.review) == (("coder", "second"), ("critic",))
+    assert setup.agents["coder"] == AgentConfig(
+        command=("some-agent", "--file", "{prompt_file}", "7", "true", ""),
+        prompt="file",
+        slots=2,
+        timeout_s=1800,
+        stall_s=300,
+        env={"NAME": "value", "EMPTY": "", "NUMBER": "010"},
+    )
+    assert setup.agents["critic"].timeout_s == 3600
+    assert setup.agents["critic"].stall_s == 90
+    assert setup.agents["second"].command[2] == 'awk "{print}" | tr {a-z} "${phases}"'
+    assert setup.gates == (
+        GateConfig("CI_CHECK", ("make", "test"), 600),
+        GateConfig("SECURITY_SCAN", ("make", "scan"), 1800),
+    )
+
+
+def test_what_is_left_out_has_defaults():
+    agents = "b: {command: [x]}, a: {command: [y], slots: , env: ~}"
+    setup = setup_of(with_agents("slots: 3", "review:", agents=agents).encode())
+    assert (setup.slots, setup.retries, setup.backoff_s) == (3, 2, 5)
+    assert setup.implement == setup.review == setup.gates == ()
+    assert setup.agents["a"] == AgentConfig(("y",), "stdin", 64, 3600, 600, {})
+    assert setup_of(with_agents().encode()).slots == 4
+
+
+def test_configuration_without_agents_is_refused_with_an_example_that_works():
+    nothing = [b"", b"a: 1\n", b"orchestrate:\n", b"orchestrate: {}", b"orchestrate: {agents: }"]
+    hints = {refused(text).hint for text in nothing}
+    assert len(hints) == 1
+    example = hints.pop().removeprefix("add ")
+    assert list(setup_of(example.encode()).agents) == ["coder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (with_agents("slot: ¦3"), "orchestrate.slot: Object contains unknown field"),
+        (with_agents(agents="a: {command: [x], promt: ¦file}"), "agents.a.promt: Object"),
+        (with_agents("gates: [{type: CI_CHECK, command: [x], on: ¦1}]"), "gates.0.on: Object"),
+        (with_agents("slots: ¦0"), "slots: Expected `int` >= 1"),
+        (with_agents("slots: ¦65"), "slots: Expected `int` <= 64"),
+        (with_agents("slots: ¦2.5"), "slots: Expected `int`"),
+        (with_agents("slots: ¦[4]"), "slots: Expected `int`"),
+        (with_agents("retries: ¦-1"), "retries: Expected `int` >= 0"),
+        (with_agents("backoff: ¦6m"), "backoff: Expected `float` <= 300.0"),
+        (with_agents("backoff: ¦1h30m"), "backoff: Expected `float`"),
+        (with_agents("backoff: ¦nan"), "backoff: Expected `float` >= 0.0"),
+        (with_agents(agents="a: {command: [x], timeout: ¦0}"), "timeout: Expected `float` > 0.0"),
+        (
+            with_agents(agents="a: {command: [x], stall: ¦900h}"),
+            "stall: Expected `float` <= 604800",
+        ),
+        (with_agents(agents="a: ¦{slots: 2}"), "agents.a: Object missing required field `command`"),
+        (with_agents(agents="a: ¦{command: }"), "agents.a: Object missing required field"),
+        (with_agents(agents="a: {command: ¦[]}"), "command: Expected `array` of length >= 1"),
+        (with_agents(agents="a: ¦{command: ['', x]}"), "names no program"),
+        (with_agents("gates: [¦{type: CI_CHECK, command: ['']}]"), "names no program"),
+        (with_agents(agents="a: {command: [x, ¦[y]]}"), "command.1: Expected `str`"),
+        (with_agents(agents="a: {command: [x, ¦~]}"), "command.1: Expected `str`"),
+        (with_agents(agents='a: {command: [x, ¦"\\0"]}'), "command.1: Expected `str` matching"),
+        (with_agents(agents='a: {command: [x, ¦"\\ud800"]}'), "command.1: Expected `str` matching"),
+        (with_agents(agents="a: {command: ¦{x: y}}"), "command: Expected `array`"),
+        (with_agents(agents="a: ¦some-agent"), "agents.a: Expected `object`"),
+        (with_agents(agents="a: {command: [x], prompt: ¦pipe}"), "prompt: Invalid enum value"),
+        (with_agents(agents="a: ¦{command: [x], prompt: file}"), "does not name"),
+        (with_agents(agents="a: ¦{command: [x, '{promt_file}']}"), "no {promt_file}"),
+        (with_agents(agents="a: ¦{command: [x, '{WP_ID}']}"), "no {WP_ID}"),
+        ("orchestrate:\n  ¦agents: {a/b: {command: [x]}}\n", "not an agent's name"),
+        (with_agents(agents="a: ¦{command: [x], env: {A=B: c}}"), "not a variable's name"),
+        (with_agents(agents="a: {command: [x], env: ¦{A: ~}}"), "env: Expected `str`"),
+        (with_agents(agents="a: {command: [x], env: ¦[A]}"), "env: Expected `object`"),
+        (with_agents(agents="a: {command: [x]}, ¦a: {command: [y]}"), "a appears twice"),
+        (with_agents("implement: ¦[]"), "implement: Expected `array` of length >= 1"),
+        (with_agents("implement: ¦coder"), "implement: Expected `array`"),
+        ("orchestrate:\n  ¦implement: [a, a]\n  agents: {a: {command: [x]}}", "an agent twice"),
+        ("orchestrate:\n  ¦review: [b]\n  agents: {a: {command: [x]}}", "'b', which is not an"),
+        ("orchestrate:\n  ¦environment: [A-B]\n  agents: {a: {command: [x]}}", "not a variable's"),
+        (with_agents("gates: [¦{command: [x]}]"), "gates.0: Object missing required field `type`"),
+        (with_agents("gates: [{type: ¦TESTS, command: [x]}]"), "type: Invalid enum value 'TESTS'"),
+        (with_agents("gates: [¦{type: CI_CHECK}]"), "missing required field `command`"),
+        (
+            "orchestrate:\n  ¦gates:\n"
+            + 2 * "    - {type: CI_CHECK, command: [x]}\n"
+            + "  agents: {a: {command: [x]}}\n",
+            "two gates of one type",
+        ),
+        ("orchestrate: ¦[coder]", "orchestrate: Expected `object`"),
+        ("- |\n  a\n¦orchestrate:", "expected <block end>"),
+        ("orchestrate:\n  agents: [\n¦", "expected"),
+        ("orchestrate: &a {agents: ¦*a, slots: *a}", "it holds itself"),
+        ("a: 1\norchestrate: ¦\udcff", "this is not UTF-8"),
+        pytest.param("¦orchestrate: " + "x" * 256 * 1024, "more than 262144", id="long"),
+        ("a: 1\nrules: {author_may_approve: ¦perhaps}\n", "author_may_approve: Expected `bool`"),
+        ("board: ¦{branch: 'a..b'}\n", "git takes no name like 'a..b'"),
+        ("board: {branches: ¦b}\n", "board.branches: Object contains unknown field"),
+        ("rules: ¦[author_may_approve]\n", "rules: Expected `object`"),
+        ("worktree: {setup: ¦npm ci}\n", "worktree.setup: Expected `array`"),
+        ("worktree: {setup: [¦npm ci]}\n", "worktree.setup.0: Expected `array`"),
+        ("worktree: {set: ¦[]}\n", "worktree.set: Object contains unknown field"),
+        ("rules: [\n¦", "expected"),
+    ],
+)
+def test_first_problem_is_told_with_its_place(tmp_path, text, cause):
+    before, sign, after = text.partition("¦")
+    assert sign
+    path = tmp_path / CONFIG
+    path.parent.mkdir()
+    path.write_bytes((before + after).encode("utf-8", "surrogateescape"))
+    project = SimpleNamespace(root=tmp_path, here=tmp_path)
+    section = re.search("^(board|rules|worktree)", text, re.MULTILINE)
+    readers = {"board": read_board, "rules": read_rules, "worktree": read_worktree}
+    with pytest.raises(PlanningError) as caught:
+        readers.get(section[0] if section else "", read_setup)(project)
+    assert caught.value.hint
+    assert cause in caught.value.cause
+    place = f"{before.count(chr(10)) + 1}:{len(before.rpartition(chr(10))[2]) + 1}"
+    assert caught.value.place == f"{CONFIG}:{place}"
+
+
+def test_name_that_is_given_to_a_value_again_is_no_fault():
+    text = with_agents("slots: &a 3", "retries: &a 1", "backoff: *a")
+    setup = setup_of(text.encode())
+    assert (setup.slots, setup.retries, setup.backoff_s) == (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (with_agents("slot: 3"), "slots, retries, backoff, implement, review, agents, gates"),
+        (with_agents("slots: {}"), "a whole number"),
+        (with_agents("backoff: soon"), "90s, 5m or 1h"),
+        (with_agents(agents="a: {x: 1}"), "command, prompt, slots, timeout, stall, env"),
+        (with_agents(agents="a: {command: b --name 'a b'}"), "[b, --name, a b]"),
+        (with_agents(agents="a: {command: some-agent it's}"), "some-agent"),
+        (with_agents(agents="a: {command: [x, '{worktre}']}"), "{worktree}"),
+        (with_agents(agents="a: {command: [x], prompt: 1}"), "stdin or file"),
+        (with_agents("gates: [{type: TESTS, command: [x]}]"), "CI_CHECK or"),
+    ],
+)
+def test_hint_tells_what_may_be_written(text, hint):
+    assert hint in refused(text).hint
+
+
+def test_bytes_that_are_changed_at_random_give_a_setup_or_an_error_with_a_place():
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(80):
+        data = bytearray(FULL)
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(data))
+            data[place : place + chance.randint(0, 9)] = chance.choice(
+                (b"", b"{", b"]", b": ", b"\n", b"\t", b"*x", b"&x ", b"!!int ", b"\xff", b"- ")
+            )
+        try:
+            assert setup_of(bytes(data)).agents
+        except PlanningError:
+            refused(bytes(data))
+
+
+def test_placeholders_are_filled_in_once():
+    agent = replace(
+        setup_of(FULL).agents["coder"],
+        command=("x", "--at={worktree}/{phase}", "{wp_id}{feature}", "{prompt_file}", "{other}"),
+    )
+    filled = argv(
+        agent,
+        Path("/main"),
+        prompt_file="{wp_id}",
+        worktree="a b; $(c)\\1",
+        wp_id="WP01",
+        feature="001-x",
+        phase="review",
+    )
+    assert filled == ("x", "--at=a b; $(c)\\1/review", "WP01001-x", "{wp_id}", "{other}")
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("coder", "coder"),
+        ("./coder", "/main {x}/coder"),
+        ("tools/coder", "/main {x}/tools/coder"),
+        ("/usr/bin/coder", "/usr/bin/coder"),
+        ("{worktree}/coder", "/tree/coder"),
+    ],
+)
+def test_program_is_found_beside_the_configuration_if_its_path_is_relative(program, found):
+    agent = replace(setup_of(FULL).agents["critic"], command=(program, "./argument"))
+    words = {"prompt_file": "p", "wp_id": "WP01", "feature": "001-x", "phase": "review"}
+    assert argv(agent, Path("/main {x}"), worktree="/tree", **words) == (found, "./argument")
+
+
+def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):
+    root = make_repository(tmp_path / "p", {CONFIG: "vcs: git\n"})
+    with pytest.raises(PlanningError, match="nothing of orchestrate") as caught:
+        read_setup(find_project(root))
+    assert "coder" in caught.value.hint
+    config = root / ".kittify" / "config.yaml"
+    with config.open("a") as file:
+        file.write(with_agents())
+    git(root, "add", ".kittify/config.yaml")
+    git(root, "commit", "--quiet", "--message", "Configure it")
+    git(root, "worktree", "add", "--quiet", "--detach", tmp_path / "w")
+    linked = find_project(tmp_path / "w")
+    config.write_text(config.read_text() + "  slots: 9\n")
+    assert read_setup(linked).slots == 9
+    config.unlink()
+    assert read_setup(linked).slots == 4
+    (tmp_path / "w" / ".kittify" / "config.yaml").unlink()
+    with pytest.raises(PlanningError, match="nothing of orchestrate") as caught:
+        read_setup(linked)
+    assert "coder" in caught.value.hint
+    config.mkdir()
+    with pytest.raises(PlanningError, match="could not read"):
+        read_setup(linked)
+
+
+def test_all_that_a_team_can_choose(tmp_path):
+    folder = make_repository(tmp_path)
+    project = find_project(folder)
+    assert read_board(project) == BoardOptions(branch="thence-board")
+    assert (read_rules(project), read_worktree(project)) == (Rules(), WorktreeOptions())
+    chosen = (
+        f"project_uuid: {project.uuid}\nother: [tool]\n"
+        "board: {remote: team, branch: boards/one}\nrules: {author_may_approve: false}\n"
+        "worktree: {setup: [[npm, ci], [make, env]]}\n"
+    )
+    write(folder, {CONFIG: chosen})
+    assert read_board(project) == BoardOptions("team", "boards/one")
+    assert read_rules(project) == Rules(author_may_approve=False)
+    assert read_worktree(project) == WorktreeOptions((("npm", "ci"), ("make", "env")))
+    assert gates_run(project) == frozenset()
+
+
+def test_problem_of_one_section_or_tool_is_none_of_another(tmp_path):
+    project = find_project(make_repository(tmp_path))
+    write(tmp_path, {CONFIG: "vcs: git\n  broken: [\n"})
+    assert read_rules(project) == Rules()
+    write(tmp_path, {CONFIG: "rules: {author_may_approve: false}\norchestrate: [\n]\n"})
+    assert not read_rules(project).author_may_approve
+
+
+def test_reading_yaml_is_imported_when_it_is_needed():
+    code = "import sys, thence.work.orchestrate.scheduling; print('ruamel.yaml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
