@@ -207,7 +207,7 @@ class LogBusy(ThenceError):
 
 
 class LogReadOnly(ThenceError):
-    """Error: this session of a log can't write: no permission, or an earlier sync failed."""
+    """Error: this session of a log has no permission to write."""
 
 
 class HeadsMoved(ThenceError):

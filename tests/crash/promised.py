@@ -63,12 +63,6 @@ class Run:
     text_words: int = 0
 
     @property
-    def is_poisoned(self) -> bool:
-        """Whether a failed sync could not be made good, so that the opening writes no more."""
-        opened = self.log or (self.writer._log if self.writer else None)
-        return opened is not None and opened._writer.is_poisoned
-
-    @property
     def may_count_too_many(self) -> bool:
         """Whether what stands in a file may still count as failed.
 

@@ -175,11 +175,16 @@ class Writer:
 
     def let_sync(self) -> None:
         """Let the thread sync what is only written, which else waits for a flush or an append."""
-        found = self.log._committer
         with self.storm.gate.opened():
             deadline = committer.monotonic_ns() + int(WAIT_S * 1e9)
-            while found._is_sync_due and committer.monotonic_ns() < deadline:
+            while self._is_sync_due and committer.monotonic_ns() < deadline:
                 committer.yield_processor()
+
+    @property
+    def _is_sync_due(self) -> bool:
+        """Whether the thread has something to sync that it has not tried in vain."""
+        has_failed = self.log._writer._unsynced.error is not None
+        return bool(self.log._committer._written) and not has_failed
 
     def close(self) -> None:
         with self.storm.gate.opened():

@@ -61,11 +61,7 @@ def played(scene: Scene, fault: Fault | None, folder: Path, disk: FaultyDisk) ->
 
 
 def go_on(run: Run, fault: Fault | None) -> None:
-    """Append once more: a disk that is well again must be written to again.
-
-    Only a sync that failed over and over ends an opening: its place could not be taken by
-    the next segment.
-    """
+    """Append once more: a disk that is well again must be written to again."""
     if fault is None or fault.span is Span.HEALED:
         run.disk.heal()
     run.disk.is_doomed = False
@@ -76,9 +72,8 @@ def go_on(run: Run, fault: Fault | None) -> None:
         if is_well:
             run.retry()
         run.append(GOES_ON)
-    may_end = run.is_poisoned and sum(run.disk.failed.values()) > 1
     is_taken = GOES_ON in run.kept or GOES_ON in run.queued
-    if is_well and not is_taken and not may_end:
+    if is_well and not is_taken:
         error = run.refused.get(GOES_ON) or run.unknown.get(GOES_ON)
         run.problems.append(f"the disk is well again, not so the log: {error!r}")
 
@@ -236,7 +231,7 @@ def repeated(run: Run) -> list[str]:
                 file, start, first = known[number]
                 if line != first:
                     found.append(f"event {number} stands twice, not the same")
-                if not run.is_poisoned and not any(
+                if not any(
                     facts["file"] == file
                     and facts["offset"] <= start < facts["offset"] + facts["bytes"]
                     for facts in regions

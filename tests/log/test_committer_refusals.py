@@ -22,7 +22,7 @@ from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.read import reader
 from thence.log.read.opening import prepare
@@ -223,26 +223,36 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
     queue(committer, a, waiting, c)
     disk.syncs_left = 1  # that of the first event
     disk.gate.set()
-    reports.wait_for("lost")
-    (refused,) = reports.all("refused")
-    error = refused["error"]
-    assert refused == {"event_ids": ids([a, c]), "error": error}
-    assert reports.all("lost") == [refused]
+    reports.wait_for("unsynced")
+    (told,) = reports.all("unsynced")
+    error = told["error"]
+    assert told["event_ids"] == ids([a, c])
     assert (type(error), error.cause) == (OutcomeUnknown, "device error")
     assert waiting.wait(WAIT_S)
     assert (waiting.outcomes, waiting.error) == ([], error)
-    assert committer.failed_count == 2
     until(lambda: not may_lose(tmp_path))
     queue(committer, d)
-    reports.wait_for("lost", 2)
-    last = reports.all("lost")[1]
-    assert last == {"event_ids": ids([d]), "error": reports.all("refused")[1]["error"]}
-    assert isinstance(last["error"], LogReadOnly)
+    reports.wait_for("refused")
+    assert reports.all("lost") == []
+    assert not committer.close(0.1)
+    lost = [event_id for facts in reports.all("lost") for event_id in facts["event_ids"]]
+    assert sorted(lost) == sorted(ids([a, c, d]))
     assert committer.failed_count == 3
-    until(lambda: not may_lose(tmp_path))
-    assert not committer.close(WAIT_S)
     assert committer.queued == 0
-    assert len(reports.all("lost")) == 2
+
+
+def test_sync_that_fails_for_a_while_loses_nothing(tmp_path, opened):
+    disk = FillingDisk()
+    committer, reports = opened(disk)
+    queue(committer, *map(made, "abc"))
+    disk.syncs_left = 1
+    disk.gate.set()
+    reports.wait_for("unsynced")
+    disk.syncs_left = None
+    committer.append((), WAIT_S)
+    assert committer.close(WAIT_S)
+    assert len(reports.all("unsynced")) == 1
+    assert types(tmp_path) == ["first", "a", "b", "c", "log.segment_suspect"]
 
 
 def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
@@ -258,7 +268,7 @@ def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_pa
             item.result()
     queue(committer, late)
     assert late.wait(WAIT_S)
-    assert isinstance(late.error, LogReadOnly)
+    assert late.error.code == "append_failed"
     assert reports.all("refused") == reports.all("lost") == []
     assert committer.close(WAIT_S)
 
@@ -322,7 +332,7 @@ def lines_in(folder):
 def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
     disk = Scripted(write=DiskError(errno.EIO, "device error"))
     drafts = [drafted(new_id(), "noted", {})]
-    retriable = with_retry(unknown(), writer_of(tmp_path, disk), drafts, list)
+    retriable = with_retry(unknown(), committer_of(tmp_path, disk), drafts, list)
     kind, _, place, *_ = raised(retriable.retry)
     assert (kind, place) == (OutcomeUnknown, str(tmp_path))
     with pytest.raises(OutcomeUnknown) as caught:

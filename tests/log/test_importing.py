@@ -186,9 +186,9 @@ def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypa
     monkeypatch.setattr(importing, "PAYLOAD_BYTES_MAX", 10_000)
     write, sizes = importing._write_all, []
 
-    def noted(writer, drafts, timeout_s):
+    def noted(writer, drafts, *rest):
         sizes.append(sum(len(body.data) for draft in drafts for body in draft.bodies))
-        write(writer, drafts, timeout_s)
+        write(writer, drafts, *rest)
 
     monkeypatch.setattr(importing, "_write_all", noted)
     with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:

@@ -7,9 +7,9 @@ from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
 from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
-from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.core.codec import Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK, opened
+from thence.log.files.disk import OS_DISK
 from thence.log.files.sessions import leave_mark
 from thence.log.read.opening import prepare
 from thence.log.write.drafting import NoticeMaker
@@ -113,77 +113,29 @@ def own_lines(*seqs):
     return b"".join([line_of(seq=seq, lamport_clock=seq + 1) for seq in seqs])
 
 
-def read_older(numbering, folder, *current):
-    """Have the older segments read, and the current one with these lines, as an opening does."""
-    file_of(folder, "events.jsonl", *current)
-    with opened(OS_DISK, folder / "events.jsonl") as descriptor:
-        last = numbering.read(descriptor, 0, OS_DISK.file_id(descriptor)[1])
-        numbering.read_older(descriptor, last > 0)
-
-
 @pytest.mark.parametrize(
-    ("newer", "current", "names", "numbers"),
+    ("newer", "names", "numbers"),
     [
-        (own_lines(4, 5), [], [OLDER, OLDEST], (NODE, 6, 91)),
-        (THEIRS, [], [OLDER, OLDEST], (NODE, 4, 91)),
-        (THEIRS, [own_lines(4)], [OLDER, OLDEST], (NODE, 5, 91)),
-        (own_lines(4, 5), [own_lines(6)], [OLDER], (NODE, 7, 8)),
+        (own_lines(4, 5), [OLDER], (NODE, 6, 7)),
+        (THEIRS, [OLDER, OLDEST], (NODE, 4, 91)),
+        (b"", [OLDER, OLDEST], (NODE, 4, 91)),
     ],
-    ids=["its last event", "none of its events", "known", "known, and its last event"],
+    ids=["its last event", "none of its events", "nothing that a power cut left"],
 )
-def test_older_segments_are_read_back_to_the_last_event_of_a_node(
-    tmp_path, newer, current, names, numbers
-):
+def test_older_segments_are_read_back_to_the_last_event_of_a_node(tmp_path, newer, names, numbers):
     file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=90))
     file_of(tmp_path, OLDER, newer)
     disk = Scripted()
     numbering = begun(tmp_path, disk=disk)
-    read_older(numbering, tmp_path, *current)
+    numbering.read_older()
     assert [call[1].name for call in disk.calls if call[0] == "open_read"] == names
     assert disk.count("close") == len(names)
     assert next_of(numbering) == [numbers]
 
 
-@pytest.mark.parametrize(
-    "current",
-    [[], [own_lines(1)], [own_lines(1, 2)], [THEIRS]],
-    ids=["empty", "written again", "written again whole", "others"],
-)
-def test_numbers_of_a_segment_count_that_was_written_again_in_part(tmp_path, current):
-    file_of(tmp_path, OLDEST, own_lines(1, 2, 3))
-    file_of(tmp_path, OLDER, own_lines(2))  # a power cut took the rest
-    numbering = begun(tmp_path)
-    read_older(numbering, tmp_path, *current)
-    assert numbering.seq == 3
-
-
-def test_segment_of_which_a_power_cut_left_nothing_hides_none_before_it(tmp_path):
-    file_of(tmp_path, OLDEST, own_lines(1, 2, 3))
-    file_of(tmp_path, OLDER)
-    numbering = begun(tmp_path)
-    read_older(numbering, tmp_path, own_lines(2))
-    assert numbering.seq == 3
-
-
-@pytest.mark.parametrize("is_known", [True, False])
-def test_only_the_end_is_read_where_the_node_is_known(tmp_path, is_known):
-    text = {"text": "x" * 900_000}
-    others = [line_of(text, seq=n, lamport_clock=n, node_id=OTHER_NODE) for n in range(10, 14)]
-    file_of(tmp_path, OLDER, line_of(seq=7, lamport_clock=77), *others)
-    disk = Scripted()
-    numbering = begun(tmp_path, disk=disk)
-    read_older(numbering, tmp_path, *([own_lines(9)] if is_known else []))
-    size = (tmp_path / OLDER).stat().st_size
-    offsets = [call[2] for call in disk.calls if call[0] == "read_at" and call[2] < size]
-    assert min(filter(None, offsets), default=0) >= (size - 2 * LINE_BYTES_MAX) * is_known
-    ((_, seq, clock),) = next_of(numbering)
-    assert seq == (10 if is_known else 8)
-    assert clock == 78 if not is_known else 14 <= clock < 77
-
-
 def test_nothing_older_is_nothing(tmp_path):
     numbering = begun(tmp_path)
-    read_older(numbering, tmp_path)
+    numbering.read_older()
     assert next_of(numbering) == [(NODE, 1, 1)]
 
 

@@ -72,7 +72,7 @@ def test_link_to_the_current_file_is_followed(folder):
 def test_thing_with_the_name_of_an_older_segment_is_refused_by_name(folder, kind):
     path = folder / "events_2020-01-01_00-00-00-000000.jsonl"
     path.mkdir() if kind == "folder" else os.mkfifo(path)
-    for words in (["verify"], ["log"], ["append", "note"]):
+    for words in (["verify"], ["log"]):
         ended = command(*words, "--log", "log", cwd=folder.parent)
         assert ended.code == 1
         assert path.name in ended.err

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.cli.installed import environment
-from tests.disks import GatedDisk, Scripted
+from tests.disks import BROKEN, GatedDisk, Scripted
 from tests.log.committers import Reports, committer_of, made, types
 from tests.log.faults import WAIT_S
 from tests.log.test_failed_sync import OnceBrokenDisk
@@ -18,7 +18,7 @@ from tests.log.test_failed_sync import OnceBrokenDisk
 import thence
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.errors import LogFull, OutcomeUnknown
 from thence.log.files.disk import CLOSED, OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
@@ -93,14 +93,16 @@ def test_flush_waits_for_the_sync_of_what_was_only_written(tmp_path):
 
 def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
     # Linux tells a failed write to each open file once: a durable append must hear of it too
-    with opened(tmp_path) as committer:
+    disk = Scripted()
+    with opened(tmp_path, disk) as committer:
         committer.append([made("a")], WAIT_S)
         writer = committer._writer
         writer.write([made("b")])
-        pending = writer.begin_sync()
-        os.lseek(pending.descriptor, 5, os.SEEK_SET)
+        disk.calls.clear()
+        writer.sync_beside(lambda work: work())
+        ((_, descriptor),) = (call for call in disk.calls if call[0] == "sync_data")
+        os.lseek(descriptor, 5, os.SEEK_SET)
         assert os.lseek(writer._descriptor, 0, os.SEEK_CUR) != 5
-        writer.end_sync(pending, pending.run())
         assert not writer.session.is_unsynced
 
 
@@ -110,7 +112,7 @@ def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
         writer = committer._writer
         writer._second = CLOSED  # as where no descriptor was free
         writer.write([made("b")])
-        assert writer.begin_sync() is None
+        writer.sync_beside(lambda work: work())
         assert not writer.session.is_unsynced
 
 
@@ -120,7 +122,7 @@ def test_what_is_written_amid_a_close_is_synced(tmp_path):
     committer.append([made("a")], WAIT_S)
     disk.before["write"] = lambda *_: committer._advance(2)  # the thread has ended meanwhile
     committer.write([made("b")], WAIT_S)
-    assert not committer._is_sync_due
+    assert not committer._written
     assert types(tmp_path) == ["a", "b"]
 
 
@@ -180,19 +182,19 @@ def test_failed_sync_of_what_was_written_has_it_written_again_to_the_next_segmen
     assert types(tmp_path) == ["a", "b", "log.segment_suspect", "c"]
 
 
-def test_sync_that_fails_twice_is_told_and_the_log_takes_no_more(tmp_path):
+def test_sync_that_fails_twice_is_told_and_tried_again(tmp_path):
     disk, reports = OnceBrokenDisk(), Reports()
     committer = committer_of(tmp_path, disk, reports)
     committer.append([made("a")], WAIT_S)
     disk.failures = 2
-    committer.write([made("b")], WAIT_S)
+    b = made("b")
+    committer.write([b], WAIT_S)
     reports.wait_for("unsynced")
-    with pytest.raises(LogReadOnly):
-        committer.write([made("c")], WAIT_S)
-    with pytest.raises(ThenceError):
-        committer.append((), WAIT_S)
-    assert not committer.close(WAIT_S)
-    assert committer.failed_count == 1
+    assert [facts["event_ids"] for facts in reports.all("unsynced")] == [[b.event_id]]
+    committer.append((), WAIT_S)
+    assert not committer._written
+    assert committer.close(WAIT_S)
+    assert types(tmp_path) == ["a", "b", "log.segment_suspect"]
 
 
 def test_flush_that_syncs_itself_raises_what_failed(tmp_path, monkeypatch):
@@ -204,16 +206,17 @@ def test_flush_that_syncs_itself_raises_what_failed(tmp_path, monkeypatch):
     committer.write([made("b")], WAIT_S)
     with pytest.raises(OutcomeUnknown):
         committer.append((), WAIT_S)
-    assert not committer.close(WAIT_S)
+    assert committer.close(WAIT_S)
 
 
 def test_write_whose_outcome_is_unknown_can_be_retried(tmp_path):
-    disk = OnceBrokenDisk()
-    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=10, report=Reports()), disk=disk)
+    disk = Scripted()
+    log = Log(tmp_path, PLAIN, LogSettings(report=Reports()), disk=disk)
     log.append("a")
-    disk.failures = 2  # of the rotation
+    disk.error |= {"write": BROKEN, "file_id": BROKEN}  # nobody knows what was written
     with pytest.raises(OutcomeUnknown) as caught:
         log._host_append([HostEvent("b")], is_synced=False)
+    disk.error.clear()
     (event,) = caught.value.retry()
     assert event.event_type == "b"
     assert event.event_id in {stored.event_id for stored in log.read()}

@@ -39,7 +39,6 @@ from thence.log.files.disk import (
     WAIT_S,
     Durability,
     durability_on,
-    poisoned_error,
     reading,
     variable,
 )
@@ -333,7 +332,7 @@ class Log(Reader):
             await future
             event = self._last(waiting.result())
         except OutcomeUnknown as unknown:
-            raise with_retry(unknown, self._writer, drafts, self._last) from unknown.__cause__
+            raise with_retry(unknown, self._committer, drafts, self._last) from unknown.__cause__
         finally:
             self._committer.waiters.discard(waiting)
         if self._strict is not None:
@@ -445,8 +444,6 @@ class Log(Reader):
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
         self._committer.append((), timeout_s)
-        if self._committer.failed_count:
-            raise poisoned_error(current_path(self.folder))
 
     def relay(self, lines: Iterable[bytes], bodies: BodySource | None = None) -> "Relayed":
         """Appends lines from elsewhere, each once, durably, with large values from `bodies`."""
@@ -649,7 +646,7 @@ class Log(Reader):
                 lines = self._committer.write(drafts, timeout_s)
             result = shape(lines)
         except OutcomeUnknown as unknown:
-            raise with_retry(unknown, self._writer, drafts, shape) from unknown.__cause__
+            raise with_retry(unknown, self._committer, drafts, shape) from unknown.__cause__
         if self._strict is not None:
             self._strict.note([draft.event_id for draft in drafts])
         return result

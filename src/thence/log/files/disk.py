@@ -91,13 +91,13 @@ def half_line_error(path: Path, error: OSError) -> OutcomeUnknown:
     )
 
 
-def sync_error(path: Path, error: OSError) -> OutcomeUnknown:
+def sync_error(path: Path, error: OSError | ThenceError) -> OutcomeUnknown:
     """Returns the error for events that could be synced neither here nor in the next segment."""
     return OutcomeUnknown(
         "could not sync the events just written to",
         place=path,
-        cause=error.strerror or error,
-        hint="check the device, then retry(); this session appends no more",
+        cause=getattr(error, "strerror", None) or error,
+        hint="check the device, then retry(); the next append tries it again too",
     )
 
 
@@ -108,16 +108,6 @@ def retry_error(folder: Path, error: ThenceError) -> OutcomeUnknown:
         place=folder,
         cause=error.cause or error,
         hint=f"{error.hint}, by retry() again" if error.hint else "retry() again",
-    )
-
-
-def poisoned_error(path: Path) -> LogReadOnly:
-    """Returns the error for an append after a failed sync that could not be repaired."""
-    return LogReadOnly(
-        "could not append to",
-        place=path,
-        cause="an earlier sync of it failed, so nothing more is written by this session",
-        hint="check the device, then open the log again",
     )
 
 

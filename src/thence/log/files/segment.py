@@ -8,7 +8,7 @@ Arrival order is: older segments by name, then the current one.
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from thence.log.files.disk import (
     WAIT_S,
     AppendLock,
     Disk,
+    DiskError,
     copy_range,
     new_file,
     noise_bits,
@@ -108,6 +109,30 @@ def begin_next(
     return name, fresh
 
 
+def begin_with(disk: Disk, folder: Path, older: str, data: bytes) -> int:
+    """Makes a file with this content, synced, the current segment; returns its descriptor.
+
+    The one before gets the name `older`, or goes if that is empty. Call it under the append lock.
+    """
+    draft = _new_draft(disk, own_folder(folder), folder / CURRENT)
+    fresh = disk.open_append(draft)
+    try:
+        disk.write_all(fresh, data)
+        disk.sync_data(fresh)
+        if older:
+            disk.sync_folder(folder)  # where that fails, each try would leave a segment
+            disk.rename(folder / CURRENT, folder / older)
+            disk.sync_folder(folder)  # the draft takes the name of no file that has no other yet
+        disk.rename(draft, folder / CURRENT)
+        disk.sync_folder(folder)
+    except BaseException:
+        disk.close(fresh)
+        with suppress(DiskError):
+            disk.unlink(draft)
+        raise
+    return fresh
+
+
 def rotated_name(wall_ns: int, names: list[str], current: str = CURRENT) -> str:
     """Returns the name for the current segment when it becomes an older one.
 
@@ -165,10 +190,7 @@ def rewrite(disk: Disk, own: Path, path: Path, edits: Iterable[Edit]) -> None:
     kill at any moment it is either rewritten or as it was. `own` is the folder `.thence` of the
     log. The caller holds the append lock.
     """
-    for name in disk.names(own):
-        if name.endswith(_DRAFT):  # left by a killed process
-            disk.unlink(own / name)
-    draft = own / f"{path.name}-{process_id()}-{noise_bits(32):08x}{_DRAFT}"
+    draft = _new_draft(disk, own, path)
     with opened(disk, path) as source, new_file(disk, draft) as target:
         disk.copy_access(source, target)
         offset = 0
@@ -180,3 +202,11 @@ def rewrite(disk: Disk, own: Path, path: Path, edits: Iterable[Edit]) -> None:
         copy_range(disk, source, offset, disk.file_id(source)[1], target)
     disk.rename(draft, path)
     disk.sync_folder(path.parent)
+
+
+def _new_draft(disk: Disk, own: Path, path: Path) -> Path:
+    """Returns a name for a file that is to take the place of another, after removing others."""
+    for name in disk.names(own):
+        if name.endswith(_DRAFT):  # left by a killed process
+            disk.unlink(own / name)
+    return own / f"{path.name}-{process_id()}-{noise_bits(32):08x}{_DRAFT}"

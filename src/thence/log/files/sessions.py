@@ -25,19 +25,20 @@ MAGIC = b"thence-w"
 _TRIES = 8
 _NEW = ".new"
 _DRAINED, _DRAINED_AT = Struct("<Q"), 8
-_POSITION, _POSITION_AT = Struct("<5Q"), 16
-_CHECK, _CHECK_AT = Struct("<I"), 56
+_POSITION, _POSITION_AT = Struct("<6Q"), 16
+_CHECK, _CHECK_AT = Struct("<I"), 64
 # outside of the checksum: threads that emit write it beside the thread that writes all else
-_MARK, _MARK_AT = Struct("<Q"), 60
+_MARK, _MARK_AT = Struct("<Q"), 68
 # likewise: an offset and 1, or 0
-_VALUES, _VALUES_AT = Struct("<Q"), 68
-RECORD_BYTES = 76
+_VALUES, _VALUES_AT = Struct("<Q"), 76
+RECORD_BYTES = 84
 
 
 class DurablePosition(NamedTuple):
     """The end of the durable part of a log: a number of a node, an offset of a segment.
 
-    `node` is the node_id as a number. Inode and generation are those of the segment.
+    `node` is the node_id as a number. Inode and generation are those of the segment. If a sync of
+    what follows has failed, and that was not written again, `has_failed` is 1.
     """
 
     node: int = 0
@@ -45,6 +46,7 @@ class DurablePosition(NamedTuple):
     inode: int = 0
     generation: int = 0
     offset: int = 0
+    has_failed: int = 0
 
 
 class SessionRecord(NamedTuple):
@@ -72,9 +74,10 @@ class SessionRecord(NamedTuple):
 class WriterSession:
     """The file of this session, made when the first event is queued or written.
 
-    `mark` numbers the times at which events began to be queued, `drained` is the last of them
-    whose events were all written or reported as failed: while `mark` is higher, some may be
-    queued. No method raises an error of this file.
+    `last` are a node and the number up to which its events are durable. `mark` numbers the times
+    at which events began to be queued, `drained` is the last of them whose events were all written
+    or reported as failed: while `mark` is higher, some may be queued. No method raises an error of
+    this file.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -88,7 +91,7 @@ class WriterSession:
         self.mark = self.drained = 0
         self.is_unsynced = False
         self._durable = (NOWHERE, 0)
-        self._last = ("", 0)
+        self.last = ("", 0)
         self._generation = 0
         self._record = bytearray(MAGIC.ljust(RECORD_BYTES, b"\0"))
         self._is_saved = False
@@ -143,19 +146,29 @@ class WriterSession:
             finally:
                 self._mutex.release()
 
-    def durable(self, node_id: str, seq: int, file: FileId, size: int, descriptor: int) -> None:
+    def durable(
+        self,
+        node_id: str,
+        seq: int,
+        file: FileId,
+        size: int,
+        descriptor: int,
+        *,
+        has_failed: bool = False,
+    ) -> None:
         """Records that an open segment is on the device up to a size, with all before it.
 
-        The number is the last that the node has given by then.
+        The number is the last that the node has given by then. If a sync of what follows has
+        failed, that is recorded too.
         """
         if self._durable[0] != file:
             self._generation = 0
             with suppress(DiskError):  # without it the offset counts for nothing
                 self._generation = self._disk.generation(descriptor)
         self._durable = (file, size)
-        self._last = (node_id, seq)
-        self.is_unsynced = False
-        position = (int(node_id, 16), seq, file[1], self._generation, size)
+        self.last = (node_id, seq)
+        self.is_unsynced = has_failed
+        position = (int(node_id or "0", 16), seq, file[1], self._generation, size, has_failed)
         _POSITION.pack_into(self._record, _POSITION_AT, *position)
         self._is_saved = False
         self.save()
@@ -182,11 +195,11 @@ class WriterSession:
         """
         is_clean = not self.is_unsynced and self._values_from is None
         try:
-            if is_clean and self._last[1]:
-                leave_mark(self._disk, self._folder.parent.parent, *self._last)
+            if is_clean and self.last[1]:
+                leave_mark(self._disk, self._folder.parent.parent, *self.last)
         except DiskError:
             is_clean = False
-        self._durable, self._last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
+        self._durable, self.last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
         self._values_from = None
         with self._mutex:
             self.drained, self._is_saved = self.mark, False

@@ -1,5 +1,6 @@
 """What a log tells of the sessions before it that ended uncleanly, and what they may have lost."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ def scope(disk: Disk, folder: Path, durable: DurablePosition) -> list[tuple[Path
     follow. Where no segment has the position the list is the whole current segment.
     """
     newer: list[tuple[Path, int]] = []
-    for path in reversed(segments(disk, folder)) if durable.offset else ():
+    for path in reversed(segments(disk, folder)) if durable.inode else ():
         with opened(disk, path) as descriptor:
             (_, inode), size = disk.file_id(descriptor)
             segment = (inode, disk.generation(descriptor))
@@ -84,8 +85,25 @@ class SessionReport:
         self._own = identify(self._disk, self._folder)
         return self._own.identity.node_id, self._own.previous_node
 
+    def failed_tails(self) -> Iterator[tuple[Path, int]]:
+        """Looks for other sessions; yields where what they could not sync stands: segment, offset.
+
+        A living session writes again what stands in an older segment by itself.
+        """
+        self._others = None
+        with suppress(DiskError):
+            records = session_records(self._disk, self._folder)
+            self._others = [record for record in records if record.name != self._session.name]
+        for durable, is_held in [(one.durable, one.is_held) for one in self._others or ()]:
+            if durable.has_failed:
+                (path, offset), *newer = scope(self._disk, self._folder, durable)
+                path_id = self._disk.path_id(str(path))
+                is_there = path_id is not None and path_id[0][1] == durable.inode
+                if is_there and not (newer and is_held):
+                    yield path, offset
+
     def notices(self, seq: int) -> list[Notice]:
-        """Returns the notices to write.
+        """Returns the notices to write about the sessions that were found.
 
         `seq` is the last number of the own node. Where the disk fails, a later session reports
         the rest.
@@ -94,11 +112,9 @@ class SessionReport:
         notices: list[Notice] = []
         if self._own.identity.reason and not seq:
             notices.append(Notice("node_changed", self._own.change()))
-        self._others = None
+        others, self._others = self._others, None
         with suppress(DiskError):
-            records = session_records(self._disk, self._folder)
-            others = [record for record in records if record.name != self._session.name]
-            if not self._own.is_copy:  # the sessions of a copy belong to the original
+            if others is not None and not self._own.is_copy:  # those belong to the original
                 notices += self._losses(self._own, seq, others)
             self._others = others
         return notices

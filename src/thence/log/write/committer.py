@@ -12,8 +12,8 @@ producer that computes never releases the interpreter, so each turn must count.
 
 A batch that the disk refuses is kept and retried each second, within the queue's bound;
 waiting appends get the error at once. When writes succeed again, a notice in the log states
-how many events were refused. After an unrepaired failed sync nothing is written any more.
-The retry of an append whose outcome is unknown makes each event durable exactly once.
+how many events were refused. What could not be synced is tried again each second too. The
+retry of an append whose outcome is unknown makes each event durable exactly once.
 """
 
 import sys
@@ -120,7 +120,9 @@ class Committer:
         self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
         self._is_sleeping = False
-        self._written_count = self._synced_count = 0  # of the events of `write`
+        # the ids of the events in the file for whose sync nobody waits; the last told as not synced
+        self._written: list[str] = []
+        self._told = ""
         self._last: Draft | None = None
         self.waiters: set[PendingAppend] = set()  # whose callers wait now
         self._retained = Retained()
@@ -234,20 +236,16 @@ class Committer:
         """Commits events in the thread of their caller; returns None if others are before them."""
         if self._queue or self._batch or self.drops.run or self._retained.count:
             return None
-        if not drafts and not self._has_unsynced:
+        if not drafts and not self._written:
             return []
         count = len(drafts)
         conditions = {count - 1: condition._replace(span=count)} if condition else NO_CONDITIONS
-        outcomes: Sequence[Outcome] = ()
-        try:
-            outcomes, error = self._writer.write(drafts, timeout_s, conditions)
-            if outcomes or error is None:
-                self._writer.sync()
-                self._synced_count = self._written_count
-        except ThenceError as failure:
-            outcomes, error = (), failure
+        outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if error is not None:
             self._retained.add(count - len(outcomes), error)
+        if outcomes or error is None:
+            self._writer.sync()
+            self._written = []
         return lines_of(outcomes, error)
 
     def write(self, drafts: Sequence[Draft], timeout_s: float) -> list[bytes]:
@@ -269,7 +267,8 @@ class Committer:
                 while not waiting.is_answered:
                     self._commit_queue(waiting, timeout_s)
             finally:
-                self._written_count += len(waiting.outcomes)
+                written = drafts[: len(waiting.outcomes)]
+                self._written += [draft.event_id for draft in written]
 
         try:
             self._commits.run(commit)
@@ -277,15 +276,6 @@ class Committer:
             if self._is_sleeping or self._thread is None or self._phase == _ENDED:
                 self._wake()
         return waiting.result()
-
-    @property
-    def _has_unsynced(self) -> bool:
-        """True while something was only written, and for ever once its sync has failed."""
-        return self._written_count != self._synced_count
-
-    @property
-    def _is_sync_due(self) -> bool:
-        return self._has_unsynced and not self._writer.is_poisoned
 
     def join(self, waiting: PendingAppend) -> None:
         """Queues events whose caller waits."""
@@ -366,10 +356,15 @@ class Committer:
             elif not self._queue:
                 if self._phase != _OPEN:
                     break
-                if self._is_sync_due:
-                    self._sync_written()
-                else:
-                    self._sleep()
+                if not self._written:
+                    self._is_sleeping = True
+                    is_idle = not self._queue and not self._written
+                    if is_idle and self._phase == _OPEN and self._wait_queue.is_empty:
+                        self._wakeup.wait(_IDLE_S)
+                    self._is_sleeping = False
+                    self._wait_queue.admit(self._bound)
+                elif not self._sync_written():
+                    self._wakeup.wait(RETRY_S)
                 continue
             self._commits.run(self._commit_queue)
         self._commits.run(self._end)
@@ -377,25 +372,18 @@ class Committer:
         if self._queue:
             self._run()
 
-    def _sync_written(self) -> None:
-        """Syncs what was only written, while others write more."""
+    def _sync_written(self) -> bool:
+        """Syncs what was only written, while others write more; False if that failed."""
         pause(_GATHER_S)
-        count, pending = self._commits.run(
-            lambda: (self._written_count, self._reported(self._writer.begin_sync))
-        )
-        if pending is not None:
-            error = pending.run()
-            self._commits.run(lambda: self._reported(lambda: self._writer.end_sync(pending, error)))
-        if not self._writer.is_poisoned:
-            self._synced_count = max(self._synced_count, count)
 
-    def _reported(self, sync: Callable[[], Answer]) -> Answer | None:
-        """Returns what a sync returns for which nobody waits; its failure is reported."""
+        written, count = self._commits.run(lambda: (self._written, len(self._written)))
         try:
-            return sync()
+            self._writer.sync_beside(self._commits.run)
         except ThenceError as error:
-            self._report("unsynced", {"error": error})
-            return None
+            self._tell_unsynced(error)
+            return False
+        del written[:count]  # of a list that is another now if all was synced meanwhile
+        return True
 
     def _commit_queue(
         self, unsynced: PendingAppend | None = None, timeout_s: float = WAIT_S
@@ -411,24 +399,18 @@ class Committer:
             self._bytes.add(batch.heavy_bytes(self._batch) - heavy_bytes)
             self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
 
-    def _sleep(self) -> None:
-        self._is_sleeping = True
-        is_idle = not self._queue and not self._is_sync_due
-        if is_idle and self._phase == _OPEN and self._wait_queue.is_empty:
-            self._wakeup.wait(_IDLE_S)
-        self._is_sleeping = False
-        self._wait_queue.admit(self._bound)
-
     def _end(self) -> None:
-        self._lose(self._batch, self._retained.error)
+        lost = [draft.event_id for draft in batch.drafts_of(self._batch)]
+        self._lose(lost, self._retained.error)
         self._bytes.add(-batch.heavy_bytes(self._batch))
         self._batch = []
         self._retained.held = 0
-        if self._is_sync_due:
-            self._reported(self._writer.sync)
-        if self._writer.is_poisoned:
-            self.failed_count += self._written_count - self._synced_count
-        self._synced_count = self._written_count
+        if self._written:
+            try:
+                self._writer.sync()
+            except ThenceError as error:
+                self._lose(self._written, error)
+        self._written = []
         self._writer.close()
         self._advance(_ENDED)
 
@@ -448,30 +430,49 @@ class Committer:
         if error is None:
             self._session.drain(self._queue)
         waiting = [item for item in items if isinstance(item, PendingAppend)]
-        has_unsynced = outcomes or (error is None and self._has_unsynced)
+        has_unsynced = outcomes or (error is None and self._written)
+        unknown = None
         if has_unsynced and waiting != [unsynced]:
             try:
                 self._writer.sync()
-                self._synced_count = self._written_count
-            except OutcomeUnknown as unknown:
-                outcomes, error = [], unknown
+                self._written = []
+            except OutcomeUnknown as failure:
+                unknown = failure
         elif not outcomes:
             self._session.save()
         if notices and len(outcomes) >= len(notices):
             self._report("resumed", {"count": self._retained.count})
             self._retained.count = 0
         del outcomes[: len(notices)]
-        if error is None:
+        if error is None and unknown is None:
             batch.answer(items, outcomes, None)
             return []
-        return self._refuse(items, outcomes, error)
-
-    def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
-        """Splits the items of a failed batch: written, answered by the error, kept for a retry."""
         done, rest = batch.split(items, len(outcomes))
-        # a signal handler may raise a ThenceError after all items were written
-        late = error if outcomes and not rest else None
-        batch.answer(done, outcomes, late, error if self._has_unsynced else None)
+        if unknown is not None:  # all of it is in the file, and is written again
+            self._written += [item.event_id for item in done if isinstance(item, Draft)]
+            self._tell_unsynced(unknown)
+            batch.answer(done, (), unknown)
+        else:
+            # a signal handler may raise a ThenceError after all items were written
+            late = error if outcomes and not rest else None
+            batch.answer(done, outcomes, late, error if self._written else None)
+        if error is None:
+            return []
+        return self._refuse(done, rest, outcomes, error)
+
+    def _tell_unsynced(self, error: ThenceError) -> None:
+        """Reports that a sync failed for which nobody waits, once for each of its events."""
+        event_ids = self._written
+        if self._told in event_ids:
+            event_ids = event_ids[event_ids.index(self._told) + 1 :]
+        if event_ids:
+            self._told = event_ids[-1]
+            self._report("unsynced", {"event_ids": event_ids, "error": error})
+
+    def _refuse(
+        self, done: list[Item], rest: list[Item], outcomes: list[Outcome], error: ThenceError
+    ) -> list[Item]:
+        """Answers the items of a failed batch that were not written, or keeps them for a retry."""
         waiting = [item for item in rest if isinstance(item, PendingAppend)]
         batch.answer(waiting, outcomes[len(batch.drafts_of(done)) :], error)
         kept: list[Item] = [item for item in rest if not isinstance(item, PendingAppend)]
@@ -484,19 +485,40 @@ class Committer:
         )
         if fresh:
             self._report("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
-        if self._writer.is_poisoned:
-            self._lose(kept, error)
-            kept = []
         if not kept:
             self._session.drain(self._queue)
             self._session.save()
         return kept
 
-    def _lose(self, items: list[Item], error: ThenceError | None) -> None:
-        lost = [draft.event_id for draft in batch.drafts_of(items)]
-        if lost:
-            self.failed_count += len(lost)
-            self._report("lost", {"event_ids": lost, "error": error})
+    def _lose(self, event_ids: Sequence[str], error: ThenceError) -> None:
+        if event_ids:
+            self.failed_count += len(event_ids)
+            self._report("lost", {"event_ids": event_ids, "error": error})
+
+    def retry(self, drafts: Sequence[Draft]) -> list[bytes]:
+        """Returns the lines of events once each is on the device exactly once, also after `close`.
+
+        Events that are in the log are synced, the others are appended with new numbers. Raises
+        OutcomeUnknown when that fails too.
+        """
+        named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
+
+        def commit() -> tuple[list[Outcome], ThenceError | None]:
+            try:
+                written = self._writer.write(drafts, WAIT_S, named)
+                self._writer.sync()
+                return written
+            finally:
+                if self._phase == _ENDED:
+                    self._writer.close()
+
+        if self._commits.owner == get_ident():
+            error: ThenceError | None = batch.interrupted_error(self._writer.folder)
+        else:
+            outcomes, error = self._commits.run(commit)
+        if error is not None:
+            raise retry_error(self._writer.folder, error) from error
+        return lines_of(outcomes, None)
 
     def _make_room(self, draft: Draft, size: int) -> bool:
         """Waits for room, or counts the event as dropped, as `on_full` demands.
@@ -527,12 +549,12 @@ class Committer:
 
 def with_retry(
     unknown: OutcomeUnknown,
-    writer: SegmentWriter,
+    committer: Committer,
     drafts: Sequence[Draft],
     shape: Callable[[list[bytes]], object],
 ) -> OutcomeUnknown:
     """Adds the retry to an error, which it returns; `shape` turns the lines into a result."""
-    again = unknown.resume or (lambda: _retry(writer, drafts))
+    again = unknown.resume or (lambda: committer.retry(drafts))
 
     def resume() -> object:
         try:
@@ -541,27 +563,9 @@ def with_retry(
             except ThenceError as error:
                 if error.code not in _NOT_APPENDED:
                     raise
-                return shape(_retry(writer, drafts))
+                return shape(committer.retry(drafts))
         except OutcomeUnknown as another:
-            raise with_retry(another, writer, drafts, shape) from another.__cause__
+            raise with_retry(another, committer, drafts, shape) from another.__cause__
 
     unknown.resume = resume
     return unknown
-
-
-def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
-    """Returns the lines of events once each is on the device exactly once; uses a new writer.
-
-    Events that are in the log are synced, the others are appended with new numbers. Raises
-    OutcomeUnknown when the retry fails too.
-    """
-    successor = writer.successor()
-    named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
-    try:
-        outcomes, error = successor.write(drafts, WAIT_S, named)
-        successor.sync()
-    finally:
-        successor.close()
-    if error is not None:
-        raise retry_error(writer.folder, error) from error
-    return lines_of(outcomes, None)

@@ -8,6 +8,7 @@ of lines that are relayed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +65,6 @@ class Relay:
         self._vocabulary = vocabulary
         self._notice = notice
         self._report = report
-        self._writer: SegmentWriter | None = None
 
     def take(
         self,
@@ -83,7 +83,7 @@ class Relay:
         """
         events, bad = self._parsed(lines)
         held = look({event.event_id for event in events}) if events else Held(0, {})
-        new, known_count = self._sort_out(events, held)
+        new, known_count, stored = self._sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -99,8 +99,8 @@ class Relay:
             if is_renewed:
                 renew(self._disk, self._folder, node_id)
         kept += sorted(ours, key=lambda item: (item[0].node_id, item[0].seq))
-        if kept:
-            lacking = self._write([event for event, _ in kept], bodies, timeout_s)
+        if kept or stored:
+            lacking = self._write([event for event, _ in kept], stored, bodies, timeout_s)
             bad += [(event.line, reason) for event, reason in lacking.items()]
             kept = [pair for pair in kept if pair[0] not in lacking]
             ours = [pair for pair in ours if pair[0] not in lacking]
@@ -130,11 +130,11 @@ class Relay:
 
     def _sort_out(
         self, events: Sequence[Event], held: Held
-    ) -> tuple[list[tuple[Event, bool]], int]:
+    ) -> tuple[list[tuple[Event, bool]], int, list[bytes]]:
         """Returns the lines that the log lacks, with whether it has their id, and how many it has.
 
-        A line whose number was pruned it has had. Only for an id that the log has with another
-        line it is looked through for all lines of that id.
+        Then the lines that it has of these ids. A line whose number was pruned it has had. Only for
+        an id that the log has with another line it is looked through for all lines of that id.
         """
         seen: dict[str, list[Event]] = {key: [one] for key, one in held.events.items()}
         unlike = {
@@ -146,6 +146,7 @@ class Relay:
             with reading(self._folder):
                 for line in lines_with(self._disk, self._folder, self._vocabulary, unlike):
                     seen[line.event_id].append(line)
+        stored = [one.line + b"\n" for others in seen.values() for one in others]
         new: list[tuple[Event, bool]] = []
         known_count = 0
         for event in events:
@@ -156,20 +157,21 @@ class Relay:
             else:
                 new.append((event, bool(others)))
                 others.append(event)
-        return new, known_count
+        return new, known_count, stored
 
     def _write(
-        self, events: Iterable[Event], bodies: BodySource | None, timeout_s: float
+        self,
+        events: Iterable[Event],
+        stored: Iterable[bytes],
+        bodies: BodySource | None,
+        timeout_s: float,
     ) -> dict[Event, BadLine]:
-        """Writes events, all durable then; returns those of which a value lacks."""
-        # taken out while in use: another thread, or a forked child, makes its own
-        writer, self._writer = self._writer, None
-        if writer is None:
-            writer = SegmentWriter(
-                self._disk, self._folder, self._vocabulary, self._notice, self._report
-            )
+        """Writes events, all durable then, as are stored lines; returns those that lack a value."""
+        writer = SegmentWriter(
+            self._disk, self._folder, self._vocabulary, self._notice, self._report
+        )
+        with closing(writer):
             writer.numbers.relay()
-        try:
             drafts: list[Draft] = []
             lacking: dict[Event, BadLine] = {}
             size_bytes = 0
@@ -182,17 +184,18 @@ class Relay:
                 drafts.append(relayed(event.line + b"\n", values))
                 size_bytes += sum(len(body.data) for body in values)
                 if size_bytes >= PAYLOAD_BYTES_MAX:
-                    _write_all(writer, drafts, timeout_s)
+                    _write_all(writer, drafts, (), timeout_s)
                     drafts, size_bytes = [], 0
-            _write_all(writer, drafts, timeout_s)
-        finally:
-            writer.close()
-        self._writer = writer
+            _write_all(writer, drafts, stored, timeout_s)
         return lacking
 
 
-def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float) -> None:
+def _write_all(
+    writer: SegmentWriter, drafts: Sequence[Draft], stored: Iterable[bytes], timeout_s: float
+) -> None:
     _, error = writer.write(drafts, timeout_s)
+    if error is None:
+        writer.rely_on(stored)
     writer.sync()
     if error is not None:
         raise error

@@ -5,19 +5,21 @@ that `write` returned is complete in the file, and after `sync` it is on the dev
 lines before it. The writer does not queue, wait or retry. Large values are on the device before a
 line that names them is written.
 
-A failed sync is never tried again, because a second one could report a false success. The
-segment is renamed, and what this session wrote to it and had not synced yet, which it keeps in
-memory, is written again to the next one, under the same numbers. Each process does so for its own
-lines: the system tells a failed write to each file that was open before it.
+A failed sync is never tried again, because a second one could report a false success. What this
+session wrote and had not synced yet, which it keeps in memory, is written again under the same
+numbers, to a file that becomes the current segment once it is synced; the one in doubt gets an
+older one's name. Where that fails, nothing has changed, and the next append tries it again. Each
+process does so for its own lines: the system tells a failed write to each file that was open before
+it. What a session leaves that fails and ends, the next one that opens the segment takes over.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -27,13 +29,13 @@ from thence.core.codec import (
     LINE_BYTES_MAX,
     BadLine,
     Draft,
-    has_valid_crc,
     numbers,
     parse,
     stamper,
 )
+from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown, ThenceError
+from thence.errors import ThenceError
 from thence.log.blobs.blob_files import BodyWriter, body_lines, moved_too_often
 from thence.log.files.disk import (
     CLOSED,
@@ -44,8 +46,8 @@ from thence.log.files.disk import (
     DiskError,
     FileId,
     append_error,
+    opened,
     opened_existing,
-    poisoned_error,
     sync_error,
     wall_ns,
     warnings,
@@ -55,10 +57,12 @@ from thence.log.files.segment import (
     CURRENT,
     FILE_BYTES_MAX,
     begin_next,
+    begin_with,
     current_path,
     moment_in,
     older_names,
     own_folder,
+    rotated_name,
 )
 from thence.log.files.sessions import WriterSession
 from thence.log.files.tail import (
@@ -192,89 +196,43 @@ class Numbering:
         self._lamport_clock = max(self._lamport_clock, clock)
         return seq
 
-    def read_older(self, current: int, is_known: bool) -> None:
+    def read_older(self) -> None:
         """Takes over the numbers of the older segments, back to the last event of this node.
 
-        `is_known` is True if the current segment, an open file, holds an event of this node. A
-        segment that begins with lines written again may end with lower numbers than the one
-        before, which is read too then; else of that one only the end is read.
+        Where lines were written again, a notice with a higher number ends them.
         """
-        names = older_names(self._disk, self._folder)
-        is_found, first = is_known, self._first_number(current) if is_known and names else 0
-        for name in reversed(names):
+        for name in reversed(older_names(self._disk, self._folder)):
             with opened_existing(self._disk, self._folder / name) as descriptor:
                 if descriptor is None:  # pruned in between
                     continue
                 _, size = self._disk.file_id(descriptor)
-                start = max(0, size - 2 * LINE_BYTES_MAX) if is_found else 0
-                last = self.read(descriptor, start, size)
-                if is_found and (start or last) and (not first or last < first):
+                if self.read(descriptor, 0, size):
                     return
-                if last:  # else a power cut may have taken all of it
-                    is_found, first = True, self._first_number(descriptor)
-
-    def _first_number(self, descriptor: int) -> int:
-        """Returns the number of the node's first event near the beginning of a segment, 0 if none.
-
-        Lines that were written again stand there.
-        """
-        node_id = self.previous_node or self.node_id
-        for offset, line in body_lines(self._disk, descriptor):
-            stamp = numbers(line)
-            if stamp is not None and stamp[0] == node_id and has_valid_crc(line):
-                return stamp[1]
-            if offset > UNSYNCED_BYTES_MAX:
-                break
-        return 0
 
 
 class Unsynced:
-    """The lines that a session has written and that are not known to be on the device.
+    """The lines on which a session relies, and that are not known to be on the device.
 
-    After a failed sync, `error`, the segment `file` is in doubt from an offset on. The writer of a
-    retry shares them with the writer before it.
+    It has written them, or found them in the log where it was to append them. They stand in the
+    segment `file` from an offset on, or before; after a failed sync, `error`, that is in doubt.
     """
 
     def __init__(self) -> None:
-        self.clear()
+        self.clear(NOWHERE, 0)
 
-    def clear(self) -> None:
-        """Forgets all: a sync has returned."""
+    def clear(self, file: FileId, offset: int) -> None:
+        """Forgets all: a segment is on the device up to an offset."""
         self.lines: list[bytes] = []
         self.size = 0
         self.error: DiskError | None = None
-        self.file, self.offset = NOWHERE, 0
-
-
-class PendingSync(NamedTuple):
-    """A sync of a segment up to a size, of so many unsynced lines, up to a number.
-
-    `run` needs no turn of the writer: the descriptor is used for such syncs alone.
-    """
-
-    disk: Disk
-    descriptor: int
-    file: FileId
-    size: int
-    lines: int
-    node_id: str
-    seq: int
-
-    def run(self) -> DiskError | None:
-        """Syncs the segment, and returns why that failed."""
-        try:
-            self.disk.sync_data(self.descriptor)
-        except DiskError as error:
-            return error
-        return None
+        self.file, self.offset = file, offset
 
 
 class SegmentWriter:
     """The writer to the current segment of one log.
 
     `notice` makes the draft of a notice; `report` is called after a rotation. A segment that began
-    `rotate_after_us` ago is closed by the next append. `unsynced` is what a writer before this one
-    could not sync: it is written again first.
+    `rotate_after_us` ago is closed by the next append.
     """
 
     def __init__(
@@ -286,10 +244,7 @@ class SegmentWriter:
         report: Report,
         file_bytes_max: int = FILE_BYTES_MAX,
         rotate_after_us: int | None = None,
-        unsynced: Unsynced | None = None,
     ) -> None:
-        bounds = (file_bytes_max, rotate_after_us)
-        self._arguments = (disk, folder, vocabulary, notice, report, *bounds)
         self.session = WriterSession(disk, folder)
         self._disk = disk
         self.folder = folder
@@ -302,7 +257,7 @@ class SegmentWriter:
         self._file_bytes_max = file_bytes_max
         self._rotate_after_us = rotate_after_us
         self._began = (NOWHERE, 0)  # a file with the microsecond at which it began
-        self._unsynced = unsynced or Unsynced()
+        self._unsynced = Unsynced()
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._bodies = BodyWriter(disk, folder, self._lock, self.session, file_bytes_max)
         self._descriptor = CLOSED
@@ -316,12 +271,6 @@ class SegmentWriter:
         self._session_report = SessionReport(disk, folder, vocabulary, self.session)
         self.numbers = Numbering(disk, folder)
         self._identity = NOWHERE  # the file of the identity under which is written
-        self._poison: OutcomeUnknown | None = None
-
-    @property
-    def is_poisoned(self) -> bool:
-        """True if a sync failed, so that this session takes no more appends."""
-        return self._poison is not None
 
     @property
     def current_size(self) -> int:
@@ -341,8 +290,6 @@ class SegmentWriter:
         The lock is awaited for at most `timeout_s` seconds. `conditions` are by index. An
         error, also LogBusy, is not raised but returned beside the lines written before it.
         """
-        if self._poison is not None:
-            return WriteOutcome([], poisoned_error(self._path))
         outcomes: list[bytes | ThenceError] = []
         refusal: ThenceError | None = None
         try:
@@ -378,7 +325,7 @@ class SegmentWriter:
         except DiskError as error:
             return WriteOutcome(outcomes, append_error(self._path, error))
         except ThenceError as error:
-            return WriteOutcome([] if self._poison else outcomes, error)
+            return WriteOutcome(outcomes, error)
 
     def _to_keep(
         self, drafts: Sequence[Draft], conditions: Mapping[int, Condition], timeout_s: float
@@ -405,61 +352,70 @@ class SegmentWriter:
     def sync(self) -> None:
         """Returns when all written lines are on the device.
 
-        After a failed sync they are written again to the next segment and synced there. If that
-        fails too, OutcomeUnknown is raised, and this session takes no more appends.
+        After a failed sync they are written again to the next segment. If that fails too,
+        OutcomeUnknown is raised.
         """
-        if self._descriptor == CLOSED:
-            return
-        descriptor, file, size = self._descriptor, self._file, self._size
-        error = self._unsynced.error
-        if error is None:
+        if self._unsynced.error is None:
+            if self._descriptor == CLOSED:
+                return
+            descriptor, file, size = self._descriptor, self._file, self._size
+            try:
+                self._disk.sync_data(descriptor)
+            except DiskError as error:
+                self._fail(error)
+            else:
+                unsynced = self._unsynced
+                unsynced.lines, unsynced.size, unsynced.offset = [], 0, size
+                self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
+                return
+        self._mend()
+
+    def sync_beside(self, in_turn: Callable[[Callable[[], None]], None]) -> None:
+        """Does what `sync` does while others write more; `in_turn` runs a function amid them.
+
+        Where no second descriptor was free, all is synced in one turn.
+        """
+
+        def begin() -> None:
+            if self._second == CLOSED or self._unsynced.error is not None:
+                self.sync()
+            elif self.session.is_unsynced:
+                count, numbers = len(self._unsynced.lines), self.numbers
+                last = (numbers.node_id, numbers.seq)
+                begun.append((self._second, self._file, self._size, count, last))
+
+        def end() -> None:
+            # another file means that the segment was synced as a whole, or written again
+            is_same, unsynced = self._file == file, self._unsynced
+            if is_same and error is not None:
+                self._fail(error)
+            if unsynced.error is not None:
+                self._mend()
+            elif is_same and self.session.durable_offset(file) < size:
+                del unsynced.lines[:count]
+                unsynced.size, unsynced.offset = sum(map(len, unsynced.lines)), size
+                self.session.durable(node_id, seq, file, size, descriptor)
+                self.session.is_unsynced = self._size > size
+
+        begun: list[tuple[int, FileId, int, int, tuple[str, int]]] = []
+        error: DiskError | None = None
+        in_turn(begin)
+        if begun:
+            descriptor, file, size, count, (node_id, seq) = begun[0]
             try:
                 self._disk.sync_data(descriptor)
             except DiskError as failure:
                 error = failure
-        if error is not None:
-            self._repair_after(error)
-            return
-        self._unsynced.lines.clear()
-        self._unsynced.size = 0
-        self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
+            in_turn(end)
 
-    def begin_sync(self) -> PendingSync | None:
-        """Returns a sync of all that is written and was not synced, for `end_sync` after it.
+    def rely_on(self, lines: Iterable[bytes]) -> None:
+        """Takes lines of the log, found after it was prepared, for what the next sync is about.
 
-        Where no second descriptor was free, all is synced here.
+        Who wrote them may have failed to sync them.
         """
-        if self._descriptor == CLOSED or not self.session.is_unsynced or self._poison is not None:
-            return None
-        if self._second == CLOSED or self._unsynced.error is not None:
-            self.sync()
-            return None
-        return PendingSync(
-            self._disk,
-            self._second,
-            self._file,
-            self._size,
-            len(self._unsynced.lines),
-            self.numbers.node_id,
-            self.numbers.seq,
-        )
-
-    def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
-        """Notes a sync that was run, as `sync` does; raises OutcomeUnknown."""
-        if self._file != pending.file:  # the segment was synced as a whole, or written again
-            return
-        if error is not None:
-            self._repair_after(error)
-        elif self.session.durable_offset(pending.file) < pending.size:
-            del self._unsynced.lines[: pending.lines]
-            self._unsynced.size = sum(map(len, self._unsynced.lines))
-            _, descriptor, file, size, _, node_id, seq = pending
-            self.session.durable(node_id, seq, file, size, descriptor)
-            self.session.is_unsynced = self._size > pending.size
-
-    def successor(self) -> "SegmentWriter":
-        """Returns a new writer for the retry of what this one could not finish."""
-        return SegmentWriter(*self._arguments, self._unsynced)
+        for line in lines:
+            self._unsynced.lines.append(line)
+            self._unsynced.size += len(line)
 
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
@@ -489,7 +445,7 @@ class SegmentWriter:
             if self._descriptor != CLOSED and is_in_doubt:  # another has replaced the segment
                 try:
                     self._disk.sync_data(self._descriptor)
-                    self._unsynced.clear()
+                    self._unsynced.clear(NOWHERE, 0)
                 except DiskError as error:
                     self._fail(error)
             self._open()
@@ -502,12 +458,28 @@ class SegmentWriter:
         else:
             self._catch_up(self._size if current[1] >= self._size else 0)
         if self._unsynced.error is not None:
-            self._repair(self._unsynced.error)
+            self._repair()
         if self._size and self._disk.read_at(self._descriptor, self._size - 1, 1) != b"\n":
             if recover_tail(self._disk, self._descriptor, self._path, self._size, self._vocabulary):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._descriptor)
+        if not (self._has_reported_recoveries and self._session_report.is_finished):
+            # what others could not sync is written again before anybody relies on it
+            for path, start in self._session_report.failed_tails():
+                if self._unsynced.size:
+                    self._sync_under_lock()
+                with opened(self._disk, path) as descriptor:
+                    file, _ = self._disk.file_id(descriptor)
+                    found = [line for _, line in body_lines(self._disk, descriptor, start)]
+                events = [
+                    line for line in found if isinstance(parse(line, self._vocabulary), Event)
+                ]
+                if events:
+                    self._unsynced.clear(file, start)
+                    self.rely_on(line + b"\n" for line in events)
+                    self._unsynced.error = DiskError("another session could not sync it")
+                    self._repair()
         if not self._session_report.is_finished:
             self._write_session_notices()
         if not self._has_reported_recoveries:
@@ -520,16 +492,13 @@ class SegmentWriter:
 
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
-        renamed = ""
-        notices = self._session_report.notices(self.numbers.seq)
-        for kind, facts, session in notices:
-            if self._size >= self._file_bytes_max:
-                self._rotate()
-                renamed = renamed or self._pending_reports[-1][1]["file"]
-            if renamed and facts.get("file") == CURRENT:
-                facts["file"] = renamed
-            self._write_all([self._notice(kind, facts, session=session)], [])
+        notices = [
+            self._notice(kind, facts, session=session)
+            for kind, facts, session in self._session_report.notices(self.numbers.seq)
+        ]
         if notices:
+            # in this segment, however full, which some of them name
+            self._write_lines(self.numbers.stamp(notices), [])
             self._sync_under_lock()
         if self._session_report.has_lost_values:
             self._bodies.set_aside()
@@ -555,6 +524,8 @@ class SegmentWriter:
             self._catch_up(0)
         finally:
             self.numbers.previous_node = ""
+        if not self._unsynced.size:
+            self._unsynced.clear(self._file, self._size)
 
     def _open_second(self) -> None:
         if self._second != CLOSED:
@@ -570,8 +541,8 @@ class SegmentWriter:
         self._file = NOWHERE  # the file is opened anew unless its numbers can be read
         self._is_whole = False
         last = self.numbers.read(descriptor, offset, size)
-        if offset == 0:
-            self.numbers.read_older(descriptor, last > 0)
+        if offset == 0 and not last:
+            self.numbers.read_older()
         self._file, self._size = file, size
 
     def _write_some(
@@ -582,6 +553,7 @@ class SegmentWriter:
     ) -> None:
         """Writes the events whose condition is met; a stored id yields its stored line."""
         judged = self._judged(drafts, conditions)
+        self.rely_on(line for line in judged if isinstance(line, bytes))
         admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
         if self._bodies.safe_count(admitted) < len(admitted):  # an id was taken out meanwhile
             raise moved_too_often(self.folder)
@@ -660,15 +632,14 @@ class SegmentWriter:
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, after all of it was synced."""
-        if self._sync_under_lock():
-            self._begin_segment()
-
-    def _begin_segment(self) -> None:
+        if not self._sync_under_lock():
+            return  # the lines are in a new one
         descriptor = self._descriptor
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
         self._disk.close_quietly(descriptor)
         self._open_second()
         self._file, self._size = self._disk.file_id(self._descriptor)
+        self._unsynced.clear(self._file, self._size)
         self._pending_reports.append(("rotated", {"file": name}))
 
     def _sync_under_lock(self) -> bool:
@@ -677,75 +648,71 @@ class SegmentWriter:
             self._disk.sync_data(self._descriptor)
         except DiskError as error:
             self._fail(error)
-            self._repair(error)
+            self._repair()
             return False
-        self._unsynced.clear()
+        self._unsynced.clear(self._file, self._size)
         return True
 
     def _fail(self, error: DiskError) -> None:
+        """Notes a failed sync: what was written since the last one is in doubt."""
         unsynced = self._unsynced
         if unsynced.error is None:
-            unsynced.error, unsynced.file = error, self._file
-            unsynced.offset = self.session.durable_offset(self._file)
+            unsynced.error = error
+            node_id, seq = self.session.last
+            file, offset = unsynced.file, unsynced.offset
+            self.session.durable(node_id, seq, file, offset, self._descriptor, has_failed=True)
 
-    @contextmanager
-    def _poisoning(self, error: DiskError) -> Iterator[None]:
-        """Ends all appends of this session if the repair of a failed sync fails too."""
-        try:
-            yield
-        except BaseException as failure:
-            self._poison = sync_error(self._path, error)
-            if isinstance(failure, DiskError | ThenceError):
-                raise self._poison from failure
-            raise
+    def _mend(self) -> None:
+        """Takes the lock, and has what a failed sync left in doubt written again.
 
-    def _repair_after(self, error: DiskError) -> None:
-        self._fail(error)
-        with self._poisoning(error):
-            try:
-                self._lock.acquire()
-                self._prepare_end()
-            finally:
-                self._lock.release()
-                self._report_pending()
-
-    def _repair(self, error: DiskError) -> None:
-        """Writes the lines that a failed sync left in doubt again, and syncs them; under the lock.
-
-        They stand at the beginning of a segment, where `Numbering` looks for them. The segment in
-        doubt becomes an older one, if nobody has made it one yet.
+        Raises OutcomeUnknown where that fails.
         """
-        unsynced = self._unsynced
-        with self._poisoning(error):
-            self._is_whole = False
-            if self._file != unsynced.file and self._older(unsynced.file) is None:
-                unsynced.clear()  # a redaction has written the segment anew, and synced it
-                return
-            if self._size:
-                self._begin_segment()
-            data = b"".join(unsynced.lines)
-            self._disk.write_all(self._descriptor, data)
-            self._size += len(data)
-            facts = self._older(unsynced.file)
-            notices = [self._notice("segment_suspect", facts)] if facts else []
-            # in this segment, however full: the sync of another one might fail again, and so on
-            self._write_lines(self.numbers.stamp(notices), [])
-            unsynced.file, unsynced.offset = self._file, 0  # in doubt if this sync fails too
-            self._disk.sync_data(self._descriptor)
-            unsynced.clear()
-        file, size, descriptor = self._file, self._size, self._descriptor
-        self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
-        if facts:
-            self._pending_reports.append(("suspect", {**facts, "error": error}))
+        try:
+            self._lock.acquire()
+            self._prepare_end()
+        except (DiskError, ThenceError) as failure:
+            raise sync_error(self._path, self._unsynced.error or failure) from failure
+        finally:
+            self._lock.release()
+            self._report_pending()
 
-    def _older(self, file: FileId) -> dict[str, object] | None:
-        """Returns the facts about the part of an older segment that is in doubt."""
-        for name in reversed(older_names(self._disk, self.folder)):
-            path_id = self._disk.path_id(str(self.folder / name))
-            if path_id is not None and path_id[0] == file:
-                start = self._unsynced.offset
-                return {"file": name, "offset": start, "bytes": path_id[1] - start}
-        return None
+    def _repair(self) -> None:
+        """Writes the lines that a failed sync left in doubt to a new segment; under the lock.
+
+        A notice ends them. If it fails, nothing has changed, but that the current segment may have
+        an older one's name.
+        """
+        unsynced, error = self._unsynced, self._unsynced.error
+        self._is_whole = False
+        older, file, start = older_names(self._disk, self.folder), CURRENT, unsynced.offset
+        name = rotated_name(wall_ns(), older) if self._size else ""
+        size = self._size
+        if self._file == unsynced.file:
+            file = name or CURRENT
+        else:
+            ids = {one: self._disk.path_id(str(self.folder / one)) for one in older}
+            named = [(one, i[1]) for one, i in ids.items() if i and i[0] == unsynced.file]
+            if not named:
+                # a redaction has written the segment anew, and synced it
+                unsynced.clear(self._file, self._size)
+                return
+            file, size = named[0]
+        facts = {"file": file, "offset": start, "bytes": size - start}
+        notices = self.numbers.stamp([self._notice("segment_suspect", facts)])
+        data = b"".join([*unsynced.lines, *notices])
+        descriptor = begin_with(self._disk, self.folder, name, data)
+        self._disk.close_quietly(self._descriptor)
+        self._descriptor = descriptor
+        self._file, self._size = self._disk.file_id(descriptor)
+        unsynced.clear(self._file, self._size)
+        self.numbers.count(1)
+        self._open_second()
+        self.session.durable(
+            self.numbers.node_id, self.numbers.seq, self._file, self._size, descriptor
+        )
+        if name:
+            self._pending_reports.append(("rotated", {"file": name}))
+        self._pending_reports.append(("suspect", {**facts, "error": error}))
 
     def _report_pending(self) -> None:
         while self.numbers.rejected_clocks:
