@@ -150,6 +150,16 @@ def test_no_edit_after_a_commit_owns_a_line_of_it(played):
     assert told(lines[-1]) == "s1"
 
 
+def test_commit_that_no_hook_saw_comes_before_its_child_also_in_one_second(tmp_path):
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    git(played.top, "commit", "-q", "--amend", "--no-edit", "--date=now")  # commits again, now
+    session = Session(played, "s1", ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    session.commit("VAT")
+    first, second = owners(played, "pay.py")
+    assert (first.kind, first.maybe, told(second)) == ("unknown", None, "s1")
+
+
 @pytest.mark.parametrize("where", ["file", "folder", "removed"])
 def test_edit_through_a_link_owns_the_lines_of_its_target(played, where):
     session = Session(played, "s1", ask="Say it")

@@ -365,7 +365,11 @@ class Judgements:
         return former
 
     def _places(self, infos: dict[str, CommitInfo]) -> dict[str, int]:
-        """Returns the places of commits: none before a parent, nor after a child."""
+        """Returns the places of commits: none before a parent, nor after a child.
+
+        Git's times are whole seconds. A commit that no hook recorded comes after what was done in
+        its second, but for one that has a child here: that comes before it.
+        """
         places: dict[str, int] = {}
         records = self._work.commits
         for commit, info in infos.items():
@@ -378,7 +382,9 @@ class Judgements:
         for commit in reversed(infos):
             for parent in infos[commit].parents:
                 if parent in places and parent not in records:
-                    places[parent] = min(places[parent], places[commit])
+                    above = [records[one].place for one in infos[parent].parents if one in records]
+                    second = max(infos[parent].committer_time * SECOND, *above, 0)
+                    places[parent] = min(places[parent], places[commit], second)
         return places
 
     def _trees(self, commits: Collection[str]) -> dict[str, str]:
