@@ -278,10 +278,13 @@ class Agent:
         title, command = self.committing(*paths)
         self.world.made[title] = ("unknown", None)
         done = self.world.folder / f"done-{self.number}"
-        words = shlex.quote(f"sleep 0.2; {command}; touch {done}")
+        goes_on = self.world.folder / f"goes-on-{self.number}"
+        wait = f"until [ -e {goes_on} ]; do sleep 0.02; done"
+        words = shlex.quote(f"{wait}; {command}; touch {done}")
         shell = f"setsid sh -c {words} >/dev/null 2>&1 &"
         with self.alone():
             self.call("Bash", {"command": f"nohup {shell}"}, self.running(f"nohup {shell}"))
+            goes_on.touch()
             end = time.monotonic() + ANSWER_S
             while not done.exists():
                 assert time.monotonic() < end
