@@ -7,7 +7,7 @@ from tests.trace.agents import driver
 @pytest.mark.promise("A5e")
 @pytest.mark.parametrize("is_one_worktree", [False, True])
 @pytest.mark.whole
-def test_of_40_commits_and_200_lines_no_owner_is_wrong_and_few_are_unknown(tmp_path, is_one_worktree):
+def test_of_40_commits_and_200_lines_none_is_wrong_and_few_unknown(tmp_path, is_one_worktree):
     scores = driver.play(tmp_path / "world", is_one_worktree=is_one_worktree)
     assert scores.commits == driver.Score(driver.COMMITS, 0, 0, ())
     lines = scores.lines
