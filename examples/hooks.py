@@ -38,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = folder  # where an uninstall looks for what was there before
         repository = Path(folder, "shop")
+        os.environ["CLAUDE_PROJECT_DIR"] = str(repository)  # as Claude Code sets it for its hooks
         run("git", "init", "-q", str(repository), cwd=Path(folder))
         run(*THENCE, "hook", "install", "claude-code", cwd=repository)
         fire(repository, "SessionStart", source="startup")

@@ -31,6 +31,7 @@ from thence.log.files.identity import (
     without_body,
 )
 from thence.log.files.segment import current_path
+from thence.log.files.sessions import session_records
 from thence.log.read.reader import lines_with
 from thence.log.write.writer import Notice, Report, SegmentWriter, relayed
 
@@ -98,8 +99,12 @@ class Relay:
             is_renewed = any(event.node_id == node_id for event, _ in ours)
             if is_renewed:
                 renew(self._disk, self._folder, node_id)
+            # nothing is written for lines that all are there, unless a sync of some may have failed
+            is_in_doubt = bool(stored) and any(
+                session.durable.has_failed for session in session_records(self._disk, self._folder)
+            )
         kept += sorted(ours, key=lambda item: (item[0].node_id, item[0].seq))
-        if kept or stored:
+        if kept or is_in_doubt:
             lacking = self._write([event for event, _ in kept], stored, bodies, timeout_s)
             bad += [(event.line, reason) for event, reason in lacking.items()]
             kept = [pair for pair in kept if pair[0] not in lacking]
