@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm as run
-from tests.trace.agents.firing import events, fire, hook, log_in
+from tests.trace.agents.firing import events, fire, git, hook, log_in
 
 from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.known_agents import AGENTS, FOREIGN
@@ -150,4 +150,49 @@ def test_hooks_of_an_agent_go_in_and_out(repository: Path, env: dict[str, str], 
     assert f"{agent}: never fired here" in run("hook", "status", cwd=repository, env=env).out
     assert run("hook", "uninstall", agent, cwd=repository, env=env).code == 0
     left = {*repository.rglob("*")} - {*before}
-    assert not [path for path in left if path.is_file() and ".git" not in path.parts]
+    assert not [path for path in left if ".git" not in path.parts]
+
+
+@pytest.mark.parametrize("form", ["plain", "camel"])
+def test_file_that_any_agent_writes_through_a_link_is_its_own(
+    repository: Path, env: dict[str, str], form: str
+) -> None:
+    assert run("hook", "install", "git", cwd=repository, env=env).code == 0
+    (repository / "real").mkdir()
+    (repository / "link").symlink_to("real")
+    text = "def total(prices):\n    return sum(prices) * 119 // 100\n"
+    names = {"path": "file_path", "tool": "tool_name", "input": "tool_input", "id": "session_id"}
+    if form == "camel":
+        names = {"path": "filePath", "tool": "toolName", "input": "toolInput", "id": "sessionId"}
+    value = {names["path"]: str(repository / "link/total.py"), "content": text}
+    call = {names["id"]: "s", names["tool"]: "write_file", names["input"]: value}
+    for event in ("BeforeTool", "AfterTool"):
+        told = {"hook_event_name" if form == "plain" else "event": event, **call}
+        argv = [THENCE, "hook", "event", "any-agent"]
+        subprocess.run(argv, input=json.dumps(told).encode(), cwd=repository, env=env, check=True)
+        (repository / "real/total.py").write_text(text)
+    (repository / "link").unlink()
+    git("add", "real", cwd=repository, env=env)
+    git("commit", "-q", "-m", "Totals", cwd=repository, env=env)
+    lines = run("blame", "real/total.py", "--json", cwd=repository, env=env).json["lines"]
+    assert [(line["kind"], line["name"], line["session"]) for line in lines] == [
+        ("agent", "any-agent", "s")
+    ] * 2
+
+
+def test_fork_finds_the_session_by_the_lines_of_its_transcript(
+    repository: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    ids = [f"0000000{number}-0000-0000-0000-000000000000" for number in range(4)]
+    shared = {"old": ids[:3], "other": ids[3:], "fork": ids[:2], "alone": []}
+    for name, own in shared.items():
+        lines = (json.dumps({"uuid": one}, separators=(",", ":")) for one in own)
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    for name, source in (("old", "startup"), ("other", "startup"), ("fork", "fork")):
+        start = {"source": source, "transcript_path": str(tmp_path / f"{name}.jsonl")}
+        fire(hook("SessionStart", name, **start), cwd=repository, env=env)
+    start = {"source": "fork", "transcript_path": str(tmp_path / "alone.jsonl")}
+    fire(hook("SessionStart", "alone", **start), cwd=repository, env=env)
+    old, _, fork, alone = events(log_in(repository))
+    assert (fork.payload["forked_from"], fork.caused_by) == ("old", (old.event_id,))
+    assert ("forked_from" in alone.payload, alone.caused_by) == (False, ())

@@ -387,6 +387,40 @@ def test_status_says_when_hooks_last_fired(repository: Path, env: dict[str, str]
     assert "ok      hooks" in run("doctor", cwd=repository, env=env).out
 
 
+@pytest.mark.parametrize(
+    ("tool", "file", "switch", "words"),
+    [
+        ("claude-code", ".claude/settings.json", {"disableAllHooks": True}, "disableAllHooks"),
+        ("gemini-cli", ".gemini/settings.json", {"hooksConfig": {"enabled": False}}, "hooksConfig"),
+    ],
+)
+def test_hooks_that_a_setting_switches_off_are_told(
+    repository: Path, env: dict[str, str], tool: str, file: str, switch: object, words: str
+) -> None:
+    (repository / file).parent.mkdir()
+    (repository / file).write_text(json.dumps(switch))
+    assert f"take {words}" in ok("install", tool, cwd=repository, env=env).err
+    (state,) = ok("status", "--json", cwd=repository, env=env).json["tools"]
+    assert state["state"] == "switched off"
+    assert words in state["hint"]
+    assert words in " ".join(run("doctor", cwd=repository, env=env).out.split())
+
+
+def test_uninstall_leaves_modes_and_line_ends_as_they_were(
+    repository: Path, env: dict[str, str]
+) -> None:
+    exclude, own = repository / ".git/info/exclude", repository / ".git/hooks/post-commit"
+    exclude.write_text("*.log")
+    exclude.chmod(0o444)
+    own.write_text("#!/bin/sh\ntrue\n")
+    own.chmod(0o700)
+    before = [(path.read_bytes(), path.stat().st_mode) for path in (exclude, own)]
+    for step in ("install", "uninstall"):
+        for tool in ("claude-code", "git"):
+            ok(step, tool, cwd=repository, env=env)
+    assert [(path.read_bytes(), path.stat().st_mode) for path in (exclude, own)] == before
+
+
 def test_hooks_of_git_that_are_gone_are_told(repository: Path, env: dict[str, str]) -> None:
     ok("install", "claude-code", cwd=repository, env=env)
     assert "gone" not in ok("status", cwd=repository, env=env).out

@@ -144,14 +144,14 @@ def _in_session(
         actor = subagent.actor if subagent else ""
         return Maker(agent=thread, actor=actor, causes=certain(call_event))
     calls = session.shells_in(root)
-    behind = [*session.background.values()]
-    started = [call for call in behind if shell and call.has_begun(shell)]
+    background = [*session.background.values()]
+    started = [call for call in background if shell and call.has_begun(shell)]
     if len(started) == 1 or (len(calls) == 1 and calls[0].asks_git):
         (call,) = started or calls
         return Maker(agent=call.agent, actor=call.actor, causes=certain(call.event_id))
     calls = started or calls or session.open_calls()
     if not calls:
-        return Maker(causes=likely(behind), reason="background" if behind else "no_call")
+        return Maker(causes=likely(background), reason="background" if background else "no_call")
     agents = {call.agent for call in calls}
     return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
 

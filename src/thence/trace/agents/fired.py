@@ -41,6 +41,8 @@ READ_S_MAX = 8
 BEFORE_BYTES_MAX = 1024 * 1024
 WHOLE_WRITES = ("Write", "write_file", "write", "create_file")
 PATH_MEMBERS = ("file_path", "filePath", "notebook_path", "path")
+_EVENT_MEMBERS = ("hook_event_name", "hookEventName", "hook_name", "hookName", "event")
+_TOOL_MEMBERS = ("tool_name", "toolName", "tool")
 _PATCH_LEADS = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
 _PATHS_MAX = 200
 ANCESTORS_MAX = 64
@@ -268,8 +270,8 @@ def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> str:
     if links:
         text += f'"real":{{{",".join(f"{quoted(told)}:{quoted(real)}" for told, real in links)}}},'
     event, tool = (
-        next((name for lead in _leads(member) for name in _texts(data, lead)), "")
-        for member in ("hook_event_name", "tool_name")
+        next((name for one in members for lead in _leads(one) for name in _texts(data, lead)), "")
+        for members in (_EVENT_MEMBERS, _TOOL_MEMBERS)
     )
     if event in ("PreToolUse", "BeforeTool") and tool in WHOLE_WRITES and reals:
         before = _text_before(*next(iter(reals.items())), cwd, root)

@@ -478,11 +478,8 @@ def placed(
 
 def _placed(path: str, root: str | None, roots: set[str], spooled: Spooled) -> dict[str, str]:
     """Returns a path as the payload has it, and the real one at the time of the edit."""
-    told, path = (
-        path,
-        os.path.normpath(os.path.join(spooled.cwd or "/", path[:_PATH_CHARACTERS_MAX])),
-    )
-    real = path
+    told, path = path, os.path.join(spooled.cwd or "/", path[:_PATH_CHARACTERS_MAX])
+    real = path = os.path.normpath(path)
     with suppress(ValueError, OSError):  # it can't be a path
         real = spooled.real.get(told) or os.path.realpath(path)
     for place in (path, real):

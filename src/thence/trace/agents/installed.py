@@ -165,6 +165,8 @@ def changed(
         path.unlink()
         with suppress(OSError):  # other files are in it
             path.parent.rmdir()
+            if path.parent.name in ("hooks", "plugins"):  # a folder in the agent's own
+                path.parent.parent.rmdir()
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode

@@ -7,6 +7,8 @@ from thence.core.sentences.events import AGENT_SOURCES
 FOREIGN = "an agent that runs Claude Code's hooks"
 # hooks of these never say that a session was left
 SILENT_ENDS = ("codex", "opencode")
+# `past` reads the transcripts of these
+TRANSCRIPTS_OF = ("claude-code", "codex")
 
 
 class KnownAgent(NamedTuple):

@@ -46,10 +46,11 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 def blame_command(file: str, log_name: str | None) -> None:
     """Show who owns each line of a file: the agent and its prompt.
 
-    A line is an agent's if an edit that the log recorded holds it, in the working tree of its
-    commit; otherwise its commit decides, through squash, rebase, amend and cherry-pick. For a
-    person it shows the author in git; a bot owns nothing. A commit that no git hook recorded is
-    unknown, followed by its author in git. `thence why FILE:LINE` shows why one line was written.
+    A line is an agent's if its text comes from an edit that the log recorded, also where it was
+    formatted, moved, squashed or rebased since. `claude-code?` is unknown: an agent may have
+    written it. A person's are lines of a commit that the git hook saw a person make; it shows the
+    author in git, as it does for an unknown owner. A bot owns nothing. `thence why FILE:LINE` shows
+    why one line was written.
     """
     out = current()
     repo, path, _, link = _file_of(file)

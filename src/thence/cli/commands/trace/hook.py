@@ -36,7 +36,7 @@ from thence.trace.agents.intake import (
     take_in,
     waiting,
 )
-from thence.trace.agents.known_agents import AGENTS
+from thence.trace.agents.known_agents import AGENTS, TRANSCRIPTS_OF
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -84,7 +84,7 @@ def install_command(tool: str, is_users: bool) -> int:
         switch = switched_off(tool)
         start = trust_step(is_users) if tool == "codex" else "" if is_git else AGENTS[tool].start
         current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
-        if not is_git:
+        if tool in TRANSCRIPTS_OF:
             current().notice("sessions from before: thence hook past reads their transcripts")
     return code
 
