@@ -209,6 +209,8 @@ def test_name_that_is_given_to_a_value_again_is_no_fault():
     [
         (with_agents("slot: 3"), "slots, retries, backoff, implement, review, agents, gates"),
         (with_agents("slots: {}"), "a whole number"),
+        (with_agents("slots: 0"), "write a whole number, 1 at least"),
+        (with_agents("slots: 65"), "write a whole number, 64 at most"),
         (with_agents("backoff: soon"), "90s, 5m or 1h"),
         (with_agents(agents="a: {x: 1}"), "command, prompt, slots, timeout, stall, env"),
         (with_agents(agents="a: {command: b --name 'a b'}"), "[b, --name, a b]"),

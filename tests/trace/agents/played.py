@@ -75,7 +75,7 @@ class PlayedRepository:
     def committed(
         self, root: Path, by: str = "person", causes: tuple[str, ...] = (), **known: Any
     ) -> str:
-        """Record the commit that a working tree stands at, as the hook of git does."""
+        """Record the commit that a working tree stands at, as the git hook does."""
         commit = git(root, "rev-parse", "HEAD")
         actor = known.pop("actor", "git")
         payload = {"commit": commit, "root": str(root), "by": by, **known}

@@ -217,7 +217,7 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     says = "(git author: Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
     for name in ("new.py:1", "commit/HEAD"):
         text = " ".join(warm("why", name, cwd=played.top).out.split())
-        assert "is of an unknown owner: it was made here, and the hook of git did not" in text
+        assert "is of an unknown owner: it was made here, and the git hook did not" in text
         assert says in text
         told = warm("why", name, "--json", cwd=played.top).json
         assert (told["kind"], told["name"], len(told["co_authors"])) == ("unknown", "Ada", 2)

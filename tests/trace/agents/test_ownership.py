@@ -476,7 +476,7 @@ def test_persons_lines_like_some_of_an_agents_branch_are_the_persons(played):
     assert {told(owner) for owner in owners(played, "vat.py")} == {"person Eve"}
 
 
-# commits that no hook of git recorded
+# commits that no git hook recorded
 
 
 def unseen(played: PlayedRepository, sha: str) -> str:
@@ -503,7 +503,7 @@ def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
     session.edit("pay.py", "return total", "return total * 1.19")
     make(played.top)
     sha = git(played.top, "rev-parse", "HEAD")
-    assert "made here, and the hook of git " in unseen(played, sha)
+    assert "made here, and the git hook " in unseen(played, sha)
     assert of_commit(played, sha).kind == "unknown"
     line = owners(played, "pay.py")[1]
     is_reverted = git(played.top, "log", "-1", "--format=%s").startswith("Revert")

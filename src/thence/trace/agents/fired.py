@@ -423,7 +423,7 @@ def _cwd() -> str:
 
 
 def _of_git(arguments: "list[str]") -> bytes:
-    """Returns as JSON what a hook of git is told: its name, its arguments, the lines on stdin."""
+    """Returns as JSON what a git hook is told: its name, its arguments, the lines on stdin."""
     members = [("hook", arguments[0] if arguments else "")]
     members += [(name, value) for name, _, value in (text.partition("=") for text in arguments[1:])]
     fields = [f"{quoted(name)}:{quoted(value)}" for name, value in members]

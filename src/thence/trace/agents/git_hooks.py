@@ -43,7 +43,7 @@ _PRE_COMMIT = f"""\
 
 
 def change_git_hooks(is_users: bool, is_removal: bool = False) -> Iterator[HookFile]:
-    """Puts our block into each hook of git, or takes it out; raises ThenceError, OSError."""
+    """Puts our block into each git hook, or takes it out; raises ThenceError, OSError."""
     paths, helper = _paths(is_users), git_helper()
     if not is_removal or helper.is_file():
         script.write_helper(helper, has_git=not is_removal)
@@ -72,7 +72,7 @@ def git_helper() -> Path:
 
 
 def git_states() -> Iterator[HookFile]:
-    """Yields the state of each hook of git in this folder's repository."""
+    """Yields the state of each git hook in this folder's repository."""
     helper, note = git_helper(), script.INSTALL.format("git")
     absent = "gone" if script.has_git_hooks(helper.parent) else "absent"
     own = "no program" if script.broken(helper) else "installed"
@@ -87,7 +87,7 @@ def git_states() -> Iterator[HookFile]:
 
 def _paths(is_users: bool) -> list[Path]:
     """Returns the hooks of this repository, wherever git looks for them."""
-    operation = "could not install hooks of git"
+    operation = "could not install git hooks"
     if is_users:
         raise ThenceError(
             operation,

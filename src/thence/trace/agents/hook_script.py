@@ -1,6 +1,6 @@
 """The script `hook.sh` of a log: the one place that names Python and the program of hooks.
 
-Settings of agents and hooks of git run it by its path, so that their text stays when thence moves
+Settings of agents and git hooks run it by its path, so that their text stays when thence moves
 to another environment; Codex trusts a hook by its text. The script ends with 0 and silently where
 its program is gone.
 """
@@ -78,7 +78,7 @@ def helper_of(is_users: bool) -> Path:
 def write_helper(helper: Path, has_git: bool | None = None) -> None:
     """Writes the script for this Python and this thence; raises ThenceError, OSError.
 
-    `has_git` says whether hooks of git may record by it; None leaves that as it is.
+    `has_git` says whether git hooks may record by it; None leaves that as it is.
     """
     has_git = has_git_hooks(helper.parent) if has_git is None else has_git
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
@@ -88,7 +88,7 @@ def write_helper(helper: Path, has_git: bool | None = None) -> None:
 
 
 def has_git_hooks(log: Path) -> bool:
-    """Reports whether hooks of git were installed for a log, and not taken out since."""
+    """Reports whether git hooks were installed for a log, and not taken out since."""
     with suppress(OSError):
         return _GIT in Path(log, HELPER).read_text("utf-8", "replace")
     return False

@@ -32,7 +32,7 @@ _SECOND = len("2026-11-29T16:30:00")  # git's times are whole seconds
 _SECONDS_MAX = 250_000_000_000
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
-# why the hook of git could not say whose a commit is
+# why the git hook could not say whose a commit is
 _DOUBTS = {
     "sessions": "several sessions may have made it",
     "witnesses": "the session that its variables name is not the one that its processes belong to",
@@ -208,11 +208,11 @@ class Ownership:
         if not is_own and self.history.was_brought(commit, self._together):
             return "it came here by a fetch or a clone, and no hook here saw it made"
         if not is_own:
-            return "no hook of git here recorded it, and nothing shows where it was made"
+            return "no git hook here recorded it, and nothing shows where it was made"
         if not self._recorded_before(commit):
-            return "it was made here, and the hook of git recorded neither it nor a commit before"
+            return "it was made here, and the git hook recorded neither it nor a commit before"
         hint = "`thence hook status` shows whether the hook is still there"
-        return f"it was made here, and the hook of git did not record it; {hint}"
+        return f"it was made here, and the git hook did not record it; {hint}"
 
     def _recorded_before(self, commit: str) -> list[str]:
         """Returns the recorded commits in the history of one, in the log's order."""
@@ -409,7 +409,7 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
 
 
 def _doubt(payload: Mapping[str, Any]) -> str:
-    """Returns why the hook of git could not say whose a commit is, with the sessions that fit."""
+    """Returns why the git hook could not say whose a commit is, with the sessions that fit."""
     words = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
     names = payload.get("fitting")
     fitting = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

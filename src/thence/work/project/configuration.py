@@ -338,5 +338,7 @@ def _hint(told: str, path: Sequence[str | int], values: object, kind: Any) -> st
     if "enum" in told:
         return f"write {' or '.join(_CHOICES[str(path[-1])])}"
     expected = told.partition(", got")[0]
+    if bound := re.search(r"`int` (>=|<=) (\d+)", expected):
+        return f"write a whole number, {bound[2]} at {'least' if bound[1] == '>=' else 'most'}"
     hint = next((hint for name, hint in _HINTS.items() if name in expected), "")
     return hint or f"it may have: {', '.join(kind.__struct_encode_fields__)}"
