@@ -118,6 +118,20 @@ def test_what_was_part_of_another_is_below_it_and_names_it(tmp_path):
     assert names == ["ada", "  tool of/ada", "ben", "  tool of/ben", "late"]
 
 
+def test_part_that_seems_to_begin_before_the_whole_is_still_part_of_the_whole(tmp_path):
+    """The end has its time some microseconds after the length was measured."""
+    rows = [
+        ("a", "a.begun", 0, BEGIN),
+        ("b", "b.begun", 1, BEGIN | {"caused_by": ["a"]}),
+        ("c", "b.ended", 3, {"ends": "b"}),
+        ("d", "a.ended", 4, {"ends": "a", "payload": {"duration_s": 2.5}}),
+    ]
+    written(tmp_path / "orders", rows)
+    a, b = timeline(tmp_path, "--json").json["spans"]
+    assert (a["depth"], b["depth"], b["parent"]) == (0, 1, "a")
+    assert a["begin"] == b["begin"] == "2026-11-20T08:00:01.500000Z"
+
+
 def test_end_that_arrives_before_its_begin_ends_it(tmp_path):
     rows = [("b", "a.ended", 5, {"ends": "a"}), ("a", "a.begun", 2, BEGIN)]
     written(tmp_path / "orders", rows)

@@ -633,8 +633,8 @@ def test_person_whose_commit_names_an_agent_is_unknown_and_an_agent_stays(played
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("no_call", "no call was open: the user made it, as by `!`, or what an ended call left"),
-        ("background", "as by `!`, or one in the background: s-1, s-2"),
+        ("no_call", "as by `!`, or something that an ended call left running"),
+        ("background", "as by `!`, or a call that went on in the background: s-1, s-2"),
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),

@@ -126,19 +126,26 @@ def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
         timed.append(Span(begin_us, end_us, begin, end))
     before: dict[str, Span] = {}
     below: dict[str | None, list[Span]] = {}
-    for span in sorted(timed, key=lambda span: span.begin_us):
+    for span in timed:
         causes = (before[cause] for cause in span.begin.caused_by if cause in before)
         around = [one for one in causes if one.end_us is None or one.end_us >= span.begin_us]
         if around:
             parent = max(around, key=lambda one: one.begin_us)
-            span = span._replace(parent=parent.begin.event_id, depth=parent.depth + 1)
+            # a length is measured before its end has its time: a part may seem to begin first
+            begin_us = max(span.begin_us, parent.begin_us)
+            begin_us = begin_us if span.end_us is None else min(begin_us, span.end_us)
+            span = span._replace(
+                begin_us=begin_us, parent=parent.begin.event_id, depth=parent.depth + 1
+            )
         below.setdefault(span.parent, []).append(span)
         before[span.begin.event_id] = span
     spans: list[Span] = []
-    pending = below.pop(None, [])[::-1]
-    while pending:
+    pending: list[Span] = []
+    found = below.pop(None, [])
+    while found or pending:
+        pending += sorted(found, key=lambda one: one.begin_us, reverse=True)
         spans.append(pending.pop())
-        pending += below.pop(spans[-1].begin.event_id, [])[::-1]
+        found = below.pop(spans[-1].begin.event_id, [])
     return spans
 
 
