@@ -4,10 +4,9 @@ Written first is a `Draft`, all of a line but its numbers, made outside the appe
 `stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
 and gives the reason for bad bytes. docs/reference/formats/segment.md describes the format.
 
-Editors, version control and crashes put bytes between events: a carriage return, a byte
-order mark, zeros; or they remove the newline between two lines. An event in such a line is found
-only if its own bytes are intact: from its first to its last they match its checksum. Nothing is
-guessed, and no event is searched inside of another.
+A flipped bit, an editor or a crash puts bytes between events, or removes the newline between two
+lines. An event of thence in such a line is found only if its own bytes are intact: from its first
+to its last they match its checksum. Nothing is guessed, and no event is searched inside of another.
 """
 
 import re
@@ -403,18 +402,14 @@ def grouped(lines: Sequence[bytes]) -> Iterator[bytes]:
         yield b"\n".join(lines[start : start + GROUP_LINES])
 
 
-# the most starts of an event that are tried as the end of another tool's line before it
-_FOREIGN_ENDS_MAX = 8
-
-# the bytes before an object that is part of another one
-_BEFORE_INNER = (b":", b",", b"[")
+# what may stand before an event in a line: byte order marks, zeros and blanks, or one byte that was
+# a newline; but none that precedes an object inside another
 _BLANKS = b"\0\t\r "
-_BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
+_BEFORE = re.compile(rb'(?:(?:\xef\xbb\xbf|[\0\t\r ])*+|[^:,\[])(?=\{"event_id":")', re.DOTALL)
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
-
-JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
-_LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
-_PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
+STRAY = BadLine(
+    "stray_bytes", "bytes that are not an event, or a lost newline, beside a whole event"
+)
 
 
 class Piece(NamedTuple):
@@ -426,65 +421,38 @@ class Piece(NamedTuple):
 
 
 def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
-    """Splits a line into the intact events in it and the bytes between.
+    """Splits a line into the intact events of thence in it and the bytes between.
 
-    A line that is one event, or holds none, is one piece. The pieces are in order; where
+    A line that is one event, or begins with none, is one piece. The pieces are in order; where
     only a newline is missing between two events, an empty piece represents it.
     """
     content = parse(line, vocabulary)
-    if isinstance(content, Event):
-        return [Piece(0, line, content)]
     parts: list[Piece] = []
     start = 0
-    while True:
-        event = _event_at(line, start, vocabulary)
-        is_inner = line[start : start + 1] in _BEFORE_INNER
-        if event is None and not is_inner and line.startswith(LINE_START, start + 1):
-            event = _event_at(line, start + 1, vocabulary)  # one byte replaced the newline
-        if event is None:
+    while isinstance(content, BadLine) and (before := _BEFORE.match(line, start)):
+        begin = before.end()
+        end = _end(line, begin)
+        event = parse(line[begin:end], vocabulary)
+        if isinstance(event, BadLine):
             break
-        between = line[start : event.offset]
-        if start or between:
-            parts.append(Piece(start, between, JOINED if start else _PADDED))
-        parts.append(event)
-        start = event.offset + len(event.data)
+        if begin:
+            parts.append(Piece(start, before[0], STRAY))
+        parts.append(Piece(begin, line[begin:end], event))
+        start = end
     if not parts:
         return [Piece(0, line, content)]
-    rest = line[start:]
-    if rest.strip(_BLANKS):
-        parts.append(Piece(start, rest, parse(rest, vocabulary)))
-    elif rest:
-        parts.append(Piece(start, rest, _LINE_ENDING if rest == b"\r" else _PADDED))
+    if rest := line[start:]:
+        parts.append(Piece(start, rest, parse(rest, vocabulary) if rest.strip(_BLANKS) else STRAY))
     return parts
 
 
-def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at an offset, or after blanks there; None if none does."""
-    blanks = _BEFORE.match(line, start)
-    start = blanks.end() if blanks else start
-    if start < len(line):
-        for end in _ends(line, start):
-            content = parse(line[start:end], vocabulary)
-            if isinstance(content, Event):
-                return Piece(start, line[start:end], content)
-    return None
-
-
-def _ends(line: bytes, start: int) -> Iterator[int]:
-    """Yields where an event that begins at an offset may end, the most likely place first."""
-    if line.startswith(LINE_START, start):  # at a valid checksum
-        checksum = 0
-        summed = start
-        for match in _CRC.finditer(line, start):
-            checksum = crc32(line[summed : match.start()], checksum)
-            summed = match.start()
-            if match[0] == b',"crc":"%08x"}' % checksum:
-                yield match.end()
-    yield len(line.rstrip(_BLANKS))
-    # or before an event of thence, if it is of another tool and lacks its newline
-    end = start
-    for _ in range(_FOREIGN_ENDS_MAX):
-        end = line.find(b"}" + LINE_START, end + 1) + 1
-        if end <= start:
-            return
-        yield end
+def _end(line: bytes, begin: int) -> int:
+    """Returns the offset behind the first checksum that fits the bytes from `begin` on, else 0."""
+    checksum = 0
+    summed = begin
+    for match in _CRC.finditer(line, begin):
+        checksum = crc32(line[summed : match.start()], checksum)
+        summed = match.start()
+        if match[0] == b',"crc":"%08x"}' % checksum:
+            return match.end()
+    return 0
