@@ -4,7 +4,7 @@ Where both logs have steps, events that have one are *partners* when it is the s
 events are partners by their place and their name, which is type and subject. The place of the end
 of a step is the step; of an event inside a step it is the step that it names as a cause; of any
 other it is all its causes. Of several events alike in this those of one content pair first, then
-those of one actor, then the n-th with the n-th. So the result depends on no order of the input.
+the n-th with the n-th. So the result depends on no order of the input.
 Notices of the log are left out; what they caused is put down to what caused them. Causes that a log
 lacks are passed over. Events of other tools may name each other in a circle: of such a circle the
 causes that close it are passed over, walking back from its first event.
@@ -140,15 +140,14 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
 def _pairs(
     a: LogSide, b: LogSide, in_a: Sequence[int], in_b: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Yields pairs of events that have one place and name, those that are most alike first."""
-    is_clear = not in_a or not in_b or len(in_a) == len(in_b) == 1
-    for likeness in () if is_clear else (_content, attrgetter("actor")):
+    """Yields pairs of events that have one place and name, those of one content first."""
+    if in_a and in_b and len(in_a) + len(in_b) > 2:
         waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
         for y in in_b:
-            waiting[likeness(b.events[y])].append(y)
+            waiting[_content(b.events[y])].append(y)
         rest: list[int] = []
         for x in in_a:
-            if queue := waiting[likeness(a.events[x])]:
+            if queue := waiting[_content(a.events[x])]:
                 yield x, queue.popleft()
             else:
                 rest.append(x)
