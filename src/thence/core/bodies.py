@@ -17,6 +17,10 @@ from thence.core.ready import ready
 from thence.errors import ThenceError
 
 BODIES_KEY = "bodies"
+BODIES_FROM = 1024
+# a smaller value would take more room in its line, by its digest, than it gives up
+BODIES_FROM_MIN = 256
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 # of a text that is JSON: the shortest list that ends a part, the most parts, the longest text
 _LIST_CHARACTERS_MIN = 256
 _LISTS_MAX = 4

@@ -1,8 +1,9 @@
 """An event's line: the only place where one is encoded, and where a line is judged.
 
-Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
-`stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
-and gives the reason for bad bytes. docs/reference/formats/segment.md describes the format.
+Written first is a `Draft`, all of a line but its numbers, made outside the append lock. Its large
+values are cut out as its bodies: the line keeps the beginning of each. `stamp` joins the numbers in
+and closes the line with its CRC-32. `parse` reads a line back and gives the reason for bad bytes.
+docs/reference/formats/segment.md describes the format.
 
 A flipped bit, an editor or a crash puts bytes between events, or removes the newline between two
 lines. An event of thence in such a line is found only if its own bytes are intact: from its first
@@ -21,7 +22,16 @@ from zlib import crc32
 
 import msgspec
 
-from thence.core.bodies import Body, DraftBodies
+from thence.core.bodies import (
+    BODIES_FROM,
+    Body,
+    BodyEntry,
+    DraftBodies,
+    as_bytes,
+    body_of,
+    parts_of,
+    pointer_part,
+)
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
@@ -31,8 +41,9 @@ from thence.core.event import (
     decode_header,
     decoded,
     is_deep,
+    raw_members,
 )
-from thence.core.json_values import Plain
+from thence.core.json_values import Plain, shorten
 from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
@@ -51,6 +62,9 @@ _NUMBERS_BYTES_MAX = 100
 DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
 
 _NONCE_BYTES = len(',"nonce":""') + 22
+# the beginning of a large value that stays in its line
+_PREVIEW_CHARACTERS = 120
+_PREVIEW_BYTES_MAX = 512
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
@@ -162,6 +176,80 @@ def with_nonce(item: Draft, nonce: bytes) -> Draft:
         return item
     tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
     return Draft(item.event_id, item.head, tail, item.bodies)
+
+
+def without_bodies(
+    item: Draft, vocabulary: Vocabulary, at_least: int, payload: Mapping[str, Any] | None = None
+) -> Draft:
+    """Returns a draft whose texts and lists of `at_least` bytes are its bodies, texts in parts.
+
+    Those of a host whose lines stay whole are none. The payload is a draft's last member; `payload`
+    is its value, where the caller has it. Raises EventTooLarge for a line over 1 MiB that is left.
+    """
+    sign, key = vocabulary.cuts_lines_with, vocabulary.payload_key
+    if len(item.tail) < at_least or sign is None or sign not in item.tail:
+        refuse_too_large(item.event_id, len(item.head) + len(item.tail))
+        return item
+    if payload is None:
+        payload = decoded(_raw(item, key))
+    entries: list[BodyEntry] = []
+    bodies: list[Body] = []
+    cut = _cut(payload, "", at_least, entries, bodies)
+    if bodies:
+        size = memoryview(_raw(item, key)).nbytes
+        tail = b'%b%b,"bodies":%b' % (item.tail[:-size], encode(cut), encode(entries))
+        item = Draft(item.event_id, item.head, tail, tuple(bodies))
+    refuse_too_large(item.event_id, len(item.head) + len(item.tail))
+    return item
+
+
+def line_bytes(payload: Mapping[str, Any], at_least: int = BODIES_FROM) -> int:
+    """Returns the bytes of a payload that stay in its line when its large values are cut out."""
+    entries: list[BodyEntry] = []
+    return len(encode(_cut(payload, "", at_least, entries, []))) + len(encode(entries))
+
+
+def _raw(item: Draft, key: str) -> msgspec.Raw:
+    """Returns the bytes of a draft's payload, its last member."""
+    return raw_members(b"{%b}" % item.tail[1:]).get(key, msgspec.Raw(b"{}"))
+
+
+def _cut(
+    mapping: Mapping[str, Any],
+    pointer: str,
+    at_least: int,
+    entries: list[BodyEntry],
+    bodies: list[Body],
+) -> Mapping[str, Any]:
+    """Returns a map with its large values cut, itself if there are none; extends the lists."""
+    changed: dict[str, Any] = {}
+    for key, value in mapping.items():
+        preview: Any = None
+        if isinstance(value, str):
+            if len(value) * 4 < at_least:  # UTF-8 takes 4 bytes a character at most
+                continue
+            data = as_bytes(value)
+            preview = value[:_PREVIEW_CHARACTERS]
+        elif isinstance(value, (list, tuple)):
+            data = as_bytes(value, encode)
+            if len(data) >= at_least:
+                # the last item with its texts cut, or the beginning of its JSON
+                last, _ = shorten(value[-1], _PREVIEW_CHARACTERS)
+                text = b"" if isinstance(last, (str, int, float)) else encode(last)
+                is_short = len(text) <= _PREVIEW_BYTES_MAX
+                preview = [last if is_short else text.decode()[:_PREVIEW_CHARACTERS]]
+        elif isinstance(value, Mapping):
+            inner = _cut(value, pointer + pointer_part(key), at_least, entries, bodies)
+            if inner is not value:
+                changed[key] = inner
+            continue
+        if preview is not None and len(data) >= at_least:
+            for part in parts_of(value, data):
+                body = body_of(part)
+                bodies.append(body)
+                entries.append(BodyEntry(pointer + pointer_part(key), body.digest, len(part)))
+            changed[key] = preview
+    return {**mapping, **changed} if changed else mapping
 
 
 def _spoils(field: str, value: object) -> InvalidEvent:
@@ -430,29 +518,24 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     parts: list[Piece] = []
     start = 0
     while isinstance(content, BadLine) and (before := _BEFORE.match(line, start)):
-        begin = before.end()
-        end = _end(line, begin)
-        event = parse(line[begin:end], vocabulary)
+        begin = summed = before.end()
+        checksum = 0
+        for match in _CRC.finditer(line, begin):
+            checksum = crc32(line[summed : match.start()], checksum)
+            summed = match.start()
+            if match[0] == b',"crc":"%08x"}' % checksum:
+                break
+        else:
+            break
+        event = parse(line[begin : match.end()], vocabulary)
         if isinstance(event, BadLine):
             break
         if begin:
             parts.append(Piece(start, before[0], STRAY))
-        parts.append(Piece(begin, line[begin:end], event))
-        start = end
+        start = match.end()
+        parts.append(Piece(begin, line[begin:start], event))
     if not parts:
         return [Piece(0, line, content)]
     if rest := line[start:]:
         parts.append(Piece(start, rest, parse(rest, vocabulary) if rest.strip(_BLANKS) else STRAY))
     return parts
-
-
-def _end(line: bytes, begin: int) -> int:
-    """Returns the offset behind the first checksum that fits the bytes from `begin` on, else 0."""
-    checksum = 0
-    summed = begin
-    for match in _CRC.finditer(line, begin):
-        checksum = crc32(line[summed : match.start()], checksum)
-        summed = match.start()
-        if match[0] == b',"crc":"%08x"}' % checksum:
-            return match.end()
-    return 0
