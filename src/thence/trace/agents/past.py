@@ -32,9 +32,10 @@ from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of
-from thence.trace.agents.hook_script import users_path
 from thence.trace.agents.hooked import Spooled, events_of
+from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
+from thence.trace.agents.known_agents import TRANSCRIPTS_OF
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
 
 SOURCE = "transcript"
@@ -45,10 +46,6 @@ _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256
 _COMMITS_ASKED = 16  # the last ones before an edit, of any branch
-_PLACES = {
-    "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
-    "codex": ("CODEX_HOME", ".codex", "sessions"),
-}
 _RECORD = re.compile(r'\{"(?:parentUuid|logicalParentUuid|isSidechain|timestamp|type)"')
 # what Claude Code writes in the user's name
 _MACHINES = re.compile(r"\s*(?:<(?:local-command|bash-|task-|system-)|\[Request interrupted|\Z)")
@@ -135,8 +132,8 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
     """Yields the transcripts of what was done in the repository of a log."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
-    for bridge, place in _PLACES.items():
-        for path in users_path(*place).rglob("*.jsonl"):
+    for bridge, name in TRANSCRIPTS_OF.items():
+        for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
             with suppress(OSError):  # it was removed meanwhile
                 if path.stat().st_mtime >= since_s and path.is_file():
                     yield from _heads(path, bridge, is_own)
