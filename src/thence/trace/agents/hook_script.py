@@ -34,7 +34,8 @@ case "$1 $2" in
         "how=$(git reflog -1 --format=%gs)"
     ;;
 esac
-exec "$python" -I -S "$program" "$@" "git_dir=$GIT_DIR"
+run='import sys; sys.path.append(sys.argv.pop(1)); import fired; fired.main()' # compiled once
+exec "$python" -I -S -c "$run" "${{program%/*}}" "$@" "git_dir=$GIT_DIR"
 """
 
 

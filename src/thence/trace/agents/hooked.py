@@ -57,10 +57,6 @@ _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop",
 # what an agent sends to itself in the place of a user's words, with the call that it is about
 _NO_WORDS = re.compile(r"\s*(?:<task-notification>|$)")
 _USE_ID = re.compile(r"<tool-use-id>([^<]{1,200})</tool-use-id>")
-_CUT_MEMBER = re.compile(
-    r'"(session_id|hook_event_name|tool_use_id|tool_name|agent_id|agent_type|prompt_id|cwd)"'
-    r'\s*:\s*"([^"\\]{1,1000})"'
-)
 
 
 class Spooled(NamedTuple):
@@ -149,12 +145,6 @@ def events_of(
     events = [*_before(call, name)]
     event = _event(call, name)
     return [*events, event] if event else events
-
-
-def cut_input(head: str, size: int) -> dict[str, Any]:
-    """Returns what the beginning of a too long input tells: the names in it."""
-    # of a name that stands twice the first counts
-    return {**dict(reversed(_CUT_MEMBER.findall(head))), "cut_bytes": size}
 
 
 class _Call:
