@@ -96,11 +96,11 @@ def maker_of(
             has_ended = inner[0] in table.sessions
             return Maker(reason="ended" if has_ended else "elsewhere", fitting=(inner[0],))
     elif inner:
-        return Maker(process=process, reason="witnesses", fitting=(*inner, *near))
+        return Maker(reason="witnesses", fitting=(*inner, *near))
     else:
         reason, fitting = "sessions", _working_in(table, near, root)
     if len(fitting) > 1:
-        return Maker(process=process, reason=reason, fitting=tuple(sorted(fitting)))
+        return Maker(reason=reason, fitting=tuple(sorted(fitting)))
     if not fitting:
         return Maker(reason=_doubt(table, variables, chain))
     name = fitting[0]

@@ -32,11 +32,18 @@ _MEMBERS = {
     "hook_name": "hook_event_name",
     "event": "hook_event_name",
     "task_id": "session_id",
+    "thread_id": "session_id",
+    "conversation_id": "session_id",
+    "turn_id": "prompt_id",
     "tool": "tool_name",
     "args": "tool_input",
     "call_id": "tool_use_id",
+    "tool_output": "tool_response",
+    "tool_result": "tool_response",
     "prompt_response": "last_assistant_message",
 }
+# cline has the members of an event inside one of these
+_INNER = ("tool_call", "tool_result", "user_prompt_submit")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
 _NEW = ("new_string", "newString", "new_text", "content", "new_source")
@@ -51,13 +58,10 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in members.items():
         plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
         other = _MEMBERS.get(plain, plain)
-        form[name if other in members else other] = value
-    for name in ("tool_call", "tool_result", "user_prompt_submit"):  # cline's
-        inner = form.get(name)
-        if isinstance(inner, Mapping):
-            form.pop(name)
-            own = {_CALL.get(str(key), str(key)): value for key, value in inner.items()}
-            form = own | form
+        if plain in _INNER and isinstance(value, Mapping):
+            form = {_CALL.get(str(key), str(key)): one for key, one in value.items()} | form
+        else:
+            form[name if other in members else other] = value
     if "parent_agent_id" in form and not form["parent_agent_id"]:
         form.pop("agent_id", None)  # the main agent has one there
     match form.get("workspace_roots"):

@@ -32,9 +32,8 @@ from thence.trace.agents.sessions import (
 )
 
 NAME_CHARACTERS_MAX = 200
-_META_BYTES_MAX = 64 * 1024
 # so much of so many transcripts is read to find the session that was forked
-_TRANSCRIPT_BYTES_MAX = 4 * 1024 * 1024
+_BEGINNING_BYTES = 4 * 1024 * 1024
 _FORKS_MAX = 100
 _LINE_ID = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
 _ANSWER_CHARACTERS_MAX = 10_000
@@ -45,13 +44,10 @@ _PATH_CHARACTERS_MAX = 4096
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 # the years 1970 to 2200, in which a clock may tell any time
 _NS_MAX = 7_258_118_400 * 10**9
-_ANSWERS = ("tool_response", "tool_output", "tool_result")
-_PROMPT_IDS = ("prompt_id", "turn_id")
-_SESSION_IDS = ("session_id", "thread_id", "conversation_id")
 # member of the input: member of the payload
 _COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
 _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
-_SHARED = (*_SESSION_IDS, *_PROMPT_IDS, *_COMMON)
+_SHARED = ("session_id", "prompt_id", *_COMMON)
 # hooks behind which the calls before them get no answer any more
 _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop", "sessionend"}
 # what an agent sends to itself in the place of a user's words, with the call that it is about
@@ -148,35 +144,40 @@ def events_of(
 
 
 class _Call:
-    """One fired hook: its input, and the event that is made of it."""
+    """One fired hook: its input, and the event that is made of it.
+
+    `says_its_end` of agents whose hooks tell that a session was left. Codex keeps those of its
+    terminal in a daemon: what is unfinished there is a call.
+    """
 
     text_before: Callable[[str], object]
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
-        self.name = self.text(*_SESSION_IDS) or "unknown"
+        self.name = self.text("session_id") or "unknown"
         self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
-        self.prompt_id = self.text(*_PROMPT_IDS)
-        self._used = {"hook_event_name", *_SESSION_IDS, *_PROMPT_IDS, *_COMMON}
+        self.prompt_id = self.text("prompt_id")
+        self.says_its_end = spooled.bridge not in SILENT_ENDS
+        self._used = {"hook_event_name", *_SHARED}
 
-    def text(self, *names: str) -> str | None:
-        """Returns the first member that is a text, cut."""
-        value = text_of(self.input, *names)
+    def text(self, name: str) -> str | None:
+        """Returns a member that is a text, cut."""
+        value = text_of(self.input, name)
         return value[:NAME_CHARACTERS_MAX] if value else None
 
-    def take(self, *names: str) -> Any:
-        """Returns the first member that is there, which is then not among `more`."""
-        self._used.update(names)
-        return next((self.input[name] for name in names if name in self.input), None)
+    def take(self, name: str) -> Any:
+        """Returns a member, which is then not among `more`."""
+        self._used.add(name)
+        return self.input.get(name)
 
     def use_id(self) -> str:
         """Returns the id of the tool call; of an agent that gives none, one by what it calls.
 
         The first call of several that are alike has no answer yet.
         """
-        self.take("tool_use_id", "call_id")
-        if own := self.text("tool_use_id", "call_id"):
+        self.take("tool_use_id")
+        if own := self.text("tool_use_id"):
             return own
         words = [self.name, self.input.get("tool_name"), self.input.get("tool_input")]
         name, number = digest_of(json.dumps(words, sort_keys=True)), 0
@@ -184,40 +185,29 @@ class _Call:
             number += 1
         return f"{name}-{number}"
 
-    def other(self, subject: str, **members: Any) -> "_Call":
+    def other(self, subject: str, members: Mapping[str, Any]) -> "_Call":
         """Returns a call for one more event of the same hook, with members of its own.
 
         Its event has the same id whatever else the log has of this hook already.
         """
         own = {name: self.input[name] for name in _SHARED if name in self.input}
         source_id = f"{self.spooled.source_id}/{digest_of(subject)}"
-        return _Call(self.spooled._replace(source_id=source_id, input=own | members), self.table)
+        return _Call(
+            self.spooled._replace(source_id=source_id, input={**own, **members}), self.table
+        )
 
     def caller(self, agent: str) -> Causes:
         """Returns the call that asked for a subagent, as Claude Code notes it beside a transcript.
 
         Else what the session's events tell.
         """
-        transcript = (text_of(self.input, "transcript_path") or "")[:_PATH_CHARACTERS_MAX]
-        path = f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent}.meta.json"
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with (
-            suppress(OSError, ValueError, RecursionError),
-            open(os.open(path, flags), "rb") as file,
-        ):
-            meta = json.loads(file.read(_META_BYTES_MAX))
+        transcript = (text_of(self.input, "transcript_path") or "").removesuffix(".jsonl")
+        with suppress(ValueError, RecursionError):
+            meta = json.loads(_beginning(f"{transcript}/subagents/agent-{agent}.meta.json"))
             use_id = text_of(meta, "toolUseId") if isinstance(meta, dict) else None
             if begin := self.session.use_ids.get(use_id or ""):
                 return certain(begin)
         return self.session.caller_of(agent, self.agent_type)
-
-    @property
-    def says_its_end(self) -> bool:
-        """True if a session that was left is ended by a hook.
-
-        Codex keeps those of its terminal in a daemon: what is unfinished there is a call.
-        """
-        return self.spooled.bridge not in SILENT_ENDS
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
@@ -339,7 +329,7 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         facts["before"] = call.spooled.before
         return call.event("tool.begun", facts, subject=subject, begins=True)
-    answer = call.take(*_ANSWERS)
+    answer = call.take("tool_response")
     facts |= {"answer": answer, "input": None if begin else value}
     facts |= {"spawned": _spawned(answer) if call.text("tool_name") in CALLERS else None}
     # a late answer ends nothing
@@ -351,8 +341,8 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     is_background = isinstance(answer, Mapping) and answer.get("backgroundTaskId")
     facts |= {"hook": runs if is_background else None}
     before = call.text_before(begin) if begin else None
-    found = edits_in(value, answer, before if isinstance(before, str) else None)
-    files, omitted = placed(found, call.root(), call.table.roots, call.spooled)
+    edits = edits_in(value, answer, before if isinstance(before, str) else None)
+    files, omitted = placed(edits, call.root(), call.table.roots, call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
@@ -366,54 +356,27 @@ def _spawned(answer: object) -> str | None:
 
 
 def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
-    """Yields what a hook shows to have happened, before its own event."""
-    process = call.spooled.process
-    if hook != "sessionstart" and (old := call.table.forked_from(call.name, process)):
-        yield from _forked(call, old)
+    """Yields the ends that a hook shows, before its own event.
+
+    A batch has the calls that no other hook reports: they were refused, or never ran. Others tell
+    that an agent went on without an answer: the call was refused, or interrupted.
+    """
     if hook == "posttoolbatch":
         calls = call.take("tool_calls")
         for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
             if isinstance(one, Mapping):
-                yield from _failed(call.other(str(one.get("tool_use_id")), **one))
+                members = {**one, "error": one.get("tool_response"), "tool_response": None}
+                own = call.other(str(one.get("tool_use_id")), members)
+                failed = _tool_event(own, "posttoolusefailure")
+                yield from (failed,) if failed else ()
     elif hook in _ENDS:
-        yield from _abandoned(call, has_ended=hook == "sessionend")
-
-
-def _abandoned(call: _Call, *, has_ended: bool) -> Iterator[HostEvent]:
-    """Yields the ends of what an agent went on without: it was refused, or interrupted."""
-    why = "its session ended" if has_ended else "its agent went on without it"
-    facts = {"error": f"no answer came: {why}", "is_unanswered": True}
-    for one in call.session.abandoned(call.agent, has_ended=has_ended):
-        own = call.other(one.subject, agent_id=one.agent)
-        words = one.event_type, facts, Causes(), one.subject
-        yield own.event(*words, actor=one.actor, ends=one.begin)
-
-
-def _failed(call: _Call) -> Iterator[HostEvent]:
-    """Yields the end of a call that no other hook reports: it was refused, or never ran."""
-    session, use_id = call.session, call.use_id()
-    begin, answer = session.use_ids.get(use_id), call.take(*_ANSWERS)
-    if use_id in session.answered or (begin and use_id not in session.calls):
-        return
-    facts = {"tool": call.take("tool_name"), "error": answer}
-    facts["input"] = None if begin else call.take("tool_input")
-    causes = Causes() if begin else None
-    yield call.event("tool.failed", facts, causes, f"tool/{use_id}", ends=begin)
-
-
-def _forked(call: _Call, old: str) -> Iterator[HostEvent]:
-    """Yields the begin of a session that goes on with another's conversation, under a new id.
-
-    Its agent had named the old one at its start: that has ended if it was not open elsewhere.
-    """
-    earlier = call.table.of(old)
-    process = call.spooled.process
-    facts = {"source": "fork", "forked_from": old, "process": process}
-    if process and call.table.starting.get(process) == (old, True):
-        own = call.other("ended", session_id=old)
-        words = "session.ended", {"reason": "fork"}, certain(earlier.last_turn)
-        yield own.event(*words, ends=earlier.begin)
-    yield call.other("begun").event("session.begun", facts, certain(earlier.begin), begins=True)
+        has_ended = hook == "sessionend"
+        why = "its session ended" if has_ended else "its agent went on without it"
+        facts = {"error": f"no answer came: {why}", "is_unanswered": True}
+        for one in call.session.abandoned(call.agent, has_ended=has_ended):
+            own = call.other(one.subject, {"agent_id": one.agent})
+            words = one.event_type, facts, Causes(), one.subject
+            yield own.event(*words, actor=one.actor, ends=one.begin)
 
 
 def _origin(call: _Call) -> str | None:
@@ -423,20 +386,20 @@ def _origin(call: _Call) -> str | None:
     it is the one with which it shares most.
     """
     path = text_of(call.input, "transcript_path") or ""
-    own = _line_ids(path[:_PATH_CHARACTERS_MAX])
     names = [name for name in call.table.sessions if name != call.name and "/" not in name]
     near = {name: f"{os.path.dirname(path)}/{name}.jsonl" for name in names[-_FORKS_MAX:]}
-    shared = {name: len(own & _line_ids(place)) for name, place in near.items()}
+    own = {*_LINE_ID.findall(_beginning(path))}
+    shared = {name: len(own & {*_LINE_ID.findall(_beginning(near[name]))}) for name in near}
     best = [name for name, count in shared.items() if count and count == max(shared.values())]
     return best[0] if len(best) == 1 else None
 
 
-def _line_ids(path: str) -> set[bytes]:
-    """Returns the ids of the lines in the beginning of a transcript."""
+def _beginning(path: str) -> bytes:
+    """Returns the beginning of a file that an agent names, b"" where it can't be read."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with suppress(OSError, ValueError), open(os.open(path, flags), "rb") as file:
-        return {*_LINE_ID.findall(file.read(_TRANSCRIPT_BYTES_MAX))}
-    return set()
+        return file.read(_BEGINNING_BYTES)
+    return b""
 
 
 def placed(
@@ -453,14 +416,13 @@ def placed(
     folders = omitted = 0
     for change in changes:
         path = change["path"]
-        is_full = len(files) == FILES_MAX
-        if not is_full and path not in places and folders < FOLDERS_MAX:
-            # the disk is asked about each folder
-            folders += os.path.join(spooled.cwd or "/", path).count("/")
-            places[path] = _placed(path, root, roots, spooled)
-        if is_full or path not in places:
+        is_new = path not in places
+        if len(files) == FILES_MAX or (is_new and folders >= FOLDERS_MAX):
             omitted += 1
             continue
+        if is_new:  # the disk is asked about each folder
+            folders += os.path.join(spooled.cwd or "/", path).count("/")
+            places[path] = _placed(path, root, roots, spooled)
         texts = {key: value for key, value in change.items() if value is not None}
         files.append(texts | places[path])
     return files, omitted
@@ -501,18 +463,10 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     # where a commit came right behind another one, both hooks name the second
     if commit in table.commits and table.commits[commit].maker == (maker.session or by):
         return
-    facts = {
-        "commit": commit,
-        "root": spooled.root,
-        "by": by,
-        "session": maker.session,
-        "agent": maker.agent,
-        "is_agent_unknown": maker.is_agent_unknown or None,
-        "process": maker.process if maker.session else None,
-        "reason": maker.reason,
-        "fitting": maker.fitting or None,
-        "variables": spooled.variables or None if by == "unknown" else None,
-    }
+    facts = {key: value for key, value in maker._asdict().items() if value}
+    del facts["actor"], facts["causes"]
+    facts |= {"commit": commit, "root": spooled.root, "by": by}
+    facts |= {"variables": spooled.variables or None if by == "unknown" else None}
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
 

@@ -238,14 +238,12 @@ class RecordedCommit(NamedTuple):
 class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
-    `by_process` are the sessions of each process, the last one at the end; `starting` the session
-    whose begin is the last that was heard from a process, and whether that opened it; `commits` the
-    first event of each commit; `roots` the digests of working trees.
+    `by_process` are the sessions of each process, the last one at the end; `commits` the first
+    event of each commit; `roots` the digests of working trees.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
     by_process: dict[Process, list[str]] = field(default_factory=dict)
-    starting: dict[Process, tuple[str, bool]] = field(default_factory=dict)
     commits: dict[str, RecordedCommit] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
 
@@ -280,20 +278,11 @@ class SessionTable:
         own = (subject or "").partition("/")[2]
         cause = causes[0] if len(causes) == 1 else None
         session.note(event_type, event_id, own, payload, actor or "", cause)
-        if process is not None and event_type == "session.begun":
-            self.starting[process] = name, session.begin == event_id
-        elif process is not None:
-            self.starting.pop(process, None)
 
     def is_open(self, name: str) -> bool:
         """Reports whether a session is known and has not ended; its begin need not be known."""
         session = self.sessions.get(name)
         return session is not None and (session.is_open or session.begin is None)
-
-    def forked_from(self, name: str, process: Process | None) -> str | None:
-        """Returns the session that one without a begin was forked from: it began in its process."""
-        earlier, _ = self.starting.get(process, (None, False)) if process else (None, False)
-        return None if self.of(name).begin or earlier == name else earlier
 
     def boots(self) -> set[str]:
         """Returns the starts of the machine in which sessions were seen with a process."""
