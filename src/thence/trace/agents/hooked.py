@@ -207,7 +207,7 @@ class _Call:
             use_id = text_of(meta, "toolUseId") if isinstance(meta, dict) else None
             if begin := self.session.use_ids.get(use_id or ""):
                 return certain(begin)
-        return self.session.caller_of(agent, self.agent_type)
+        return self.session.caller_of(agent)
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
@@ -373,10 +373,9 @@ def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
         has_ended = hook == "sessionend"
         why = "its session ended" if has_ended else "its agent went on without it"
         facts = {"error": f"no answer came: {why}", "is_unanswered": True}
-        for one in call.session.abandoned(call.agent, has_ended=has_ended):
-            own = call.other(one.subject, {"agent_id": one.agent})
-            words = one.event_type, facts, Causes(), one.subject
-            yield own.event(*words, actor=one.actor, ends=one.begin)
+        for kind, subject, one in call.session.abandoned(call.agent, has_ended=has_ended):
+            own = call.other(subject, {"agent_id": one.agent})
+            yield own.event(kind, facts, Causes(), subject, actor=one.actor, ends=one.event_id)
 
 
 def _origin(call: _Call) -> str | None:

@@ -4,7 +4,7 @@ Each line of a transcript becomes the input of the hook that did not fire, of wh
 `thence.trace.agents.hooked` makes events as of any other; their source is `transcript`. The forms
 are those of Claude Code 2.1.197 and Codex 0.171.0; what is not known is left out.
 
-Events follow the order of their own chain: times only order chains beside each other. An id follows
+Events follow the order of their own file: times only order files beside each other. An id follows
 from the session and the line, so that nothing is taken in twice. No commit is: nobody saw who made
 it.
 """
@@ -242,7 +242,7 @@ class _Past:
         given, name = firing.input, transcript.session
         hook, use_id = given["hook_event_name"], text_of(given, "tool_use_id")
         subagent = self._table.of(name).subagents.get(given.get("agent_id", ""))
-        key = use_id or digest_of(text_of(given, "prompt_id", "turn_id"))
+        key = use_id or digest_of(text_of(given, "prompt_id"))
         is_elsewhere = self._owners.setdefault(key, name) != name if key else False
         if is_elsewhere or (name, given.get("prompt")) in self._owners:
             return
@@ -273,7 +273,8 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
     heard: set[str | None] = set()  # the prompts that were answered, as built-in commands are not
     calls: dict[str, Record] = {}
     answered: set[str] = set()
-    for uuid, record in (chained := [*_chained(records)]):
+    chained = [(uuid, record) for record in records if (uuid := text_of(record, "uuid"))]
+    for uuid, record in chained:
         is_prompt = _words_of(record) is not None
         above = asked.get(text_of(record, "parentUuid", "logicalParentUuid"))
         asked[uuid] = (text_of(record, "promptId") or uuid) if is_prompt else above
@@ -284,40 +285,25 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
             if block.get("type") == "tool_use":
                 calls.setdefault(text_of(block, "id") or "", block)
     for uuid, record in chained:
-        time_ns, prompt = _time_ns(record), _words_of(record)
-        common = {"cwd": text_of(record, "cwd"), "prompt_id": asked[uuid]}
-        if prompt is not None and asked[uuid] in heard:
-            given = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
-            yield Firing(time_ns, f"{asked[uuid]}/prompt", given)
+        time_ns, prompt, prompt_id = _time_ns(record), _words_of(record), asked[uuid]
+        common = {"cwd": text_of(record, "cwd"), "prompt_id": prompt_id}
+        if prompt is not None and prompt_id in heard:
+            told = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
+            yield Firing(time_ns, f"{prompt_id}/prompt", told)
         for block in _blocks(_part(record, "message")):
-            use_id = text_of(block, "tool_use_id", "id") or ""
+            use_id, answer = text_of(block, "tool_use_id", "id") or "", block.get("content")
             if use_id not in calls or use_id not in answered:
                 continue
-            given = {"tool_name": calls[use_id].get("name"), "tool_use_id": use_id, **common}
-            given["tool_input"] = calls[use_id].get("input")
-            answer = block.get("content")
+            told = {"tool_name": calls[use_id].get("name"), "tool_use_id": use_id, **common}
+            told["tool_input"] = calls[use_id].get("input")
             if block.get("type") == "tool_use":
-                given["hook_event_name"] = "PreToolUse"
+                told["hook_event_name"] = "PreToolUse"
             elif block.get("is_error"):
-                given |= {"hook_event_name": "PostToolUseFailure", "error": answer}
+                told |= {"hook_event_name": "PostToolUseFailure", "error": answer}
             else:
                 answer = record.get("toolUseResult") or answer
-                given |= {"hook_event_name": "PostToolUse", "tool_response": answer}
-            yield Firing(time_ns, f"{use_id}/{given['hook_event_name']}", given)
-
-
-def _chained(records: list[Record]) -> Iterator[tuple[str, Record]]:
-    """Yields records in their order, but each after the one that it follows."""
-    own = {uuid: record for record in records if (uuid := text_of(record, "uuid"))}
-    seen = set()
-    for uuid in own:
-        above: str | None = uuid
-        chain: list[str] = []
-        while above in own and above not in seen:
-            seen.add(above)
-            chain.append(above)
-            above = text_of(own[above], "parentUuid", "logicalParentUuid")
-        yield from ((one, own[one]) for one in reversed(chain))
+                told |= {"hook_event_name": "PostToolUse", "tool_response": answer}
+            yield Firing(time_ns, f"{use_id}/{told['hook_event_name']}", told)
 
 
 def _part(record: Record, name: str) -> Record:
@@ -358,7 +344,7 @@ def codex_firings(records: list[Record]) -> Iterator[Firing]:
     for number, payload in enumerate(payloads):
         turn, cwd = text_of(payload, "turn_id") or turn, text_of(payload, "cwd") or cwd
         use_id, item = text_of(payload, "call_id"), _part(payload, "item")
-        given: dict[str, Any] = {"cwd": cwd, "turn_id": turn}
+        given: dict[str, Any] = {"cwd": cwd, "prompt_id": turn}
         name = f"{turn or number}/prompt"
         if item.get("type") == "UserMessage":
             given |= {"hook_event_name": "UserPromptSubmit", "prompt": _text_in(item)}
