@@ -167,21 +167,6 @@ def test_settings_with_paths_of_this_machine_are_hidden_from_git(
     assert exclude.stat().st_mode & 0o777 == 0o444
 
 
-def test_what_git_ignores_already_or_has_is_not_hidden(
-    repository: Path, env: dict[str, str]
-) -> None:
-    exclude = repository / ".git" / "info" / "exclude"
-    exclude.write_text(".claude/settings.local.json\n")
-    assert ": it " not in ok("install", "claude-code", cwd=repository, env=env).out
-    assert exclude.read_text() == ".claude/settings.local.json\n"
-    (repository / ".codex").mkdir()
-    (repository / ".codex" / "hooks.json").write_text("{}")
-    git("add", ".codex", cwd=repository, env=env)
-    git("commit", "-qm", "Hooks of all", cwd=repository, env=env)
-    assert "do not commit it" in ok("install", "codex", cwd=repository, env=env).out
-    assert exclude.read_text() == ".claude/settings.local.json\n"
-
-
 @pytest.mark.parametrize("words", [("claude-code",), ("git",), ("git", "--user")])
 def test_folder_outside_a_repository_is_refused(
     tmp_path: Path, env: dict[str, str], words: tuple[str, ...]

@@ -19,7 +19,7 @@ from thence.trace.agents.fired import LOG, common_folder, log_of, repository, us
 HELPER = "hook.sh"
 INSTALL = "thence hook install {}"
 # git's hooks record where this file lies beside the script
-_GIT_MARK = "git-hooks"
+GIT_MARK = "git-hooks"
 _SCRIPT = """\
 #!/bin/sh
 # thence: run by the hooks of agents and of git; `thence hook install` writes it anew
@@ -71,22 +71,14 @@ def helper_of(tool: str, is_users: bool = False) -> Path:
 def write_helper(helper: Path) -> None:
     """Writes the script for this Python and this thence; raises ThenceError, OSError."""
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
-    text = _SCRIPT.format(python=python, program=program, mark=_GIT_MARK)
+    text = _SCRIPT.format(python=python, program=program, mark=GIT_MARK)
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(helper, text.encode(), 0o755)
 
 
-def switch_git_hooks(log: Path, is_on: bool) -> None:
-    """Has the git hooks that run the script beside a log record, or not; raises OSError."""
-    if is_on:
-        (log / _GIT_MARK).touch()
-    else:
-        (log / _GIT_MARK).unlink(missing_ok=True)
-
-
 def has_git_hooks(log: Path) -> bool:
     """Reports whether git hooks were installed for a log, and not taken out since."""
-    return (log / _GIT_MARK).exists()
+    return (log / GIT_MARK).exists()
 
 
 def command(helper: Path, tool: str) -> str:

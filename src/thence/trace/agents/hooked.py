@@ -17,10 +17,11 @@ from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
+from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.committing import maker_of
 from thence.trace.agents.dialects import edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
-from thence.trace.agents.known_agents import SILENT_ENDS, actor_of, source_of
+from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
 from thence.trace.agents.sessions import (
     CALLERS,
     SHELLS,
@@ -37,9 +38,8 @@ _BEGINNING_BYTES = 4 * 1024 * 1024
 _FORKS_MAX = 100
 _LINE_ID = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
 _ANSWER_CHARACTERS_MAX = 10_000
-# the first so many edits of a call are told apart, in paths of so many folders; its input has all
+# the first so many edits of a call are told apart; its input has all
 FILES_MAX = 1_000
-FOLDERS_MAX = 20_000
 _PATH_CHARACTERS_MAX = 4096
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 # the years 1970 to 2200, in which a clock may tell any time
@@ -79,7 +79,7 @@ class Spooled(NamedTuple):
     @property
     def actor(self) -> str:
         """Who does what the hook tells."""
-        return actor_of(self.bridge, self.runner)
+        return self.bridge if self.runner is None else self.runner or FOREIGN
 
 
 class Unreadable(ValueError):
@@ -97,7 +97,7 @@ def new_event(
 ) -> HostEvent:
     """Returns an event, and notes it; None and what JSON can't hold are no facts.
 
-    Its id is the same whenever its file is read.
+    Its id is the same whenever its file is read. Agents without a row of their own share a source.
     """
     payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
     words, _ = repair({"subject": subject, **members})
@@ -111,7 +111,7 @@ def new_event(
         inferred_causes=causes.inferred,
         event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
         timestamp=timestamp_at(time_ns // 1000),
-        source=source_of(spooled.bridge),
+        source=spooled.bridge if spooled.bridge in AGENT_SOURCES else "hook",
         source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
@@ -211,8 +211,12 @@ class _Call:
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
-        cwd = text_of(self.input, "cwd") or self.spooled.cwd
-        return root_of(cwd, self.table.roots, self.spooled.root)
+        spooled, cwd = self.spooled, text_of(self.input, "cwd")
+        if cwd in (None, spooled.cwd) and spooled.root:
+            return spooled.root
+        cwd = (cwd or spooled.cwd or "")[:_PATH_CHARACTERS_MAX]
+        place = repository(cwd) if os.path.isabs(cwd) and "\0" not in cwd else None
+        return place[0] if place else spooled.root
 
     def event(
         self,
@@ -240,25 +244,6 @@ class _Call:
         members = {"stream": self.name, "actor": actor or spooled.actor, **members}
         subject = subject or f"session/{self.name}"
         return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
-
-
-def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
-    """Returns the top folder of the worktree that a path lies in, also of one that is gone.
-
-    `roots` are the digests of those that the log knows.
-    """
-    if path is None or not os.path.isabs(path):
-        return default
-    with suppress(ValueError):  # it can't be a path
-        place = repository(path[:_PATH_CHARACTERS_MAX])
-        if place is not None:
-            return place[0]
-    path = os.path.normpath(path[:_PATH_CHARACTERS_MAX])
-    while path not in ("/", "//"):
-        if digest_of(path) in roots:
-            return path
-        path = os.path.dirname(path)
-    return default
 
 
 def _event(call: _Call, hook: str) -> HostEvent | None:
@@ -342,7 +327,7 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     facts |= {"hook": runs if is_background else None}
     before = call.text_before(begin) if begin else None
     edits = edits_in(value, answer, before if isinstance(before, str) else None)
-    files, omitted = placed(edits, call.root(), call.table.roots, call.spooled)
+    files, omitted = placed(edits, call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
@@ -402,46 +387,32 @@ def _beginning(path: str) -> bytes:
 
 
 def placed(
-    changes: Iterator[dict[str, Any]], root: str | None, roots: set[str], spooled: Spooled
+    changes: Iterator[dict[str, Any]], root: str | None, spooled: Spooled
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns what a tool writes into files, with `path` as the payload has it.
 
-    It is relative to the worktree's top folder, `root` if it is another one than the agent's,
-    absolute outside of all; `real` is the path behind a link within it. After `FILES_MAX` of them
-    the rest is counted alone.
+    It is relative to the top folder of the agent's worktree, absolute and real outside of it;
+    `real` is the path behind a link. After `FILES_MAX` of them the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
-    places: dict[str, dict[str, str]] = {}
-    folders = omitted = 0
+    top, omitted = os.path.realpath(root) if root else None, 0
     for change in changes:
-        path = change["path"]
-        is_new = path not in places
-        if len(files) == FILES_MAX or (is_new and folders >= FOLDERS_MAX):
+        if len(files) == FILES_MAX:
             omitted += 1
             continue
-        if is_new:  # the disk is asked about each folder
-            folders += os.path.join(spooled.cwd or "/", path).count("/")
-            places[path] = _placed(path, root, roots, spooled)
-        texts = {key: value for key, value in change.items() if value is not None}
-        files.append(texts | places[path])
+        told = change["path"]
+        path = os.path.normpath(os.path.join(spooled.cwd or "/", told[:_PATH_CHARACTERS_MAX]))
+        real = _inside(_inside(spooled.real.get(told, path), top), root)
+        path = _inside(path, root)
+        path = real if os.path.isabs(path) else path
+        names = {"path": path} | ({"real": real} if real != path else {})
+        files.append({key: value for key, value in change.items() if value is not None} | names)
     return files, omitted
 
 
-def _placed(path: str, root: str | None, roots: set[str], spooled: Spooled) -> dict[str, str]:
-    """Returns a path as the payload has it, and the real one at the time of the edit."""
-    told, path = path, os.path.join(spooled.cwd or "/", path[:_PATH_CHARACTERS_MAX])
-    real = path = os.path.normpath(path)
-    with suppress(ValueError, OSError):  # it can't be a path
-        real = spooled.real.get(told) or os.path.realpath(path)
-    for place in (path, real):
-        own = root_of(place, roots, None)
-        if own is not None and place.startswith(f"{own.rstrip('/')}/"):
-            names = {"path": os.path.relpath(place, own)}
-            top = os.path.realpath(own) if real != path else own
-            if real.startswith(f"{top}/") and os.path.relpath(real, top) != names["path"]:
-                names["real"] = os.path.relpath(real, top)
-            return names if own == root else {**names, "root": own}
-    return {"path": path}
+def _inside(path: str, top: str | None) -> str:
+    """Returns a path as it is below a folder, or as it is."""
+    return path[len(top) + 1 :] if top and path.startswith(f"{top}/") else path
 
 
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:

@@ -5,6 +5,7 @@ again by the script that it runs, so that taking it out takes nothing else.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,13 +16,30 @@ from typing import Any, NamedTuple
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.trace.agents import hook_script as script
-from thence.trace.agents.fired import common_folder, repository
-from thence.trace.agents.git_hooks import git_hooks, with_block, without_block
+from thence.trace.agents.fired import LOG, common_folder, repository
 from thence.trace.agents.known_agents import AGENTS
 
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
 _PLUGIN = Path(__file__).with_name("opencode_plugin.js")
+_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
+_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
+_BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
+_NEW_SCRIPT = "#!/bin/sh\n"
+# the script lies in the git folder, which no clone brings; the block does nothing without it
+_RUN = f"""\
+thence_hook="$(git rev-parse --git-common-dir)/{LOG}/{script.HELPER}"
+if [ -r "$thence_hook" ]; then
+    %s
+fi
+"""
+_CALL = 'sh "$thence_hook" git %s || :'
+# the lines on stdin are kept for what stands below
+_REWRITE = (
+    'thence_pairs="$(cat)"\n'
+    '    printf \'%%s\\n\' "$thence_pairs" | sh "$thence_hook" git %s "by=$1" || :\n'
+    "    exec <<THENCE_PAIRS\n$thence_pairs\nTHENCE_PAIRS"
+)
 
 # makes a new text of a file's text; None stands for no file
 Edit = Callable[[str | None], str | None]
@@ -62,23 +80,20 @@ def install(tool: str, is_users: bool) -> Iterator[HookFile]:
     helper = script.helper_of(tool, is_users != is_others)
     script.write_helper(helper)
     if tool == "git":
-        script.switch_git_hooks(helper.parent, True)
+        (helper.parent / script.GIT_MARK).touch()
     for place in places:
         if is_others:
             note = f"{others[0].path} has them already, and both would run"
             yield HookFile(tool, place.path, "unchanged", note)
             continue
-        change = _changed(tool, place)
-        state = _git_state(place.path) if change.state != "left" else ""
-        if state and tool == "git":
+        change, note = _changed(tool, place), ""
+        if tool == "git" and not place.path.is_relative_to(helper.parents[2]):
             note = "it is in the working tree: the added lines do nothing in other clones"
+        elif tool != "git" and not is_users and change.state != "left":
+            _hide(place.path)
+            note = "it names a folder of this machine: .git/info/exclude has it"
+        if change.state != "left":
             change = change._replace(note=note)
-        elif state:
-            is_hidden = state == "??" and not is_users
-            if is_hidden:
-                _hide(place.path)
-            advice = ".git/info/exclude has it" if is_hidden else "do not commit it"
-            change = change._replace(note=f"it names a folder of this machine: {advice}")
         yield change
 
 
@@ -89,7 +104,7 @@ def uninstall(tool: str, is_users: bool) -> Iterator[HookFile]:
         if tool != "git" and not is_users:
             _hide(place.path, is_removal=True)
     if tool == "git":
-        script.switch_git_hooks(script.helper_of(tool).parent, False)
+        (script.helper_of(tool).parent / script.GIT_MARK).unlink(missing_ok=True)
 
 
 def hook_files() -> Iterator[HookFile]:
@@ -148,8 +163,8 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
             hint="install them in each repository: thence hook install git",
         )
     if tool == "git":
-        for path in git_hooks():
-            yield _Place(path, partial(with_block, path), without_block, 0o755)
+        for path in _git_hooks():
+            yield _Place(path, partial(_with_block, path), _without_block, 0o755)
         return
     path, helper = settings_of(tool, is_users), script.helper_of(tool, is_users)
     words = script.command(helper, tool)
@@ -202,15 +217,6 @@ def read_text(path: Path) -> str | None:
     if len(data) > SETTINGS_BYTES_MAX:
         raise ValueError(f"it has more than {SETTINGS_BYTES_MAX:,} bytes")
     return data.decode("utf-8", "surrogateescape")
-
-
-def _git_state(path: Path) -> str:
-    """Returns git's two letters for a file of a working tree, such as "??", or ""."""
-    place = repository(str(path.parent))
-    if place is None or path.is_relative_to(common_folder(place[1])):
-        return ""
-    argv = ["git", "-C", str(path.parent), "status", "--porcelain", "-uall", "--", path.name]
-    return subprocess.run(argv, check=False, capture_output=True, text=True).stdout[:2]
 
 
 def _hide(path: Path, *, is_removal: bool = False) -> None:
@@ -314,3 +320,52 @@ def _with_script(fresh: str, text: str | None) -> str:
 def _without_script(text: str | None) -> str | None:
     lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
     return None if any(map(script.runs_helper, lines)) else text
+
+
+def _git_hooks() -> list[Path]:
+    """Returns the hooks of this repository, wherever git looks for them; raises ThenceError.
+
+    husky runs `.husky/HOOK` from a folder that it writes anew, so that the block goes there.
+    """
+    operation = "could not install git hooks"
+    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
+    if done.returncode or not repository(str(Path.cwd())) or not done.stdout.startswith("false"):
+        raise ThenceError(
+            operation,
+            place=Path.cwd(),
+            cause="this folder is not a working tree of a git repository of this user",
+            hint="go to one, or make one: git init",
+        )
+    folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
+    return [(folder.parent if folder.match(".husky/_") else folder) / name for name in _GIT_HOOKS]
+
+
+def _with_block(path: Path, text: str | None) -> str:
+    """Returns a hook with our block before all else, where nothing can end the script first.
+
+    Raises ValueError of what is no script of a shell.
+    """
+    is_huskys = path.parent.name == ".husky"
+    plain = _without_block(text) or ("" if is_huskys else _NEW_SCRIPT)
+    call = (_REWRITE if path.name == "post-rewrite" else _CALL) % path.name
+    block = f"{_BEGIN}{_RUN % call}{_END}"
+    if is_huskys and not plain.startswith("#!"):  # husky runs it by sh
+        return block + plain
+    first, newline, rest = plain.partition("\n")
+    program = first.removeprefix("#!").split()[:2] if first.startswith("#!") else []
+    if not newline or not {os.path.basename(word) for word in program} & _SHELLS:
+        raise ValueError("it is an unknown kind of script; run hook.sh of the log from it")
+    return f"{first}\n{block}{rest}"
+
+
+def _without_block(text: str | None) -> str | None:
+    """Returns a hook without our block; None where nothing else is in it."""
+    if text is None or _BEGIN not in text or _END not in text:
+        return text
+    before, _, rest = text.partition(_BEGIN)
+    plain = before + rest.partition(_END)[2]
+    return None if plain in ("", _NEW_SCRIPT) else plain

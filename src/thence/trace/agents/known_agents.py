@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from thence.core.sentences.events import AGENT_SOURCES
-
 FOREIGN = "an agent that runs Claude Code's hooks"
 # hooks of these never say that a session was left
 SILENT_ENDS = ("codex", "opencode")
@@ -60,13 +58,3 @@ AGENTS = {
     ),
     "cline": KnownAgent(".cline/hooks", ".cline/hooks", "", _CLINE_SCRIPTS),
 }
-
-
-def actor_of(bridge: str, runner: str | None) -> str:
-    """Returns the actor of a hook; `runner` is who runs Claude Code's without being it."""
-    return bridge if runner is None else runner or FOREIGN
-
-
-def source_of(bridge: str) -> str:
-    """Returns the source of a hook's events: agents without a row share one."""
-    return bridge if bridge in AGENT_SOURCES else "hook"

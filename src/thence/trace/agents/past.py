@@ -31,7 +31,7 @@ from thence.files import file_lock
 from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
-from thence.trace.agents.fired import SPOOL, log_of
+from thence.trace.agents.fired import SPOOL, log_of, repository
 from thence.trace.agents.hooked import Spooled, events_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
@@ -385,7 +385,9 @@ class _Texts:
 
     def fits(self, root: str | None, file: Mapping[str, Any], time_ns: int) -> bool:
         """Reports whether an edit can have been made then, and notes what it left."""
-        root, path = text_of(file, "root") or root, text_of(file, "path") or ""
+        path = text_of(file, "path") or ""
+        if os.path.isabs(path) and "\0" not in path and (place := repository(path)):
+            root, path = place[0], os.path.relpath(path, place[0])
         if root is None or os.path.isabs(path) or "\n" in path:
             return False
         before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))

@@ -226,13 +226,12 @@ class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
     `by_process` are the sessions of each process, the last one at the end; `commits` the first
-    event of each commit; `roots` the digests of working trees.
+    event of each commit.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
     by_process: dict[Process, list[str]] = field(default_factory=dict)
     commits: dict[str, RecordedCommit] = field(default_factory=dict)
-    roots: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
         """Returns a session, a new one where nothing is known of it."""
@@ -260,8 +259,6 @@ class SessionTable:
             names = self.by_process.setdefault(process, [])
             if name not in names:
                 names.append(name)
-        if root := digest_of(text_of(payload, "root")):
-            self.roots.add(root)
         own = (subject or "").partition("/")[2]
         cause = causes[0] if len(causes) == 1 else None
         session.note(event_type, event_id, own, payload, actor or "", cause)
