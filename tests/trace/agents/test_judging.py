@@ -66,7 +66,7 @@ def said(
     tree: str = "main",
     place: int = 10,
     replaces: tuple[str, ...] = (),
-    former: Former = lambda path, number: None,
+    former: Former = lambda hunk, number: None,
 ) -> list[str]:
     """Adds edits, judges a commit, and returns each added line's answer in a word or two."""
     for one in edits:
@@ -258,12 +258,12 @@ WAS = {
 def test_lines_that_the_same_commit_removes_elsewhere_keep_their_owner(case):
     was, moved, edits, answers = WAS[case]
     changes = hunks(moved + KEPT, KEPT) + hunks(KEPT, KEPT + moved, "b.py")
-    assert said(Judge(), changes, *edits, former=lambda path, number: was) == answers
+    assert said(Judge(), changes, *edits, former=lambda hunk, number: was) == answers
 
 
 def test_a_persons_indent_of_an_agents_lines_is_told():
     change = hunks(CODE, NESTED)
-    answers = said(Judge(), change, former=lambda path, number: Said(AGENT, "e0"))
+    answers = said(Judge(), change, former=lambda hunk, number: Said(AGENT, "e0"))
     assert answers == ["none"] + ["agent form"] * 3
 
 
