@@ -277,6 +277,12 @@ def test_each_of_two_edits_explains_its_own_lines_once():
     assert said(Judge(), hunks(KEPT, EQUAL + KEPT + EQUAL), *edits) == ["agent"] * 2
 
 
+@pytest.mark.parametrize(("tree", "answer"), [("main", "maybe tie"), ("side", "agent")])
+def test_edits_of_two_sessions_that_fit_alike_are_a_tie_in_one_tree(tree, answer):
+    others = edit(CODE, key="e2", begun=3, tree=tree)._replace(session="s2")
+    assert said(Judge(), hunks("", CODE), edit(CODE), others) == [answer] * 3
+
+
 def test_no_line_of_a_small_history_is_told_wrong(tmp_path):
     git(tmp_path, "init", "-q")
     git(tmp_path, "config", "user.name", NAME)

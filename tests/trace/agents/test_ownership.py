@@ -511,7 +511,7 @@ def test_git_is_asked_as_often_for_many_commits_of_a_file_as_for_one(played, tmp
     reasons = {owner.reason for owner in owners(mates, "long.txt", tmp_path / "mate")}
     assert len(reasons) == 1
     assert "nothing shows that it was made here" in reasons.pop()
-    assert len(asked) <= 2 * count
+    assert len(asked) <= 2 * count, asked
 
 
 def patch_of(top: Path) -> bytes:

@@ -275,13 +275,14 @@ class Judge:
                 said = Said(rank, edit.edit.key, how or _form(match, place, line))
                 if rank and new == _FORM and not match.is_aligned:
                     said = Said(MAYBE, edit.edit.key, "part")
-                if said.rank > best[text].get(line, NOTHING).rank:
+                if first := matched.get((text, line)):
+                    if said.rank == AGENT and first.ties(match):
+                        best[text][line] = Said(MAYBE, first.edit.edit.key, "tie")
+                elif said.rank > best[text].get(line, NOTHING).rank:
                     best[text][line] = said
                     if said.rank == AGENT:
                         matched[text, line] = match
                         used.setdefault((edit, place), (text, line))
-                elif said.rank == AGENT and matched[text, line].ties(match):
-                    best[text][line] = said._replace(rank=MAYBE, how="tie")
         return best
 
     def _rank(

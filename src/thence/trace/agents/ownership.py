@@ -122,6 +122,7 @@ class Ownership:
         self.commits = self._work.commits
         self._has_hook = has_git_hooks(log.folder)
         self._owners: dict[str, Owner] = {}
+        self._lines: Sequence[BlamedLine] = ()
         # each is found once
         get = cache(lambda event_id: held(log, event_id))
         self._chain = cache(lambda event: chain_of(event, get))
@@ -224,6 +225,9 @@ class Ownership:
     def of_line(self, lines: Sequence[BlamedLine], at: int) -> Owner:
         """Returns the owner of one of a file's lines; those around it tell equal lines apart."""
         line = lines[at]
+        if lines is not self._lines:  # git is asked about all at once
+            self._lines = lines
+            self.history.infos({line.commit for line in lines} - {""})
         if not line.commit:
             return self._of_uncommitted(line)
         if line.commit in self.history.shallow:
