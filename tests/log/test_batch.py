@@ -3,14 +3,12 @@
 import asyncio
 from collections import deque
 from threading import Barrier, Thread, get_ident
-from threading import Event as Signal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.codes import raises_code
 from tests.events import drafted, new_id
-from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S
 
 from thence.errors import ThenceError
@@ -19,7 +17,6 @@ from thence.log.write.batch import (
     BATCH_EVENTS_MAX,
     Latch,
     PendingAppend,
-    WaitQueue,
     answer,
     conditions_of,
     drafts_of,
@@ -321,64 +318,3 @@ def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_b
     assert first.result() == [b"1", b"2"]
     assert first.wait(WAIT_S)
     assert not PendingAppend((one,)).wait(0.01)
-
-
-def test_parking_lets_in_in_order_of_arrival():
-    wait_queue = WaitQueue()
-    order: list[int] = []
-    threads = []
-    for number in range(5):
-        queued = Signal()
-
-        def park(number=number, queued=queued):
-            def is_full():
-                queued.set()
-                return True
-
-            if number:  # only the first callers find the queue full
-                queued.set()
-            wait_queue.wait(is_full)
-            order.append(number)
-
-        thread = Thread(target=park)
-        thread.start()
-        assert queued.wait(WAIT_S)
-        threads.append(thread)
-        until(lambda: waiting(threads) == threads)
-    wait_queue.admit(0)
-    assert order == []
-    for number, thread in enumerate(threads):
-        wait_queue.admit(1)
-        thread.join(WAIT_S)
-        assert order == list(range(number + 1))
-    assert wait_queue.is_empty
-    wait_queue.wait(lambda: False)
-    wait_queue.admit(7)
-
-
-def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room():
-    wait_queue = WaitQueue()
-    is_full = True
-    asked: list[bool] = []
-
-    def look():
-        asked.append(is_full)
-        return is_full
-
-    first = Thread(target=wait_queue.wait, args=(look,))
-    first.start()
-    until(lambda: waiting([first]))
-    is_full = False
-    second = Thread(target=wait_queue.wait, args=(look,))
-    second.start()
-    until(lambda: waiting([second]))
-    assert not wait_queue.is_empty
-    assert asked == [True]
-    wait_queue.admit(1)
-    first.join(WAIT_S)
-    assert not first.is_alive()
-    assert second.is_alive()
-    wait_queue.admit(9)
-    second.join(WAIT_S)
-    assert not second.is_alive()
-    assert wait_queue.is_empty

@@ -1,11 +1,11 @@
 """The queue of a log: its items, the waits of their callers, the counts of events it lost.
 
-A caller waits on a latch, a task for its future; callers that find the queue full wait in a
-queue of their own. The outcomes of a write are returned to the callers of its batch.
+A caller waits on a latch, a task for its future. The outcomes of a write are returned to the
+callers of its batch.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, get_ident
@@ -48,35 +48,6 @@ class Latch:
     def wait(self, timeout_s: float | None) -> bool:
         """Waits until the latch opens; False when `timeout_s` seconds passed first."""
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
-
-
-class WaitQueue:
-    """The callers that wait for room in a full queue, admitted first come, first served."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()  # a signal handler may emit during a wait
-        self._latches: deque[Latch] = deque()
-
-    @property
-    def is_empty(self) -> bool:
-        """True if no caller waits."""
-        return not self._latches
-
-    def wait(self, is_full: Callable[[], bool]) -> None:
-        """Returns when there is room: at once if there is room now and no caller waits."""
-        latch = Latch()
-        with self._lock:
-            if not self._latches and not is_full():
-                return
-            self._latches.append(latch)
-        latch.wait(None)
-
-    def admit(self, count: int) -> None:
-        """Ends the wait of the first `count` callers."""
-        if self._latches:
-            with self._lock:
-                for _ in range(min(count, len(self._latches))):
-                    self._latches.popleft().open()
 
 
 _UNUSED_LATCH = Latch()  # a task waits for its future
