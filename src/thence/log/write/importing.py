@@ -175,7 +175,6 @@ class Relay:
             self._disk, self._folder, self._vocabulary, self._notice, self._report
         )
         with closing(writer):
-            writer.numbers.relay()
             drafts: list[Draft] = []
             lacking: dict[Event, BadLine] = {}
             size_bytes = 0
