@@ -20,9 +20,8 @@ from tests.disks import BROKEN, Scripted
 from tests.log.processes import ran
 
 import thence
-from thence.core.bodies import BodyMissing
+from thence.core.bodies import BODIES_FROM, BodyMissing
 from thence.core.codec import LINE_BYTES_MAX, close_line
-from thence.core.cutting import BODIES_FROM
 from thence.core.new_event import HostEvent
 from thence.core.redaction import Redaction, digests, redacted
 from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog

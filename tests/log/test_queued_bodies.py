@@ -6,7 +6,7 @@ import pytest
 from tests.disks import FULL, GatedDisk, Scripted
 from tests.log.committers import until, waiting
 
-from thence.core.cutting import BODIES_FROM
+from thence.core.bodies import BODIES_FROM
 from thence.errors import LogFull
 from thence.log.open import LogSettings, open_host_log
 from thence.log.write.batch import QUEUE_BYTES_MAX

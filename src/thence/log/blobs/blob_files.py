@@ -459,5 +459,5 @@ def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
     if entries and bodies is None:
         raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
     values = tuple(Body(entry.digest, bodies.value(*entry[1:])) for entry in entries if bodies)
-    put_back(event.cut_payload, entries, DraftBodies(values), decoded)
+    put_back(event.cut_payload, entries, DraftBodies(values), decoded, is_strict=True)
     return values
