@@ -5,8 +5,8 @@ from typing import NamedTuple
 from thence.core.sentences.events import AGENT_SOURCES
 
 FOREIGN = "an agent that runs Claude Code's hooks"
-# hooks of these never say that a session was left
-SILENT_ENDS = ("codex", "opencode")
+# hooks of these never say that a session was left, or not when they were run without a terminal
+SILENT_ENDS = ("codex", "opencode", "qwen-code", "cline")
 # `past` reads the transcripts of these
 TRANSCRIPTS_OF = ("claude-code", "codex")
 
