@@ -48,6 +48,9 @@ _MEMBERS = {
     "tool_result": "tool_response",
     "prompt_response": "last_assistant_message",
 }
+# cline has the members of an event inside one of these, and a call once more, as texts
+_INNER = ("tool_call", "tool_result", "user_prompt_submit")
+_CALL_AS_TEXTS = ("pre_tool_use", "post_tool_use")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
 # so much of a session of cline is read to find what its user asked
@@ -63,17 +66,17 @@ _ORIGINAL = ("originalFile", "original_file", "originalContent")
 def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a hook's input with the names of Claude Code's members; its own names win."""
     form: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
     for name, value in members.items():
         plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
-        other = _MEMBERS.get(plain, plain)
-        form[name if other in members else other] = value
-    for name in ("tool_call", "tool_result", "user_prompt_submit"):  # cline's
-        inner = form.get(name)
-        if isinstance(inner, Mapping):
-            for double in (name, "pre_tool_use", "post_tool_use"):  # the call once more, as texts
-                form.pop(double, None)
-            own = {_CALL.get(str(key), str(key)): value for key, value in inner.items()}
-            form = own | form
+        if plain in _INNER and isinstance(value, Mapping):
+            inner |= {_CALL.get(str(key), str(key)): one for key, one in value.items()}
+        else:
+            other = _MEMBERS.get(plain, plain)
+            form[name if other in members else other] = value
+    if inner:
+        rest = {name: value for name, value in form.items() if name not in _CALL_AS_TEXTS}
+        form = inner | rest
     if "parent_agent_id" in form and not form["parent_agent_id"]:
         form["main_agent_id"] = form.pop("agent_id", None)
     match form.get("session_context"):

@@ -338,7 +338,7 @@ def _asked(call: _Call, hook: str) -> HostEvent | None:
     if text is None:
         return None
     facts = {"prompt": text, "process": call.spooled.process}
-    return call.other("prompt").event("prompt", facts, certain(call.session.begin))
+    return call.other("prompt", {}).event("prompt", facts, certain(call.session.begin))
 
 
 def _spawned(answer: object) -> str | None:
