@@ -17,9 +17,16 @@ from weakref import finalize
 
 import msgspec
 
-from thence.core.bodies import BodySource
-from thence.core.codec import CAUSES_MAX, DATA_BYTES_MAX, Draft, draft, unnumbered, with_nonce
-from thence.core.cutting import BODIES_FROM, PAYLOAD_BYTES_MAX, without_bodies
+from thence.core.bodies import BODIES_FROM, PAYLOAD_BYTES_MAX, BodySource
+from thence.core.codec import (
+    CAUSES_MAX,
+    DATA_BYTES_MAX,
+    Draft,
+    draft,
+    unnumbered,
+    with_nonce,
+    without_bodies,
+)
 from thence.core.event import Cause, Event, EventFields, id_of
 from thence.core.json_values import TYPE_CHARACTERS_MAX, Encode, Plain, is_plain, is_type_name
 from thence.core.new_event import (

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from thence.core.bodies import BODIES_SIGN, BodyEntry, has_place
+from thence.core.bodies import BODIES_SIGN, PAYLOAD_BYTES_MAX, BodyEntry, has_place
 from thence.core.codec import parse
-from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES
 from thence.errors import InvalidEvent

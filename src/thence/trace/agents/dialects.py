@@ -1,14 +1,17 @@
 """The hooks of other agents in the form of Claude Code's: synonyms of events, members and tools.
 
-gemini-cli 0.61.0 and qwen-code 0.15.10 were read as they send, opencode 1.18.33 through its plugin,
-cline 3.0.65 by its type definitions. What has no synonym stays as it is.
+gemini-cli 0.61.0, qwen-code 0.24.4 and cline 3.0.65 were read as they send, opencode 1.18.33
+through its plugin. What has no synonym stays as it is.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
-from thence.trace.agents.fired import PATH_MEMBERS
+from thence.trace.agents.fired import PATH_MEMBERS, users_folder
 from thence.trace.agents.sessions import text_of
 
 # in small letters, without "_"
@@ -28,17 +31,29 @@ _EVENTS = {
     "sessionshutdown": "sessionend",
     "precompress": "precompact",
 }
+# what is told of a subagent in the words of a session
+_OF_SUBAGENT = {"sessionstart": "subagentstart"}
+_OF_SUBAGENT |= dict.fromkeys(("stop", "stopfailure", "interrupt"), "subagentstop")
 _MEMBERS = {
     "hook_name": "hook_event_name",
     "event": "hook_event_name",
     "task_id": "session_id",
+    "thread_id": "session_id",
+    "conversation_id": "session_id",
+    "turn_id": "prompt_id",
     "tool": "tool_name",
     "args": "tool_input",
     "call_id": "tool_use_id",
+    "tool_output": "tool_response",
+    "tool_result": "tool_response",
     "prompt_response": "last_assistant_message",
 }
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
+# so much of a session of cline is read to find what its user asked
+_MESSAGES_BYTES_MAX = 64 * 1024 * 1024
+_SESSION_NAME = re.compile(r"[\w-]{1,200}")
+_USER_INPUT = re.compile(r"<user_input[^>]*>(.*)</user_input>", re.DOTALL)
 _NEW = ("new_string", "newString", "new_text", "content", "new_source")
 _OLD = ("old_string", "oldString", "old_text")
 _SEVERAL = ("edits", "replacements")
@@ -55,11 +70,15 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("tool_call", "tool_result", "user_prompt_submit"):  # cline's
         inner = form.get(name)
         if isinstance(inner, Mapping):
-            form.pop(name)
+            for double in (name, "pre_tool_use", "post_tool_use"):  # the call once more, as texts
+                form.pop(double, None)
             own = {_CALL.get(str(key), str(key)): value for key, value in inner.items()}
             form = own | form
     if "parent_agent_id" in form and not form["parent_agent_id"]:
-        form.pop("agent_id", None)  # the main agent has one there
+        form["main_agent_id"] = form.pop("agent_id", None)
+    match form.get("session_context"):
+        case {"rootSessionId": str(session)}:  # its tasks and its subagents' have ids of their own
+            form |= {"task_id": form.get("session_id"), "session_id": session}
     match form.get("workspace_roots"):
         case [str(folder), *_]:
             form.setdefault("cwd", folder)
@@ -70,9 +89,35 @@ def event_name(members: Mapping[str, Any]) -> str:
     """Returns Claude Code's name of an event, in small letters without "_"."""
     name = (text_of(members, "hook_event_name") or "").replace("_", "").lower()
     name = _EVENTS.get(name, name)
+    if members.get("parent_agent_id"):
+        name = _OF_SUBAGENT.get(name, name)
     answer = members.get("tool_response")
     error = members.get("error") or (isinstance(answer, Mapping) and answer.get("error"))
     return "posttoolusefailure" if name == "posttooluse" and error else name
+
+
+def asked_of_cline(members: Mapping[str, Any]) -> str | None:
+    """Returns what a user asked of cline before a task began; None where it can't be told.
+
+    No hook of 3.0.65 has it. It is in the file of the session's messages.
+    """
+    name = text_of(members, "session_id") or ""
+    path = users_folder("", ".cline/data/sessions", f"{name}/{name}.messages.json")
+    if not _SESSION_NAME.fullmatch(name):
+        return None
+    with (
+        suppress(OSError, ValueError, KeyError, TypeError, RecursionError),
+        open(path, "rb") as file,
+    ):
+        began_ms = datetime.fromisoformat(members["timestamp"]).timestamp() * 1000
+        messages = json.loads(file.read(_MESSAGES_BYTES_MAX))["messages"]
+        own = [
+            one["content"] for one in messages if one["role"] == "user" and one["ts"] <= began_ms
+        ]
+        texts = [part["text"] for parts in own for part in parts if part["type"] == "text"]
+        match = _USER_INPUT.search(texts[-1]) if texts else None
+        return match[1] if match else None
+    return None
 
 
 def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
@@ -84,33 +129,26 @@ def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict
     said = answer if isinstance(answer, Mapping) else {}
     display = said.get("returnDisplay")
     said = {**said, **(display if isinstance(display, Mapping) else {})}
+    is_new = said.get("type") == "create" or said.get("isNewFile") is True
+    texts = [said[name] for name in _ORIGINAL if name in said]
+    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
+    stat = said.get("diffStat")  # gemini-cli and qwen-code count what their user changed
+    counts = stat if isinstance(stat, Mapping) else {}
+    is_users = said.get("userModified") is True or any(
+        (isinstance(value, Mapping) and value.get("modified_by_user") is True)
+        or counts.get(f"user_{kind}_lines")
+        for kind in ("added", "removed")
+    )
     changes = [*_edited(value)]
-    if isinstance(value, Mapping) and "insert_line" in value:
+    if isinstance(value, Mapping) and value.get("insert_line") is not None:
         changes = [{**change, "removed": "", "is_hunk": True} for change in changes]
     elif text_of(said, "updated_file"):  # a notebook: its cell is no text of the file
         changes = [{**change, "added": said["updated_file"]} for change in changes]
         changes = [{**change, "removed": None} for change in changes]
     for change in changes or _patched(value):
-        if change.get("removed") is None and not change.get("is_hunk"):
-            change |= _replaced(said, before)
-        is_users = said.get("userModified") is True or _is_changed_by_user(value, said)
+        if change.get("removed") is None and not change.get("is_hunk") and old is not None:
+            change |= {"removed": old, "is_hunk": True, "is_whole": True}
         yield change | ({"is_user_modified": True} if is_users else {})
-
-
-def _replaced(said: Mapping[str, Any], before: str | None) -> dict[str, Any]:
-    """Returns the text in whose place a whole file came, as whole lines; none if it is unknown."""
-    texts = [said[name] for name in _ORIGINAL if name in said]
-    is_new = said.get("type") == "create" or said.get("isNewFile") is True
-    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
-    return {} if old is None else {"removed": old, "is_hunk": True, "is_whole": True}
-
-
-def _is_changed_by_user(value: object, said: Mapping[str, Any]) -> bool:
-    """Reports whether a user changed an edit of gemini-cli or qwen-code before it was written."""
-    stat = said.get("diffStat")
-    counts = stat if isinstance(stat, Mapping) else {}
-    is_told = isinstance(value, Mapping) and value.get("modified_by_user") is True
-    return is_told or any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
 
 
 def _edited(value: object) -> Iterator[dict[str, Any]]:
@@ -123,6 +161,8 @@ def _edited(value: object) -> Iterator[dict[str, Any]]:
             path = text_of(one, *PATH_MEMBERS) or text_of(value, *PATH_MEMBERS)
             added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
             is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
+            # cline's makes a file, or is refused
+            is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
             whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
             if path and (added or removed):
                 yield {"path": path, "added": added, "removed": removed, **whole}
