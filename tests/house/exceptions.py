@@ -49,7 +49,7 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11019, 53), (11300, 50)),
-    "core": ((6651, 33), (6500, 32)),
+    "core": ((6466, 32), (6500, 32)),
     "git": ((3207, 13), (3400, 14)),
     "log": ((13349, 50), (13300, 52)),
     "server": ((10682, 58), (11400, 50)),
