@@ -211,16 +211,6 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     yield commit, tuple(hunks)
 
 
-class Reflogs(NamedTuple):
-    """The commits that the reflogs of a clone still have as made here.
-
-    `in_tree` are those that were made in this working tree.
-    """
-
-    own: frozenset[str]
-    in_tree: frozenset[str]
-
-
 class CommitHistory:
     """The commits of one repository, each asked for once."""
 
@@ -237,18 +227,19 @@ class CommitHistory:
             return frozenset()
 
     @cached_property
-    def reflogs(self) -> Reflogs:
-        """What this clone noted of where its commits came from; entries are kept for 90 days."""
+    def made_here(self) -> dict[str, bool]:
+        """The commits that reflogs note as made in this clone, and if in this working tree.
+
+        Their entries are kept for 90 days.
+        """
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        own, in_tree = set[str](), set[str]()
+        commits: dict[str, bool] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
             if _MADE.match(words) and not _MOVED.match(words):
-                own.add(commit)
-                if selector.startswith("HEAD@"):
-                    in_tree.add(commit)
-        return Reflogs(frozenset(own), frozenset(in_tree))
+                commits[commit] = commits.get(commit, False) or selector.startswith("HEAD@")
+        return commits
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -231,6 +231,7 @@ class _Intake:
             self._refuse(next(iter(events)), error)
             return 0
         for path, own in events.items():
+            self._newest_id = max([self._newest_id, *(event.event_id or "" for event in own)])
             path.unlink(missing_ok=True)
             made = (event.payload for event in own if event.event_type == "commit")
             self.committed |= {str(facts["root"]) for facts in made if facts and facts.get("root")}

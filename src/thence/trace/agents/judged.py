@@ -329,7 +329,8 @@ class Judgements:
             with suppress(GitFailed):
                 repo = asked(Path(root))
                 if repo.common.resolve() == self._repo.common.resolve():
-                    trees |= dict.fromkeys(CommitHistory(repo).reflogs.in_tree, root)
+                    commits_made = CommitHistory(repo).made_here
+                    trees |= {one: root for one, is_in_tree in commits_made.items() if is_in_tree}
         return trees
 
 
