@@ -32,7 +32,7 @@ from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
-from thence.trace.agents.hooked import Spooled, Unreadable, cut_input, events_of
+from thence.trace.agents.hooked import Spooled, Unreadable, events_of
 from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
 
 BODIES_FROM = 1024
@@ -279,8 +279,6 @@ def read_spooled(path: Path) -> Spooled:
     head, value = _decoded(head_line + b"null}"), _decoded(rest.removesuffix(b"}"))
     if not isinstance(head, dict) or head.get("v") != FORM:
         raise Unreadable("unknown form")
-    if isinstance(value, str):
-        value = cut_input(value, int(head.get("input_bytes") or 0))
     if not isinstance(value, dict):
         raise Unreadable("its input is not a JSON object")
     processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
