@@ -132,6 +132,14 @@ def test_line_that_a_revert_brings_back_is_its_former_owners(played):
     assert set(worded(played, "big.py")) == {"s1"}
 
 
+@pytest.mark.parametrize("digits", [40, 50, 64])
+def test_message_that_takes_back_no_commit_disturbs_no_answer(played, digits):
+    agents_file(played, "big.py", BIG)
+    message = f"Big\n\nThis reverts commit {'a' * digits}."
+    played.person(played.top, {}, message, name="Bob")
+    assert set(worded(played, "big.py")) == {"s1"}
+
+
 @pytest.mark.parametrize("count", [2, 1])
 def test_lines_that_are_moved_within_their_file_keep_their_owner_if_they_are_enough(played, count):
     agents_file(played, "big.py", BIG)

@@ -78,7 +78,7 @@ class CommitInfo(NamedTuple):
     @property
     def reverts(self) -> list[str]:
         """The commits that the message says it takes back."""
-        return _REVERTS.findall(self.body)
+        return [one for one in _REVERTS.findall(self.body) if len(one) == len(self.commit)]
 
     @property
     def is_by_bot(self) -> bool:
@@ -197,10 +197,7 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
             texts = list[tuple[str, str]]()
             while any(remaining):
-                signs, text = (
-                    lines[number][: len(span[1]) - 1],
-                    _text(lines[number][len(span[1]) - 1 :]),
-                )
+                signs, text = lines[number][:width], _text(lines[number][width:])
                 number += 1
                 if signs.startswith(b"\\"):  # a remark on a last line without its end
                     continue
@@ -211,10 +208,9 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
                 remaining[-1] -= not is_gone
                 if not is_gone or width == 1:
                     texts.append((sign, text))
-            both = (path_of(name) for name in (path, old_path) if name != b"/dev/null")
-            new_path, *rest = both
-            paths = new_path, (rest or [new_path])[0]
-            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts), commit))
+            paths = [path_of(name) for name in (path, old_path) if name != b"/dev/null"]
+            starting = starts[-1][0], starts[0][0]
+            hunks.append(Hunk(paths[0], paths[-1], *starting, tuple(texts), commit))
     yield commit, tuple(hunks)
 
 

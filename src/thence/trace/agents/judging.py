@@ -350,14 +350,12 @@ class Judge:
         for line, sources in moved.items():
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
-            if not near and not is_back:
-                continue
-            was = [former(source.hunk, source.number) for source in sources]
-            one, is_sure = was[-1], is_back or near >= TELLING_LINES
-            if one is None:
+            is_likely = near or is_back
+            was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
+            if (one := was[-1]) is None:
                 continue
             owners = {(other.rank, self._session(other)) if other else None for other in was}
-            is_sure = is_sure and len(owners) == 1
+            is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
             )

@@ -160,8 +160,8 @@ class Ownership:
         if not parts:
             reason = f"its original is {firsts[0][:OID_SHOWN]}, and {owner.reason}"
             owner = owner._replace(reason=reason)
-        infos = self.history.infos((commit, *firsts))
-        is_copy = len({info.authorship for info in infos.values()}) < len(infos)
+        info, infos = self.history.info(commit), self.history.infos(firsts).values()
+        is_copy = info is not None and any(one.authorship == info.authorship for one in infos)
         step = "rewritten" if is_copy or commit in self._work.rewritten else "squashed"
         via = f"{step} from {', '.join(first[:OID_SHOWN] for first in firsts)}"
         return owner._replace(via=(via,), others=tuple(others))
