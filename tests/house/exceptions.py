@@ -25,37 +25,37 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 90,
+    "cli": 89,
     "core": 29,
     "files": 1,
     "git": 37,
-    "log": 82,
+    "log": 81,
     "otel": 4,
-    "server": 133,
-    "sim": 148,
+    "server": 131,
+    "sim": 145,
     "sync": 39,
-    "trace": 102,
-    "work": 183,
+    "trace": 86,
+    "work": 181,
 }
 STARRED: dict[str, int] = {
-    "cli": 11,
+    "cli": 8,
     "log": 9,
     "server": 5,
     "sim": 10,
-    "trace": 11,
+    "trace": 6,
     "work": 1,
 }
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11019, 53), (11300, 50)),
-    "core": ((6651, 33), (6500, 32)),
+    "cli": ((11074, 54), (11300, 50)),
+    "core": ((6466, 32), (6500, 32)),
     "git": ((3207, 13), (3400, 14)),
-    "log": ((13349, 50), (13300, 52)),
-    "server": ((10682, 58), (11400, 50)),
-    "sim": ((13997, 59), (13900, 58)),
-    "sync": ((3403, 14), (3100, 14)),
+    "log": ((13124, 50), (13300, 52)),
+    "server": ((10073, 56), (11400, 50)),
+    "sim": ((13820, 57), (13900, 58)),
+    "sync": ((3632, 15), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((8345, 34), (7000, 35)),
-    "work": ((10872, 52), (9500, 46)),
+    "trace": ((7830, 33), (7000, 35)),
+    "work": ((10628, 51), (9500, 46)),
 }
