@@ -514,6 +514,7 @@ def parts_of(line):
         (A + b"\0\0\0" + B, [A, "stray_bytes", B]),
         (A + B + C, [A, "stray_bytes", B, "stray_bytes", C]),
         (A + FOREIGN, [A, FOREIGN]),
+        (FOREIGN + A, [FOREIGN, "stray_bytes", A]),
         (A + B[:-9], [A, "bad_line"]),
         (A + b"garbage", [A, "bad_line"]),
         (A + B + b"garbage", [A, "stray_bytes", B, "bad_line"]),
@@ -522,7 +523,7 @@ def parts_of(line):
         (b"X" + A, ["stray_bytes", A]),
         (A + b"XX" + B, [A, "bad_line"]),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_events_are_found_beside_what_an_editor_or_a_crash_put_there(line, expected):
     assert parts_of(line) == expected

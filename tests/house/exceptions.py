@@ -25,20 +25,20 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 89,
+    "cli": 88,
     "core": 29,
     "files": 1,
     "git": 37,
     "log": 81,
     "otel": 4,
-    "server": 131,
+    "server": 129,
     "sim": 145,
     "sync": 39,
-    "trace": 86,
+    "trace": 77,
     "work": 181,
 }
 STARRED: dict[str, int] = {
-    "cli": 8,
+    "cli": 7,
     "log": 9,
     "server": 5,
     "sim": 10,
@@ -48,14 +48,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11074, 54), (11300, 50)),
+    "cli": ((11067, 54), (11300, 50)),
     "core": ((6467, 32), (6500, 32)),
     "git": ((3207, 13), (3400, 14)),
     "log": ((13124, 50), (13300, 52)),
-    "server": ((10073, 56), (11400, 50)),
+    "server": ((9987, 56), (11400, 50)),
     "sim": ((13820, 57), (13900, 58)),
     "sync": ((3632, 15), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((7830, 33), (7000, 35)),
-    "work": ((10628, 51), (9500, 46)),
+    "trace": ((7731, 33), (7000, 35)),
+    "work": ((10627, 51), (9500, 46)),
 }

@@ -509,7 +509,7 @@ class Piece(NamedTuple):
 
 
 def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
-    """Splits a line into the intact events of thence in it and the bytes between.
+    """Splits a line into the intact events of thence in it, and another tool's before them.
 
     A line that is one event, or begins with none, is one piece. The pieces are in order; where
     only a newline is missing between two events, an empty piece represents it.
@@ -517,6 +517,11 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     content = parse(line, vocabulary)
     parts: list[Piece] = []
     start = 0
+    if isinstance(content, BadLine):  # another tool may have left out its newline
+        end = line.find(b"}" + LINE_START) + 1
+        foreign = parse(line[:end], vocabulary)
+        if isinstance(foreign, Event):
+            parts, start = [Piece(0, line[:end], foreign)], end
     while isinstance(content, BadLine) and (before := _BEFORE.match(line, start)):
         begin = summed = before.end()
         checksum = 0
