@@ -60,10 +60,12 @@ NAMING_VARIABLES = (CLAUDE_SESSION, CLAUDE_FOLDER, CODEX_SESSION, CODEX_THREAD, 
 _VALUE_CHARACTERS_MAX = 4096
 _BLOCK_BYTES = 1024 * 1024
 _MODULES = "/modules/"
-# what a shell between this program and its agent runs; a script of cline runs ours
+# what a shell between this program and its agent runs
 _OWN_WORDS = (
-    *("thence/agents/hook.sh", "thence/trace/agents/fired.py", "thence hook event"),
-    "/.cline/hooks/",
+    "thence/agents/hook.sh",
+    "thence/trace/agents/fired.py",
+    "thence hook event",
+    "/.cline/hooks/",  # a script that runs ours
 )
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
