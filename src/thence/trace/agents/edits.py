@@ -37,6 +37,11 @@ class CommitRecord(NamedTuple):
     session: str | None
     by: str
 
+    @property
+    def maker(self) -> tuple[str | None, ...]:
+        """Who made it: a kind, its session, and the subagent of that."""
+        return self.by, self.session, text_of(self.event.cut_payload, "agent")
+
 
 class Edit(NamedTuple):
     """What one edit wrote into one file, or one hunk of it, with its event and its subagent."""
@@ -91,7 +96,7 @@ class RecordedWork:
                 by = str(payload.get("by"))
                 record = CommitRecord(self._place(event), event, commit, *where, by)
                 first = self.commits.setdefault(commit, record)
-                if (first.by, first.session) != (record.by, record.session):
+                if first.maker != record.maker:
                     self.disputed.add(commit)
 
     def _place(self, event: Event) -> int:

@@ -448,7 +448,7 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
     by = "agent" if maker.session else "unknown" if maker.reason else "person"
     # where a commit came right behind another one, both hooks name the second
-    if commit in table.commits and table.commits[commit].maker == (maker.session or by):
+    if commit in table.commits and table.commits[commit].maker == (maker.session or by, maker.agent):
         return
     facts = {key: value for key, value in maker._asdict().items() if value}
     del facts["actor"], facts["causes"]

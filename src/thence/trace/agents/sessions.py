@@ -162,10 +162,10 @@ def likely(calls: Sequence[OpenCall]) -> Causes:
 
 
 class RecordedCommit(NamedTuple):
-    """The event of a commit; `maker` is the session that made it, else the kind of its maker."""
+    """The event of a commit; `maker` are the session and its subagent, else the kind of maker."""
 
     event_id: str
-    maker: str
+    maker: tuple[str | None, ...]
 
 
 @dataclass
@@ -196,7 +196,7 @@ class SessionTable:
         """Takes one event, whose payload may be cut but for the input of a shell."""
         commit, name = payload.get("commit"), payload.get("session")
         if event_type == "commit" and isinstance(commit, str):
-            maker = text_of(payload, "session", "by") or ""
+            maker = text_of(payload, "session", "by"), text_of(payload, "agent")
             self.commits.setdefault(commit, RecordedCommit(event_id, maker))
         if not isinstance(name, str) or event_type in ("commit", "rewrite"):
             return
