@@ -227,9 +227,9 @@ class History:
         self.score.judged += len(said)
         self.count(changes, said, Played(day, is_agents, is_recorded_agents, persons))
 
-    def former(self, path: str, number: int) -> Said | None:
+    def former(self, hunk: Hunk, number: int) -> Said | None:
         """Returns what was said of a line of the tree before the commit."""
-        return self.lines[path][number - 1].said
+        return self.lines[hunk.old_path][number - 1].said
 
     def day_of_agent(self, day: str, tree: str, change: Change) -> set[tuple[str, int]]:
         """Makes the edits of a file; returns the lines that are a person's all the same."""

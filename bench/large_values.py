@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import thence
 from bench.rounds import measure, per_second, ratio
-from thence.core.codec import draft
-from thence.core.cutting import BODIES_FROM, without_bodies
+from thence.core.bodies import BODIES_FROM
+from thence.core.codec import draft, without_bodies
 from thence.core.event import EventFields
 from thence.core.vocabulary import PLAIN
 

@@ -1,8 +1,10 @@
-"""The programs in examples/ do what their docstrings say."""
+"""The programs and scenarios in examples/ do what their docstrings say."""
 
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.cli.installed import environment
 from tests.log.faults import WAIT_S
 
 import thence
+from thence.sim import SimulationOrchestrator
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHOWN = {
@@ -43,7 +46,10 @@ def run(name: str, cwd: Path) -> list[str]:
 
 
 def test_each_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SHOWN, "hooks"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        *SHOWN,
+        *("hooks", "epidemic", "segregation"),
+    }
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -72,3 +78,31 @@ def test_example_of_hooks_tells_why_a_file_was_edited(tmp_path: Path) -> None:
     assert 'the user asked: "Let orders be paid"' in why
     assert "claude-code/coder edited pay.py" in why
     assert "5 causes in all" in why
+
+
+def played(name: str, folder: Path) -> SimulationOrchestrator:
+    run = SimulationOrchestrator(EXAMPLES / f"{name}.yaml", output_root=folder)
+    run.run()
+    return run
+
+
+def test_illness_goes_from_the_ill_along_edges_alone(tmp_path: Path) -> None:
+    run = played("epidemic", tmp_path)
+    assert run.config.spatial.network is not None
+    near = defaultdict(set)
+    for edge in run.config.spatial.network.edges:
+        near[edge.start].add(edge.goal)
+        near[edge.goal].add(edge.start)
+    infections = 0
+    for before, after in pairwise(run.history):
+        health = {name: after.agent(name)["health"] for name in near}
+        for name, others in near.items():
+            if health[name] == "infected" != before.agent(name)["health"]:
+                infections += 1
+                assert "ill" in {health[other] for other in others}
+    assert infections > 20
+
+
+def test_people_who_want_few_of_their_own_kind_around_them_end_among_many(tmp_path: Path) -> None:
+    run = played("segregation", tmp_path)
+    assert run.history[-1].world["alike"] > 0.7

@@ -19,7 +19,7 @@ def test_version_of_the_metadata_is_that_of_the_module():
     assert distribution("thence").version == thence.__version__
 
 
-def test_wheel_ships_the_type_marker_and_every_scenario():
+def test_wheel_ships_the_type_marker_and_every_scenario_and_example():
     inside = {str(path) for path in distribution("thence").files or []}
-    scenarios = {f"thence/scenarios/{path.name}" for path in ROOT.glob("scenarios/*.yaml")}
-    assert inside >= {"thence/py.typed"} | scenarios
+    data = [*ROOT.glob("scenarios/*.*"), *ROOT.glob("examples/*.*")]
+    assert inside >= {"thence/py.typed"} | {f"thence/{path.relative_to(ROOT)}" for path in data}

@@ -41,8 +41,8 @@ Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
   continues from the log when it reads again.
 - The first question to a large log makes its index, which takes seconds: other logs answer
   meanwhile.
-- 200 streams may be open, on a team's server for each team, and 20 of one user. One more is
-  answered with 503 and `Retry-After`; an `EventSource` then stays closed, so open it again.
+- 200 streams may be open. One more is answered with 503 and `Retry-After`; an `EventSource` then
+  stays closed, so open it again.
 - In ids that another tool made, `%` and characters that a header can't hold are percent-encoded;
   send them back unchanged.
 - A server of your own waits for open answers when it ends: bound that time, for uvicorn by

@@ -31,6 +31,7 @@ WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = (
     "src",
     "scenarios",
+    "examples",
     "pyproject.toml",
     "tools/hatch_build.py",
     "README.md",

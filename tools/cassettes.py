@@ -1,6 +1,6 @@
 """Writes the cassettes of scenarios anew after their requests changed, without asking a model.
 
-    python -m tools.cassettes scenarios/*.yaml
+    python -m tools.cassettes scenarios/*.yaml examples/*.yaml
 
 Each step is answered as before: its n-th call by its n-th line of the old cassette, unless one
 has the digest of the request. The new lines stand in the order of the calls.

@@ -207,7 +207,7 @@ class LogBusy(ThenceError):
 
 
 class LogReadOnly(ThenceError):
-    """Error: this session of a log has no permission to write."""
+    """Error: this session of a log has no permission to write, or the log mirrors a team's."""
 
 
 class HeadsMoved(ThenceError):

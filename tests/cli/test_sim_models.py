@@ -8,7 +8,7 @@ import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.players import MODELS, SCENARIOS, recorded
+from tests.sim.models.players import EXAMPLES, MODELS, SCENARIOS, recorded
 from tests.sim.models.village import generous, user, written
 
 from thence.sim import open_run
@@ -133,9 +133,10 @@ def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
     assert "agent_failed" not in warm("sim", "replay", "a", cwd=tmp_path).err
 
 
-@pytest.mark.promise("O2")
 def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
-    run = warm("sim", "run", "commons", "--run-id", "a", "--json", cwd=tmp_path).json
+    run = warm(
+        "sim", "run", EXAMPLES / "commons.yaml", "--run-id", "a", "--json", cwd=tmp_path
+    ).json
     assert (run["turns"], run["reason"][:19]) == (12, "the stock collapsed")
     assert run["usage"]["by_agent"]["shared"]["calls"] == 3 * 12
     hours = {
@@ -284,9 +285,9 @@ def test_run_without_models_has_no_cassette(tmp_path):
     assert "models, by" not in warm("sim", "show", "a", cwd=tmp_path).out
 
 
-@pytest.mark.parametrize("scenario", MODELS)
+@pytest.mark.parametrize("scenario", MODELS, ids=lambda path: path.stem)
 def test_shipped_cassette_is_what_its_model_answers(scenario, tmp_path):
-    cassette = SCENARIOS / f"{scenario}.jsonl"
+    cassette = scenario.with_suffix(".jsonl")
     run = recorded(scenario, tmp_path)
     made = tmp_path / "made.jsonl"
     write_cassette(read_outcomes(run).values(), made)

@@ -4,6 +4,7 @@ import shutil
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
+from tests.sim.models.players import EXAMPLES
 from tests.sim.toys import Doer, hiring, orchestrator
 
 from thence.sim import SimulationOrchestrator
@@ -180,7 +181,9 @@ def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
 
 def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
     root = tmp_path / "output"
-    run = SimulationOrchestrator("epidemic", output_root=root, run_id="ill", max_turns=12)
+    run = SimulationOrchestrator(
+        EXAMPLES / "epidemic.yaml", output_root=root, run_id="ill", max_turns=12
+    )
     run.run()
     assert "causes_joined" in (run.output_dir / "events.jsonl").read_text()
     text = warm("sim", "show", "ill", cwd=tmp_path).out

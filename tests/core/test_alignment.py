@@ -46,7 +46,6 @@ def slowly_paired(a, b):
         done.update(x.event_id for x in left)
         for likeness in (
             lambda event: (*all_words(event)[:-1], event.begins),
-            lambda event: event.actor,
             lambda _: None,
         ):
             for x in list(left):
@@ -88,16 +87,10 @@ def test_pairs_are_those_of_plain_slow_means(logs):
     assert {(x.event_id, y.event_id) for x, y in pairs(a, b)} == set(slowly_paired(a, b).items())
 
 
-def test_of_several_at_one_place_those_pair_first_that_are_most_alike():
+def test_of_several_at_one_place_those_pair_first_that_say_the_same():
     a = log_of([Told("job", 0, actor=name) for name in ("ada", "ben", "cleo")])
     b = log_of([Told("job", 0, actor=name) for name in ("ben", "dora")])
     assert [(x.actor, y.actor) for x, y in pairs(a, b)] == [("ada", "dora"), ("ben", "ben")]
-    b = log_of([Told("job", n, actor=name) for n, name in ((1, "cleo"), (0, "dora"), (2, "ada"))])
-    assert [(x.actor, y.actor) for x, y in pairs(a, b)] == [
-        ("ada", "ada"),
-        ("ben", "dora"),  # what is left
-        ("cleo", "cleo"),
-    ]
 
 
 def test_one_more_event_in_the_middle_leaves_all_others_paired():

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tests.events import WHEN, drafted
 
 from thence.core.bodies import BodyEntry, BodyMissing, entries_of, put_back
-from thence.core.codec import Draft, draft, unnumbered
-from thence.core.cutting import without_bodies
+from thence.core.codec import Draft, draft, unnumbered, without_bodies
 from thence.core.event import Event, EventFields, decoded
 from thence.core.vocabulary import PLAIN, SIM, WORK
 

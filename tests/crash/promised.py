@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.crash.faulty import FaultyDisk
 
-from thence.core.cutting import BODIES_FROM
+from thence.core.bodies import BODIES_FROM
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
 from thence.errors import LogFull, OutcomeUnknown, ThenceError

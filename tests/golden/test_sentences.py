@@ -49,12 +49,8 @@ def sentences(event: Event) -> Iterator[str]:
     summary = vocabulary.summary(event)
     assert vocabulary.sentence(event) == summary + end
     yield f"    {summary}"
-    for sign, other in (
-        ("|", vocabulary.in_columns(event)),
-        (">", vocabulary.brief(event).removesuffix(end)),
-    ):
-        if other != summary:
-            yield f"    {sign} {other}"
+    if (in_columns := vocabulary.in_columns(event)) != summary:
+        yield f"    | {in_columns}"
 
 
 def stored() -> list[Event]:

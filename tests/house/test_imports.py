@@ -35,7 +35,6 @@ READERS_OF_VARIABLES = (
     "src/thence/sim/record/writer.py",
     "src/thence/git/git.py",
     "src/thence/trace/agents/fired.py",  # a program of its own
-    "src/thence/work/supervisor.py",  # those of other processes, in a file of that name
 )
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")
 

@@ -88,7 +88,6 @@ OF_THE_USER = {
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/orchestrator.py": _HOME,
     "orchestrate/package_task.py": _HOME,
-    "supervisor.py": "processes, in /proc",
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",

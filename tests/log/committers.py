@@ -107,11 +107,12 @@ def until(is_so: Callable[[], object]) -> None:
 
 
 def waiting(threads: Iterable[Thread]) -> list[Thread]:
-    """Return those of some threads that another thread must let go on: they stand at a latch.
+    """Return those of some threads that wait for another thread.
 
-    A producer stands there while a queue is full, a caller until its events are durable, and
+    A producer waits for room while a queue is full, a caller until its events are durable, and
     a committer's thread while it has nothing to do or until it tries again.
     """
+    places = (Latch.wait.__code__, Committer._put_when_full.__code__)
     frames = sys._current_frames()
     codes = {thread: getattr(frames.get(thread.ident or 0), "f_code", None) for thread in threads}
-    return [thread for thread, code in codes.items() if code is Latch.wait.__code__]
+    return [thread for thread, code in codes.items() if code in places]

@@ -20,9 +20,8 @@ from tests.disks import BROKEN, Scripted
 from tests.log.processes import ran
 
 import thence
-from thence.core.bodies import BodyMissing
+from thence.core.bodies import BODIES_FROM, BodyMissing
 from thence.core.codec import LINE_BYTES_MAX, close_line
-from thence.core.cutting import BODIES_FROM
 from thence.core.new_event import HostEvent
 from thence.core.redaction import Redaction, digests, redacted
 from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog
@@ -587,29 +586,30 @@ def test_value_whose_sync_failed_is_cut_off_and_written_again(tmp_path):
         assert log.verify().findings == ()
 
 
-def test_file_whose_sync_failed_with_values_of_others_behind_is_set_aside(tmp_path):
+@pytest.mark.parametrize("is_alive", [True, False], ids=["who failed", "another"])
+def test_file_of_which_a_failed_sync_could_not_be_cut_off_is_set_aside(tmp_path, is_alive):
     disk = Scripted()
     settings = LogSettings(bodies_from=BODIES_FROM)
-    with open_host_log(tmp_path, settings=settings, disk=disk) as log, opened(tmp_path) as other:
+    with open_host_log(tmp_path, settings=settings, disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-
-        def fail(descriptor):
-            if name_of(descriptor) == BODIES:
-                disk.before.clear()
-                other.append(KIND, {"text": "theirs" * 1_000})
-                raise DiskError(errno.EIO, "device error")
-
-        disk.before["sync_data"] = fail
-        log.append(KIND, {"text": "b" * 5_000})
-        (older,) = older_names(OS_DISK, tmp_path, BODIES)
-        assert older.endswith("_suspect.jsonl")
-        assert (tmp_path / older).read_bytes().count(b"\n") == 3
-        (again,) = (tmp_path / BODIES).read_bytes().splitlines()
-        assert b"bbbb" in again
-        other.append(KIND, {"text": "theirs" * 1_000})  # it goes on with no piece in doubt
-        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 2
-        assert [event.payload["text"][0] for event in log.read()] == ["a", "t", "b", "t"]
-        assert log.verify().ok
+        refuse_sync(disk, BODIES)
+        for call in ("truncate", "rename"):
+            disk.error[call] = BROKEN
+        with raises_code("append_failed"):
+            log.append(KIND, {"text": "b" * 5_000})
+        assert older_names(OS_DISK, tmp_path, BODIES) == []
+        disk.before.clear()
+        disk.error.clear()
+        with log if is_alive else opened(tmp_path) as writer:
+            for letter in "ba":
+                writer.append(KIND, {"text": letter * 5_000})
+            (older,) = older_names(OS_DISK, tmp_path, BODIES)
+            assert older.endswith("_suspect.jsonl")
+            starts = [line[-30:-29] for line in (tmp_path / BODIES).read_bytes().splitlines()]
+            assert starts == [b"b", b"a"]
+            written = [event.payload["text"] for event in writer.read() if event.event_type == KIND]
+            assert [text[0] for text in written] == ["a", "b", "a"]
+            assert writer.verify().ok
 
 
 def test_events_are_refused_while_each_sync_fails_and_written_when_it_does_not(tmp_path):
@@ -627,46 +627,6 @@ def test_events_are_refused_while_each_sync_fails_and_written_when_it_does_not(t
         assert b"bbbb" in (tmp_path / BODIES).read_bytes()
         written = [event.payload["text"][0] for event in log.read() if event.event_type == KIND]
         assert written == ["a", "b"]
-
-
-def test_values_that_a_live_session_has_not_synced_yet_are_gone_on_with_by_no_later_one(tmp_path):
-    disk = Scripted()
-    settings = LogSettings(bodies_from=BODIES_FROM)
-    with open_host_log(tmp_path, settings=settings, disk=disk) as log:
-        log.append(KIND, {"text": "a" * 5_000})
-
-        def step_in(descriptor):
-            if name_of(descriptor) == BODIES:
-                disk.before.clear()
-                for letter in "ab":
-                    with opened(tmp_path) as later:
-                        later.append(KIND, {"text": letter * 5_000})
-
-        disk.before["sync_data"] = step_in
-        log.append(KIND, {"text": "b" * 5_000})
-        starts = [line[-30:-29] for line in (tmp_path / BODIES).read_bytes().splitlines()]
-        assert starts == [b"a", b"b", b"b"]
-        assert [event.payload["text"][0] for event in log.read()] == ["a", "a", "b", "b"]
-
-
-def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path):
-    def redact_once(descriptor: int) -> None:
-        if name_of(descriptor) == BODIES:
-            disk.after.clear()
-            redact(other, first)
-
-    disk = Scripted()
-    with (
-        open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log,
-        opened(tmp_path) as other,
-    ):
-        first = log.append(KIND, {"text": SECRET * 400})
-        disk.after["sync_data"] = redact_once
-        event = log.append(KIND, {"text": "y" * 5_000})
-        assert not disk.after
-        assert log.get(first.event_id).payload == {}
-        assert log.get(event.event_id).payload["text"] == "y" * 5_000
-        assert log.verify().findings == ()
 
 
 def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_path):

@@ -138,13 +138,12 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
         until(lambda count=count: len(waiting(parked)) == count)
     tries.release()
     assert arrived.acquire(timeout=WAIT_S)
-    for thread in parked[:2]:
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
-    assert waiting(parked) == parked[2:]
+    until(lambda: sum(thread.is_alive() for thread in parked) == 1)
+    until(lambda: len(waiting(parked)) == 1)
     healed.set()
     tries.release()
-    parked[2].join(WAIT_S)
+    for thread in parked:
+        thread.join(WAIT_S)
     assert log.close()
     expected = ["first", "log.write_failed", "kept", "fits", "fits", *["parked"] * 3]
     assert types(tmp_path) == expected
@@ -167,10 +166,7 @@ def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
     arrived, next_gate = standing(disk)
     gate.set()
     assert arrived.wait(WAIT_S)
-    for thread in parked[:512]:
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
-    assert waiting(parked) == parked[512:]
+    until(lambda: sum(thread.is_alive() for thread in parked) == 3)
     assert committer.queued == 520 + 512
     next_gate.set()
     for thread in parked:

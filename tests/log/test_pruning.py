@@ -27,7 +27,7 @@ from tests.log.pruned import (
 from tests.tiers import seed, tenth
 
 import thence
-from thence.core.cutting import BODIES_FROM, BODIES_FROM_MIN
+from thence.core.bodies import BODIES_FROM, BODIES_FROM_MIN
 from thence.core.new_event import Position
 from thence.core.pruned import pruned_by
 from thence.core.redaction import Redaction, digests

@@ -4,9 +4,9 @@ from threading import Thread
 
 import pytest
 from tests.disks import FULL, GatedDisk, Scripted
-from tests.log.committers import until
+from tests.log.committers import until, waiting
 
-from thence.core.cutting import BODIES_FROM
+from thence.core.bodies import BODIES_FROM
 from thence.errors import LogFull
 from thence.log.open import LogSettings, open_host_log
 from thence.log.write.batch import QUEUE_BYTES_MAX
@@ -30,7 +30,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
         thread = Thread(target=emit)
         thread.start()
         assert disk.arrived.wait(60)
-        until(lambda: not log._committer._wait_queue.is_empty)
+        until(lambda: waiting([thread]))
         assert 0 < log._committer._bytes.count <= QUEUE_BYTES_MAX
         assert len(ids) == 3
         disk.gate.set()

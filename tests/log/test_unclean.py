@@ -299,7 +299,7 @@ def test_file_of_a_session_with_another_inode_is_removed_without_a_report(tmp_pa
         log.append("t")  # durable: a first commit looks at such files, a half-written copy too
         (path,) = (tmp_path / ".thence/open").iterdir()
         shutil.copy(path, path.with_name("01M81KR8KX0000000H0GGAAGZR"))
-        path.with_name("01M81KR8KX0000000H0GGAAGZS.new").touch()  # and one never finished
+        path.with_name("01M81KR8KX0000000H0GGAAGZS").touch()  # and one never finished
     appended(tmp_path)
     assert told(tmp_path) == []
     assert os.listdir(tmp_path / ".thence/open") == []

@@ -13,6 +13,7 @@ from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_home import counted, make_sweep
 from tests.server.test_pages import HOSTILE, page
+from tests.sim.models.players import EXAMPLES
 from tests.tiers import tenth
 
 import thence as library
@@ -135,7 +136,7 @@ def whereabouts(server: Serving, address: str) -> tuple[str, dict[str, set[str]]
     return html.unescape(re.findall('<p class="quiet">(.*?)</p>', part)[0]), names
 
 
-def played(root: Path, scenario: str, *options: object) -> Path:
+def played(root: Path, scenario: str | Path, *options: object) -> Path:
     ran = thence(
         "sim", "run", scenario, "--output-root", root, "--run-id", "run", *options, cwd=root
     )
@@ -143,7 +144,8 @@ def played(root: Path, scenario: str, *options: object) -> Path:
     return root / "run"
 
 
-GRID, PLACES = ("segregation", "position"), ("spatial_trade_network", "location")
+SEGREGATION = EXAMPLES / "segregation.yaml"
+GRID, PLACES = (SEGREGATION, "position"), ("spatial_trade_network", "location")
 PLAYED = [(*GRID, True), (*PLACES, False), *tenth([(*GRID, False), (*PLACES, True)], [])]
 
 
@@ -176,14 +178,14 @@ def test_map_of_each_turn_is_what_the_record_says(tmp_path, scenario, variable, 
 
 
 def test_map_without_the_changes_is_that_of_the_end_alone(tmp_path: Path) -> None:
-    played(tmp_path, "segregation", "--verbosity", "action")
+    played(tmp_path, SEGREGATION, "--verbosity", "action")
     with serving(tmp_path) as server:
         assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
         assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
 
 
 def test_map_of_agents_that_come_and_go_is_that_of_the_end_alone(tmp_path: Path) -> None:
-    run = played(tmp_path, "segregation")
+    run = played(tmp_path, SEGREGATION)
     with open_log(run) as log:
         log.append("SYSTEM", {"error_type": "agent_added"})
     with serving(tmp_path) as server:

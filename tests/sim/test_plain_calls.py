@@ -23,7 +23,7 @@ from tests.sim.toys import (
 from thence.errors import ScenarioError
 from thence.sim import replay, resume
 from thence.sim.run.agents import BaseValidator, Verdict
-from thence.sim.run.calls import SLOW_S, Caller, ComponentRef
+from thence.sim.run.calls import Caller, ComponentRef
 from thence.sim.scenario.scenario import SimulationConfig
 
 WAIT_S = 60
@@ -428,41 +428,6 @@ def test_engine_and_validator_that_block_are_called_in_threads():
 
     played(config(turns=2), [Doer("ada", always(add()))], Slow(look), Strict(look))
     assert threads == {False}
-
-
-def warnings_of(caplog):
-    return [line for line in caplog.messages if "slow_call" in line]
-
-
-@pytest.mark.promise("O9a")
-def test_agent_that_keeps_waiting_is_named_once_with_the_next_step(caplog):
-    agents = [Sleeper("ada"), Sleeper("ben"), Doer("cleo", always(add()))]
-    played(config(turns=4), agents)
-    (line,) = warnings_of(caplog)
-    assert "agent ada" in line
-    assert "blocks: true" in line
-
-
-@pytest.mark.promise("O9a")
-def test_agent_that_says_that_it_blocks_is_not_named(caplog):
-    played(given("blocks"), [Sleeper("ada")])
-    assert not warnings_of(caplog)
-
-
-@pytest.mark.promise("O9a")
-@pytest.mark.parametrize("slow_turns", [{2}, {1, 3}])
-def test_single_slow_call_is_not_named(caplog, slow_turns):
-    """The machine may stand still, or memory be tidied, amid any call."""
-
-    def answer(seen):
-        if seen.turn in slow_turns:
-            time.sleep(2 * SLOW_S)
-
-    def quick(seen):
-        return add()
-
-    played(config(turns=3), [Doer("ada", answer), Doer("ben", quick)])
-    assert not warnings_of(caplog)
 
 
 @pytest.mark.promise("O8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.sim.toys import SCENARIO, Doer, config, played
 
+import thence
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator, replay
 from thence.sim.scenario.component_classes import component_class
@@ -585,8 +586,18 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
 def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
         SimulationConfig.from_file("nope")
-    shipped = "commons, epidemic, fishery, negotiation, segregation, spatial_trade_network, village"
+    shipped = "fishery, negotiation, spatial_trade_network, village"
     assert caught.value.problems[0]["hint"] == f"shipped: {shipped}"
+
+
+@pytest.mark.promise("O2")
+@pytest.mark.parametrize("name", ["epidemic", "segregation.yaml", "commons"])
+def test_bare_name_of_an_example_is_told_with_its_file(name):
+    with pytest.raises(ScenarioError, match="this is an example") as caught:
+        SimulationConfig.from_file(name)
+    path = Path(caught.value.problems[0]["hint"].removeprefix("name its file: "))
+    assert path.is_relative_to(Path(thence.__file__).parent)
+    assert SimulationConfig.from_file(path).simulation.name == path.stem
 
 
 def test_folder_is_no_scenario(tmp_path):

@@ -13,6 +13,7 @@ from functools import cached_property
 from statistics import median
 
 import msgspec
+from tests.sim.models.players import EXAMPLES
 from tests.sim.toys import one_by_one
 
 from thence.core.diff import VOLATILE
@@ -24,7 +25,7 @@ from thence.sim.scenario.scenario import SimulationConfig
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
-SHIPPED = ("spatial_trade_network", "fishery", "epidemic")
+SHIPPED = ("spatial_trade_network", "fishery", EXAMPLES / "epidemic.yaml")
 
 
 def played(

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from tests.sim.models.players import MODELS, SCENARIOS
+from tests.sim.models.players import MODELS
 from tools.cassettes import main
 
 from thence.sim import SimulationConfig, SimulationOrchestrator
@@ -20,19 +20,20 @@ def play(scenario, folder):
     return result, read_outcomes(result.output_dir)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_shipped_cassette_plays_whole_by_its_digests(name, tmp_path):
-    result, outcomes = play(SCENARIOS / f"{name}.yaml", tmp_path)
+@pytest.mark.parametrize("shipped", MODELS, ids=lambda path: path.stem)
+def test_shipped_cassette_plays_whole_by_its_digests(shipped, tmp_path):
+    result, outcomes = play(shipped, tmp_path)
     assert result.status == "completed", result.error
-    assert sorted(outcomes) == sorted(keys(read_lines(SCENARIOS / f"{name}.jsonl")))
+    assert sorted(outcomes) == sorted(keys(read_lines(shipped.with_suffix(".jsonl"))))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_cassette_of_other_requests_is_written_anew_and_plays_the_same(name, tmp_path):
-    before, _ = play(SCENARIOS / f"{name}.yaml", tmp_path / "before")
-    for file in SCENARIOS.glob(f"{name}.*"):
+@pytest.mark.parametrize("shipped", MODELS, ids=lambda path: path.stem)
+def test_cassette_of_other_requests_is_written_anew_and_plays_the_same(shipped, tmp_path):
+    before, _ = play(shipped, tmp_path / "before")
+    for file in shipped.parent.glob(f"{shipped.stem}.*"):
         shutil.copy(file, tmp_path)
-    scenario, cassette = tmp_path / f"{name}.yaml", tmp_path / f"{name}.jsonl"
+    scenario = tmp_path / shipped.name
+    cassette = scenario.with_suffix(".jsonl")
     text = scenario.read_text()
     assert "prompt: |\n      You" in text
     scenario.write_text(text.replace("prompt: |\n      You", "prompt: |\n      Listen. You"))

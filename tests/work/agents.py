@@ -1,10 +1,9 @@
 """Agents that tests start, and what is alive of them.
 
-`python -m tests.work.agents CLAIM SCRIPT` holds a claim and runs an agent under it, until it is
-killed.
+`python -m tests.work.agents HOME SCRIPT` takes the claim on "it" and runs an agent under it, until
+it is killed.
 """
 
-import fcntl
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from thence.work.journal import claims
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec, start
 
 WAIT_S = 60.0
@@ -44,25 +44,6 @@ def order(place: Path, told: Path, **more: Any) -> AgentSpec:
         lease=NO_CLAIM,
     )
     return usual._replace(**more)
-
-
-def family(folder: Path) -> tuple[list[list], list[Path]]:
-    """Return the steps of an agent with all kinds of children, and the files with their ids."""
-    names = ("agent", "child", "grandchild", "deaf", "group", "session", "daemon")
-    files = {name: folder / f"{name}.pid" for name in names}
-
-    def one(name: str, *before: list) -> list[list]:
-        return [*before, ["note", str(files[name])], ["hang"]]
-
-    grandchild = ["fork", "child", one("grandchild")]
-    steps = [
-        ["fork", "child", one("child", grandchild)],
-        ["fork", "child", one("deaf", ["ignore", "SIGTERM", "SIGHUP", "SIGINT"])],
-        *(["fork", kind, one(kind)] for kind in ("group", "session")),
-        ["fork", "daemon", one("daemon", ["ignore", "SIGTERM"])],
-        *one("agent"),
-    ]
-    return steps, list(files.values())
 
 
 def ended(run: AgentRun, seen: Callable[[], object] = lambda: None) -> AgentRunResult:
@@ -103,28 +84,11 @@ def children() -> list[tuple[int, str]]:
     return [(pid, command) for pid, command in own if not command.startswith("ps -A")]
 
 
-def take(path: Path) -> int | None:
-    """Lock a file as claims are held; None if somebody holds it."""
-    lease = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lease)
-        return None
-    return lease
-
-
-def is_held(path: Path) -> bool:
-    lease = take(path)
-    if lease is not None:
-        os.close(lease)
-    return lease is None
-
-
-def main(claim: str, told: str) -> None:
-    lease = take(Path(claim))
+def main(home: str, told: str) -> None:
+    lease = claims.take(Path(home), "it")
     assert lease is not None
     run = start(order(Path(told).parent, Path(told), lease=lease))
+    claims.give(lease, run.pid)
     while run.poll() is None:
         time.sleep(PAUSE_S)
 

@@ -1,135 +1,27 @@
-"""An agent runs alone with its prompt, and nothing of it outlives its run or its starter."""
+"""An agent runs alone with its prompt, and nothing of its process group outlives its run."""
 
 import json
 import os
-import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests.tiers import tenth
 from tests.work.agents import (
     LONG_S,
     NO_CLAIM,
-    PROGRAM,
     WAIT_S,
     children,
     ended,
-    family,
-    is_held,
     living,
     order,
     script,
-    take,
     there,
 )
 
-from thence.work import supervisor
 from thence.work.orchestrate import agent_process as running
 from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, last_words, start
-
-KILLS = tenth(12, 2)
-LATEST_S = 0.6
-ROOT = Path(__file__).parents[2]
-
-
-def free_at(path: Path) -> int:
-    """Wait until a claim can be had, and return it."""
-    until_s = time.monotonic() + WAIT_S
-    while time.monotonic() < until_s:
-        claim = take(path)
-        if claim is not None:
-            return claim
-        time.sleep(0.001)
-    raise AssertionError("the claim was never given back")
-
-
-def parent(folder: Path, told: Path) -> "subprocess.Popen[bytes]":
-    """Start a process that holds the claim and runs an agent."""
-    argv = ["-m", "tests.work.agents", folder / "claim", told]
-    return subprocess.Popen([sys.executable, *argv], cwd=ROOT)
-
-
-def test_killed_starter_takes_the_whole_family_along_and_only_then_is_the_claim_free(tmp_path):
-    steps, files = family(tmp_path)
-    with parent(tmp_path, script(tmp_path, *steps)) as starter:
-        there(*files)
-        assert len(living(str(PROGRAM))) >= len(files)
-        assert is_held(tmp_path / "claim")
-        starter.kill()
-    claim = free_at(tmp_path / "claim")
-    assert not living(str(tmp_path))
-    os.close(claim)
-
-
-@pytest.mark.whole
-def test_starter_killed_at_any_moment_leaves_nothing_alive(tmp_path):
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    deaf = ["ignore", "SIGTERM"]
-    for number in range(KILLS):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        beat = ["beat", str(folder / "beat")]
-        told = script(folder, ["fork", "child", [deaf, beat]], ["fork", "session", [beat]], beat)
-        with parent(folder, told) as starter:
-            if chance.random() < 0.8:  # others die before they hold anything
-                while not (folder / "claim").exists():
-                    time.sleep(0.001)
-            time.sleep(chance.uniform(0.0, LATEST_S))
-            starter.kill()
-        claim = free_at(folder / "claim")
-        assert not living(str(told)), f"seed {seed}, kill {number}"
-        os.close(claim)
-
-
-SLOW_START = """
-import subprocess, sys, time
-sys.path.insert(0, {folder!r})
-import supervisor
-
-class Slow(subprocess.Popen):
-    def __init__(self, argv, **options):
-        def wait():
-            open({begun!r}, "x").close()
-            time.sleep(0.5)
-
-        super().__init__(argv, preexec_fn=wait, **options)
-
-subprocess.Popen = Slow
-numbers = map(int, sys.argv[1:4])
-sys.exit(not supervisor.supervise(*numbers, sys.argv[4], float(sys.argv[5])))
-"""
-
-
-def test_supervisor_killed_while_it_starts_the_agent_leaves_none_behind(tmp_path, monkeypatch):
-    program, begun = tmp_path / "slow.py", tmp_path / "begun"
-    program.write_text(
-        SLOW_START.format(folder=str(Path(supervisor.__file__).parent), begun=str(begun))
-    )
-    monkeypatch.setattr(supervisor, "__file__", str(program))
-    run = start(order(tmp_path, script(tmp_path, ["beat", str(tmp_path / "beat")])))
-    there(begun)
-    (guard,) = (pid for pid, command in children() if "slow.py" in command)
-    os.kill(guard, signal.SIGKILL)
-    assert ended(run).how == "killed"
-    assert not living(str(tmp_path))
-
-
-def test_claim_is_held_until_the_run_says_how_it_ended(tmp_path):
-    lease = take(tmp_path / "claim")
-    assert lease is not None
-    told = script(tmp_path, ["fork", "daemon", [["ignore", "SIGTERM"], ["hang"]]])
-    run = start(order(tmp_path, told, lease=lease))
-    os.close(lease)  # the supervisor has it too
-    while run.poll() is None:
-        if not is_held(tmp_path / "claim"):
-            assert not living(str(told))
-    assert not is_held(tmp_path / "claim")
-    assert not living(str(told))
 
 
 def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, monkeypatch):
@@ -145,7 +37,7 @@ def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, mo
     assert ended(run).how == "done"
     os.close(kept)
     said = json.loads((tmp_path / "told.json").read_text())
-    assert said["descriptors"] == [0, 1, 2]
+    assert said["descriptors"] == [0, 1, 2, NO_CLAIM]
     assert (said["is_leader"], said["has_terminal"], said["blocked"]) == (True, False, [])
     assert said["folder"] == said["variables"]["PWD"] == str(tmp_path)
     assert variables.items() <= said["variables"].items()
@@ -192,7 +84,6 @@ def unstartable(folder: Path, what: str) -> dict:
         "no format": {"argv": (str(folder / "bare"),)},
         "no interpreter": {"argv": (str(folder / "lost"),)},
         "no path": {"env": {"PATH": ""}, "argv": ("git",)},
-        "nothing": {"argv": ()},
         "null": {"argv": ("git", "a\0b")},
         "null in a variable": {"env": {"A": "\0"}},
         "bad name": {"env": {"A=B": "C"}},
@@ -206,22 +97,16 @@ def unstartable(folder: Path, what: str) -> dict:
 
 UNSTARTABLE = (
     "no such program, no such path, no rights, a folder, no format, no interpreter, no path,"
-    " nothing, null, null in a variable, bad name, folder gone, folder a file, output a folder,"
+    " null, null in a variable, bad name, folder gone, folder a file, output a folder,"
     " output nowhere, too long"
 )
 
 
 @pytest.mark.parametrize("what", UNSTARTABLE.split(", "))
 def test_agent_that_cannot_be_started_is_told_with_the_reason(tmp_path, what):
-    lease = take(tmp_path / "claim")
-    assert lease is not None
-    more = unstartable(tmp_path, what)
-    run = start(order(tmp_path, script(tmp_path), **{**more, "lease": lease}))
-    os.close(lease)
-    found = ended(run)
+    found = start(order(tmp_path, script(tmp_path), **unstartable(tmp_path, what))).poll()
     assert found[:3] == ("not_started", None, None)
     assert found.tail
-    assert not is_held(tmp_path / "claim")
     assert not list(tmp_path.glob("script.json.*"))
 
 
@@ -230,7 +115,7 @@ def test_megabytes_go_to_the_file_and_too_many_end_the_agent(tmp_path):
     found = ended(start(order(tmp_path, told)))
     assert (found.how, found.tail.splitlines()[-1]) == ("done", "last")
     assert (tmp_path / "output").stat().st_size == 8_000_006
-    told = script(tmp_path, ["fork", "session", [["flood", -1]]], ["flood", -1])
+    told = script(tmp_path, ["fork", "child", [["flood", -1]]], ["flood", -1])
     found = ended(start(order(tmp_path, told)))
     assert found.how == "too_much_output"
     assert 0 < len(found.tail) <= 2_000
@@ -274,12 +159,10 @@ def test_output_keeps_an_agent_from_stalling(tmp_path):
     assert ended(run).how == "timed_out"
 
 
-@pytest.mark.parametrize("kind", tenth(["child", "group", "session", "daemon"], ["daemon"]))
-@pytest.mark.whole
-def test_children_that_an_agent_leaves_behind_are_ended(tmp_path, kind):
+def test_children_that_an_agent_leaves_behind_are_ended(tmp_path):
     ready = tmp_path / "ready"
     left = [["ignore", "SIGTERM"], ["note", str(ready)], ["hang"]]
-    told = script(tmp_path, ["fork", kind, left], ["wait_for", str(ready)], ["exit", 5])
+    told = script(tmp_path, ["fork", "child", left], ["wait_for", str(ready)], ["exit", 5])
     found = ended(start(order(tmp_path, told)))
     assert found[:2] == ("failed", 5)
     assert not living(str(told))
@@ -292,7 +175,7 @@ def test_stopped_agent_is_asked_first_and_its_children_too(tmp_path):
         asked = ["on_term", [["append", f"{file}.asked", "asked"], ["exit", 4]]]
         return [asked, ["note", str(file)], ["hang"]]
 
-    forks = [["fork", kind, steps(files[n])] for n, kind in enumerate(("child", "daemon"))]
+    forks = [["fork", "child", steps(file)] for file in files[:2]]
     told = script(tmp_path, *forks, *steps(files[2]))
     run = start(order(tmp_path, told))
     there(*files)
@@ -317,34 +200,10 @@ def test_stop_kills_after_the_grace_or_when_told_again(tmp_path):
 
 
 def test_stop_of_an_agent_that_has_ended_changes_nothing(tmp_path):
-    go = tmp_path / "go"
-    ready = tmp_path / "ready"
-    steps = ["note", str(ready)], ["wait_for", str(go)], ["exit", 7]
-    run = start(order(tmp_path, script(tmp_path, *steps)))
-    (agent,) = there(ready)
-    (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
-    os.kill(guard, signal.SIGSTOP)  # it has not looked yet
-    go.touch()
-    argv = ["ps", "-o", "stat=", "-p", agent]
-    while not subprocess.run(argv, capture_output=True, check=True).stdout.startswith(b"Z"):
-        time.sleep(0.001)
+    run = start(order(tmp_path, script(tmp_path, ["exit", 7])))
+    os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # nobody has looked yet
     run.stop(0)
-    os.kill(guard, signal.SIGCONT)
     assert ended(run)[:2] == ("failed", 7)
-
-
-def test_agent_of_which_only_half_is_told_is_not_begun(tmp_path):
-    made = tmp_path / "made"
-    variables = {"PATH": os.environ["PATH"], "X": "go"}
-    said = supervisor.message(str(tmp_path), ("touch", str(made)), variables)
-    numbers = map(str, (NO_CLAIM, NO_CLAIM, NO_CLAIM))
-    argv = [sys.executable, "-I", "-S", supervisor.__file__, *numbers, "0" * 32, "1"]
-    for size in (0, 1, 5, 8, len(said) - 1, len(said)):
-        done = subprocess.run(
-            argv, input=said[:size], pass_fds=(NO_CLAIM,), capture_output=True, check=True
-        )
-        assert (size == len(said)) == (done.stdout[:4] == b"pid "), done.stderr
-    assert made.exists() or done.stdout.split()[2:3] == [b"stopped"], "it may be ended at once"
 
 
 def descriptors() -> int:

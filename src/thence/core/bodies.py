@@ -17,6 +17,10 @@ from thence.core.ready import ready
 from thence.errors import ThenceError
 
 BODIES_KEY = "bodies"
+BODIES_FROM = 1024
+# a smaller value would take more room in its line, by its digest, than it gives up
+BODIES_FROM_MIN = 256
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 # of a text that is JSON: the shortest list that ends a part, the most parts, the longest text
 _LIST_CHARACTERS_MIN = 256
 _LISTS_MAX = 4
@@ -117,37 +121,32 @@ def put_back(
     entries: Iterable[BodyEntry],
     source: BodySource | None,
     decode: Callable[[bytes], Any],
-) -> None:
-    """Puts the whole values into a payload; raises BodyMissing, `read_failed`."""
+    *,
+    is_strict: bool = False,
+) -> list[str]:
+    """Puts the whole values into a payload; returns the pointers of those that can't be read.
+
+    These stay as their beginning; if it is strict the first one raises BodyMissing. Raises
+    `read_failed`.
+    """
+    unreadable = []
     for pointer, parts in groupby(entries, key=lambda entry: entry.pointer):
         first = next(parts)
         digest = first.digest
         holder, key = _place(payload, pointer)
-        if holder is None or source is None or not isinstance(holder[key], str | list):
-            cause = "its line names a place that is not there"
-            raise missing_body(digest, cause if source else "the line was read without its log")
-        data = b"".join([source.value(one.digest, one.size) for one in (first, *parts)])
         try:
-            holder[key] = data.decode() if isinstance(holder[key], str) else decode(data + b"]")
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise missing_body(digest, "its bytes are not what its line begins with") from error
-
-
-def put_back_readable(
-    payload: dict[str, Any],
-    entries: Iterable[BodyEntry],
-    source: BodySource | None,
-    decode: Callable[[bytes], Any],
-) -> list[str]:
-    """Puts the whole values into a payload, but for those that can't be read.
-
-    Returns the pointers of these, which stay as their beginning. Raises `read_failed`.
-    """
-    unreadable = []
-    for pointer, parts in groupby(entries, key=lambda entry: entry.pointer):
-        try:
-            put_back(payload, parts, source, decode)
+            if holder is None or source is None or not isinstance(holder[key], str | list):
+                cause = "its line names a place that is not there"
+                raise missing_body(digest, cause if source else "the line was read without its log")
+            data = b"".join([source.value(one.digest, one.size) for one in (first, *parts)])
+            try:
+                holder[key] = data.decode() if isinstance(holder[key], str) else decode(data + b"]")
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                cause = "its bytes are not what its line begins with"
+                raise missing_body(digest, cause) from error
         except BodyMissing:
+            if is_strict:
+                raise
             unreadable.append(pointer)
     return unreadable
 

@@ -1,13 +1,13 @@
 """An event's line: the only place where one is encoded, and where a line is judged.
 
-Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
-`stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
-and gives the reason for bad bytes. docs/reference/formats/segment.md describes the format.
+Written first is a `Draft`, all of a line but its numbers, made outside the append lock. Its large
+values are cut out as its bodies: the line keeps the beginning of each. `stamp` joins the numbers in
+and closes the line with its CRC-32. `parse` reads a line back and gives the reason for bad bytes.
+docs/reference/formats/segment.md describes the format.
 
-Editors, version control and crashes put bytes between events: a carriage return, a byte
-order mark, zeros; or they remove the newline between two lines. An event in such a line is found
-only if its own bytes are intact: from its first to its last they match its checksum. Nothing is
-guessed, and no event is searched inside of another.
+A flipped bit, an editor or a crash puts bytes between events, or removes the newline between two
+lines. An event of thence in such a line is found only if its own bytes are intact: from its first
+to its last they match its checksum. Nothing is guessed, and no event is searched inside of another.
 """
 
 import re
@@ -22,7 +22,16 @@ from zlib import crc32
 
 import msgspec
 
-from thence.core.bodies import Body, DraftBodies
+from thence.core.bodies import (
+    BODIES_FROM,
+    Body,
+    BodyEntry,
+    DraftBodies,
+    as_bytes,
+    body_of,
+    parts_of,
+    pointer_part,
+)
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
@@ -32,8 +41,9 @@ from thence.core.event import (
     decode_header,
     decoded,
     is_deep,
+    raw_members,
 )
-from thence.core.json_values import Plain
+from thence.core.json_values import Plain, shorten
 from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
@@ -52,6 +62,9 @@ _NUMBERS_BYTES_MAX = 100
 DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
 
 _NONCE_BYTES = len(',"nonce":""') + 22
+# the beginning of a large value that stays in its line
+_PREVIEW_CHARACTERS = 120
+_PREVIEW_BYTES_MAX = 512
 
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
@@ -163,6 +176,80 @@ def with_nonce(item: Draft, nonce: bytes) -> Draft:
         return item
     tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
     return Draft(item.event_id, item.head, tail, item.bodies)
+
+
+def without_bodies(
+    item: Draft, vocabulary: Vocabulary, at_least: int, payload: Mapping[str, Any] | None = None
+) -> Draft:
+    """Returns a draft whose texts and lists of `at_least` bytes are its bodies, texts in parts.
+
+    Those of a host whose lines stay whole are none. The payload is a draft's last member; `payload`
+    is its value, where the caller has it. Raises EventTooLarge for a line over 1 MiB that is left.
+    """
+    sign, key = vocabulary.cuts_lines_with, vocabulary.payload_key
+    if len(item.tail) < at_least or sign is None or sign not in item.tail:
+        refuse_too_large(item.event_id, len(item.head) + len(item.tail))
+        return item
+    if payload is None:
+        payload = decoded(_raw(item, key))
+    entries: list[BodyEntry] = []
+    bodies: list[Body] = []
+    cut = _cut(payload, "", at_least, entries, bodies)
+    if bodies:
+        size = memoryview(_raw(item, key)).nbytes
+        tail = b'%b%b,"bodies":%b' % (item.tail[:-size], encode(cut), encode(entries))
+        item = Draft(item.event_id, item.head, tail, tuple(bodies))
+    refuse_too_large(item.event_id, len(item.head) + len(item.tail))
+    return item
+
+
+def line_bytes(payload: Mapping[str, Any], at_least: int = BODIES_FROM) -> int:
+    """Returns the bytes of a payload that stay in its line when its large values are cut out."""
+    entries: list[BodyEntry] = []
+    return len(encode(_cut(payload, "", at_least, entries, []))) + len(encode(entries))
+
+
+def _raw(item: Draft, key: str) -> msgspec.Raw:
+    """Returns the bytes of a draft's payload, its last member."""
+    return raw_members(b"{%b}" % item.tail[1:]).get(key, msgspec.Raw(b"{}"))
+
+
+def _cut(
+    mapping: Mapping[str, Any],
+    pointer: str,
+    at_least: int,
+    entries: list[BodyEntry],
+    bodies: list[Body],
+) -> Mapping[str, Any]:
+    """Returns a map with its large values cut, itself if there are none; extends the lists."""
+    changed: dict[str, Any] = {}
+    for key, value in mapping.items():
+        preview: Any = None
+        if isinstance(value, str):
+            if len(value) * 4 < at_least:  # UTF-8 takes 4 bytes a character at most
+                continue
+            data = as_bytes(value)
+            preview = value[:_PREVIEW_CHARACTERS]
+        elif isinstance(value, (list, tuple)):
+            data = as_bytes(value, encode)
+            if len(data) >= at_least:
+                # the last item with its texts cut, or the beginning of its JSON
+                last, _ = shorten(value[-1], _PREVIEW_CHARACTERS)
+                text = b"" if isinstance(last, (str, int, float)) else encode(last)
+                is_short = len(text) <= _PREVIEW_BYTES_MAX
+                preview = [last if is_short else text.decode()[:_PREVIEW_CHARACTERS]]
+        elif isinstance(value, Mapping):
+            inner = _cut(value, pointer + pointer_part(key), at_least, entries, bodies)
+            if inner is not value:
+                changed[key] = inner
+            continue
+        if preview is not None and len(data) >= at_least:
+            for part in parts_of(value, data):
+                body = body_of(part)
+                bodies.append(body)
+                entries.append(BodyEntry(pointer + pointer_part(key), body.digest, len(part)))
+            changed[key] = preview
+    return {**mapping, **changed} if changed else mapping
 
 
 def _spoils(field: str, value: object) -> InvalidEvent:
@@ -403,18 +490,14 @@ def grouped(lines: Sequence[bytes]) -> Iterator[bytes]:
         yield b"\n".join(lines[start : start + GROUP_LINES])
 
 
-# the most starts of an event that are tried as the end of another tool's line before it
-_FOREIGN_ENDS_MAX = 8
-
-# the bytes before an object that is part of another one
-_BEFORE_INNER = (b":", b",", b"[")
+# what may stand before an event in a line: byte order marks, zeros and blanks, or one byte that was
+# a newline; but none that precedes an object inside another
 _BLANKS = b"\0\t\r "
-_BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
+_BEFORE = re.compile(rb'(?:(?:\xef\xbb\xbf|[\0\t\r ])*+|[^:,\[])(?=\{"event_id":")', re.DOTALL)
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
-
-JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
-_LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
-_PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
+STRAY = BadLine(
+    "stray_bytes", "bytes that are not an event, or a lost newline, beside a whole event"
+)
 
 
 class Piece(NamedTuple):
@@ -426,65 +509,33 @@ class Piece(NamedTuple):
 
 
 def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
-    """Splits a line into the intact events in it and the bytes between.
+    """Splits a line into the intact events of thence in it and the bytes between.
 
-    A line that is one event, or holds none, is one piece. The pieces are in order; where
+    A line that is one event, or begins with none, is one piece. The pieces are in order; where
     only a newline is missing between two events, an empty piece represents it.
     """
     content = parse(line, vocabulary)
-    if isinstance(content, Event):
-        return [Piece(0, line, content)]
     parts: list[Piece] = []
     start = 0
-    while True:
-        event = _event_at(line, start, vocabulary)
-        is_inner = line[start : start + 1] in _BEFORE_INNER
-        if event is None and not is_inner and line.startswith(LINE_START, start + 1):
-            event = _event_at(line, start + 1, vocabulary)  # one byte replaced the newline
-        if event is None:
-            break
-        between = line[start : event.offset]
-        if start or between:
-            parts.append(Piece(start, between, JOINED if start else _PADDED))
-        parts.append(event)
-        start = event.offset + len(event.data)
-    if not parts:
-        return [Piece(0, line, content)]
-    rest = line[start:]
-    if rest.strip(_BLANKS):
-        parts.append(Piece(start, rest, parse(rest, vocabulary)))
-    elif rest:
-        parts.append(Piece(start, rest, _LINE_ENDING if rest == b"\r" else _PADDED))
-    return parts
-
-
-def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
-    """Finds the event that begins at an offset, or after blanks there; None if none does."""
-    blanks = _BEFORE.match(line, start)
-    start = blanks.end() if blanks else start
-    if start < len(line):
-        for end in _ends(line, start):
-            content = parse(line[start:end], vocabulary)
-            if isinstance(content, Event):
-                return Piece(start, line[start:end], content)
-    return None
-
-
-def _ends(line: bytes, start: int) -> Iterator[int]:
-    """Yields where an event that begins at an offset may end, the most likely place first."""
-    if line.startswith(LINE_START, start):  # at a valid checksum
+    while isinstance(content, BadLine) and (before := _BEFORE.match(line, start)):
+        begin = summed = before.end()
         checksum = 0
-        summed = start
-        for match in _CRC.finditer(line, start):
+        for match in _CRC.finditer(line, begin):
             checksum = crc32(line[summed : match.start()], checksum)
             summed = match.start()
             if match[0] == b',"crc":"%08x"}' % checksum:
-                yield match.end()
-    yield len(line.rstrip(_BLANKS))
-    # or before an event of thence, if it is of another tool and lacks its newline
-    end = start
-    for _ in range(_FOREIGN_ENDS_MAX):
-        end = line.find(b"}" + LINE_START, end + 1) + 1
-        if end <= start:
-            return
-        yield end
+                break
+        else:
+            break
+        event = parse(line[begin : match.end()], vocabulary)
+        if isinstance(event, BadLine):
+            break
+        if begin:
+            parts.append(Piece(start, before[0], STRAY))
+        start = match.end()
+        parts.append(Piece(begin, line[begin:start], event))
+    if not parts:
+        return [Piece(0, line, content)]
+    if rest := line[start:]:
+        parts.append(Piece(start, rest, parse(rest, vocabulary) if rest.strip(_BLANKS) else STRAY))
+    return parts

@@ -4,7 +4,7 @@ Where both logs have steps, events that have one are *partners* when it is the s
 events are partners by their place and their name, which is type and subject. The place of the end
 of a step is the step; of an event inside a step it is the step that it names as a cause; of any
 other it is all its causes. Of several events alike in this those of one content pair first, then
-those of one actor, then the n-th with the n-th. So the result depends on no order of the input.
+the n-th with the n-th. So the result depends on no order of the input.
 Notices of the log are left out; what they caused is put down to what caused them. Causes that a log
 lacks are passed over. Events of other tools may name each other in a circle: of such a circle the
 causes that close it are passed over, walking back from its first event.
@@ -23,15 +23,14 @@ All functions are pure.
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count, zip_longest
+from itertools import chain, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.event import Event, decoded
+from thence.core.event import Event, decoded, raw_members
 from thence.core.order import after_causes, totally_ordered
-from thence.core.ready import ready
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -87,9 +86,10 @@ def side(events: Iterable[Event]) -> LogSide:
 def aligned(a: LogSide, b: LogSide) -> list[int]:
     """Returns for each event of A the place of its partner in B, ALONE for one without."""
     by_step = all(any(event.header.step is not None for event in of.events) for of in (a, b))
-    # partners get one number, by which their effects are at one place
-    numbers = ([ALONE] * len(a.events), [ALONE] * len(b.events))
-    partners, new_number = [ALONE] * len(a.events), count()
+    partners = [ALONE] * len(a.events)
+    # an event of B has the number of its partner, by which their effects are at one place
+    numbers_b = [~y for y in range(len(b.events))]
+    numbers: tuple[Sequence[int], ...] = range(len(a.events)), numbers_b
     for levels in zip_longest(_levels(a, by_step), _levels(b, by_step), fillvalue=()):
         groups: dict[Any, tuple[list[int], list[int]]] = {}
         for half, level in enumerate(levels):
@@ -101,12 +101,8 @@ def aligned(a: LogSide, b: LogSide) -> list[int]:
                     group = groups[key] = ([], [])
                 group[half].append(at)
         for in_a, in_b in groups.values():
-            for half, places in enumerate((in_a, in_b)):
-                for at in places:
-                    numbers[half][at] = next(new_number)
             for x, y in _pairs(a, b, in_a, in_b):
-                partners[x] = y
-                numbers[1][y] = numbers[0][x]
+                partners[x], numbers_b[y] = y, x
     return partners
 
 
@@ -140,15 +136,14 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
 def _pairs(
     a: LogSide, b: LogSide, in_a: Sequence[int], in_b: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Yields pairs of events that have one place and name, those that are most alike first."""
-    is_clear = not in_a or not in_b or len(in_a) == len(in_b) == 1
-    for likeness in () if is_clear else (_content, attrgetter("actor")):
+    """Yields pairs of events that have one place and name, those of one content first."""
+    if in_a and in_b and len(in_a) + len(in_b) > 2:
         waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
         for y in in_b:
-            waiting[likeness(b.events[y])].append(y)
+            waiting[_content(b.events[y])].append(y)
         rest: list[int] = []
         for x in in_a:
-            if queue := waiting[likeness(a.events[x])]:
+            if queue := waiting[_content(a.events[x])]:
                 yield x, queue.popleft()
             else:
                 rest.append(x)
@@ -166,7 +161,6 @@ _UNIQUE = re.compile(
 _UNIQUE_IN_BYTES = re.compile(rb'[._]id"|"retry_of"|"duration_s"|"time_unix_nano"')
 # the types of parts of a message whose member `id` is the id of a tool call
 _CALLS = frozenset(("function", "tool_call", "tool_call_response", "tool_use"))
-_NOTHING = msgspec.Raw(b"{}")
 
 
 class DifferingMember(msgspec.Struct, frozen=True):
@@ -181,13 +175,6 @@ class DifferingMember(msgspec.Struct, frozen=True):
     b: Any
 
 
-class _Bodies(msgspec.Struct, frozen=True, gc=False):
-    """The host's content in an event, as the bytes that are stored."""
-
-    details: msgspec.Raw = _NOTHING
-    payload: msgspec.Raw = _NOTHING
-
-
 _MEMBERS = (
     "event_type",
     "event_version",
@@ -199,7 +186,6 @@ _MEMBERS = (
     "begins",
 )
 _members = attrgetter(*_MEMBERS)
-_decode_bodies = msgspec.json.Decoder(ready(_Bodies)).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -208,7 +194,7 @@ def is_same(a: Event, b: Event) -> bool:
     if _members(a.header) != _members(b.header):
         return False
     # equal as stored, which is faster than what follows
-    return _bodies_of(a) == _bodies_of(b) or _content(a) == _content(b)
+    return _body(a) == _body(b) or _content(a) == _content(b)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -218,44 +204,32 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
         for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
         if x != y
     ]
-    values = _values(_bodies_of(a)), _values(_bodies_of(b))
-    for name, x, y in zip(_Bodies.__struct_fields__, *values, strict=True):
-        places += _apart(name, x, y)
-    return tuple(places)
+    name = min(_body(a)[0], _body(b)[0])
+    return (*places, *_apart(name, _payload(a), _payload(b)))
 
 
-def _bodies_of(event: Event) -> _Bodies:
-    """Returns the bodies of an event, with whole values; one that is no JSON counts as absent."""
-    try:
-        return _decode_bodies(event.whole_line)
-    except (ValueError, RecursionError):
-        return _Bodies()
+def _body(event: Event) -> tuple[str, bytes]:
+    """Returns the name and the bytes of a payload, with whole values."""
+    members = raw_members(event.whole_line)
+    name = "details" if "details" in members else "payload"
+    return name, bytes(members.get(name, b"{}"))
 
 
-def _values(bodies: _Bodies) -> list[Any]:
-    """Returns bodies decoded, without their volatile members; no JSON is a text."""
-    values: list[Any] = []
-    for name in _Bodies.__struct_fields__:
-        body = getattr(bodies, name)
-        try:
-            value = decoded(body)
-            if name == "details" and isinstance(value, dict):
-                value = {key: item for key, item in value.items() if key not in VOLATILE}
-            elif name == "payload" and _UNIQUE_IN_BYTES.search(body):
-                value = _lasting(value)
-        except (ValueError, RecursionError):
-            value = bytes(body).decode(errors="replace")
-        values.append(value)
-    return values
+def _payload(event: Event) -> Any:
+    """Returns a payload without its volatile members."""
+    name, body = _body(event)
+    value = decoded(body)
+    if name == "details" and isinstance(value, dict):
+        return {key: item for key, item in value.items() if key not in VOLATILE}
+    return _lasting(value) if _UNIQUE_IN_BYTES.search(body) else value
 
 
 def _content(event: Event) -> tuple[Any, ...]:
     """Returns what is equal for two events whose contents are the same."""
-    bodies = _bodies_of(event)
     try:
-        return _members(event.header), _encode(_values(bodies))
+        return _members(event.header), _encode(_payload(event))
     except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return _members(event.header), bytes(bodies.details), bytes(bodies.payload)
+        return _members(event.header), _body(event)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:

@@ -17,7 +17,6 @@ from thence.core.bodies import (
     BodySource,
     entries_of,
     put_back,
-    put_back_readable,
 )
 from thence.core.ready import ready
 from thence.errors import InvalidEvent
@@ -293,7 +292,8 @@ class Event:
         if not isinstance(value, dict):
             return {}
         if BODIES_KEY in members:
-            put_back(value, entries_of(members), self.vocabulary.bodies, decoded)
+            entries = entries_of(members)
+            put_back(value, entries, self.vocabulary.bodies, decoded, is_strict=True)
         return value
 
     @property
@@ -309,7 +309,7 @@ class Event:
         Such a value is its beginning. Raises `read_failed`.
         """
         payload, entries = self.cut_payload, self.body_entries
-        return payload, put_back_readable(payload, entries, self.vocabulary.bodies, decoded)
+        return payload, put_back(payload, entries, self.vocabulary.bodies, decoded)
 
     @property
     def body_entries(self) -> list[BodyEntry]:
@@ -341,7 +341,7 @@ class Event:
         members = self._members_of_no_log()
         payload = members.get(self.vocabulary.payload_key)
         values = payload if isinstance(payload, dict) else {}
-        unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
+        unreadable = put_back(values, entries, self.vocabulary.bodies, decoded)
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
 
     def _repr_html_(self) -> str:

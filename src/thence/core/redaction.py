@@ -34,7 +34,7 @@ class Digests(NamedTuple):
     line: bytes
 
 
-class Redaction(msgspec.Struct, frozen=True):
+class Redaction(msgspec.Struct, frozen=True, omit_defaults=True):
     """The facts of a `log.redacted`: the event, its line digest in hex, and why in a few words."""
 
     event_id: str
@@ -49,7 +49,7 @@ class Redaction(msgspec.Struct, frozen=True):
     def facts(self) -> dict[str, str]:
         """Returns the facts of the notice, without empty ones."""
         facts: dict[str, str] = msgspec.to_builtins(self)
-        return {name: value for name, value in facts.items() if value}
+        return facts
 
 
 def redaction_in(event: Event) -> Redaction | None:

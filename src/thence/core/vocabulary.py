@@ -21,7 +21,6 @@ from thence.core.sentences.events import (
     Sentence,
     Write,
     agent_sentence,
-    brief,
     in_columns,
     short_id,
     summary,
@@ -84,10 +83,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Returns one sentence on what happened, ending in the event's short id."""
         end = f" [{short_id(event.event_id)}]"
         return self._said(event, lambda event, write: summary(event, write) + end)
-
-    def brief(self, event: Event) -> str:
-        """Returns a shorter sentence with the short id, for an event among its effects."""
-        return f"{self._said(event, brief)} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""

@@ -17,9 +17,16 @@ from weakref import finalize
 
 import msgspec
 
-from thence.core.bodies import BodySource
-from thence.core.codec import CAUSES_MAX, DATA_BYTES_MAX, Draft, draft, unnumbered, with_nonce
-from thence.core.cutting import BODIES_FROM, PAYLOAD_BYTES_MAX, without_bodies
+from thence.core.bodies import BODIES_FROM, PAYLOAD_BYTES_MAX, BodySource
+from thence.core.codec import (
+    CAUSES_MAX,
+    DATA_BYTES_MAX,
+    Draft,
+    draft,
+    unnumbered,
+    with_nonce,
+    without_bodies,
+)
 from thence.core.event import Cause, Event, EventFields, id_of
 from thence.core.json_values import TYPE_CHARACTERS_MAX, Encode, Plain, is_plain, is_type_name
 from thence.core.new_event import (
@@ -31,7 +38,7 @@ from thence.core.new_event import (
     cause_ids,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent, OutcomeUnknown
+from thence.errors import InvalidEvent, LogReadOnly, OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
 from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.log.files.disk import OS_DISK as OS_DISK
@@ -49,7 +56,7 @@ from thence.log.files.process_state import now as now
 from thence.log.files.process_state import stays_here as stays_here
 from thence.log.files.process_state import watch_forks as watch_forks
 from thence.log.files.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
-from thence.log.files.segment import current_path
+from thence.log.files.segment import current_path, mirror_path
 from thence.log.files.segment import own_folder as own_folder
 from thence.log.log_reader import Reader
 from thence.log.masking import RedactSettings, read_redact_settings
@@ -403,6 +410,7 @@ class Log(Reader):
         for each would cost a seventh (decision 0031). Beside it a function that queues one event,
         False if it was dropped. Both raise `bad_settings`.
         """
+        self.refuse_mirror()
         put, put_all = self._committer.put, self._committer.put_all
         external, has_nonces = self._origin.external, self._has_nonces
         drops = self._committer.on_full == "drop"
@@ -453,6 +461,19 @@ class Log(Reader):
         if self._relay is None:
             self._relay = Relay(*self._where, self._notice, self._report)
         return self._relay.take(lines, self.held, bodies)
+
+    def refuse_mirror(self) -> None:
+        """Raises LogReadOnly in a mirror of a team's log, which relayed lines alone enter."""
+        with reading(self.folder):
+            is_mirror = self._disk.path_id(str(mirror_path(self.folder))) is not None
+        if is_mirror:
+            raise LogReadOnly(
+                "could not append to",
+                place=self.folder,
+                cause="it mirrors a team's log, which `thence sync mirror` keeps as it is there",
+                hint="append to a log of your own: thence sync enable --log FOLDER --name NAME",
+                code="log_read_only",
+            )
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
@@ -520,6 +541,7 @@ class Log(Reader):
             return self._drafted_together((new,))[0]
         masking = self.redact_settings.masking  # raises `bad_settings`: nothing goes in unmasked
         if not self._is_ready:
+            self.refuse_mirror()
             self._prepare()
             self._is_ready = True
         # the causes that it names, the event that it ends, those around it

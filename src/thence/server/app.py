@@ -1,10 +1,8 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -89,41 +87,33 @@ def create_team_app(
 ) -> FastAPI:
     """Returns an app at which the logs of a team meet, by the routes of wire.md.
 
-    Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `database` is the file that `thence server init` made, or an address of PostgreSQL. The audit
-    log and the folders that answer questions are in the folder `data`, else beside the database's
-    file. Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
-    The `metrics_token` gives the counts of the whole server at `/metrics`. Raises `not_a_server`
-    if there is no such database, `database_unavailable` if it can't be reached, ValueError for an
-    address without a folder `data`, `file_busy` where a process has the folders.
+    log is in the folder `data`, else beside the database's file. Host names are not checked unless
+    `allowed_hosts` lists the accepted ones, without ports. The `metrics_token` gives the counts of
+    the whole server at `/metrics`. Raises `not_a_server` if there is no such database,
+    `database_unavailable` if it can't be reached, ValueError for an address without a folder
+    `data`.
     """
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
-    from thence.server.team.log_cache import LogCache
     from thence.server.team.metrics import Metrics, OperatorMetrics, RequestCounter
-    from thence.server.team.team_app import WIRE_PATHS, Team
-
-    def logs_app(folder: Path) -> FastAPI:
-        return _logs_app(ServerState(Root(folder)))
+    from thence.server.team.team_app import Team
 
     if data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
-    place = (data or Path(database).parent).absolute()
-    audit = AuditLog(place)
-    team = Team(open_database(database), partial(LogCache, place), logs_app, audit)
+    audit = AuditLog((data or Path(database).parent).absolute())
+    team = Team(open_database(database), audit)
     metrics = Metrics(team)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with closing(team):
             await team.begin()
-            watching = asyncio.create_task(team.watch())
             yield
-            watching.cancel()
 
     app = _empty_app(lifespan)
-    add_error_handlers(app, problem_page, WIRE_PATHS)
-    app.router.routes.extend([static_route(), *team.routes()])
+    add_error_handlers(app)
+    app.router.routes.extend(team.routes())
     if metrics_token:
         app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
     app.add_middleware(RequestCounter, metrics=metrics)
@@ -131,7 +121,7 @@ def create_team_app(
     return app
 
 
-def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI]) -> FastAPI:
     """Returns an app with the routes of the query API and its pages."""
     app = _empty_app(lifespan)
     app.state.served = state
@@ -168,7 +158,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     return app
 
 
-def _empty_app(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
+def _empty_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
     """Returns an app without routes."""
     return FastAPI(
         title="thence",

@@ -82,16 +82,11 @@ def is_page(path: str) -> bool:
     return path == "/" or path == "/runs" or path.startswith("/runs/")
 
 
-def add_error_handlers(
-    app: FastAPI,
-    page: Callable[[int, str], Response],
-    wire_paths: tuple[str, ...] = (),
-) -> None:
-    """Makes an app report all its errors; those below `wire_paths` are spelled as the wire's.
+def add_error_handlers(app: FastAPI, page: Callable[[int, str], Response] | None = None) -> None:
+    """Makes an app report all its errors, of the query API or else of the wire.
 
-    `page` makes the page that tells of an error, of its status and its words.
+    `page` makes the page of the query API that tells of an error, of its status and its words.
     """
-    app.state.wire_paths = wire_paths
     app.state.problem_page = page
     app.add_exception_handler(ClientDisconnect, _unheard)
     for kind in (HTTPException, RequestValidationError, *_PASSING, Exception):
@@ -105,13 +100,13 @@ def too_large(message: str) -> HTTPException:
 
 def refused(scope: Scope, error: Exception) -> Response:
     """Returns the response that reports the error of a request, as its path's clients read it."""
-    state = scope["app"].state
-    if scope["path"].startswith(state.wire_paths):
+    page = scope["app"].state.problem_page
+    if page is None:
         return wire_response(wire_refusal(error, scope["path"]))
     told = refusal(scope, error)
     if not is_page(scope["path"]):
         return query_response(told)
-    response: Response = state.problem_page(told.status, told.words)
+    response: Response = page(told.status, told.words)
     headers = told.headers or {}
     if "Retry-After" in headers:  # a browser comes back by itself
         response.headers["Refresh"] = headers["Retry-After"]

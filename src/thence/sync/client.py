@@ -9,6 +9,7 @@ import gzip
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from thence.sync.connection import (
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import (
+    LOG_NAME,
     PROTOCOL,
     BatchRefused,
     Credentials,
@@ -35,12 +37,14 @@ from thence.sync.wire.messages import (
     Lines,
     LinesPage,
     LiveToken,
+    LogsPage,
     Missing,
     NodeOwner,
     Pieces,
     Refresh,
     Results,
     ServerHealth,
+    TeamLog,
     Tokens,
     joined_batch,
     joined_pieces,
@@ -50,6 +54,7 @@ RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
 _BATCH, _PIECES = "events/batch/", "events/pieces/"
 _PACKED_BYTES_MIN = 1_024
+_LOGS_PAGES_MAX = 1_000
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _ANEW = "the next round begins anew by itself"
@@ -116,6 +121,21 @@ class SyncClient:
         page = self._decoded(answer, LinesPage)
         self._check_cursors(page.next)
         return TakenPage(self._lines_of(page.events), page.next, page.more)
+
+    def logs(self) -> list[TeamLog]:
+        """Returns the logs of the target's team that the login may read, by their names."""
+        logs: list[TeamLog] = []
+        for _ in range(_LOGS_PAGES_MAX):
+            after = logs[-1].log if logs else ""
+            page = self._decoded(self._ask("GET", "logs/", query={"after": after}), LogsPage)
+            names = [after, *(one.log for one in page.logs)]
+            is_in_order = all(one < other for one, other in pairwise(names))
+            if not is_in_order or not all(map(LOG_NAME.fullmatch, names[1:])):
+                raise self._bad_answer("its logs have no names, or are in no order")
+            logs += page.logs
+            if not page.more:
+                return logs
+        raise self._bad_answer("its list of logs has no end")
 
     def batch(
         self,
@@ -195,8 +215,8 @@ class SyncClient:
     ) -> HttpAnswer:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
-        named = {name: text for name, text in (query or {}).items() if text}
-        query = {"log": self._target.log, "kind": self._target.kind, **named}
+        query = {"log": self._target.log, "kind": self._target.kind, **(query or {})}
+        query = {name: text for name, text in query.items() if text}
         headers = {"X-Team-Slug": self._target.team}
         if method == "POST":
             headers["Content-Type"] = "application/json"

@@ -57,7 +57,8 @@ class SyncEngine:
     taken so far, brought so far, and to be brought in all. `pause` is called before a request with
     the seconds to wait, 5 between two batches, and ends the round by an error; a round of a command
     waits for nothing. A line in which `find_secret`, by default the built-in rules and the log's
-    settings, finds one is parked, never sent. Raises `read_failed`, SyncRefused, NotLoggedIn.
+    settings, finds one is parked, never sent. With `pulls_only` nothing is pushed. Raises
+    `read_failed`, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class SyncEngine:
         progress: Progress | None = None,
         pause: Callable[[float], None] | None = None,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
+        pulls_only: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
@@ -80,6 +82,7 @@ class SyncEngine:
         self._pause = pause or _ignore
         self._find_secret = find_secret or self._secret_in
         self._outbox = Outbox(disk, log.folder, log.vocabulary, target)
+        self._pulls_only = pulls_only
         self._disk = disk
         self._bodies = Bodies(disk, log.folder)
         self._reset()
@@ -198,7 +201,11 @@ class SyncEngine:
                 self._outbox.deliver((), moved, before)
             return True
         relayed = self._relayed_to_log(lines)
-        lost = [] if not is_again else self._without_values(relayed)
+        lost = [  # events of which a large value can't be had, with which and why
+            (Event(line, None, self._log.vocabulary), bad.reason)
+            for line, bad in relayed.bad
+            if is_again and bad.code == _VALUE_MISSING
+        ]
         lacking = {line for line, _ in relayed.bad}
         lacking.difference_update(event.line for event, _ in lost)
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
@@ -217,14 +224,6 @@ class SyncEngine:
             self._outbox.deliver(held, moved if is_whole else before, before, are_pulled=True)
         self._report()
         return is_whole
-
-    def _without_values(self, relayed: Relayed) -> list[tuple[Event, str]]:
-        """Returns the events of which a large value can't be had, with which and why."""
-        return [
-            (Event(line, None, self._log.vocabulary), bad.reason)
-            for line, bad in relayed.bad
-            if bad.code == _VALUE_MISSING
-        ]
 
     def _relayed_to_log(self, lines: Sequence[bytes]) -> Relayed:
         """Relays lines with their large values, which are asked of the server where they lack."""
@@ -260,6 +259,8 @@ class SyncEngine:
         Own redactions go last: the lines that they name are there then, and those that the log has
         redacted go without their bodies. Those by others wait for them.
         """
+        if self._pulls_only:
+            return
         self._nodes = own_nodes(self._log.folder, self._disk)[:OWN_NODES_MAX]
         self._to_bring = self._outbox.pending()
         for are_redactions in (False, True):

@@ -11,8 +11,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from thence.core.bodies import BodyEntry, BodyMissing, missing_body
-from thence.core.cutting import PAYLOAD_BYTES_MAX
+from thence.core.bodies import PAYLOAD_BYTES_MAX, BodyEntry, BodyMissing, missing_body
 from thence.errors import SyncRefused
 from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
 from thence.log.files.disk import OS_DISK

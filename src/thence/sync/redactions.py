@@ -136,6 +136,7 @@ def redact(
     `target` is the key of the log's sync target. Check the right before. Raises what an append
     raises, `read_failed`.
     """
+    log.refuse_mirror()
     digest = digests_of(event.line).line
     with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
         outbox.update()

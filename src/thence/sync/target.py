@@ -140,7 +140,7 @@ def read_target(folder: Path) -> SyncTarget | None:
 
     Raises SyncRefused for a file that can't be used.
     """
-    return _read(target_path(folder), SyncTarget)
+    return read_state(target_path(folder), SyncTarget)
 
 
 def enabled_target(folder: Path) -> SyncTarget:
@@ -164,7 +164,7 @@ def team_of(folder: Path) -> str | None:
 
 def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncRefused."""
-    _write(target_path(folder), target)
+    write_state(target_path(folder), target)
 
 
 def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
@@ -196,7 +196,7 @@ def read_status(folder: Path) -> SyncReport | None:
 def write_status(folder: Path, report: SyncReport) -> None:
     """Stores the last round of a log, if the disk takes it."""
     with suppress(SyncRefused):
-        _write(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
+        write_state(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
 
 
 def read_connection(folder: Path) -> str:
@@ -207,7 +207,7 @@ def read_connection(folder: Path) -> str:
 def write_connection(folder: Path, word: str) -> None:
     """Stores the state of a log's live connection, if the disk takes it."""
     with suppress(SyncRefused):
-        _write(sync_folder(folder) / _LIVE, word)
+        write_state(sync_folder(folder) / _LIVE, word)
 
 
 def connection_state(folder: Path, last: SyncReport | None, *, is_service_running: bool) -> str:
@@ -249,8 +249,10 @@ def status_word(folder: Path) -> str | None:
     return connection_words(word, is_service_running=is_running)
 
 
-def _read(path: Path, kind: type[_T]) -> _T | None:
+def read_state(path: Path, kind: type[_T], again: str = "") -> _T | None:
     """Returns the value in a file, None without one; raises SyncRefused.
+
+    `again` says what to do about a file that can't be used, by default to enable sync again.
 
     A file that a symbolic link leads to is refused: its maker would choose the target.
     """
@@ -261,19 +263,19 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
         data = OS_DISK.read_whole(path)
         return None if data is None else msgspec.json.decode(data, type=ready(kind))
     except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        hint = f"remove it, then enable sync again: rm {path}; thence sync enable"
+        hint = again or f"remove it, then enable sync again: rm {path}; thence sync enable"
         raise _unusable(path, error, hint) from error
 
 
 def _read_good(path: Path, kind: type[_T]) -> _T | None:
     """Returns the value in a file, None without one or for a file that can't be used."""
     with suppress(SyncRefused):
-        return _read(path, kind)
+        return read_state(path, kind)
     return None
 
 
-def _write(path: Path, value: msgspec.Struct | str) -> None:
-    """Replaces a file; raises SyncRefused."""
+def write_state(path: Path, value: msgspec.Struct | str) -> None:
+    """Replaces a file, whose folder is made if it is missing; raises SyncRefused."""
     try:
         OS_DISK.make_folder(path.parent)
         replace_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

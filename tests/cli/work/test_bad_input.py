@@ -187,7 +187,7 @@ def refused_there(folder, *arguments):
 
 def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
     repo = make_repository(tmp_path / "r")
-    keys = ("not_imported", "landed", "in_target_before_done", "overlaps", "next")
+    keys = ("not_imported", "landed", "in_target_before_done", "overlaps", "claims", "next")
     here = {key: [] for key in keys}
     board = done(repo, "status", "--json").json
     assert set(board.pop("summary").values()) == {0}

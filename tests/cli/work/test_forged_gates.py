@@ -174,8 +174,9 @@ def test_checkout_of_a_gate_that_was_killed_is_taken_away_by_the_next(make, tmp_
     hang = ["sh", "-c", f"test -f '{note}' || {{ echo $$ > '{note}'; exec sleep 600; }}"]
     project = make({"WP01": []}, gates=[{"type": "CI_CHECK", "command": hang}])
     process = begun(project)
-    until(note.exists)
-    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: note.exists() and note.read_text().strip())
+    for pid in (process.pid, int(note.read_text())):  # it goes on without the orchestrator
+        os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=WAIT_S)
     assert "-gate-" in git(project.folder, "worktree", "list")
     ended = orchestrate(project)

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import DO, SLUG
 
-from thence.cli.commands.work.orchestrating import undisturbed
+from thence.work.orchestrate.orchestrator import Interruption
 
 HEAD = f"{SLUG}: "
 
@@ -92,26 +92,24 @@ def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
     assert "Traceback" not in str(terminal.screen)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_is_drawn_is_drawn_to_its_end_unless_ctrl_c_is_typed_twice(number):
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
-    drawn = []
+def test_only_the_first_signal_interrupts_and_after_what_is_not_to_be_cut():
+    interruption, done = Interruption(), []
 
-    def draw(times):
-        with undisturbed():
-            for each in range(times):
-                signal.raise_signal(number)
-                drawn.append(f"{each + 1} of {times}")
+    def step():
+        with interruption.held():
+            with interruption.held():
+                interruption(signal.SIGINT, None)
+                done.append("a step")
+            done.append("and the one around it")
 
-    try:
-        for times in (1, 2):
-            with pytest.raises(KeyboardInterrupt):
-                draw(times)
-    finally:
-        signal.signal(signal.SIGTERM, handlers[1])
-    assert drawn == ["1 of 1", "1 of 2"]
-    assert signal.getsignal(signal.SIGINT) == handlers[0]
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    interruption(signal.SIGTERM, None)
+    with interruption.held():
+        done.append("agents are ended")
+    assert done == ["a step", "and the one around it", "agents are ended"]
+    with pytest.raises(KeyboardInterrupt):
+        Interruption()(signal.SIGHUP, None)
 
 
 def test_terminal_that_can_not_redraw_gets_lines(make, shown):

@@ -8,12 +8,17 @@ import signal
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate
+from tests.cli.work.three_packages import done
 from tests.git.repositories import git
 from tests.log.committers import until
-from tests.work.boards import done
+from tests.tiers import tenth
 
 
-def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path):
+@pytest.mark.parametrize(
+    "number", tenth([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [signal.SIGHUP])
+)
+@pytest.mark.whole
+def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path, number):
     project = make({"WP01": [], "WP02": []}, slots=2)
     notes = [tmp_path / "WP01.pid", tmp_path / "WP02.pid"]
     hang = [
@@ -23,7 +28,8 @@ def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path)
     project.tell(ANY=[hang, DO])
     process = begun(project)
     until(lambda: all(note.exists() for note in notes))
-    os.kill(process.pid, signal.SIGINT)
+    for _ in range(2):  # the second one changes nothing
+        os.kill(process.pid, number)
     _, told = process.communicate(timeout=WAIT_S)
     assert (process.returncode, b"Traceback" in told) == (130, False), told
     assert not any(is_alive(int(note.read_text())) for note in notes)
@@ -33,6 +39,56 @@ def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path)
     assert ended.code == 0, ended.err
     assert len(project.events("WPStatusChanged", new_status="doing")) == 2
     assert [e["payload"]["retry_count"] for e in project.events("WPAssigned")] == [0] * 4
+
+
+@pytest.mark.promise("L14")
+def test_agent_of_a_killed_orchestrator_keeps_its_package_until_it_ends_or_is_passed_on(
+    make, tmp_path
+):
+    project = make({"WP01": [], "WP02": []}, slots=2)
+    pids, go = [tmp_path / "WP01.pid", tmp_path / "WP02.pid"], tmp_path / "go"
+    project.tell(ANY=[[["note", str(tmp_path / "{wp}.pid")], ["wait_for", str(go)], *DO], DO])
+    process = begun(project)
+    until(lambda: all(pid.exists() for pid in pids))
+    process.kill()
+    process.communicate()
+    agents = [int(pid.read_text()) for pid in pids]
+    first = f"process {agents[0]}, or one that it started, is at work on it"
+    shown = warm("work", "status", cwd=project.folder).out
+    assert f"WP01  Do WP01  (coder; {first})" in shown
+    claims = done(project.folder, "status")["here"]["claims"]
+    assert [claim["process"] for claim in claims] == agents
+    refused = warm("work", "implement", "WP01", "--actor", "coder", cwd=project.folder)
+    assert (refused.code, first in refused.err) == (1, True), refused.err
+    done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
+    assert f"(coder; {first}" not in warm("work", "status", cwd=project.folder).out
+    project.setup(slots=2, limits={"timeout": 1})  # nobody waits longer for a claim
+    ended = orchestrate(project)
+    assert ended.code == 1
+    assert f"note       WP02: process {agents[1]}, or one" in ended.err
+    assert f"WP02 stays: process {agents[1]}, or one that it started, is at work on it" in ended.out
+    assert "WP01 stays: is in doing, with ada" in ended.out
+    assert all(map(is_alive, agents))
+    go.touch()
+    project.setup(slots=2)
+    assert orchestrate(project).code == 1
+    assert project.lanes() == {"WP01": "doing", "WP02": "done"}
+    until(lambda: not any(map(is_alive, agents)))
+
+
+@pytest.mark.promise("L17")
+def test_package_that_is_taken_over_from_a_live_orchestrator_is_not_judged_by_it(make, tmp_path):
+    project = make({"WP01": []})
+    pid, go = tmp_path / "pid", tmp_path / "go"
+    project.tell(WP01=[[["note", str(pid)], ["wait_for", str(go)], *DO]])
+    process = begun(project)
+    until(pid.exists)
+    done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
+    go.touch()
+    out, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, b"ada took it over meanwhile" in err) == (1, True), err
+    assert b"WP01 stays: is in doing, with ada" in out
+    assert len(project.events("WPStatusChanged", wp_id="WP01")) == 1
 
 
 @pytest.mark.promise("L17")

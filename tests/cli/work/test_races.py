@@ -77,7 +77,8 @@ def test_package_that_another_command_is_at_work_on_is_left_to_it(project, tmp_p
     with stopped(project, tmp_path, "worktree add", *slow) as process:
         ended, told = work(project, "move-task", "WP01", "--to", "rejected", "--actor", "bob")
     assert (ended.code, told["error"]["guard"]) == (1, "moved_meanwhile")
-    assert "another command is at work on it right now" in told["error"]["cause"]
+    who = f"process {process.pid}, or one that it started,"
+    assert told["error"]["cause"] == f"{who} is at work on it right now"
     process.stdout.close()
     assert process.returncode == 0
     assert len(moves(project)) == 1

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, orchestrate
 from tests.git.repositories import git
 
-from thence.work.journal.claims import take
+from thence.work.journal.claims import drop, take
 from thence.work.session.session import Session
 
 BRANCH = f"{SLUG}-WP01"
@@ -63,10 +63,11 @@ def test_claim_that_somebody_holds_and_does_nothing_with_is_not_waited_for(make)
     try:
         ended = orchestrate(project, "--json")
     finally:
-        os.close(lease)
+        drop(lease)
     assert ended.code == 1, ended.err
     result = json.loads(ended.out.splitlines()[-1])
     assert result["done"] == ["WP02"]
     (stranded,) = result["stranded"]
-    assert "another command holds its claim" in stranded["reason"]
+    assert f"process {os.getpid()}, or one that it started, is at work" in stranded["reason"]
+    assert "nothing was recorded for 7 s" in stranded["reason"]
     assert stranded["next"]

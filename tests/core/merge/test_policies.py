@@ -65,15 +65,6 @@ def test_state_that_the_priority_lacks_is_refused(state):
     assert "for_review" in error.hint
 
 
-@pytest.mark.promise("L5")
-@pytest.mark.parametrize("other", ["p/028-sync/WP02", None])
-def test_events_of_two_subjects_are_refused(other):
-    events = [move("p/028-sync/WP01", "planned", "done"), move(other, "planned", "done", clock=2)]
-    error = refusal(events, PRIORITY)
-    assert "p/028-sync/WP01" in error.cause
-    assert (other or "none") in error.cause
-
-
 def settled(slot, *events, linked=()):
     """Settle a dispute of events that are all beside each other, save the linked pairs."""
     ordered = totally_ordered(events)

@@ -7,14 +7,12 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
 from tests.server.team.lines import line, lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.server.team.test_team_pages import form
 
 ATTACKERS = 60
 MEMBER = "203.0.113.5"
@@ -114,30 +112,6 @@ def owing(server: TeamServer, path: str, head: str = "", body: bytes = b"x" * 90
     start = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{head}{length}".encode()
     connection.sendall(start + body[:1])
     return connection
-
-
-@pytest.mark.promise("S12")
-def test_cookie_of_a_page_opens_pages_alone_and_an_access_token_is_no_cookie(
-    red: TeamServer,
-) -> None:
-    member, thief = red.client("ada"), red.client()
-    first = form(member, {"username": "ada", "password": PASSWORD})
-    (cookie,) = SimpleCookie(first.headers["set-cookie"]).values()
-    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 200
-    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={member.access}").status == 303
-    thief.access = cookie.value
-    for path in ("/logs", "/api/v1/events?log=any"):
-        assert thief.ask("GET", path).status == 401, path
-    for path in ("/", f"/?token={cookie.value}"):
-        assert thief.ask("GET", path).status == 303, "to the login form"
-    for path in ("/api/v1/ws-token/", "/api/v1/events/batch/"):
-        assert thief.post(path, {"events": []}).status == 401, path
-    assert thief.post("/api/v1/token/refresh/", {"refresh": cookie.value}).status == 401
-    thief.access = ""
-    with red.accounts() as accounts:
-        accounts.set_password("ada", f"{PASSWORD} anew")
-        accounts.set_password("ada", PASSWORD)  # other tests log in at this server
-    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 303
 
 
 @pytest.mark.promise("S12")

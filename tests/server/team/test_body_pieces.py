@@ -8,7 +8,6 @@ import pytest
 from tests.server.team.test_sync_service import exchange, statuses, with_teams
 
 import thence
-from thence.core.bodies import BodyMissing
 from thence.core.codec import close_line
 from thence.core.event import Event
 from thence.core.redaction import REDACTED, Redaction, digests
@@ -16,10 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent, VocabularyMismatch
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
-from thence.log.open import OS_DISK
-from thence.log.read import reader
 from thence.server.team import body_pieces
-from thence.server.team.log_cache import LogCache
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
 
@@ -255,11 +251,10 @@ def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -
     taken_back(lines[0])
     assert counted(database) == 2, "the second line begins with it"
     assert len(found.given_pieces("red", "log", names(lines[1:2]))) == 1
-    source = Store(database).bodies(Store(database).log("red", "log"))
-    kept, gone = (Event(lines[at], None, PLAIN).body_entries[0] for at in (1, 3))
-    assert source.value(kept.digest, kept.size).decode() == COMMON + "kept"
-    with pytest.raises(BodyMissing):
-        source.value(gone.digest, gone.size)
+    kept, gone = (
+        bytes.fromhex(Event(lines[at], None, PLAIN).body_entries[0].digest) for at in (1, 3)
+    )
+    assert found.lacking_pieces("red", "log", [kept, gone]) == (gone.hex(),)
     # one that brings it again, with the whole line, does not bring it back
     brought(found, writer)
     assert counted(database) == 4
@@ -284,23 +279,6 @@ def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: W
     assert b"body_sha256" in found.page("red", "log").lines[1]
 
 
-def test_folder_of_the_query_api_has_whole_values(writer: Writer, tmp_path: Path) -> None:
-    database = with_teams()
-    store = Store(database)
-    found = Exchange(store)
-    lines = writer.said(COMMON, COMMON + "more")
-    brought(found, writer)
-    assert statuses(found, lines) == ["success"] * 2
-    cache = LogCache(tmp_path / "cache", store)
-    cache.refresh("red", "log")
-    folder = cache.of_team("red") / "log"
-    with thence.open(folder, create=False) as log:
-        assert [event.payload["text"] for event in log.read()] == [COMMON, COMMON + "more"]
-        assert log.verify().findings == ()
-    assert [line.data for line in reader.lines(OS_DISK, folder, PLAIN)] == lines
-    cache.close()
-
-
 def test_damage_of_pieces_is_told(writer: Writer) -> None:
     database = with_teams()
     store = Store(database)
@@ -309,7 +287,7 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     assert statuses(Exchange(store), lines) == ["success"] * 2
     log = store.log("red", "log")
     assert log is not None
-    assert store.bodies(log).asked(body_pieces.damaged_value) is None
+    assert store.pieces(log, body_pieces.damaged_value) is None
     changes = (
         ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}),
         ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}),
@@ -317,4 +295,4 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     for change, params in changes:
         with database.writing() as connection:
             connection.execute(change, params)
-        assert store.bodies(log).asked(body_pieces.damaged_value) is not None
+        assert store.pieces(log, body_pieces.damaged_value) is not None

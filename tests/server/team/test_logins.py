@@ -167,7 +167,7 @@ def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
     logins = Logins(database, Tool(time.time, os.urandom, is_right))
     unknown = "x" * 43
     with closing(database), ThreadPoolExecutor(1) as pool, database.writing():
-        for work in (logins.refreshed, logins.live_login, logins.user_of_page):
+        for work in (logins.refreshed, logins.live_login):
             with pytest.raises(NotLoggedIn):
                 pool.submit(work, unknown).result(WAIT_S)
         assert pool.submit(logins.revoke, unknown).result(WAIT_S) is None

@@ -54,7 +54,6 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
         client.log_in("ada", added["password"])
         assert client.statuses("log", lines(3)) == ["success"] * 3
         assert client.pull("log")[0] == lines(3)
-        assert client.ask("GET", "/logs/log/events").status == 200
         assert client.ask("GET", "/ready").status == 200
     finally:
         assert running.end() == 0

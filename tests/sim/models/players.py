@@ -1,4 +1,4 @@
-"""The models of shipped scenarios; `python -m tests.sim.models.players` records their cassettes.
+"""The models of our scenarios; `python -m tests.sim.models.players` records their cassettes.
 
 Villages speak in even turns and give way in odd ones, the sooner the more the others did. Fishers
 go out for longer as long as it pays; the careful ones take what grows.
@@ -16,7 +16,8 @@ from thence.sim import SimulationConfig, SimulationOrchestrator
 from thence.sim.models.asking import write_cassette
 from thence.sim.record.outcomes import read_outcomes
 
-SCENARIOS = Path(__file__).parents[3] / "scenarios"
+ROOT = Path(__file__).parents[3]
+SCENARIOS, EXAMPLES = ROOT / "scenarios", ROOT / "examples"
 WORDS = {
     "north": "We go down to {claim}. Whoever gives up nothing leaves the river to nobody.",
     "mill": "The mill stands at {claim}. I follow whoever goes first.",
@@ -82,25 +83,28 @@ def neighbour(body) -> str:
     return json.dumps({"action": action, **note})
 
 
-MODELS = {"negotiation": village, "commons": fisher, "village": neighbour}
+MODELS = {
+    SCENARIOS / "negotiation.yaml": village,
+    EXAMPLES / "commons.yaml": fisher,
+    SCENARIOS / "village.yaml": neighbour,
+}
 
 
-def recorded(scenario: str, folder: Path) -> Path:
+def recorded(scenario: Path, folder: Path) -> Path:
     """Plays a scenario by its model and returns the run's folder."""
     with Endpoint(MODELS[scenario]) as endpoint:
-        text = (SCENARIOS / f"{scenario}.yaml").read_text()
-        file = folder / f"{scenario}.yaml"
+        text, file = scenario.read_text(), folder / scenario.name
         for table in SCENARIOS.glob("*.csv"):
             shutil.copy(table, folder)
         text = text.replace("http://127.0.0.1:8000/v1", endpoint.base_url)
-        file.write_text(text.replace(f"  cassette: {scenario}.jsonl\n", ""))
+        file.write_text(text.replace(f"  cassette: {scenario.stem}.jsonl\n", ""))
         config = SimulationConfig.from_file(file)
         return SimulationOrchestrator(config, output_root=folder / "runs").run().output_dir
 
 
 if __name__ == "__main__":
-    for name in MODELS:
+    for scenario in MODELS:
         with tempfile.TemporaryDirectory() as place:
-            run = recorded(name, Path(place))
-            cassette = SCENARIOS / f"{name}.jsonl"
+            run = recorded(scenario, Path(place))
+            cassette = scenario.with_suffix(".jsonl")
             print(write_cassette(read_outcomes(run).values(), cassette), "answers in", cassette)

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 import tempfile
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from random import Random, randrange
@@ -20,7 +19,6 @@ from msgspec.structs import replace
 from tests.server.team.engines import new_database
 
 import thence
-from thence.core.bodies import BodyMissing
 from thence.core.codec import event_id_of, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST
@@ -28,6 +26,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import SyncRefused
 from thence.log.open import OS_DISK
 from thence.log.read import reader
+from thence.server.team import body_pieces
 from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.store import Store
@@ -104,17 +103,16 @@ class Server:
             query = "SELECT sha256, previous, size, data FROM body_pieces ORDER BY size"
             return [NewPiece(*row) for row in connection.execute(query)]
 
-    def missing_values(self):
-        """Return how many values are not there whole that lines name."""
+    def lacks_values(self):
+        """Report whether a value that a line names is not there whole."""
         store = Store(self.database)
-        source, missing = store.bodies(store.log(TEAM, LOG)), 0
-        for line in self.lines():
-            for entry in Event(line, None, PLAIN).body_entries:
-                try:
-                    missing += sha256(source.value(*entry[1:])).hexdigest() != entry.digest
-                except BodyMissing:
-                    missing += 1
-        return missing
+        log, events = store.log(TEAM, LOG), (Event(line, None, PLAIN) for line in self.lines())
+        sizes = {entry.digest: entry.size for event in events for entry in event.body_entries}
+        held = store.pieces(
+            log, lambda opened, of: body_pieces.sizes(opened, of, list(map(bytes.fromhex, sizes)))
+        )
+        is_damaged = store.pieces(log, body_pieces.damaged_value) is not None
+        return is_damaged or sizes != {digest.hex(): size for digest, size in held.items()}
 
     def lines(self):
         found, cursor, more = [], "", True
@@ -384,7 +382,7 @@ class Fleet:
         if len(set(wanted)) != len(wanted):
             found.append("the server holds a line twice")
         lost = self.acknowledged - ids_of(wanted) - ids_of(chain(*behind.values()))
-        if self.server.missing_values():
+        if self.server.lacks_values():
             found.append("the server lacks large values that its lines name")
         if lost:
             found.append(f"{len(lost)} acknowledged events are lost, such as {min(lost)}")

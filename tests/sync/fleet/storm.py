@@ -19,8 +19,7 @@ from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
 
-import httpx2
-from tests.server.listening import frames, until
+from tests.server.listening import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
@@ -46,7 +45,7 @@ FAULTY, BYTES_MAX, SOUND_BYTES = 0.4, 2_500, 600
 INSTANT_S = 1.0
 ENDS_S, OF_REPLICA_S = 60, 4
 _PAUSE_S = 0.05
-_GONE = (OSError, http.client.HTTPException, httpx2.HTTPError, WebSocketException, EOFError)
+_GONE = (OSError, http.client.HTTPException, WebSocketException, EOFError)
 
 
 class Stranger(Thread):
@@ -105,20 +104,6 @@ class Hinted(Stranger):
         return True
 
 
-class Streamed(Stranger):
-    """Listens by server-sent events, each time behind the last one."""
-
-    last = ""
-
-    def act(self, client: Client) -> None:
-        headers = {"Authorization": f"Bearer {client.access}", "Last-Event-ID": self.last}
-        url = f"http://{client.host}/logs/{LOG}/events/live"
-        with httpx2.stream("GET", url, headers=headers, timeout=ENDS_S) as answer:
-            for frame in frames(answer) if self.is_answered(answer.status_code) else ():
-                self.lines.append(frame.data)
-                self.last = frame.id
-
-
 class Storm:
     """A storm on servers of one database, the first with `replicas` behind a proxy; close it."""
 
@@ -147,7 +132,7 @@ class Storm:
             self._programs.append(Program(place, proxy.url, user, LOG, replicas=share))
             self._programs[-1].start()
         self._senders = [Sender(self, node) for node in NODES]
-        self._listeners = [Hinted(self, "hinted"), Streamed(self, "streamed")]
+        self._listener = Hinted(self, "hinted")
 
     def client(self) -> Client:
         """Returns a client of one server after the other as they run now, without the proxy."""
@@ -175,7 +160,7 @@ class Storm:
         self.push(self._senders)
 
     def push(self, senders: list[Sender]) -> None:
-        heard = self._listeners[0].lines
+        heard = self._listener.lines
         count = len(heard)
         for sender in senders:
             sender.wanted += SIZE
@@ -215,7 +200,7 @@ class Storm:
         self.ended.set()
         codes = [server.end() for server in self._servers]
         faults += ["a server ended badly"] * any(codes)
-        for stranger in (*self._senders, *self._listeners):
+        for stranger in (*self._senders, self._listener):
             faults += [f"{stranger} got {stranger.wrong}"] * bool(stranger.wrong)
         return faults + self._faults_of_store()
 
@@ -226,9 +211,8 @@ class Storm:
         faults = [f"the server has {line!r} twice" for line in wanted if wanted[line] > 1]
         for sender in self._senders:
             faults += [f"{line!r} is lost" for line in {*sender.lines} - {*held}]
-        for listener in self._listeners:
-            if listener.lines != held:
-                faults.append(f"{listener} heard {len(listener.lines)} of {len(held)} lines")
+        if self._listener.lines != held:
+            faults.append(f"it heard {len(self._listener.lines)} of {len(held)} lines")
         for program in self._programs:
             faults += [f"{one} is lost" for one in program.acknowledged() if one not in ids]
             for folder in program.folders:

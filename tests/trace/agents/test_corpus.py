@@ -34,7 +34,7 @@ _NUMBERS = count(1)
 def keep(repository: Path, bridge: str, session: str, members: dict[str, Any]) -> None:
     """Leaves a file in the spool as the fired program does."""
     data = json.dumps({**members, "session_id": session}).encode()
-    content = fired.record(bridge, str(repository), str(repository), data, len(data))
+    content = fired.record(bridge, str(repository), str(repository), data)
     name = f"{next(_NUMBERS):020d}-1-000000.json"
     fired.keep(str(log_in(repository) / fired.SPOOL), name, content)
 

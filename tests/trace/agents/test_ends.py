@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from tests.trace.agents.heard import CLAUDE, DAEMON, TOP, Heard
 
-from thence.trace.agents.fired import Process
-
 
 def call(heard: Heard, use_id: str = "t-1", session: str = "s", **members: Any) -> None:
     heard.shell(session, "touch denied.txt", tool_use_id=use_id, **members)
@@ -120,29 +118,6 @@ def test_subagent_whose_call_was_interrupted_has_ended_with_its_calls(heard: Hea
     assert heard.unfinished() == ["session/s"]
     own = [event for event in heard.events if event.subject == "tool/t-x"]
     assert [event.actor for event in own] == ["claude-code/coder"] * 2
-
-
-@pytest.mark.promise("A5a")
-@pytest.mark.parametrize("is_open_elsewhere", [False, True])
-def test_forked_session_begins_where_its_process_does(
-    heard: Heard, is_open_elsewhere: bool
-) -> None:
-    """`--fork-session` sends SessionStart with the old id, and all else with the new one."""
-    begin(heard, "old")
-    if not is_open_elsewhere:
-        heard.hook("SessionEnd", "old", reason="exit")
-    fork: Process = (60, "b 3")
-    heard.hook("SessionStart", "old", source="resume", process=fork)
-    *before, prompt = heard.hook("UserPromptSubmit", "new", prompt="other way", process=fork)
-    begun = before[-1]
-    assert [event.event_type for event in before] == (
-        ["session.begun"] if is_open_elsewhere else ["session.ended", "session.begun"]
-    )
-    assert (begun.stream, begun.payload["forked_from"]) == ("new", "old")
-    assert prompt.caused_by == (begun.event_id,)
-    heard.hook("SessionEnd", "new", reason="exit", process=fork)
-    assert heard.unfinished() == (["session/old"] if is_open_elsewhere else [])
-    assert heard.table.forked_from("new", fork) is None
 
 
 @pytest.mark.promise("A5a")

@@ -66,7 +66,7 @@ def said(
     tree: str = "main",
     place: int = 10,
     replaces: tuple[str, ...] = (),
-    former: Former = lambda path, number: None,
+    former: Former = lambda hunk, number: None,
 ) -> list[str]:
     """Adds edits, judges a commit, and returns each added line's answer in a word or two."""
     for one in edits:
@@ -258,12 +258,12 @@ WAS = {
 def test_lines_that_the_same_commit_removes_elsewhere_keep_their_owner(case):
     was, moved, edits, answers = WAS[case]
     changes = hunks(moved + KEPT, KEPT) + hunks(KEPT, KEPT + moved, "b.py")
-    assert said(Judge(), changes, *edits, former=lambda path, number: was) == answers
+    assert said(Judge(), changes, *edits, former=lambda hunk, number: was) == answers
 
 
 def test_a_persons_indent_of_an_agents_lines_is_told():
     change = hunks(CODE, NESTED)
-    answers = said(Judge(), change, former=lambda path, number: Said(AGENT, "e0"))
+    answers = said(Judge(), change, former=lambda hunk, number: Said(AGENT, "e0"))
     assert answers == ["none"] + ["agent form"] * 3
 
 
@@ -275,6 +275,12 @@ def test_a_renamed_file_has_the_edits_of_its_old_path():
 def test_each_of_two_edits_explains_its_own_lines_once():
     edits = (edit(EQUAL), edit(EQUAL, key="e2", begun=3))
     assert said(Judge(), hunks(KEPT, EQUAL + KEPT + EQUAL), *edits) == ["agent"] * 2
+
+
+@pytest.mark.parametrize(("tree", "answer"), [("main", "maybe tie"), ("side", "agent")])
+def test_edits_of_two_sessions_that_fit_alike_are_a_tie_in_one_tree(tree, answer):
+    others = edit(CODE, key="e2", begun=3, tree=tree)._replace(session="s2")
+    assert said(Judge(), hunks("", CODE), edit(CODE), others) == [answer] * 3
 
 
 def test_no_line_of_a_small_history_is_told_wrong(tmp_path):

@@ -111,7 +111,7 @@ def test_question_asks_nobody_writes_nothing_and_waits_for_nobody(
     is_partial = "without" in kind
     lacking = QUESTIONS[: 3 if is_partial else 0]
     # the owner of a commit needs a file only where another may be its original
-    either = QUESTIONS[2:3] if "without blobs" in kind else ()
+    either = QUESTIONS[2:3] if is_partial else ()
     for words, answer in answers.items():
         is_lacking = "this clone lacks what" in " ".join((answer.out + answer.err).split())
         assert is_lacking == (words in lacking) or words in either, (words, answer)

@@ -343,14 +343,6 @@ def state_machine_merge(
         priority = {state: -rank for rank, state in enumerate(priority)}
     refused = partial(InvalidEvent, "could not merge the states")
     ordered = totally_ordered(events)
-    subjects = list(dict.fromkeys(event.subject for event in ordered))
-    if len(subjects) > 1:
-        first, second = (subject or "none" for subject in subjects[:2])
-        raise refused(
-            place=f"of {len(ordered)} events",
-            cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
-            hint="merge the events of one subject at a time",
-        )
     payloads = [(event, event.payload) for event in ordered]
     holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
     if payloads and not holding:

@@ -14,7 +14,7 @@ import msgspec
 from thence.core.clock import microseconds, moment, span
 from thence.core.event import Event
 from thence.core.failures import is_failure
-from thence.core.json_values import is_utf8
+from thence.core.json_values import is_utf8, text_of
 from thence.core.nearest import did_you_mean
 from thence.core.query.where import Comparison, parse
 from thence.errors import InvalidFilter
@@ -226,7 +226,4 @@ def invalid(key: str, cause: str, hint: str) -> InvalidFilter:
 
 def shown(value: object) -> str:
     """Returns the repr of an invalid value, cut where it is long."""
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # an integer in it is over the interpreter's limit of digits
-        return f"this {type(value).__name__}"
+    return text_of(value, repr)[:80]

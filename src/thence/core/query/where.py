@@ -5,16 +5,16 @@ be read raises InvalidFilter with the column; docs/reference/filters.md describe
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from math import isfinite
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice, takewhile
 from operator import ge, gt, le, lt
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
 from thence.core.bodies import BODIES_KEY, BodyMissing
 from thence.core.event import Event
-from thence.core.json_values import INT_MAX, INT_MIN, is_utf8
 from thence.core.nearest import nearest
 from thence.errors import InvalidFilter
 
@@ -47,8 +47,8 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def matches(self, event: Event) -> bool:
         """Reports whether a value at the path exists and satisfies the comparison."""
-        value, depth = _reached(event, self.path)
-        if depth < len(self.path):
+        value = _reached(event, self.path)
+        if value is msgspec.UNSET:
             return False
         values: Iterable[object] = (value,)
         if self.is_any and isinstance(value, Mapping):
@@ -56,26 +56,6 @@ class Comparison(msgspec.Struct, frozen=True):
         elif self.is_any:
             values = value if isinstance(value, list) else ()
         return any(not self.op or compares(one, self.op, self.value) for one in values)
-
-    def reaches(self, event: Event) -> tuple[int, Collection[str]]:
-        """Returns how many parts of the path an event has, and the names at the next level.
-
-        The names are those beside the first missing part, and one level below a missing first
-        part; none where no part is missing.
-        """
-        value, depth = _reached(event, self.path)
-        if depth == len(self.path) or isinstance(self.path[depth], int):
-            return len(self.path), ()
-        if depth:
-            return depth, tuple(value) if isinstance(value, Mapping) else ()
-        payload = _payload(event)
-        inner = (
-            f"{key}.{name}"
-            for key, inside in payload.items()
-            if isinstance(inside, dict)
-            for name in inside
-        )
-        return 0, (*_COMPOSED, "payload", *event.members, *payload, *inner)
 
     def needles(self) -> Iterator[bytes]:
         """Yields the bytes that every matching line without escapes must contain."""
@@ -94,8 +74,8 @@ class Comparison(msgspec.Struct, frozen=True):
 _COMPOSED = ("actor", "subject", "stream")
 
 
-def _reached(event: Event, path: tuple[str | int, ...]) -> tuple[object, int]:
-    """Returns the value that a path leads to, and how many of its parts lead there.
+def _reached(event: Event, path: tuple[str | int, ...]) -> object:
+    """Returns the value that a path leads to, UNSET where an event has none.
 
     Of names that follow each other, as many as it takes to be a key of the map are one name with
     dots: attributes.gen_ai.system finds the attribute `gen_ai.system`.
@@ -106,7 +86,7 @@ def _reached(event: Event, path: tuple[str | int, ...]) -> tuple[object, int]:
     if first in _COMPOSED:
         value = getattr(event, first)
         if value is None:
-            return value, 0
+            return msgspec.UNSET
         depth = 1
     elif first == "payload":
         depth = 1
@@ -115,19 +95,19 @@ def _reached(event: Event, path: tuple[str | int, ...]) -> tuple[object, int]:
         value = value if first == "details" and BODIES_KEY in members else members[first]
         depth = 1
     while depth < len(path):
-        part, end = path[depth], depth + 1
+        part, depth = path[depth], depth + 1
         if isinstance(part, int):
             if not isinstance(value, list) or not -len(value) <= part < len(value):
-                break
+                return msgspec.UNSET
         elif not isinstance(value, Mapping):
-            break
+            return msgspec.UNSET
         else:
-            while part not in value and end < len(path) and isinstance(path[end], str):
-                part, end = f"{part}.{path[end]}", end + 1
+            while part not in value and depth < len(path) and isinstance(path[depth], str):
+                part, depth = f"{part}.{path[depth]}", depth + 1
             if part not in value:
-                break
-        value, depth = value[part], end
-    return value, depth
+                return msgspec.UNSET
+        value = value[part]
+    return value
 
 
 def _payload(event: Event) -> Mapping[str, Any]:
@@ -162,145 +142,126 @@ def compares(stored: object, op: str, value: Scalar) -> bool:
 def unknown_key(where: Sequence[Comparison], events: Sequence[Event], has_more: bool) -> str | None:
     """Returns a message about the first key that none of the events has, with the nearest names.
 
-    For a path such as payload.amont.cents it names the part up to the unknown name. `has_more`
-    means that there are earlier events.
+    An element of a list is no key. `has_more` means that there are earlier events.
     """
     for comparison in where:
-        reached = [comparison.reaches(event) for event in events]
-        depth = max(depth for depth, _ in reached)
-        if depth == len(comparison.path):
+        path = tuple(takewhile(lambda part: isinstance(part, str), comparison.path))
+        if any(_reached(event, path) is not msgspec.UNSET for event in events):
             continue
-        names = {name for at, beside in reached if at == depth for name in beside}
-        unknown = str(comparison.path[depth])
-        others = sorted(names - {unknown})[:_NAMES_MAX]
+        key = ".".join(map(str, path))
+        before = "payload." if path[0] == "payload" else ""
+        unknown, names = key.removeprefix(before), set[str]()
+        for event in events:
+            mapping = _payload(event)
+            if not before:
+                hidden = dict.fromkeys((*_COMPOSED, "payload", event.vocabulary.payload_key))
+                mapping = {**mapping, **event.members, **hidden}
+            names.update(islice(_names(mapping), _NAMES_MAX))
+        others = sorted(names)[:_NAMES_MAX]
         # first those of the same name one level below
         near = [name for name in others if name.endswith(f".{unknown}")]
         near += nearest(unknown, others, NEAREST_MAX)
         near += [name for name in others if unknown.lower() in name.lower()]
-        before = [str(part) for part in comparison.path[:depth]]
-        dotted = [".".join((*before, name)) for name in dict.fromkeys(near)][:NEAREST_MAX]
+        near = [before + name for name in dict.fromkeys(near)][:NEAREST_MAX]
         has = f"none of the last {len(events):,} events has" if has_more else "no event has"
-        hint = f"; nearest: {', '.join(dotted)}" if near else ""
-        return f"{has} a key `{'.'.join((*before, unknown))}`{hint}"
+        return f"{has} a key `{key}`" + (f"; nearest: {', '.join(near)}" if near else "")
     return None
 
 
-_LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
-# what other languages take for one of these
-_UNCLEAR = frozenset((*_LITERALS, "none", "nil", "undefined"))
-_QUOTED = r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"'
-# other languages have logic here, so its words are a name or a value in double quotes alone
-_NO_LOGIC = r"(?!\(|(?:and|or|not)(?![^ \t\r\n()]))"
-_BLANK = re.compile(r"[ \t\r\n]*")
-_NAME = re.compile(rf'{_QUOTED}|{_NO_LOGIC}[^ \t\r\n."\[\](),=!<>~]+')
-_INNER_NAME = re.compile(rf'\.({_QUOTED}|[^ \t\r\n."\[\](),=!<>~]+)|\[(-?[0-9]{{1,9}})\]')
-_OPERATOR = re.compile(r"(?:[!<>]?=|[<>~])(?![=!<>~])")
-_VALUE = re.compile(rf'(?:{_QUOTED}|{_NO_LOGIC}[^ \t\r\n"]+)(?![^ \t\r\n])')
-_AND = re.compile(r"and(?![^ \t\r\n])")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
-_OTHER_QUOTES = "'`´‘’“”„«»"
+def _names(mapping: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Yields the keys of a map and of all maps in it, as paths."""
+    for key, value in mapping.items():
+        yield before + key
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{before}{key}.")
+
+
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_NAME = rf'(?:{_QUOTED}|[^\s."\[\](),=!<>~]++)'
+_COMPARISON = re.compile(
+    rf"(?P<path>{_NAME}(?:\.(?!\*[.\[]){_NAME}|\[-?[0-9]{{1,9}}\])*+)"
+    rf'(?:\s*+(?P<op>[!<>]?=|[<>~])(?![=!<>~])\s*+(?P<value>{_QUOTED}|[^\s"]++)(?!\S))?\s*+'
+)
+_PARTS = re.compile(rf"\.?({_NAME})|\[(-?[0-9]+)\]")
+_AND = re.compile(r"and(?!\S)\s*+")
 _SHOWN_CHARACTERS_MAX = 40
+# what other languages take for one of JSON's words, or for a quote
+_UNCLEAR = frozenset(("true", "false", "null", "none", "nil", "undefined"))
+_OTHER_QUOTES = "'`´‘’“”„«»"
 _HINT = (
     'join comparisons by and: amount >= 12 and note ~ "no stock"; for alternatives name several'
     " types, actors or subjects"
 )
+_decode_scalar = msgspec.json.Decoder(str | int | float | bool | None).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 def parse(text: str) -> tuple[Comparison, ...]:
     """Parses comparisons joined by `and`; raises InvalidFilter with the column."""
-    reader = _Reader(text)
     if len(text) > WHERE_CHARACTERS_MAX:
-        reader.at = WHERE_CHARACTERS_MAX
-        reader.refuse(f"it is longer than {WHERE_CHARACTERS_MAX:,} characters")
-    comparisons = [reader.comparison()]
-    while not reader.is_at_end():
-        reader.at = reader.take(_AND, "`and` or the end").end()
-        comparisons.append(reader.comparison())
-    return tuple(comparisons)
+        cause = f"it is longer than {WHERE_CHARACTERS_MAX:,} characters"
+        raise _refused(WHERE_CHARACTERS_MAX, cause)
+    comparisons: list[Comparison] = []
+    at = len(text) - len(text.lstrip())
+    while match := _COMPARISON.match(text, at):
+        comparisons.append(_comparison(match))
+        at = match.end()
+        joint = _AND.match(text, at)
+        if joint is None:
+            if at == len(text):
+                return tuple(comparisons)
+            lacking = "`and` or the end" if match["op"] else f"one of {' '.join(OPERATORS)}"
+            raise _refused(at, f"{lacking} is missing here")
+        at = joint.end()
+    raise _refused(at, "a name, as a word or in double quotes, is missing here")
 
 
-class _Reader:
-    """One pass over a text; `at` is the present offset."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-
-    def comparison(self) -> Comparison:
-        match = self.take(_NAME, "a name, as a word or in double quotes,")
-        path: list[str | int] = [self.word(match[0])]
-        self.at = match.end()
-        is_any = False
-        while not is_any and (inner := _INNER_NAME.match(self.text, self.at)):
-            if len(path) == PATH_NAMES_MAX:
-                self.refuse(f"the path has more than {PATH_NAMES_MAX} names")
-            is_any = inner[1] == "*"
-            if not is_any:
-                path.append(int(inner[2]) if inner[2] else self.word(inner[1]))
-            self.at = inner.end()
-        if self.is_at_end() or _AND.match(self.text, self.at):
-            return Comparison(tuple(path), is_any=is_any)
-        match = self.take(_OPERATOR, f"one of {' '.join(OPERATORS)}")
-        op, self.at = match[0], match.end()
-        match = self.take(_VALUE, "a value, as a word or in double quotes,")
-        value: Scalar = self.word(match[0])
-        if op != "~" and not match[0].startswith('"'):
-            try:
-                value = _scalar(match[0])
-            except ValueError:
-                self.refuse_bare(match[0])
-        self.at = match.end()
-        return Comparison(tuple(path), op, value, is_any)
-
-    def word(self, written: str) -> str:
-        """Returns the text of a name or a value; raises for one that needs double quotes."""
-        if written.startswith('"'):
-            import json
-
-            text = str(json.loads(written, strict=False))
-            if not is_utf8(text):
-                self.refuse("a lone surrogate is not a character")
-            return text
-        if not written.isprintable() or written[0] in _OTHER_QUOTES:
-            self.refuse_bare(written)
-        return written
-
-    def is_at_end(self) -> bool:
-        """Steps over blanks; reports whether nothing is after them."""
-        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
-        return self.at == len(self.text)
-
-    def take(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
-        """Steps over blanks; returns what a pattern matches after them, which must be there."""
-        self.is_at_end()
-        match = pattern.match(self.text, self.at)
-        return match or self.refuse(f"{what} is missing here")
-
-    def refuse_bare(self, word: str) -> NoReturn:
-        self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes")
-
-    def refuse(self, cause: str) -> NoReturn:
-        raise InvalidFilter(
-            "could not read the filter's", key="where", column=self.at + 1, cause=cause, hint=_HINT
-        )
+def _comparison(match: re.Match[str]) -> Comparison:
+    """Reads the parts of a comparison; raises InvalidFilter."""
+    begin, parts = match.start(), _PARTS.findall(match["path"])
+    if len(parts) > PATH_NAMES_MAX:
+        raise _refused(begin, f"the path has more than {PATH_NAMES_MAX} names")
+    is_any = len(parts) > 1 and parts[-1][0] == "*"
+    names = parts[:-1] if is_any else parts
+    path = tuple([int(index) if index else _text(name, begin) for name, index in names])
+    op, word = match["op"], match["value"]
+    if op is None:
+        return Comparison(path, is_any=is_any)
+    begin = match.start("value")
+    is_text = op == "~" or word.startswith('"')
+    value = _text(word, begin) if is_text else _scalar(word, begin)
+    return Comparison(path, op, value, is_any)
 
 
-def _scalar(word: str) -> Scalar:
+def _text(word: str, at: int) -> str:
+    """Returns the text of a name or a value, which may be in double quotes."""
+    try:
+        return _decode_text(word) if word.startswith('"') else word
+    except ValueError as error:
+        raise _refused(at, f"{word[:_SHOWN_CHARACTERS_MAX]!r} is no text of JSON") from error
+
+
+def _scalar(word: str, at: int) -> Scalar:
     """Returns what a word without quotes means: a number, true, false, null, else a text.
 
-    Raises ValueError for a word that another language takes for one of these.
+    Raises InvalidFilter for a word that another language takes for one of these.
     """
-    if word in _LITERALS:
-        return _LITERALS[word]
     try:
-        number = float(word)
+        value: Scalar = _decode_scalar(word)
+        return value
     except ValueError:
-        if word.lower() in _UNCLEAR:
-            raise
-        return word
-    match = _NUMBER.fullmatch(word)
-    value = number if match is None or match["rest"] else int(word)
-    is_whole = isinstance(value, int)
-    if match is None or not isfinite(number) or (is_whole and not INT_MIN <= value <= INT_MAX):
-        raise ValueError(word)
-    return value
+        pass
+    is_unclear = word.lower() in _UNCLEAR or word[0] in _OTHER_QUOTES
+    with suppress(ValueError):
+        float(word)
+        is_unclear = True
+    if is_unclear:
+        cause = f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes"
+        raise _refused(at, cause)
+    return word
+
+
+def _refused(at: int, cause: str) -> InvalidFilter:
+    return InvalidFilter(
+        "could not read the filter's", key="where", column=at + 1, cause=cause, hint=_HINT
+    )

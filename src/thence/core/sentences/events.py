@@ -77,18 +77,6 @@ def in_columns(event: Event, write: Write) -> str:
     return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
-def brief(event: Event, write: Write) -> str:
-    """Returns the sentence of an event in a tree: `turn 3: ` leads it, an arrow is a change."""
-    text = summary(event, write)
-    lead = f"In turn {event.turn_number} "
-    if not text.startswith(lead):
-        return text
-    is_change = event.event_type == "STATE"
-    return f"turn {event.turn_number}: " + (
-        in_columns(event, write) if is_change else text.removeprefix(lead)
-    )
-
-
 def _written(event: Event, write: Sentence) -> str:
     return filled(write, event) if isinstance(write, str) else write(event)
 

@@ -5,16 +5,14 @@ to its beginning, by which the piece before is found. So values that begin alike
 docs/reference/formats/bodies.md describes the bytes. Reading takes no lock; a value is handed out
 only when its bytes fit its digest. Where one piece stands twice, the later line counts.
 
-Pieces are written before lines name them, under the append lock, and synced after it is released.
-Only then is a digest *known* to a writer, and only then is a line written that names it: another
-process's piece may be in the file and not on the device yet. A redaction or rotation gives
-`bodies.jsonl` another inode, which the writer of lines looks at under its lock; then all is looked
-up again.
+Pieces are written and synced before lines name them, in one turn of the append lock. While it is
+free, a piece in the file is in doubt only if its writer was killed, or could not take it back: the
+session's file says so from before the write until after the sync. A redaction or rotation gives
+`bodies.jsonl` another inode; then all is looked up again.
 
-A failed sync is never tried again. What it left in doubt is cut off, or where pieces of others
-follow the file gets a name that says so, and is written again from the values. A writer never goes
-on with a piece in doubt: none in a file of that name, and none that stood there when it opened the
-file, from the offset on that another session has noted before it wrote.
+A failed sync is never tried again. What was written since the last one is cut off, and written
+again from the values. A writer never goes on with a piece in doubt: who opens the file while a
+session says that values of its own may be, gives it a name that says so, and begins another.
 """
 
 import re
@@ -26,14 +24,13 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.bodies import Body, BodySource, DraftBodies, missing_body, put_back
-from thence.core.codec import CRC_BYTES, Draft, close_line, has_valid_crc
+from thence.core.codec import CRC_BYTES, close_line, has_valid_crc
 from thence.core.event import Event, decoded
-from thence.errors import LogBusy, ThenceError
+from thence.errors import ThenceError
 from thence.log.files.disk import (
     CLOSED,
     NOWHERE,
     READ_BYTES,
-    AppendLock,
     Disk,
     DiskError,
     append_error,
@@ -174,13 +171,9 @@ class PieceIndex:
         ]
         return sorted(fitting)
 
-    def scan(
-        self, disk: Disk, name: str, descriptor: int, offset: int = 0, end: int | None = None
-    ) -> int:
-        """Adds the pieces of a file between two offsets; returns the end of its last line."""
+    def scan(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> int:
+        """Adds the pieces of a file from an offset on; returns the end of its last line."""
         for start, line in body_lines(disk, descriptor, offset):
-            if end is not None and start >= end:
-                break
             offset = start + len(line) + 1
             raw = piece_of(line)
             if raw is not None:
@@ -189,12 +182,11 @@ class PieceIndex:
 
 
 def read_index(
-    disk: Disk, folder: Path, index: PieceIndex | None = None, doubt: range | None = None
+    disk: Disk, folder: Path, index: PieceIndex | None = None, *, is_writer: bool = False
 ) -> PieceIndex:
     """Returns the pieces that are there now: an index brought up to date, else a new one.
 
-    For a writer those are left out that may not be on the device: in `bodies.jsonl` those that
-    begin at the offsets `doubt`.
+    For a writer the files are left out that may not be on the device.
     """
     # opened before the older ones are listed, so that a rotation in between hides nothing
     with opened_existing(disk, folder / BODIES) as current:
@@ -203,14 +195,11 @@ def read_index(
             index = PieceIndex()
             index.file = file
             for name in older_names(disk, folder, BODIES):
-                if doubt is not None and SUSPECT in name:
+                if is_writer and SUSPECT in name:
                     continue
                 with opened_existing(disk, folder / name) as older:
                     if older is not None:
                         index.scan(disk, name, older)
-            if doubt and current is not None:
-                index.scan(disk, BODIES, current, 0, doubt.start)
-                index.size = doubt.stop
         if current is not None:
             index.size = index.scan(disk, BODIES, current, index.size)
         return index
@@ -305,153 +294,92 @@ class Bodies:
 
 
 class BodyWriter:
-    """The writer of one log's large values; its caller admits one thread at a time."""
+    """The writer of one log's large values; its caller holds the append lock."""
 
     def __init__(
-        self,
-        disk: Disk,
-        folder: Path,
-        lock: AppendLock,
-        session: WriterSession,
-        file_bytes_max: int,
+        self, disk: Disk, folder: Path, session: WriterSession, file_bytes_max: int
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._path = folder / BODIES
-        self._lock = lock
         self._session = session
         self._file_bytes_max = file_bytes_max
         self._descriptor = CLOSED
         self._index = PieceIndex()
         self._file = NOWHERE
-        self._doubt = range(0)
-        self._is_suspect = False
-        self._unsynced = self._size = self._durable = 0
+        self._durable = 0  # the size of the file when it was last synced here
 
-    def store(self, drafts: Sequence[Draft], timeout_s: float) -> tuple[int, ThenceError | None]:
-        """Keeps the large values of drafts; returns for how many of these all are on the device.
+    def store(self, values: Sequence[Sequence[Body]]) -> tuple[int, ThenceError | None]:
+        """Keeps the large values of events; returns for how many of these all are on the device.
 
-        The error is that of the first draft behind them, whose values the disk refused.
+        The error is that of the first event after them, whose values the disk refused.
         """
-        error: ThenceError | None = None
-        try:
-            for _ in range(_SYNCS_MAX):
-                if self.safe_count(drafts) == len(drafts):
-                    break
-                self._lock.acquire(timeout_s)
-                try:
-                    self._catch_up()
-                    self._unsynced = self._size
-                    for count, draft in enumerate(drafts):
-                        try:
-                            self._add(draft.bodies)
-                        except DiskError as failure:
-                            error, drafts = append_error(self._path, failure), drafts[:count]
-                            break
-                finally:
-                    self._lock.release()
-                self._sync(timeout_s)
-        except DiskError as failure:
-            error = append_error(self._path, failure)
-        except ThenceError as failure:
-            error = failure
-        safe_count = self.safe_count(drafts)
-        if safe_count < len(drafts) and error is None:
-            error = append_error(self._path, DiskError("it is not on the device after two syncs"))
-        return safe_count, error
-
-    def safe_count(self, drafts: Sequence[Draft]) -> int:
-        """Returns for how many drafts, from the first on, all values are known to be durable."""
-        for count, draft in enumerate(drafts):
-            for body in draft.bodies:
-                piece = self._index.pieces.get(body.digest)
-                # older segments were synced
-                is_durable = piece is not None and (
-                    piece.file != BODIES or piece.offset + piece.length < self._durable
-                )
-                if not is_durable:
-                    return count
-        return len(drafts)
-
-    def stands(self) -> bool:
-        """Reports, under the append lock, whether what is known here is still in the log."""
-        path_id = self._disk.path_id(str(self._path))  # another file after a rotation or redaction
-        return path_id is not None and path_id[0] == self._file
-
-    def forget(self) -> None:
-        """Has all looked up anew by the next `store`."""
-        self._index, self._file, self._durable = PieceIndex(), NOWHERE, 0
+        for _ in range(_SYNCS_MAX):
+            error: ThenceError | None = None
+            count = 0
+            try:
+                self._catch_up()
+                start = self._index.size
+                for bodies in values:
+                    try:
+                        self._add(bodies)
+                    except DiskError as failure:
+                        error = append_error(self._path, failure)
+                        break
+                    count += 1
+                self._sync(start)
+                return count, error
+            except DiskError as failure:
+                error = append_error(self._path, failure)
+        return next(count for count, bodies in enumerate(values) if bodies), error
 
     def close(self) -> None:
-        """Closes the file; a later `store` opens it again."""
-        self.forget()
+        """Closes the file; a later `store` opens it again, and looks all up anew."""
+        self._index, self._file, self._durable = PieceIndex(), NOWHERE, 0
         if self._descriptor != CLOSED:
             descriptor, self._descriptor = self._descriptor, CLOSED
             self._disk.close_quietly(descriptor)
-        self._is_suspect = False
 
-    def set_aside(self, *, is_suspect: bool = True) -> None:
-        """Makes the file an older one, if there is one, and begins the next; under the lock."""
+    def set_aside(self, mark: str = SUSPECT) -> None:
+        """Makes the file an older one, if there is one, and begins the next."""
         if self._disk.path_id(str(self._path)) is not None:
-            mark = SUSPECT if is_suspect else ""
             _, fresh = begin_next(self._disk, self._folder, wall_ns(), BODIES, mark)
             self._disk.close_quietly(fresh)
+        self._session.doubt_values(is_in_doubt=False)
         self.close()
 
     def _catch_up(self) -> None:
-        """Opens the file, mends its end and finds what others have written; under the lock."""
-        if self._is_suspect:
-            self._give_up()
-        if self._descriptor == CLOSED or not self.stands():
+        """Opens the file, cuts its torn end, which no event names, and finds what others wrote."""
+        path_id = self._disk.path_id(str(self._path))
+        if self._descriptor == CLOSED or path_id is None or path_id[0] != self._file:
             self._open()
-        end = self._mend(self._descriptor)
-        if end < self._durable:  # it was cut from outside
-            self._durable = 0
-        if end >= self._file_bytes_max:
-            # the current file becomes an older segment, after all of it was synced
-            is_suspect = len(self._doubt) > 0
-            try:
-                self._disk.sync_data(self._descriptor)
-            except DiskError:
-                is_suspect = True
-            self.set_aside(is_suspect=is_suspect)
-            self._open()
-            end = 0
+        _, size = self._disk.file_id(self._descriptor)
+        end = last_line_end(self._disk, self._descriptor, size)
+        if end < size:
+            self._disk.truncate(self._descriptor, end)
         if (self._index.file, self._index.size) != (self._file, end):
-            self._index = read_index(self._disk, self._folder, self._index, self._doubt)
-        self._size = self._index.size
-
-    def _mend(self, descriptor: int) -> int:
-        """Cuts what a killed writer, or a failed one, left behind the last line; no event names it.
-
-        Returns the size in bytes.
-        """
-        _, size = self._disk.file_id(descriptor)
-        if not size or self._disk.read_at(descriptor, size - 1, 1) == b"\n":
-            return size
-        end = last_line_end(self._disk, descriptor, size)
-        self._disk.truncate(descriptor, end)
-        return end
+            self._index = read_index(self._disk, self._folder, self._index, is_writer=True)
+        if end >= self._file_bytes_max:
+            self._sync(end)
+            self.set_aside(mark="")
+            self._catch_up()
 
     def _open(self) -> None:
         self.close()
         self._session.begin(may_wait=False)
-        self._descriptor = self._disk.open_append(self._path)
-        end = self._mend(self._descriptor)
-        if not end:
-            self._disk.sync_folder(self._folder)
         records = session_records(self._disk, self._folder)
-        starts = [
-            record.values_from
-            for record in records
-            if record.values_from is not None and record.name != self._session.name
-        ]
-        self._doubt = range(min(starts, default=end), end)
-        self._file, _ = self._disk.file_id(self._descriptor)
+        if self._session.has_doubtful_values or any(
+            record.has_doubtful_values for record in records if record.name != self._session.name
+        ):
+            self.set_aside()
+        self._descriptor = self._disk.open_append(self._path)
+        self._file, size = self._disk.file_id(self._descriptor)
+        if not size:
+            self._disk.sync_folder(self._folder)
 
     def _add(self, bodies: Sequence[Body]) -> None:
         """Writes the pieces that some values lack, all or none."""
-        start = self._size
+        start = self._index.size
         new: list[tuple[RawPiece, int, int]] = []
         lines: list[bytes] = []
         offset = start
@@ -465,8 +393,7 @@ class BodyWriter:
                 lines.append(line)
         if not lines:
             return
-        if start == self._unsynced:
-            self._session.note_values(start)
+        self._session.doubt_values(is_in_doubt=True)
         try:
             self._disk.write_all(self._descriptor, b"".join(lines))
         except DiskError:
@@ -474,7 +401,7 @@ class BodyWriter:
             raise
         for piece, at, length in new:
             self._index.add(piece, BODIES, at, length)
-        self._size = self._index.size = offset
+        self._index.size = offset
 
     def _pieces(self, data: bytes) -> list[RawPiece]:
         """Returns the pieces that a value needs behind those that it shares with others."""
@@ -507,36 +434,20 @@ class BodyWriter:
             before, at = name, end
         return pieces
 
-    def _sync(self, timeout_s: float) -> None:
-        """Has all pieces so far on the device, or takes back what this writer has added."""
-        size = self._size
-        try:
-            self._disk.sync_data(self._descriptor)
-        except DiskError:
-            self._is_suspect = True
-            self._lock.acquire(timeout_s)
+    def _sync(self, start: int) -> None:
+        """Has all pieces on the device, or cuts off those from an offset on."""
+        if self._session.has_doubtful_values or self._index.size != self._durable:
             try:
-                self._give_up()
-            finally:
-                self._lock.release()
-        else:
-            self._durable = size
-            self._session.note_values(None)
-
-    def _give_up(self) -> None:
-        """Takes the pieces whose sync failed out of the file, or the file out of use.
-
-        If the file was replaced meanwhile, the other one is looked up anew.
-        """
-        if not self.stands():
-            self.close()
-        elif self._disk.file_id(self._descriptor)[1] == self._size:
-            self._disk.truncate(self._descriptor, self._unsynced)
-            self.close()
-        else:
-            self.set_aside()
-        self._is_suspect = False
-        self._session.note_values(None)
+                self._disk.sync_data(self._descriptor)
+            except DiskError:
+                try:
+                    self._disk.truncate(self._descriptor, start)
+                    self._session.doubt_values(is_in_doubt=False)
+                finally:
+                    self.close()
+                raise
+            self._durable = self._index.size
+            self._session.doubt_values(is_in_doubt=False)
 
 
 def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
@@ -548,15 +459,5 @@ def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
     if entries and bodies is None:
         raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
     values = tuple(Body(entry.digest, bodies.value(*entry[1:])) for entry in entries if bodies)
-    put_back(event.cut_payload, entries, DraftBodies(values), decoded)
+    put_back(event.cut_payload, entries, DraftBodies(values), decoded, is_strict=True)
     return values
-
-
-def moved_too_often(folder: Path) -> LogBusy:
-    """Returns the error for values that others moved again and again before they were named."""
-    return LogBusy(
-        "could not append to",
-        place=folder,
-        cause="its large values were moved by other processes each time they were looked up",
-        hint="try again",
-    )

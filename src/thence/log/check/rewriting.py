@@ -17,7 +17,7 @@ from thence.core.redaction import BODY_DIGEST, Redaction, redacted, same_line_ke
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_check import sweep
 from thence.log.blobs.blob_files import Bodies, BodyWriter, values_of
-from thence.log.files.disk import WAIT_S, AppendLock, Disk, appending
+from thence.log.files.disk import Disk, appending
 from thence.log.files.identity import known_node_ids, read_redactions, record_redactions
 from thence.log.files.segment import (
     FILE_BYTES_MAX,
@@ -31,7 +31,6 @@ from thence.log.files.segment import (
 from thence.log.files.sessions import WriterSession
 from thence.log.read.reader import segment_lines
 from thence.log.recovery.damage import DamageRecord, Region, one_a_segment
-from thence.log.write.writer import relayed
 
 
 class Redactions:
@@ -117,18 +116,17 @@ class Redactions:
 
     def _keep(self, event: Event, bodies: BodySource) -> bool:
         """Keeps the large values of a line, durably; returns False where one can't be had."""
-        lock = AppendLock(self._disk, own_folder(self._folder) / "lock")
         session = WriterSession(self._disk, self._folder)
-        writer = BodyWriter(self._disk, self._folder, lock, session, FILE_BYTES_MAX)
+        writer = BodyWriter(self._disk, self._folder, session, FILE_BYTES_MAX)
         try:
-            draft = relayed(event.line, values_of(event, bodies))
-            _, error = writer.store([draft], WAIT_S)
+            values = values_of(event, bodies)
+            with appending(self._folder), locked(self._disk, self._folder):
+                _, error = writer.store([values])
         except BodyMissing:
             return False
         finally:
             session.end()
             writer.close()
-            lock.close()
         if error is not None:
             raise error
         return True

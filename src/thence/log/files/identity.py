@@ -120,15 +120,12 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
     return info
 
 
-def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = None) -> LogInfo:
-    """Makes `.thence/log.json`, or returns the content that another process wrote first.
-
-    The log gets a new id unless one is given.
-    """
+def make_info(disk: Disk, folder: Path, vocabulary: str) -> LogInfo:
+    """Makes `.thence/log.json` with a new id, or returns what another process wrote first."""
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
     disk.sync_folder(folder)  # a reader of log.json can rely on the names above it
-    info = LogInfo(FORMAT, log_id or new_id(), vocabulary)
+    info = LogInfo(FORMAT, new_id(), vocabulary)
     draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
     try:

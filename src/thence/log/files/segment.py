@@ -54,6 +54,11 @@ def own_folder(folder: Path) -> Path:
     return folder / ".thence"
 
 
+def mirror_path(folder: Path) -> Path:
+    """Returns the path of the file that a mirror of a team's log has, and no other log."""
+    return own_folder(folder) / "mirror.json"
+
+
 def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
     """Lists the names of the rotated segments of a family, oldest first."""
     names = [name for name in disk.names(folder) if _OLDER[current].fullmatch(name)]

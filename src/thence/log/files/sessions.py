@@ -23,13 +23,12 @@ from thence.log.files.segment import own_folder
 
 MAGIC = b"thence-w"
 _TRIES = 8
-_NEW = ".new"
 _DRAINED, _DRAINED_AT = Struct("<Q"), 8
 _POSITION, _POSITION_AT = Struct("<6Q"), 16
 _CHECK, _CHECK_AT = Struct("<I"), 64
 # outside of the checksum: threads that emit write it beside the thread that writes all else
 _MARK, _MARK_AT = Struct("<Q"), 68
-# likewise: an offset and 1, or 0
+# likewise: 1 or 0
 _VALUES, _VALUES_AT = Struct("<Q"), 76
 RECORD_BYTES = 84
 
@@ -52,8 +51,8 @@ class DurablePosition(NamedTuple):
 class SessionRecord(NamedTuple):
     """The content of a session's file. `is_whole` is false for a file without a valid record.
 
-    `is_draft` is true for one that was never finished. From the offset `values_from` on its large
-    values may not be on the device.
+    `is_draft` is true for one that was never filled. If `has_doubtful_values`, large values that
+    it wrote may not be on the device.
     """
 
     name: str
@@ -63,7 +62,7 @@ class SessionRecord(NamedTuple):
     is_whole: bool = False
     has_queue: bool = False
     durable: DurablePosition = DurablePosition()
-    values_from: int | None = None
+    has_doubtful_values: bool = False
 
     @property
     def is_dead(self) -> bool:
@@ -95,7 +94,7 @@ class WriterSession:
         self._generation = 0
         self._record = bytearray(MAGIC.ljust(RECORD_BYTES, b"\0"))
         self._is_saved = False
-        self._values_from: int | None = None
+        self.has_doubtful_values = False
         self._descriptor: int | None = None
         self.name = ""
 
@@ -124,14 +123,13 @@ class WriterSession:
         elif mark > drained:
             self._is_saved = False
 
-    def note_values(self, start: int | None) -> None:
-        """Records from which offset on large values are not synced yet, None for none."""
-        if start != self._values_from:
-            self._values_from = start
+    def doubt_values(self, *, is_in_doubt: bool) -> None:
+        """Records whether large values were written that may not be on the device."""
+        if is_in_doubt != self.has_doubtful_values:
+            self.has_doubtful_values = is_in_doubt
             if self._descriptor is not None:
                 with suppress(DiskError):
-                    data = _VALUES.pack(0 if start is None else start + 1)
-                    self._disk.write_at(self._descriptor, _VALUES_AT, data)
+                    self._disk.write_at(self._descriptor, _VALUES_AT, _VALUES.pack(is_in_doubt))
 
     def begin(self, *, may_wait: bool = True) -> None:
         """Makes the file, if there is none; another thread may be making it.
@@ -193,14 +191,14 @@ class WriterSession:
 
         If some written events are not known to be durable, the file stays for the next session.
         """
-        is_clean = not self.is_unsynced and self._values_from is None
+        is_clean = not self.is_unsynced and not self.has_doubtful_values
         try:
             if is_clean and self.last[1]:
                 leave_mark(self._disk, self._folder.parent.parent, *self.last)
         except DiskError:
             is_clean = False
         self._durable, self.last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
-        self._values_from = None
+        self.has_doubtful_values = False
         with self._mutex:
             self.drained, self._is_saved = self.mark, False
             if self._descriptor is None:
@@ -222,37 +220,30 @@ class WriterSession:
 
     def _make(self) -> None:
         self._is_making = True
+        name = new_id()
         try:
             with suppress(DiskError):
-                name = new_id()
-                draft = self._folder / f"{name}{_NEW}"
-                for _ in range(_TRIES):
-                    if self._make_as(draft, name):
+                self._disk.make_folder(self._folder)
+                for _ in range(_TRIES):  # another session may take it for a dead one's
+                    descriptor = self._disk.open_lock(self._folder / name)
+                    try:
+                        if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
+                            continue
+                        mark = self.mark
+                        self._disk.write_at(descriptor, 0, self._packed())
+                        self._descriptor, self.name = descriptor, name
+                        if self.mark != mark:  # a signal handler has emitted in between
+                            self._write_mark(self.mark)
                         return
+                    except BaseException:
+                        with suppress(DiskError):
+                            self._disk.unlink(self._folder / name)
+                        raise
+                    finally:
+                        if self._descriptor is None:
+                            self._disk.close_quietly(descriptor)
         finally:
             self._is_making = False
-
-    def _make_as(self, draft: Path, name: str) -> bool:
-        """Makes the file under a name; False if another session took it for a dead one's."""
-        self._disk.make_folder(self._folder)
-        descriptor = self._disk.open_lock(draft)
-        try:
-            if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
-                return False
-            mark = self.mark
-            self._disk.write_at(descriptor, 0, self._packed())
-            self._disk.rename(draft, self._folder / name)
-            self._descriptor, self.name = descriptor, name
-            if self.mark != mark:  # a signal handler has emitted in between
-                self._write_mark(self.mark)
-            return True
-        except BaseException:
-            with suppress(DiskError):
-                self._disk.unlink(draft)
-            raise
-        finally:
-            if self._descriptor is None:
-                self._disk.close_quietly(descriptor)
 
     def _write_mark(self, number: int) -> None:
         if self._descriptor is not None:
@@ -264,8 +255,7 @@ class WriterSession:
         _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
         _CHECK.pack_into(record, _CHECK_AT, crc32(record[:_CHECK_AT]))
         _MARK.pack_into(record, _MARK_AT, self.mark)
-        values = 0 if self._values_from is None else self._values_from + 1
-        _VALUES.pack_into(record, _VALUES_AT, values)
+        _VALUES.pack_into(record, _VALUES_AT, self.has_doubtful_values)
         return bytes(record)
 
 
@@ -282,9 +272,8 @@ def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
         try:
             is_held = not disk.try_lock(descriptor)
             if disk.links(descriptor):
-                record = SessionRecord(name, open_folder / name, is_held, name.endswith(_NEW))
                 data = disk.read_at(descriptor, 0, RECORD_BYTES)
-                yield _filled(record, data)
+                yield _filled(SessionRecord(name, open_folder / name, is_held, not data), data)
         finally:
             disk.close_quietly(descriptor)
 
@@ -295,9 +284,8 @@ def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
         return record
     if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
         return record
-    (values,) = _VALUES.unpack_from(data, _VALUES_AT)
     return record._replace(
-        values_from=values - 1 if values else None,
+        has_doubtful_values=_VALUES.unpack_from(data, _VALUES_AT) != (0,),
         is_whole=True,
         has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
         durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),

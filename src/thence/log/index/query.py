@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, tee
 from typing import Any, NamedTuple, Unpack
 
-from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
+from thence.core.bodies import BODIES_SIGN, first_key, put_back
 from thence.core.codec import parse
 from thence.core.event import Event, EventHeader, decoded, readable_lines
 from thence.core.query.filter import Filter, is_pattern
@@ -161,7 +161,7 @@ class _Candidate(Event):
             if entries := self.body_entries:
                 is_whole = not self._keys.isdisjoint(_CONTENT)
                 needed = [e for e in entries if is_whole or first_key(e.pointer) in self._keys]
-                put_back_readable(self._payload, needed, self.vocabulary.bodies, decoded)
+                put_back(self._payload, needed, self.vocabulary.bodies, decoded)
         return self._payload
 
     @property

@@ -4,8 +4,8 @@ import errno
 from datetime import timedelta
 from pathlib import Path
 
+from thence.core.bodies import BODIES_FROM_MIN
 from thence.core.clock import length_us
-from thence.core.cutting import BODIES_FROM_MIN
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (

@@ -122,9 +122,7 @@ class SessionReport:
     @property
     def has_lost_values(self) -> bool:
         """True if a dead session may have left large values that are not on the device."""
-        return any(
-            record.is_dead and record.values_from is not None for record in self._others or ()
-        )
+        return any(record.is_dead and record.has_doubtful_values for record in self._others or ())
 
     def finish(self) -> None:
         """Removes the files of dead sessions: the notices about them are durable."""

@@ -31,7 +31,7 @@ def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
         held = [record.name for record in session_records(disk, folder) if record.is_held]
     except DiskError:
         return None
-    return frozenset(name.partition(".")[0][-NOISE_CHARACTERS:] for name in held)
+    return frozenset(name[-NOISE_CHARACTERS:] for name in held)
 
 
 def ended_writers(

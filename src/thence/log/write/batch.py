@@ -1,14 +1,14 @@
 """The queue of a log: its items, the waits of their callers, the counts of events it lost.
 
-A caller waits on a latch, a task for its future; callers that find the queue full wait in a
-queue of their own. The outcomes of a write are returned to the callers of its batch.
+A caller waits on a latch, a task for its future. The outcomes of a write are returned to the
+callers of its batch.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from threading import Lock, RLock, get_ident
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, cast
 
 from thence.core.codec import Draft
@@ -50,59 +50,21 @@ class Latch:
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
-class WaitQueue:
-    """The callers that wait for room in a full queue, admitted first come, first served."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()  # a signal handler may emit during a wait
-        self._latches: deque[Latch] = deque()
-
-    @property
-    def is_empty(self) -> bool:
-        """True if no caller waits."""
-        return not self._latches
-
-    def wait(self, is_full: Callable[[], bool]) -> None:
-        """Returns when there is room: at once if there is room now and no caller waits."""
-        latch = Latch()
-        with self._lock:
-            if not self._latches and not is_full():
-                return
-            self._latches.append(latch)
-        latch.wait(None)
-
-    def admit(self, count: int) -> None:
-        """Ends the wait of the first `count` callers."""
-        if self._latches:
-            with self._lock:
-                for _ in range(min(count, len(self._latches))):
-                    self._latches.popleft().open()
-
-
-_UNUSED_LATCH = Latch()  # a task waits for its future
-
-
 class PendingAppend:
     """Events whose caller waits: a thread on a latch, or a task for its future.
 
-    An item without drafts is a flush. Threads are released one after the other: each opens
-    the latch of the next, since a hundred threads that wake at once would compete for the
-    interpreter.
+    An item without drafts is a flush.
     """
 
     __slots__ = (
         "condition",
         "drafts",
         "error",
-        "following",
         "future",
         "is_answered",
-        "is_gone",
-        "is_open",
         "latch",
         "outcomes",
         "tail",
-        "thread",
     )
 
     def __init__(
@@ -115,44 +77,14 @@ class PendingAppend:
         self.condition = condition
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
-        self.thread = get_ident()
-        self.latch = Latch() if future is None else _UNUSED_LATCH
-        self.is_answered = False  # before it is open: the one before it opens it
-        self.is_open = False
-        self.is_gone = True  # until the caller waits: an exception may come in between
-        self.following: PendingAppend | None = None
+        self.latch = Latch()
+        self.is_answered = False
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
-        try:
-            self.is_gone = False
-            return self.is_open or self.latch.wait(timeout_s) or self.is_open
-        finally:
-            self.is_gone = True
-            if self.is_open:
-                try:
-                    self._release_next()
-                except BaseException:  # a signal handler raised during the call
-                    self._release_next()
-                    raise
-
-    def release(self) -> None:
-        """Ends the wait of this thread, or of the threads behind it if it has left."""
-        self.is_open = True
-        self.latch.open()
-        if self.is_gone:
-            self._release_next()
-
-    def _release_next(self) -> None:
-        following = self.following
-        while following is not None:
-            following.is_open = True
-            following.latch.open()
-            if not following.is_gone:
-                return
-            following = following.following
+        return self.is_answered or self.latch.wait(timeout_s) or self.is_answered
 
     def result(self) -> list[bytes]:
         """Returns the lines, or raises the error that kept one of them from being written."""
@@ -316,27 +248,18 @@ def answer(
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
-    threads: list[PendingAppend] = []
-    tasks: list[PendingAppend] = []
+    by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
     for item in items:
         if isinstance(item, PendingAppend):
             item.outcomes = list(islice(remaining, len(item.drafts)))
             item.error = error or (None if item.drafts else of_flush)
             item.is_answered = True
-            (threads if item.future is None else tasks).append(item)
+            if item.future is None:
+                item.latch.open()
+            else:
+                by_loop[item.future.get_loop()].append(item.future)
         else:
             next(remaining, None)
-    # a wait in a signal handler, inside another wait of its thread, would block that other wait
-    if len({item.thread for item in threads}) == len(threads):
-        for one, following in pairwise(threads):
-            one.following = following
-        del threads[1:]
-    for item in threads:
-        item.release()
-    by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
-    for item in tasks:
-        assert item.future is not None
-        by_loop[item.future.get_loop()].append(item.future)
     for loop, futures in by_loop.items():  # one call into each
         try:
             loop.call_soon_threadsafe(_resolve, futures)

@@ -16,7 +16,6 @@ how many events were refused. What could not be synced is tried again each secon
 retry of an append whose outcome is unknown makes each event durable exactly once.
 """
 
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock, Thread, current_thread, get_ident
@@ -36,7 +35,6 @@ from thence.log.write.batch import (
     PendingAppend,
     QueuedBytes,
     Retained,
-    WaitQueue,
 )
 from thence.log.write.conditions import Condition
 from thence.log.write.writer import NO_CONDITIONS, Notice, Report, SegmentWriter, lines_of
@@ -48,6 +46,8 @@ RETRY_S = 1.0
 _COUNT_S = 0.5
 # how long what is written waits for more of its kind before it is synced
 _GATHER_S = 0.001
+# how often a thread looks for room in a full queue: at once, then less and less often
+_ROOM_S, _ROOM_S_MAX = 0.0001, 0.005
 _IDLE_S = 5.0
 # a thread that emits without a pause lets others run each so many events: while a caller waits,
 # and in a queue of that many, for the thread that drains it
@@ -117,7 +117,7 @@ class Committer:
         self._phase = _OPEN
         self._deadline_ns = 0
         self._wakeup = Latch()
-        self._wait_queue = WaitQueue()
+        self._room = RLock()  # a signal handler may emit during a wait
         self._thread: Thread | None = None
         self._is_sleeping = False
         # the ids of the events in the file for whose sync nobody waits; the last told as not synced
@@ -162,8 +162,8 @@ class Committer:
         waiting = len(queue)
         size = batch.weight(draft) if draft.bodies or len(draft.tail) > HEAVY_BYTES else 0
         is_full = waiting + self._retained.held >= self._bound
-        if (is_full or (size and self._bytes.is_full(size))) and not self._make_room(draft, size):
-            return False
+        if is_full or (size and self._bytes.is_full(size)):
+            return self._put_when_full(draft, size)
         if self.drops.run is not None:
             self._queue_drop_notice(draft.event_id)
         self._last = draft
@@ -359,16 +359,14 @@ class Committer:
                 if not self._written:
                     self._is_sleeping = True
                     is_idle = not self._queue and not self._written
-                    if is_idle and self._phase == _OPEN and self._wait_queue.is_empty:
+                    if is_idle and self._phase == _OPEN:
                         self._wakeup.wait(_IDLE_S)
                     self._is_sleeping = False
-                    self._wait_queue.admit(self._bound)
                 elif not self._sync_written():
                     self._wakeup.wait(RETRY_S)
                 continue
             self._commits.run(self._commit_queue)
         self._commits.run(self._end)
-        self._wait_queue.admit(sys.maxsize)
         if self._queue:
             self._run()
 
@@ -390,14 +388,12 @@ class Committer:
     ) -> None:
         """Commits what is queued; `unsynced`, if it is the only one that waits, is only written."""
         self._batch += batch.take_batch(self._queue, is_heavy=self._bytes.count > 0)
-        self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
         # asked again: what is in the batch was counted before it came into the queue
         heavy_bytes = batch.heavy_bytes(self._batch) if self._bytes.count else 0
         self._batch = self._commit(self._batch, timeout_s, unsynced)
         self._retained.held = len(self._batch)
         if heavy_bytes:
             self._bytes.add(batch.heavy_bytes(self._batch) - heavy_bytes)
-            self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
 
     def _end(self) -> None:
         lost = [draft.event_id for draft in batch.drafts_of(self._batch)]
@@ -520,27 +516,27 @@ class Committer:
             raise retry_error(self._writer.folder, error) from error
         return lines_of(outcomes, None)
 
-    def _make_room(self, draft: Draft, size: int) -> bool:
-        """Waits for room, or counts the event as dropped, as `on_full` demands.
+    def _put_when_full(self, draft: Draft, size: int) -> bool:
+        """Queues an event once there is room, or counts it as dropped, as `on_full` demands.
 
-        `size` is what it counts in bytes, 0 for a light event.
+        `size` is what it counts in bytes, 0 for a light event. One thread looks for room, the
+        others wait for it.
         """
+        if self.on_full == "drop":
+            if self.drops.add(self._last):
+                self._report("dropped", {"event_id": draft.event_id})
+            return False
+        self._wake()
+        with self._room:
+            delay_s = 0.0
+            while self._phase == _OPEN and self._is_full(size):
+                pause(delay_s)
+                delay_s = min(delay_s + _ROOM_S, _ROOM_S_MAX)
+            return self.put(draft)
 
-        def is_full() -> bool:
-            is_over = len(self._queue) + self._retained.held >= self._bound
-            return (is_over or (size > 0 and self._bytes.is_full(size))) and self._phase != _ENDED
-
-        if self.on_full == "block":
-            while True:
-                self._wake()
-                self._wait_queue.wait(is_full)
-                if self._phase == _ENDED:
-                    raise batch.closed_error(self._writer.folder)
-                if not size or not self._bytes.is_full(size):
-                    return True
-        if self.drops.add(self._last):
-            self._report("dropped", {"event_id": draft.event_id})
-        return False
+    def _is_full(self, size: int) -> bool:
+        is_over = len(self._queue) + self._retained.held >= self._bound
+        return is_over or (size > 0 and self._bytes.is_full(size))
 
     def _queue_drop_notice(self, before_event_id: str | None) -> None:
         if notices := self.drops.end_run(before_event_id):

@@ -51,15 +51,13 @@ class WriteOutcome(NamedTuple):
 
 def first_of(
     drafts: Sequence[Draft], conditions: Mapping[int, Condition], count: int
-) -> tuple[Sequence[Draft], Mapping[int, Condition]]:
-    """Returns the first `count` events of a batch with their conditions, no part of a span."""
-    if count == len(drafts):
-        return drafts, conditions
+) -> Sequence[Draft]:
+    """Returns the first `count` events of a batch, no part of a condition's span."""
     for index, condition in conditions.items():
         begin = index - condition.span + 1
         if begin < count <= index:
             count = begin
-    return drafts[:count], {at: condition for at, condition in conditions.items() if at < count}
+    return drafts[:count]
 
 
 # the stored line, newline included, of an event that need not be appended; or why it is not

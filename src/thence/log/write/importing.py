@@ -12,10 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.bodies import BodyMissing, BodySource
+from thence.core.bodies import PAYLOAD_BYTES_MAX, BodyMissing, BodySource
 from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import BadLine, Draft, parse
-from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, Pruned
 from thence.core.redaction import same_line_key
@@ -176,7 +175,6 @@ class Relay:
             self._disk, self._folder, self._vocabulary, self._notice, self._report
         )
         with closing(writer):
-            writer.numbers.relay()
             drafts: list[Draft] = []
             lacking: dict[Event, BadLine] = {}
             size_bytes = 0

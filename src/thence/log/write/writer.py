@@ -21,8 +21,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from thence.core.bodies import Body
 from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, exhausted, microseconds, moment
 from thence.core.codec import (
@@ -36,7 +34,7 @@ from thence.core.codec import (
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.blobs.blob_files import BodyWriter, body_lines, moved_too_often
+from thence.log.blobs.blob_files import BodyWriter, body_lines
 from thence.log.files.disk import (
     CLOSED,
     NOWHERE,
@@ -87,8 +85,6 @@ Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
-# how often large values are looked up that a redaction or rotation moves each time
-_LOOKS_MAX = 8
 # so much is kept in memory for a sync that fails, and at most one batch more
 UNSYNCED_BYTES_MAX = 8 * 1024 * 1024
 
@@ -115,8 +111,7 @@ class Numbering:
         self._stamp = stamper("")
         self._lamport_clock = 0
         self._received: list[int] = []
-        self._relays = False
-        self._uncounted: list[int] = []
+        self._are_relayed = False  # the lines of the last stamp
         self.node_id = ""
         self.previous_node = ""
         self.seq = 0
@@ -132,7 +127,7 @@ class Numbering:
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
         """Returns the lines of events to be written; call `count` after they were written.
 
-        Raises `clock_exhausted`.
+        All are new ones, or all were made by `relayed`. Raises `clock_exhausted`.
         """
         while self._received:
             clock = self._received.pop()
@@ -140,44 +135,23 @@ class Numbering:
                 self.rejected_clocks.append(clock)
             else:
                 self._lamport_clock = max(self._lamport_clock, clock)
-        last = max(self.seq, self._lamport_clock)
-        if last + len(drafts) > CLOCK_MAX and any(item.head for item in drafts):
+        self._are_relayed = bool(drafts) and not drafts[0].head
+        if self._are_relayed:
+            return [draft.tail for draft in drafts]
+        if max(self.seq, self._lamport_clock) + len(drafts) > CLOCK_MAX:
             raise exhausted(self._folder)
-        if not self._relays:
-            return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
-        lines: list[bytes] = []
-        self._uncounted = []
-        seq, clock = self.seq, self._lamport_clock
-        for draft in drafts:
-            if draft.head:
-                seq, clock = seq + 1, clock + 1
-                lines += self._stamp((draft,), seq, clock)
-                self._uncounted.append(0)
-            else:
-                lines.append(draft.tail)
-                stamp = numbers(draft.tail)
-                own_clock = stamp[2] if stamp else foreign_clock(draft.tail[:-1]) or 1
-                self._uncounted.append(own_clock)
-                clock = max(clock, own_clock)
-        return lines
+        return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
 
-    def count(self, written: int) -> None:
-        """Counts the numbers of `written` events as given out."""
-        if not self._relays:
-            self.seq += written
-            self._lamport_clock += written
+    def count(self, lines: Sequence[bytes]) -> None:
+        """Counts the numbers of the first lines of the last stamp as given out."""
+        if not self._are_relayed:
+            self.seq += len(lines)
+            self._lamport_clock += len(lines)
             return
-        for clock in self._uncounted[:written]:
-            if clock:  # a relayed line
-                self._lamport_clock = max(self._lamport_clock, clock)
-            else:
-                self.seq += 1
-                self._lamport_clock += 1
-        del self._uncounted[:written]
-
-    def relay(self) -> None:
-        """Lets drafts that `relayed` made pass unstamped, among others that are stamped."""
-        self._relays = True
+        for line in lines:
+            stamp = numbers(line)
+            clock = stamp[2] if stamp else foreign_clock(line[:-1])
+            self._lamport_clock = max(self._lamport_clock, clock)
 
     def witness(self, lamport_clock: int) -> None:
         """Gives all later events a larger clock than this one from elsewhere.
@@ -259,7 +233,7 @@ class SegmentWriter:
         self._began = (NOWHERE, 0)  # a file with the microsecond at which it began
         self._unsynced = Unsynced()
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
-        self._bodies = BodyWriter(disk, folder, self._lock, self.session, file_bytes_max)
+        self._bodies = BodyWriter(disk, folder, self.session, file_bytes_max)
         self._descriptor = CLOSED
         # for syncs beside appends: of two syncs by one open file the system tells a failed write to
         # one alone, and a file that is opened later is told nothing
@@ -293,55 +267,30 @@ class SegmentWriter:
         outcomes: list[bytes | ThenceError] = []
         refusal: ThenceError | None = None
         try:
-            for _ in range(_LOOKS_MAX):
-                has_bodies = any(map(_bodies_of, drafts))
-                if has_bodies:
-                    kept = drafts
-                    # what others left unsynced is told and set aside before values are looked up
-                    if conditions or not self._session_report.is_finished:
-                        kept = self._to_keep(drafts, conditions, timeout_s)
-                    has_bodies = any(map(_bodies_of, kept))
-                    count, error = self._bodies.store(kept, timeout_s)
-                    refusal = refusal or error
-                    drafts, conditions = first_of(drafts, conditions, count)
-                    if refusal is not None and not drafts:
-                        return WriteOutcome(outcomes, refusal)
-                try:
-                    self._lock.acquire(timeout_s)
-                    self._prepare_end()
-                    if has_bodies and not self._bodies.stands():
-                        self._bodies.forget()
-                        continue
-                    if conditions:
-                        self._write_some(drafts, conditions, outcomes)
-                    else:
-                        self._write_all(drafts, outcomes)
-                    return WriteOutcome(outcomes, refusal)
-                finally:
-                    self._lock.release()
-                    if self._pending_reports or self.numbers.rejected_clocks:
-                        self._report_pending()
-            return WriteOutcome(outcomes, moved_too_often(self.folder))
+            self._lock.acquire(timeout_s)
+            self._prepare_end()
+            judged = self._judged(drafts, conditions) if conditions else None
+            if any(map(_bodies_of, drafts)):
+                values = [draft.bodies for draft in drafts]
+                if judged is not None:  # those of a redacted event would come back by a retry
+                    pairs = zip(values, judged, strict=True)
+                    values = [bodies if why is None else () for bodies, why in pairs]
+                if any(values):
+                    count, refusal = self._bodies.store(values)
+                    drafts = first_of(drafts, conditions, count)
+            if judged is None:
+                self._write_all(drafts, outcomes)
+            else:
+                self._write_some(drafts, judged[: len(drafts)], outcomes)
+            return WriteOutcome(outcomes, refusal)
         except DiskError as error:
             return WriteOutcome(outcomes, append_error(self._path, error))
         except ThenceError as error:
             return WriteOutcome(outcomes, error)
-
-    def _to_keep(
-        self, drafts: Sequence[Draft], conditions: Mapping[int, Condition], timeout_s: float
-    ) -> Sequence[Draft]:
-        """Returns a batch without the large values of events that will not be appended.
-
-        Those of an event that was redacted would come back by a retry.
-        """
-        try:
-            self._lock.acquire(timeout_s)
-            self._prepare_end()
-            judged = self._judged(drafts, conditions)
         finally:
             self._lock.release()
-        pairs = zip(drafts, judged, strict=True)
-        return [draft if why is None else replace(draft, bodies=()) for draft, why in pairs]
+            if self._pending_reports or self.numbers.rejected_clocks:
+                self._report_pending()
 
     def _judged(
         self, drafts: Sequence[Draft], conditions: Mapping[int, Condition]
@@ -548,15 +497,12 @@ class SegmentWriter:
     def _write_some(
         self,
         drafts: Sequence[Draft],
-        conditions: Mapping[int, Condition],
+        judged: Sequence[Verdict],
         outcomes: list[bytes | ThenceError],
     ) -> None:
         """Writes the events whose condition is met; a stored id yields its stored line."""
-        judged = self._judged(drafts, conditions)
         self.rely_on(line for line in judged if isinstance(line, bytes))
         admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
-        if self._bodies.safe_count(admitted) < len(admitted):  # an id was taken out meanwhile
-            raise moved_too_often(self.folder)
         lines: list[bytes | ThenceError] = []
         try:
             self._write_all(admitted, lines)
@@ -604,7 +550,7 @@ class SegmentWriter:
         finally:
             if kept_bytes:
                 lines += stamped
-                self.numbers.count(len(stamped))
+                self.numbers.count(stamped)
                 self._size += kept_bytes
                 self._unsynced.lines += stamped
                 self._unsynced.size += kept_bytes
@@ -705,7 +651,7 @@ class SegmentWriter:
         self._descriptor = descriptor
         self._file, self._size = self._disk.file_id(descriptor)
         unsynced.clear(self._file, self._size)
-        self.numbers.count(1)
+        self.numbers.count(notices)
         self._open_second()
         self.session.durable(
             self.numbers.node_id, self.numbers.seq, self._file, self._size, descriptor

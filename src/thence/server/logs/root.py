@@ -352,17 +352,6 @@ class Logs:
         log = self._opened.get(location.key) or OpenLog(location.folder, location.vocabulary)
         return log.reader.lacks_index()
 
-    def release(self, folder: Path) -> bool:
-        """Closes a log's folder where nobody uses it; reports whether it is closed now."""
-        with self._mutex:
-            logs = {key: log for key, log in self._opened.items() if log.folder == folder}
-            if any(log.users for log in logs.values()):
-                return False
-            for key in logs:
-                del self._opened[key]
-        _close([*logs.values()])
-        return True
-
     @property
     def open(self) -> int:
         """The number of logs that are open now."""

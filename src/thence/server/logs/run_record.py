@@ -1,21 +1,22 @@
 """The files of a run beside its events: config.json and result.json."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from thence.core.event import Event
+from thence.core.ready import ready
 from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK, reading
-from thence.log.files.segment import own_folder
+from thence.log.files.segment import mirror_path
 from thence.log.read.reader import lines
 from thence.log.recovery.writers import RunStatus, outcome, run_status
 from thence.server.logs.root import FoundLog, Root
+from thence.sync.wire.messages import MirroredLog
 
-# in the own folder of a log at a team's server: how far it is, and what its pages call it
-CURSOR_FILE, TITLE_FILE = "server-cursor", "server-title"
-TITLE_BYTES_MAX = 1_000
+MIRROR_BYTES_MAX = 64 * 1024
 FILE_BYTES_MAX = 16 * 1024 * 1024
 VARIABLES_MAX = 50
 _OWN_COLUMNS = ("simulation.name", "simulation.seed")
@@ -29,6 +30,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     run was asked to alter, `parent` is the run that it branched from, with the turn. `settings` are
     the texts of its scenario's values by their keys, but name and seed; `final` those of its
     variables at its end; `variables` are the numbers that it declares, those of agents first.
+    `mirrored` is what a log mirrors that `thence sync mirror` keeps.
     """
 
     name: str
@@ -43,6 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     seed: int | None = None
     settings: Mapping[str, str] = {}
     final: Mapping[str, str] = {}
+    mirrored: MirroredLog | None = None
 
 
 def read_record(root: Root, location: FoundLog) -> RunRecord:
@@ -58,9 +61,9 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
-    if not config and root.read(own_folder(location.folder), CURSOR_FILE, TITLE_BYTES_MAX):
-        title = root.read(own_folder(location.folder), TITLE_FILE, TITLE_BYTES_MAX)
-        named = _simulation_id(location) or title.decode(errors="replace") or None
+    mirrored = _mirrored(root, location)
+    if mirrored is not None:
+        named = _simulation_id(location) or mirrored.log.title or None
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
@@ -75,11 +78,20 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         seed=seed if type(seed) is int else None,
         settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
         final=flattened(result.get("final_state"), "/"),
+        mirrored=mirrored,
     )
 
 
+def _mirrored(root: Root, location: FoundLog) -> MirroredLog | None:
+    file = mirror_path(location.folder)
+    data = root.read(file.parent, file.name, MIRROR_BYTES_MAX)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(data, type=ready(MirroredLog)) if data else None
+    return None
+
+
 def _simulation_id(location: FoundLog) -> str | None:
-    """Returns the id in a run's first event: at a team's server no file names the run."""
+    """Returns the id in a run's first event: in a mirror no file names the run."""
     if not location.is_simulation:
         return None
     with SuppressCodes("read_failed"), reading(location.folder):

@@ -35,13 +35,13 @@ from thence.server.logs.root import (
     Root,
     fingerprint,
 )
-from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record
+from thence.server.logs.run_record import RunRecord, read_record
 
 _SAMPLE_BYTES = 256 * 1024
 # what the record of a run depends on besides its events; writers come and go in the last one
 _RECORDED = (
     *("config.json", "result.json", ".thence/log.json", ".thence/open"),
-    f".thence/{TITLE_FILE}",
+    ".thence/mirror.json",
 )
 
 

@@ -33,7 +33,7 @@ from thence.log.files.segment import current_path
 from thence.log.index import arrivals
 from thence.server.logs.root import FoundLog, LogKey, OpenLog
 from thence.server.routes.parameters import LogLive, SimulationLive
-from thence.server.routes.state import USER, ServerState, app_state
+from thence.server.routes.state import ServerState, app_state
 
 # a client whose connection was cut connects again after this time
 BEGINNING = b"retry: 1000\n\n"
@@ -42,7 +42,6 @@ HEARTBEAT_S = 15.0
 TICK_S = 0.25
 # each holds what is on its way to its client: one reading, of arrivals.BATCH_BYTES
 STREAMS_MAX = 200
-STREAMS_OF_USER_MAX = 20
 # a part is copied on its way, some times over, and waits there until its client takes it
 PART_BYTES = 32 * 1024
 _PLAIN_ID = re.compile(r"[!-$&-~]+", re.ASCII)
@@ -137,7 +136,7 @@ async def open_stream(
 
     Raises NotALog, what `read` raises, and 503 where too many streams are open or requests wait.
     """
-    stream = StreamResponse(app_state(request), request.scope.get(USER), log_id)
+    stream = StreamResponse(app_state(request), log_id)
     try:
         await stream.begin(is_simulation, read)
     except BaseException:
@@ -149,18 +148,15 @@ async def open_stream(
 class StreamResponse(StreamingResponse):
     """A stream that is open until its client is gone, or its log, or the server ends."""
 
-    def __init__(self, state: ServerState, user: str | None, log_id: str) -> None:
+    def __init__(self, state: ServerState, log_id: str) -> None:
         if len(state.streams) >= STREAMS_MAX:
             raise _refusal(f"{STREAMS_MAX} streams are open already")
-        of_user = sum(other == user for other, _ in state.streams.values())
-        if user is not None and of_user >= STREAMS_OF_USER_MAX:
-            raise _refusal(f"{STREAMS_OF_USER_MAX} streams of {user} are open")
         headers = {"X-Accel-Buffering": "no"}
         super().__init__(self._sent(), headers=headers, media_type="text/event-stream")
         self._state = state
         self._log_id = log_id
         self._key: LogKey | None = None
-        state.streams[self] = user, log_id
+        state.streams.add(self)
 
     async def begin(self, is_simulation: bool, read: Callable[[OpenLog], News]) -> None:
         """Reads the first frames."""
@@ -179,7 +175,7 @@ class StreamResponse(StreamingResponse):
 
     def leave(self) -> None:
         """Frees the place of the stream; it may be called twice."""
-        self._state.streams.pop(self, None)
+        self._state.streams.discard(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream until the client is gone."""

@@ -14,9 +14,6 @@ from thence.server.http.workers import Slow, Workers
 from thence.server.logs.root import AGENTS, FoundLog, Logs, OpenLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
 
-# the key under which a team's server adds the name of the user to a request's scope
-USER = "thence.user"
-
 # how long a page waits for an index, and after how long it loads again
 INDEX_WAIT_S = 2.0
 # after how long a list of logs is sent without what is not counted yet
@@ -37,8 +34,7 @@ class ServerState:
         self.summaries = Summaries(self.logs)
         self.workers = Workers()
         self.is_closed = False
-        # of each open stream the user, None where there are no users, and the id of the log
-        self.streams: dict[object, tuple[str | None, str]] = {}
+        self.streams: set[object] = set()
         # by the id of a log: the making of its index, and how many events of about how many it has
         self._making: dict[str, asyncio.Task[None]] = {}
         self._read_events: dict[str, tuple[int, int]] = {}

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 
 import apsw
 
@@ -18,7 +17,6 @@ from thence.files import FileBusy, file_lock
 from thence.server.team.body_pieces import damaged_value
 from thence.server.team.database import Transaction, first
 from thence.server.team.engines import is_address, open_database, shown
-from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog, chained
 from thence.server.team.sqlite import (
     opened_to_read,
@@ -79,14 +77,12 @@ def back_up(database: Path, copy: Path) -> Contents:
 def restore(copy: Path, database: Path, aside: Path) -> Contents:
     """Puts a copy in the place of a server's database; what was there is moved to `aside`.
 
-    The copy is checked before; it stays. The folders of logs, which answer questions, are removed:
-    they are made anew. Raises what `check` raises, FileBusy while a server runs, and ThenceError
-    where the folder can't be written.
+    The copy is checked before; it stays. Raises what `check` raises, FileBusy while a server runs,
+    and ThenceError where the folder can't be written.
     """
     with _failures("could not restore", database):
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with serving(database.parent), _copied(copy, database) as (draft, contents):
-            rmtree(database.parent / FOLDER, ignore_errors=True)
             if database.exists():
                 # one file holds all then; one that can't be opened is moved as it is
                 with suppress(apsw.Error), closing(apsw.Connection(str(database))) as former:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from thence.core.bodies import BODIES_SIGN, BodyEntry, has_place, missing_body
+from thence.core.bodies import BODIES_SIGN, PAYLOAD_BYTES_MAX, BodyEntry, has_place
 from thence.core.codec import parse
-from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES
 from thence.errors import InvalidEvent
@@ -140,15 +139,6 @@ def given_pieces(
     for digest in digests:
         for previous, size, data in connection.execute(_PIECE, {**_place(log), "sha256": digest}):
             yield piece_line(RawPiece(digest.hex(), previous.hex(), size, text_of(data)))[:-1]
-
-
-def value_of(connection: Transaction, log: StoredLog, digest: bytes, size: int) -> bytes:
-    """Returns the bytes of a value; raises BodyMissing."""
-    chain = _chain(connection, log, digest)
-    value = b"".join(_data(connection, log, name) for name, *_ in chain)
-    if len(value) != size or sha256(value).digest() != digest:
-        raise missing_body(digest.hex(), "the server does not hold all of it")
-    return value
 
 
 def entries_in(line: bytes) -> list[BodyEntry]:

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
-from thence.server.team.sync_service import LOG_NAME, Exchange
+from thence.server.team.sync_service import Exchange
 from thence.server.team.validation import checked
 from thence.server.team.wire_http import decoded_as
 from thence.sync.wire.messages import (
@@ -18,6 +18,7 @@ from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODY_BYTES_MAX,
     EVENT_BYTES_MAX,
+    LOG_NAME,
     PAGE_EVENTS_MAX,
     Batch,
     BatchRefused,
@@ -25,6 +26,7 @@ from thence.sync.wire.messages import (
     DigestsRequest,
     EventVerdict,
     KeptPieces,
+    LogsPage,
     Missing,
     Pieces,
     Results,
@@ -142,6 +144,11 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
     return joined_page(*page)
 
 
+def name_logs(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> LogsPage:
+    """Returns the logs of the team after the one of a name."""
+    return exchange.logs(team, request.query_params.get("after", ""))
+
+
 def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Missing:
     """Returns those of some digests that the log lacks."""
     return exchange.missing(team, log_of(request), _digests(body))
@@ -187,6 +194,7 @@ def log_of(request: HTTPConnection) -> str:
 
 EVENT_ROUTES = (
     EventRoute("events/batch", "POST", take_batch, EVENT_BYTES_MAX, True),
+    EventRoute("logs", "GET", name_logs),
     EventRoute("events", "GET", give_page),
     EventRoute("events/missing", "POST", name_missing, BODY_BYTES_MAX),
     EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),

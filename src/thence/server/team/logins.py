@@ -44,7 +44,7 @@ _IPV6_NETWORK_BITS = 64  # what one customer of a provider has at least
 # a token for a live connection holds the name of its team
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}(\.[0-9a-z_-]{1,64})?", re.ASCII)
 # the column is_refresh
-_ACCESS, _REFRESH, _LIVE, _PAGE = range(4)
+_ACCESS, _REFRESH, _LIVE = range(3)
 
 _hasher = PasswordHasher()
 
@@ -309,30 +309,15 @@ class Logins:
         """Returns the user of an access token; raises NotLoggedIn."""
         return self._used(access).user
 
-    def page_session(self, access: str) -> str:
-        """Returns a token that opens pages alone, for the cookie of a browser.
-
-        It lasts ACCESS_S, and ends with the login of the access token. Raises NotLoggedIn.
-        """
-        return self._derived(access, self._token(), _PAGE, ACCESS_S)
-
-    def user_of_page(self, session: str) -> str:
-        """Returns the user of a page's session; raises NotLoggedIn."""
-        return self._row_of(session, _PAGE).user
-
     def live_token(self, access: str, team: str) -> LiveToken:
         """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
-        token = self._derived(access, f"{self._token()}.{team}", _LIVE, LIVE_S)
-        return LiveToken(token, LIVE_S, token)
-
-    def _derived(self, access: str, token: str, kind: int, lifetime_s: int) -> str:
-        """Records a token of another kind for the login of an access token, and returns it."""
+        token = f"{self._token()}.{team}"
         source, now = self._used(access), self._tool.now()
         with self._database.writing() as connection:
-            connection.execute(_EXPIRED, {"login": source.login, "kind": kind, "now": now})
-            expires = now + lifetime_s
-            _keep_token(connection, token, source.login, source.generation, kind, expires)
-        return token
+            connection.execute(_EXPIRED, {"login": source.login, "kind": _LIVE, "now": now})
+            expires = now + LIVE_S
+            _keep_token(connection, token, source.login, source.generation, _LIVE, expires)
+        return LiveToken(token, LIVE_S, token)
 
     def live_login(self, token: str) -> LiveLogin:
         """Returns whose a token for a live connection is, and spends it; raises NotLoggedIn."""

@@ -58,7 +58,6 @@ _PAGE = """
     SELECT number, digest, chain, line FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
-_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
 # in order, as the index of numbers has it and no other one
 _CHAIN_AT = """
     SELECT chain FROM events
@@ -68,15 +67,20 @@ _LINES = """
     SELECT (SELECT line FROM events WHERE team = :team AND log = :log AND digest = value)
     FROM unnest(:digests) AS value
 """
-_REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _REDACTED = """
     SELECT value FROM unnest(:digests) AS value WHERE (
         SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = value
     ) = 1
 """
 _LOGS = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.title
-    FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.title,
+    final.chain, initial.brought_by, final.brought_by
+    FROM logs JOIN teams ON teams.id = logs.team
+    LEFT JOIN events AS initial
+    ON initial.team = logs.team AND initial.log = logs.id AND initial.number = 1
+    LEFT JOIN events AS final
+    ON final.team = logs.team AND final.log = logs.id AND final.number = logs.last
+    WHERE teams.slug = :team AND logs.name > :after ORDER BY logs.name LIMIT :limit
 """
 
 
@@ -92,6 +96,15 @@ class Ingested(NamedTuple):
     before: int
     end: LogPlace
     claimed: Sequence[str] = ()
+
+
+class ListedLog(NamedTuple):
+    """A log, the place after its last line, and the logins that brought its first and last line."""
+
+    log: StoredLog
+    end: LogPlace
+    first_by: str
+    last_by: str
 
 
 class Store:
@@ -110,10 +123,18 @@ class Store:
         with self._database.reading() as connection:
             return _log(connection, team, name)
 
-    def logs(self, team: str) -> list[StoredLog]:
-        """Returns all logs of a team by name."""
+    def logs(self, team: str, after: str, limit: int) -> list[ListedLog]:
+        """Returns logs of a team, in the order of their names, whose names come after one."""
+        params = {"team": team, "after": after, "limit": limit}
         with self._database.reading() as connection:
-            return [StoredLog(*row) for row in connection.execute(_LOGS, {"team": team})]
+            rows = connection.execute(_LOGS, params)
+        columns = len(StoredLog._fields)
+        return [
+            ListedLog(log, LogPlace(log.last, chain or b""), first_by or "", last_by or "")
+            for log, (chain, first_by, last_by) in (
+                (StoredLog(*row[:columns]), row[columns:]) for row in rows
+            )
+        ]
 
     def ingest(
         self,
@@ -157,21 +178,10 @@ class Store:
             log = _locked_log(connection, team, name, kind)
             return body_pieces.keep_pieces(connection, log, pieces)
 
-    def bodies(self, log: StoredLog) -> "StoredBodies":
-        """Returns the large values of a log."""
-        return StoredBodies(self._database, log)
-
-    def revisions(self) -> int:
-        """Returns how often lines of any log were replaced."""
-        with self._database.reading() as connection:
-            [(revisions,)] = connection.execute(_REVISIONS)
-            return int(str(revisions))
-
-    def redactions(self, log: StoredLog) -> list[bytes]:
-        """Returns D of the lines of a log that were redacted."""
-        params = {"team": log.team, "log": log.id}
+    def pieces(self, log: StoredLog, question: Callable[[Transaction, StoredLog], T]) -> T:
+        """Returns what a function of `body_pieces` finds of a log in one committed state."""
         with self._database.reading(log.team) as connection:
-            return [digest for (digest,) in connection.execute(_REDACTIONS, params)]
+            return question(connection, log)
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
@@ -205,23 +215,6 @@ class Store:
             for (line,) in rows:
                 if line is not None:
                     yield line
-
-
-class StoredBodies(NamedTuple):
-    """The large values of one log."""
-
-    database: Database
-    log: StoredLog
-
-    def asked(self, question: Callable[[Transaction, StoredLog], T]) -> T:
-        """Returns what a function of `body_pieces` finds in one committed state."""
-        with self.database.reading(self.log.team) as connection:
-            return question(connection, self.log)
-
-    def value(self, digest: str, size: int) -> bytes:
-        """Returns the bytes of a value; raises BodyMissing."""
-        name = bytes.fromhex(digest)
-        return self.asked(lambda opened, log: body_pieces.value_of(opened, log, name, size))
 
 
 def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:

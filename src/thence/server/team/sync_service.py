@@ -23,17 +23,20 @@ from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODIES_MISSING,
     DIGEST_BYTES,
+    LOG_NAME,
+    LOGS_PAGE_MAX,
     OWN_NODES_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
     Cursors,
     EventVerdict,
+    LogsPage,
     Missing,
     Results,
+    TeamLog,
 )
 
 TITLE_CHARACTERS_MAX = 200
-LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
 
@@ -49,7 +52,7 @@ class LinesBehind(NamedTuple):
 
 
 class Exchange:
-    """The five questions that clients ask about a log of a team.
+    """The questions that clients ask about the logs of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
     `on_claimed` is called, after the commit, with a team and the nodes that became a login's.
@@ -172,9 +175,7 @@ class Exchange:
         """
         stored = self._log(team, log)
         named = _checked_digests(digests)
-        held = self._store.bodies(stored).asked(
-            lambda opened, of: body_pieces.sizes(opened, of, named)
-        )
+        held = self._store.pieces(stored, lambda opened, of: body_pieces.sizes(opened, of, named))
         return tuple(digest.hex() for digest in named if digest not in held)
 
     def keep_pieces(self, team: str, log: str, kind: str, lines: Sequence[bytes]) -> int:
@@ -200,7 +201,24 @@ class Exchange:
         def given(connection: Transaction, log: StoredLog) -> list[bytes]:
             return _page(body_pieces.given_pieces(connection, log, named), lambda line: line)
 
-        return self._store.bodies(stored).asked(given)
+        return self._store.pieces(stored, given)
+
+    def logs(self, team: str, after: str = "") -> LogsPage:
+        """Returns the logs of a team whose names come after one, "" for the first."""
+        rows = self._store.logs(team, after, LOGS_PAGE_MAX + 1)
+        logs = [
+            TeamLog(
+                row.log.name,
+                row.log.kind,
+                row.log.title,
+                # a redaction that counts late brings no line
+                f"{self.cursor(row.end)}.{row.log.revision}" if row.end.number else "",
+                row.first_by,
+                row.last_by,
+            )
+            for row in rows[:LOGS_PAGE_MAX]
+        ]
+        return LogsPage(tuple(logs), len(rows) > LOGS_PAGE_MAX)
 
     def mark(self, team: str, log: str) -> str:
         """Returns the cursor behind the last line of a log, "" for one that is empty or missing.

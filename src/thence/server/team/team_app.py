@@ -1,14 +1,12 @@
-"""The routes of a team's server: ways in, the exchange of lines, live connections, pages.
+"""The routes of a team's server: ways in, the exchange of lines, live connections.
 
-They are plain routes, which no document of the query API lists: what a request may hold is
-checked as wire.md says, of bytes, and not by models.
+They are plain routes: what a request may hold is checked as wire.md says, of bytes, and not by
+models.
 """
 
-import asyncio
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -30,41 +28,25 @@ from thence.server.team.auth_routes import WaysIn
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.live_connections import LiveConnections
-from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.nodes import node_owner
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
-from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import WirePath, answered, packed, token_of
 from thence.sync.wire.messages import PROTOCOL, LiveToken, ServerHealth
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
 WRITING_WAITING_MAX = 64
-WIRE_PATHS = ("/api/", "/ws/")
-LOOK_S = 1.0
 # how long a commit that failed counts, unless one succeeds
 FAILING_S = 60.0
 
-_logger = logging.getLogger("thence.server")
-
 
 class Team:
-    """What a team's server answers with, over its database.
+    """What a team's server answers with, over its database."""
 
-    `logs_app` makes the app over a folder of logs; `folders` makes these. Raises FileBusy where
-    another process has the folders.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        folders: Callable[[Store], LogCache],
-        logs_app: LogsApp,
-        audit: AuditLog,
-    ) -> None:
+    def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database = database
         store = Store(database)
 
@@ -85,38 +67,23 @@ class Team:
             reading=self._reading,
             writing=self._writing,
         )
-        cache = folders(store)
 
         def on_erased(logs: Sequence[StoredLog]) -> None:
-            cache.drop_replaced()
             audit.record("redaction.carried_out", logs=[log.name for log in logs])
 
         database.on_erased = on_erased
         self._ways_in = WaysIn(self._accounts, self._logins, audit, self._reading)
-        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
-        """Prepares the first login, and the folders of logs; raises apsw.Error."""
-        await self._ways_in.checking.run(nobodys)  # so that the first login takes no longer
-        await self._reading.run(self._pages.begin)
-
-    async def watch(self) -> None:
-        """Sees each second to what other processes did with the logs; never ends by itself."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await self._pages.look()
-            except Exception as error:  # boundary: the next look is in a second
-                _logger.warning("could not look for what is new: %s", error)
+        """Prepares the first login, so that it takes no longer than others."""
+        await self._ways_in.checking.run(nobodys)
 
     def close(self) -> None:
-        """Closes the logs that are open, and the database."""
-        self._pages.close()
+        """Closes the database."""
         self._database.close()
 
     def collect(self) -> Iterator[Metric]:
         """Yields the figures of the whole server, of all teams in sum."""
-        yield from self._pages.figures()
         words = "Open live connections of the wire."
         yield GaugeMetricFamily("thence_live_connections", words, self._live.count)
 
@@ -139,11 +106,9 @@ class Team:
         ]
         return [
             Route("/ready", self._ready),
-            *self._ways_in.pages(),
             Mount("/api", Router(api, redirect_slashes=False)),
             Route("/ws/{rest:path}", _no_upgrade),
             WebSocketRoute("/{rest:path}", self._live),
-            Mount("", self._pages),
         ]
 
     async def _ready(self, request: Request) -> Response:

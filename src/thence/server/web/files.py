@@ -5,8 +5,7 @@ Only what git lists by exactly that path is read, if no link lies on the way to 
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event as Signal
 
@@ -14,11 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.clock import timestamp_at
-from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
-from thence.errors import ThenceError
 from thence.git.repository import Repository
 from thence.log.open import open_log
 from thence.server.http.workers import ClientGone
@@ -81,9 +78,7 @@ def _listed(repo: Repository, *names: str) -> list[str]:
     return os.fsdecode(answer.out).split("\0")[:-1] if answer.status == 0 else []
 
 
-def file_page(
-    location: FoundLog, repo: Repository, name: str, journal: Path | None, stop: Signal
-) -> Response:
+def file_page(location: FoundLog, repo: Repository, name: str, stop: Signal) -> Response:
     """Returns a file's lines with their owners.
 
     Raises HTTPException for what git does not list, or can't be shown, ClientGone after the signal.
@@ -93,13 +88,6 @@ def file_page(
         if stop.is_set():
             raise ClientGone
 
-    def packages() -> Iterable[Event]:
-        with suppress(ThenceError):  # an answer without them is one too
-            if journal is not None:
-                with open_log(journal, create=False) as project:
-                    return project.events()
-        return ()
-
     if not is_utf8(name) or "\0" in name or _listed(repo, name) != [name]:
         raise HTTPException(404, "git lists no such file")
     count = _lines_in(os.path.join(os.path.realpath(repo.folder), name))
@@ -107,7 +95,7 @@ def file_page(
     rows: list[Sequence[Child]] = []
     previous: object = None
     with open_log(location.folder, create=False) as log:
-        ownership = Ownership(log, repo, packages, check)
+        ownership = Ownership(log, repo, check)
         for at, line in enumerate(lines):
             check()
             owner = ownership.of_line(lines, at)

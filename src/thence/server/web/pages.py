@@ -102,8 +102,7 @@ async def files(request: Request, id: str, find: str = "") -> Response:
         if name is None:
             with state.logs.using(location) as log:
                 return files_page(location, repo, log, find.strip())
-        journals = (path for path in state.root.places.values() if path != location.folder)
-        return file_page(location, repo, name, next(journals, None), stop)
+        return file_page(location, repo, name, stop)
 
     await state.wait_for_index(id)
     try:

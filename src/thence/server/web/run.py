@@ -37,6 +37,7 @@ from thence.server.web.home import status
 from thence.server.web.layout import page
 from thence.server.web.session import sessions_section
 from thence.server.web.verdict import failures_link, is_of_agents, mark, verdict
+from thence.sync.wire.messages import MirroredLog
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
@@ -196,6 +197,7 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     return facts(
         (
             ("Status", status(run, summary.failures) if is_run else None),
+            ("Mirrors", _mirrored(run.mirrored) if run.mirrored else None),
             ("Reason", run.reason),
             ("Error", run.error),
             ("Branch of", run.parent),
@@ -209,6 +211,16 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Actors", _names(location, "actor", summary.by_actor, "STATE" in summary.by_type)),
         )
     )
+
+
+def _mirrored(mirrored: MirroredLog) -> Html:
+    """Returns which log of a team a mirror has, and whether that can still be read there."""
+    log = mirrored.log
+    last = f", last pushed by {log.last_by}" if log.last_by else ""
+    text = f"the log {log.log} of team {mirrored.team} at {mirrored.server}{last}"
+    if mirrored.withdrawn:
+        text += f"; not up to date: {mirrored.withdrawn}"
+    return words(text)
 
 
 def _names(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from thence.core.bodies import first_key, put_back_readable
+from thence.core.bodies import first_key, put_back
 from thence.core.event import Event, decoded
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.sentences.events import clipped, counted
@@ -95,7 +95,7 @@ def edited_paths(event: Event) -> Iterator[str]:
     """Yields the paths of the files that an ended call edited."""
     payload = event.cut_payload
     entries = [entry for entry in event.body_entries if first_key(entry.pointer) == "files"]
-    put_back_readable(payload, entries, event.vocabulary.bodies, decoded)
+    put_back(payload, entries, event.vocabulary.bodies, decoded)
     files = payload.get("files")
     for file in files if isinstance(files, list) else ():
         if isinstance(file, dict) and isinstance(file.get("path"), str):

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
+from thence.core.bodies import BODIES_FROM
 from thence.core.codec import CAUSES_MAX, Draft, draft
-from thence.core.cutting import BODIES_FROM
 from thence.core.event import Cause, EventFields, id_of
 from thence.core.json_values import (
     REPAIRS_MAX,

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from inspect import CORO_CREATED
 from threading import Event, Thread, current_thread
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any, Literal
 
 import msgspec
@@ -34,8 +34,6 @@ _WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
 _COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
-# four times as long as Python lets another thread run: a call that waits for its turn isn't slow
-SLOW_S = 0.02
 _MARK = "_thence_fault"
 _policy = getattr(events, "_get_event_loop_policy", asyncio.get_event_loop_policy)
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
@@ -309,8 +307,6 @@ class Caller:
         self._engine_blocks = engine_blocks
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
-        self._slow: dict[int, object] = {}  # whose last call was slow
-        self._slow_types: set[type] = set()  # that were named
         # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
         self.hidden_loop = HiddenLoop()
@@ -386,7 +382,7 @@ class Caller:
         answers, pending, component_at = batch.answers, batch.pending, batch.component_at
         timeout_of, blocks_of = batch.timeout_of, batch.blocks_of
         limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
-        timeout_s, before_s = None, perf_counter()
+        timeout_s = None
         for place, (call, arguments) in enumerate(calls):
             if timeout_of is not None:
                 timeout_s = timeout_of(place)
@@ -396,7 +392,6 @@ class Caller:
                 terms = _Terms(component_at(place), self._waits, limit, timeout_s)
                 pending[place] = self._in_thread(slots, terms, call, arguments)
                 answers.append(None)
-                before_s = perf_counter()
                 continue
             try:
                 answer = call(*arguments)
@@ -416,26 +411,6 @@ class Caller:
             elif not is_plain:
                 plain_types.add(type(answer))
             answers.append(answer)
-            after_s = perf_counter()
-            if after_s - before_s > SLOW_S or self._slow:
-                self._note_speed(batch, place, _component_of(call), after_s - before_s)
-            before_s = after_s
-
-    def _note_speed(self, batch: Batch, place: int, component: object, time_s: float) -> None:
-        """Names, once for its type, a component of which two calls in a row were slow.
-
-        Amid a single call the machine may have stood still.
-        """
-        kind, was_slow = type(component), self._slow.pop(id(component), None) is not None
-        if time_s <= SLOW_S or kind in self._slow_types:
-            return
-        if was_slow:
-            self._slow_types.add(kind)
-            hint = f"if a {kind.__name__} waits for something, write blocks: true at it"
-            name, took_s = batch.component_at(place).name, round(time_s, 3)
-            logger().warning("slow_call", component=name, took_s=took_s, hint=hint)
-        else:
-            self._slow[id(component)] = component
 
     async def _in_thread(
         self,

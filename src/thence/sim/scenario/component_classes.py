@@ -25,17 +25,13 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "following_fisher": "thence.sim.examples.fishery:FollowingFisher",
         "greedy_fisher": "thence.sim.examples.fishery:GreedyFisher",
         "llm_agent": "thence.sim.run.thinking:PromptedAgent",
-        "person": "thence.sim.examples.epidemic:Person",
-        "resident": "thence.sim.examples.segregation:Resident",
         "scripted": "thence.sim.run.thinking:ScriptedAgent",
         "trader": "thence.sim.examples.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.run.engine:BaseEngine",
-        "epidemic": "thence.sim.examples.epidemic:Epidemic",
         "fishery": "thence.sim.examples.fishery:Fishery",
         "negotiation": "thence.sim.examples.negotiation:Negotiation",
-        "segregation": "thence.sim.examples.segregation:Segregation",
         "trade_network": "thence.sim.examples.traders:TradeNetwork",
     },
     "validators": {

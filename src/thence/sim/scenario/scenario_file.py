@@ -104,21 +104,25 @@ def find_file(path: str | Path) -> Path:
     file = Path(path)
     if file.is_file():
         return file
-    if file.name == str(path):
-        for shipped in shipped_files():
-            if file.name in (shipped.stem, shipped.name):
-                return shipped
+    names = {shipped.stem: shipped for shipped in shipped_files()}
+    if file.name == str(path) and file.suffix in ("", ".yaml"):
+        if file.stem in names:
+            return names[file.stem]
+        for example in shipped_files("examples"):
+            if example.stem == file.stem:
+                raise Problems(Source(str(path))).fault(
+                    0, "this is an example, with code of its own", f"name its file: {example}"
+                )
     message = "this is a folder" if file.is_dir() else "there is no such file"
-    names = sorted(shipped.stem for shipped in shipped_files())
     near = nearest(file.stem, names)
     hint = f"the nearest shipped scenario is {near[0]}" if near else f"shipped: {', '.join(names)}"
     raise Problems(Source(str(path))).fault(0, message, hint)
 
 
-def shipped_files() -> list[Path]:
+def shipped_files(kind: Literal["scenarios", "examples"] = "scenarios") -> list[Path]:
     """Returns the scenarios that come with thence: in the wheel, or in a source checkout."""
     package = Path(str(files("thence")))
-    folders = (package / "scenarios", package.parents[1] / "scenarios")
+    folders = (package / kind, package.parents[1] / kind)
     return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
 
 

@@ -4,6 +4,7 @@ Lines travel as their bytes stand in a segment: they are spliced into a message 
 without being decoded. docs/reference/formats/wire.md describes the exchange.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,10 @@ CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
 # of a batch: a log keeps 1,000 former ones
 OWN_NODES_MAX = 1_001
+# of a page of a team's logs
+LOGS_PAGE_MAX = 1_000
+# the name of a log at a server
+LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 
 # the code of a line whose large values must be brought before it
 BODIES_MISSING = "bodies_missing"
@@ -91,6 +96,41 @@ class LinesPage(msgspec.Struct, frozen=True):
 
     events: tuple[msgspec.Raw, ...]
     next: str
+    more: bool
+
+
+class TeamLog(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A log of a team: its name, its kind, and the title that a client gave it last.
+
+    `mark` is another text after each change of the log, "" for one without lines. `first_by` and
+    `last_by` are the logins that pushed its first and its last line.
+    """
+
+    log: str
+    kind: str
+    title: str = ""
+    mark: str = ""
+    first_by: str = ""
+    last_by: str = ""
+
+
+class MirroredLog(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The content of a mirror's file: which log it mirrors, as the server listed it last.
+
+    `log.mark` is that up to which all was pulled. `withdrawn` is why the log may not be read any
+    more, "" while it may.
+    """
+
+    server: str
+    team: str
+    log: TeamLog
+    withdrawn: str = ""
+
+
+class LogsPage(msgspec.Struct, frozen=True):
+    """A page of a team's logs, in the order of their names."""
+
+    logs: tuple[TeamLog, ...]
     more: bool
 
 

@@ -4,29 +4,25 @@ Git is asked about many commits at once, and each answer is kept: commits never 
 this clone lacks has no answer; nothing is guessed.
 """
 
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
-from thence.git.landed import missing_commits
-from thence.git.patches import patch_ids, path_of
+from thence.git.patches import path_of
 from thence.git.repository import Repository
 from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
-_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f"
-_FORM += "%(trailers:key=Co-authored-by,valueonly,unfold)"
+_FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f%b"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
-# what a reflog says of commits that were made here, and of tips that came from elsewhere
+# what a reflog says of commits that were made here
 _MADE = re.compile(
     r"commit\b|am\b|cherry-pick:|revert:|(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|"
     r"continue|merge)\)|.*: Merge made by "
 )
 _MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
-_BROUGHT = re.compile(r"clone:|fetch\b|pull\b.*(?:fast-forward|storing head)", re.IGNORECASE)
 # git reads all of them, also those that don't count here
 _SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) (\d+) (\d+)(?: \d+)?")
@@ -37,8 +33,8 @@ _DIFF = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
 )
 COMMITS_AT_ONCE = 50  # their diffs are in memory together
-_REVERTS = re.compile(rb"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
-_BLOB = re.compile(rb"[0-9a-f]{40,64} \w+ (\d+)")
+_REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
+_CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 
 
 class BlamedLine(NamedTuple):
@@ -65,12 +61,17 @@ class CommitInfo(NamedTuple):
     author: str
     author_email: str
     title: str
-    trailers: str = ""
+    body: str = ""
 
     @property
     def co_authors(self) -> list[str]:
         """Whom the message names beside the author."""
-        return [name.strip() for name in self.trailers.splitlines() if name.strip()]
+        return [name.strip() for name in _CO_AUTHOR.findall(self.body)]
+
+    @property
+    def reverts(self) -> list[str]:
+        """The commits that the message says it takes back."""
+        return _REVERTS.findall(self.body)
 
     @property
     def is_by_bot(self) -> bool:
@@ -206,19 +207,18 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             both = (path_of(name) for name in (path, old_path) if name != b"/dev/null")
             new_path, *rest = both
             paths = new_path, (rest or [new_path])[0]
-            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts)))
+            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts), commit))
     yield commit, tuple(hunks)
 
 
 class Reflogs(NamedTuple):
-    """What the reflogs of a clone still say: commits made here, and tips that were brought.
+    """The commits that the reflogs of a clone still have as made here.
 
-    `in_tree` are those commits that were made in this working tree.
+    `in_tree` are those that were made in this working tree.
     """
 
     own: frozenset[str]
     in_tree: frozenset[str]
-    brought: tuple[str, ...]
 
 
 class CommitHistory:
@@ -227,9 +227,6 @@ class CommitHistory:
     def __init__(self, repo: Repository) -> None:
         self.repo = repo
         self._infos: dict[str, CommitInfo | None] = {}
-        self._patches: dict[str, str] = {}
-        self._lines: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._brought: dict[str, bool] = {}
 
     @cached_property
     def shallow(self) -> frozenset[str]:
@@ -245,30 +242,13 @@ class CommitHistory:
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
         own, in_tree = set[str](), set[str]()
-        brought: dict[str, None] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
-            if _BROUGHT.match(words):
-                brought[commit] = None
-            elif _MADE.match(words) and not _MOVED.match(words):
+            if _MADE.match(words) and not _MOVED.match(words):
                 own.add(commit)
                 if selector.startswith("HEAD@"):
                     in_tree.add(commit)
-        return Reflogs(frozenset(own), frozenset(in_tree), tuple(brought))
-
-    def was_brought(self, commit: str, others: Iterable[str] = ()) -> bool:
-        """Reports whether a commit is in what a clone, a fetch or a pull brought here.
-
-        It is asked together with others of this clone, as git walks the history for it.
-        """
-        new = {commit, *others} - self._brought.keys()
-        if commit in new and self.reflogs.brought:
-            names = "".join(f"^{tip}\n" for tip in self.reflogs.brought)
-            names += "".join(f"{other}\n" for other in new)
-            out = self.repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
-            own = set(out.decode().split())
-            self._brought |= {other: other not in own for other in new}
-        return self._brought.get(commit, False)
+        return Reflogs(frozenset(own), frozenset(in_tree))
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""
@@ -300,47 +280,3 @@ class CommitHistory:
         infos = self._listed(*options, among=others)
         self._infos |= infos
         return infos
-
-    def reverted(self, commits: Collection[str]) -> dict[str, str]:
-        """Returns those commits that say that they revert one, each with that."""
-        stdin_text = "".join(f"{commit}\n" for commit in commits).encode()
-        words = ("--no-walk=unsorted", "-E", "--grep=^This reverts commit [0-9a-f]{40}", "--stdin")
-        out = self.repo.git.run(
-            "log", "-z", *_PLAIN, "--format=%H%x1f%b", *words, "--", stdin=stdin_text
-        )
-        pairs = (entry.partition(b"\x1f") for entry in out.split(b"\0") if entry)
-        return {
-            commit.decode(): match[1].decode()
-            for commit, _, body in pairs
-            if (match := _REVERTS.search(body))
-        }
-
-    def _patches_of(self, commits: Iterable[str]) -> dict[str, str]:
-        """Returns the patch-ids of commits that this clone has, "" for those without changes."""
-        new = [commit for commit in commits if commit not in self._patches]
-        self._patches |= dict.fromkeys(new, "")
-        self._patches |= {commit: patch for patch, commit in patch_ids(self.repo, new)}
-        return self._patches
-
-    def patch_of(self, commit: str) -> str:
-        """Returns the patch-id of a commit that this clone has."""
-        return self._patches_of((commit,))[commit]
-
-    def lines_of(self, commits: Iterable[str], path: str) -> dict[str, tuple[str, ...]]:
-        """Returns the lines of a file in those commits that have it."""
-        commits = tuple(commits)
-        new = [commit for commit in commits if (commit, path) not in self._lines]
-        if new and "\n" not in path:
-            names = "".join(f"{commit}:{path}\n" for commit in new)
-            out = self.repo.git.run("cat-file", "--batch", stdin=os.fsencode(names))
-            for commit in new:
-                head, _, out = out.partition(b"\n")
-                size = int(match[1]) if (match := _BLOB.fullmatch(head)) else -1
-                texts = map(_text, out[:size].split(b"\n")) if match else ()
-                self._lines[commit, path] = tuple(texts)
-                out = out[size + 1 :]
-        return {commit: lines for commit in commits if (lines := self._lines.get((commit, path)))}
-
-    def outside(self, commit: str, others: Collection[str]) -> frozenset[str]:
-        """Returns those other commits of this clone that are not in the history of a commit."""
-        return missing_commits(self.repo, commit, tuple(self.infos(others)))

@@ -96,13 +96,20 @@ def maker_of(
             has_ended = inner[0] in table.sessions
             return Maker(reason="ended" if has_ended else "elsewhere", fitting=(inner[0],))
     elif inner:
-        return Maker(process=process, reason="witnesses", fitting=(*inner, *near))
+        return Maker(reason="witnesses", fitting=(*inner, *near))
     else:
-        reason, fitting = "sessions", _working_in(table, near, root)
+        # those whose shell works in the worktree, of which those that ask git, all if none does
+        shells = {name: table.of(name).shells_in(root) for name in near}
+        working = [name for name in near if shells[name]]
+        asking = [name for name in working if shells[name][0].asks_git]
+        reason, fitting = "sessions", asking or working or near
     if len(fitting) > 1:
-        return Maker(process=process, reason=reason, fitting=tuple(sorted(fitting)))
+        return Maker(reason=reason, fitting=tuple(sorted(fitting)))
     if not fitting:
-        return Maker(reason=_doubt(table, variables, chain))
+        is_named = variables.keys() & {*AGENT_VARIABLES, *NAMING_VARIABLES}
+        doubt = "processes" if not chain else "variables" if is_named else None
+        is_seen = doubt or boot_of(chain[0]) in table.boots()
+        return Maker(reason=doubt if is_seen else "no_session")
     name = fitting[0]
     call_id, thread = (
         (variables.get(CODEX_CALL), variables.get(CODEX_THREAD))
@@ -116,14 +123,6 @@ def maker_of(
         return maker._replace(fitting=(name,))
     actor = maker.actor or session.actor or named.get(name, "unknown")
     return maker._replace(session=name, actor=actor, process=process)
-
-
-def _working_in(table: SessionTable, names: list[str], root: str | None) -> list[str]:
-    """Returns those sessions of one process whose shell works in a worktree, all if none does."""
-    shells = {name: table.of(name).shells_in(root) for name in names}
-    working = [name for name in names if shells[name]]
-    asking = [name for name in working if shells[name][0].asks_git]
-    return asking or working or names
 
 
 def _in_session(
@@ -154,14 +153,3 @@ def _in_session(
         return Maker(causes=likely(background), reason="background" if background else "no_call")
     agents = {call.agent for call in calls}
     return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
-
-
-def _doubt(
-    table: SessionTable, variables: Mapping[str, str], chain: Sequence[Process]
-) -> str | None:
-    """Returns why a commit that is no session's may be no person's, None if it is a person's."""
-    if not chain:
-        return "processes"
-    if variables.keys() & {*AGENT_VARIABLES, *NAMING_VARIABLES}:
-        return "variables"
-    return None if boot_of(chain[0]) in table.boots() else "no_session"

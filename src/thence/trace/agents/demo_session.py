@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,55 +51,44 @@ SESSION = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
 _SUBAGENT = {"agent_id": "a4c81b2f", "agent_type": "implementer"}
 
 
-class _Agent:
-    """Fires the hooks of a settings file, each with what Claude Code would tell it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._hooks = json.loads((folder / SETTINGS).read_text())["hooks"]
-        self._calls = 0
-
-    def fire(self, event: str, **members: Any) -> None:
-        path = str(self._folder / "transcript.jsonl")
-        common = {"session_id": SESSION, "transcript_path": path, "cwd": str(self._folder)}
-        told = json.dumps({**common, "hook_event_name": event, **members})
-        options: Any = {"text": True, "shell": True, "cwd": self._folder, "check": True}
-        for group in self._hooks.get(event, ()):
-            for hook in group["hooks"]:
-                subprocess.run(hook["command"], input=told, **options)
-
-    def begin(self, tool: str, told: Mapping[str, Any], **members: Any) -> dict[str, Any]:
-        """Fires what comes before a call of a tool, and returns what its end must tell too."""
-        self._calls += 1
-        call = {"tool_name": tool, "tool_input": told, "tool_use_id": f"toolu_{self._calls:02}"}
-        self.fire("PreToolUse", **call, **members)
-        return {**call, **members}
-
-    def end(self, call: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        self.fire("PostToolUse", **call, tool_response=answer)
-
-
 def play(folder: Path) -> None:
     """Plays the session in a repository that holds `BEFORE`, up to the call without an answer."""
-    agent = _Agent(folder)
-    agent.fire("SessionStart", source="startup", model="example")
-    agent.fire("UserPromptSubmit", prompt=ASK, prompt_id="prompt-1")
-    task = agent.begin("Task", {"subagent_type": "implementer", "prompt": _TASK})
-    agent.fire("SubagentStart", **_SUBAGENT)
+    hooks = json.loads((folder / SETTINGS).read_text())["hooks"]
+    transcript = str(folder / "transcript.jsonl")
+    common = {"session_id": SESSION, "transcript_path": transcript, "cwd": str(folder)}
+    numbers = count(1)
+
+    def fire(event: str, **members: Any) -> None:
+        told = json.dumps({**common, "hook_event_name": event, **members})
+        options: Any = {"text": True, "shell": True, "cwd": folder, "check": True}
+        for hook in (hook for group in hooks.get(event, ()) for hook in group["hooks"]):
+            subprocess.run(hook["command"], input=told, **options)
+
+    def begin(tool: str, told: Mapping[str, Any], **members: Any) -> dict[str, Any]:
+        """Fires what comes before a call of a tool, and returns what its end must tell too."""
+        use_id = f"toolu_{next(numbers):02}"
+        call = {"tool_name": tool, "tool_input": told, "tool_use_id": use_id, **members}
+        fire("PreToolUse", **call)
+        return call
+
+    fire("SessionStart", source="startup", model="example")
+    fire("UserPromptSubmit", prompt=ASK, prompt_id="prompt-1")
+    task = begin("Task", {"subagent_type": "implementer", "prompt": _TASK})
+    fire("SubagentStart", **_SUBAGENT)
     path = folder / FILE
     told = {"file_path": str(path), "old_string": _OLD, "new_string": _NEW}
-    edit = agent.begin("Edit", told, **_SUBAGENT)
+    edit = begin("Edit", told, **_SUBAGENT)
     path.write_text(AFTER)
-    agent.end(edit, {"filePath": str(path)})
-    commit = agent.begin("Bash", {"command": _COMMIT}, **_SUBAGENT)
+    fire("PostToolUse", **edit, tool_response={"filePath": str(path)})
+    commit = begin("Bash", {"command": _COMMIT}, **_SUBAGENT)
     subprocess.run(_COMMIT, shell=True, cwd=folder, check=True)
-    agent.end(commit, {"stdout": "", "stderr": ""})
+    fire("PostToolUse", **commit, tool_response={"stdout": "", "stderr": ""})
     message = "pay() hands the order's id to the gateway as the key of the charge."
-    agent.fire("SubagentStop", last_assistant_message=message, **_SUBAGENT)
-    agent.end(task, {"content": message})
-    agent.fire("Stop", last_assistant_message="Done: an order is charged once.")
-    agent.fire("UserPromptSubmit", prompt="Now try it with 10,000 orders.", prompt_id="prompt-2")
-    agent.begin("Bash", {"command": "python load_test.py --orders 10000"})
+    fire("SubagentStop", last_assistant_message=message, **_SUBAGENT)
+    fire("PostToolUse", **task, tool_response={"content": message})
+    fire("Stop", last_assistant_message="Done: an order is charged once.")
+    fire("UserPromptSubmit", prompt="Now try it with 10,000 orders.", prompt_id="prompt-2")
+    begin("Bash", {"command": "python load_test.py --orders 10000"})
 
 
 if __name__ == "__main__":

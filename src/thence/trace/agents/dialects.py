@@ -32,11 +32,18 @@ _MEMBERS = {
     "hook_name": "hook_event_name",
     "event": "hook_event_name",
     "task_id": "session_id",
+    "thread_id": "session_id",
+    "conversation_id": "session_id",
+    "turn_id": "prompt_id",
     "tool": "tool_name",
     "args": "tool_input",
     "call_id": "tool_use_id",
+    "tool_output": "tool_response",
+    "tool_result": "tool_response",
     "prompt_response": "last_assistant_message",
 }
+# cline has the members of an event inside one of these
+_INNER = ("tool_call", "tool_result", "user_prompt_submit")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
 _NEW = ("new_string", "newString", "new_text", "content", "new_source")
@@ -51,13 +58,10 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in members.items():
         plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
         other = _MEMBERS.get(plain, plain)
-        form[name if other in members else other] = value
-    for name in ("tool_call", "tool_result", "user_prompt_submit"):  # cline's
-        inner = form.get(name)
-        if isinstance(inner, Mapping):
-            form.pop(name)
-            own = {_CALL.get(str(key), str(key)): value for key, value in inner.items()}
-            form = own | form
+        if plain in _INNER and isinstance(value, Mapping):
+            form = {_CALL.get(str(key), str(key)): one for key, one in value.items()} | form
+        else:
+            form[name if other in members else other] = value
     if "parent_agent_id" in form and not form["parent_agent_id"]:
         form.pop("agent_id", None)  # the main agent has one there
     match form.get("workspace_roots"):
@@ -84,6 +88,16 @@ def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict
     said = answer if isinstance(answer, Mapping) else {}
     display = said.get("returnDisplay")
     said = {**said, **(display if isinstance(display, Mapping) else {})}
+    is_new = said.get("type") == "create" or said.get("isNewFile") is True
+    texts = [said[name] for name in _ORIGINAL if name in said]
+    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
+    stat = said.get("diffStat")  # gemini-cli and qwen-code count what their user changed
+    counts = stat if isinstance(stat, Mapping) else {}
+    is_users = said.get("userModified") is True or any(
+        (isinstance(value, Mapping) and value.get("modified_by_user") is True)
+        or counts.get(f"user_{kind}_lines")
+        for kind in ("added", "removed")
+    )
     changes = [*_edited(value)]
     if isinstance(value, Mapping) and "insert_line" in value:
         changes = [{**change, "removed": "", "is_hunk": True} for change in changes]
@@ -91,26 +105,9 @@ def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict
         changes = [{**change, "added": said["updated_file"]} for change in changes]
         changes = [{**change, "removed": None} for change in changes]
     for change in changes or _patched(value):
-        if change.get("removed") is None and not change.get("is_hunk"):
-            change |= _replaced(said, before)
-        is_users = said.get("userModified") is True or _is_changed_by_user(value, said)
+        if change.get("removed") is None and not change.get("is_hunk") and old is not None:
+            change |= {"removed": old, "is_hunk": True, "is_whole": True}
         yield change | ({"is_user_modified": True} if is_users else {})
-
-
-def _replaced(said: Mapping[str, Any], before: str | None) -> dict[str, Any]:
-    """Returns the text in whose place a whole file came, as whole lines; none if it is unknown."""
-    texts = [said[name] for name in _ORIGINAL if name in said]
-    is_new = said.get("type") == "create" or said.get("isNewFile") is True
-    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
-    return {} if old is None else {"removed": old, "is_hunk": True, "is_whole": True}
-
-
-def _is_changed_by_user(value: object, said: Mapping[str, Any]) -> bool:
-    """Reports whether a user changed an edit of gemini-cli or qwen-code before it was written."""
-    stat = said.get("diffStat")
-    counts = stat if isinstance(stat, Mapping) else {}
-    is_told = isinstance(value, Mapping) and value.get("modified_by_user") is True
-    return is_told or any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
 
 
 def _edited(value: object) -> Iterator[dict[str, Any]]:

@@ -39,11 +39,10 @@ class CommitRecord(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """What one edit wrote into one file, or one hunk of it, with the session that it is of."""
+    """What one edit wrote into one file, or one hunk of it, with its event and its subagent."""
 
     text: EditText
     event: Event
-    session: str | None
     agent: str | None
 
 
@@ -129,7 +128,7 @@ class RecordedWork:
             payload = event.payload
         except BodyMissing:
             return
-        who = text_of(payload, "session") or event.stream, text_of(payload, "agent")
+        session = text_of(payload, "session") or event.stream
         own_root, files = self._tree(event, payload.get("root")), payload.get("files")
         files = [
             file
@@ -142,8 +141,8 @@ class RecordedWork:
             path, tree = self._placed(file, tree, self._of_node(event))
             for part, (new, old, is_whole) in enumerate(_texts_of(file, answer)):
                 key = f"{event.event_id}/{number}.{part}"
-                text = EditText(key, path, tree, place, begun, new, old, is_whole)
-                yield Edit(text, event, *who)
+                text = EditText(key, path, tree, place, begun, new, old, is_whole, session)
+                yield Edit(text, event, text_of(payload, "agent"))
 
     def _placed(
         self, file: Mapping[str, Any], root: str | None, node: str

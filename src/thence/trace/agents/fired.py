@@ -21,12 +21,12 @@ import time
 
 # the parts of json in C: json itself takes longer to load than all else here
 from _json import encode_basestring_ascii as quoted
-from _json import scanstring
+from _json import make_encoder, make_scanner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 FORM = 1
 LOG = "thence/agents"
@@ -34,8 +34,6 @@ SPOOL = "spool"
 ERRORS = "errors.log"
 ERRORS_BYTES_MAX = 256 * 1024
 INPUT_BYTES_MAX = 16 * 1024 * 1024
-# of a longer input its beginning is kept, in which the names of the call stand
-HEAD_BYTES = 64 * 1024
 READ_S_MAX = 8
 # a file that is written whole is noted up to this size, as it was before
 BEFORE_BYTES_MAX = 1024 * 1024
@@ -45,6 +43,8 @@ _EVENT_MEMBERS = ("hook_event_name", "hookEventName", "hook_name", "hookName", "
 _TOOL_MEMBERS = ("tool_name", "toolName", "tool")
 _PATCH_LEADS = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
 _PATHS_MAX = 200
+# a longer input is not looked into here
+_NOTED_BYTES_MAX = 4 * 1024 * 1024
 ANCESTORS_MAX = 64
 # the variables that agents set for what they run, also agents without hooks of ours
 AGENT_VARIABLES = (
@@ -63,6 +63,23 @@ _MODULES = "/modules/"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Process = tuple[int, str]
+
+
+class _Form:
+    """What the parser of JSON asks for."""
+
+    strict = False
+    object_hook = object_pairs_hook = None
+    parse_float = parse_constant = float
+    parse_int = int
+
+
+_read: "Any" = make_scanner(_Form)  # type: ignore[arg-type]
+_write = make_encoder(None, str, quoted, None, ":", ",", False, False, True)
+
+
+def _written(value: object) -> bytes:
+    return "".join(_write(value, 0)).encode()
 
 
 def repository(folder: str) -> "tuple[str, str] | None":
@@ -226,74 +243,60 @@ def _give_up(*_: object) -> "NoReturn":
     raise TimeoutError
 
 
-def _listed(process: "Process | None") -> str:
-    return f"[{process[0]},{quoted(process[1])}]" if process else "null"
-
-
-def record(bridge: str, cwd: str, root: "str | None", data: bytes, size: int) -> bytes:
+def record(bridge: str, cwd: str, root: "str | None", data: bytes) -> bytes:
     """Returns the content of a spool file; the input stands in it as it came, from line 2 on."""
     chain = ancestors(os.getppid())
     agent = next((process for process in chain if not _is_shell_of_hook(process[0])), None)
     values = {name: "" for name in AGENT_VARIABLES if os.environ.get(name)}
-    values |= {name: os.environ.get(name, "") for name in NAMING_VARIABLES}
-    variables = ",".join(
-        f"{quoted(name)}:{quoted(value[:_VALUE_CHARACTERS_MAX])}"
-        for name, value in values.items()
-        if value or name in AGENT_VARIABLES
-    )
-    head = (
-        f'{{"v":{FORM},"bridge":{quoted(bridge)},"time_ns":{time.time_ns()},"cwd":{quoted(cwd)},'
-        f'"root":{quoted(root) if root else "null"},'
-        f'"agent_process":{_listed(agent if bridge != "git" else None)},'
-        f'"chain":[{",".join(map(_listed, chain))}],'
-        f'"variables":{{{variables}}},{_noted(bridge, cwd, root, data[:_BLOCK_BYTES])}'
-        f'"input_bytes":{size},"input":\n'
-    )
-    if size > INPUT_BYTES_MAX:
-        data = quoted(data[:HEAD_BYTES].decode("utf-8", "replace")).encode()
-    return b"%b%b\n}" % (head.encode(), data.strip() or b"null")
+    values |= {name: os.environ[name] for name in NAMING_VARIABLES if os.environ.get(name)}
+    head = {"v": FORM, "bridge": bridge, "time_ns": time.time_ns(), "cwd": cwd, "root": root}
+    head |= {"agent_process": agent if bridge != "git" else None, "chain": chain}
+    head["variables"] = {name: value[:_VALUE_CHARACTERS_MAX] for name, value in values.items()}
+    if bridge != "git":
+        head |= _noted(bridge, cwd, root, data)
+    return b'%b,"input":\n%b\n}' % (_written(head)[:-1], data.strip() or b"null")
 
 
-def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> str:
+def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str, object]":
     """Returns the members of a spool file that nobody can find out later."""
-    text = ""
+    noted: dict[str, object] = {}
     if bridge == "claude-code" and not os.environ.get(CLAUDE_FOLDER):
         name = os.environ.get("AI_AGENT", "")
         is_name = len(name) <= 40 and name.isascii() and name.replace("-", "").isalnum()
-        text = f'"runner":{quoted(name if is_name else "")},'
-    if bridge == "git":
-        return text
-    leads = [*_PATCH_LEADS, *(lead for name in PATH_MEMBERS for lead in _leads(name))]
-    paths = [path for lead in leads for path in _texts(data, lead)][:_PATHS_MAX]
-    reals = {path: os.path.realpath(os.path.join(cwd, path)) for path in paths if "\0" not in path}
-    links = [pair for pair in reals.items() if pair[1] != os.path.join(cwd, pair[0])]
-    if links:
-        text += f'"real":{{{",".join(f"{quoted(told)}:{quoted(real)}" for told, real in links)}}},'
+        noted["runner"] = name if is_name else ""
+    if len(data) > _NOTED_BYTES_MAX:
+        return noted
+    try:
+        value, _ = _read(data.decode("utf-8", "replace").lstrip(), 0)
+    except (StopIteration, ValueError, RecursionError):
+        return noted
+    texts = [*_texts(value)]
+    lines = [line for _, one in texts if "*** " in one for line in one.splitlines()]
+    paths = [one for name, one in texts if name in PATH_MEMBERS]
+    paths += [line[len(lead) :] for line in lines for lead in _PATCH_LEADS if line.startswith(lead)]
+    paths = [path for path in paths if "\0" not in path and len(path) <= _VALUE_CHARACTERS_MAX]
+    reals = {path: os.path.realpath(os.path.join(cwd, path)) for path in paths[:_PATHS_MAX]}
+    links = {told: real for told, real in reals.items() if real != os.path.join(cwd, told)}
     event, tool = (
-        next((name for one in members for lead in _leads(one) for name in _texts(data, lead)), "")
+        next((one for name, one in texts if name in members), "")
         for members in (_EVENT_MEMBERS, _TOOL_MEMBERS)
     )
-    if event in ("PreToolUse", "BeforeTool") and tool in WHOLE_WRITES and reals:
-        before = _text_before(*next(iter(reals.items())), cwd, root)
-        text += f'"before":{quoted(before)},' if before is not None else ""
-    return text
+    is_whole = event in ("PreToolUse", "BeforeTool") and tool in WHOLE_WRITES
+    before = _text_before(*next(iter(reals.items())), cwd, root) if is_whole and reals else None
+    noted |= {"real": links} if links else {}
+    return noted | ({"before": before} if before is not None else {})
 
 
-def _leads(member: str) -> "list[str]":
-    """Returns what stands before the text of a member of JSON."""
-    return [f'"{member}":"', f'"{member}": "']
-
-
-def _texts(data: bytes, lead: str) -> "Iterator[str]":
-    """Yields the lines in JSON texts that come after a lead; those of no form are left out."""
-    at = data.find(lead.encode())
-    while at >= 0:
-        start, at = at + len(lead), data.find(lead.encode(), at + 1)
-        line = data[start : start + _VALUE_CHARACTERS_MAX].partition(b'"')[0].partition(b"\\n")[0]
-        try:
-            yield scanstring(line.decode("utf-8", "replace") + '"', 0, True)[0].rstrip("\r")
-        except ValueError:
-            continue  # it holds what a path hardly has, such as a quotation mark
+def _texts(value: object) -> "Iterator[tuple[str, str]]":
+    """Yields the texts in a value of JSON with the names of their members, the outer ones first."""
+    members = [("", value)]
+    for name, inner in members:
+        if isinstance(inner, str):
+            yield name, inner
+        elif isinstance(inner, dict):
+            members += inner.items()
+        elif isinstance(inner, list):
+            members += [(name, one) for one in inner]
 
 
 def _text_before(told: str, real: str, cwd: str, root: "str | None") -> "str | None":
@@ -403,8 +406,11 @@ def fire(arguments: "list[str]") -> None:
     if not data.strip():
         note_error(folders, f"{bridge}: the hook gave no input")
         return
+    if size > INPUT_BYTES_MAX:
+        note_error(folders, f"{bridge}: lost the input of a hook: it has {size} bytes")
+        return
     name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(3).hex()}.json"
-    content = record(bridge, cwd, root, data, max(size, len(data)))
+    content = record(bridge, cwd, root, data)
     failures = []
     for folder in folders:
         try:
@@ -424,15 +430,12 @@ def _cwd() -> str:
 
 def _of_git(arguments: "list[str]") -> bytes:
     """Returns as JSON what a git hook is told: its name, its arguments, the lines on stdin."""
-    members = [("hook", arguments[0] if arguments else "")]
-    members += [(name, value) for name, _, value in (text.partition("=") for text in arguments[1:])]
-    fields = [f"{quoted(name)}:{quoted(value)}" for name, value in members]
+    told: dict[str, object] = {"hook": arguments[0] if arguments else ""}
+    told |= {name: value for name, _, value in (text.partition("=") for text in arguments[1:])}
     if arguments[:1] == ["post-rewrite"]:
         lines = read_input()[0].decode("ascii", "replace").splitlines()
-        pairs = [words[:2] for words in map(str.split, lines) if len(words) >= 2]
-        listed = ",".join(f"[{quoted(old)},{quoted(new)}]" for old, new in pairs)
-        fields.append(f'"pairs":[{listed}]')
-    return f"{{{','.join(fields)}}}".encode()
+        told["pairs"] = [words[:2] for words in map(str.split, lines) if len(words) >= 2]
+    return _written(told)
 
 
 def main() -> None:

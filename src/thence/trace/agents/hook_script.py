@@ -5,8 +5,8 @@ to another environment; Codex trusts a hook by its text. The script ends with 0 
 its program is gone.
 """
 
+import os
 import shlex
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,41 +14,28 @@ from pathlib import Path
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.trace.agents import fired
-from thence.trace.agents.fired import LOG, log_of, users_folder
+from thence.trace.agents.fired import LOG, common_folder, log_of, repository, users_folder
 
 HELPER = "hook.sh"
 INSTALL = "thence hook install {}"
-CHECK_S_MAX = 2
-_GIT = "has_git_hooks=yes"
+# git's hooks record where this file lies beside the script
+GIT_MARK = "git-hooks"
 _SCRIPT = """\
 #!/bin/sh
 # thence: run by the hooks of agents and of git; `thence hook install` writes it anew
-python={python} program={program} {git}
-if [ "$1" = --check ]; then
-    exec "$python" -I -S -c 'import runpy, sys; runpy.run_path(sys.argv[1])' "$program"
-fi
+python={python} program={program}
 exec 2>/dev/null
-[ -x "$python" ] && [ -r "$program" ] && [ "$1$has_git_hooks" != git ] || exit 0
-if [ "$2" = pre-commit ]; then # it names no hook, and hands on no lines
-    by="$PRE_COMMIT_REWRITE_COMMAND"
-    set -- git "${{by:+post-rewrite}}${{PRE_COMMIT_IS_SQUASH_MERGE:+post-merge}}" "by=$by"
-    pairs="$(git rev-parse HEAD@{{1}}) $(git rev-parse HEAD)"
-    if [ "$by" = rebase ]; then
-        pairs="$(cd "$(git rev-parse --git-dir)" &&
-            cat rebase-merge/rewritten-list rebase-apply/rewritten)"
-    fi
-    exec <<PAIRS
-$pairs
-PAIRS
-fi
+[ -x "$python" ] && [ -r "$program" ] || exit 0
+[ "$1" != git ] || [ -e "${{0%/*}}/{mark}" ] || exit 0
 case "$1 $2" in
-"git post-commit" | "git ") set -- git post-commit "commit=$(git rev-parse HEAD)" ;;
+"git post-commit") set -- git post-commit "commit=$(git rev-parse HEAD)" ;;
 "git post-merge")
     set -- git post-merge "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
         "how=$(git reflog -1 --format=%gs)"
     ;;
 esac
-exec "$python" -I -S "$program" "$@" "git_dir=$GIT_DIR"
+run='import sys; sys.path.append(sys.argv.pop(1)); import fired; fired.main()' # compiled once
+exec "$python" -I -S -c "$run" "${{program%/*}}" "$@" "git_dir=$GIT_DIR"
 """
 
 
@@ -69,29 +56,29 @@ def users_path(variable: str, default: str, name: str) -> Path:
     return Path(users_folder(variable, default, name) or Path.home() / default / name)
 
 
-def helper_of(is_users: bool) -> Path:
-    """Returns the script that settings run: that of this folder's log, or the user's for all."""
+def helper_of(tool: str, is_users: bool = False) -> Path:
+    """Returns the script that hooks run: that of this folder's log, or the user's for all.
+
+    Those of git have that of their own git folder: a submodule's is not that of its log.
+    """
+    place = repository(str(Path.cwd()))
+    if tool == "git" and place:
+        return Path(common_folder(place[1]), LOG, HELPER)
     log = users_path("XDG_STATE_HOME", ".local/state", LOG) if is_users else log_here()
     return log / HELPER
 
 
-def write_helper(helper: Path, has_git: bool | None = None) -> None:
-    """Writes the script for this Python and this thence; raises ThenceError, OSError.
-
-    `has_git` says whether git hooks may record by it; None leaves that as it is.
-    """
-    has_git = has_git_hooks(helper.parent) if has_git is None else has_git
+def write_helper(helper: Path) -> None:
+    """Writes the script for this Python and this thence; raises ThenceError, OSError."""
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
-    text = _SCRIPT.format(python=python, program=program, git=_GIT if has_git else "")
+    text = _SCRIPT.format(python=python, program=program, mark=GIT_MARK)
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(helper, text.encode(), 0o755)
 
 
 def has_git_hooks(log: Path) -> bool:
     """Reports whether git hooks were installed for a log, and not taken out since."""
-    with suppress(OSError):
-        return _GIT in Path(log, HELPER).read_text("utf-8", "replace")
-    return False
+    return (log / GIT_MARK).exists()
 
 
 def command(helper: Path, tool: str) -> str:
@@ -108,11 +95,9 @@ def runs_helper(words: object) -> bool:
     return False
 
 
-def broken(helper: Path) -> bool:
-    """Reports whether a script, or the program that it names, does not start within 2 s."""
-    argv, null = ["sh", str(helper), "--check"], subprocess.DEVNULL
-    try:
-        subprocess.run(argv, check=True, stdin=null, stdout=null, stderr=null, timeout=CHECK_S_MAX)
-    except (OSError, subprocess.SubprocessError):
-        return True
-    return False
+def is_broken(helper: Path) -> bool:
+    """Reports whether a script, its Python or its program is gone."""
+    with suppress(OSError, ValueError, LookupError):
+        words = shlex.split(helper.read_text().splitlines()[2])
+        return not all(os.access(word.partition("=")[2], os.R_OK) for word in words)
+    return True

@@ -1,12 +1,7 @@
-"""What became of hooks: when those of each tool last fired, and why they may never fire.
-
-Codex runs a hook once its user trusts it. A key in its settings is a hint of that alone: what
-fired is the proof.
-"""
+"""What became of hooks: when those of each tool last fired, and why they may never fire."""
 
 import json
 import os
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,23 +9,17 @@ from typing import NamedTuple
 from thence.core.clock import timestamp_at
 from thence.errors import ThenceError
 from thence.trace.agents.fired import repository, spools
-from thence.trace.agents.git_hooks import git_states
-from thence.trace.agents.hook_script import log_here, users_path
-from thence.trace.agents.installed import (
-    HookFile,
-    readable_text,
-    settings_of,
-    settings_states,
-)
+from thence.trace.agents.hook_script import log_here
+from thence.trace.agents.installed import HookFile, hook_files, read_text, settings_of
 from thence.trace.agents.intake import open_agents_log, read_spooled
 from thence.trace.agents.known_agents import AGENTS
 
 _READ_MAX = 100
 # where administrators put settings of Claude Code, on Linux and macOS
-_MANAGED = (
-    *("etc/claude-code/managed-settings.json", "etc/claude-code/managed-settings.d/*.json"),
-    "Library/Application Support/ClaudeCode/managed-settings.json",
-    "Library/Application Support/ClaudeCode/managed-settings.d/*.json",
+_MANAGED = ("etc/claude-code", "Library/Application Support/ClaudeCode")
+_TRUST = (
+    'start codex once here, trust the folder and choose "Trust all and continue" of its hooks'
+    " (later: /hooks): it runs no hook before, and `codex exec` does not ask"
 )
 
 
@@ -58,35 +47,41 @@ class ToolState(NamedTuple):
 
 def tool_states() -> tuple[list[HookFile], list[ToolState]]:
     """Returns each file in which hooks of this folder may be, and the tools that have any."""
-    files = [*settings_states(), *(git_states() if repository(str(Path.cwd())) else ())]
+    files, times = [*hook_files()], _last_fired(log_here())
     states = []
-    times = _last_fired(log_here())
     for tool in (*AGENTS, "git"):
         own = [file for file in files if file.tool == tool and file.state != "absent"]
         last = times.get(tool)
         for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
             state, hint = file.state, file.note
             if state == "installed":
-                state, hint = ("fired", "") if last else ("never fired", _first_step(file))
+                state, hint = ("fired", "") if last else ("never fired", first_step(tool))
                 if switch := switched_off(tool):
                     state, hint = "switched off", switch
             states.append(ToolState(tool, state, last, hint))
     return files, states
 
 
+def first_step(tool: str) -> str:
+    """Returns what makes installed hooks fire."""
+    steps = {"git": "make a commit", "codex": _TRUST}
+    return steps.get(tool, f"restart {tool}")
+
+
 def switched_off(tool: str) -> str:
     """Returns what to do where a layer of an agent's settings lets no hook run; "" if none does."""
-    agent = AGENTS.get(tool)
-    if agent is None or agent.form != "settings":
+    if tool not in AGENTS:
         return ""
-    users = settings_of(tool, is_users=True)[0]
-    place = repository(str(Path.cwd()))
-    own = Path(place[0] if place else "", agent.project).parent
-    layers = [users, own / "settings.json", own / "settings.local.json"]
-    managed = [path for pattern in _MANAGED if tool == "claude-code" for path in _matching(pattern)]
+    layers = [settings_of(tool, is_users=True)]
+    if repository(str(Path.cwd())):
+        own = settings_of(tool, is_users=False).parent
+        layers += [own / "settings.json", own / "settings.local.json"]
+    folders = [Path("/", folder) for folder in _MANAGED if tool == "claude-code"]
+    managed = [path for folder in folders for path in sorted(folder.glob("managed-settings*.json"))]
+    managed += [path for folder in folders for path in sorted(folder.glob("managed-*.d/*.json"))]
     for path in (*managed, *layers):
-        with suppress(ValueError, AttributeError):
-            settings = json.loads(readable_text(path))
+        with suppress(ValueError, AttributeError, OSError):
+            settings = json.loads(read_text(path) or "{}")
             if settings.get("allowManagedHooksOnly") is True and path in managed:
                 return f"ask who manages {path}: allowManagedHooksOnly lets only their hooks run"
             if settings.get("disableAllHooks") is True:
@@ -94,30 +89,6 @@ def switched_off(tool: str) -> str:
             if settings.get("hooksConfig", {}).get("enabled") is False:
                 return f"take hooksConfig.enabled out of {path}, then restart {tool}"
     return ""
-
-
-def _matching(pattern: str) -> list[Path]:
-    return sorted(Path("/").glob(pattern))
-
-
-def trust_step(is_users: bool) -> str:
-    """Returns what Codex needs before it runs a hook."""
-    folder = "" if is_users else " here, trust the folder"
-    step = f'start codex once{folder} and choose "Trust all and continue" of its hooks'
-    return f"{step} (later: /hooks): it runs no hook before, and `codex exec` does not ask"
-
-
-def _first_step(file: HookFile) -> str:
-    """Returns what makes installed hooks fire."""
-    if file.tool != "codex":
-        return "make a commit" if file.tool == "git" else AGENTS[file.tool].start
-    config = readable_text(users_path("CODEX_HOME", ".codex", "config.toml"))
-    with suppress(ValueError, LookupError, TypeError):  # of another form
-        if any(
-            str(key).startswith(f"{file.path}:") for key in tomllib.loads(config)["hooks"]["state"]
-        ):
-            return "its config trusts it, but it has not fired yet: start a session"
-    return trust_step([file.path] == settings_of("codex", is_users=True))
 
 
 def _last_fired(log: Path) -> dict[str, str]:

@@ -17,10 +17,11 @@ from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
+from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.committing import maker_of
 from thence.trace.agents.dialects import edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
-from thence.trace.agents.known_agents import SILENT_ENDS, actor_of, source_of
+from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
 from thence.trace.agents.sessions import (
     CALLERS,
     SHELLS,
@@ -32,35 +33,26 @@ from thence.trace.agents.sessions import (
 )
 
 NAME_CHARACTERS_MAX = 200
-_META_BYTES_MAX = 64 * 1024
 # so much of so many transcripts is read to find the session that was forked
-_TRANSCRIPT_BYTES_MAX = 4 * 1024 * 1024
+_BEGINNING_BYTES = 4 * 1024 * 1024
 _FORKS_MAX = 100
 _LINE_ID = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
 _ANSWER_CHARACTERS_MAX = 10_000
-# the first so many edits of a call are told apart, in paths of so many folders; its input has all
+# the first so many edits of a call are told apart; its input has all
 FILES_MAX = 1_000
-FOLDERS_MAX = 20_000
 _PATH_CHARACTERS_MAX = 4096
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 # the years 1970 to 2200, in which a clock may tell any time
 _NS_MAX = 7_258_118_400 * 10**9
-_ANSWERS = ("tool_response", "tool_output", "tool_result")
-_PROMPT_IDS = ("prompt_id", "turn_id")
-_SESSION_IDS = ("session_id", "thread_id", "conversation_id")
 # member of the input: member of the payload
 _COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
 _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
-_SHARED = (*_SESSION_IDS, *_PROMPT_IDS, *_COMMON)
+_SHARED = ("session_id", "prompt_id", *_COMMON)
 # hooks behind which the calls before them get no answer any more
 _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop", "sessionend"}
 # what an agent sends to itself in the place of a user's words, with the call that it is about
 _NO_WORDS = re.compile(r"\s*(?:<task-notification>|$)")
 _USE_ID = re.compile(r"<tool-use-id>([^<]{1,200})</tool-use-id>")
-_CUT_MEMBER = re.compile(
-    r'"(session_id|hook_event_name|tool_use_id|tool_name|agent_id|agent_type|prompt_id|cwd)"'
-    r'\s*:\s*"([^"\\]{1,1000})"'
-)
 
 
 class Spooled(NamedTuple):
@@ -87,7 +79,7 @@ class Spooled(NamedTuple):
     @property
     def actor(self) -> str:
         """Who does what the hook tells."""
-        return actor_of(self.bridge, self.runner)
+        return self.bridge if self.runner is None else self.runner or FOREIGN
 
 
 class Unreadable(ValueError):
@@ -105,7 +97,7 @@ def new_event(
 ) -> HostEvent:
     """Returns an event, and notes it; None and what JSON can't hold are no facts.
 
-    Its id is the same whenever its file is read.
+    Its id is the same whenever its file is read. Agents without a row of their own share a source.
     """
     payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
     words, _ = repair({"subject": subject, **members})
@@ -119,7 +111,7 @@ def new_event(
         inferred_causes=causes.inferred,
         event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
         timestamp=timestamp_at(time_ns // 1000),
-        source=source_of(spooled.bridge),
+        source=spooled.bridge if spooled.bridge in AGENT_SOURCES else "hook",
         source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
@@ -151,42 +143,41 @@ def events_of(
     return [*events, event] if event else events
 
 
-def cut_input(head: str, size: int) -> dict[str, Any]:
-    """Returns what the beginning of a too long input tells: the names in it."""
-    # of a name that stands twice the first counts
-    return {**dict(reversed(_CUT_MEMBER.findall(head))), "cut_bytes": size}
-
-
 class _Call:
-    """One fired hook: its input, and the event that is made of it."""
+    """One fired hook: its input, and the event that is made of it.
+
+    `says_its_end` of agents whose hooks tell that a session was left. Codex keeps those of its
+    terminal in a daemon: what is unfinished there is a call.
+    """
 
     text_before: Callable[[str], object]
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
-        self.name = self.text(*_SESSION_IDS) or "unknown"
+        self.name = self.text("session_id") or "unknown"
         self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
-        self.prompt_id = self.text(*_PROMPT_IDS)
-        self._used = {"hook_event_name", *_SESSION_IDS, *_PROMPT_IDS, *_COMMON}
+        self.prompt_id = self.text("prompt_id")
+        self.says_its_end = spooled.bridge not in SILENT_ENDS
+        self._used = {"hook_event_name", *_SHARED}
 
-    def text(self, *names: str) -> str | None:
-        """Returns the first member that is a text, cut."""
-        value = text_of(self.input, *names)
+    def text(self, name: str) -> str | None:
+        """Returns a member that is a text, cut."""
+        value = text_of(self.input, name)
         return value[:NAME_CHARACTERS_MAX] if value else None
 
-    def take(self, *names: str) -> Any:
-        """Returns the first member that is there, which is then not among `more`."""
-        self._used.update(names)
-        return next((self.input[name] for name in names if name in self.input), None)
+    def take(self, name: str) -> Any:
+        """Returns a member, which is then not among `more`."""
+        self._used.add(name)
+        return self.input.get(name)
 
     def use_id(self) -> str:
         """Returns the id of the tool call; of an agent that gives none, one by what it calls.
 
         The first call of several that are alike has no answer yet.
         """
-        self.take("tool_use_id", "call_id")
-        if own := self.text("tool_use_id", "call_id"):
+        self.take("tool_use_id")
+        if own := self.text("tool_use_id"):
             return own
         words = [self.name, self.input.get("tool_name"), self.input.get("tool_input")]
         name, number = digest_of(json.dumps(words, sort_keys=True)), 0
@@ -194,45 +185,38 @@ class _Call:
             number += 1
         return f"{name}-{number}"
 
-    def other(self, subject: str, **members: Any) -> "_Call":
+    def other(self, subject: str, members: Mapping[str, Any]) -> "_Call":
         """Returns a call for one more event of the same hook, with members of its own.
 
         Its event has the same id whatever else the log has of this hook already.
         """
         own = {name: self.input[name] for name in _SHARED if name in self.input}
         source_id = f"{self.spooled.source_id}/{digest_of(subject)}"
-        return _Call(self.spooled._replace(source_id=source_id, input=own | members), self.table)
+        return _Call(
+            self.spooled._replace(source_id=source_id, input={**own, **members}), self.table
+        )
 
     def caller(self, agent: str) -> Causes:
         """Returns the call that asked for a subagent, as Claude Code notes it beside a transcript.
 
         Else what the session's events tell.
         """
-        transcript = (text_of(self.input, "transcript_path") or "")[:_PATH_CHARACTERS_MAX]
-        path = f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent}.meta.json"
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with (
-            suppress(OSError, ValueError, RecursionError),
-            open(os.open(path, flags), "rb") as file,
-        ):
-            meta = json.loads(file.read(_META_BYTES_MAX))
+        transcript = (text_of(self.input, "transcript_path") or "").removesuffix(".jsonl")
+        with suppress(ValueError, RecursionError):
+            meta = json.loads(_beginning(f"{transcript}/subagents/agent-{agent}.meta.json"))
             use_id = text_of(meta, "toolUseId") if isinstance(meta, dict) else None
             if begin := self.session.use_ids.get(use_id or ""):
                 return certain(begin)
-        return self.session.caller_of(agent, self.agent_type)
-
-    @property
-    def says_its_end(self) -> bool:
-        """True if a session that was left is ended by a hook.
-
-        Codex keeps those of its terminal in a daemon: what is unfinished there is a call.
-        """
-        return self.spooled.bridge not in SILENT_ENDS
+        return self.session.caller_of(agent)
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
-        cwd = text_of(self.input, "cwd") or self.spooled.cwd
-        return root_of(cwd, self.table.roots, self.spooled.root)
+        spooled, cwd = self.spooled, text_of(self.input, "cwd")
+        if cwd in (None, spooled.cwd) and spooled.root:
+            return spooled.root
+        cwd = (cwd or spooled.cwd or "")[:_PATH_CHARACTERS_MAX]
+        place = repository(cwd) if os.path.isabs(cwd) and "\0" not in cwd else None
+        return place[0] if place else spooled.root
 
     def event(
         self,
@@ -260,25 +244,6 @@ class _Call:
         members = {"stream": self.name, "actor": actor or spooled.actor, **members}
         subject = subject or f"session/{self.name}"
         return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
-
-
-def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
-    """Returns the top folder of the worktree that a path lies in, also of one that is gone.
-
-    `roots` are the digests of those that the log knows.
-    """
-    if path is None or not os.path.isabs(path):
-        return default
-    with suppress(ValueError):  # it can't be a path
-        place = repository(path[:_PATH_CHARACTERS_MAX])
-        if place is not None:
-            return place[0]
-    path = os.path.normpath(path[:_PATH_CHARACTERS_MAX])
-    while path not in ("/", "//"):
-        if digest_of(path) in roots:
-            return path
-        path = os.path.dirname(path)
-    return default
 
 
 def _event(call: _Call, hook: str) -> HostEvent | None:
@@ -349,7 +314,7 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         facts["before"] = call.spooled.before
         return call.event("tool.begun", facts, subject=subject, begins=True)
-    answer = call.take(*_ANSWERS)
+    answer = call.take("tool_response")
     facts |= {"answer": answer, "input": None if begin else value}
     facts |= {"spawned": _spawned(answer) if call.text("tool_name") in CALLERS else None}
     # a late answer ends nothing
@@ -361,8 +326,8 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     is_background = isinstance(answer, Mapping) and answer.get("backgroundTaskId")
     facts |= {"hook": runs if is_background else None}
     before = call.text_before(begin) if begin else None
-    found = edits_in(value, answer, before if isinstance(before, str) else None)
-    files, omitted = placed(found, call.root(), call.table.roots, call.spooled)
+    edits = edits_in(value, answer, before if isinstance(before, str) else None)
+    files, omitted = placed(edits, call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
@@ -376,54 +341,26 @@ def _spawned(answer: object) -> str | None:
 
 
 def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
-    """Yields what a hook shows to have happened, before its own event."""
-    process = call.spooled.process
-    if hook != "sessionstart" and (old := call.table.forked_from(call.name, process)):
-        yield from _forked(call, old)
+    """Yields the ends that a hook shows, before its own event.
+
+    A batch has the calls that no other hook reports: they were refused, or never ran. Others tell
+    that an agent went on without an answer: the call was refused, or interrupted.
+    """
     if hook == "posttoolbatch":
         calls = call.take("tool_calls")
         for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
             if isinstance(one, Mapping):
-                yield from _failed(call.other(str(one.get("tool_use_id")), **one))
+                members = {**one, "error": one.get("tool_response"), "tool_response": None}
+                own = call.other(str(one.get("tool_use_id")), members)
+                failed = _tool_event(own, "posttoolusefailure")
+                yield from (failed,) if failed else ()
     elif hook in _ENDS:
-        yield from _abandoned(call, has_ended=hook == "sessionend")
-
-
-def _abandoned(call: _Call, *, has_ended: bool) -> Iterator[HostEvent]:
-    """Yields the ends of what an agent went on without: it was refused, or interrupted."""
-    why = "its session ended" if has_ended else "its agent went on without it"
-    facts = {"error": f"no answer came: {why}", "is_unanswered": True}
-    for one in call.session.abandoned(call.agent, has_ended=has_ended):
-        own = call.other(one.subject, agent_id=one.agent)
-        words = one.event_type, facts, Causes(), one.subject
-        yield own.event(*words, actor=one.actor, ends=one.begin)
-
-
-def _failed(call: _Call) -> Iterator[HostEvent]:
-    """Yields the end of a call that no other hook reports: it was refused, or never ran."""
-    session, use_id = call.session, call.use_id()
-    begin, answer = session.use_ids.get(use_id), call.take(*_ANSWERS)
-    if use_id in session.answered or (begin and use_id not in session.calls):
-        return
-    facts = {"tool": call.take("tool_name"), "error": answer}
-    facts["input"] = None if begin else call.take("tool_input")
-    causes = Causes() if begin else None
-    yield call.event("tool.failed", facts, causes, f"tool/{use_id}", ends=begin)
-
-
-def _forked(call: _Call, old: str) -> Iterator[HostEvent]:
-    """Yields the begin of a session that goes on with another's conversation, under a new id.
-
-    Its agent had named the old one at its start: that has ended if it was not open elsewhere.
-    """
-    earlier = call.table.of(old)
-    process = call.spooled.process
-    facts = {"source": "fork", "forked_from": old, "process": process}
-    if process and call.table.starting.get(process) == (old, True):
-        own = call.other("ended", session_id=old)
-        words = "session.ended", {"reason": "fork"}, certain(earlier.last_turn)
-        yield own.event(*words, ends=earlier.begin)
-    yield call.other("begun").event("session.begun", facts, certain(earlier.begin), begins=True)
+        has_ended = hook == "sessionend"
+        why = "its session ended" if has_ended else "its agent went on without it"
+        facts = {"error": f"no answer came: {why}", "is_unanswered": True}
+        for kind, subject, one in call.session.abandoned(call.agent, has_ended=has_ended):
+            own = call.other(subject, {"agent_id": one.agent})
+            yield own.event(kind, facts, Causes(), subject, actor=one.actor, ends=one.event_id)
 
 
 def _origin(call: _Call) -> str | None:
@@ -433,64 +370,49 @@ def _origin(call: _Call) -> str | None:
     it is the one with which it shares most.
     """
     path = text_of(call.input, "transcript_path") or ""
-    own = _line_ids(path[:_PATH_CHARACTERS_MAX])
     names = [name for name in call.table.sessions if name != call.name and "/" not in name]
     near = {name: f"{os.path.dirname(path)}/{name}.jsonl" for name in names[-_FORKS_MAX:]}
-    shared = {name: len(own & _line_ids(place)) for name, place in near.items()}
+    own = {*_LINE_ID.findall(_beginning(path))}
+    shared = {name: len(own & {*_LINE_ID.findall(_beginning(near[name]))}) for name in near}
     best = [name for name, count in shared.items() if count and count == max(shared.values())]
     return best[0] if len(best) == 1 else None
 
 
-def _line_ids(path: str) -> set[bytes]:
-    """Returns the ids of the lines in the beginning of a transcript."""
+def _beginning(path: str) -> bytes:
+    """Returns the beginning of a file that an agent names, b"" where it can't be read."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with suppress(OSError, ValueError), open(os.open(path, flags), "rb") as file:
-        return {*_LINE_ID.findall(file.read(_TRANSCRIPT_BYTES_MAX))}
-    return set()
+        return file.read(_BEGINNING_BYTES)
+    return b""
 
 
 def placed(
-    changes: Iterator[dict[str, Any]], root: str | None, roots: set[str], spooled: Spooled
+    changes: Iterator[dict[str, Any]], root: str | None, spooled: Spooled
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns what a tool writes into files, with `path` as the payload has it.
 
-    It is relative to the worktree's top folder, `root` if it is another one than the agent's,
-    absolute outside of all; `real` is the path behind a link within it. After `FILES_MAX` of them
-    the rest is counted alone.
+    It is relative to the top folder of the agent's worktree, absolute and real outside of it;
+    `real` is the path behind a link. After `FILES_MAX` of them the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
-    places: dict[str, dict[str, str]] = {}
-    folders = omitted = 0
+    top, omitted = os.path.realpath(root) if root else None, 0
     for change in changes:
-        path = change["path"]
-        is_full = len(files) == FILES_MAX
-        if not is_full and path not in places and folders < FOLDERS_MAX:
-            # the disk is asked about each folder
-            folders += os.path.join(spooled.cwd or "/", path).count("/")
-            places[path] = _placed(path, root, roots, spooled)
-        if is_full or path not in places:
+        if len(files) == FILES_MAX:
             omitted += 1
             continue
-        texts = {key: value for key, value in change.items() if value is not None}
-        files.append(texts | places[path])
+        told = change["path"]
+        path = os.path.normpath(os.path.join(spooled.cwd or "/", told[:_PATH_CHARACTERS_MAX]))
+        real = _inside(_inside(spooled.real.get(told, path), top), root)
+        path = _inside(path, root)
+        path = real if os.path.isabs(path) else path
+        names = {"path": path} | ({"real": real} if real != path else {})
+        files.append({key: value for key, value in change.items() if value is not None} | names)
     return files, omitted
 
 
-def _placed(path: str, root: str | None, roots: set[str], spooled: Spooled) -> dict[str, str]:
-    """Returns a path as the payload has it, and the real one at the time of the edit."""
-    told, path = path, os.path.join(spooled.cwd or "/", path[:_PATH_CHARACTERS_MAX])
-    real = path = os.path.normpath(path)
-    with suppress(ValueError, OSError):  # it can't be a path
-        real = spooled.real.get(told) or os.path.realpath(path)
-    for place in (path, real):
-        own = root_of(place, roots, None)
-        if own is not None and place.startswith(f"{own.rstrip('/')}/"):
-            names = {"path": os.path.relpath(place, own)}
-            top = os.path.realpath(own) if real != path else own
-            if real.startswith(f"{top}/") and os.path.relpath(real, top) != names["path"]:
-                names["real"] = os.path.relpath(real, top)
-            return names if own == root else {**names, "root": own}
-    return {"path": path}
+def _inside(path: str, top: str | None) -> str:
+    """Returns a path as it is below a folder, or as it is."""
+    return path[len(top) + 1 :] if top and path.startswith(f"{top}/") else path
 
 
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
@@ -511,18 +433,10 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     # where a commit came right behind another one, both hooks name the second
     if commit in table.commits and table.commits[commit].maker == (maker.session or by):
         return
-    facts = {
-        "commit": commit,
-        "root": spooled.root,
-        "by": by,
-        "session": maker.session,
-        "agent": maker.agent,
-        "is_agent_unknown": maker.is_agent_unknown or None,
-        "process": maker.process if maker.session else None,
-        "reason": maker.reason,
-        "fitting": maker.fitting or None,
-        "variables": spooled.variables or None if by == "unknown" else None,
-    }
+    facts = {key: value for key, value in maker._asdict().items() if value}
+    del facts["actor"], facts["causes"]
+    facts |= {"commit": commit, "root": spooled.root, "by": by}
+    facts |= {"variables": spooled.variables or None if by == "unknown" else None}
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
 

@@ -1,32 +1,45 @@
-"""Hooks in the settings of agents: put in, taken out, looked at.
+"""Hooks in the files of agents and of git: put in, taken out, looked at.
 
-What is in a file is kept, and a file that can't be understood is left alone. An entry of ours is
-known again by the script that it runs, so that taking it out takes nothing else. The text of a
-file before the change is kept in the user's state folder, and comes back as it was where nobody
-else has changed the file since.
+What is in a file is kept, and a file that can't be understood is left alone. What is ours is known
+again by the script that it runs, so that taking it out takes nothing else.
 """
 
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.trace.agents import hook_script as script
-from thence.trace.agents.fired import common_folder, repository
+from thence.trace.agents.fired import LOG, common_folder, repository
 from thence.trace.agents.known_agents import AGENTS
 
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
 _PLUGIN = Path(__file__).with_name("opencode_plugin.js")
-# the second one where a line before it had no end
-_MARKS = ("# thence hook install\n", "\n# thence hook install (a line break before this)\n")
+_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
+_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
+_BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
+_NEW_SCRIPT = "#!/bin/sh\n"
+# the script lies in the git folder, which no clone brings; the block does nothing without it
+_RUN = f"""\
+thence_hook="$(git rev-parse --git-common-dir)/{LOG}/{script.HELPER}"
+if [ -r "$thence_hook" ]; then
+    %s
+fi
+"""
+_CALL = 'sh "$thence_hook" git %s || :'
+# the lines on stdin are kept for what stands below
+_REWRITE = (
+    'thence_pairs="$(cat)"\n'
+    '    printf \'%%s\\n\' "$thence_pairs" | sh "$thence_hook" git %s "by=$1" || :\n'
+    "    exec <<THENCE_PAIRS\n$thence_pairs\nTHENCE_PAIRS"
+)
 
 # makes a new text of a file's text; None stands for no file
 Edit = Callable[[str | None], str | None]
@@ -36,96 +49,101 @@ class HookFile(NamedTuple):
     """One file of an agent or of git: what was done to it, or its state.
 
     `state` is "installed", "unchanged", "removed", "absent"; "gone" of a hook that somebody else
-    has taken out, "no program" of one that calls what does not start, or "left" of a file that was
-    not touched. `note` has the reason or the remedy, `lines` what a person may add to a file.
+    has taken out, "no program" of one that calls what is not there, or "left" of a file that was
+    not touched. `note` has the reason or the remedy.
     """
 
     tool: str
     path: Path
     state: str
     note: str = ""
-    lines: tuple[str, ...] = ()
+
+
+class _Place(NamedTuple):
+    """A file for hooks: what puts ours in and takes them out again, and the mode of a new one."""
+
+    path: Path
+    add: Edit
+    remove: Edit
+    mode: int = 0o600
 
 
 def install(tool: str, is_users: bool) -> Iterator[HookFile]:
-    """Puts hooks of an agent in for this folder's repository or for the user, file by file.
+    """Puts hooks in for this folder's repository or for the user, file by file.
 
     Raises ThenceError where there is no place for them, or a file can't be written.
     """
-    paths = settings_of(tool, is_users)
-    others = settings_of(tool, not is_users) if repository(str(Path.cwd())) else paths
-    is_others = others != paths and _has_own(others[0], tool, not is_users)
-    helper = script.helper_of(is_users != is_others)
+    places = [*_places(tool, is_users)]
+    has_both = tool != "git" and repository(str(Path.cwd()))
+    others = [*_places(tool, not is_users)] if has_both else []
+    is_others = any(_state(tool, place, not is_users)[0] == "installed" for place in others)
+    helper = script.helper_of(tool, is_users != is_others)
     script.write_helper(helper)
-    for path, other in zip(paths, others, strict=True):
+    if tool == "git":
+        (helper.parent / script.GIT_MARK).touch()
+    for place in places:
         if is_others:
-            note = f"{other} has them already, and both would run"
-            yield HookFile(tool, path, "unchanged", note)
-        else:
-            yield _installed(tool, path, helper, is_users)
-
-
-def _installed(tool: str, path: Path, helper: Path, is_users: bool) -> HookFile:
-    """Puts hooks of an agent into one file."""
-    words = script.command(helper, tool)
-    form, mode = AGENTS[tool].form, 0o600
-    edit = partial(_with_hooks, tool, words)
-    if form != "settings":
-        plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
-        fresh = f"#!/bin/sh\n{words}\n" if form == "scripts" else f"// {words}\n{plugin}"
-        edit, mode = partial(_with_script, fresh), 0o700
-    change = changed(tool, path, edit, fresh_mode=mode)
-    state = git_state(path) if change.state != "left" else ""
-    if is_hidden := state == "??" and not is_users:
-        _hide(path, True)
-    advice = ".git/info/exclude has it" if is_hidden else "do not commit it"
-    return change._replace(note=f"it names a folder of this machine: {advice}") if state else change
+            note = f"{others[0].path} has them already, and both would run"
+            yield HookFile(tool, place.path, "unchanged", note)
+            continue
+        change, note = _changed(tool, place), ""
+        if tool == "git" and not place.path.is_relative_to(helper.parents[2]):
+            note = "it is in the working tree: the added lines do nothing in other clones"
+        elif tool != "git" and not is_users and change.state != "left":
+            _hide(place.path)
+            note = "it names a folder of this machine: .git/info/exclude has it"
+        if change.state != "left":
+            change = change._replace(note=note)
+        yield change
 
 
 def uninstall(tool: str, is_users: bool) -> Iterator[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
-    is_settings = AGENTS[tool].form == "settings"
-    for path in settings_of(tool, is_users):
-        edit = _without_hooks if is_settings else _without_script
-        change = changed(tool, path, edit, is_removal=True)
-        if not is_users:
-            _hide(path, False)
-        yield change
+    for place in _places(tool, is_users):
+        yield _changed(tool, place, is_removal=True)
+        if tool != "git" and not is_users:
+            _hide(place.path, is_removal=True)
+    if tool == "git":
+        (script.helper_of(tool).parent / script.GIT_MARK).unlink(missing_ok=True)
 
 
-def settings_states() -> Iterator[HookFile]:
-    """Yields the state of each file of settings that this folder's agents read.
+def hook_files() -> Iterator[HookFile]:
+    """Yields the state of each file of hooks that this folder's agents and git read.
 
     Of agents that nobody uses here only the first two are told.
     """
-    scopes = (False, True) if repository(str(Path.cwd())) is not None else (True,)
-    for tool in AGENTS:
-        for is_users, path in (
-            (scope, path) for scope in scopes for path in settings_of(tool, scope)
-        ):
-            if not _commands(path):
-                if tool in ("claude-code", "codex"):
-                    yield HookFile(tool, path, "absent")
-            elif not _has_own(path, tool, is_users):
-                note = "it runs the hooks of another folder; install again"
-                yield HookFile(tool, path, "left", note)
-            elif script.broken(script.helper_of(is_users)):
-                yield HookFile(tool, path, "no program", script.INSTALL.format(tool))
-            else:
-                yield HookFile(tool, path, "installed")
+    scopes = (False, True) if repository(str(Path.cwd())) else (True,)
+    for tool in (*AGENTS, "git"):
+        for is_users in scopes if tool != "git" else scopes[:-1]:
+            for place in _places(tool, is_users):
+                state, note = _state(tool, place, is_users)
+                if state != "absent" or tool in ("claude-code", "codex", "git"):
+                    yield HookFile(tool, place.path, state, note)
 
 
-def settings_of(tool: str, is_users: bool) -> list[Path]:
-    """Returns the files of an agent's hooks; raises ThenceError outside a repository.
+def _state(tool: str, place: _Place, is_users: bool) -> tuple[str, str]:
+    """Returns the state of a file, and what to do."""
+    helper, step = script.helper_of(tool, is_users), script.INSTALL.format(tool)
+    with suppress(ValueError, OSError):
+        text = read_text(place.path)
+        if place.remove(text) != text:
+            if place.add(text) != text:
+                return "left", f"it runs the hooks of another folder or thence: {step}"
+            return ("no program", step) if script.is_broken(helper) else ("installed", "")
+    is_gone = tool == "git" and script.has_git_hooks(helper.parent)
+    return ("gone", step) if is_gone else ("absent", "")
+
+
+def settings_of(tool: str, is_users: bool) -> Path:
+    """Returns the file of an agent's hooks, or their folder; raises ThenceError.
 
     A project's is the one that is not shared, if the agent has one: it holds the path of a folder
     on this machine.
     """
-    agent = AGENTS[tool]
-    names = agent.events if agent.form == "scripts" else ("",)
+    agent, place = AGENTS[tool], repository(str(Path.cwd()))
     if is_users:
-        return [script.users_path(*agent.user) / name for name in names]
-    place = repository(str(Path.cwd()))
+        folder, _, name = agent.user.partition("/")
+        return script.users_path(agent.variable, folder, name)
     if place is None:
         raise ThenceError(
             f"could not install hooks of {tool} for a project",
@@ -133,47 +151,59 @@ def settings_of(tool: str, is_users: bool) -> list[Path]:
             cause="this folder is in no git repository",
             hint="go to one, or install them for all you do: --user",
         )
-    return [Path(place[0], agent.project, name) for name in names]
+    return Path(place[0], agent.project)
 
 
-def changed(
-    tool: str, path: Path, change: Edit, *, is_removal: bool = False, fresh_mode: int = 0o600
-) -> HookFile:
-    """Writes what a function makes of a file's text; of None it is removed."""
+def _places(tool: str, is_users: bool) -> Iterator[_Place]:
+    """Yields the files for the hooks of an agent or of git; raises ThenceError."""
+    if tool == "git" and is_users:
+        raise ThenceError(
+            "could not install git hooks",
+            cause="git's hooks for all repositories would replace those of each repository",
+            hint="install them in each repository: thence hook install git",
+        )
+    if tool == "git":
+        for path in _git_hooks():
+            yield _Place(path, partial(_with_block, path), _without_block, 0o755)
+        return
+    path, helper = settings_of(tool, is_users), script.helper_of(tool, is_users)
+    words = script.command(helper, tool)
+    if path.suffix == ".json":
+        yield _Place(path, partial(_with_hooks, tool, words), _without_hooks)
+    elif path.suffix == ".js":
+        plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
+        yield _Place(path, partial(_with_script, f"// {words}\n{plugin}"), _without_script)
+    else:
+        add = partial(_with_script, f"#!/bin/sh\n{words}\n")
+        for name in AGENTS[tool].events:
+            yield _Place(path / name, add, _without_script, 0o700)
+
+
+def _changed(tool: str, place: _Place, *, is_removal: bool = False) -> HookFile:
+    """Puts hooks into one file, or takes them out; a file without anything else is removed."""
+    path = place.path
     link = _link_of_clone(path)
     if link is not None:
         return HookFile(tool, path, "left", f"{link} is a symbolic link, and not followed here")
     try:
         text = read_text(path)
-        fresh = change(text)
+        fresh = place.remove(text) if is_removal else place.add(text)
     except ValueError as error:
         return HookFile(tool, path, "left", str(error))
     if fresh == text:
         return HookFile(tool, path, "absent" if is_removal else "unchanged")
-    # the text from before `install`, and a digest of that after it
-    name = sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    kept = script.users_path("XDG_STATE_HOME", ".local/state", f"thence/hooks/{name}.json")
-    if is_removal:
-        fresh = _kept(kept, text, fresh)
-    else:
-        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        digest = sha256(_bytes(fresh or "")).hexdigest()
-        members = {"before": _kept(kept, text, text), "after": digest}
-        replace_file(kept, json.dumps(members).encode(), 0o600)
-    path = path.resolve()  # dotfiles are often kept elsewhere
+    target = path.resolve()  # dotfiles are often kept elsewhere
     if fresh is None:
-        path.unlink()
+        target.unlink()
         with suppress(OSError):  # other files are in it
-            path.parent.rmdir()
-            if path.parent.name in ("hooks", "plugins"):  # a folder in the agent's own
-                path.parent.parent.rmdir()
+            target.parent.rmdir()
+            if target.parent.name in ("hooks", "plugins"):  # a folder in the agent's own
+                target.parent.parent.rmdir()
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
-        replace_file(path, _bytes(fresh), mode)
-    if is_removal:
-        with suppress(OSError):  # what stays there is used no more
-            kept.unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if text is not None else place.mode
+        mode |= 0 if mode & 0o100 else place.mode & 0o111
+        replace_file(target, fresh.encode("utf-8", "surrogateescape"), mode)
     return HookFile(tool, path, "removed" if is_removal else "installed")
 
 
@@ -189,35 +219,17 @@ def read_text(path: Path) -> str | None:
     return data.decode("utf-8", "surrogateescape")
 
 
-def readable_text(path: Path) -> str:
-    """Returns a file's text, "" where it can't be read."""
-    with suppress(ValueError, OSError):
-        return read_text(path) or ""
-    return ""
-
-
-def git_state(path: Path) -> str:
-    """Returns git's two letters for a file of a working tree, such as "??", or ""."""
-    place = repository(str(path.parent))
-    if place is None or path.is_relative_to(common_folder(place[1])):
-        return ""
-    argv = ["git", "-C", str(path.parent), "status", "--porcelain", "-uall", "--", path.name]
-    return subprocess.run(argv, check=False, capture_output=True, text=True).stdout[:2]
-
-
-def _hide(path: Path, is_hidden: bool) -> None:
+def _hide(path: Path, *, is_removal: bool = False) -> None:
     """Adds a file of a working tree to `.git/info/exclude`, or takes it out again."""
     root, git_folder = repository(str(path.parent)) or ("", "")
-    exclude = Path(common_folder(git_folder), "info", "exclude").resolve()
-    text, line = readable_text(exclude), f"/{path.relative_to(root)}\n"
-    rest = text
-    for mark in _MARKS[::-1]:
-        rest = rest.replace(mark + line, "")
-    if is_hidden:
-        exclude.parent.mkdir(exist_ok=True)
-        rest += _MARKS[bool(rest) and not rest.endswith("\n")] + line
-    if rest != text:
-        replace_file(exclude, _bytes(rest), exclude.stat().st_mode & 0o777 if text else 0o666)
+    lines = f"\n# thence hook install\n/{path.relative_to(root)}\n"
+
+    def without(text: str | None) -> str | None:
+        return text and text.replace(lines, "")
+
+    exclude = Path(common_folder(git_folder), "info", "exclude")
+    place = _Place(exclude, lambda text: (without(text) or "") + lines, without, 0o666)
+    _changed("git", place, is_removal=is_removal)
 
 
 def _link_of_clone(path: Path) -> Path | None:
@@ -228,19 +240,6 @@ def _link_of_clone(path: Path) -> Path | None:
         return None
     inside = [path, *path.parents]
     return next((part for part in inside[: inside.index(root)] if part.is_symlink()), None)
-
-
-def _kept(kept: Path, text: str | None, default: str | None) -> str | None:
-    """Returns the text before `install`, `default` where the file is not as that has left it."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        members = json.loads(kept.read_bytes())
-        if members["after"] == sha256(_bytes(text or "")).hexdigest():
-            return cast("str | None", members["before"])
-    return default
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
@@ -295,23 +294,6 @@ def _without_hooks(text: str | None) -> str | None:
     return rest if ours else text
 
 
-def _with_script(fresh: str, text: str | None) -> str:
-    """Returns a file of ours, which only takes the place of one of ours."""
-    if text is not None and not _own_lines(text):
-        raise ValueError(f"it is no file of thence; run from it: {_own_lines(fresh)[0]}")
-    return fresh
-
-
-def _without_script(text: str | None) -> str | None:
-    return None if _own_lines(text or "") else text
-
-
-def _own_lines(text: str) -> list[str]:
-    """Returns the first lines of a file, without marks of comments, that run a script of ours."""
-    lines = (line.removeprefix("// ") for line in text.splitlines()[:2])
-    return [line for line in lines if script.runs_helper(line)]
-
-
 def _own(group: object) -> list[dict[str, Any]]:
     """Returns the entries of a group that run a script of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
@@ -319,26 +301,71 @@ def _own(group: object) -> list[dict[str, Any]]:
     return [entry for entry in maps if script.runs_helper(entry.get("command"))]
 
 
-def _has_own(path: Path, tool: str, is_users: bool) -> bool:
-    """Reports whether an agent's settings run the script of this repository, or of the user."""
-    return script.command(script.helper_of(is_users), tool) in _commands(path)
-
-
-def _commands(path: Path) -> set[str]:
-    """Returns the commands in an agent's settings that run a script of ours."""
-    if path.suffix != ".json":
-        return {*_own_lines(readable_text(path))}
-    with suppress(ValueError, OSError):
-        hooks = _parsed(read_text(path)).get("hooks", {})
-        groups = (group for groups in hooks.values() for group in groups)
-        return {entry["command"] for group in groups for entry in _own(group)}
-    return set()
-
-
-def _written(settings: Mapping[str, Any], text: str | None) -> str:
+def _written(settings: dict[str, Any], text: str | None) -> str:
     """Returns settings as JSON, in the manner of the text before: its indent, its last newline."""
     lines = (text or "").splitlines()
     inner = next((line for line in lines[1:] if line.strip()), "  ")
     indent: str | int = inner[: len(inner) - len(inner.lstrip())] or 2
     fresh = json.dumps(settings, indent=indent, ensure_ascii=False)
     return fresh + ("\n" if text is None or text.endswith("\n") else "")
+
+
+def _with_script(fresh: str, text: str | None) -> str:
+    """Returns a file of ours, which only takes the place of one of ours."""
+    if text is not None and _without_script(text) is not None:
+        raise ValueError("it is no file of thence: move it away, then install again")
+    return fresh
+
+
+def _without_script(text: str | None) -> str | None:
+    lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
+    return None if any(map(script.runs_helper, lines)) else text
+
+
+def _git_hooks() -> list[Path]:
+    """Returns the hooks of this repository, wherever git looks for them; raises ThenceError.
+
+    husky runs `.husky/HOOK` from a folder that it writes anew, so that the block goes there.
+    """
+    operation = "could not install git hooks"
+    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
+    if done.returncode or not repository(str(Path.cwd())) or not done.stdout.startswith("false"):
+        raise ThenceError(
+            operation,
+            place=Path.cwd(),
+            cause="this folder is not a working tree of a git repository of this user",
+            hint="go to one, or make one: git init",
+        )
+    folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
+    return [(folder.parent if folder.match(".husky/_") else folder) / name for name in _GIT_HOOKS]
+
+
+def _with_block(path: Path, text: str | None) -> str:
+    """Returns a hook with our block before all else, where nothing can end the script first.
+
+    Raises ValueError of what is no script of a shell.
+    """
+    is_huskys = path.parent.name == ".husky"
+    plain = _without_block(text) or ("" if is_huskys else _NEW_SCRIPT)
+    call = (_REWRITE if path.name == "post-rewrite" else _CALL) % path.name
+    block = f"{_BEGIN}{_RUN % call}{_END}"
+    if is_huskys and not plain.startswith("#!"):  # husky runs it by sh
+        return block + plain
+    first, newline, rest = plain.partition("\n")
+    program = first.removeprefix("#!").split()[:2] if first.startswith("#!") else []
+    if not newline or not {os.path.basename(word) for word in program} & _SHELLS:
+        raise ValueError("it is an unknown kind of script; run hook.sh of the log from it")
+    return f"{first}\n{block}{rest}"
+
+
+def _without_block(text: str | None) -> str | None:
+    """Returns a hook without our block; None where nothing else is in it."""
+    if text is None or _BEGIN not in text or _END not in text:
+        return text
+    before, _, rest = text.partition(_BEGIN)
+    plain = before + rest.partition(_END)[2]
+    return None if plain in ("", _NEW_SCRIPT) else plain

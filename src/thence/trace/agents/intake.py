@@ -32,7 +32,7 @@ from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
-from thence.trace.agents.hooked import Spooled, Unreadable, cut_input, events_of
+from thence.trace.agents.hooked import Spooled, Unreadable, events_of
 from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
 
 BODIES_FROM = 1024
@@ -163,7 +163,8 @@ class _Intake:
 
     def __init__(self, log: Log) -> None:
         self.committed: set[str] = set()
-        self._log, self._table = log, stored_table(log)
+        self._log = log
+        self._table, self._newest_id = _stored(log)
         self._spools = spools(str(log.folder))
         self._before: dict[str, object] = {}
 
@@ -196,11 +197,14 @@ class _Intake:
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            holds = self._log.holds
-            events[path] = [event for event in own if not holds(event.event_id or "")]
+            events[path] = [event for event in own if not self._has(event.event_id or "")]
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
+
+    def _has(self, event_id: str) -> bool:
+        """Reports whether the log has an event; ids begin with a time, so later ones are new."""
+        return event_id <= self._newest_id and self._log.holds(event_id)
 
     def _adopt(self, draft: Path) -> None:
         """Gives the draft of a killed hook its name if it is whole, else removes it."""
@@ -274,8 +278,6 @@ def read_spooled(path: Path) -> Spooled:
     head, value = _decoded(head_line + b"null}"), _decoded(rest.removesuffix(b"}"))
     if not isinstance(head, dict) or head.get("v") != FORM:
         raise Unreadable("unknown form")
-    if isinstance(value, str):
-        value = cut_input(value, int(head.get("input_bytes") or 0))
     if not isinstance(value, dict):
         raise Unreadable("its input is not a JSON object")
     processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
@@ -307,20 +309,26 @@ class _Kept(msgspec.Struct):
     """What a log told of its sessions up to a position, so that it is not read again."""
 
     form: int
-    last_id: str
+    newest_id: str
     position: Position
     table: SessionTable
 
 
 def stored_table(log: Log) -> SessionTable:
-    """Returns the sessions of a log; large values are read only where they matter.
+    """Returns the sessions of a log; large values are read only where they matter."""
+    return _stored(log)[0]
+
+
+def _stored(log: Log) -> tuple[SessionTable, str]:
+    """Returns the sessions of a log, with the greatest of its ids.
 
     Of a long log they are kept beside the spool up to its end as it is before the reading.
     """
     path = log.folder / SPOOL / _KEPT
     kept = _read_kept(log, path)
     position = log.position()
-    table, count, last_id = kept.table if kept else SessionTable(), 0, ""
+    table, newest_id = (kept.table, kept.newest_id) if kept else (SessionTable(), "")
+    count = 0
     for event in log.read(kept.position if kept else None):
         payload = event.cut_payload
         if payload.get("tool") in SHELLS and event.body_entries:
@@ -328,12 +336,12 @@ def stored_table(log: Log) -> SessionTable:
                 payload = event.payload
         causes = event.header.caused_by
         table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
-        count, last_id = count + 1, event.event_id
+        count, newest_id = count + 1, max(newest_id, event.event_id)
     if count > _KEPT_EVENTS_MIN:
         with suppress(ThenceError, OSError):
-            rest = _Kept(_KEPT_FORM, last_id, position, table)
+            rest = _Kept(_KEPT_FORM, newest_id, position, table)
             replace_file(path, msgspec.msgpack.encode(rest), 0o600)
-    return table
+    return table, newest_id
 
 
 def _read_kept(log: Log, path: Path) -> _Kept | None:
@@ -342,4 +350,4 @@ def _read_kept(log: Log, path: Path) -> _Kept | None:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
     except (OSError, msgspec.DecodeError):
         return None
-    return kept if kept.form == _KEPT_FORM and log.holds(kept.last_id) else None
+    return kept if kept.form == _KEPT_FORM and log.holds(kept.newest_id) else None

@@ -8,7 +8,7 @@ between their parents and children, and there by the time that git notes: no lat
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from thence.trace.agents.blame import (
     lines_on_disk,
     uncommitted_hunks,
 )
-from thence.trace.agents.edits import SECOND, Edit, RecordedWork
+from thence.trace.agents.edits import SECOND, RecordedWork
 from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.judging import (
     AGENT,
@@ -38,7 +38,7 @@ from thence.trace.agents.judging import (
     TELLING_LINES,
     TELLING_TIMES,
     CommitText,
-    Former,
+    EditText,
     Hunk,
     Judge,
     Said,
@@ -47,6 +47,7 @@ from thence.trace.agents.judging import (
 
 _KEPT = ".judged"
 _FORM = 1
+FILES_BLAMED = 64
 SQUASHED_AMONG = 50  # the newest commits outside of its history that one may be made from
 _BASE_LINES_MAX = 1_000_000  # of the files before the first edit that are counted
 
@@ -63,7 +64,7 @@ class _Kept(msgspec.Struct):
     """The answers by commit and path, but for lines that no agent wrote.
 
     They hold for the edits begun before the place `until`, of which there were `edits`. `state` has
-    the counts and landings of the judge. `replaced` are the commits that one was made from.
+    the counts and landings of the judge. `origins` are the commits that one was made from.
     """
 
     form: int = _FORM
@@ -71,7 +72,7 @@ class _Kept(msgspec.Struct):
     edits: int = 0
     state: bytes = b""
     said: dict[str, dict[str, list[_Run]]] = {}
-    replaced: dict[str, list[str]] = {}
+    origins: dict[str, list[str]] = {}
 
 
 class Judgements:
@@ -88,19 +89,25 @@ class Judgements:
         places = [begun for begun, _, _ in work.edited[:1]]
         places += [record.place - 1 for record in work.commits.values()]
         self._first = min(places, default=work.end)
-        self._changes: dict[str, _Changed] = {}
+        self._hunks: dict[str, tuple[Hunk, ...]] = {}
         self._bits: dict[str, int] = {}
         self._reached: dict[str, int] = {}
-        self._seen = 0
-        self._added = 0
+        self._waiting: list[EditText] = []  # edits that the judge does not have, the last first
         self._is_complete = False
+        self._blamed = lru_cache(FILES_BLAMED)(self._blame)
+        self._added_by = cache(lambda commit: _added(self._hunks_of([commit])[commit]))
 
-    def of_text(self, commit: str, path: str, text: str) -> Said | None:
-        """Returns what is said of a line of a file in a commit, None if the commit lacks it."""
-        lines = self._history.lines_of((commit,), path).get(commit, ())
-        places = [number for number, line in enumerate(lines, 1) if line == text]
-        answers = (self.said(BlamedLine(place, text, commit, (path,), place)) for place in places)
-        return max(answers, key=lambda said: said.rank) if places else None
+    def of_text(self, commit: str, line: BlamedLine) -> Said | None:
+        """Returns what is said of a line as another commit added it, None if it did not."""
+        hunks = self._hunks_of([commit]).get(commit, ())
+        answers = (
+            self.said(line._replace(commit=commit, paths=(hunk.path,), at=number))
+            for hunk in hunks
+            if hunk.path in line.paths
+            for number, (sign, text) in enumerate(hunk.after, hunk.start)
+            if sign == "+" and text == line.text
+        )
+        return max(answers, key=lambda said: said.rank, default=None)
 
     def said(self, line: BlamedLine) -> Said:
         """Returns what is said of a committed line; raises GitFailed."""
@@ -113,10 +120,14 @@ class Judgements:
         runs = self._kept.said.get(commit, {}).get(line.paths[0], ())
         return next((run.said for run in runs if run.first <= line.at <= run.last), NOTHING)
 
-    def replaced(self, commit: str) -> Sequence[str]:
-        """Returns the commits that one was made from, oldest first; raises GitFailed."""
+    def origins(self, commit: str) -> list[str]:
+        """Returns the commits that one was made from, and those these were; raises GitFailed."""
         self.take_in()
-        return self._kept.replaced.get(commit, ())
+        origins = [commit]
+        for one in origins:
+            olds = (*self._work.rewritten.get(one, ()), *self._kept.origins.get(one, ()))
+            origins += [old for old in dict.fromkeys(olds) if old not in origins]
+        return origins[1:]
 
     def edits_of(self, commit: str) -> set[str]:
         """Returns the keys of the edits that lines of a commit are of; raises GitFailed."""
@@ -136,10 +147,9 @@ class Judgements:
         self._reach("", (head,) if head else (), ())
         self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
-        replaced = self._replaced("", hunks, judge)
-        text = CommitText("", top, place, hunks, (*self._all(replaced),))
-        at_hand = self._at_hand(text, judge.landed)
-        said = self._without_ties(judge.judge(text, self._former(head)), hunks, at_hand)
+        self._kept.origins[""] = self._origins("", hunks, judge.counts)
+        text = CommitText("", top, place, hunks, (*self.origins(""),))
+        said = judge.judge(text, self._former)
         return {number: one for (name, number), one in said.items() if name == path}
 
     @cached_property
@@ -175,30 +185,26 @@ class Judgements:
             infos = self._history.since(min(authored), self._work.commits)
         places = self._places(infos)
         for commit, info in infos.items():
-            self._reach(commit, info.parents, kept.replaced.get(commit, ()))
-            is_seen = commit in kept.said or places[commit] <= self._first
-            self._seen |= self._bits[commit] if is_seen else 0
+            if commit in kept.said or places[commit] <= self._first:
+                self._reach(commit, info.parents, kept.origins.get(commit, ()))
         new = [one for one in infos if one not in kept.said and places[one] > self._first]
         if not new:
             return
         new.sort(key=lambda commit: places[commit])
         judge = self._judge(infos[new[0]].parents[:1])
-        trees, reverted = self._trees(new), self._history.reverted(new)
+        trees = self._trees(new)
         for commit, hunks in hunks_of(self._repo, new):
             self._check()
             self._add_to(judge, places[commit])
-            parents, record = infos[commit].parents, self._work.commits.get(commit)
-            self._reach(commit, parents, ())
-            replaced = self._replaced(commit, hunks, judge)
-            self._reach(commit, parents, replaced)
-            self._seen |= self._bits[commit]
-            kept.replaced |= {commit: replaced} if replaced else {}
-            back = self._brought_back(reverted.get(commit, ""), judge.landed)
+            info, record = infos[commit], self._work.commits.get(commit)
+            self._reach(commit, info.parents, ())
+            if origins := self._origins(commit, hunks, judge.counts):
+                kept.origins[commit] = origins
+                self._reach(commit, info.parents, origins)
             tree = record.root if record else trees.get(commit)
-            text = CommitText(commit, tree, places[commit], hunks, (*self._all(replaced), *back))
-            at_hand = self._at_hand(text, judge.landed)
-            said = judge.judge(text, self._former(next(iter(parents), None)))
-            kept.said[commit] = _runs(self._without_ties(said, hunks, at_hand))
+            reverts = chain(*self._hunks_of(info.reverts).values())
+            words = tree, places[commit], hunks, (*self.origins(commit),), (*reverts,)
+            kept.said[commit] = _runs(judge.judge(CommitText(commit, *words), self._former))
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
         kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
@@ -208,7 +214,7 @@ class Judgements:
 
     def _judge(self, base: Sequence[str] = ()) -> Judge:
         """Returns the judge as it was after the last commit, or at a base, without any edit."""
-        self._added = 0
+        self._waiting = [edit.text for edit in self._work.edits.values()][::-1]
         if self._kept.state:
             counts, landed = msgspec.msgpack.decode(
                 self._kept.state, type=tuple[dict[int, int], dict[str, str]]
@@ -226,51 +232,8 @@ class Judgements:
 
     def _add_to(self, judge: Judge, place: int) -> None:
         """Gives the judge the edits that began before a place."""
-        edits = [*self._work.edits.values()]
-        while self._added < len(edits) and edits[self._added].text.begun < place:
-            judge.add(edits[self._added].text)
-            self._added += 1
-
-    def _at_hand(self, commit: CommitText, landed: Collection[str]) -> list[Edit]:
-        """Returns the edits of a commit's files in its tree since their last commits."""
-        edits = (
-            edit for path in {hunk.path for hunk in commit.hunks} for edit in self._by_path[path]
-        )
-        return [
-            edit
-            for edit in edits
-            if edit.text.tree == commit.tree
-            and edit.text.begun < commit.place
-            and edit.text.key not in landed
-        ]
-
-    @cached_property
-    def _by_path(self) -> Mapping[str, list[Edit]]:
-        by_path = defaultdict[str, list[Edit]](list)
-        for edit in self._work.edits.values():
-            by_path[edit.text.path].append(edit)
-        return by_path
-
-    def _without_ties(
-        self, said: dict[tuple[str, int], Said], hunks: Iterable[Hunk], at_hand: Sequence[Edit]
-    ) -> dict[tuple[str, int], Said]:
-        """Returns the answers, unknown where another session's edit fits as well as the first's.
-
-        It has the line as new, and no other line beside it.
-        """
-        if len({edit.session for edit in at_hand}) < 2:
-            return said
-        told = dict(said)
-        for hunk in hunks:
-            lines = [text.strip() for sign, text in hunk.lines if sign != "-"]
-            for at, line in enumerate(lines):
-                one = said.get((hunk.path, hunk.start + at), NOTHING)
-                session = self._work.edits[one.edit].session if one.rank == AGENT else None
-                if session and any(
-                    edit.session != session and _fits(edit, lines, at) for edit in at_hand if line
-                ):
-                    told[hunk.path, hunk.start + at] = Said(MAYBE, one.edit, "tie")
-        return told
+        while self._waiting and self._waiting[-1].begun < place:
+            judge.add(self._waiting.pop())
 
     def _reach(self, commit: str, parents: Iterable[str], replaced: Iterable[str]) -> None:
         """Notes which commits are in the history of one, as they are or as they were replaced."""
@@ -279,90 +242,59 @@ class Judgements:
             bit |= self._reached.get(other, 0)
         self._reached[commit] = bit
 
-    def _replaced(self, commit: str, hunks: Iterable[Hunk], judge: Judge) -> list[str]:
+    def _hunks_of(self, commits: Iterable[str]) -> dict[str, tuple[Hunk, ...]]:
+        """Returns what those commits changed that this clone has."""
+        infos = self._history.infos(commits)
+        new = [one for one in infos if one not in self._hunks]
+        self._hunks |= hunks_of(self._repo, new)
+        return {one: self._hunks[one] for one in infos}
+
+    def _origins(self, commit: str, hunks: Iterable[Hunk], counts: Mapping[int, int]) -> list[str]:
         """Returns the commits outside of a commit's history that it was made from, oldest first.
 
-        A hook saw it rewritten, or it copies what the same author changed in the same second, or it
-        has what a recorded commit changed: a squash does, also with changes.
+        It has what they changed: half of the rare telling lines that one added, or all of its few
+        lines. It copies those that the same author made in the same second; else it may be a squash
+        of recorded ones, with all that lie before one.
         """
-        olds = [commit]
-        for old in olds:
-            olds += [one for one in self._work.rewritten.get(old, ()) if one not in olds]
-        own, info = _changed(hunks), self._history.info(commit) if commit else None
-        outside = self._seen & ~self._reached[commit]
-        others = [one for one in self._bits if self._bits[one] & outside] if outside else []
-        infos = self._history.infos([*olds[1:], *others])
-        others = [
-            one
-            for one in others
-            if one in infos
-            and (one in self._work.commits or (info and infos[one].authorship == info.authorship))
-        ][-SQUASHED_AMONG:]
-        needed = [one for one in infos if one in (*olds, *others) and one not in self._changes]
-        self._changes |= {one: _changed(own) for one, own in hunks_of(self._repo, needed)}
-        counts, changes = judge.counts, [self._changes[one] for one in others]
-        came = {(path, text) for one in changes for path, sign, text in one.lines if sign == "+"}
-        went = {(path, text) for one in changes for path, sign, text in one.lines if sign == "-"}
-        held = [
-            one
-            for one, change in zip(others, changes, strict=True)
-            if own.holds(change, counts, came & went)
-        ]
-        reached = 0
+        own, info = _added(hunks), self._history.info(commit) if commit else None
+        reached = self._reached[commit]
+        infos = self._history.infos(one for one, bit in self._bits.items() if not bit & reached)
+        copied = {one for one in infos if info and infos[one].authorship == info.authorship}
+        others = [one for one in infos if one in copied or one in self._work.commits]
+        others = others[-SQUASHED_AMONG:]
+        self._hunks_of(others)  # at once
+        held = []
+        for one in others:
+            lines = self._added_by(one)
+            rare = {line[0] for line in lines if line[0] and counts[line[0]] <= TELLING_TIMES + 1}
+            if len(rare) < TELLING_LINES:
+                is_held = bool(lines) and lines <= own
+            else:
+                is_held = 2 * len(rare & {line[0] for line in own}) >= len(rare)
+            held += [one] if is_held else []
+        before = 0
         for one in held:
-            reached |= self._reached[one]
-        known = [*olds[:0:-1], *(one for one in others if self._bits[one] & reached)]
-        replaced = list(dict.fromkeys(known))
-        for one in {*replaced} - {*chain(*self._kept.replaced.values())}:
-            for digest in self._changes[one].telling if one in self._changes else ():
-                counts[digest] -= 1  # what was replaced is not there a second time
-        return replaced
+            before |= self._reached[one]
+        squashed = [one for one in others if self._bits[one] & before]
+        return [one for one in held if one in copied] or squashed
 
-    def _all(self, replaced: Sequence[str]) -> list[str]:
-        """Returns commits and those that they were made from, and so on."""
-        every = [*replaced]
-        for one in every:
-            olds = (*self._kept.replaced.get(one, ()), *self._work.rewritten.get(one, ()))
-            every += [old for old in olds if old not in every]
-        return every
+    def _former(self, hunk: Hunk, number: int) -> Said | None:
+        """Returns what was said of a line that a hunk removes."""
+        info = self._history.info(hunk.commit) if hunk.commit else None
+        parents = info.parents if info else ("HEAD",)
+        lines = self._blamed(parents[0], hunk.old_path) if parents else []
+        if not 1 <= number <= len(lines):
+            return None
+        line = lines[number - 1]
+        said, record = self.said(line), self._work.commits.get(line.commit)
+        if said.rank or record is None:
+            return said if said.rank else None
+        return NOTHING if record.by == "person" else Said(MAYBE)
 
-    def _brought_back(self, reverted: str, landed: Mapping[str, str]) -> set[str]:
-        """Returns the commits whose edits wrote what a commit removed that is reverted."""
-        info = self._history.info(reverted) if reverted else None
-        if info is None or not info.parents:
-            return set()
-        former = self._former(info.parents[0])
-        ((_, hunks),) = hunks_of(self._repo, (reverted,))
-        removed = (
-            former(hunk.old_path, number)
-            for hunk in hunks
-            for number, (sign, _) in enumerate(
-                (line for line in hunk.lines if line[0] != "+"), hunk.old_start
-            )
-            if sign == "-"
-        )
-        return {landed[said.edit] for said in removed if said and said.edit in landed}
-
-    def _former(self, parent: str | None) -> Former:
-        """Returns what answers for the lines of a commit's parent."""
-
-        @cache
-        def lines_of(path: str) -> list[BlamedLine]:
-            with suppress(GitFailed):
-                return blame(self._repo, path, commit=parent) if parent else []
-            return []
-
-        def former(path: str, number: int) -> Said | None:
-            lines = lines_of(path)
-            if not 1 <= number <= len(lines):
-                return None
-            said = self.said(lines[number - 1])
-            record = self._work.commits.get(lines[number - 1].commit)
-            if said.rank or record is None:
-                return said if said.rank else None
-            return NOTHING if record.by == "person" else Said(MAYBE)
-
-        return former
+    def _blame(self, commit: str, path: str) -> list[BlamedLine]:
+        with suppress(GitFailed):
+            return blame(self._repo, path, commit=commit)
+        return []
 
     def _places(self, infos: dict[str, CommitInfo]) -> dict[str, int]:
         """Returns the places of commits: none before a parent, nor after a child.
@@ -401,45 +333,14 @@ class Judgements:
         return trees
 
 
-class _Changed(NamedTuple):
-    """The lines with words that a commit added and removed, and digests of telling added ones."""
-
-    lines: frozenset[tuple[str, str, str]]
-    telling: frozenset[int]
-
-    def holds(
-        self, other: "_Changed", counts: Mapping[int, int], passing: Collection[tuple[str, str]]
-    ) -> bool:
-        """Reports whether half of another's rare telling lines are here, or all of its few lines.
-
-        It is counted itself. Lines that are `passing` came and went beside it.
-        """
-        rare = {one for one in other.telling if counts[one] <= TELLING_TIMES + 1}
-        if len(rare) >= TELLING_LINES:
-            return 2 * len(rare & self.telling) >= len(rare)
-        lasting = {line for line in other.lines if (line[0], line[2]) not in passing}
-        return any(lines and lines <= self.lines for lines in (other.lines, lasting))
-
-
-def _fits(edit: Edit, lines: Sequence[str], at: int) -> bool:
-    """Reports whether an edit has a line as new, between the same lines as far as it has any."""
-    new, old = (
-        [line.strip() for line in (text or "").split("\n")]
-        for text in (edit.text.new.removesuffix("\n"), edit.text.old)
-    )
-    return lines[at] not in old and any(
-        line == lines[at]
-        and new[:number][-1:] in ([], lines[:at][-1:])
-        and new[number + 1 :][:1] in ([], lines[at + 1 :][:1])
-        for number, line in enumerate(new)
-    )
-
-
-def _changed(hunks: Iterable[Hunk]) -> _Changed:
-    lines = {(hunk.path, sign, text.strip()) for hunk in hunks for sign, text in hunk.lines}
-    changed = frozenset(line for line in lines if line[1] != " " and any(map(str.isalnum, line[2])))
-    telling = (text for _, sign, text in changed if sign == "+")
-    return _Changed(changed, frozenset(digests("\n".join(telling))))
+def _added(hunks: Iterable[Hunk]) -> set[tuple[int, str, str]]:
+    """Returns the lines with words that were added: digests of telling ones, paths, and texts."""
+    return {
+        (next(digests(text), 0), hunk.path, text.strip())
+        for hunk in hunks
+        for sign, text in hunk.lines
+        if sign == "+" and any(map(str.isalnum, text))
+    }
 
 
 def _runs(said: Mapping[tuple[str, int], Said]) -> dict[str, list[_Run]]:

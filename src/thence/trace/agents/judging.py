@@ -39,6 +39,7 @@ class EditText(NamedTuple):
     relative to the top of `tree`, the working tree. It wrote between `begun` and `place`, both in
     the log's order. `new` is the text that it left: a hunk with its context, a part of a file, or
     a whole file. `old` is the text that `new` replaced: "" for a new file, None if unknown.
+    `session` names whoever wrote it.
     """
 
     key: str
@@ -49,6 +50,7 @@ class EditText(NamedTuple):
     new: str
     old: str | None
     is_whole: bool
+    session: str | None = None
 
 
 class Hunk(NamedTuple):
@@ -63,13 +65,20 @@ class Hunk(NamedTuple):
     start: int
     old_start: int
     lines: tuple[tuple[str, str], ...]
+    commit: str = ""
+
+    @property
+    def after(self) -> list[tuple[str, str]]:
+        """Its lines after the commit."""
+        return [line for line in self.lines if line[0] != "-"]
 
 
 class CommitText(NamedTuple):
     """What a commit changed, and where the log has it: edits begun before `place` are before it.
 
     `replaces` are the commits that it was made from (amended, rebased, picked or squashed): edits
-    that landed with one of them are at hand again.
+    that landed with one of them are at hand again. `reverts` are the hunks of the commit that it
+    takes back.
     """
 
     commit: str
@@ -77,6 +86,7 @@ class CommitText(NamedTuple):
     place: int
     hunks: tuple[Hunk, ...]
     replaces: tuple[str, ...] = ()
+    reverts: tuple[Hunk, ...] = ()
 
 
 class Said(NamedTuple):
@@ -91,6 +101,7 @@ class Said(NamedTuple):
     - "part": too little of the edit to be sure (MAYBE);
     - "again": a second time in the commit (MAYBE);
     - "whole": by a write of a whole file whose text before is unknown (MAYBE);
+    - "tie": by edits of two sessions that fit alike (MAYBE);
     - "beside": formatted or edited together with an agent's lines (MAYBE).
     """
 
@@ -100,7 +111,7 @@ class Said(NamedTuple):
 
 
 NOTHING = Said(NONE)
-Former = Callable[[str, int], Said | None]
+Former = Callable[[Hunk, int], Said | None]
 
 
 def digests(text: str) -> Iterator[int]:
@@ -139,46 +150,47 @@ class Judge:
                 del places[0]
 
     def judge(
-        self, commit: CommitText, former: Former = lambda path, number: None
+        self, commit: CommitText, former: Former = lambda hunk, number: None
     ) -> dict[tuple[str, int], Said]:
         """Returns what is said of each added line, by its path and its number after the commit.
 
-        `former` returns what was said of a line that the commit removes, by its old path and its
-        number there: NONE for a person's, MAYBE if its owner is unknown, None for a line that no
-        recorded commit added.
+        `former` returns what was said of a line that a hunk removes, by its number before: NONE for
+        a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
         again = {key for key, landed in self.landed.items() if landed in commit.replaces}
         at_hand = {hunk.path: self._at_hand(commit, hunk, again) for hunk in commit.hunks}
         matches: list[_Match] = []
-        here = defaultdict[_Edit, set[tuple[str, int]]](set)
         for text in hunks:
             seeded = [*self._seeded(text, commit)]
             edits = {match.edit for match in seeded}
-            for match in seeded + [
-                match
-                for edit in at_hand[text.hunk.path]
-                if edit in edits or not edit.new_keys.isdisjoint(text.keys)
-                for match in _aligned(text, edit)
-            ]:
-                matches.append(match)
-                here[match.edit] |= {(text.hunk.path, line) for line in match.edit_lines}
-        for path, draft in [*self._drafts(here, commit)]:
-            for text in (text for text in hunks if text.hunk.path == path):
-                for match in (match for edit in draft for match in _aligned(text, edit)):
-                    matches.append(match._replace(is_draft=True))
-                    here[match.edit] |= {(path, line) for line in match.edit_lines}
-        landing = {edit: {line for _, line in lines} for edit, lines in here.items()}
-        best = self._best(matches, landing, commit, again)
+            matches += seeded
+            for edit in at_hand[text.hunk.path]:
+                if edit in edits or not edit.new_keys.isdisjoint(text.keys):
+                    matches += _aligned(text, edit)
+        matches += [
+            match._replace(is_draft=True)
+            for path, draft in [*self._drafts(matches, commit)]
+            for text in hunks
+            for edit in draft
+            if text.hunk.path == path
+            for match in _aligned(text, edit)
+        ]
+        here = defaultdict[_Edit, set[int]](set)
+        for match in matches:
+            here[match.edit] |= match.edit_lines
+        best = self._best(matches, here, commit, again)
+        self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
-        removed = _removed(commit.hunks)
+        removed = _removed((*commit.hunks, *commit.reverts))
         for text in hunks:
             said = _in_rows(text, best[text])
-            _keep_former(text, said, removed, former)
+            self._keep_former(text, said, removed, former)
             _say_wordless(text, said, at_hand[text.hunk.path])
-            for line, answer in said.items():
-                answers[text.hunk.path, text.hunk.start + line] = answer
-        self._take(commit, hunks, landing)
+            answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
+            for line in text.added:  # what an edit brings again is not there a second time
+                if (digest := text.digests[line]) and said[line].edit not in again:
+                    self.counts[digest] += 1
         return answers
 
     def _at_hand(self, commit: CommitText, hunk: Hunk, again: set[str]) -> list["_Edit"]:
@@ -213,30 +225,28 @@ class Judge:
                     yield match
 
     def _drafts(
-        self, here: Mapping["_Edit", set[tuple[str, int]]], commit: CommitText
+        self, matches: Sequence["_Match"], commit: CommitText
     ) -> Iterator[tuple[str, list["_Edit"]]]:
         """Yields each path that half of a draft's pending telling lines came into, and its edits.
 
         A draft is another path, or this path in another tree.
         """
         came = defaultdict[tuple[str, str, str | None], set[int]](set)
-        for edit, lines in here.items():
-            if edit.edit.key not in self.landed:
-                for path, line in lines:
-                    if line in edit.telling and (path, commit.tree) != (
-                        edit.edit.path,
-                        edit.edit.tree,
-                    ):
-                        came[path, edit.edit.path, edit.edit.tree].add(edit.digests[line])
-        for (path, draft, tree), lines_ in came.items():
+        for match in matches:
+            edit, path = match.edit, match.text.hunk.path
+            is_pending = edit.edit.key not in self.landed
+            if is_pending and (path, commit.tree) != (edit.edit.path, edit.edit.tree):
+                telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
+                came[path, edit.edit.path, edit.edit.tree] |= telling
+        for (path, draft, tree), lines in came.items():
             edits = [
                 edit
                 for edit in self._pending[draft]
                 if edit.edit.tree == tree and edit.edit.begun < commit.place
             ]
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
-            is_new = any(not self.counts[digest] for digest in lines_)
-            if is_new and len(lines_) >= max(TELLING_LINES, HALF * len(pending)):
+            is_new = any(not self.counts[digest] for digest in lines)
+            if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
                 yield path, edits
 
     def _best(
@@ -249,27 +259,29 @@ class Judge:
         """Returns the best that a match says of each line, the longest match first."""
         best = defaultdict[_HunkText, dict[int, Said]](dict)
         used: dict[tuple[_Edit, int], tuple[_HunkText, int]] = {}
-        matches.sort(key=lambda match: (match.size, match.is_aligned), reverse=True)
-        for match in matches:
+        matched: dict[tuple[_HunkText, int], _Match] = {}
+        for match in sorted(matches, key=_Match.fit, reverse=True):
             edit, text = match.edit, match.text
             rank, how = self._rank(match, here[edit], commit, again)
-            lines = [(place, line, new) for place, line, new in match.pairs]
             other = sum(
-                used.get((edit, place), (text, line)) != (text, line) for place, line, _ in lines
+                used.get((edit, place), (text, line)) != (text, line)
+                for place, line, _ in match.pairs
             )
-            if rank == AGENT and other * 2 > len(lines):
+            if rank == AGENT and other * 2 > len(match.pairs):
                 rank, how = MAYBE, "again"
             if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
                 rank, how = MAYBE, "whole"
-            if rank == NONE:
-                continue
-            for place, line, new in lines:
+            for place, line, new in match.pairs:
                 said = Said(rank, edit.edit.key, how or _form(match, place, line))
-                if new == _FORM and not match.is_aligned:
+                if rank and new == _FORM and not match.is_aligned:
                     said = Said(MAYBE, edit.edit.key, "part")
-                if said.rank > best[text].get(line, NOTHING).rank:
+                if first := matched.get((text, line)):
+                    if said.rank == AGENT and first.ties(match):
+                        best[text][line] = Said(MAYBE, first.edit.edit.key, "tie")
+                elif said.rank > best[text].get(line, NOTHING).rank:
                     best[text][line] = said
                     if said.rank == AGENT:
+                        matched[text, line] = match
                         used.setdefault((edit, place), (text, line))
         return best
 
@@ -301,35 +313,61 @@ class Judge:
             return AGENT, "" if is_here else "moved"
         return (MAYBE, "part") if telling or share >= HALF else (NONE, "")
 
-    def _take(
-        self, commit: CommitText, hunks: list["_HunkText"], here: Mapping["_Edit", set[int]]
-    ) -> None:
-        """Counts the added lines, and lands the edits of the commit's paths, or half in it."""
-        paths = {path for text in hunks for path in (text.hunk.path, text.hunk.old_path)}
-        rare = {
-            edit: {
-                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
-            }
-            for edit in here
-        }
+    def _land(self, commit: CommitText, here: Mapping["_Edit", set[int]]) -> None:
+        """Lands the edits of the commit's paths in its tree, and those that half came into it."""
         landing = {
             edit
-            for path in paths
+            for path in {path for hunk in commit.hunks for path in (hunk.path, hunk.old_path)}
             for edit in self._pending.get(path, ())
             if edit.edit.tree == commit.tree and edit.edit.place <= commit.place
-        } | {
-            edit
-            for edit, lines in here.items()
-            if rare[edit] and len(lines & rare[edit]) >= HALF * len(rare[edit])
         }
-        for text in hunks:
-            for line in text.added:
-                if digest := text.digests[line]:
-                    self.counts[digest] += 1
+        for edit, lines in here.items():
+            rare = {
+                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
+            }
+            if rare and len(lines & rare) >= HALF * len(rare):
+                landing.add(edit)
         for edit in landing:
             if edit.edit.key not in self.landed:
                 self.landed[edit.edit.key] = commit.commit
                 self._pending[edit.edit.path].remove(edit)
+
+    def _keep_former(
+        self,
+        text: "_HunkText",
+        said: dict[int, Said],
+        removed: Mapping[str, list["_Removed"]],
+        former: Former,
+    ) -> None:
+        """Lets lines that were moved keep what was said of them; too few of them are unknown."""
+        moved = {line: where for line in said if (where := removed.get(text.keys[line]))}
+        telling = {line for line in moved if text.digests[line]}
+        for line, sources in moved.items():
+            is_back = sources[-1].hunk.commit != text.hunk.commit
+            near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
+            if not near and not is_back:
+                continue
+            was = [former(source.hunk, source.number) for source in sources]
+            one, is_sure = was[-1], is_back or near >= TELLING_LINES
+            if one is None:
+                continue
+            owners = {(other.rank, self._session(other)) if other else None for other in was}
+            is_sure = is_sure and len(owners) == 1
+            is_form = any(
+                where.hunk is text.hunk and where.line != text.lines[line] for where in sources
+            )
+            is_here = sources[-1].hunk.old_path == text.hunk.path
+            how = "form" if is_form else "" if is_here else "moved"
+            if one.rank and said[line].rank < AGENT:
+                said[line] = Said(one.rank if is_sure else MAYBE, one.edit, how)
+            elif not one.rank and said[line].rank == AGENT and not is_form:
+                said[line] = Said(MAYBE, said[line].edit, how)
+            elif not one.rank and is_sure and said[line].rank == MAYBE:
+                said[line] = NOTHING
+
+    def _session(self, said: Said) -> str | None:
+        edit = self._edits.get(said.edit)
+        return edit.edit.session if edit else None
 
 
 _OLD, _FORM, _NEW = range(3)  # of a line of an edit: there before, there in another form, new
@@ -351,13 +389,13 @@ class _Tokens:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The tokens of each line as one string, "" for a line without any."""
-        return [" ".join(self.tokens[start:end]) for start, end in pairwise(self.starts)]
+        """The tokens of each line as one string; a line without any without its blanks."""
+        pairs = zip(self.lines, pairwise(self.starts), strict=True)
+        return [" ".join(self.tokens[start:end]) or line.strip() for line, (start, end) in pairs]
 
-    @cached_property
-    def worded(self) -> list[int]:
-        """The lines that have tokens."""
-        return [line for line, (start, end) in enumerate(pairwise(self.starts)) if start < end]
+    def is_worded(self, line: int) -> bool:
+        """Reports whether a line has tokens."""
+        return self.starts[line] < self.starts[line + 1]
 
     def seeds(self, step: int) -> Iterator[tuple[int, int]]:
         """Yields the seeds, and where each begins: some tokens in a row, or a telling line."""
@@ -370,9 +408,7 @@ class _Tokens:
     def whole(self, at: int, size: int) -> Iterator[int]:
         """Yields the lines that have tokens, all of them in this stretch."""
         first, last = bisect_left(self.starts, at), bisect_right(self.starts, at + size) - 1
-        for line in range(first, last):
-            if self.starts[line] < self.starts[line + 1]:
-                yield line
+        yield from filter(self.is_worded, range(first, last))
 
     def line_at(self, at: int) -> int:
         """Returns the line of a token."""
@@ -391,14 +427,12 @@ class _Edit(_Tokens):
         if not self.edit.old:
             return newness
         old = _Tokens(_lines_of(self.edit.old))
-        for tag, i1, i2, j1, j2 in _opcodes(old.lines, self.lines):
+        for tag, i1, i2, j1, j2 in _opcodes(old.keys, self.keys):
             if tag == "equal":
-                newness[j1:j2] = [_OLD] * (j2 - j1)
+                pairs = zip(old.lines[i1:i2], self.lines[j1:j2], strict=True)
+                newness[j1:j2] = [_OLD if one == other else _FORM for one, other in pairs]
             elif tag == "replace":
-                stretches = _stretches(
-                    old, self, (old.starts[i1], old.starts[i2], self.starts[j1], self.starts[j2])
-                )
-                for _, at, size in stretches:
+                for _, at, size in _stretches(old, self, (i1, i2, j1, j2)):
                     for line in self.whole(at, size):
                         newness[line] = _FORM
         return newness
@@ -406,7 +440,7 @@ class _Edit(_Tokens):
     @cached_property
     def new(self) -> set[int]:
         """Its new lines that have tokens, also those that are new in form alone."""
-        return {line for line in self.worded if self.newness[line]}
+        return {line for line, new in enumerate(self.newness) if new and self.is_worded(line)}
 
     @cached_property
     def new_keys(self) -> set[str]:
@@ -423,10 +457,9 @@ class _HunkText(_Tokens):
     """The lines of a hunk after its commit."""
 
     def __init__(self, hunk: Hunk) -> None:
-        lines = [(sign, line) for sign, line in hunk.lines if sign != "-"]
-        super().__init__([line.removesuffix("\r") for _, line in lines])
+        super().__init__([line.removesuffix("\r") for _, line in hunk.after])
         self.hunk = hunk
-        self.added = {number for number, (sign, _) in enumerate(lines) if sign == "+"}
+        self.added = {number for number, (sign, _) in enumerate(hunk.after) if sign == "+"}
 
     @cached_property
     def rows(self) -> list[list[int]]:
@@ -456,6 +489,15 @@ class _Match(NamedTuple):
     size: int
     is_aligned: bool = False
     is_draft: bool = False
+
+    def fit(self) -> tuple[int, bool, bool]:
+        """By what matches are sorted: the longest is the best."""
+        return self.size, self.is_aligned, not self.is_draft
+
+    def ties(self, other: "_Match") -> bool:
+        """Reports whether the match of another session in the same tree is as good."""
+        one, two = self.edit.edit, other.edit.edit
+        return one.session != two.session and one.tree == two.tree and self.fit() == other.fit()
 
 
 def _digest(line: str, tokens: Sequence[str]) -> int:
@@ -493,15 +535,13 @@ def _aligned(text: _HunkText, edit: _Edit) -> Iterator[_Match]:
 
     Lines are aligned first; what lies between them by tokens, as a formatter may have broken it.
     """
-    ours, others = ([tokens.keys[line] for line in tokens.worded] for tokens in (text, edit))
     stretches: list[tuple[int, int, int]] = []
-    for tag, i1, i2, j1, j2 in _opcodes(ours, others):
-        at, at_end = (_token_at(text, line) for line in (i1, i2))
-        place, place_end = (_token_at(edit, line) for line in (j1, j2))
+    for tag, i1, i2, j1, j2 in _opcodes(text.keys, edit.keys):
         if tag == "equal":
-            stretches.append((at, place, at_end - at))
+            at = text.starts[i1]
+            stretches.append((at, edit.starts[j1], text.starts[i2] - at))
         elif tag == "replace":
-            stretches += _stretches(text, edit, (at, at_end, place, place_end))
+            stretches += _stretches(text, edit, (i1, i2, j1, j2))
     merged: list[tuple[int, int, int]] = []
     for at, place, size in stretches:
         if merged and (merged[-1][0] + merged[-1][2], merged[-1][1] + merged[-1][2]) == (at, place):
@@ -512,16 +552,12 @@ def _aligned(text: _HunkText, edit: _Edit) -> Iterator[_Match]:
             yield match
 
 
-def _token_at(tokens: _Tokens, number: int) -> int:
-    worded = tokens.worded
-    return tokens.starts[worded[number]] if number < len(worded) else len(tokens.tokens)
-
-
 def _stretches(
     one: _Tokens, other: _Tokens, bounds: tuple[int, int, int, int]
 ) -> list[tuple[int, int, int]]:
-    """Returns the stretches of equal tokens within bounds: both places, and the size."""
-    i1, i2, j1, j2 = bounds
+    """Returns the stretches of equal tokens within lines: both places, and the size."""
+    i1, i2 = (one.starts[line] for line in bounds[:2])
+    j1, j2 = (other.starts[line] for line in bounds[2:])
     if (i2 - i1) * (j2 - j1) > CELLS_MAX:
         return []
     pair = SequenceMatcher(None, one.tokens[i1:i2], other.tokens[j1:j2], autojunk=False)
@@ -576,68 +612,16 @@ def _removed(hunks: Sequence[Hunk]) -> dict[str, list[_Removed]]:
     return removed
 
 
-def _keep_former(
-    text: _HunkText,
-    said: dict[int, Said],
-    removed: Mapping[str, list[_Removed]],
-    former: Former,
-) -> None:
-    """Lets lines that the commit moved keep what was said of them; too few of them are unknown."""
-    moved = _moved(text, removed)
-    telling = [line for line in moved if text.digests[line]]
-    for line, source in moved.items():
-        was = former(source.hunk.old_path, source.number)
-        near = sum(abs(line - other) <= TELLING_LINES for other in telling)
-        if was is None or not near:
-            continue
-        is_sure = near >= TELLING_LINES
-        is_form = source.hunk is text.hunk and source.line != text.lines[line]
-        how = "form" if is_form else "moved"
-        if was.rank and said[line].rank < AGENT:
-            said[line] = Said(was.rank if is_sure else MAYBE, was.edit, how)
-        elif not was.rank and said[line].rank == AGENT and not is_form:
-            said[line] = Said(MAYBE, said[line].edit, how)
-        elif not was.rank and is_sure and said[line].rank == MAYBE:
-            said[line] = NOTHING
-
-
-def _moved(text: _HunkText, removed: Mapping[str, list[_Removed]]) -> dict[int, _Removed]:
-    """Returns where the commit removed each line that it adds, if one place is likely.
-
-    One place of several is it if a line near it moved along.
-    """
-    places = {line: where for line in text.added if (where := removed.get(text.keys[line]))}
-    moved = {line: where[0] for line, where in places.items() if len(where) == 1}
-    for step in (1, -1):
-        for line in sorted(places, reverse=step < 0):
-            others = (moved.get(line - step * by) for by in range(1, TELLING_LINES + 1))
-            if line not in moved and (beside := next(filter(None, others), None)):
-                near = [
-                    place
-                    for place in places[line]
-                    if place.hunk is beside.hunk
-                    and 0 < (place.number - beside.number) * step <= TELLING_LINES
-                ]
-                if near:
-                    moved[line] = near[-1]
-    return moved
-
-
 def _say_wordless(text: _HunkText, said: dict[int, Said], at_hand: Sequence[_Edit]) -> None:
     """Gives a line without tokens to its neighbours in the row; alone, to an edit that has it."""
-    worded = set(text.worded)
     for row in text.rows:
-        for line in row:
-            if line in worded:
-                continue
-            before = next(
-                (said[at] for at in range(line - 1, row[0] - 1, -1) if at in worded), None
-            )
-            after = next((said[at] for at in range(line + 1, row[-1] + 1) if at in worded), None)
-            one, other = before or after, after or before
-            if one and other and one.rank == other.rank:
-                said[line] = one
-            elif not one:
+        worded = [line for line in row if text.is_worded(line)]
+        for line in {*row}.difference(worded):
+            at = bisect_left(worded, line)
+            near = [said[other] for other in worded[max(at - 1, 0) : at + 1]]
+            if near and near[0].rank == near[-1].rank:
+                said[line] = near[0]
+            elif not near:
                 said[line] = next(
                     (
                         Said(AGENT, edit.edit.key)

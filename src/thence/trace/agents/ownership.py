@@ -6,8 +6,8 @@ of the commits it came from. A line has that of the edit whose text it is, as it
 a person's is what a person committed and no agent's edit has.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from thence.core.clock import timestamp_at
@@ -24,13 +24,10 @@ from thence.trace.agents.judging import AGENT, MAYBE, NOTHING, Said
 from thence.trace.agents.sessions import text_of
 
 OID_SHOWN = 12
-PACKAGE_STEP = "work's journal"
 CHAIN_MAX = 50
-REWRITES_MAX = 1_000
 _SECOND = len("2026-11-29T16:30:00")  # git's times are whole seconds
 # those of a commit are anybody's; a timestamp has four digits a year
 _SECONDS_MAX = 250_000_000_000
-_PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 # why the git hook could not say whose a commit is
 _DOUBTS = {
@@ -112,28 +109,20 @@ class Owner(NamedTuple):
 class Ownership:
     """The answers about one repository, from one log that is read once.
 
-    `journal` gives the events of the project's packages, asked for where nothing else tells.
-    `check` is called often while the log is read, and may raise. `commits` and `recorded` are those
-    that the log has events of, in its order.
+    `check` is called often while the log is read, and may raise. `commits` are those that the log
+    has events of, in its order.
     """
 
     def __init__(
-        self,
-        log: Log,
-        repo: Repository,
-        journal: Callable[[], Iterable[Event]] = tuple,
-        check: Callable[[], None] = lambda: None,
+        self, log: Log, repo: Repository, check: Callable[[], None] = lambda: None
     ) -> None:
         self.history = CommitHistory(repo)
         self._work = RecordedWork(log, repo.top, check)
         self.judgements = Judgements(self._work, self.history, check)
-        self.commits, self.rewritten = self._work.commits, self._work.rewritten
-        self.recorded = [*self.commits]
-        self._journal = journal
-        self._lines: Sequence[BlamedLine] = ()
-        self._together: set[str] = set()
+        self.commits = self._work.commits
         self._has_hook = has_git_hooks(log.folder)
         self._owners: dict[str, Owner] = {}
+        self._lines: Sequence[BlamedLine] = ()
         # each is found once
         get = cache(lambda event_id: held(log, event_id))
         self._chain = cache(lambda event: chain_of(event, get))
@@ -144,30 +133,37 @@ class Ownership:
     # commits
 
     def of_commit(self, commit: str) -> Owner:
-        """Returns the owner of a commit; raises GitFailed, `read_failed`."""
+        """Returns the owner of a commit; raises GitFailed, `read_failed`.
+
+        One that was made of others has the owners of the first of these: whoever made a copy need
+        not have made what it is a copy of.
+        """
         if commit not in self._owners:
-            self._owners[commit] = Owner(
-                "unknown", commit=commit, reason="its rewrites are circular"
-            )
             try:
-                owner = self._of_commit(commit)
+                origins = self._origins(commit)
+                owner = self._of_origins(commit, origins) if origins else self._alone(commit)
             except GitFailed as error:
                 owner = _lacking(error)
             self._owners[commit] = owner._replace(commit=commit)
         return self._owners[commit]
 
-    def _of_commit(self, commit: str) -> Owner:
-        step, origins = self._origins(commit)
-        owner = self._joined(origins)
-        if not origins:
-            return self._alone(commit)
-        if owner is None:  # whoever made the copy need not have made what it is a copy of
-            owner = self.of_commit(origins[0])
-            if not owner.via:
-                reason = f"its original is {origins[0][:OID_SHOWN]}, and {owner.reason}"
-                owner = owner._replace(reason=reason)
-        names = ", ".join(origin[:OID_SHOWN] for origin in origins)
-        return owner._replace(via=(f"{step} from {names}", *owner.via))
+    def _of_origins(self, commit: str, origins: Sequence[str]) -> Owner:
+        firsts = [origin for origin in origins if not self._origins(origin)]
+        if not firsts:
+            return Owner("unknown", reason="its rewrites are circular")
+        parts: dict[object, Owner] = {}
+        for owner in map(self._alone, firsts):
+            if owner.kind != "unknown":
+                parts.setdefault(owner.key, owner)
+        owner, *others = parts.values() or (self._alone(firsts[0]),)
+        if not parts:
+            reason = f"its original is {firsts[0][:OID_SHOWN]}, and {owner.reason}"
+            owner = owner._replace(reason=reason)
+        infos = self.history.infos((commit, *firsts))
+        is_copy = len({info.authorship for info in infos.values()}) < len(infos)
+        step = "rewritten" if is_copy or commit in self._work.rewritten else "squashed"
+        via = f"{step} from {', '.join(first[:OID_SHOWN] for first in firsts)}"
+        return owner._replace(via=(via,), others=tuple(others))
 
     def _alone(self, commit: str) -> Owner:
         """Returns the owner of a commit, whatever it was made of."""
@@ -182,8 +178,6 @@ class Ownership:
             return Owner("unknown", reason="this clone does not have the commit")
         if info.is_by_bot:
             return Owner("bot", info.author)
-        if owner := self._of_package(commit):
-            return owner
         said = agent_said_by([*info.co_authors, info.author_email])
         if said and (record is None or record.by == "person"):
             event = record.event if record else None
@@ -198,54 +192,24 @@ class Ownership:
 
     def _unseen(self, info: CommitInfo) -> str:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
-        commit = info.commit
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
         moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
         if moment[:_SECOND] < self._work.first_moment[:_SECOND]:
             return "committed before the hooks were installed"
-        is_own = commit in self.history.reflogs.own
-        if not is_own and self.history.was_brought(commit, self._together):
-            return "it came here by a fetch or a clone, and no hook here saw it made"
-        if not is_own:
-            return "no git hook here recorded it, and nothing shows where it was made"
-        if not self._recorded_before(commit):
-            return "it was made here, and the git hook recorded neither it nor a commit before"
+        if info.commit not in self.history.reflogs.own:
+            return "no git hook here recorded it, and nothing shows that it was made here"
         hint = "`thence hook status` shows whether the hook is still there"
         return f"it was made here, and the git hook did not record it; {hint}"
 
-    def _recorded_before(self, commit: str) -> list[str]:
-        """Returns the recorded commits in the history of one, in the log's order."""
-        outside = self.history.outside(commit, self.recorded)
-        present = self.history.infos(self.recorded)
-        return [other for other in self.recorded if other in present and other not in outside]
-
-    def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
-        """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
-        if olds := self.rewritten.get(commit):
-            return "rewritten", list(dict.fromkeys(olds))
-        record = self.commits.get(commit)
-        if record is not None and record.by == "agent":
+    def _find_origins(self, commit: str) -> Sequence[str]:
+        """Returns the commits that one was made of, and those that these were made of."""
+        record, origins = self.commits.get(commit), self.judgements.origins(commit)
+        if record and record.by == "agent" and commit not in self._work.rewritten:
             edits = map(self._edit, self.judgements.edits_of(commit))
-            if any(edit and edit.session == record.session for edit in edits):
-                return "", ()  # what two agents did alike at once, each of them did
-        replaced, info = self.judgements.replaced(commit), self.history.info(commit)
-        infos = self.history.infos(replaced)
-        for one in infos:
-            if info and infos[one].authorship == info.authorship:
-                return "rewritten", [one]
-        return "squashed", replaced
-
-    def _joined(self, commits: Iterable[str]) -> Owner | None:
-        """Returns the owner of the first commit whose owner is known, the others in `others`."""
-        owners: dict[tuple[str, str | None, str | None], Owner] = {}
-        for commit in commits:
-            owner = self.of_commit(commit)
-            for part in (owner._replace(others=()), *owner.others):
-                if part.kind != "unknown":
-                    owners.setdefault(part.key, part)
-        first, *others = owners.values() or (None,)
-        return first._replace(others=tuple(filter(None, others))) if first else None
+            if any(edit and edit.text.session == record.session for edit in edits):
+                return ()  # what two agents did alike at once, each of them did
+        return origins
 
     def _recorded(self, record: CommitRecord) -> Owner:
         chain, agent = self._chain(record.event), text_of(record.event.cut_payload, "agent")
@@ -256,40 +220,14 @@ class Ownership:
         words = record.commit, record.event, chain
         return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
 
-    def _of_package(self, commit: str) -> Owner | None:
-        """Returns the agent that a package of `thence work` was given to, by its landed code."""
-        if not self._packages:
-            return None
-        package = self._packages.get(commit) or self._packages.get(self.history.patch_of(commit))
-        if package is None or "WPAssigned" not in package:
-            return None
-        name = text_of(package["WPAssigned"].cut_payload, "agent_id") or ""
-        chain = tuple(package[kind] for kind in reversed(_PACKAGE_TYPES) if kind in package)
-        return Owner("agent", name, chain=chain, via=(PACKAGE_STEP,))
-
-    @cached_property
-    def _packages(self) -> dict[str, dict[str, Event]]:
-        """The last events of packages, by their commits and patch-ids."""
-        by_subject: dict[str, dict[str, Event]] = {}
-        packages: dict[str, dict[str, Event]] = {}
-        for event in self._journal():
-            payload = event.cut_payload
-            if event.event_type in _PACKAGE_TYPES and payload.get("phase") != "review":
-                package = by_subject.setdefault(event.subject or "", {})
-                package[event.event_type] = event
-                patches = payload.get("patches")
-                names = [payload.get("commit"), payload.get("patch")]
-                names += patches if isinstance(patches, list) else []
-                packages |= {name: package for name in names if isinstance(name, str) and name}
-        return packages
-
     # lines
 
     def of_line(self, lines: Sequence[BlamedLine], at: int) -> Owner:
         """Returns the owner of one of a file's lines; those around it tell equal lines apart."""
         line = lines[at]
-        if lines is not self._lines:
-            self._lines, self._together = lines, {line.commit for line in lines} - {""}
+        if lines is not self._lines:  # git is asked about all at once
+            self._lines = lines
+            self.history.infos({line.commit for line in lines} - {""})
         if not line.commit:
             return self._of_uncommitted(line)
         if line.commit in self.history.shallow:
@@ -298,7 +236,7 @@ class Ownership:
         try:
             said, owner = self.judgements.said(line), self.of_commit(line.commit)
             is_agents = said.rank == AGENT
-            return self._by_edit(said, line, owner) if is_agents else self._by_commit(line)
+            return self._by_edit(said, line, owner) if is_agents else self._by_commit(said, line)
         except GitFailed as error:
             return _lacking(error)._replace(commit=line.commit)
 
@@ -316,7 +254,8 @@ class Ownership:
             return Owner("unknown", owner.name, commit=owner.commit, reason=reason)
         path, event = edit.text.path, edit.event
         kind = text_of(event.cut_payload, "agent_type") if edit.agent else None
-        by = Owner("agent", event.actor or "", edit.session, edit.agent, kind, owner.commit)
+        who = event.actor or "", edit.text.session, edit.agent, kind
+        by = Owner("agent", *who, owner.commit)
         by = by._replace(chain=self._chain(event), commit_event=owner.commit_event, via=owner.via)
         if said.rank == MAYBE:
             reason = _UNSURE[said.how].format(path=path)
@@ -330,32 +269,22 @@ class Ownership:
             step = ""  # it replaced a part of a line, behind its indent
         return by._replace(via=(*owner.via, *filter(None, (step,))))
 
-    def _by_commit(self, line: BlamedLine) -> Owner:
+    def _by_commit(self, said: Said, line: BlamedLine) -> Owner:
         """Returns the owner of a line by the first commit that has it.
 
         What no origin of a commit has came in when that was made of them.
         """
-        commit, owner = line.commit, self.of_commit(line.commit)
-        known = self.judgements.said(line)
-        for _ in range(REWRITES_MAX):
-            origins = self._origins(commit)[1]
-            answers = (
-                (origin, said)
-                for origin in origins
-                for path in line.paths
-                if (said := self.judgements.of_text(origin, path, line.text)) is not None
-            )
-            origin, said = next(answers, (None, NOTHING))
-            known = max(known, said, key=lambda said: said.rank)
-            if known.rank == AGENT:
+        origins, owner = self._origins(line.commit), self.of_commit(line.commit)
+        if origins and len(self.history.infos(origins)) == len(origins):
+            owner = self._alone(line.commit)._replace(commit=line.commit)
+        for origin in reversed(origins):
+            former = self.judgements.of_text(origin, line)
+            if former is not None:
+                owner = self._alone(origin)._replace(commit=origin)
+                said = max(said, former, key=lambda one: one.rank)
                 break
-            if origin is None:
-                is_new = bool(origins) and len(self.history.infos(origins)) == len(origins)
-                owner = self._alone(commit) if is_new else self.of_commit(commit)
-                break
-            commit = origin
-        if known.rank:
-            return self._by_edit(known, line, self.of_commit(line.commit))
+        if said.rank:
+            return self._by_edit(said, line, self.of_commit(line.commit))
         if owner.kind != "agent" or owner.session is None:
             return owner
         session = f"{owner.name} in session {owner.session}"

@@ -4,7 +4,7 @@ Each line of a transcript becomes the input of the hook that did not fire, of wh
 `thence.trace.agents.hooked` makes events as of any other; their source is `transcript`. The forms
 are those of Claude Code 2.1.197 and Codex 0.171.0; what is not known is left out.
 
-Events follow the order of their own chain: times only order chains beside each other. An id follows
+Events follow the order of their own file: times only order files beside each other. An id follows
 from the session and the line, so that nothing is taken in twice. No commit is: nobody saw who made
 it.
 """
@@ -31,10 +31,11 @@ from thence.files import file_lock
 from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
-from thence.trace.agents.fired import SPOOL, log_of
-from thence.trace.agents.hook_script import users_path
+from thence.trace.agents.fired import SPOOL, log_of, repository
 from thence.trace.agents.hooked import Spooled, events_of
+from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
+from thence.trace.agents.known_agents import TRANSCRIPTS_OF
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
 
 SOURCE = "transcript"
@@ -45,10 +46,6 @@ _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256
 _COMMITS_ASKED = 16  # the last ones before an edit, of any branch
-_PLACES = {
-    "claude-code": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
-    "codex": ("CODEX_HOME", ".codex", "sessions"),
-}
 _RECORD = re.compile(r'\{"(?:parentUuid|logicalParentUuid|isSidechain|timestamp|type)"')
 # what Claude Code writes in the user's name
 _MACHINES = re.compile(r"\s*(?:<(?:local-command|bash-|task-|system-)|\[Request interrupted|\Z)")
@@ -135,8 +132,8 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
     """Yields the transcripts of what was done in the repository of a log."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
-    for bridge, place in _PLACES.items():
-        for path in users_path(*place).rglob("*.jsonl"):
+    for bridge, name in TRANSCRIPTS_OF.items():
+        for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
             with suppress(OSError):  # it was removed meanwhile
                 if path.stat().st_mtime >= since_s and path.is_file():
                     yield from _heads(path, bridge, is_own)
@@ -245,7 +242,7 @@ class _Past:
         given, name = firing.input, transcript.session
         hook, use_id = given["hook_event_name"], text_of(given, "tool_use_id")
         subagent = self._table.of(name).subagents.get(given.get("agent_id", ""))
-        key = use_id or digest_of(text_of(given, "prompt_id", "turn_id"))
+        key = use_id or digest_of(text_of(given, "prompt_id"))
         is_elsewhere = self._owners.setdefault(key, name) != name if key else False
         if is_elsewhere or (name, given.get("prompt")) in self._owners:
             return
@@ -276,7 +273,8 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
     heard: set[str | None] = set()  # the prompts that were answered, as built-in commands are not
     calls: dict[str, Record] = {}
     answered: set[str] = set()
-    for uuid, record in (chained := [*_chained(records)]):
+    chained = [(uuid, record) for record in records if (uuid := text_of(record, "uuid"))]
+    for uuid, record in chained:
         is_prompt = _words_of(record) is not None
         above = asked.get(text_of(record, "parentUuid", "logicalParentUuid"))
         asked[uuid] = (text_of(record, "promptId") or uuid) if is_prompt else above
@@ -287,40 +285,25 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
             if block.get("type") == "tool_use":
                 calls.setdefault(text_of(block, "id") or "", block)
     for uuid, record in chained:
-        time_ns, prompt = _time_ns(record), _words_of(record)
-        common = {"cwd": text_of(record, "cwd"), "prompt_id": asked[uuid]}
-        if prompt is not None and asked[uuid] in heard:
-            given = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
-            yield Firing(time_ns, f"{asked[uuid]}/prompt", given)
+        time_ns, prompt, prompt_id = _time_ns(record), _words_of(record), asked[uuid]
+        common = {"cwd": text_of(record, "cwd"), "prompt_id": prompt_id}
+        if prompt is not None and prompt_id in heard:
+            told = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
+            yield Firing(time_ns, f"{prompt_id}/prompt", told)
         for block in _blocks(_part(record, "message")):
-            use_id = text_of(block, "tool_use_id", "id") or ""
+            use_id, answer = text_of(block, "tool_use_id", "id") or "", block.get("content")
             if use_id not in calls or use_id not in answered:
                 continue
-            given = {"tool_name": calls[use_id].get("name"), "tool_use_id": use_id, **common}
-            given["tool_input"] = calls[use_id].get("input")
-            answer = block.get("content")
+            told = {"tool_name": calls[use_id].get("name"), "tool_use_id": use_id, **common}
+            told["tool_input"] = calls[use_id].get("input")
             if block.get("type") == "tool_use":
-                given["hook_event_name"] = "PreToolUse"
+                told["hook_event_name"] = "PreToolUse"
             elif block.get("is_error"):
-                given |= {"hook_event_name": "PostToolUseFailure", "error": answer}
+                told |= {"hook_event_name": "PostToolUseFailure", "error": answer}
             else:
                 answer = record.get("toolUseResult") or answer
-                given |= {"hook_event_name": "PostToolUse", "tool_response": answer}
-            yield Firing(time_ns, f"{use_id}/{given['hook_event_name']}", given)
-
-
-def _chained(records: list[Record]) -> Iterator[tuple[str, Record]]:
-    """Yields records in their order, but each after the one that it follows."""
-    own = {uuid: record for record in records if (uuid := text_of(record, "uuid"))}
-    seen = set()
-    for uuid in own:
-        above: str | None = uuid
-        chain: list[str] = []
-        while above in own and above not in seen:
-            seen.add(above)
-            chain.append(above)
-            above = text_of(own[above], "parentUuid", "logicalParentUuid")
-        yield from ((one, own[one]) for one in reversed(chain))
+                told |= {"hook_event_name": "PostToolUse", "tool_response": answer}
+            yield Firing(time_ns, f"{use_id}/{told['hook_event_name']}", told)
 
 
 def _part(record: Record, name: str) -> Record:
@@ -361,7 +344,7 @@ def codex_firings(records: list[Record]) -> Iterator[Firing]:
     for number, payload in enumerate(payloads):
         turn, cwd = text_of(payload, "turn_id") or turn, text_of(payload, "cwd") or cwd
         use_id, item = text_of(payload, "call_id"), _part(payload, "item")
-        given: dict[str, Any] = {"cwd": cwd, "turn_id": turn}
+        given: dict[str, Any] = {"cwd": cwd, "prompt_id": turn}
         name = f"{turn or number}/prompt"
         if item.get("type") == "UserMessage":
             given |= {"hook_event_name": "UserPromptSubmit", "prompt": _text_in(item)}
@@ -402,7 +385,9 @@ class _Texts:
 
     def fits(self, root: str | None, file: Mapping[str, Any], time_ns: int) -> bool:
         """Reports whether an edit can have been made then, and notes what it left."""
-        root, path = text_of(file, "root") or root, text_of(file, "path") or ""
+        path = text_of(file, "path") or ""
+        if os.path.isabs(path) and "\0" not in path and (place := repository(path)):
+            root, path = place[0], os.path.relpath(path, place[0])
         if root is None or os.path.isabs(path) or "\n" in path:
             return False
         before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))

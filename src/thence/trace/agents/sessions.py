@@ -4,7 +4,7 @@ It is a fold over the events of `thence.trace.agents.hooked`, in the order of th
 it holds ids and digests alone: it is kept on the disk, where a redaction does not reach.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -26,9 +26,9 @@ Payload = Mapping[str, Any]
 class OpenCall(NamedTuple):
     """A tool call without an answer; `agent` is None for the main agent's.
 
-    `actor` is that of its event; `root` and `kind`, the type of the subagent that it asks for, are
-    digests. `hook` is the process of its first hook, and of one that goes on in the background
-    `answered` that of its last: the shell of the call began between them.
+    `actor` is that of its event, `root` a digest. `hook` is the process of its first hook, and of
+    one that goes on in the background `answered` that of its last: the shell of the call began
+    between them.
     """
 
     event_id: str
@@ -37,7 +37,6 @@ class OpenCall(NamedTuple):
     tool: str
     asks_git: bool
     root: str | None
-    kind: str | None
     hook: Process | None = None
     answered: Process | None = None
 
@@ -58,18 +57,9 @@ class Subagent(NamedTuple):
 
     event_id: str
     actor: str
+    agent: str
     call: str | None
     is_open: bool = True
-
-
-class Abandoned(NamedTuple):
-    """What ends without a word of its own: the event of its end, and whose it is."""
-
-    event_type: str
-    subject: str
-    begin: str
-    agent: str | None
-    actor: str
 
 
 class Causes(NamedTuple):
@@ -143,7 +133,6 @@ class AgentSession:
                     tool if tool in SHELLS | CALLERS else "",
                     "git" in str(members.get("command", members.get("cmd", value))),
                     digest_of(text_of(payload, "root")),
-                    digest_of(text_of(members, "subagent_type", "agent_type")),
                     process_of(payload.get("hook")),
                 )
             case "tool.ended" | "tool.failed":
@@ -158,7 +147,7 @@ class AgentSession:
                 if spawned := text_of(payload, "spawned"):
                     self.spawned[spawned] = self.use_ids.get(name, event_id)
             case "subagent.begun":
-                self.subagents[name] = Subagent(event_id, actor, cause)
+                self.subagents[name] = Subagent(event_id, actor, name, cause)
             case "subagent.ended" if name in self.subagents:
                 self.subagents[name] = self.subagents[name]._replace(is_open=False)
 
@@ -166,15 +155,15 @@ class AgentSession:
         """Returns the cause of what an agent of the session does next."""
         if agent is not None:
             subagent = self.subagents.get(agent)
-            return certain(subagent.event_id) if subagent else self.caller_of(agent, None)
+            return certain(subagent.event_id) if subagent else self.caller_of(agent)
         return certain(self.prompt_of(prompt_id) or self.last_prompt or self.begin)
 
     def prompt_of(self, prompt_id: str | None) -> str | None:
         """Returns the prompt that has the agent's own id."""
         return self.prompts.get(digest_of(prompt_id) or "")
 
-    def caller_of(self, agent: str, agent_type: str | None) -> Causes:
-        """Returns the call that began a subagent, by its answer or a type; of several none."""
+    def caller_of(self, agent: str) -> Causes:
+        """Returns the call that began a subagent, by its answer, or the only one that can be."""
         if agent in self.spawned:
             return certain(self.spawned[agent])
         used = {subagent.call for subagent in self.subagents.values()}
@@ -183,8 +172,6 @@ class AgentSession:
             for call in self.calls.values()
             if call.tool in CALLERS and call.event_id not in used
         ]
-        kind = digest_of(agent_type)
-        calls = [call for call in calls if kind and call.kind == kind] or calls
         return certain(calls[0].event_id) if len(calls) == 1 else likely(calls)
 
     def open_calls(self) -> list[OpenCall]:
@@ -198,10 +185,13 @@ class AgentSession:
         calls = [call for call in self.open_calls() if call.tool and call.root == place]
         return [call for call in calls if call.asks_git] or calls
 
-    def abandoned(self, agent: str | None, *, has_ended: bool) -> list[Abandoned]:
-        """Returns what an agent went on without, and all that is open where the session has ended.
+    def abandoned(
+        self, agent: str | None, *, has_ended: bool
+    ) -> Iterator[tuple[str, str, OpenCall | Subagent]]:
+        """Yields what an agent went on without, and all that is open where the session has ended.
 
-        These are calls without an answer, and the subagents that they asked for with their calls.
+        These are calls without an answer, and the subagents that they asked for with their calls:
+        the types of their ends, their subjects and what began.
         """
         calls = {
             name: call for name, call in self.calls.items() if has_ended or call.agent == agent
@@ -213,13 +203,10 @@ class AgentSession:
             if subagent.is_open and (has_ended or subagent.call in ids)
         }
         calls |= {name: call for name, call in self.calls.items() if call.agent in over}
-        return [
-            Abandoned("tool.failed", f"tool/{name}", call.event_id, call.agent, call.actor)
-            for name, call in calls.items()
-        ] + [
-            Abandoned("subagent.ended", f"agent/{name}", subagent.event_id, name, subagent.actor)
-            for name, subagent in over.items()
-        ]
+        for name, call in calls.items():
+            yield "tool.failed", f"tool/{name}", call
+        for name, subagent in over.items():
+            yield "subagent.ended", f"agent/{name}", subagent
 
 
 def likely(calls: Sequence[OpenCall]) -> Causes:
@@ -238,16 +225,13 @@ class RecordedCommit(NamedTuple):
 class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
-    `by_process` are the sessions of each process, the last one at the end; `starting` the session
-    whose begin is the last that was heard from a process, and whether that opened it; `commits` the
-    first event of each commit; `roots` the digests of working trees.
+    `by_process` are the sessions of each process, the last one at the end; `commits` the first
+    event of each commit.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
     by_process: dict[Process, list[str]] = field(default_factory=dict)
-    starting: dict[Process, tuple[str, bool]] = field(default_factory=dict)
     commits: dict[str, RecordedCommit] = field(default_factory=dict)
-    roots: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
         """Returns a session, a new one where nothing is known of it."""
@@ -275,25 +259,14 @@ class SessionTable:
             names = self.by_process.setdefault(process, [])
             if name not in names:
                 names.append(name)
-        if root := digest_of(text_of(payload, "root")):
-            self.roots.add(root)
         own = (subject or "").partition("/")[2]
         cause = causes[0] if len(causes) == 1 else None
         session.note(event_type, event_id, own, payload, actor or "", cause)
-        if process is not None and event_type == "session.begun":
-            self.starting[process] = name, session.begin == event_id
-        elif process is not None:
-            self.starting.pop(process, None)
 
     def is_open(self, name: str) -> bool:
         """Reports whether a session is known and has not ended; its begin need not be known."""
         session = self.sessions.get(name)
         return session is not None and (session.is_open or session.begin is None)
-
-    def forked_from(self, name: str, process: Process | None) -> str | None:
-        """Returns the session that one without a begin was forked from: it began in its process."""
-        earlier, _ = self.starting.get(process, (None, False)) if process else (None, False)
-        return None if self.of(name).begin or earlier == name else earlier
 
     def boots(self) -> set[str]:
         """Returns the starts of the machine in which sessions were seen with a process."""

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from thence.core.bodies import PAYLOAD_BYTES_MAX
 from thence.core.clock import timestamp_at
-from thence.core.cutting import PAYLOAD_BYTES_MAX, line_bytes
+from thence.core.codec import line_bytes
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent

@@ -1,95 +1,111 @@
 """Claims: locks on packages that are being worked on.
 
-A worker holds a lock of the subject: `flock` on `<home>/claims/<hash of the subject>`. The system
-releases the lock when its holder ends, however it ends. An agent holds no lock itself: the process
-that started the agent does, and the agent's supervisor, which writes the mark of the run into the
-file: an agent that has lost both is ended before somebody else begins.
+A worker holds a lock of the subject: `flock` on `<home>/claims/<hash of the subject>`, which names
+its process. The system releases the lock when its holder ends, however it ends. An agent inherits
+the descriptor, and with it the lock: where its orchestrator is killed, the agent goes on, and the
+package is still its own.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import Refused, ThenceError
-from thence.files import FileBusy, file_lock
-from thence.git.git import own_variables
-from thence.work import supervisor
+from thence.files import FileBusy, file_lock, is_locked
 from thence.work.board.state import DOING, PLANNED
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 
 _FOLDER = "claims"
 _NAME_CHARACTERS = 32
-_MARK_BYTES_MAX = 64
-_GRACE_S = 1.0
-_AFTER_KILL_S = 1.0
 
 
 @contextmanager
-def claimed(home: Path, subject: str) -> Iterator[None]:
-    """Holds the claim on a subject; raises Refused (moved_meanwhile) if somebody else has it."""
-    descriptor = take(home, subject)
-    if descriptor is None:
+def claimed(home: Path, subject: str, *, is_passed: bool = False) -> Iterator[None]:
+    """Holds the claim on a subject; raises Refused (moved_meanwhile) if somebody else has it.
+
+    With `is_passed` the claim is taken from whoever has it, who is not ended.
+    """
+    lease = take(home, subject)
+    if lease is None and is_passed:
+        with suppress(OSError):  # who holds the lock of the old file holds no claim any more
+            _path(home, subject).unlink()
+        lease = take(home, subject)
+    if lease is None:
+        package, pid = subject.rpartition("/")[2], holder(home, subject)
+        end = f"; or end it (kill {pid})" if pid else ""
         raise Refused(
             "could not begin work on",
             guard="moved_meanwhile",
-            place=subject.rpartition("/")[2],
-            cause="another command is at work on it right now",
-            hint="wait until it has ended, then look at `thence work status`",
+            place=package,
+            cause=f"{sentence(pid)} right now",
+            hint=f"wait until it has ended, then look at `thence work status`{end}; or take a"
+            f" package in doing from it: thence work implement {package} --take-over",
         )
     try:
         yield
     finally:
-        os.close(descriptor)
-
-
-def is_held(home: Path, subject: str) -> bool:
-    """Reports whether somebody holds the claim on a subject."""
-    descriptor = _locked(home, subject)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
+        drop(lease)
 
 
 def take(home: Path, subject: str) -> int | None:
-    """Returns a descriptor that holds the claim until it is closed, None if somebody has it.
+    """Returns a descriptor that holds the claim until it is dropped, None if somebody has it.
 
-    A program that inherits the descriptor holds the claim too. A live agent whose mark is in the
-    file has lost its supervisor: the agent is ended, unless the caller runs in it.
+    A program that inherits the descriptor holds the claim too.
     """
-    descriptor = _locked(home, subject)
-    if descriptor is not None and not _is_free_of_agents(descriptor):
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _is_free_of_agents(descriptor: int) -> bool:
-    """Ends the processes left of the agent whose mark is in a claim; False if any lives on."""
-    mark = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not mark or mark == own_variables().get(supervisor.VARIABLE):
-        return True
-    if not supervisor.end(None, mark, _GRACE_S, _AFTER_KILL_S):
-        return False
-    os.ftruncate(descriptor, 0)
-    return True
-
-
-def _locked(home: Path, subject: str) -> int | None:
-    from hashlib import sha256  # seldom needed
-
-    folder = home / _FOLDER
-    name = sha256(subject.encode()).hexdigest()[:_NAME_CHARACTERS]
+    path = _path(home, subject)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / name) as file:
-            return os.dup(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(path) as file:
+            lease = os.dup(file.fileno())
     except FileBusy:
         return None
     except (OSError, ThenceError):  # a home that can't be written keeps nobody from their work
-        return os.open(os.devnull, os.O_RDONLY)
+        lease = os.open(os.devnull, os.O_RDWR)
+    give(lease, os.getpid())
+    return lease
+
+
+def give(lease: int, pid: int | None) -> None:
+    """Names the process that holds a claim; None names nobody."""
+    with suppress(OSError):  # no file, or a full disk: then nobody is named
+        os.ftruncate(lease, 0)
+        os.pwrite(lease, b"" if pid is None else b"%d" % pid, 0)
+
+
+def drop(lease: int) -> None:
+    """Ends a claim, also for the processes that have inherited its descriptor."""
+    give(lease, None)
+    with suppress(OSError):  # a device is not locked everywhere
+        fcntl.flock(lease, fcntl.LOCK_UN)
+    os.close(lease)
+
+
+def holder(home: Path, subject: str) -> int | None:
+    """Returns the process that a claim names, None if nobody holds it or none is named.
+
+    If that process has ended, one that it started holds the claim.
+    """
+    path = _path(home, subject)
+    with suppress(OSError, ValueError, ThenceError):
+        pid = int(path.read_bytes())
+        if is_locked(path):
+            return pid
+    return None
+
+
+def sentence(pid: int | None) -> str:
+    """Returns a sentence on the holder of a claim."""
+    who = f"process {pid}, or one that it started," if pid else "another process"
+    return f"{who} is at work on it"
+
+
+def _path(home: Path, subject: str) -> Path:
+    from hashlib import sha256  # seldom needed
+
+    return home / _FOLDER / sha256(subject.encode()).hexdigest()[:_NAME_CHARACTERS]
 
 
 def workspace_event(slug: str, wp_id: str) -> WorkEvent:

@@ -1,29 +1,28 @@
-"""One agent as a process whose children never outlive it, nor the process that started it.
+"""One agent as a process, and what it leaves behind.
 
 An agent has a session and a process group of its own, no terminal, its prompt on stdin from a file,
-stdout and stderr in a file, and no other descriptor. A `supervisor` starts it, and holds the
-claim's descriptor until all processes of the agent have ended. It ends them when the agent ends,
-when this process says so, and when this process dies. If the supervisor itself is killed, `poll`
-ends the agent; if this process is dead too, the next holder of the claim does, by the mark in the
-claim.
+stdout and stderr in a file, and the claim's descriptor, so that it holds the claim even if this
+process is killed. When it has ended, or is to end, its group is asked to end, because a killed git
+leaves its locks behind, and is killed after a grace. A process that has left the group goes on; it
+loses the claim when that is dropped.
 """
 
+import math
 import os
 import re
-import secrets
+import signal
 import subprocess
-import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
 from thence.git.git import USER_VARIABLES, own_variables
-from thence.work import supervisor
 from thence.work.project.project_id import CONFIG
+from thence.work.session.lane_changes import RUN_VARIABLE
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 1.0  # time for the processes that an agent leaves behind to end by themselves
@@ -31,7 +30,6 @@ _AFTER_KILL_S = 1.0
 _TAIL_BYTES = 16_384
 _TAIL_CHARACTERS_MAX = 2_000
 _WORDS_CHARACTERS_MAX = 600
-_READ_BYTES = 4_096
 # control sequences of a terminal
 _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
@@ -63,8 +61,7 @@ class AgentSpec(NamedTuple):
 
     `env` are variables on top of our own that `passed_on` lets pass; `passes` are names
     that it lets pass beside its list. `output` is truncated. `stall_s` is the longest time without
-    output and progress. `lease` is a descriptor that is held open until all processes of the agent
-    have ended.
+    output and progress. `lease` is a descriptor that the agent inherits.
     """
 
     argv: tuple[str, ...]
@@ -82,10 +79,10 @@ class AgentRunResult(NamedTuple):
     """The end of a run.
 
     "done": the agent exited with 0. "failed": with another code, or by a signal that was not
-    ours. "killed": it was stopped, or lost its supervisor. "too_much_output": more than
-    OUTPUT_BYTES_MAX, of which the first are kept. `code` or `signal` is that of the agent itself;
-    both are None with "not_started", and where its supervisor was killed. `tail` are the last lines
-    of its output, at most 2,000 printable characters, or the reason that it was not started.
+    ours. "killed": it was stopped. "too_much_output": more than OUTPUT_BYTES_MAX, of which the
+    first are kept. `code` or `signal` is that of the agent itself; both are None with
+    "not_started". `tail` are the last lines of its output, at most 2,000 printable characters, or
+    the reason that it was not started.
     """
 
     how: AgentOutcome
@@ -98,65 +95,69 @@ class AgentRunResult(NamedTuple):
 class AgentRun:
     """An agent that was started. Call `poll` until it returns the end.
 
-    An AgentRun that is garbage-collected ends its agent.
+    `pid` is its process and its process group, None if it was not started.
     """
 
     def __init__(self, order: AgentSpec) -> None:
         self._order = order
         self._begun_s = self._moved_s = time.monotonic()
         self._seconds: float | None = None
+        self._kill_s = math.inf
         self._how: AgentOutcome | None = None
         self._ended: AgentRunResult | None = None
-        self._pid = 0
-        self._code: int | None = None
-        self._has_ended = self._is_ending = False
-        self._refusal: str | None = None
-        self._lines = b""
         self._progress: object = None
         self._size_bytes = 0
-        self._resources = ExitStack()
+        self.pid: int | None = None
         try:
             with ExitStack() as resources:
                 self._begin(resources)
                 self._resources = resources.pop_all()
         except (OSError, ValueError) as error:
-            reason = supervisor.reason(error)
+            reason = str(error)
+            if isinstance(error, OSError) and error.strerror:
+                name = error.filename or order.argv[0]
+                reason = f"{error.strerror}: {os.fsdecode(name)}"
             self._ended = AgentRunResult("not_started", None, None, 0.0, reason)
 
     def poll(self, progress: object = None) -> AgentRunResult | None:
         """Returns the end of the run, None while it lasts; never waits for the agent.
 
         Ends the run when its time is up. `progress` is any value that changes with each commit.
-        Once the end is returned, no process of the agent lives and only `AgentSpec.lease` itself
-        holds the claim.
+        Once the end is returned, no process of the agent's group lives.
         """
-        if self._ended is None:
-            self._listen()
-            now_s = time.monotonic()
-            if not self._is_ending and not self._has_ended and (how := self._why(now_s, progress)):
-                self._how = how
-                self._end(GRACE_S)
-            status = self._supervisor.poll()
-            if status is not None:
-                self._listen()
-                self._collect(status)
+        if self._ended is not None:
+            return self._ended
+        now_s, code = time.monotonic(), self._process.poll()
+        if code is not None and self._seconds is None:
+            self._seconds = now_s - self._begun_s
+            self._end(GRACE_S)  # what it has left behind
+        elif self._kill_s == math.inf and (how := self._why(now_s, progress)):
+            self._how = how
+            self._end(GRACE_S)
+        if now_s >= self._kill_s:
+            self._signal(signal.SIGKILL)
+        # where nobody waits for the dead they count as alive
+        if code is not None and (not self._signal(0) or now_s > self._kill_s + _AFTER_KILL_S):
+            self._collect(code)
         return self._ended
 
     def stop(self, grace_s: float) -> None:
-        """Ends the agent and its children: asks them, and kills them after the grace.
+        """Ends the agent and its group: asks them, and kills them after the grace.
 
         Returns at once; `poll` returns the end later. A second call with 0 kills them now.
         """
-        if self._ended is None and not self._has_ended:
+        if self._ended is None and self._process.poll() is None:
             self._how = self._how or "killed"
-            self._end(max(0.0, grace_s))
+            self._end(grace_s)
 
     def _begin(self, resources: ExitStack) -> None:
         order = self._order
-        mark = self._mark = secrets.token_hex(16)
-        ours = own_variables()
-        variables = {**passed_on(ours, order.passes), "PWD": str(order.folder), **order.env}
-        message = supervisor.message(os.fspath(order.folder), order.argv, variables)
+        variables = {
+            **passed_on(own_variables(), order.passes),
+            "PWD": str(order.folder),
+            **order.env,
+            RUN_VARIABLE: "1",
+        }
         order.output.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._output = os.open(order.output, flags, 0o666)
@@ -164,45 +165,17 @@ class AgentRun:
         with TemporaryFile(dir=order.output.parent) as prompt:
             prompt.write(order.prompt)
             prompt.seek(0)
-            passed = (prompt.fileno(), self._output, order.lease)
-            program = os.path.abspath(supervisor.__file__)
-            self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", program, *map(str, passed), mark, f"{GRACE_S:g}"],
-                bufsize=0,
-                cwd="/",
-                # it belongs to no agent itself, not even to one that started us
-                env={name: ours[name] for name in ours if name != supervisor.VARIABLE},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+            self._process = subprocess.Popen(
+                order.argv,
+                cwd=order.folder,
+                env=variables,
+                stdin=prompt,
+                stdout=self._output,
+                stderr=self._output,
                 start_new_session=True,
-                pass_fds=passed,
+                pass_fds=(order.lease,),
             )
-        orders, told = self._supervisor.stdin, self._supervisor.stdout
-        assert orders is not None
-        assert told is not None
-        self._orders, self._told = orders, told
-        for opened in (self._supervisor.wait, orders.close, told.close):
-            resources.callback(opened)
-        os.set_blocking(told.fileno(), False)
-        with suppress(BrokenPipeError):
-            while message:
-                message = message[orders.write(message) :]
-
-    def _listen(self) -> None:
-        """Reads what the supervisor tells."""
-        while data := self._told.read(_READ_BYTES):
-            self._lines += data
-        *lines, self._lines = self._lines.split(b"\n")
-        for line in lines:
-            what, _, text = line.partition(b" ")
-            if what == supervisor.REFUSED:
-                self._refusal = text.decode("utf-8", "replace")
-            elif what == supervisor.PID:
-                self._pid = int(text)
-            else:
-                self._code, self._seconds = int(text), time.monotonic() - self._begun_s
-                self._has_ended = what == supervisor.ENDED
+        self.pid = self._process.pid
 
     def _why(self, now_s: float, progress: object) -> AgentOutcome | None:
         """Returns the reason to end a running agent, None if it may go on."""
@@ -216,39 +189,45 @@ class AgentRun:
         return "stalled" if now_s - self._moved_s >= self._order.stall_s else None
 
     def _end(self, grace_s: float) -> None:
-        self._is_ending = True
-        with suppress(BrokenPipeError):
-            self._orders.write(b"%.3f\n" % grace_s)
+        """Asks the group to end, unless it was asked, and sets the time to kill it."""
+        if self._kill_s == math.inf:
+            self._signal(signal.SIGTERM)
+        self._kill_s = min(self._kill_s, time.monotonic() + grace_s)
 
-    def _collect(self, status: int) -> None:
-        """Sets the end of the run, once the supervisor has ended."""
-        if status:  # it was killed, or could not end all
-            supervisor.end(self._pid or None, self._mark, GRACE_S, _AFTER_KILL_S)
+    def _signal(self, number: int) -> bool:
+        """Sends a signal to the group; returns False if nobody of it is left."""
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # macOS says so of a group of dead processes alone
+            return False
+        return True
+
+    def _collect(self, code: int) -> None:
+        """Sets the end of the run."""
         size_bytes = os.fstat(self._output).st_size
-        if self._refusal is not None:
-            how: AgentOutcome = "not_started"
-            tail = f"{self._refusal}: {self._order.argv[0]}"
-        else:
-            how = self._how or "killed"
-            if self._has_ended:
-                how = _own_end(self._code or 0, size_bytes)
-            begin = max(0, size_bytes - _TAIL_BYTES)
-            tail = last_words(os.pread(self._output, _TAIL_BYTES, begin))
+        how = self._how
+        if how is None and size_bytes > OUTPUT_BYTES_MAX:
+            how = "too_much_output"
+        begin = max(0, size_bytes - _TAIL_BYTES)
+        tail = last_words(os.pread(self._output, _TAIL_BYTES, begin))
         if size_bytes > OUTPUT_BYTES_MAX:
             os.ftruncate(self._output, OUTPUT_BYTES_MAX)
-        code = self._code
-        exited = code if code is not None and code >= 0 else None
-        killed_by = -code if code is not None and code < 0 else None
-        seconds = time.monotonic() - self._begun_s if self._seconds is None else self._seconds
-        self._ended = AgentRunResult(how, exited, killed_by, seconds, tail)
+        self._ended = AgentRunResult(
+            how or ("failed" if code else "done"),
+            code if code >= 0 else None,
+            -code if code < 0 else None,
+            self._seconds or 0.0,
+            tail,
+        )
         self._resources.close()
 
 
 def start(order: AgentSpec) -> AgentRun:
     """Starts an agent and returns at once.
 
-    Raises nothing if the system refuses: then a later `poll` returns "not_started" with the reason,
-    at the latest when the program is not found.
+    Raises nothing if the system refuses: then `poll` returns "not_started" with the reason.
     """
     return AgentRun(order)
 
@@ -311,12 +290,6 @@ def words_of(ended: AgentRunResult) -> str:
     }.get(ended.how, ended.how)
     tail = " ".join(ended.tail.split())[-_WORDS_CHARACTERS_MAX:]
     return f"{how}: {tail}" if tail else how
-
-
-def _own_end(code: int, size_bytes: int) -> AgentOutcome:
-    if size_bytes > OUTPUT_BYTES_MAX:
-        return "too_much_output"
-    return "failed" if code else "done"
 
 
 def _is_named(name: str, *lists: Sequence[str]) -> bool:

@@ -18,9 +18,10 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceE
 from thence.log.open import now
 from thence.work.board.attempts import attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
-from thence.work.journal.claims import take
+from thence.work.journal.claims import drop, give, holder, take
+from thence.work.journal.claims import sentence as sentence_on
 from thence.work.journal.store import WorkEvent
-from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
+from thence.work.orchestrate.agent_process import AgentRunResult, AgentSpec, start
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
 from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
 from thence.work.overlaps import Forecast, at_work, sentence
@@ -68,11 +69,12 @@ class OrchestrationSummary(NamedTuple):
 class Active:
     """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, package_task: PackageTask, run: AgentRun, lease: int) -> None:
+    def __init__(self, package_task: PackageTask, order: AgentSpec) -> None:
         self.package_task = package_task
         self.task = package_task.task
-        self.run = run
-        self._lease = lease
+        self.run = start(order)
+        self._lease = order.lease
+        give(self._lease, self.run.pid)
         self.begun_s = time.monotonic()
         self.ended: AgentRunResult | None = None
 
@@ -84,7 +86,36 @@ class Active:
     def close(self) -> None:
         """Releases the claim, and removes the checkout of a gate."""
         self.package_task.close()
-        os.close(self._lease)
+        drop(self._lease)
+
+
+class Interruption:
+    """The handler of the signals that end a run: the first one raises KeyboardInterrupt.
+
+    Later ones change nothing: agents are being ended by then.
+    """
+
+    def __init__(self) -> None:
+        self.has_come = self._is_held = self._waits = False
+
+    def __call__(self, *_: object) -> None:
+        if not self.has_come:
+            self.has_come = True
+            if not self._is_held:
+                raise KeyboardInterrupt
+            self._waits = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Delays the KeyboardInterrupt until the block has ended."""
+        was_held, self._is_held = self._is_held, True
+        try:
+            yield
+        finally:
+            self._is_held = was_held
+        if self._waits and not was_held:
+            self._waits = False
+            raise KeyboardInterrupt
 
 
 class Orchestrator:
@@ -96,8 +127,10 @@ class Orchestrator:
         slug: str,
         setup: OrchestratorConfig,
         report: Callable[[ProgressNote], None],
-        turn: Callable[["Orchestrator"], None] = lambda _: None,
+        turn: Callable[["Orchestrator"], None],
+        interruption: Interruption,
     ) -> None:
+        self._interruption = interruption
         self.slug = slug
         self.setup = setup
         self.progress = Progress(report)
@@ -129,7 +162,7 @@ class Orchestrator:
         KeyboardInterrupt stops the agents, is reported, and propagates.
         """
         try:
-            while True:
+            while not self._interruption.has_come:
                 summary = self._turn()
                 self.progress.collect(self.shared.session)
                 if summary is not None:
@@ -137,9 +170,11 @@ class Orchestrator:
                 self._look_ahead()
                 self._turn_ends(self)
                 time.sleep(POLL_S)
+            raise KeyboardInterrupt  # which a destructor may have swallowed
         finally:
-            self._stop()
-            self.shared.session.close()
+            with self._interruption.held():
+                self._stop()
+                self.shared.session.close()
 
     def _turn(self) -> OrchestrationSummary | None:
         """Does one round of work; pauses after an error of the log, git or the disk."""
@@ -239,8 +274,8 @@ class Orchestrator:
         if tasks:
             self._look()
 
-    def _try(self, task: Task, step: Callable[[PackageTask, int], AgentRun | None]) -> None:
-        """Takes a package's claim and does a step with it; a run keeps the claim."""
+    def _try(self, task: Task, step: Callable[[PackageTask, int], AgentSpec | None]) -> None:
+        """Takes a package's claim and does a step with it; an agent inherits the claim."""
         package = self.shared.feature.packages[task.wp_id]
         lease = take(self.shared.session.project.home, package.subject)
         if lease is None:
@@ -251,13 +286,14 @@ class Orchestrator:
         package_task = PackageTask(self.shared, task)
         try:
             with self._backoff.isolating(task.wp_id):
-                run = step(package_task, lease)
-                if run is not None:
-                    self.active[task.wp_id] = Active(package_task, run, lease)
+                order = step(package_task, lease)
+                if order is not None:
+                    with self._interruption.held():  # an agent that is not known is not ended
+                        self.active[task.wp_id] = Active(package_task, order)
         finally:
             if task.wp_id not in self.active:
                 package_task.close()
-                os.close(lease)
+                drop(lease)
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
@@ -285,6 +321,8 @@ class Orchestrator:
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
         if self._held and now_s - self._changed_s < self._held_s_max:
+            waiting = (f"{wp_id}: {self._held_by(wp_id)}" for wp_id in sorted(self._held))
+            self.shared.session.warnings += waiting
             return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in remaining}
         return OrchestrationSummary("stranded", done, stranded)
@@ -294,10 +332,8 @@ class Orchestrator:
         if (why := self._backoff.why(wp_id)) is not None:
             return why
         if wp_id in self._held:
-            return (
-                "another command holds its claim, and recorded nothing for"
-                f" {self._held_s_max:.0f} s, longer than any try may last"
-            )
+            longer = f"{self._held_s_max:.0f} s, longer than any try may last"
+            return f"{self._held_by(wp_id)}, and nothing was recorded for {longer}"
         feature = self.shared.pending
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
         if package.lane == REVERTED:
@@ -315,6 +351,11 @@ class Orchestrator:
         if (times := self.shared.changes_requested[wp_id]) > self.setup.send_backs:
             return f"was sent back {times} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"
+
+    def _held_by(self, wp_id: str) -> str:
+        """Returns a sentence on who holds the claim on a package that is not ours."""
+        subject = self.shared.feature.packages[wp_id].subject
+        return sentence_on(holder(self.shared.session.project.home, subject))
 
     def _pause(self, error: ThenceError | OSError) -> None:
         """Sets a pause after an error, and opens a new session."""

@@ -41,14 +41,7 @@ from thence.work.board.state import (
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts, scheduling
-from thence.work.orchestrate.agent_process import (
-    AgentRun,
-    AgentRunResult,
-    AgentSpec,
-    hints,
-    start,
-    words_of,
-)
+from thence.work.orchestrate.agent_process import AgentRunResult, AgentSpec, hints, words_of
 from thence.work.orchestrate.scheduling import Failed, Task, pause_s
 from thence.work.project.configuration import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
@@ -181,8 +174,8 @@ class PackageTask:
     def _history(self) -> AttemptHistory:
         return self._shared.histories.get(self.task.wp_id) or AttemptHistory()
 
-    def begin(self, lease: int) -> AgentRun | None:
-        """Claims the package for its agent, and starts the agent; None if the board has changed."""
+    def begin(self, lease: int) -> AgentSpec | None:
+        """Claims the package for its agent, which is to be started; None if the board changed."""
         task, session = self.task, self._shared.session
         session.refresh()
         package = self._package
@@ -210,7 +203,8 @@ class PackageTask:
         prompt = output.with_suffix(".md")
         text = self._prompt(worktree.path)
         prompt.write_text(text, encoding="utf-8")
-        order = AgentSpec(
+        self.watch = git_dir_of(worktree.path) / "logs/HEAD"
+        return AgentSpec(
             argv=argv(
                 agent,
                 session.project.root,
@@ -229,8 +223,6 @@ class PackageTask:
             lease=lease,
             passes=self._setup.environment,
         )
-        self.watch = git_dir_of(worktree.path) / "logs/HEAD"
-        return start(order)
 
     def _assign(self) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
@@ -261,9 +253,12 @@ class PackageTask:
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
             return
-        expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
-        if self._package.lane != expected:
-            self._report("moved", f"somebody moved it to {self._package.lane} meanwhile")
+        package, is_review = self._package, self.task.phase == REVIEW
+        if package.lane != (FOR_REVIEW if is_review else DOING):
+            self._report("moved", f"somebody moved it to {package.lane} meanwhile")
+            return
+        if (who := package.reviewer if is_review else package.agent) != self.task.agent:
+            self._report("moved", f"{who} took it over meanwhile")
             return
         stray = "; ".join(filter(None, self._stray()))
         if ended.how != "done":
@@ -326,8 +321,8 @@ class PackageTask:
         else:
             self._send_back(verdict.reason, self.task.agent)
 
-    def finish(self, lease: int) -> AgentRun | None:
-        """Starts the next gate of an approved package; with all passed merges the package."""
+    def finish(self, lease: int) -> AgentSpec | None:
+        """Returns the next gate of an approved package; with all passed merges the package."""
         session = self._shared.session
         session.refresh()
         if self._package.lane != FOR_REVIEW:
@@ -394,8 +389,8 @@ class PackageTask:
             )
             how(session, self._feature.slug, wp_id, DONE, context)
 
-    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentRun:
-        """Starts the command of a gate in a checkout of the commit."""
+    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentSpec:
+        """Returns the command of a gate, in a checkout of the commit."""
         session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {
             gate_state.gate_type for gate_state in self._package.gates.values()
@@ -412,7 +407,7 @@ class PackageTask:
         self._report("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
         output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
-        return start(self._gate.order(output, env, lease, self._setup.environment))
+        return self._gate.order(output, env, lease, self._setup.environment)
 
     def _judge_gate(self, judged: GateRun, ended: AgentRunResult) -> None:
         slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type

@@ -19,7 +19,6 @@ from thence.git.repository import operation_under_way
 from thence.git.worktrees import last_commit, state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
-from thence.work import supervisor
 from thence.work.board.move_request import GuardFailure, Move, MoveContext
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
@@ -34,6 +33,8 @@ from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import has_lost_its_number
+
+RUN_VARIABLE = "THENCE_RUN"  # agents and gates have it, and what they start
 
 
 def move(
@@ -205,7 +206,7 @@ def context_of(
 
 def is_started_by_agent() -> bool:
     """Reports whether an agent, or a gate that judges its work, started this process."""
-    return supervisor.VARIABLE in own_variables()
+    return RUN_VARIABLE in own_variables()
 
 
 def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:

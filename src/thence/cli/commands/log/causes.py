@@ -224,7 +224,7 @@ def answer_lines(
 
         def rows_of(cause: Event, depth: int) -> list[str]:
             indent = "  " * (depth - 1)
-            return wrapped(vocabulary.brief(cause), width, f"{indent}- ", f"{indent}  ")
+            return wrapped(vocabulary.sentence(cause), width, f"{indent}- ", f"{indent}  ")
 
         lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
         rows = ROWS_MAX - len(lines)
@@ -302,8 +302,8 @@ def _measured(
                 note = f": not measured: {counted(weight.lacking, 'answer')} {are} lacking{cost}"
             if weight.spread:
                 note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
-            brief = vocabulary.brief(weight.event) + note
-            out.write(*wrapped(brief, out.width, text, " " * len(text)))
+            sentence = vocabulary.sentence(weight.event) + note
+            out.write(*wrapped(sentence, out.width, text, " " * len(text)))
         out.write()
     out.write(*wrapped(_summed(answer, kind, len(rows), plays["allow_calls"]), out.width))
     if rows:

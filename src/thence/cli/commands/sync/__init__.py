@@ -8,6 +8,7 @@ TABLE = {
     "logout": ("login", "End a login at its server, and remove it here."),
     "enable": ("enable", "Name the server and team that a log is synced with."),
     "disable": ("enable", "Turn sync of a log off; its state is kept."),
+    "mirror": ("mirroring", "Pull every log of a team into a folder, to look at them."),
     "now": ("syncing", "Push events that the server does not have, and pull those of others."),
     "status": ("syncing", "Show the queue, the connection and the last sync."),
     "parked": ("syncing", "Show parked events, which can't be pushed or pulled."),

@@ -1,6 +1,5 @@
 """The commands `sync enable` and `sync disable`: the target of a log's sync."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,9 +16,6 @@ from thence.log.open import open_log
 if TYPE_CHECKING:
     from thence.sync.credentials import Login
     from thence.sync.target import SyncTarget
-
-
-_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 
 
 class NamedLog(NamedTuple):
@@ -184,7 +180,9 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
 
 
 def _check_name(folder: Path, name: str) -> None:
-    if not _NAME.fullmatch(name):
+    from thence.sync.wire.messages import LOG_NAME
+
+    if not LOG_NAME.fullmatch(name):
         raise SyncRefused(
             "could not name the log in",
             place=folder,

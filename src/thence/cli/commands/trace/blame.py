@@ -5,7 +5,7 @@ Git is asked about the repository that the file, or this folder, lies in.
 
 import os.path
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ import msgspec
 
 from thence.cli.frame import help_with
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import index_options, open_for_reading
 from thence.cli.shared.render import counted, numbered, table
 from thence.core.bodies import BodyMissing
@@ -25,9 +24,9 @@ from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.git.repository import Repository, asked
-from thence.log.open import Log, open_log
+from thence.log.open import Log
 from thence.trace.agents.blame import BINARY_BYTES, contents, lines_of
-from thence.trace.agents.ownership import PACKAGE_STEP, Kind, Owner, Ownership, chain_of, held
+from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
 
 PROMPT_LINES = 8
 OTHERS_SHOWN = 5
@@ -55,7 +54,7 @@ def blame_command(file: str, log_name: str | None) -> None:
     out = current()
     repo, path, _, link = _file_of(file)
     with open_for_reading(out, log_name, about=Path(file).parent) as log:
-        ownership = _ownership(log, repo)
+        ownership = Ownership(log, repo)
         lines = lines_of(repo, path)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
@@ -169,7 +168,7 @@ def commit_explanation(log: Log, text: str) -> Explanation | None:
     if (pair := commit_named(text)) is None:
         return None
     repo, commit = pair
-    ownership = _ownership(log, repo)
+    ownership = Ownership(log, repo)
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
     rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
@@ -189,7 +188,7 @@ def _of_line(log: Log, file: str, number: int) -> Explanation:
         )
     lines = lines_of(repo, path, (number, number))
     (blamed,) = lines
-    ownership = _ownership(log, repo)
+    ownership = Ownership(log, repo)
     owner = ownership.of_line(lines, 0)
     sentences = [link] if link else []
     of_commit = f"{path}:{number} is not committed yet"
@@ -297,22 +296,6 @@ def _no_file(file: str, cause: str, hint: str) -> ThenceError:
     return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
 
 
-def _ownership(log: Log, repo: Repository) -> Ownership:
-    """Returns the answers about a repository, which ask its project's journal where it has one."""
-
-    def journal() -> Iterable[Event]:
-        if log.vocabulary.name == "work":
-            return log.events()
-        with suppress(ThenceError):  # an answer without it is one too
-            folder = journal_of(repo.top or Path())
-            if folder is not None:
-                with open_log(folder, create=False) as project:
-                    return project.events()
-        return ()
-
-    return Ownership(log, repo, journal)
-
-
 def _named(ownership: Ownership, commit: str) -> str:
     info = ownership.history.info(commit)
     return f'{commit[:_OID_SHOWN]} "{clipped(in_line(info.title), 60)}"' if info else commit
@@ -343,7 +326,7 @@ def _co_authors(ownership: Ownership, owner: Owner) -> list[str]:
 
 
 def _steps(owner: Owner) -> list[str]:
-    return [f"By {step}" if step == PACKAGE_STEP else f"It was {step}" for step in owner.via]
+    return [f"It was {step}" for step in owner.via]
 
 
 def write_explanation(out: Output, log: Log, answer: Explanation, *, is_whole: bool) -> None:

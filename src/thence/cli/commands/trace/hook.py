@@ -25,9 +25,8 @@ from thence.errors import GitFailed, SyncRefused
 from thence.git.repository import repository
 from thence.trace.agents import fired
 from thence.trace.agents.fired import log_of
-from thence.trace.agents.git_hooks import change_git_hooks, git_helper
-from thence.trace.agents.hook_script import has_git_hooks, log_here
-from thence.trace.agents.hook_status import switched_off, tool_states, trust_step
+from thence.trace.agents.hook_script import has_git_hooks, helper_of, log_here
+from thence.trace.agents.hook_status import first_step, switched_off, tool_states
 from thence.trace.agents.installed import HookFile, install, uninstall
 from thence.trace.agents.intake import (
     is_masked,
@@ -72,17 +71,16 @@ def install_command(tool: str, is_users: bool) -> int:
     worktrees share them. With several worktrees install an agent's hooks for the user. Any other
     agent: see `thence hook event --help`.
     """
-    is_git = tool == "git"
-    changes = [*change_git_hooks(is_users)] if is_git else [*install(tool, is_users)]
+    changes = [*install(tool, is_users)]
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
     if not code:
         step = "`thence hook install git`, so that commits are recorded too"
-        if has_git_hooks(git_helper().parent):
+        if has_git_hooks(helper_of("git").parent):
             step = "`thence why FILE:LINE` of a line that is committed from now on"
         switch = switched_off(tool)
-        start = trust_step(is_users) if tool == "codex" else "" if is_git else AGENTS[tool].start
+        start = first_step(tool) if tool != "git" else ""
         current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
         if tool in TRANSCRIPTS_OF:
             current().notice("sessions from before: thence hook past reads their transcripts")
@@ -95,9 +93,7 @@ def install_command(tool: str, is_users: bool) -> int:
 @output_options
 def uninstall_command(tool: str, is_users: bool) -> int:
     """Remove our hooks from the settings; the log stays."""
-    is_git = tool == "git"
-    changes = change_git_hooks(is_users, True) if is_git else uninstall(tool, is_users)
-    return _show([*changes], {})
+    return _show([*uninstall(tool, is_users)], {})
 
 
 @hook_command.command("event", **help_with("thence hook event my-agent < event.json"))
@@ -185,8 +181,7 @@ def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) ->
         (file.state, file.tool, f"{file.path}: {file.note}" if file.note else str(file.path))
         for file in files
     ]
-    lines = dict.fromkeys(line for file in files for line in file.lines)
-    current().result({"hooks": hooks, **facts}, [*table(rows), *lines, *last])
+    current().result({"hooks": hooks, **facts}, [*table(rows), *last])
     return FAILED if any(file.state == "left" for file in files) else 0
 
 

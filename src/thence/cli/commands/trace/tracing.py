@@ -28,7 +28,7 @@ from thence.cli.shared.logs import (
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
-from thence.core.cutting import BODIES_FROM
+from thence.core.bodies import BODIES_FROM
 from thence.core.query.filter import Filter
 from thence.errors import InvalidEvent
 from thence.files import file_lock

@@ -39,7 +39,8 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.journal.claims import is_held
+from thence.work.journal.claims import holder
+from thence.work.journal.claims import sentence as holder_sentence
 from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of, worktree_of
 from thence.work.overlaps import Overlap, at_work, overlaps
@@ -94,6 +95,7 @@ class _FeatureStatus(NamedTuple):
     overlaps: Sequence[Overlap]
     conflicts: Sequence[str]
     notes: Sequence[str]
+    holders: Mapping[str, int]
 
     @property
     def is_in_work(self) -> bool:
@@ -169,6 +171,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
             for part in parts
             for overlap in part.overlaps
         ],
+        "claims": [
+            {"feature_slug": part.feature.slug, "wp_id": wp_id, "process": pid}
+            for part in parts
+            for wp_id, pid in part.holders.items()
+        ],
         "next": [
             {"feature_slug": part.feature.slug, "wp_id": wp_id, "next": "; or ".join(steps)}
             for part in parts
@@ -198,6 +205,7 @@ def _feature_status(
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
     steps: dict[str, tuple[str, ...]] = {}
+    holders: dict[str, int] = {}
     troubles = {
         wp_id: trouble(package, histories.get(wp_id)) for wp_id, package in feature.packages.items()
     }
@@ -222,9 +230,13 @@ def _feature_status(
         has_branch = code is not None and tip_of(session.refs, code.branch) is not None
         history = histories.get(wp_id)
         commands = next_steps(package, history, code, where=where, has_branch=has_branch)
-        if commands and not is_held(home, package.subject):
+        is_begun = package.lane in (DOING, FOR_REVIEW)
+        if (commands or is_begun) and (pid := holder(home, package.subject)):
+            holders[wp_id] = pid
+            troubles[wp_id] = "; ".join(filter(None, (troubles[wp_id], holder_sentence(pid))))
+        elif commands:
             steps[wp_id] = commands
-        if package.lane in (DOING, FOR_REVIEW) and (stray := _stray(session, feature.slug, wp_id)):
+        if is_begun and (stray := _stray(session, feature.slug, wp_id)):
             troubles[wp_id] = "; ".join(filter(None, (troubles[wp_id], stray)))
     return _FeatureStatus(
         feature,
@@ -235,6 +247,7 @@ def _feature_status(
         _forecast(session, feature),
         [text for subject, text in conflicts if feature.is_about(subject)],
         notes,
+        holders,
     )
 
 

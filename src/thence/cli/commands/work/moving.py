@@ -71,7 +71,7 @@ def implement(
     session.refresh()
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
-    with claimed(session.project.home, taken.subject):
+    with claimed(session.project.home, taken.subject, is_passed=takes_over):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         previous = None

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import NamedTuple
 
 import click
@@ -19,7 +18,11 @@ from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
 from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState
-from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
+from thence.work.orchestrate.orchestrator import (
+    Interruption,
+    Orchestrator,
+    ProgressNote,
+)
 from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.overlaps import at_work, sentence
 from thence.work.project.configuration import read_setup
@@ -52,23 +55,28 @@ def orchestrate_command(is_dry: bool, feature: str | None) -> int:
         return run(
             lambda session: dry_run(session, feature=feature), operation="orchestrate --dry-run"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
-
+    interruption = Interruption()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(number, interruption)
     current().resumption = "run the same command again; it continues this work"
 
     def work(session: Session) -> CommandResult:
-        with display(current()) as live:  # the display ends before the result is written
-            return orchestrate(session, feature=feature, report=live.report, turn=live.turn)
+        with display(current(), interruption) as live:  # it ends before the result is written
+            return orchestrate(session, live, interruption, feature=feature)
 
     return run(work)
 
 
+class Display(NamedTuple):
+    """The functions to call with each progress note, and several times a second."""
+
+    report: Callable[[ProgressNote], None]
+    turn: Callable[[Orchestrator], None]
+
+
 def orchestrate(
-    session: Session,
-    *,
-    feature: str | None = None,
-    report: Callable[[ProgressNote], None],
-    turn: Callable[[Orchestrator], None] = lambda _: None,
+    session: Session, shown: Display, interruption: Interruption, *, feature: str | None
 ) -> CommandResult:
     """Works a feature off until all packages are done, or none is left that can be.
 
@@ -83,7 +91,9 @@ def orchestrate(
     state = _feature(session, feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
-    orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
+    orchestrator = Orchestrator(
+        session.project.here, state.slug, setup, shown.report, shown.turn, interruption
+    )
     summary = orchestrator.run()
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     steps: dict[str, str] = {}
@@ -153,15 +163,8 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
-class Display(NamedTuple):
-    """The functions to call with each progress note, and several times a second."""
-
-    report: Callable[[ProgressNote], None]
-    turn: Callable[[Orchestrator], None]
-
-
 @contextmanager
-def display(out: Output) -> Iterator[Display]:
+def display(out: Output, interruption: Interruption) -> Iterator[Display]:
     """Yields the display of an orchestration."""
 
     def report(progress_note: ProgressNote) -> None:
@@ -172,7 +175,7 @@ def display(out: Output) -> Iterator[Display]:
             out.notice(line(progress_note))
 
     if is_drawn(out) and not out.is_json:
-        with _live_display(out) as drawn:
+        with _live_display(out, interruption) as drawn:
             yield drawn
     else:
         yield Display(report, lambda _: None)
@@ -213,31 +216,8 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Delays the first Ctrl-C until the drawing is complete.
-
-    A partly drawn board could not be erased.
-    """
-    signals: list[int] = []
-
-    def defer(number: int, frame: FrameType | None) -> None:
-        if signals:
-            signal.default_int_handler(number, frame)
-        signals.append(number)
-
-    handlers = {number: signal.signal(number, defer) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if signals:
-        signal.raise_signal(signals[0])
-
-
-@contextmanager
-def _live_display(out: Output) -> Iterator[Display]:
-    """Draws the board below the progress notes."""
+def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
+    """Draws the board below the progress notes; a partly drawn board could not be erased."""
     from rich.console import Group
     from rich.text import Text
 
@@ -245,7 +225,7 @@ def _live_display(out: Output) -> Iterator[Display]:
     with live(out, auto_refresh=False) as screen:
 
         def report(progress_note: ProgressNote) -> None:
-            with undisturbed():
+            with interruption.held():
                 screen.console.print(Text(printable(line(progress_note))))
 
         def turn(orchestrator: Orchestrator) -> None:
@@ -256,7 +236,7 @@ def _live_display(out: Output) -> Iterator[Display]:
                 head, *rest = map(printable, board(orchestrator, now_s))
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
-                with undisturbed():
+                with interruption.held():
                     screen.update(Group(Text(head), cut), refresh=True)
 
         yield Display(report, turn)

@@ -1,7 +1,6 @@
 """One member opens all they may, and the others go on."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,8 +13,6 @@ from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 from websockets.exceptions import InvalidStatus
 
-from thence.server.routes.live_events import STREAMS_OF_USER_MAX
-
 # leaves the server 96 connections, half of them for live ones, half of these for one user
 FILES_MAX = 256
 LIVE_OF_USER_MAX = 24
@@ -27,35 +24,6 @@ def server(tmp_path: Path) -> Iterator[TeamServer]:
         running.add("eve")
         running.add("bob", "blue")
         yield running
-
-
-def stream(client: Client, opened: ExitStack) -> tuple[int, bytes]:
-    """Opens a stream that stays open; returns its status and what came first."""
-    host, port = client.host.split(":")
-    connection = opened.enter_context(socket.create_connection((host, int(port)), timeout=60))
-    path = "/logs/busy/events/live?tail=0"
-    head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {client.access}\r\n\r\n"
-    connection.sendall(head.encode())
-    answer = b""
-    while not (b"\n\n" in answer or answer.endswith(b"}")):  # the beginning, or a problem
-        part = connection.recv(10_000)
-        assert part, answer
-        answer += part
-    return int(answer.split()[1]), answer
-
-
-@pytest.mark.promise("S12")
-def test_streams_of_one_user_leave_places_to_the_rest_of_their_team(server: TeamServer) -> None:
-    eve, other_eve, ada = server.client("eve"), server.client("eve"), server.client("ada")
-    assert ada.statuses("busy", lines(2)) == ["success"] * 2
-    with ExitStack() as opened:
-        for number in range(STREAMS_OF_USER_MAX):
-            assert stream((eve, other_eve)[number % 2], opened)[0] == 200
-        status, answer = stream(other_eve, opened)
-        assert status == 503
-        assert f"{STREAMS_OF_USER_MAX} streams of eve are open".encode() in answer
-        assert b"retry-after: 1\r\n" in answer
-        assert stream(ada, opened)[0] == 200
 
 
 @pytest.mark.promise("S12")

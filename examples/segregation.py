@@ -3,8 +3,7 @@
 The model is that of T. C. Schelling, Dynamic Models of Segregation, 1971.
 """
 
-from thence.sim.run.agents import Action, BaseAgent, Observation
-from thence.sim.run.engine import BaseEngine, View
+from thence.sim import Action, BaseAgent, BaseEngine, Observation, View
 
 _TRIES = 1_000
 

@@ -6,9 +6,7 @@ Chance comes before reading: of whom it spares nothing is read, so that causes a
 
 from collections.abc import Iterable
 
-from thence.sim.run.agents import Action, BaseAgent, Observation
-from thence.sim.run.engine import BaseEngine, View
-from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationConfig, View
 
 _NEXT = {"infected": "ill", "ill": "immune", "immune": "healthy"}
 
