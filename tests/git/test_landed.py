@@ -228,9 +228,9 @@ def test_commit_was_in_a_branch_if_its_reflog_says_so(folder):
     later = commit(folder, {"other.py": "2\n"})
     git(folder, "reset", "--quiet", "--hard", "HEAD~2")
     beside = git(folder, "commit-tree", "-m", "beside", "-p", "HEAD", "HEAD^{tree}")
-    assert [was_in(repo, ["refs/heads/main"], one) for one in (tip, later)] == [True, True]
-    assert [was_in(repo, ["refs/heads/main"], one) for one in (beside, "1" * 40)] == [False, False]
-    assert not was_in(repo, [], tip)
+    commits = [tip, later, beside, "1" * 40]
+    assert was_in(repo, ["refs/heads/main"], commits) == {tip, later}
+    assert was_in(repo, [], commits) == set()
 
 
 @pytest.mark.promise("L15")
@@ -253,6 +253,17 @@ def test_merge_that_was_stated_is_followed_as_a_whole(folder):
     assert landing(folder, None, stated) == Landing(stated)
     git(folder, "revert", "--no-edit", "-m", "1", "HEAD")
     assert landing(folder, None, stated) == Landing(stated, (git(folder, "rev-parse", "main"),))
+
+
+@pytest.mark.promise("L15")
+def test_package_that_comes_after_a_stated_commit_was_reverted_is_there(folder):
+    code = code_of(folder, package(folder))
+    stated = Landed("stated", commit(folder, {"other.py": "written anew\n"}), "in other words")
+    assert landing(folder, code, stated) == Landing(stated)
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert landing(folder, code, stated).reverts
+    merged(folder, "work")
+    assert landing(folder, code, stated) == Landing(stated)
 
 
 def test_two_thousand_commits_of_the_target_are_looked_through(folder):

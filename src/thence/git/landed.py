@@ -294,9 +294,14 @@ def landings(
     asked = {one.key: one for one in questions if answers.keys().isdisjoint(one.names)}
     if asked:
         state = kept.load() if kept else _State()
-        before = state.tip
-        found: Mapping[str, _Stood] = {}
-        if state.tip != target and not _move_on(repo, state, target):
+        before, found = state.tip, dict[str, _Stood]()
+        changes = list[Change]()
+        with suppress(ThenceError):  # the commit before is gone
+            changes = _changes(repo, target, before) if before not in ("", target) else []
+        if changes and changes[0].parent == before:
+            follow({key: stood.standing for key, stood in state.packages.items()}, changes, {})
+            state.tip = target
+        elif before != target:
             found, state = state.packages, _State(target)
         new = {key: one for key, one in asked.items() if key not in state.packages}
         for key, one in new.items():
@@ -315,19 +320,6 @@ def landings(
         msgspec.convert(next(answers[name] for name in one.names if name in answers), Landing)
         for one in questions
     ]
-
-
-def _move_on(repo: Repository, state: _State, target: str) -> bool:
-    """Follows what stands to a later commit of its branch; False if it is not one."""
-    if not state.tip:
-        return False
-    with suppress(ThenceError):  # the commit before is gone
-        changes = _changes(repo, target, state.tip)
-        if changes and changes[0].parent == state.tip:
-            follow({key: stood.standing for key, stood in state.packages.items()}, changes, {})
-            state.tip = target
-            return True
-    return False
 
 
 def _changes(repo: Repository, target: str, since: str) -> list[Change]:
@@ -375,12 +367,15 @@ def _ask(repo: Repository, target: str, questions: Mapping[str, Question]) -> di
     changes = history.changes(start)
     numbers = {key: begins.get(key, len(history.steps)) - start for key in landed}
     follow(standings, changes, numbers)
-    # of a package of which no row came, those of the step that brought it are followed
+    # of a package of which no row came, those of the step that brought it are followed too
     others = {
         key: standing_of([changes[number - start].hunks])
         for key, number in brought.items()
         if number >= start and not (standings[key].has_come or questions[key].is_before)
     }
+    for key, standing in others.items():
+        if standing.is_exact == standings[key].is_exact:
+            standing.rows = standings[key].rows | standing.rows
     follow(others, changes, {key: brought[key] - start for key in others})
     return {key: _Stood(one, others.get(key, standings[key])) for key, one in landed.items()}
 
@@ -513,17 +508,16 @@ def nearest(repo: Repository, target: str, code: Reviewed) -> str | None:
     return best if best and shared[best] else None
 
 
-def was_in(repo: Repository, refs: Sequence[str], commit: str) -> bool:
-    """Reports whether one of the refs ever had a commit, as far as this clone noted it."""
-    if not refs:
-        return False
+def was_in(repo: Repository, refs: Sequence[str], commits: Collection[str]) -> set[str]:
+    """Returns those commits that one of the refs ever had, as far as this clone noted it."""
+    present = {*commits} - absent_of(repo, commits)
     answer = repo.git.ask("log", "--walk-reflogs", "--format=%H", *refs, "--")
-    tips = dict.fromkeys(answer.out.decode().split()) if answer.status == 0 else {}
-    if not tips or absent_of(repo, [commit]):
-        return False
-    names = "".join(f"{name}\n" for name in (commit, *(f"^{tip}" for tip in tips)))
+    tips = dict.fromkeys(answer.out.decode().split()) if refs and answer.status == 0 else {}
+    if not tips or not present:
+        return set()
+    names = "".join(f"{name}\n" for name in (*present, *(f"^{tip}" for tip in tips)))
     out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
-    return commit not in out.decode().split()
+    return present.difference(out.decode().split())
 
 
 def absent_of(repo: Repository, commits: Collection[str]) -> frozenset[str]:

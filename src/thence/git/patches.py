@@ -48,36 +48,33 @@ def files_of(
         batch = changes[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{' '.join(change)}\n" for change in batch).encode()
         out = repo.git.run(*_DIFF, "--format=%x01%H", "--", *paths, stdin=stdin)
-        yield from _parse(out.split(b"\n"))
-
-
-def _parse(lines: Sequence[bytes]) -> Iterator[Files]:
-    files: dict[bytes, list[bytes]] | None = None
-    texts, at = list[bytes](), 0
-    while at < len(lines):
-        line = lines[at]
-        at += 1
-        if line.startswith(HEADER):
-            if files is not None:
-                yield _digests(files)
-            files = {}
-        elif files is not None and line.startswith(_FILE):
-            names = line.removeprefix(_FILE)
-            texts = files.setdefault(names[: len(names) // 2], [])
-        elif line.startswith(_SPAN):
-            texts[:] = [text for text in texts if not text.startswith(_INDEX)]
-            texts.append(_SPAN)
-            old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
-            while old or new:
-                sign = lines[at][:1]
-                texts.append(lines[at])
-                at += 1
-                old -= sign in (b"-", b" ")
-                new -= sign in (b"+", b" ")
-        elif line:
-            texts.append(line)
-    if files is not None:
-        yield _digests(files)
+        lines = out.split(b"\n")
+        files: dict[bytes, list[bytes]] | None = None
+        texts, at = list[bytes](), 0
+        while at < len(lines):
+            line = lines[at]
+            at += 1
+            if line.startswith(HEADER):
+                if files is not None:
+                    yield _digests(files)
+                files = {}
+            elif files is not None and line.startswith(_FILE):
+                names = line.removeprefix(_FILE)
+                texts = files.setdefault(names[: len(names) // 2], [])
+            elif line.startswith(_SPAN):
+                texts[:] = [text for text in texts if not text.startswith(_INDEX)]
+                texts.append(_SPAN)
+                old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
+                while old or new:
+                    sign = lines[at][:1]
+                    texts.append(lines[at])
+                    at += 1
+                    old -= sign in (b"-", b" ")
+                    new -= sign in (b"+", b" ")
+            elif line:
+                texts.append(line)
+        if files is not None:
+            yield _digests(files)
 
 
 def _digests(files: Mapping[bytes, Sequence[bytes]]) -> Files:

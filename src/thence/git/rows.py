@@ -102,17 +102,11 @@ def words_of(rows: Iterable[bytes]) -> set[bytes]:
     return {word for row in rows for word in _WORD.findall(row)}
 
 
-def _text(row: bytes, is_exact: bool) -> bytes | None:
-    """Returns a row in the form in which it is compared, None for one without a word."""
-    if row.startswith(b"\0"):
-        return row
-    if not _WORD.search(row):
-        return None
-    return b"=" + row if is_exact else b"".join(row.split())
-
-
 class _Net:
-    """The net change of a commit: by row how often it came, and where it came and went."""
+    """The net change of a commit: by row how often it came, and where it came and went.
+
+    A row without a word counts for nothing, and blanks count with `is_exact` alone.
+    """
 
     def __init__(self, hunks: Iterable[Hunk], is_exact: bool) -> None:
         self.counts: Counter[bytes] = Counter()
@@ -121,11 +115,13 @@ class _Net:
             went, came = dict[bytes, bytes](), dict[bytes, bytes]()
             for rows, side, sign in ((hunk.removed, went, -1), (hunk.added, came, 1)):
                 for row in rows:
-                    text = _text(row, is_exact)
-                    if text is not None:
-                        key = blake2b(text, digest_size=_KEY_BYTES).digest()
-                        side[key] = row
-                        self.counts[key] += sign
+                    if not _WORD.search(row):
+                        continue
+                    text = b"=" + row if is_exact else b"".join(row.split())
+                    text = row if row.startswith(b"\0") else text  # a blob or a mode
+                    key = blake2b(text, digest_size=_KEY_BYTES).digest()
+                    side[key] = row
+                    self.counts[key] += sign
             self.hunks.append((went, came))
         self.counts = Counter({key: count for key, count in self.counts.items() if count})
 
@@ -178,7 +174,14 @@ class Standing(msgspec.Struct, array_like=True):
             is_equal = row.is_elsewhere and count > 0 and not before
             if is_equal and not is_back and is_new and has_own:
                 continue
-            if (is_back or is_equal) and not self._is_alone(key, net, is_back):
+            # with no text that is not the package's, or back in the place of its rows
+            is_alone = any(
+                all(other in rows or net.counts[other] <= 0 for other in came)
+                or (is_back and any(one in rows and rows[one].put > 0 for one in went))
+                for went, came in net.hunks
+                if key in came
+            )
+            if (is_back or is_equal) and not is_alone:
                 continue
             stands = min(max(row.stands + (count if row.put > 0 else -count), 0), abs(row.put))
             come += max(stands - row.stands, 0)
@@ -191,18 +194,6 @@ class Standing(msgspec.Struct, array_like=True):
         if sum(row.stands for row in rows.values()) < before:
             self.reverts.insert(0, commit)
         return {*adopted, *moved.values()}
-
-    def _is_alone(self, key: bytes, net: "_Net", is_back: bool) -> bool:
-        """Reports whether a row comes in a hunk that puts in no text that is not the package's.
-
-        Of what it took out it is enough that it comes back in the place of rows of the package.
-        """
-        return any(
-            all(other in self.rows or net.counts[other] <= 0 for other in came)
-            or (is_back and any(one in self.rows and self.rows[one].put > 0 for one in went))
-            for went, came in net.hunks
-            if key in came
-        )
 
     def _fresh(self, came: Iterable[bytes], net: "_Net") -> list[bytes]:
         return [key for key in came if net.counts[key] > 0 and key not in self.rows]

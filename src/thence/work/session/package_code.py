@@ -8,7 +8,7 @@ not count.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import convert, to_builtins
@@ -191,15 +191,58 @@ def _statuses(
             for number, answer in zip(numbers, found, strict=True):
                 kind = chosen[number][0].target.commits()[place][1]
                 answers[number].append((kind, answer))
+    lacking: list[int] = []
     for number, question in questions.items():
         check, package = chosen[number]
         best = sorted(answers[number], key=lambda one: (not one[1].is_there, not one[1].landed))
-        kind, answer = best[0] if best else ("missing", NOWHERE)
-        if answer.landed:
-            statuses[number] = check.status(package, kind, answer, question.code)
+        if best and best[0][1].landed:
+            statuses[number] = check.status(package, *best[0], question.code)
         else:
-            statuses[number] = check.lacking(package, question)
+            lacking.append(number)
+    rows = [(*chosen[number], questions[number]) for number in lacking]
+    statuses |= dict(zip(lacking, _lacking(session, rows), strict=True))
     return [statuses[number] for number in range(len(chosen))]
+
+
+def _lacking(
+    session: Session, rows: Sequence[tuple["LandingCheck", PackageState, Question]]
+) -> Iterator[LandingStatus]:
+    """Yields the states of code that was not found; what was never seen here is not gone."""
+    repo, refs = session.project.repo, session.refs
+    commits: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for check, _, question in rows:
+        if landed := question.landed:
+            branch = session.target_of(check.feature)
+            names = (f"{REMOTES}{check.target.name}", f"{HEADS}{branch}")
+            places = (*(name for name in names if name in refs.commits),)
+            commits[places] |= {landed.commit} if landed.commit else set()
+        elif question.code:
+            commits[()].add(question.code.commit)
+    is_seen: dict[tuple[bool, str], bool] = {}  # by whether it had landed, and commit
+    for places, named in commits.items():
+        tips = " ".join(refs.commits[place] for place in places)
+        table = session.memo.table(f"seen in {' '.join(places)}", tips)
+        if places and (new := named - table.keys()):
+            table |= dict.fromkeys(new, False) | dict.fromkeys(was_in(repo, places, new), True)
+        elif new := {commit for commit in named if not table.get(commit)}:  # or fetched since
+            absent = absent_of(repo, new)
+            table |= {commit: commit not in absent for commit in new}
+        is_seen |= {(bool(places), commit): table[commit] for commit in named}
+    for check, package, question in rows:
+        code, landed = question.code, question.landed
+        bases = [one.base for one in (code, package.reviewed) if one and one.base]
+        tips_here = [tip for tip, _ in check.target.commits()]
+        if is_shallow(repo) and not (
+            bases and any(not missing_commits(repo, tip, bases[:1]) for tip in tips_here)
+        ):
+            yield replace(check.status(package, "unknown", code=code), is_shallow=True)
+        elif landed is None and code is None:
+            yield check.status(package, "unknown")
+        else:
+            commit = landed.commit if landed else code.commit if code else None
+            kind: CodeKind = "gone" if landed else "missing"
+            kind = kind if is_seen.get((landed is not None, commit or "")) else "unfetched"
+            yield check.status(package, kind, Landing(landed), code)
 
 
 class LandingCheck:
@@ -287,32 +330,6 @@ class LandingCheck:
             return status
         is_same = code.patch == reviewed.patch and code.base == reviewed.base
         return status if is_same else replace(status, changed_since=reviewed.commit)
-
-    def lacking(self, package: PackageState, question: Question) -> LandingStatus:
-        """Returns the state of code that was not found; what was never seen here is not gone."""
-        code, landed = question.code, question.landed
-        bases = [one.base for one in (code, package.reviewed) if one and one.base]
-        tips = [tip for tip, _ in self.target.commits()]
-        if is_shallow(self._repo) and not (
-            bases and any(not missing_commits(self._repo, tip, bases[:1]) for tip in tips)
-        ):
-            return replace(self.status(package, "unknown", code=code), is_shallow=True)
-        commit = landed.commit if landed else code.commit if code else None
-        if commit is None:
-            return self.status(package, "unknown")
-        what = f"was in {self.target.name}" if landed else "is here"
-        table = self._session.memo.table(what, " ".join(tips))
-        if landed and commit not in table:
-            branch = self._session.target_of(self.feature)
-            names = (f"{REMOTES}{self.target.name}", f"{HEADS}{branch}")
-            table[commit] = was_in(
-                self._repo, [name for name in names if name in self._refs.commits], commit
-            )
-        elif not table.get(commit):  # it may have been fetched since
-            table[commit] = not absent_of(self._repo, [commit])
-        is_seen = table[commit]
-        gone: CodeKind = "gone" if landed else "missing"
-        return self.status(package, gone if is_seen else "unfetched", Landing(landed), code)
 
     def _commit(self, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
