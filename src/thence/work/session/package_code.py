@@ -222,11 +222,13 @@ def _lacking(
     for places, named in commits.items():
         tips = " ".join(refs.commits[place] for place in places)
         table = session.memo.table(f"seen in {' '.join(places)}", tips)
-        if places and (new := named - table.keys()):
-            table |= dict.fromkeys(new, False) | dict.fromkeys(was_in(repo, places, new), True)
-        elif new := {commit for commit in named if not table.get(commit)}:  # or fetched since
-            absent = absent_of(repo, new)
-            table |= {commit: commit not in absent for commit in new}
+        if places:
+            new = named - table.keys()
+            here = was_in(repo, places, new) if new else set()
+        else:  # it may have been fetched since
+            new = {commit for commit in named if not table.get(commit)}
+            here = new - absent_of(repo, new) if new else set()
+        table |= {commit: commit in here for commit in new}
         is_seen |= {(bool(places), commit): table[commit] for commit in named}
     for check, package, question in rows:
         code, landed = question.code, question.landed
