@@ -1,7 +1,5 @@
 """The append lock: one writer at a time, a wait with an end, a holder with a name."""
 
-import time
-
 import pytest
 from tests.disks import BROKEN, Scripted, raising
 from tests.log.processes import HOLD, started
@@ -78,18 +76,6 @@ def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp
         other.release()
     lock.close()
     other.close()
-
-
-def test_wait_lasts_as_long_as_it_is_told(tmp_path):
-    holder, lock = (AppendLock(OS_DISK, tmp_path / "lock") for _ in range(2))
-    holder.acquire()
-    for timeout_s in (0.15, 0.3):
-        begin = time.monotonic()
-        with pytest.raises(LogBusy):
-            lock.acquire(timeout_s)
-        assert time.monotonic() - begin >= timeout_s
-    for each in (holder, lock):
-        each.close()
 
 
 def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_is_not(tmp_path):

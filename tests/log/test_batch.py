@@ -54,15 +54,6 @@ def test_those_who_wait_get_their_own_lines_and_let_each_other_go(queue):
             assert item.result() == [draft.event_id.encode() for draft in item.drafts]
 
 
-def test_one_who_waits_gets_the_error_even_with_some_of_its_lines_written():
-    waiting = PendingAppend([drafted(new_id(), "t", {}) for _ in range(2)])
-    answer([waiting], [b"line"], ThenceError("could not append", code="append_failed"))
-    assert waiting.wait(0)
-    assert waiting.outcomes == [b"line"]
-    with raises_code("append_failed"):
-        waiting.result()
-
-
 def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
     waiting, cause = PendingAppend(), OSError("as said")
     shared = ThenceError("could not append", place="here", hint="try again", code="append_failed")
@@ -73,13 +64,6 @@ def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
     assert caught.value is not shared
     assert caught.value.__cause__ is cause
     assert caught.value.hint == "try again"
-
-
-def test_those_behind_the_last_outcome_get_none():
-    first, last = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
-    emitted = drafted(new_id(), "t", {})
-    answer([first, emitted, last], [b"1"], None)
-    assert (first.outcomes, last.outcomes) == ([b"1"], [])
 
 
 def sized(size_bytes):

@@ -375,10 +375,7 @@ def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
 
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
-    vocabulary = thence_vocabulary(tmp_path)
-    with Log(
-        tmp_path, vocabulary, LogSettings(max_file_size=1_500, bodies_from=BODIES_FROM)
-    ) as log:
+    with opened(tmp_path, max_file_size=1_500) as log:
         events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
         assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
         redact(log, events[0])
@@ -392,12 +389,6 @@ def test_values_in_older_files_are_redacted_too(tmp_path):
             *(f"{SECRET} {n}" for n in (1, 2, 3, 0)),
         ]
         assert log.verify().findings == ()
-
-
-def thence_vocabulary(folder):
-    from thence.log.read.opening import opened_vocabulary
-
-    return opened_vocabulary(OS_DISK, folder, None, True)
 
 
 def test_rotation_loses_nothing(tmp_path):
@@ -560,11 +551,11 @@ def test_guarded_events_are_written_all_or_none(tmp_path):
         assert log.query(where="n = 0").total == log.query(type=KIND).total == 1
 
 
-def refuse_sync(disk: Scripted, *ends: str, once: bool = False) -> None:
-    """Has syncs of files fail whose names end so, or the first of them."""
+def refuse_sync(disk: Scripted, once: bool = False) -> None:
+    """Has syncs of large values fail, or the first of them."""
 
     def refuse(descriptor: int) -> None:
-        if name_of(descriptor).endswith(ends):
+        if name_of(descriptor) == BODIES:
             if once:
                 disk.before.clear()
             raise BROKEN
@@ -576,7 +567,7 @@ def test_value_whose_sync_failed_is_cut_off_and_written_again(tmp_path):
     disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        refuse_sync(disk, BODIES, once=True)
+        refuse_sync(disk, once=True)
         log.append(KIND, {"text": "b" * 5_000})
         first, second = (tmp_path / BODIES).read_bytes().splitlines(keepends=True)
         assert (b"aaaa" in first, b"bbbb" in second) == (True, True)
@@ -592,7 +583,7 @@ def test_file_of_which_a_failed_sync_could_not_be_cut_off_is_set_aside(tmp_path,
     settings = LogSettings(bodies_from=BODIES_FROM)
     with open_host_log(tmp_path, settings=settings, disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        refuse_sync(disk, BODIES)
+        refuse_sync(disk)
         for call in ("truncate", "rename"):
             disk.error[call] = BROKEN
         with raises_code("append_failed"):
@@ -616,7 +607,7 @@ def test_events_are_refused_while_each_sync_fails_and_written_when_it_does_not(t
     disk = Scripted()
     with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
-        refuse_sync(disk, BODIES)
+        refuse_sync(disk)
         for _ in range(2):
             with raises_code("append_failed"):
                 log.append(KIND, {"text": "b" * 5_000})

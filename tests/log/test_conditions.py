@@ -154,15 +154,6 @@ def test_known_id_with_the_same_content_returns_the_stored_event(log):
     assert [event.seq for event in log.read()] == [1, 2]
 
 
-def test_known_id_is_found_in_older_segments(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
-        first = log.append("paid", event_id="once")
-        for _ in range(3):
-            log.append("other")
-        assert log.append("paid", event_id="once") == first
-    assert len(list(log.read())) == 4
-
-
 def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
     disk = GatedDisk()
     with Log(tmp_path, PLAIN, disk=disk) as log:

@@ -20,11 +20,8 @@ from thence.log.files.disk import (
     DiskError,
     cache_folder,
     durability_on,
-    host_name,
-    machine_id,
     noise_bits,
     on_fork,
-    user_name,
     variable,
 )
 from thence.log.open import Log
@@ -43,30 +40,6 @@ def test_new_file_is_whole_or_not_there(tmp_path):
     assert path.read_bytes() == b"abc"
 
 
-def test_absent_things_are_told_without_an_error(tmp_path):
-    gone = tmp_path / "gone"
-    (tmp_path / "file").write_bytes(b"x")
-    assert OS_DISK.path_id(gone) is None
-    assert OS_DISK.names(gone) == []
-    assert not OS_DISK.is_folder(gone)
-    assert not OS_DISK.is_folder(tmp_path / "file" / "below")
-    assert OS_DISK.read_whole(gone) is None
-    assert OS_DISK.read_whole(tmp_path / "file" / "below") is None
-    assert OS_DISK.read_whole(tmp_path / "file") == b"x"
-
-
-def test_second_descriptor_can_not_take_a_lock_that_is_held(tmp_path):
-    first, second = (OS_DISK.open_lock(tmp_path / "lock") for _ in range(2))
-    assert OS_DISK.try_lock(first)
-    assert not OS_DISK.try_lock(second)
-    assert OS_DISK.lock_holder(second) == f"process {os.getpid()}"
-    OS_DISK.unlock(first)
-    assert OS_DISK.lock_holder(first) == "another process"
-    assert OS_DISK.try_lock(second)
-    for descriptor in (first, second):
-        OS_DISK.close(descriptor)
-
-
 def test_descriptors_are_not_inherited_by_programs(tmp_path):
     (tmp_path / "a").touch()
     opened = [
@@ -77,13 +50,6 @@ def test_descriptors_are_not_inherited_by_programs(tmp_path):
     assert not any(map(os.get_inheritable, opened))
     for descriptor in opened:
         OS_DISK.close(descriptor)
-
-
-def test_process_knows_its_host_user_and_noise():
-    assert host_name()
-    assert user_name() == str(os.getuid())
-    assert machine_id() == machine_id()
-    assert 0 <= noise_bits(40) < 2**40
 
 
 @pytest.fixture
@@ -215,48 +181,12 @@ def test_room_is_counted_in_bytes_and_files(tmp_path):
     assert files is None or files > 0
 
 
-def test_file_is_known_to_have_lost_its_last_name(tmp_path):
-    descriptor = OS_DISK.open_lock(tmp_path / "a")
-    OS_DISK.link(tmp_path / "a", tmp_path / "b")
-    assert OS_DISK.links(descriptor) == 2
-    OS_DISK.unlink(tmp_path / "a")
-    OS_DISK.unlink(tmp_path / "b")
-    assert OS_DISK.links(descriptor) == 0
-    OS_DISK.close(descriptor)
-
-
-def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
-    for _ in range(2):
-        OS_DISK.make_folder(tmp_path / "a" / "b")
-    assert OS_DISK.names(tmp_path / "a") == ["b"]
-
-
 def test_descriptor_that_is_closed_already_is_let_go_all_the_same(tmp_path):
     descriptor = OS_DISK.open_append(tmp_path / "a")
     held = descriptors(tmp_path)
     OS_DISK.close_quietly(descriptor)
     assert (len(held), descriptors(tmp_path)) == (1, [])
     OS_DISK.close_quietly(descriptor)
-
-
-def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path):
-    (tmp_path / "a").write_bytes(b"before")
-    descriptor = OS_DISK.open_append(tmp_path / "a")
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    OS_DISK.write_all(descriptor, b" after")
-    assert OS_DISK.read_at(descriptor, 3, 6) == b"ore af"
-    OS_DISK.sync_data(descriptor)
-    OS_DISK.truncate(descriptor, 3)
-    found, size = OS_DISK.file_id(descriptor)
-    stat = (tmp_path / "a").stat()
-    assert (found, size) == ((stat.st_dev, stat.st_ino), 3)
-    OS_DISK.sync_folder(tmp_path)
-    OS_DISK.link(tmp_path / "a", tmp_path / "b")
-    OS_DISK.rename(tmp_path / "a", tmp_path / "c")
-    assert OS_DISK.names(tmp_path) == ["b", "c"]
-    with pytest.raises(DiskError):
-        OS_DISK.sync_folder(tmp_path / "b")
-    OS_DISK.close(descriptor)
 
 
 def test_name_of_a_mount_is_read_with_its_blanks_and_tabs(tmp_path):
@@ -310,10 +240,3 @@ def test_other_filesystems_are_not_warned_of(tmp_path, caplog):
     assert caplog.records == []
     assert durability_on("ext4") == durability_on("") == "synced"
     assert durability_on("tmpfs") == "memory"
-
-
-def test_this_machine_is_looked_at(tmp_path):
-    log = thence.open(tmp_path)
-    assert log.durability in ("synced", "unproven", "memory")
-    if os.path.isdir("/proc/self"):
-        assert thence.open(tmp_path, create=False).durability == log.durability

@@ -46,13 +46,6 @@ def test_event_appended_alone_or_among_many_stands_in_the_log_with_all_its_words
         assert (bare.subject, bare.actor, bare.payload) == (None, None, {})
 
 
-def test_id_that_is_given_is_kept_and_none_is_made_anew(log):
-    assert log.append("t", event_id="own").event_id == "own"
-    made = {log.append("t").event_id for _ in range(3)}
-    assert len(made) == 3
-    assert {len(event_id) for event_id in made} == {26}
-
-
 @pytest.mark.parametrize(
     ("count", "notices"), [(CAUSES_MAX - 1, 0), (CAUSES_MAX, 0), (CAUSES_MAX + 1, 2)]
 )

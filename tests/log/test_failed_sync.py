@@ -18,6 +18,7 @@ from tests.log.committers import until
 from tests.log.faults import WAIT_S
 
 import thence
+from thence.core.redaction import Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.files.disk import OS_DISK, Disk, DiskError
@@ -193,6 +194,23 @@ def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
         assert older_names(OS_DISK, tmp_path) == []
 
 
+def test_segment_that_a_redaction_wrote_anew_after_a_failed_sync_is_not_in_doubt(tmp_path):
+    disk = Scripted()
+    with Log(tmp_path, PLAIN, disk=disk) as log, thence.open(tmp_path) as other:
+        first = log.append("a", {"n": 1})
+        disk.error["sync_data"] = BROKEN
+        with pytest.raises(OutcomeUnknown) as caught:
+            log.append("b")
+        disk.error.clear()
+        line = digests(first.line).line.hex()
+        assert other.redactions.take_back([Redaction(first.event_id, line)]) == 1
+        event = caught.value.retry()
+        log.append("c")
+        assert log.verify().ok
+    assert older_names(OS_DISK, tmp_path) == []
+    assert lines_of(tmp_path / "events.jsonl")[1] == event.line
+
+
 def test_half_a_line_stays_in_the_suspect_segment(tmp_path):
     class BrokenAfterTheCut(OnceBrokenDisk):
         def truncate(self, descriptor, size):
@@ -208,20 +226,6 @@ def test_half_a_line_stays_in_the_suspect_segment(tmp_path):
     assert types(tmp_path)[0] == "a"
     assert types(tmp_path)[-1] == "b"
     assert {"log.recovered", "log.segment_suspect"} <= set(types(tmp_path))
-
-
-@pytest.mark.promise("W10")
-def test_emitted_events_survive_a_sync_that_fails(tmp_path):
-    disk = OnceBrokenDisk()
-    log, _ = opened(tmp_path, disk)
-    with log:
-        log.append("a")
-        disk.failures = 1
-        for _ in range(100):
-            log.emit("e")
-        log.flush()
-        assert log.failed_count == 0
-    assert types(tmp_path).count("e") == 100
 
 
 def test_segment_whose_sync_failed_twice_is_copied_on_before_a_retry_trusts_it(tmp_path):

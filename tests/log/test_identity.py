@@ -175,21 +175,6 @@ def test_renamed_folder_stays_itself(original, tmp_path):
     assert changes(moved) == []
 
 
-def test_folder_on_another_machine_gets_another_node(original):
-    path = original / ".thence/identity.json"
-    said = json.loads(path.read_bytes())
-    if not said["machine_id"]:
-        return  # this machine has no name to compare
-    path.write_bytes(json.dumps(said | {"machine_id": "another"}).encode())
-    thence.open(original).append("t")
-    assert changes(original) == [
-        (said["node_id"], known_node_id(OS_DISK, original), "on another machine")
-    ]
-    path.write_bytes(path.read_bytes().replace(said["machine_id"].encode(), b""))
-    thence.open(original).append("t")
-    assert len(changes(original)) == 1
-
-
 def test_change_of_identity_is_told_after_a_kill_before_its_notice(original, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(original, copy)

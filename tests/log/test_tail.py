@@ -162,11 +162,6 @@ def test_number_of_a_damaged_last_line_is_not_given_again(log, position):
     assert path.read_bytes().startswith(data)
 
 
-def test_text_of_another_program_takes_no_number(log):
-    spoil(log, b"hello\n")
-    assert thence.open(log).append("next").seq == 3
-
-
 @pytest.mark.promise("W12")
 @pytest.mark.parametrize("fault", ["write", "sync_data"])
 def test_recovery_whose_notice_failed_is_told_later(log, fault):
@@ -189,7 +184,8 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault):
 
 
 def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
-    name = f"events.jsonl-77-{'0' * 26}.torn"
+    older = "events_2026-01-01_00-00-00-000000.jsonl"
+    name = f"{older}-77-{'0' * 26}.torn"
     quarantine = log / ".thence/quarantine"
     quarantine.mkdir()
     (quarantine / f"{name}.untold").write_bytes(b"half")
@@ -197,7 +193,7 @@ def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
     assert [facts["bytes"] for _, facts in unreported(OS_DISK, log)] == [4]
     _, (notice,) = after_next_append(log)
     assert dict(notice.payload) == {
-        "file": "events.jsonl",
+        "file": older,
         "offset": 77,
         "bytes": 4,
         "quarantine": f".thence/quarantine/{name}",
@@ -421,21 +417,6 @@ def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(made_of):
     broken = Scripted(truncate=DiskError(errno.EIO, "as said"))
     assert kept(broken, b"a\nhalftheirs and more") == (2, (*unknown, "as said", hint))
     assert path.read_bytes() == b"before\na\nhalftheirs"
-
-
-def test_place_in_the_name_of_what_was_moved_aside_is_told(tmp_path):
-    quarantine = tmp_path / ".thence/quarantine"
-    quarantine.mkdir(parents=True)
-    name = f"events_2026-01-01_00-00-00-000000.jsonl-77-{'0' * 26}.torn"
-    (quarantine / f"{name}.untold").write_bytes(b"abc")
-    ((path, facts),) = unreported(OS_DISK, tmp_path)
-    assert path == quarantine / f"{name}.untold"
-    assert facts == {
-        "file": "events_2026-01-01_00-00-00-000000.jsonl",
-        "offset": 77,
-        "bytes": 3,
-        "quarantine": f".thence/quarantine/{name}",
-    }
 
 
 def own(seq, clock=0):

@@ -208,3 +208,27 @@ def test_worktrees_have_one_log_and_each_line_its_session(place: Place, tmp_path
     assert place.owner("hand.py:1") == "person"
     place.git("merge", "-q", "-s", "ours", "--no-edit", "side")
     assert place.owner("agent.py:1") == "agent s-1"
+
+
+@pytest.mark.parametrize(("named", "owner"), [("s-1", "agent s-1"), ("s-9", "unknown")])
+def test_trailer_of_a_commit_narrows_the_search_and_names_no_owner(
+    place: Place, tmp_path: Path, named: str, owner: str
+) -> None:
+    place.install("git", "--trailer")
+    place.git("switch", "-qc", "side")
+    place.agent()
+    agents = place.git("log", "-1", "--format=%B")
+    assert agents == "by s-1\n\nthence-session: s-1"
+    place.person()
+    assert "thence-session" not in place.git("log", "-1", "--format=%B")
+    place.git("switch", "-q", "main")
+    git("clone", "-q", place.top, "forge", cwd=tmp_path, env=place.env)
+    forge = Place(tmp_path / "forge", place.env)
+    forge.git("merge", "-q", "--squash", "origin/side")
+    message = f"Both (#1)\n\n* {agents.replace('n: s-1', f'n: {named}')}\n\n* by hand\n"
+    forge.git("commit", "-q", "-m", message)
+    place.git("pull", "-q", "--ff-only", forge.top, "main")
+    assert [place.owner(f"{name}.py:1") for name in ("agent", "hand")] == [owner, "person"]
+    assert "it adds the trailer" in warm("hook", "status", cwd=place.top).out
+    warm("hook", "uninstall", "git", cwd=place.top)
+    assert not (place.top / ".git/hooks/prepare-commit-msg").exists()

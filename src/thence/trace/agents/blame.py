@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from thence.git.patches import path_of
 from thence.git.repository import Repository
+from thence.trace.agents.hook_script import TRAILER
 from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
@@ -33,6 +34,7 @@ _DIFF = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
 )
 COMMITS_AT_ONCE = 50  # their diffs are in memory together
+_SESSION = re.compile(rf"^{TRAILER}: *(\S+)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
 _CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 
@@ -67,6 +69,11 @@ class CommitInfo(NamedTuple):
     def co_authors(self) -> list[str]:
         """Whom the message names beside the author."""
         return [name.strip() for name in _CO_AUTHOR.findall(self.body)]
+
+    @property
+    def sessions(self) -> list[str]:
+        """The sessions that the message names by the trailer of the git hook, also in a squash."""
+        return _SESSION.findall(self.body)
 
     @property
     def reverts(self) -> list[str]:

@@ -206,6 +206,7 @@ def _is_shell_of_hook(pid: int) -> bool:
         "thence/agents/hook.sh" in words
         or "thence/trace/agents/fired.py" in words
         or "thence hook event" in words
+        or "/.cline/hooks/" in words  # a script that runs ours
     )
 
 

@@ -19,7 +19,7 @@ from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.committing import maker_of
-from thence.trace.agents.dialects import edits_in, event_name, in_claudes_form
+from thence.trace.agents.dialects import asked_of_cline, edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
 from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
 from thence.trace.agents.sessions import (
@@ -138,9 +138,8 @@ def events_of(
         raise Unreadable("it names no hook")
     call = _Call(spooled, table)
     call.text_before = text_before
-    events = [*_before(call, name)]
-    event = _event(call, name)
-    return [*events, event] if event else events
+    events = [*_before(call, name), _event(call, name), _asked(call, name)]
+    return [event for event in events if event]
 
 
 class _Call:
@@ -330,6 +329,16 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     files, omitted = placed(edits, call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
+
+
+def _asked(call: _Call, hook: str) -> HostEvent | None:
+    """Returns the prompt by which a task of cline begins."""
+    is_cline = hook == "sessionstart" and call.spooled.bridge == "cline"
+    text = asked_of_cline(call.input) if is_cline else None
+    if text is None:
+        return None
+    facts = {"prompt": text, "process": call.spooled.process}
+    return call.other("prompt", {}).event("prompt", facts, certain(call.session.begin))
 
 
 def _spawned(answer: object) -> str | None:

@@ -22,7 +22,10 @@ from thence.trace.agents.known_agents import AGENTS
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
 _PLUGIN = Path(__file__).with_name("opencode_plugin.js")
-_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
+# the last one, which adds the trailer, only where it is asked for
+_TRAILER_HOOK = "prepare-commit-msg"
+_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
+_TRAILER_NOTE = f"it adds the trailer {script.TRAILER} to commits of Claude Code and Codex"
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
 _NEW_SCRIPT = "#!/bin/sh\n"
@@ -33,7 +36,7 @@ if [ -r "$thence_hook" ]; then
     %s
 fi
 """
-_CALL = 'sh "$thence_hook" git %s || :'
+_CALL = 'sh "$thence_hook" git %s "$@" || :'
 # the lines on stdin are kept for what stands below
 _REWRITE = (
     'thence_pairs="$(cat)"\n'
@@ -68,12 +71,14 @@ class _Place(NamedTuple):
     mode: int = 0o600
 
 
-def install(tool: str, is_users: bool) -> Iterator[HookFile]:
+def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[HookFile]:
     """Puts hooks in for this folder's repository or for the user, file by file.
 
-    Raises ThenceError where there is no place for them, or a file can't be written.
+    `has_trailer` has git's write the sessions into the messages of commits. Raises ThenceError
+    where there is no place for them, or a file can't be written.
     """
     places = [*_places(tool, is_users)]
+    places = [place for place in places if has_trailer or place.path.name != _TRAILER_HOOK]
     has_both = tool != "git" and repository(str(Path.cwd()))
     others = [*_places(tool, not is_users)] if has_both else []
     is_others = any(_state(tool, place, not is_users)[0] == "installed" for place in others)
@@ -117,7 +122,11 @@ def hook_files() -> Iterator[HookFile]:
         for is_users in scopes if tool != "git" else scopes[:-1]:
             for place in _places(tool, is_users):
                 state, note = _state(tool, place, is_users)
-                if state != "absent" or tool in ("claude-code", "codex", "git"):
+                if place.path.name == _TRAILER_HOOK:
+                    is_shown, note = state not in ("absent", "gone"), note or _TRAILER_NOTE
+                else:
+                    is_shown = state != "absent" or tool in ("claude-code", "codex", "git")
+                if is_shown:
                     yield HookFile(tool, place.path, state, note)
 
 

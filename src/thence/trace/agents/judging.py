@@ -78,7 +78,7 @@ class CommitText(NamedTuple):
 
     `replaces` are the commits that it was made from (amended, rebased, picked or squashed): edits
     that landed with one of them are at hand again. `reverts` are the hunks of the commit that it
-    takes back.
+    takes back. Where its message names `sessions`, the edits of others are no certain owners.
     """
 
     commit: str
@@ -87,6 +87,7 @@ class CommitText(NamedTuple):
     hunks: tuple[Hunk, ...]
     replaces: tuple[str, ...] = ()
     reverts: tuple[Hunk, ...] = ()
+    sessions: tuple[str, ...] = ()
 
 
 class Said(NamedTuple):
@@ -101,6 +102,7 @@ class Said(NamedTuple):
     - "part": too little of the edit to be sure (MAYBE);
     - "again": a second time in the commit (MAYBE);
     - "whole": by a write of a whole file whose text before is unknown (MAYBE);
+    - "other": by an edit of a session that the commit does not name (MAYBE);
     - "tie": by edits of two sessions that fit alike (MAYBE);
     - "beside": formatted or edited together with an agent's lines (MAYBE).
     """
@@ -271,6 +273,8 @@ class Judge:
                 rank, how = MAYBE, "again"
             if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
                 rank, how = MAYBE, "whole"
+            if rank == AGENT and commit.sessions and edit.edit.session not in commit.sessions:
+                rank, how = MAYBE, "other"
             for place, line, new in match.pairs:
                 said = Said(rank, edit.edit.key, how or _form(match, place, line))
                 if rank and new == _FORM and not match.is_aligned:

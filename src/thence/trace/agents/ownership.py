@@ -57,6 +57,7 @@ _UNSURE = {
     "again": f"{_WROTE}, and it is here more than once",
     "whole": "an agent wrote all of {path}, and what stood there before is not known",
     "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
+    "other": f"{_WROTE}, in another session than its commit names",
     "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
     "former": "it was moved here, and the owner of what was moved is unknown",
 }
