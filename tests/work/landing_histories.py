@@ -177,7 +177,8 @@ class History:
                 [f"def {word}_x():", self.row(word), "", f"    return {word}"],
             )
         elif kind == "binary":
-            (self.folder / BINARY).open("ab").write(f"{word} \0\n".encode())
+            image = self.folder / BINARY
+            image.write_bytes(image.read_bytes() + f"{word} \0\n".encode())
         elif kind == "nothing":
             unit = None
         elif kind == "back" and self.units:

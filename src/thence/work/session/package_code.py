@@ -220,8 +220,10 @@ def _lacking(
             commits[()].add(question.code.commit)
     is_seen: dict[tuple[bool, str], bool] = {}  # by whether it had landed, and commit
     for places, named in commits.items():
-        tips = " ".join(refs.commits[place] for place in places)
-        table = session.memo.table(f"seen in {' '.join(places)}", tips)
+        state = [refs.commits[place] for place in places]
+        with suppress(OSError):  # a branch may have moved there and back
+            state += [f"{(repo.common / 'logs' / place).stat().st_size}" for place in places]
+        table = session.memo.table(f"seen in {' '.join(places)}", " ".join(state))
         if places:
             new = named - table.keys()
             here = was_in(repo, places, new) if new else set()
