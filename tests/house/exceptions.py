@@ -49,7 +49,7 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((11074, 54), (11300, 50)),
-    "core": ((6466, 32), (6500, 32)),
+    "core": ((6467, 32), (6500, 32)),
     "git": ((3207, 13), (3400, 14)),
     "log": ((13124, 50), (13300, 52)),
     "server": ((10073, 56), (11400, 50)),

@@ -261,11 +261,17 @@ def test_page_of_zeros_inside_is_told_once_and_no_number_there_is_lost(tmp_path)
     assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
 
 
-def test_first_event_of_all_is_told_when_it_is_torn(tmp_path):
+@pytest.mark.parametrize("left", ["whole", "empty", "gone"])
+def test_first_event_of_all_is_told_when_it_is_torn(tmp_path, left):
     appended(tmp_path)
     size = (tmp_path / "events.jsonl").stat().st_size
     zeroed(tmp_path, 0, size - 1)
     unclean(tmp_path)
+    (path,) = (tmp_path / ".thence/open").iterdir()
+    if left == "empty":  # a power cut may leave that of its session's file
+        path.write_bytes(b"")
+    elif left == "gone":
+        path.unlink()
     appended(tmp_path)
     assert [(facts["offset"], facts["bytes"]) for facts in told(tmp_path, "torn")] == [
         (0, size - 1)

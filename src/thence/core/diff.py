@@ -187,6 +187,7 @@ _MEMBERS = (
 )
 _members = attrgetter(*_MEMBERS)
 _encode = msgspec.json.Encoder(order="sorted").encode
+_NOTHING = msgspec.Raw(b"{}")
 
 
 def is_same(a: Event, b: Event) -> bool:
@@ -208,11 +209,11 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     return (*places, *_apart(name, _payload(a), _payload(b)))
 
 
-def _body(event: Event) -> tuple[str, bytes]:
+def _body(event: Event) -> tuple[str, msgspec.Raw]:
     """Returns the name and the bytes of a payload, with whole values."""
     members = raw_members(event.whole_line)
     name = "details" if "details" in members else "payload"
-    return name, bytes(members.get(name, b"{}"))
+    return name, members.get(name, _NOTHING)
 
 
 def _payload(event: Event) -> Any:
@@ -229,7 +230,7 @@ def _content(event: Event) -> tuple[Any, ...]:
     try:
         return _members(event.header), _encode(_payload(event))
     except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return _members(event.header), _body(event)
+        return _members(event.header), bytes(_body(event)[1])
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:

@@ -139,7 +139,7 @@ class SessionReport:
         is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
         # where no own event can be read, the very first ones may be damaged
         is_known = own.previous_node != "" or not own.is_new
-        is_spoilt = is_known and not seq and not others
+        is_spoilt = is_known and not seq and not has_file
         dead = [record for record in others if record.is_dead]
         if not (is_unknown or is_spoilt or dead):
             return []

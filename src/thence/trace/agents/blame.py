@@ -78,7 +78,7 @@ class CommitInfo(NamedTuple):
     @property
     def reverts(self) -> list[str]:
         """The commits that the message says it takes back."""
-        return _REVERTS.findall(self.body)
+        return [one for one in _REVERTS.findall(self.body) if len(one) == len(self.commit)]
 
     @property
     def is_by_bot(self) -> bool:
@@ -197,10 +197,7 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
             texts = list[tuple[str, str]]()
             while any(remaining):
-                signs, text = (
-                    lines[number][: len(span[1]) - 1],
-                    _text(lines[number][len(span[1]) - 1 :]),
-                )
+                signs, text = lines[number][:width], _text(lines[number][width:])
                 number += 1
                 if signs.startswith(b"\\"):  # a remark on a last line without its end
                     continue
@@ -211,21 +208,10 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
                 remaining[-1] -= not is_gone
                 if not is_gone or width == 1:
                     texts.append((sign, text))
-            both = (path_of(name) for name in (path, old_path) if name != b"/dev/null")
-            new_path, *rest = both
-            paths = new_path, (rest or [new_path])[0]
-            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts), commit))
+            paths = [path_of(name) for name in (path, old_path) if name != b"/dev/null"]
+            starting = starts[-1][0], starts[0][0]
+            hunks.append(Hunk(paths[0], paths[-1], *starting, tuple(texts), commit))
     yield commit, tuple(hunks)
-
-
-class Reflogs(NamedTuple):
-    """The commits that the reflogs of a clone still have as made here.
-
-    `in_tree` are those that were made in this working tree.
-    """
-
-    own: frozenset[str]
-    in_tree: frozenset[str]
 
 
 class CommitHistory:
@@ -244,18 +230,19 @@ class CommitHistory:
             return frozenset()
 
     @cached_property
-    def reflogs(self) -> Reflogs:
-        """What this clone noted of where its commits came from; entries are kept for 90 days."""
+    def made_here(self) -> dict[str, bool]:
+        """The commits that reflogs note as made in this clone, and if in this working tree.
+
+        Their entries are kept for 90 days.
+        """
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        own, in_tree = set[str](), set[str]()
+        commits: dict[str, bool] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
             if _MADE.match(words) and not _MOVED.match(words):
-                own.add(commit)
-                if selector.startswith("HEAD@"):
-                    in_tree.add(commit)
-        return Reflogs(frozenset(own), frozenset(in_tree))
+                commits[commit] = commits.get(commit, False) or selector.startswith("HEAD@")
+        return commits
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -306,9 +306,8 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return None
     subject, value = f"tool/{use_id}", call.take("tool_input")
     facts = {"tool": call.take("tool_name")}
-    runs = (
-        call.spooled.chain[0] if call.spooled.chain and call.text("tool_name") in SHELLS else None
-    )
+    is_shell = call.text("tool_name") in SHELLS
+    runs = next(iter(call.spooled.chain), None) if is_shell else None
     if hook == "pretooluse":
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         facts["before"] = call.spooled.before
@@ -427,7 +426,16 @@ def _inside(path: str, top: str | None) -> str:
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     hook = text_of(spooled.input, "hook")
     if hook == "post-rewrite":
-        yield from _rewrites(spooled, table)
+        pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
+        for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+            match pair:
+                case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
+                    recorded = (table.commits[sha] for sha in pair if sha in table.commits)
+                    causes = Causes(tuple(commit.event_id for commit in recorded))
+                    told = {"old": old, "new": new, "by": by, "root": spooled.root}
+                    name = f"{spooled.source_id}/{number}" if number else spooled.source_id
+                    subject, own = f"commit/{new}", spooled._replace(source_id=name)
+                    yield new_event(table, own, "rewrite", subject, told, causes, actor="git")
         return
     if hook == "post-merge":
         is_merge = len((text_of(spooled.input, "parents") or "").split()) > 1
@@ -448,16 +456,3 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     facts |= {"variables": spooled.variables or None if by == "unknown" else None}
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
-
-
-def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
-    pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
-    for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
-        match pair:
-            case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
-                recorded = (table.commits[sha] for sha in pair if sha in table.commits)
-                causes = Causes(tuple(commit.event_id for commit in recorded))
-                facts = {"old": old, "new": new, "by": by, "root": spooled.root}
-                name = f"{spooled.source_id}/{number}" if number else spooled.source_id
-                words = "rewrite", f"commit/{new}", facts, causes
-                yield new_event(table, spooled._replace(source_id=name), *words, actor="git")

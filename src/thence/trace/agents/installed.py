@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from thence.errors import ThenceError
 from thence.files import replace_file
+from thence.git.repository import repository as repository_of
 from thence.trace.agents import hook_script as script
 from thence.trace.agents.fired import LOG, common_folder, repository
 from thence.trace.agents.known_agents import AGENTS
@@ -172,7 +173,21 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
             hint="install them in each repository: thence hook install git",
         )
     if tool == "git":
-        for path in _git_hooks():
+        repo = repository_of(Path.cwd())
+        if repo.is_bare:
+            raise ThenceError(
+                "could not install git hooks",
+                place=Path.cwd(),
+                cause="this is no working tree of a repository",
+                hint="go to one: git worktree list",
+            )
+        repo.git.run("rev-parse")  # it says what is wrong, but switches hooks off
+        argv = ["git", "rev-parse", "--path-format=absolute", "--git-path", "hooks"]
+        out = subprocess.run(argv, check=True, capture_output=True).stdout
+        folder = Path(os.fsdecode(out).rstrip("\n"))
+        # husky runs `.husky/HOOK` from a folder that it writes anew
+        folder = folder.parent if folder.match(".husky/_") else folder
+        for path in (folder / name for name in _GIT_HOOKS):
             yield _Place(path, partial(_with_block, path), _without_block, 0o755)
         return
     path, helper = settings_of(tool, is_users), script.helper_of(tool, is_users)
@@ -329,28 +344,6 @@ def _with_script(fresh: str, text: str | None) -> str:
 def _without_script(text: str | None) -> str | None:
     lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
     return None if any(map(script.runs_helper, lines)) else text
-
-
-def _git_hooks() -> list[Path]:
-    """Returns the hooks of this repository, wherever git looks for them; raises ThenceError.
-
-    husky runs `.husky/HOOK` from a folder that it writes anew, so that the block goes there.
-    """
-    operation = "could not install git hooks"
-    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
-    try:
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    except OSError as error:
-        raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
-    if done.returncode or not repository(str(Path.cwd())) or not done.stdout.startswith("false"):
-        raise ThenceError(
-            operation,
-            place=Path.cwd(),
-            cause="this folder is not a working tree of a git repository of this user",
-            hint="go to one, or make one: git init",
-        )
-    folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
-    return [(folder.parent if folder.match(".husky/_") else folder) / name for name in _GIT_HOOKS]
 
 
 def _with_block(path: Path, text: str | None) -> str:
