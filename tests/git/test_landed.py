@@ -1,11 +1,26 @@
-"""Whether a package's code is in its target, asked of real git after every way of bringing it."""
+"""Whether a package's code is in its target, asked of real git: each way, and many together.
+
+What stands after random histories is in tests/work/test_landing_histories.py.
+"""
 
 import pytest
+from msgspec.structs import replace
 from tests.git.repositories import commit, git, make_repository
 
 from thence.errors import GitFailed
-from thence.git.landed import Landed, landing_of, missing_commits, reviewed_of
-from thence.git.patches import hunks_of, patch_id
+from thence.git.git import Git
+from thence.git.landed import (
+    Kept,
+    Landed,
+    Landing,
+    Question,
+    landings,
+    missing_commits,
+    nearest,
+    reviewed_of,
+    was_in,
+)
+from thence.git.memo import Memo
 from thence.git.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
@@ -33,19 +48,16 @@ def package(folder, branch="work"):
     return branch
 
 
-def code_of(folder, branch="work", base="main", target="main"):
+def code_of(folder, branch="work", base="main", target="main", before=None):
     base, tip, target = (git(folder, "rev-parse", each) for each in (base, branch, target))
-    return reviewed_of(repository(folder), base, tip, target)[0]
+    return reviewed_of(repository(folder), base, tip, target, before=before)[0]
 
 
-def landing(folder, code, target="main"):
-    """Return how the code is in the target, None where it is not there whole."""
-    answer = answer_of(folder, code, target)
-    return None if answer.reverts or answer.missing else answer.landed
-
-
-def answer_of(folder, code, target="main"):
-    return landing_of(repository(folder), git(folder, "rev-parse", target), code)
+def landing(folder, code, landed=None):
+    (answer,) = landings(
+        repository(folder), git(folder, "rev-parse", "main"), [Question(code, landed)]
+    )
+    return answer
 
 
 def squashed(folder, branch):
@@ -80,67 +92,70 @@ def merged(folder, branch):
     return tip
 
 
-def edited_in_the_merge(folder, branch):
-    """Squash by hand in a way that gives no patch of the package's: beside a new line."""
-    git(folder, "merge", "--quiet", "--squash", branch)
-    text = lines(l5="five", l8="eight", l11="and eleven in the same go")
-    return commit(folder, {"code.py": text}, "By hand")
-
-
 WAYS = {
     merged: "ancestor",
     squashed: "patch",
     squashed_with_more: "patch",
     rebased: "patches",
     picked: "patches",
-    edited_in_the_merge: "patch",
 }
 each_way = pytest.mark.parametrize("bring", WAYS, ids=lambda each: each.__name__)
 
 
 @pytest.mark.promise("L15")
 @each_way
-def test_code_is_found_however_it_came_and_whatever_was_edited_beside_it_later(folder, bring):
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_code_is_found_however_it_came_and_with_its_branch_gone(folder, bring, is_pruned):
     code = code_of(folder, package(folder))
     commit(folder, {"other.py": "before\n"})
-    assert landing(folder, code) is None
+    assert landing(folder, code) == Landing()
     brought = bring(folder, "work")
+    if is_pruned:
+        git(folder, "branch", "--quiet", "-D", "work")
+        if bring is squashed_with_more:  # only the commit itself can tell
+            git(folder, "update-ref", "refs/thence/reviewed/001-sync/WP01", code.commit)
+        git(folder, "reflog", "expire", "--expire=now", "--all")
+        git(folder, "gc", "--quiet", "--prune=now")
+    assert landing(folder, code) == Landing(Landed(WAYS[bring], brought))
     for number in range(3):  # the same lines, and those beside them
         more = {"l4": f"four {number}", "l6": f"six {number}", "l8": f"eight {number}"}
         commit(folder, {"code.py": lines(l5=f"five {number}", **more)})
-    assert landing(folder, code) == Landed(WAYS[bring], brought)
-
-
-@pytest.mark.promise("L15")
-@each_way
-def test_branch_that_was_deleted_and_pruned_is_found_by_what_was_recorded(folder, bring):
-    code = code_of(folder, package(folder))
-    commit(folder, {"other.py": "before\n"})
-    brought = bring(folder, "work")
-    git(folder, "branch", "--quiet", "-D", "work")
-    if bring in (squashed_with_more, edited_in_the_merge):  # only the commit itself can tell
-        git(folder, "update-ref", "refs/thence/reviewed/001-sync/WP01", code.commit)
-    git(folder, "reflog", "expire", "--expire=now", "--all")
-    git(folder, "gc", "--quiet", "--prune=now")
-    assert landing(folder, code) == Landed(WAYS[bring], brought)
+    assert landing(folder, code) == Landing(Landed(WAYS[bring], brought))
 
 
 @pytest.mark.promise("L15")
 def test_branch_that_was_deleted_unmerged_has_not_landed(folder):
     code = code_of(folder, package(folder))
-    commit(folder, {"code.py": lines(l5="something else")})
-    assert landing(folder, code) is None
     git(folder, "branch", "--quiet", "-D", "work")
     git(folder, "reflog", "expire", "--expire=now", "--all")
     git(folder, "gc", "--quiet", "--prune=now")
-    assert landing(folder, code) is None
+    assert landing(folder, code) == Landing()
 
 
 @pytest.mark.promise("L15")
 def test_half_of_the_commits_is_not_the_package(folder):
     code = code_of(folder, package(folder))
     git(folder, "cherry-pick", "work~1")
-    assert landing(folder, code) is None
+    assert landing(folder, code) == Landing()
+
+
+@pytest.mark.promise("L15")
+def test_package_that_was_sent_back_lands_with_what_was_added(folder):
+    base = git(folder, "rev-parse", "main")
+    first = code_of(folder, package(folder))
+    commit(folder, {"other.py": "before\n"})
+    git(folder, "checkout", "--quiet", "work")
+    commit(folder, {"new é.py": "better\n"})
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base, before=first.commit), earlier=(first,))
+    assert (again.base, len(again.chain)) == (first.commit, 2)
+    git(folder, "cherry-pick", "work~1")
+    assert landing(folder, again) == Landing()
+    git(folder, "reset", "--quiet", "--hard", "HEAD~1")
+    assert landing(folder, again).landed is None
+    brought = squashed(folder, "work")
+    assert landing(folder, again) == Landing(Landed("patch", brought))
+    assert landing(folder, first) == Landing()
 
 
 def test_equal_trees_are_no_code_though_there_are_commits(folder):
@@ -155,60 +170,46 @@ def test_equal_trees_are_no_code_though_there_are_commits(folder):
     assert code_of(folder).patch
 
 
-def test_binary_files_are_told_apart(folder):
-    for branch, data in (("one", b"\0one"), ("other", b"\0other")):
-        git(folder, "checkout", "--quiet", "-b", branch, "main")
-        commit(folder, {"image": data})
-    git(folder, "checkout", "--quiet", "main")
-    one, other = (code_of(folder, branch) for branch in ("one", "other"))
-    squashed(folder, "one")
-    assert landing(folder, one).how == "patch"
-    assert landing(folder, other) is None
-
-
-def test_patch_is_the_same_whatever_the_user_has_configured(folder):
+def test_answers_are_the_same_whatever_the_user_has_configured(folder):
     code = code_of(folder, package(folder))
+    (folder / "order").write_text("new*\n")
     settings = {
         "diff.noprefix": "true",
         "diff.context": "0",
         "diff.algorithm": "patience",
+        "diff.indentHeuristic": "false",
+        "diff.orderFile": "order",
+        "diff.external": "/bin/false",
+        "diff.interHunkContext": "9",
+        "diff.mnemonicPrefix": "true",
+        "diff.renames": "false",
         "color.ui": "always",
         "log.showSignature": "true",
-        "diff.external": "/bin/false",
+        "log.showRoot": "false",
     }
     for name, value in settings.items():
         git(folder, "config", name, value)
     assert code_of(folder) == code
     commit(folder, {"other.py": "before\n"})
     brought = squashed(folder, "work")
-    assert landing(folder, code) == Landed("patch", brought)
-
-
-def test_package_that_took_its_target_in_is_found_too(folder):
-    base = git(folder, "rev-parse", "main")
-    package(folder)
-    commit(folder, {"other.py": "meanwhile\n"})
-    git(folder, "checkout", "--quiet", "work")
-    git(folder, "merge", "--quiet", "--no-edit", "main")
-    git(folder, "checkout", "--quiet", "main")
-    code = code_of(folder, base=base)
-    assert len(code.patches) == 2
-    brought = squashed(folder, "work")
-    commit(folder, {"code.py": lines(l5="later", l8="later")})
-    assert code.base == git(folder, "rev-parse", "main~2")
-    assert landing(folder, code) == Landed("patch", brought)
+    assert landing(folder, code) == Landing(Landed("patch", brought))
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert landing(folder, code).reverts == (git(folder, "rev-parse", "HEAD"),)
 
 
 def test_fork_whose_commits_this_clone_never_had_is_found_by_its_patch(folder, tmp_path):
     package(folder)
     git(tmp_path, "clone", "--quiet", folder, "fork")
     code = code_of(tmp_path / "fork", "origin/work", "origin/main", "origin/main")
-    git(folder, "checkout", "--quiet", "-b", "kept", "main")
     brought = squashed(folder, "work")
     git(folder, "branch", "--quiet", "-D", "work")
     git(folder, "reflog", "expire", "--expire=now", "--all")
     git(folder, "gc", "--quiet", "--prune=now")
-    assert landing(folder, code, "kept") == Landed("patch", brought)
+    assert landing(folder, code) == Landing(Landed("patch", brought))
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert landing(folder, code, Landed("patch", brought)).reverts, (
+        "the rows of that commit are known"
+    )
 
 
 def test_commits_that_a_clone_lacks_are_lacking_and_no_error(folder):
@@ -220,6 +221,51 @@ def test_commits_that_a_clone_lacks_are_lacking_and_no_error(folder):
     assert missing_commits(repo, tip, []) == frozenset()
 
 
+@pytest.mark.promise("L15")
+def test_commit_was_in_a_branch_if_its_reflog_says_so(folder):
+    repo = repository(folder)
+    tip = commit(folder, {"other.py": "1\n"})
+    later = commit(folder, {"other.py": "2\n"})
+    git(folder, "reset", "--quiet", "--hard", "HEAD~2")
+    beside = git(folder, "commit-tree", "-m", "beside", "-p", "HEAD", "HEAD^{tree}")
+    commits = [tip, later, beside, "1" * 40]
+    assert was_in(repo, ["refs/heads/main"], commits) == {tip, later}
+    assert was_in(repo, [], commits) == set()
+
+
+@pytest.mark.promise("L15")
+def test_commit_that_shares_most_words_is_the_likeliest(folder):
+    code = code_of(folder, package(folder))
+    assert nearest(repository(folder), git(folder, "rev-parse", "main"), code) is None
+    git(folder, "merge", "--quiet", "--squash", "work")
+    likely = commit(folder, {"code.py": lines(l5="five", l8="8th")}, "Squashed, with a suggestion")
+    commit(folder, {"more.py": "anything new\n"})
+    assert landing(folder, code) == Landing()
+    assert nearest(repository(folder), git(folder, "rev-parse", "main"), code) == likely
+
+
+@pytest.mark.promise("L15")
+def test_merge_that_was_stated_is_followed_as_a_whole(folder):
+    package(folder)
+    commit(folder, {"other.py": "before\n"})
+    merged(folder, "work")
+    stated = Landed("stated", git(folder, "rev-parse", "main"), "I did it")
+    assert landing(folder, None, stated) == Landing(stated)
+    git(folder, "revert", "--no-edit", "-m", "1", "HEAD")
+    assert landing(folder, None, stated) == Landing(stated, (git(folder, "rev-parse", "main"),))
+
+
+@pytest.mark.promise("L15")
+def test_package_that_comes_after_a_stated_commit_was_reverted_is_there(folder):
+    code = code_of(folder, package(folder))
+    stated = Landed("stated", commit(folder, {"other.py": "written anew\n"}), "in other words")
+    assert landing(folder, code, stated) == Landing(stated)
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert landing(folder, code, stated).reverts
+    merged(folder, "work")
+    assert landing(folder, code, stated) == Landing(stated)
+
+
 def test_two_thousand_commits_of_the_target_are_looked_through(folder):
     code = code_of(folder, package(folder))
     brought = squashed(folder, "work")
@@ -229,39 +275,75 @@ def test_two_thousand_commits_of_the_target_are_looked_through(folder):
         told.append("commit refs/heads/main\ncommitter a <a@b> 1700000000 +0000\ndata 4\nmore\n")
         told.append(f"M 100644 inline code.py\ndata {len(text)}\n{text}\n")
     git(folder, "fast-import", "--quiet", "--force", stdin="".join(told).encode())
-    assert landing(folder, code) == Landed("patch", brought)
+    assert landing(folder, code) == Landing(Landed("patch", brought))
+
+
+@pytest.mark.promise("L15")
+def test_many_packages_are_asked_together_and_moves_of_the_target_cost_one_process(
+    folder, tmp_path, monkeypatch
+):
+    codes, base = [], git(folder, "rev-parse", "main")
+    for number in range(12):
+        git(folder, "checkout", "--quiet", "-b", f"work{number}", base)
+        commit(folder, {f"file{number}.py": f"value = {number}00\n"})
+        codes.append(code_of(folder, f"work{number}"))
+        git(folder, "checkout", "--quiet", "main")
+        (merged if number % 2 else squashed_with_more)(folder, f"work{number}") if number < 8 else 0
+    questions, calls = [Question(code) for code in codes], list[str]()
+    of_git = Git.open_process
+
+    def counted(self, *arguments, **options):
+        calls.append(str(arguments[0]))
+        return of_git(self, *arguments, **options)
+
+    monkeypatch.setattr(Git, "open_process", counted)
+    repo = repository(folder)
+
+    def ask(count):
+        calls.clear()
+        told = landings(repo, git(folder, "rev-parse", "main"), questions, Kept(memo, "main"))
+        assert len(calls) == count, calls
+        memo.save()
+        return [(bool(one.landed), bool(one.reverts)) for one in told]
+
+    memo = Memo(repo, tmp_path)
+    there, missing, reverted = (True, False), (False, False), (True, True)
+    absent, first, own, theirs, tree, rows, log = 1, 1, 1, 1, 1, 1, 1
+    merges = 4  # of those that are not there, one for each
+    assert (
+        ask(absent + first + own + theirs + tree + merges + rows + log)
+        == [there] * 8 + [missing] * 4
+    )
+    memo = Memo(repo, tmp_path)
+    assert ask(0) == [there] * 8 + [missing] * 4
+    questions = questions[:8]
+    git(folder, "revert", "--no-edit", "HEAD~1")
+    git(folder, "revert", "--no-edit", "-m", "1", "HEAD~1")
+    assert ask(1) == [*[there] * 6, reverted, reverted]
+    git(folder, "reset", "--quiet", "--hard", "HEAD~1")
+    assert ask(absent + first + own + rows + log) == [*[there] * 6, reverted, there]
+    (memo.home / "memo.json").unlink()
+    for path in memo.home.glob("standing-*"):
+        path.write_bytes(b"nothing of ours")
+    memo = Memo(repo, tmp_path)
+    assert ask(absent + first + own + theirs + rows + log) == [*[there] * 6, reverted, there]
 
 
 def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     base = git(folder, "rev-parse", "main")
     package(folder)
-    git(folder, "checkout", "--quiet", "work")
-    empty = ("-c", "user.name=A", "commit", "--quiet", "--allow-empty", "--message")
-    git(folder, *empty, "Nothing")
     git(folder, "checkout", "--quiet", "-b", "beside", "main")
     commit(folder, {"beside.py": "beside\n"})
     git(folder, "checkout", "--quiet", "work")
     git(folder, "merge", "--quiet", "--no-edit", "beside")
-    git(folder, "revert", "--no-edit", "HEAD~2")
-    git(folder, *empty, "And nothing")
-    tip, repo = git(folder, "rev-parse", "HEAD"), repository(folder)
-
-    oldest_first = ("--topo-order", "--reverse", "--no-merges")
-
-    def patch_of(*change):
-        return patch_id(next(hunks_of(repo, [change])))
-
-    listed = git(folder, "rev-list", *oldest_first, f"{base}..{tip}").split()
-    each = tuple(filter(None, map(patch_of, listed)))
-    assert len(each) == len(listed) - 2
-    found, has_commits = reviewed_of(repo, base, tip, base)
-    assert has_commits
-    assert (found.patch, found.patches) == (patch_of(tip, base), each)
-    only, _ = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
-    assert only.patches == each
-    nothing, has_commits = reviewed_of(repo, tip, tip, None)
-    assert not has_commits
-    assert (nothing.patch, nothing.patches) == ("", ())
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "And nothing")
+    code, has_commits = reviewed_of(
+        repository(folder), base, git(folder, "rev-parse", "HEAD"), base
+    )
+    assert (has_commits, len(code.commits), len(code.patches)) == (True, 4, 3)
+    assert len({code.patch, *code.patches}) == 4
+    nothing, has_commits = reviewed_of(repository(folder), code.commit, code.commit, None)
+    assert (has_commits, nothing.patch, nothing.patches) == (False, "", ())
 
 
 def test_object_that_is_missing_of_a_package_is_told(folder):

@@ -94,6 +94,20 @@ def test_branch_that_was_deleted_unmerged_is_refused_until_somebody_names_the_co
 
 
 @pytest.mark.promise("L15")
+def test_squash_with_a_suggestion_is_named_by_the_refusal(project):
+    handed_in(project, {"page.py": "a page\nof one\nor two\nrows\n"})
+    commit(project, {"page.py": "a page\nof one\nor three\nrows\n"}, "Squashed (#7)")
+    squash = git(project, "rev-parse", "HEAD")
+    commit(project, {"unrelated.py": "by hand\n"})
+    hint = refused(project, "not_landed", "accept", "WP03")["hint"]
+    assert f"(most like it: {squash[:7]}): thence work accept WP03 --landed COMMIT" in hint
+    done(project, "accept", "WP03", "--landed", squash, "--actor", "bob")
+    assert here(project) == "landed"
+    git(project, "revert", "--no-edit", squash)
+    assert here(project) == "reverted"
+
+
+@pytest.mark.promise("L15")
 def test_package_without_a_commit_is_done_for_a_reason_alone(project):
     done(project, "implement", "WP03", "--actor", "ada")
     done(project, "merge", "WP03", "--actor", "ada")
@@ -168,6 +182,39 @@ def test_squash_on_the_forge_is_found_after_a_fetch_with_the_branch_gone(project
 
 
 @pytest.mark.promise("L15")
+@pytest.mark.parametrize("is_branch_fetched", [False, True])
+def test_landing_that_was_not_fetched_is_not_told_as_gone(
+    project, remote, tmp_path, is_branch_fetched
+):
+    handed_in(project)
+    if is_branch_fetched:
+        git(project, "push", "--quiet", "origin", BRANCH)
+    carl = tmp_path / "carl"
+    git(tmp_path, "clone", "--quiet", remote, carl)
+    done(project, "publish")
+    board = ("fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
+    git(carl, *board)
+    if not is_branch_fetched:
+        assert "its code is not fetched here" in shown(carl)
+        assert "next: git fetch\n" in shown(carl)
+        error = refused(carl, "not_landed", "accept", "WP03")
+        assert "is not fetched here" in error["cause"]
+    done(project, "merge", "WP03")
+    git(project, "push", "--quiet", "origin", "main")
+    done(project, "accept", "WP03")
+    done(project, "publish")
+    git(carl, *board)
+    assert here(carl) == "unfetched"
+    assert "its code is not fetched here" in shown(carl)
+    assert "next: git fetch\n" in shown(carl)
+    git(carl, "fetch", "--quiet")
+    assert here(carl) == "landed"
+    git(project, "push", "--quiet", "--force", "origin", "main~1:main")
+    git(carl, "fetch", "--quiet")
+    assert here(carl) == "gone"
+
+
+@pytest.mark.promise("L15")
 def test_commit_that_came_after_the_review_has_to_land_too(project):
     worktree = handed_in(project)
     done(project, "merge", "WP03")
@@ -237,18 +284,23 @@ def asked_of_git(project, folder):
     assert ended.json["here"]["landed"][0]["state"] == "landed"
     lines = note.read_text().splitlines()
     assert any("for-each-ref" in line for line in lines)
-    return [line for line in lines if re.search("rev-list|patch-id|batch-check|merge-tree", line)]
+    return [
+        line
+        for line in lines
+        if re.search(r"rev-list|diff-tree|batch-check|merge-tree|\blog\b", line)
+    ]
 
 
-def test_asking_again_costs_git_nothing_while_no_ref_moved(project, tmp_path):
+def test_asking_again_costs_git_nothing_and_a_log_where_the_target_moved(project, tmp_path):
     handed_in(project)
     git(project, "merge", "--quiet", "--squash", BRANCH)
     git(project, "commit", "--quiet", "-m", "Squashed")
     done(project, "accept", "WP03")
-    assert asked_of_git(project, tmp_path / "bin")
     assert asked_of_git(project, tmp_path / "bin") == []
     commit(project, {"more.py": "more\n"})
-    assert asked_of_git(project, tmp_path / "bin")
+    (moved,) = asked_of_git(project, tmp_path / "bin")
+    assert "log" in moved.split()
+    assert asked_of_git(project, tmp_path / "bin") == []
 
 
 @pytest.mark.promise("L15")

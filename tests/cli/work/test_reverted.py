@@ -50,24 +50,29 @@ def test_revert_is_named_and_the_lane_stays_done(project):
     revert = git(project, "rev-parse", "HEAD")
     (told,) = here(project)
     assert (told["state"], told["how"]) == ("reverted", "ancestor")
-    assert (told["reverted_by"], told["missing"]) == ([revert], ["feature.py"])
+    assert told["reverted_by"] == [revert]
     text = warm("work", "status", cwd=project).out
-    assert f"reverted in main by {revert[:7]}: feature.py" in text
+    assert f"reverted in main by {revert[:7]}" in text
     assert "done 1, landed 0" in text
 
 
 @pytest.mark.promise("L15")
-def test_package_in_review_whose_commit_was_reverted_is_refused(project):
+def test_package_in_review_that_was_reverted_is_refused_and_in_part_it_is_landed(project):
     worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
     commit(worktree, FEATURE)
     commit(worktree, DOCS)
     hand_in(project)
     done(project, "merge", "WP03")
-    git(project, "revert", "--no-edit", f"{SLUG}-WP03~1")
-    revert = git(project, "rev-parse", "HEAD")
+    reverts = []
+    for one in (f"{SLUG}-WP03~1", f"{SLUG}-WP03"):
+        git(project, "revert", "--no-edit", one)
+        reverts.insert(0, git(project, "rev-parse", "HEAD"))
     error = refused(project, "not_landed", "accept", "WP03")
-    assert error["cause"] == f"WP03 is reverted in main by {revert[:7]}: feature.py"
-    assert f"git merge main && git revert {revert}" in error["hint"]
+    assert error["cause"] == f"WP03 is reverted in main by {reverts[0][:7]}, {reverts[1][:7]}"
+    back = " && git revert ".join(reverts)
+    assert f"git merge main && git revert {back}" in error["hint"]
+    git(project, "revert", "--no-edit", reverts[0])
+    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
 
 @pytest.mark.promise("L15")
@@ -86,12 +91,12 @@ def test_reopened_package_is_merged_again_only_with_all_its_code(project, is_pru
     revert = git(project, "rev-parse", "HEAD")
     worktree, told = reopened(project, is_pruned=is_pruned)
     if told["base"] != revert:  # where its branch has the code, nothing looks amiss there
-        assert told["missing"] == ["feature.py"]
+        assert told["reverted_by"] == [revert]
     commit(worktree, {"fix.py": "fix\n"})
     hand_in(project)
     ended, answer = work(project, "merge", "WP03")
     assert (ended.code, answer["error"]["guard"]) == (1, "not_landed")
-    assert "feature.py of it would still be missing in main" in answer["error"]["cause"]
+    assert "handed in of it before would still be missing in main" in answer["error"]["cause"]
     assert f"git revert {revert}" in answer["error"]["hint"]
     assert git(project, "rev-parse", "main") == revert, "nothing was merged"
     git(worktree, "merge", "--quiet", "--no-edit", "main")
@@ -105,15 +110,14 @@ def test_reopened_package_is_merged_again_only_with_all_its_code(project, is_pru
 
 
 @pytest.mark.promise("L15")
-def test_git_merges_the_rest_by_hand_and_accept_refuses_it(project):
+def test_rest_that_git_merges_by_hand_has_landed(project):
     merge = landed(project, FEATURE)
     git(project, "revert", "--no-edit", "-m", "1", merge)
     worktree, _ = reopened(project)
     commit(worktree, {"fix.py": "fix\n"})
     hand_in(project)
     git(project, "merge", "--quiet", "--no-edit", f"{SLUG}-WP03")
-    assert "feature.py" in refused(project, "not_landed", "accept", "WP03")["cause"]
-    done(project, "accept", "WP03", "--landed", "HEAD", "--reason", "that part was a mistake")
+    done(project, "accept", "WP03")
     assert [told["state"] for told in here(project)] == ["landed"]
 
 
@@ -125,29 +129,9 @@ def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
     commit(project, DOCS)
     git(worktree, "rebase", "--quiet", "main")  # its branch is where main is, without the feature
     hand_in(project)
-    assert "feature.py" in refused(project, "not_landed", "accept", "WP03")["cause"]
+    assert "is reverted in main" in refused(project, "not_landed", "accept", "WP03")["cause"]
     git(project, "revert", "--no-edit", "HEAD~1")
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
-
-
-@pytest.mark.promise("L15")
-@pytest.mark.parametrize("is_squashed", [False, True])
-def test_lines_that_another_package_takes_out_are_edited_and_not_reverted(project, is_squashed):
-    landed(project, FEATURE)
-    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
-    git(worktree, "rm", "--quiet", "feature.py")
-    git(worktree, "commit", "--quiet", "-m", "Do it in another way")
-    done(project, "mark-status", "T001", "--actor", "ada")
-    done(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
-    if is_squashed:
-        git(project, "merge", "--quiet", "--squash", f"{SLUG}-WP01")
-        git(project, "commit", "--quiet", "-m", "Squashed")
-    else:
-        done(project, "merge", "WP01")
-    done(project, "accept", "WP01")
-    assert [told["state"] for told in here(project)] == ["landed", "landed"]
-    git(project, "revert", "--no-edit", *(() if is_squashed else ("-m", "1")), "HEAD")
-    assert [told["state"] for told in here(project)] == ["reverted", "landed"]
 
 
 @pytest.mark.promise("L15")
@@ -209,6 +193,6 @@ def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     project.tell(WP01=[DO, fix, back])
     ended = orchestrate(project)
     assert ended.code == 0, ended.out + ended.err
-    assert "WP01.txt of it would still be missing in main" in ended.err
+    assert "handed in of it before would still be missing in main" in ended.err
     assert {"WP01.txt", "fix.py"} <= {path.name for path in project.folder.iterdir()}
     assert done(project.folder, "status")["here"]["landed"][0]["state"] == "landed"

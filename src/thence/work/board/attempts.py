@@ -11,7 +11,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.move_request import UNSHALLOW, LandingStatus
+from thence.work.board.move_request import FETCH, UNSHALLOW, LandingStatus
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
@@ -123,6 +123,8 @@ def _after_review(
         return (UNSHALLOW,)
     if code is not None and (code.kind == "reverted" or code.changed_since is not None):
         return (back,)
+    if code is not None and code.kind == "unfetched":
+        return (FETCH,)
     accept = f"thence work accept {wp_id}{where}"
     if code is not None and code.kind == "landed":
         return accept, back
@@ -140,10 +142,12 @@ def _after_done(
     wp_id: str, code: LandingStatus | None, where: str, *, has_branch: bool
 ) -> tuple[str, ...]:
     """Returns the commands for a package that is done and whose code is not in its target."""
-    if code is None or code.kind in ("landed", "no_code"):
-        return ()
+    if code is None or (code.kind in ("landed", "no_code", "unknown") and not code.is_shallow):
+        return ()  # of what was never seen here nothing is advised
     if code.is_shallow:
         return (UNSHALLOW,)
+    if code.kind == "unfetched":
+        return (FETCH,)
     if code.kind == "local":
         return (code.push,) if code.push else ()
     reopen = f"thence work reopen {wp_id}{where} --reason TEXT"

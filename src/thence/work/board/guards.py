@@ -284,14 +284,14 @@ def _not_landed(request: MoveRequest) -> Read:
 
 def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
-    named = f"name the commit that merged it: thence work accept {wp_id} --landed COMMIT"
+    likely = f" (most like it: {code.nearest[:SHORT]})" if code.nearest else ""
+    named = f"name the commit that merged it{likely}: thence work accept {wp_id} --landed COMMIT"
     if code.is_shallow:
         message = f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
         return message, f"{UNSHALLOW}, then try again"
     if code.kind == "reverted":
         back = f"thence work move-task {wp_id} --to doing --reason TEXT"
-        how = f"in its worktree: {code.revert}" if code.revert else "commit it again"
-        return f"{wp_id} is {reverted_by(code)}", f"{back}; then {how}"
+        return f"{wp_id} is {reverted_by(code)}", f"{back}; then in its worktree: {code.revert}"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
         return message, "push it, or accept it as it is: --local"
@@ -299,9 +299,13 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
         remedy = "commit the work of the package, or say why it has none: --no-code REASON"
         return f"{code.branch} changes nothing", remedy
     if code.kind == "missing":
-        part = f"; it has no changes of {', '.join(code.missing)}" if code.missing else ""
-        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}{part}"
+        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
         return message, f"thence work merge; or {named}"
+    if code.kind == "unfetched":
+        message = (
+            f"the code of {wp_id} is not fetched here: {code.branch} or {code.target} lacks it"
+        )
+        return message, f"git fetch, then try again; or {named}"
     message = f"could not find the code of {wp_id}: there is no branch {code.branch}"
     return message, f"{named}; or say why it has no code: --no-code REASON"
 

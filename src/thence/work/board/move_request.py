@@ -31,7 +31,9 @@ MATRIX: Mapping[str, tuple[str, ...]] = {
     DONE: (DOING, REJECTED),
     REJECTED: (PLANNED,),
 }
-CodeKind = Literal["landed", "local", "missing", "no_code", "unknown", "reverted", "gone"]
+CodeKind = Literal[
+    "landed", "local", "missing", "no_code", "unknown", "unfetched", "reverted", "gone"
+]
 
 
 class LandingStatus(msgspec.Struct, frozen=True):
@@ -39,12 +41,14 @@ class LandingStatus(msgspec.Struct, frozen=True):
 
     "landed": it is in the target. "local": it is merged into the branch that has the target as its
     upstream, and not pushed. "missing": its commits are known and are not in the target.
-    "no_code": the branch changes nothing. "unknown": nothing is known of it. "reverted", "gone":
-    it was in the target, and was taken out or reset since. `landed` records how it came to the
-    target, `is_asserted` that a person stated it. `is_shallow` means that the kind is unknown
-    because this clone lacks old commits. `changed_since` is the commit that was handed in, where
-    the package's last commit is another one. `push` is the command that brings "local" code to the
-    target, None where it was not looked for.
+    "no_code": the branch changes nothing. "unknown": nothing is known of it. "unfetched": this
+    clone lacks a commit of it, or never had its landing in the target. "reverted", "gone": it was
+    in the target, and all of it was taken out by `reverts`, or it was reset since. `landed` records
+    how it came to the target, `is_asserted` that a person stated it. `is_shallow` means that the
+    kind is unknown because this clone lacks old commits. `changed_since` is the commit that was
+    handed in, where the package's last commit is another one. `revert` is the command that takes
+    the reverts back, `push` the one that brings "local" code to the target, None where it was not
+    looked for. `nearest` is the target's commit that shares most words with "missing" code.
     """
 
     kind: CodeKind
@@ -55,8 +59,8 @@ class LandingStatus(msgspec.Struct, frozen=True):
     is_shallow: bool = False
     changed_since: str | None = None
     reverts: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
     revert: str = ""
+    nearest: str | None = None
     push: str | None = None
 
 
@@ -106,6 +110,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str | None = None
 
 
+FETCH = "git fetch"
 UNSHALLOW = "git fetch --unshallow"
 FORCING = " (or overrule it: --force --reason TEXT)"
 
@@ -139,12 +144,9 @@ def changed_since(commit: str) -> str:
 
 
 def reverted_by(code: LandingStatus) -> str:
-    """Returns what took a package's code out of its target, or left it out."""
-    paths = f": {', '.join(code.missing)}" if code.missing else ""
-    if not code.reverts:
-        return f"merged into {code.target} without {', '.join(code.missing)}"
+    """Returns what took a package's code out of its target."""
     commits = ", ".join(commit[:SHORT] for commit in code.reverts)
-    return f"reverted in {code.target} by {commits}{paths}"
+    return f"reverted in {code.target} by {commits}"
 
 
 class FollowUpEvent(msgspec.Struct, frozen=True):

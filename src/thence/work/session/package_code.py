@@ -1,35 +1,36 @@
-"""The code of a package: its branch and worktree, and the search for it in its target.
+"""The code of a package: its branch and worktree, and whether it is in its target.
 
-Git's answers about a commit and a target's tip are cached, so that a repeated search only reads
-the refs while none has moved. The reflog of a package's worktree tells which commits were made
-there: by them code is found that is in its target before the package is done. Commits that came to
-the worktree from elsewhere, as by a merge of the target into the branch, do not count.
+Git is asked of all packages at once. Its answers are kept with the target's tip, so that the same
+question only reads the refs while none has moved. The reflog of a package's worktree tells which
+commits were made there: by them code is found that is in its target before the package is done.
+Commits that came to the worktree from elsewhere, as by a merge of the target into the branch, do
+not count.
 """
 
-import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
 from thence.git.landed import (
-    PATHS_MAX,
+    Kept,
     Landed,
     Landing,
-    Memo,
+    Question,
     Reviewed,
     absent_of,
-    landing_of,
+    landings,
     missing_commits,
+    nearest,
     reviewed_of,
+    was_in,
 )
 from thence.git.merging import MergePlan
-from thence.git.refs import Refs, newest_of, refs_of, tip_of
-from thence.git.repository import Repository, is_ancestor, is_shallow
+from thence.git.refs import REMOTES, Refs, newest_of, refs_of, tip_of
+from thence.git.repository import HEADS, Repository, is_ancestor, is_shallow
 from thence.git.worktrees import Worktree, commits_made, make
 from thence.work.board.move_request import (
     SHORT,
@@ -151,81 +152,154 @@ def code_of_packages(
     `lanes` are those whose packages are looked at. Raises GitFailed.
     """
     chosen: list[tuple[LandingCheck, PackageState]] = []
-    by_tip: dict[str, set[str]] = defaultdict(set)
     for feature in features:
         packages = [package for package in feature.packages.values() if package.lane in lanes]
         if packages and feature.project_uuid == session.board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
                 check = LandingCheck(session, feature)
                 chosen += [(check, package) for package in packages]
-    for check, package in chosen:  # git is asked of all at once
-        recorded = package.landed.commit if package.landed else None
-        commit = recorded or tip_of(session.refs, branch_of(check.feature.slug, package.wp_id))
-        for tip, _ in check.target.commits() if commit else ():
-            by_tip[tip] |= {commit} if commit else set()
-    for tip, commits in by_tip.items():
-        commits_in(session.project.repo, session.memo, tip, commits)
-    return {(check.feature.slug, package.wp_id): check.of(package) for check, package in chosen}
+    keys = [(check.feature.slug, package.wp_id) for check, package in chosen]
+    return dict(zip(keys, _statuses(session, chosen), strict=True))
 
 
-def commits_in(repo: Repository, memo: Memo, tip: str, commits: Collection[str]) -> frozenset[str]:
-    """Returns those of the commits that are in the history of `tip`.
+def _statuses(
+    session: Session, chosen: Sequence[tuple["LandingCheck", PackageState]]
+) -> list[LandingStatus]:
+    """Returns the states of packages' code; git is asked of all of a target at once."""
+    statuses, questions = dict[int, LandingStatus](), dict[int, Question]()
+    for number, (check, package) in enumerate(chosen):
+        landed = package.landed if package.lane == DONE else None
+        code = package.reviewed if landed else check.code(package)
+        if landed and landed.commit is None:  # it has no code, or somebody has stated it
+            statuses[number] = check.status(package, "landed", Landing(landed))
+        elif code and code.base and not landed and not any(one.patch for one in code.reviews):
+            statuses[number] = check.status(package, "no_code")
+        else:
+            questions[number] = Question(code, landed)
+    answers: dict[int, list[tuple[CodeKind, Landing]]] = defaultdict(list)
+    for place in range(2):  # what has to have them, then what is not pushed
+        by_tip: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for number in questions:
+            target = chosen[number][0].target
+            if place < len(target.commits()) and not any(
+                one.is_there for _, one in answers[number]
+            ):
+                by_tip[f"{target.name} {place}", target.commits()[place][0]].append(number)
+        for (branch, tip), numbers in by_tip.items():
+            asked, kept = [questions[number] for number in numbers], Kept(session.memo, branch)
+            found = landings(session.project.repo, tip, asked, kept)
+            for number, answer in zip(numbers, found, strict=True):
+                kind = chosen[number][0].target.commits()[place][1]
+                answers[number].append((kind, answer))
+    lacking: list[int] = []
+    for number, question in questions.items():
+        check, package = chosen[number]
+        best = sorted(answers[number], key=lambda one: (not one[1].is_there, not one[1].landed))
+        if best and best[0][1].landed:
+            statuses[number] = check.status(package, *best[0], question.code)
+        else:
+            lacking.append(number)
+    rows = [(*chosen[number], questions[number]) for number in lacking]
+    statuses |= dict(zip(lacking, _lacking(session, rows), strict=True))
+    return [statuses[number] for number in range(len(chosen))]
 
-    Git is asked in one batch, for those whose answer is not cached. Raises GitFailed.
-    """
-    keys = {commit: f"in {commit} {tip}" for commit in commits}
-    unasked = [commit for commit, key in keys.items() if memo.get(key) is None]
-    absent = missing_commits(repo, tip, unasked)
-    for commit in unasked:
-        memo.add(keys[commit], commit not in absent)
-    return frozenset(commit for commit, key in keys.items() if memo.get(key))
+
+def _lacking(
+    session: Session, rows: Sequence[tuple["LandingCheck", PackageState, Question]]
+) -> Iterator[LandingStatus]:
+    """Yields the states of code that was not found; what was never seen here is not gone."""
+    repo, refs = session.project.repo, session.refs
+    commits: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for check, _, question in rows:
+        if landed := question.landed:
+            branch = session.target_of(check.feature)
+            names = (f"{REMOTES}{check.target.name}", f"{HEADS}{branch}")
+            places = (*(name for name in names if name in refs.commits),)
+            commits[places] |= {landed.commit} if landed.commit else set()
+        elif question.code:
+            commits[()].add(question.code.commit)
+    is_seen: dict[tuple[bool, str], bool] = {}  # by whether it had landed, and commit
+    for places, named in commits.items():
+        state = [refs.commits[place] for place in places]
+        with suppress(OSError):  # a branch may have moved there and back
+            state += [f"{(repo.common / 'logs' / place).stat().st_size}" for place in places]
+        table = session.memo.table(f"seen in {' '.join(places)}", " ".join(state))
+        if places:
+            new = named - table.keys()
+            here = was_in(repo, places, new) if new else set()
+        else:  # it may have been fetched since
+            new = {commit for commit in named if not table.get(commit)}
+            here = new - absent_of(repo, new) if new else set()
+        table |= {commit: commit in here for commit in new}
+        is_seen |= {(bool(places), commit): table[commit] for commit in named}
+    for check, package, question in rows:
+        code, landed = question.code, question.landed
+        bases = [one.base for one in (code, package.reviewed) if one and one.base]
+        tips_here = [tip for tip, _ in check.target.commits()]
+        if is_shallow(repo) and not (
+            bases and any(not missing_commits(repo, tip, bases[:1]) for tip in tips_here)
+        ):
+            yield replace(check.status(package, "unknown", code=code), is_shallow=True)
+        elif landed is None and code is None:
+            yield check.status(package, "unknown")
+        else:
+            commit = landed.commit if landed else code.commit if code else None
+            kind: CodeKind = "gone" if landed else "missing"
+            kind = kind if is_seen.get((landed is not None, commit or "")) else "unfetched"
+            yield check.status(package, kind, Landing(landed), code)
 
 
 class LandingCheck:
     """A search for the code of a feature's packages in its target, by refs that were read."""
 
     def __init__(self, session: Session, feature: FeatureState, refs: Refs | None = None) -> None:
+        self._session = session
         self._repo: Repository = session.project.repo
-        self._memo: Memo = session.memo
         self._refs = refs or session.refs
-        self._features = session.board.features.values()
         self.feature = feature
         self.target = target_in(self._refs, session.target_of(feature))
 
     def of(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package, by its lane."""
-        landed = package.landed if package.lane == DONE else None
-        if landed is None:
-            return self.before_done(package)
-        if landed.how == "no_code" or (landed.how == "stated" and landed.commit is None):
-            return self.status(package, "landed", Landing(landed))
-        for tip, kind in self.target.commits():
-            if landed.commit is not None and self._has(tip, landed.commit):
-                answer = self._since_landed(package, tip, kind, landed, landed.commit)
-                return self.status(package, kind, answer)
-        status = self._search(package, self.code(package))
-        if status.kind in ("missing", "unknown") and not status.is_shallow:
-            return self.status(package, "gone", Landing(landed))
-        return status
+        return _statuses(self._session, [(self, package)])[0]
 
     def before_done(self, package: PackageState) -> LandingStatus:
-        """Returns the state of the code of a package that is to be done."""
-        code, reviewed = self.code(package), package.reviewed
-        if code and code.base and not code.patch and (code.commits or not code.earlier):
-            return self.status(package, "no_code")
-        status = self._search(package, code)
-        if reviewed is None or code is None or package.lane != FOR_REVIEW:
+        """Returns the state of the code of a package that is to be done.
+
+        For one that is not there the commit of the target is looked for that is most like it.
+        """
+        status, tip = self.of(replace(package, landed=None)), self.target.tip or self.target.local
+        code = self.code(package) if status.kind == "missing" else None
+        if code is None or tip is None:
             return status
-        is_same = code.patch == reviewed.patch and code.base == reviewed.base
-        return status if is_same else replace(status, changed_since=reviewed.commit)
+        return replace(status, nearest=nearest(self._repo, tip, code))
 
     def code(self, package: PackageState) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
-        commit, reviewed = self._commit(package), package.reviewed
-        if commit is None or (reviewed is not None and commit == reviewed.commit):
+        branch, target, reviewed = (
+            branch_of(self.feature.slug, package.wp_id),
+            self.target,
+            package.reviewed,
+        )
+        places = [
+            self._refs.commits[ref]
+            for ref in (HEADS + branch, *self._refs.on_remotes(branch))
+            if ref in self._refs.commits
+        ]
+        if reviewed is not None and all(tip == reviewed.commit for tip in places):
             return reviewed
-        code, _ = self.reviewed_at(package, commit)
-        return replace(code, earlier=package.reviews) if code else Reviewed(commit, "", "")
+
+        def ask() -> object:
+            commit = self._commit(package)
+            if commit is None or (reviewed is not None and commit == reviewed.commit):
+                return to_builtins(reviewed)
+            code, _ = self.reviewed_at(package, commit)
+            code = replace(code, earlier=package.reviews) if code else Reviewed(commit, "", "")
+            return to_builtins(code)
+
+        ends = (one.commit for one in package.reviews)
+        known = repr((package.lane, *places, target.local, target.tip, *ends, bool(reviewed)))
+        return convert(self._session.memo.last(f"code {branch}", known, ask), Reviewed | None)
 
     def reviewed_at(self, package: PackageState, commit: str) -> tuple[Reviewed | None, bool]:
         """Returns a package's code up to a commit, and whether the target lacks commits of it.
@@ -236,68 +310,30 @@ class LandingCheck:
         base = base_of_package(self._repo, self._refs, slug, package, commit, target)
         if base is None:
             return None, False
-        is_again = package.reviewed is not None
-        return reviewed_of(self._repo, base, commit, target.local or target.tip, is_again=is_again)
+        before = package.reviews[-1].commit if package.reviews else None
+        return reviewed_of(self._repo, base, commit, target.local or target.tip, before=before)
 
     def status(
-        self, package: PackageState, kind: CodeKind, answer: Landing = NOWHERE
+        self,
+        package: PackageState,
+        kind: CodeKind,
+        answer: Landing = NOWHERE,
+        code: Reviewed | None = None,
     ) -> LandingStatus:
-        """Returns what an answer of git says of a package's code."""
-        return LandingStatus(
-            "reverted" if answer.reverts or (answer.landed and answer.missing) else kind,
+        """Returns what an answer of git says of a package's code, which is `code` now."""
+        status = LandingStatus(
+            "reverted" if answer.reverts else kind,
             self.target.name,
             branch_of(self.feature.slug, package.wp_id),
             answer.landed,
             reverts=answer.reverts,
-            missing=answer.missing,
-            revert=revert_command(self._repo, self.target.name, answer.reverts),
+            revert=revert_command(self._session, self.target.name, answer.reverts),
         )
-
-    def landing(
-        self, package: PackageState, tip: str, kind: str, code: Reviewed, *, is_stated: bool = False
-    ) -> Landing:
-        """Returns the landing of code, cached while the target does not change its paths.
-
-        What another package takes out is edited and not reverted.
-        """
-        key = f"landing {kind} {code.commit} {code.base} {len(code.earlier)} {is_stated}"
-        last = self._memo.get(key)
-        # what never came may have come and gone
-        if last and last[0] != tip and last[1][0] and self._is_untouched(last[0], tip, code):
-            self._memo.add(key, [tip, last[1]])
-
-        def ask() -> object:
-            return to_builtins(landing_of(self._repo, tip, code, is_stated=is_stated))
-
-        answer: Landing = convert(self._memo.last(key, tip, ask), Landing)
-        by_others = [one for one in answer.reverts if self._is_edit(package, one, answer.missing)]
-        if len(by_others) < len(answer.reverts) or not by_others:
-            return answer
-        return Landing(answer.landed)
-
-    def _search(self, package: PackageState, code: Reviewed | None) -> LandingStatus:
-        kinds = {kind: tip for tip, kind in self.target.commits()}
-        answers = {kind: self.landing(package, kinds[kind], kind, code) for kind in kinds if code}
-        for kind, answer in answers.items():
-            if answer.is_whole:
-                return self.status(package, kind, answer)
-        reverted = [answer for answer in answers.values() if answer.landed or answer.reverts]
-        if not reverted and self._is_hidden(package, code):
-            return replace(self.status(package, "unknown"), is_shallow=True)
-        answer = (*reverted, *[*answers.values()][::-1], NOWHERE)[0]
-        return self.status(package, "missing" if code else "unknown", answer)
-
-    def _is_hidden(self, package: PackageState, code: Reviewed | None) -> bool:
-        """Reports whether the code may be in the part of the target that a shallow clone lacks.
-
-        It may not if the clone has the commit at which the package began in the target's history:
-        what landed came after it.
-        """
-        bases = [version.base for version in (code, package.reviewed) if version and version.base]
-        tips = [tip for tip, _ in self.target.commits()]
-        return is_shallow(self._repo) and not (
-            bases and any(self._has(tip, bases[0]) for tip in tips)
-        )
+        reviewed = package.reviewed
+        if code is None or reviewed is None or package.lane != FOR_REVIEW:
+            return status
+        is_same = code.patch == reviewed.patch and code.base == reviewed.base
+        return status if is_same else replace(status, changed_since=reviewed.commit)
 
     def _commit(self, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
@@ -308,67 +344,24 @@ class LandingCheck:
             tip = newest[1] if newest else None
         if reviewed is None or tip == reviewed.commit:
             return tip
-        if tip is None or self._has(tip, reviewed.commit):
+        if tip is None or not missing_commits(self._repo, tip, [reviewed.commit]):
             return tip or reviewed.commit
         is_here = not absent_of(self._repo, [reviewed.commit])
-        return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
-
-    def _since_landed(
-        self, package: PackageState, tip: str, kind: str, landed: Landed, commit: str
-    ) -> Landing:
-        """Returns a recorded landing with what became of it since."""
-        code, is_stated = package.reviewed, landed.how == "stated"
-        if code is None or not code.base or is_stated:
-            code = Reviewed(commit, "", "")
-        answer = self.landing(package, tip, kind, code, is_stated=is_stated)
-        return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
-
-    def _is_edit(self, package: PackageState, commit: str, paths: Sequence[str]) -> bool:
-        """Reports whether a commit brought another package that changes paths."""
-        others = [
-            one
-            for feature in self._features
-            for one in feature.packages.values()
-            if (feature.slug, one.wp_id) != (self.feature.slug, package.wp_id)
-        ]
-        commits = {name for one in others for code in one.reviews for name in code.commits}
-        commits |= {one.landed.commit for one in others if one.landed and one.landed.commit}
-
-        def ask() -> bool:
-            span = (commit, f"^{commit}^", "--", *paths[:PATHS_MAX])
-            out = self._repo.git.run("rev-list", "--no-merges", *span).decode()
-            return not commits.isdisjoint(out.split())
-
-        return self._memo.last(f"edit {commit} {package.wp_id}", str(len(commits)), ask)
-
-    def _is_untouched(self, before: str, after: str, code: Reviewed) -> bool:
-        """Reports whether a target that moved has its former content in a package's files."""
-        ask = partial(self._paths, before, after)
-        moved = self._memo.last("moved", f"{before} {after}", ask)
-        for one in (*code.earlier, code):
-            base = one.base or f"{one.commit}^"
-            ask = partial(self._paths, base, one.commit)
-            own = self._memo.last(f"paths {one.commit}", base, ask)
-            if moved is None or own is None or not {*own}.isdisjoint(moved):
-                return False
-        return True
-
-    def _paths(self, before: str, after: str) -> list[str] | None:
-        """Returns the files that differ between commits; None if this clone lacks one of them."""
-        arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after, "--")
-        answer = self._repo.git.ask(*arguments)
-        return None if answer.status else os.fsdecode(answer.out).split("\0")[:-1]
-
-    def _has(self, tip: str, commit: str) -> bool:
-        return bool(commits_in(self._repo, self._memo, tip, [commit]))
+        is_later = is_here and bool(missing_commits(self._repo, reviewed.commit, [tip]))
+        return tip if is_later else reviewed.commit
 
 
-def revert_command(repo: Repository, target: str, commits: Sequence[str]) -> str:
+def revert_command(session: Session, target: str, commits: Sequence[str]) -> str:
     """Returns the command that takes reverts back, in a package's worktree; "" without reverts."""
     if not commits:
         return ""
-    out = repo.git.run("rev-list", "--no-walk=unsorted", "--parents", *commits, "--").decode()
-    merges = [" -m 1" if len(line.split()) > 2 else "" for line in out.splitlines()]
+
+    def ask() -> list[list[str]]:
+        listing = ("rev-list", "--no-walk=unsorted", "--parents", *commits, "--")
+        return [*map(str.split, session.project.repo.git.run(*listing).decode().splitlines())]
+
+    lines = session.memo.last(f"parents {' '.join(commits)}", "", ask)
+    merges = [" -m 1" if len(line) > 2 else "" for line in lines]
     steps = [f"git revert{merge} {commit}" for merge, commit in zip(merges, commits, strict=True)]
     return " && ".join((f"git merge {target}", *steps))
 
@@ -379,27 +372,31 @@ def check_whole(
     """Raises Refused if the target would lack code of packages after a planned merge.
 
     `packages` are by their branches. Code may have been merged once, and reverted: merging its
-    branch again does not bring it back.
+    branch again does not bring back what was handed in before.
     """
     check, target = LandingCheck(session, feature), session.target_of(feature)
     branches = {step.branch for step in plan.steps if step.status != "conflict"}
-    for branch, package in packages.items():
-        code = check.code(package) if branch in branches else None
-        if code is None or not code.base:
+    codes = {branch: check.code(packages[branch]) for branch in branches & packages.keys()}
+    asked = [(branch, Question(code)) for branch, code in codes.items() if code and code.chain]
+    asked += [
+        (b, one._replace(is_before=True)) for b, one in asked if one.code and one.code.earlier
+    ]
+    answers = landings(session.project.repo, plan.end, [one for _, one in asked])
+    for (branch, question), answer in zip(asked, answers, strict=True):
+        if answer.is_there or (question.is_before and not answer.reverts):
             continue
-        answer = check.landing(package, plan.end, "planned", code)
-        if not answer.is_whole:
-            by = ", ".join(commit[:SHORT] for commit in answer.reverts)
-            cause = f"{', '.join(answer.missing)} of it would still be missing in {target}"
-            revert = revert_command(session.project.repo, target, answer.reverts)
-            how = f"in its worktree: {revert}" if revert else "commit it again in its worktree"
-            raise Refused(
-                "could not merge",
-                guard="not_landed",
-                place=f"{feature.slug}/{package.wp_id}",
-                cause=f"{cause}, reverted by {by}" if by else cause,
-                hint=f"{how}; then merge again",
-            )
+        wp_id = packages[branch].wp_id
+        what = "what was handed in of it before" if question.is_before else "its code"
+        by = f", reverted by {', '.join(commit[:SHORT] for commit in answer.reverts)}"
+        revert = revert_command(session, target, answer.reverts)
+        how = f"in its worktree: {revert}" if revert else "commit it again in its worktree"
+        raise Refused(
+            "could not merge",
+            guard="not_landed",
+            place=f"{feature.slug}/{wp_id}",
+            cause=f"{what} would still be missing in {target}{by if answer.reverts else ''}",
+            hint=f"{how}; then merge again",
+        )
 
 
 def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
@@ -408,7 +405,7 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
     work, and not again while neither moves. Raises GitFailed.
     """
-    by_tip: dict[str, dict[tuple[str, str], tuple[str, tuple[str, ...]]]] = defaultdict(dict)
+    by_target: dict[tuple[str, str], dict[tuple[str, str], tuple[str, ...]]] = defaultdict(dict)
     for feature in board.features.values():
         packages = feature.packages if feature.project_uuid == board.project_uuid else {}
         for wp_id, package in packages.items():
@@ -420,12 +417,15 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
             name = session.target_of(feature)
             target = target_in(session.refs, name)
             if commits and (tip := target.local or target.tip) is not None:
-                by_tip[tip][feature.slug, wp_id] = name, commits
+                by_target[name, tip][feature.slug, wp_id] = commits
     landed: dict[tuple[str, str], str] = {}
-    for tip, rows in by_tip.items():
-        every = {commit for _, commits in rows.values() for commit in commits}
-        present = commits_in(session.project.repo, session.memo, tip, every)
-        landed |= {key: name for key, (name, own) in rows.items() if not present.isdisjoint(own)}
+    for (name, tip), rows in by_target.items():
+        every = {commit for commits in rows.values() for commit in commits}
+        table = session.memo.table(f"in {name}", tip)
+        if new := every - table.keys():
+            absent = missing_commits(session.project.repo, tip, new)
+            table |= {commit: commit not in absent for commit in new}
+        landed |= {key: name for key, commits in rows.items() if any(map(table.get, commits))}
     return landed
 
 

@@ -11,7 +11,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.new_event import Position, Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused, ThenceError
-from thence.git.landed import Memo
+from thence.git.memo import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import branch_of, user_of
 from thence.log.recovery.writers import next_node_id

@@ -59,6 +59,7 @@ _DONE_SENTENCES: Mapping[str, str] = {
     "missing": "its code, on {branch}, is not in {target}",
     "no_code": "{branch} changes nothing",
     "unknown": "landed unknown: its code was not found",
+    "unfetched": "its code is not fetched here",
     "gone": "its code is not in {target} any more",
 }
 # those on packages in review
@@ -66,6 +67,7 @@ _REVIEW_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
     "landed": "its code is in {target}, and it is not done",
     "no_code": "{branch} changes nothing",
+    "unfetched": "its code is not fetched here",
 }
 _SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
 _Codes = Mapping[tuple[str, str], LandingStatus]
@@ -292,7 +294,7 @@ def _landing_json(slug: str, wp_id: str, code: LandingStatus) -> dict[str, Any]:
         "commit": landed.commit if landed else None,
     }
     if code.kind == "reverted":
-        value |= {"reverted_by": code.reverts, "missing": code.missing}
+        value["reverted_by"] = code.reverts
     return value
 
 

@@ -17,7 +17,7 @@ from thence.cli.commands.work.command_runner import (
 from thence.cli.shared.completing import complete_package
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.git import merging
-from thence.git.landed import landing_of
+from thence.git.landed import Question, landings
 from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
@@ -496,13 +496,10 @@ def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
     if target.tip is not None:
         if local.tip is None or is_ancestor(session.project.repo, local.tip, target.tip):
             return target.tip
-        is_known = reviewed is not None and reviewed.commit == local.tip and reviewed.base
-        if (
-            reviewed is not None
-            and is_known
-            and landing_of(session.project.repo, target.tip, reviewed).landed
-        ):
-            return reviewed.commit
+        if reviewed is not None and reviewed.commit == local.tip and reviewed.base:
+            (answer,) = landings(session.project.repo, target.tip, [Question(reviewed)])
+            if answer.landed:
+                return reviewed.commit
     raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
 
 

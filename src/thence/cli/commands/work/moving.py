@@ -144,9 +144,8 @@ def _revert_lines(
     code = LandingCheck(session, feature).of(package)
     if code.kind != "reverted":
         return []
-    data |= {"reverted_by": list(code.reverts), "missing": list(code.missing)}
-    how = f"in its worktree: {code.revert}" if code.revert else "commit it again in its worktree"
-    return [f"{package.wp_id} is {reverted_by(code)}", how]
+    data["reverted_by"] = list(code.reverts)
+    return [f"{package.wp_id} is {reverted_by(code)}", f"in its worktree: {code.revert}"]
 
 
 def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:

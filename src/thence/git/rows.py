@@ -1,0 +1,279 @@
+"""The rows of text that a package put into its target or took out of it, and what became of them.
+
+A commit counts by its net change over all files, so that moves and renames take nothing, and by
+rows without blanks, so that indents take nothing. Where a commit rewrites a row of the package, the
+new text is the package's from then on. What is pure here knows no repository: it reads what git
+writes of changes.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+# ahead of the id of each commit in the output of git
+HEADER = b"\x01"
+_WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
+_FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
+_MODES = {
+    b"old mode ": True,
+    b"deleted file mode ": True,
+    b"new mode ": False,
+    b"new file mode ": False,
+}
+_PLAIN_MODE = b"100644"
+_BLOB, _MODE = b"\0blob ", b"\0mode "
+_KEY_BYTES = 8
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Hunk(NamedTuple):
+    """Rows of a file that went, those that came at their place, and those around them.
+
+    A file without text is one row, its blob, and so is a mode.
+    """
+
+    removed: Sequence[bytes]
+    added: Sequence[bytes]
+    kept: Sequence[bytes] = ()
+
+
+class Change(NamedTuple):
+    """What a commit changes; `parent` is its first parent, "" without one or if not asked for."""
+
+    commit: str
+    parent: str
+    hunks: list[Hunk]
+
+
+def changes_in(out: bytes) -> Iterator[Change]:
+    """Yields the changes that git writes, each after a line of HEADER and the commit's id."""
+    lines = out.split(b"\n") if out else []
+    change: Change | None = None
+    path, blobs, at = b"", b"", 0
+
+    def blob() -> Iterator[Hunk]:
+        if blobs:
+            sides = ([_BLOB + one] if one.strip(b"0") else [] for one in blobs.split(b".."))
+            yield Hunk(*sides)
+
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if change is None or line.startswith(HEADER):
+            if change is not None:
+                change.hunks.extend(blob())
+                yield change
+            commit, *parents = line.removeprefix(HEADER).decode().split()
+            change, blobs = Change(commit, "".join(parents[:1]), []), b""
+        elif line.startswith(_SPAN):
+            old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
+            sides: dict[bytes, list[bytes]] = {b"-": [], b"+": [], b" ": [], b"\\": []}
+            while old or new:  # by these counts: a removed "-- x" looks like a header
+                sign = lines[at][:1]
+                sides[sign].append(lines[at][1:])
+                at += 1
+                old -= sign in (b"-", b" ")
+                new -= sign in (b"+", b" ")
+            change.hunks.append(Hunk(sides[b"-"], sides[b"+"], sides[b" "]))
+            blobs = b""
+        elif line.startswith(_FILE):
+            change.hunks.extend(blob())
+            names = line.removeprefix(_FILE)
+            path, blobs = names[: len(names) // 2], b""
+        elif line.startswith(_INDEX):
+            blobs = line.split(b" ")[1]
+        else:
+            for words, is_old in _MODES.items():
+                mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
+                if mode != _PLAIN_MODE:
+                    row = [b"%b%b %b" % (_MODE, mode, path)]
+                    change.hunks.append(Hunk(row, []) if is_old else Hunk([], row))
+    if change is not None:
+        change.hunks.extend(blob())
+        yield change
+
+
+def words_of(rows: Iterable[bytes]) -> set[bytes]:
+    """Returns the words of rows."""
+    return {word for row in rows for word in _WORD.findall(row)}
+
+
+class _Net:
+    """The net change of a commit: by row how often it came, and where it came and went.
+
+    A row without a word counts for nothing, and blanks count with `is_exact` alone.
+    """
+
+    def __init__(self, hunks: Iterable[Hunk], is_exact: bool) -> None:
+        self.counts: Counter[bytes] = Counter()
+        self.hunks = list[tuple[dict[bytes, bytes], dict[bytes, bytes]]]()  # went, came; by key
+        for hunk in hunks:
+            went, came = dict[bytes, bytes](), dict[bytes, bytes]()
+            for rows, side, sign in ((hunk.removed, went, -1), (hunk.added, came, 1)):
+                for row in rows:
+                    if not _WORD.search(row):
+                        continue
+                    text = b"=" + row if is_exact else b"".join(row.split())
+                    text = row if row.startswith(b"\0") else text  # a blob or a mode
+                    key = blake2b(text, digest_size=_KEY_BYTES).digest()
+                    side[key] = row
+                    self.counts[key] += sign
+            self.hunks.append((went, came))
+        self.counts = Counter({key: count for key, count in self.counts.items() if count})
+
+
+class Row(msgspec.Struct, array_like=True):
+    """A row of a package: how many it put in, and how many of them stand.
+
+    Of a row that it took out `put` is negative, and it stands while it stays away. `is_elsewhere`
+    is whether the package's files hold it at other places too.
+    """
+
+    put: int
+    stands: int = 0
+    is_elsewhere: bool = False
+
+
+class Standing(msgspec.Struct, array_like=True):
+    """What stands of a package in a branch.
+
+    `reverts` are the commits that took it out since something of it came last, the last one first;
+    `has_come` is whether anything ever came.
+    """
+
+    rows: dict[bytes, Row]
+    is_exact: bool = False
+    has_come: bool = False
+    reverts: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def is_gone(self) -> bool:
+        """True if something of it came, and nothing of it stands."""
+        return self.has_come and not any(row.stands for row in self.rows.values())
+
+    def take(self, commit: str, net: "_Net") -> set[bytes]:
+        """Follows one more commit of the branch, and returns the rows that are new."""
+        rows, before = self.rows, sum(row.stands for row in self.rows.values())
+        touched = net.counts.keys() & rows.keys()
+        taken = {key for key in touched if rows[key].stands and net.counts[key] < 0 < rows[key].put}
+        is_new = not before and not any(
+            net.counts[key] > 0 < rows[key].put and not rows[key].is_elsewhere for key in touched
+        )
+        has_own = any(row.put > 0 and not row.is_elsewhere for row in rows.values())
+        moved, come = dict[bytes, bytes](), 0
+        for key in touched:
+            row, count = rows[key], net.counts[key]
+            if row.put < 0 and count < 0 and (new := self._rewritten(key, net)):
+                moved[key] = new
+                continue
+            is_back = row.put < 0 < count
+            is_equal = row.is_elsewhere and count > 0 and not before
+            if is_equal and not is_back and is_new and has_own:
+                continue
+            # with no text that is not the package's, or back in the place of its rows
+            is_alone = any(
+                all(other in rows or net.counts[other] <= 0 for other in came)
+                or (is_back and any(one in rows and rows[one].put > 0 for one in went))
+                for went, came in net.hunks
+                if key in came
+            )
+            if (is_back or is_equal) and not is_alone:
+                continue
+            stands = min(max(row.stands + (count if row.put > 0 else -count), 0), abs(row.put))
+            come += max(stands - row.stands, 0)
+            row.stands = stands
+        adopted = {key: Row(count, count) for key, count in self._adopted(taken, net).items()}
+        rows |= adopted
+        rows |= {new: rows.pop(key) for key, new in moved.items()}
+        if come:
+            self.has_come, self.reverts = True, []
+        if sum(row.stands for row in rows.values()) < before:
+            self.reverts.insert(0, commit)
+        return {*adopted, *moved.values()}
+
+    def _fresh(self, came: Iterable[bytes], net: "_Net") -> list[bytes]:
+        return [key for key in came if net.counts[key] > 0 and key not in self.rows]
+
+    def _rewritten(self, key: bytes, net: "_Net") -> bytes | None:
+        """Returns the row that stands in the place of one that the package had taken out."""
+        for went, came in net.hunks:
+            fresh = self._fresh(came, net) if key in went else []
+            if fresh:
+                words = words_of([went[key]])
+                shared = {new: len(words & words_of([came[new]])) for new in fresh}
+                held = words & words_of(came[new] for new in fresh)
+                if 2 * len(held) >= len(words):
+                    return max(fresh, key=shared.__getitem__)
+        return None
+
+    def _adopted(self, taken: set[bytes], net: "_Net") -> dict[bytes, int]:
+        """Returns the rows that a commit puts in the place of rows of the package, and how often.
+
+        Those are not that share more words with a row of somebody else that goes there, or as many
+        where what the package had taken out is back.
+        """
+        new = dict[bytes, int]()
+        for went, came in net.hunks:
+            own = [words_of([went[key]]) for key in taken & went.keys()]
+            fresh = self._fresh(came, net)
+            if not own or not fresh:
+                continue
+            others = [
+                words_of([row])
+                for key, row in went.items()
+                if key not in taken and net.counts[key] < 0
+            ]
+            is_back = any(key in self.rows and self.rows[key].put < 0 for key in came)
+            for key in fresh:
+                words = words_of([came[key]])
+                shared = [len(words & one) for one in own]
+                most = max(shared)
+                if most >= max((len(words & one) for one in others), default=0) + is_back:
+                    new[key] = min(net.counts[key], new.get(key, 0) + shared.count(most))
+        return new
+
+
+def standing_of(parts: Sequence[Sequence[Hunk]]) -> Standing:
+    """Returns the rows of a package, of which nothing has come yet.
+
+    `parts` are the changes that it handed in, one after another. Blanks count if nothing is left
+    without them.
+    """
+    for is_exact in (False, True):
+        put, around = Counter[bytes](), Counter[bytes]()
+        for hunks in parts:
+            part = _Net(hunks, is_exact).counts
+            around |= _Net([Hunk([], (*one.added, *one.kept)) for one in hunks], is_exact).counts
+            for key, count in part.items():
+                most = max(abs(put[key]), abs(count))
+                put[key] = min(max(put[key] + count, -most), most)
+        rows = {key: Row(n, 0, around[key] > n > 0) for key, n in put.items() if n}
+        if rows:
+            break
+    return Standing(rows, is_exact)
+
+
+def follow(
+    standings: Mapping[_K, Standing], changes: Iterable[Change], begins: Mapping[_K, int]
+) -> None:
+    """Follows what stands of packages through commits of a branch, the oldest first.
+
+    `begins` are the numbers of the first commits that count for packages, 0 where there is none.
+    """
+    by_row: dict[bytes, set[_K]] = defaultdict(set)
+    for name, standing in standings.items():
+        for key in standing.rows:
+            by_row[key].add(name)
+    kinds = {standing.is_exact for standing in standings.values()}
+    for number, change in enumerate(changes):
+        for is_exact in kinds:
+            net = _Net(change.hunks, is_exact)
+            touched = [by_row[key] for key in net.counts.keys() & by_row.keys()]
+            for name in set[_K]().union(*touched):
+                if standings[name].is_exact == is_exact and begins.get(name, 0) <= number:
+                    for key in standings[name].take(change.commit, net):
+                        by_row[key].add(name)
