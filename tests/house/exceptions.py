@@ -35,7 +35,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "sim": 145,
     "sync": 39,
     "trace": 77,
-    "work": 181,
+    "work": 178,
 }
 STARRED: dict[str, int] = {
     "cli": 7,
@@ -48,14 +48,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11067, 54), (11300, 50)),
-    "core": ((6467, 32), (6500, 32)),
-    "git": ((3207, 13), (3400, 14)),
+    "cli": ((11065, 54), (11300, 50)),
+    "core": ((6472, 32), (6500, 32)),
+    "git": ((3592, 15), (3400, 14)),
     "log": ((13124, 50), (13300, 52)),
     "server": ((9987, 56), (11400, 50)),
     "sim": ((13820, 57), (13900, 58)),
     "sync": ((3632, 15), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((7731, 33), (7000, 35)),
-    "work": ((10627, 51), (9500, 46)),
+    "trace": ((7734, 33), (7000, 35)),
+    "work": ((10637, 51), (9500, 46)),
 }
