@@ -41,7 +41,7 @@ soak: ## the attacks that take hours; ARGS=kills runs one part of tests/crash/so
 	@sh tools/bootstrap.sh dev ray
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
-real-agents: setup-dev ## real Claude Code and Codex against the hooks; ARGS=windows plays one scenario
+real-agents: setup-dev ## real coding agents against the hooks; ARGS=windows plays one scenario
 	@$(VENV)/python -m tests.trace.agents.real $(ARGS)
 
 frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene

@@ -1,24 +1,17 @@
 """The commands of `thence server` as a user has them."""
 
-import json
 import os
 import signal
 import socket
-import ssl
 import stat
-import subprocess
-from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
-from tests.cli.installed import THENCE, Ended, environment, is_three_lines, ran, thence
+from tests.cli.installed import THENCE, Ended, is_three_lines, ran, thence
 from tests.server.team.lines import lines
 from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
-from tests.sync.test_batch_client import certified
 
 
 def server(*arguments: object, cwd: Path, **options: object):
@@ -182,83 +175,37 @@ def test_password_is_changed_and_ends_the_logins_of_before(tmp_path: Path) -> No
         running.end()
 
 
-def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_path: Path) -> None:
+def test_run_refuses_other_addresses_without_a_proxy_taken_ports_and_no_server(
+    tmp_path: Path,
+) -> None:
     missing = server("run", "--port", 0, cwd=tmp_path)
     assert (missing.code, missing.out) == (4, "")
     assert "thence server init" in missing.err
     server("init", cwd=tmp_path)
     clear = server("run", "--host", "0.0.0.0", cwd=tmp_path)
     assert clear.code == 2
-    assert "--tls-cert" in clear.err
-    assert "proxy" in clear.err
+    assert "--behind-proxy" in clear.err
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = server("run", "--port", port, "--json", cwd=tmp_path)
         assert ended.json["error"]["code"] == "port_taken"
-    assert server("run", "--tls-cert", "x", cwd=tmp_path).code == 2
 
 
-@pytest.mark.promise("S12")
-def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: Path) -> None:
-    authority, *_ = certified(tmp_path)
-    context = ssl.create_default_context(cafile=authority)
+def test_server_behind_a_proxy_listens_elsewhere_and_believes_whom_that_names(
+    tmp_path: Path,
+) -> None:
     server("init", cwd=tmp_path)
     running = TeamServer(tmp_path / "thence-server")
-    running.files_max = 256
-    running.start("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
-    health = f"{running.url}/api/v1/sync/health/"
-    port = int(running.url.rpartition(":")[2])
+    running.start("--host", "0.0.0.0", "--behind-proxy")
     try:
-        urlopen(health, context=context, timeout=120).close()  # it answers once all is loaded
-        with ExitStack() as opened:
-            for _ in range(400):
-                opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
-            for _ in range(3):
-                with urlopen(health, context=context, timeout=20) as answer:
-                    assert json.load(answer)["status"] == "ok"
-            with pytest.raises((URLError, ConnectionError)):
-                urlopen(health.replace("https", "http"), timeout=20)
+        client = Client(running.url.replace("0.0.0.0", "127.0.0.1"))
+        wrong = {"username": "ada", "password": "wrong"}
+        statuses = [
+            client.post(
+                "/api/v1/token/", wrong, X_Forwarded_For=address, Host="thence.example"
+            ).status
+            for address in ("192.0.2.1",) * 6 + ("192.0.2.2",)
+        ]
+        assert statuses == [401] * 5 + [429, 401]
     finally:
         assert running.end() == 0
-
-
-def test_certificate_that_is_of_no_use_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    for name in ("here", "elsewhere"):
-        (tmp_path / name).mkdir()
-        certified(tmp_path / name)
-    (tmp_path / "text").write_text("no certificate")
-    server("init", cwd=tmp_path)
-    for certificate, key, code, reason in (
-        ("here/cert.pem", "elsewhere/key.pem", 2, "another certificate"),
-        ("text", "here/key.pem", 2, "PEM"),
-        ("here/cert.pem", "text", 2, "PEM"),
-        ("missing.pem", "here/key.pem", 1, "missing.pem"),
-    ):
-        argv = ("run", "--port", 0, "--tls-cert", certificate, "--tls-key", key)
-        refused = server(*argv, cwd=tmp_path)
-        assert (refused.code, refused.out) == (code, ""), refused.err
-        assert reason in refused.err
-        assert "Traceback" not in refused.err
-        assert server(*argv, "--json", cwd=tmp_path).json["error"]["message"]
-
-
-def test_certificate_serves_https(tmp_path: Path) -> None:
-    authority, *_ = certified(tmp_path)
-    context = ssl.create_default_context(cafile=authority)
-    server("init", cwd=tmp_path)
-    argv = [THENCE, "server", "run", "--host", "0.0.0.0", "--port", "0"]
-    argv += ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
-    process = subprocess.Popen(
-        argv, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        address = process.stdout.readline().decode().strip().replace("0.0.0.0", "127.0.0.1")
-        assert address.startswith("https://")
-        with urlopen(f"{address}/api/v1/sync/health/", context=context) as answer:
-            assert json.load(answer)["status"] == "ok"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()

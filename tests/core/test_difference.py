@@ -115,12 +115,6 @@ def test_difference_is_that_of_plain_slow_means(logs):
         assert follow == (0 if event is None else len(reached(event.event_id, effects_of(log))))
     if first.a is not None and first.a.event_id in of_a:
         assert first.b.event_id == of_a[first.a.event_id]
-    for causes, event, known in (
-        (first.causes_a, first.a, causes_a),
-        (first.causes_b, first.b, causes_b),
-    ):
-        named = set() if event is None else set(known[event.event_id])
-        assert {cause.event.event_id for cause in causes} == named
 
 
 @given(tolds(with_steps=True))
@@ -325,8 +319,6 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
         "roots": 6,
         "first": {
             **changed,
-            "causes_a": [],
-            "causes_b": [],
             "follow_a": 0,
             "follow_b": 0,
         },
@@ -348,36 +340,6 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
         "truncated": True,
     }
     assert json_of(difference([], []))["first"] is None
-
-
-def test_json_tells_of_causes_what_the_other_log_has_of_them():
-    one, two, three, four = (f"1.{name}.-.0" for name in "abcd")
-    same = [Told("p", 0, step=step) for step in (one, two, three)]
-    a = log_of([*same, Told("p", 0, (0, 1), step=four), Told("p", 2, (3,))])
-    b = log_of([*same, Told("p", 1, (0, 2), step=four)])
-    first = json_of(difference(a, b))["first"]
-    assert (first["a"], first["b"]) == (stored(a)[3], stored(b)[3])
-    assert (first["follow_a"], first["follow_b"]) == (1, 0)
-    assert first["causes_a"] == [
-        {"event": stored(a)[0], "other": b[0].event_id, "changed": False, "shared": True},
-        {"event": stored(a)[1], "other": b[1].event_id, "changed": False, "shared": False},
-    ]
-    assert first["causes_b"] == [
-        {"event": stored(b)[0], "other": a[0].event_id, "changed": False, "shared": True},
-        {"event": stored(b)[2], "other": a[2].event_id, "changed": False, "shared": False},
-    ]
-
-
-def test_json_tells_of_causes_that_the_other_log_lacks_or_has_otherwise():
-    one, two = "1.a.-.0", "1.b.-.0"
-    a = log_of([Told("p", 0, step=one), Told("p", 0, (0,), step=two)])
-    b = log_of([Told("p", 1, step=two), Told("q", 0, (0,)), Told("p", 1, (0, 1), step=one)])
-    first = json_of(difference(a, b))["first"]
-    assert first["b"] == stored(b)[2]
-    assert first["causes_b"] == [
-        {"event": stored(b)[0], "other": a[1].event_id, "changed": True, "shared": False},
-        {"event": stored(b)[1], "other": None, "changed": False, "shared": False},
-    ]
 
 
 @pytest.fixture(scope="module")

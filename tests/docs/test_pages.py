@@ -19,14 +19,8 @@ OTHERS = {"make frameworks", "make real-agents"}
 # why blocks are left out: each reason of a page is one of these
 NOT_RUN = {
     *("a notebook runs it", "a remote of yours", "it needs Slurm", "it needs a PostgreSQL"),
-    *("it needs a certificate", "it needs a collector"),
-    *(
-        "it needs packages of npm",
-        "parts of a scenario",
-        "the password is yours",
-        "the transcripts are yours",
-    ),
-    *("node and key are those of a clone, in its sync status",),
+    *("it listens on every address", "it needs a collector", "it needs packages of npm"),
+    *("parts of a scenario", "the transcripts are yours"),
     *("tests/docs/test_query_over_http.py runs it in Chromium",),
 }
 # the address of the model that a page asks

@@ -113,14 +113,26 @@ def test_address_of_the_database_leads_to_the_service_that_has_it():
         assert "healthcheck" in postgres
 
 
-def test_volumes_and_secrets_of_services_are_declared():
+def test_volumes_and_configs_of_services_are_declared():
     declared = {
         kind: {name for part in COMPOSE.values() for name in part.get(kind, {})}
-        for kind in ("volumes", "secrets")
+        for kind in ("volumes", "configs")
     }
     for _, service in services():
         assert {volume.partition(":")[0] for volume in service["volumes"]} <= declared["volumes"]
-        assert {*service.get("secrets", [])} <= declared["secrets"]
+        assert {config["source"] for config in service.get("configs", [])} <= declared["configs"]
+    files = [
+        config["file"] for part in COMPOSE.values() for config in part.get("configs", {}).values()
+    ]
+    assert files
+    assert all((DEPLOY / file).is_file() for file in files)
+
+
+def test_proxy_asks_the_server_at_the_port_that_it_shows_and_nobody_else_does():
+    server = COMPOSE["compose.yaml"]["services"]["server"]
+    (port,) = server["expose"]
+    assert "ports" not in server
+    assert f"reverse_proxy server:{port}\n" in (DEPLOY / "Caddyfile").read_text()
 
 
 def test_image_has_what_the_extra_for_postgresql_has(tmp_path):

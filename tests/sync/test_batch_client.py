@@ -12,6 +12,7 @@ from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, team_server
 from tests.sync.batch_client import BatchClient
 from tests.sync.http_servers import TeamServer, told
+from tests.sync.tls_front import tls_front
 
 from thence.work.journal.store import EventStore
 
@@ -38,10 +39,11 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
     env = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
     assert warm("work", "finalize-tasks", "--add", "Read the spec", cwd=project, env=env).code == 0
     uuid = EventStore.at(project).project.uuid
-    with team_server(tmp_path / "data") as server:
-        server.end()
-        server.start("--tls-cert", certificate, "--tls-key", key)
-        client = BatchClient(server.url, ca_file)
+    with (
+        team_server(tmp_path / "data") as server,
+        tls_front(server.url, certificate, key) as url,
+    ):
+        client = BatchClient(url, ca_file)
         with pytest.raises(PermissionError):
             client.log_in("ada", "wrong")
         client.log_in("ada", PASSWORD)
@@ -66,7 +68,7 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
         client.queue = sent[:2]
         assert client.send() == 2, "a duplicate is delivered too"
 
-        login = ("sync", "login", server.url, "--username", "ada", "--password-stdin")
+        login = ("sync", "login", url, "--username", "ada", "--password-stdin")
         given = {"cwd": project, "env": env, "stdin": PASSWORD.encode() + b"\n"}
         refused = thence(*login, **given)
         assert refused.code == 1

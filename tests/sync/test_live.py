@@ -18,6 +18,7 @@ from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer
 from tests.sync.programs import Program
 from tests.sync.test_service import NOTHING, Asking, enabled
+from tests.sync.tls_front import tls_front
 
 import thence
 from thence.errors import SyncRefused
@@ -119,16 +120,15 @@ def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
 def test_append_reaches_a_server_with_a_certificate_of_its_own(
     tmp_path: Path, server: TeamServer
 ) -> None:
-    server.end()
-    server.start("--tls-cert", PEM, "--tls-key", PEM)
-    clones = [Program(tmp_path / name, server.url, ca_file=PEM) for name in ("one", "other")]
-    for clone in clones:
-        clone.start()
-    until(lambda: all(clone.is_connected() for clone in clones))
-    clones[0].append("first")
-    until(lambda: clones[1].holds("first"))
-    for clone in clones:
-        clone.end()
+    with tls_front(server.url, PEM, PEM) as url:
+        clones = [Program(tmp_path / name, url, ca_file=PEM) for name in ("one", "other")]
+        for clone in clones:
+            clone.start()
+        until(lambda: all(clone.is_connected() for clone in clones))
+        clones[0].append("first")
+        until(lambda: clones[1].holds("first"))
+        for clone in clones:
+            clone.end()
 
 
 @pytest.mark.parametrize("answer", ["404", "426", "302", "200", "cut", "no token"])

@@ -108,15 +108,13 @@ def on_term(steps: Steps) -> None:
 
 
 def fork(kind: str, steps: Steps) -> None:
-    """Let another process do something: a "child", one with a "group" or "session" of its own,
-    or a "daemon", which has a session of its own and no parent any more."""
+    """Let another process do something: a "child", one with a "session" of its own, or a
+    "daemon", which has that too and no parent any more."""
     if os.fork():
         if kind == "daemon":
             os.wait()
         return
-    if kind == "group":
-        os.setpgid(0, 0)
-    elif kind != "child":
+    if kind != "child":
         os.setsid()
     if kind == "daemon" and os.fork():
         os._exit(0)

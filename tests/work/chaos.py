@@ -102,7 +102,8 @@ class Chaos:
         if self.chance.random() < 0.1:
             first = [*begin, ["hang"]]
         elif self.chance.random() < 0.1:
-            first = [*begin, ["ignore", "SIGTERM"], ["fork", "session", [["hang"]]], *work]
+            # what an agent leaves behind in a session of its own goes on
+            first = [["ignore", "SIGTERM"], ["fork", "session", [["hang"]]], *begin, *work]
         return [first, [*begin, *again, *work]]
 
     def run(self) -> None:
@@ -130,9 +131,7 @@ class Chaos:
             is_left = code == 1 and HELD in self.words()
             assert is_left or code == -signal.SIGKILL, f"it ended with {code}:\n{self.words()}"
             if is_left or self.chance.random() < 0.5:
-                for line in living(os.fspath(self.script)):  # as a person ends them
-                    with suppress(ProcessLookupError):
-                        os.kill(int(line.split()[0]), signal.SIGKILL)
+                self.end_agents()  # as a person does
         self.process = subprocess.Popen(
             [THENCE, "work", "orchestrate", "--feature", SLUG],
             cwd=self.top,
@@ -141,6 +140,12 @@ class Chaos:
             stderr=self.told,
             start_new_session=True,
         )
+
+    def end_agents(self) -> None:
+        """End the agents that have lost their orchestrator, and what agents have left behind."""
+        for line in living(os.fspath(self.script)):
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
 
     def _put_aside(self) -> bool:
         """Type the step that is named where a git was killed amid its checkout, if one is."""
@@ -357,6 +362,7 @@ def campaign(folder: Path, faults: int, seed: int, packages: int) -> Chaos:
         if chaos.process is not None and chaos.process.poll() is None:
             chaos.process.kill()
             chaos.process.wait()
+        chaos.end_agents()
         chaos.told.close()
     assert not broken, f"seed {seed}: {broken}\n{chaos.words()}"
     return chaos

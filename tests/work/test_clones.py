@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm as thence
-from tests.git.repositories import content, git, make_repository
+from tests.cli.work.projects import SLUG, finalized_project, project
+from tests.git.repositories import content, git
 from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
 
-from thence.cli.commands.work.planning import finalize_tasks, init, setup_spec
+from thence.cli.commands.work.planning import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 
 EVENTS = 10_000
 BATCH = 500
-SLUG = "001-sync"
 META = f"kitty-specs/{SLUG}/meta.json"
 TASKS = "".join(f"## Work Package WP{number:02}: Part {number}\n\n" for number in range(1, 21))
 pytestmark = pytest.mark.xdist_group("clones")
@@ -39,23 +39,11 @@ def diverge(folder: Path, first: int) -> None:
             store.append(*said)
 
 
-def planned(path: Path) -> Path:
-    """Make a project whose one feature is cut into packages."""
-    origin = make_repository(path, NAMED)
-    with Session(origin) as session:
-        init(session)
-    with Session(origin) as session:
-        setup_spec(session, "Sync")
-    (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Session(origin) as session:
-        finalize_tasks(session, None)
-    return origin
-
-
 def two_clones(top: Path) -> tuple[Path, Path, Path]:
     """Make two clones of one planned project, and return their remote too."""
-    remote = on_remote(planned(top / "origin"), top / "remote.git")
-    done(top / "origin", "publish")
+    origin = finalized_project(top / "origin", TASKS, files=NAMED)
+    remote = on_remote(origin, top / "remote.git")
+    done(origin, "publish")
     return clone(remote, top / "ada"), clone(remote, top / "bob"), remote
 
 
@@ -121,9 +109,7 @@ def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
 
 @pytest.mark.promise("L11")
 def test_feature_that_goes_to_another_branch_is_shown_alike_in_every_clone(tmp_path):
-    origin = make_repository(tmp_path / "origin", NAMED)
-    with Session(origin) as session:
-        init(session)
+    origin = project(tmp_path / "origin", NAMED)
     git(origin, "branch", "release")
     with Session(origin) as session:
         setup_spec(session, "Sync", target_branch="release")
@@ -131,15 +117,13 @@ def test_feature_that_goes_to_another_branch_is_shown_alike_in_every_clone(tmp_p
     assert b'"target_branch": "release"' in (content(origin, META) or b"")
     assert content(origin, META, "release") is None
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Session(origin) as session:
-        finalize_tasks(session, None)
+    done(origin, "finalize-tasks")
     ended = thence("work", "implement", "WP01", "--json", cwd=origin)
     assert json.loads(ended.out)["error"]["guard"] == "not_at_target"
     git(origin, "checkout", "--quiet", "release")
     git(origin, "merge", "--quiet", "main")
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)
-    with Session(origin) as session:
-        finalize_tasks(session, None)
+    done(origin, "finalize-tasks")
     assert thence("work", "implement", "WP01", cwd=origin).code == 0
     git(origin, "checkout", "--quiet", "main")
     other = clone(on_remote(origin, tmp_path / "remote.git"), tmp_path / "other")

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import show_lanes
-from tests.git.repositories import commit, git, make_repository
+from tests.cli.work.projects import SLUG, finalized_project, show_lanes
+from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
 
-SLUG = "001-sync"
 TASKS = b"""# Tasks
 
 ## Work Package WP01: The outbox
@@ -29,11 +28,7 @@ TASKS = b"""# Tasks
 
 @pytest.fixture
 def project(tmp_path):
-    folder = make_repository(tmp_path / "sync", NAMED)
-    work(folder, "init")
-    work(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    work(folder, "finalize-tasks")
+    folder = finalized_project(tmp_path / "sync", TASKS, files=NAMED)
     show_lanes(folder)
     return folder
 

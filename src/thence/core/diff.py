@@ -22,7 +22,7 @@ All functions are pure.
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -187,6 +187,7 @@ _MEMBERS = (
 )
 _members = attrgetter(*_MEMBERS)
 _encode = msgspec.json.Encoder(order="sorted").encode
+_NOTHING = msgspec.Raw(b"{}")
 
 
 def is_same(a: Event, b: Event) -> bool:
@@ -208,11 +209,11 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     return (*places, *_apart(name, _payload(a), _payload(b)))
 
 
-def _body(event: Event) -> tuple[str, bytes]:
+def _body(event: Event) -> tuple[str, msgspec.Raw]:
     """Returns the name and the bytes of a payload, with whole values."""
     members = raw_members(event.whole_line)
     name = "details" if "details" in members else "payload"
-    return name, bytes(members.get(name, b"{}"))
+    return name, members.get(name, _NOTHING)
 
 
 def _payload(event: Event) -> Any:
@@ -229,7 +230,7 @@ def _content(event: Event) -> tuple[Any, ...]:
     try:
         return _members(event.header), _encode(_payload(event))
     except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return _members(event.header), _body(event)
+        return _members(event.header), bytes(_body(event)[1])
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -268,31 +269,16 @@ def _lasting(value: Any) -> Any:
 DIFFERENCES_MAX = 1_000
 
 
-class CauseOnSide(msgspec.Struct, frozen=True):
-    """A cause on one side of a divergence.
-
-    `other` is its partner in the other log, None if it has none; `is_changed` means that the
-    two differ, `is_shared` that the partner is a cause of the other side's event too.
-    """
-
-    event: Event
-    other: Event | None
-    is_changed: bool
-    is_shared: bool
-
-
 class FirstDifference(msgspec.Struct, frozen=True):
     """The first divergence of two logs: the event on each side, None where a log has none.
 
-    `differs` are the places in which the two differ; `causes_a` and `causes_b` what each names;
-    `follow_a` and `follow_b` count all later events that follow from each.
+    `differs` are the places in which the two differ; `follow_a` and `follow_b` count all later
+    events that follow from each.
     """
 
     a: Event | None
     b: Event | None
     differs: tuple[DifferingMember, ...]
-    causes_a: tuple[CauseOnSide, ...]
-    causes_b: tuple[CauseOnSide, ...]
     follow_a: int
     follow_b: int
 
@@ -354,8 +340,6 @@ def difference(a: LogSide, b: LogSide) -> Difference:
             a=event_a,
             b=event_b,
             differs=contrast(event_a, event_b) if event_a and event_b else (),
-            causes_a=_causes(x, y, a, b, of_a),
-            causes_b=_causes(y, x, b, a, of_b),
             follow_a=len(_effects(a, (x,))),
             follow_b=len(_effects(b, (y,))),
         )
@@ -383,18 +367,6 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
             "a": first.a and _line(first.a),
             "b": first.b and _line(first.b),
             "differs": first.differs,
-            **{
-                name: [
-                    {
-                        "event": _line(cause.event),
-                        "other": cause.other and cause.other.event_id,
-                        "changed": cause.is_changed,
-                        "shared": cause.is_shared,
-                    }
-                    for cause in causes
-                ]
-                for name, causes in (("causes_a", first.causes_a), ("causes_b", first.causes_b))
-            },
             "follow_a": first.follow_a,
             "follow_b": first.follow_b,
         },
@@ -415,22 +387,6 @@ def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
             reached.add(place)
             effects.add(place)
     return effects
-
-
-def _causes(
-    place: int, across: int, mine: LogSide, other: LogSide, partners: Mapping[int, int]
-) -> tuple[CauseOnSide, ...]:
-    """Returns the causes of an event, compared with those of the event `across`."""
-    own, others = (
-        set() if at == ALONE else set(of.causes[at]) for at, of in ((place, mine), (across, other))
-    )
-    causes = []
-    for cause in sorted(own):
-        at = partners.get(cause, ALONE)
-        event, partner = mine.events[cause], other.event(at)
-        is_changed = partner is not None and not is_same(event, partner)
-        causes.append(CauseOnSide(event, partner, is_changed, is_shared=at in others))
-    return tuple(causes)
 
 
 def _pair_as_json(result: Difference, x: int, y: int) -> dict[str, object]:

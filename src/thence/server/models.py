@@ -182,23 +182,12 @@ class Differing(BaseModel):
     b: Any = None
 
 
-class DivergenceCause(BaseModel):
-    """A cause on one side: its partner on the other, and whether the two differ."""
-
-    event: StoredEvent
-    other: str | None
-    changed: bool
-    shared: bool = Field(description="The partner is a cause of the other side's event too.")
-
-
 class Divergence(BaseModel):
     """The first difference of two logs; null for the side that has no such event."""
 
     a: StoredEvent | None
     b: StoredEvent | None
     differs: list[Differing]
-    causes_a: list[DivergenceCause]
-    causes_b: list[DivergenceCause]
     follow_a: int = Field(ge=0, description="How many later events follow from it.")
     follow_b: int = Field(ge=0)
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -21,7 +22,6 @@ from thence.sync.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from ssl import SSLContext
 
     from starlette.types import ASGIApp
     from uvicorn import Config, Server
@@ -46,7 +46,6 @@ _NO_FILES = (errno.EMFILE, errno.ENFILE)
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
 _SWITCH_S = 0.002
-_MISMATCH = "KEY_VALUES_MISMATCH"  # the reason that OpenSSL names
 
 
 def listening(port: int | None = None, host: str = HOST) -> socket.socket:
@@ -100,45 +99,20 @@ def serve(
     _run(listener, app)
 
 
-def tls_context(certificate: Path, key: Path) -> "SSLContext":
-    """Returns the TLS of a certificate chain and its key, files in PEM.
-
-    Raises OSError, and `bad_settings` for what is no PEM and a key of another certificate.
-    """
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for file in (certificate, key):
-        file.open("rb").close()  # raises OSError that names the file
-    try:
-        # OpenSSL would ask for the passphrase on the terminal
-        context.load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, ValueError) as error:
-        is_mismatch = getattr(error, "reason", None) == _MISMATCH
-        cause = "the key belongs to another certificate" if is_mismatch else "one is no such file"
-        hint = "give a certificate chain and its key without a passphrase, both in PEM"
-        raise ThenceError(
-            "could not use",
-            place=f"{certificate} and {key}",
-            cause=cause,
-            hint=hint,
-            code="bad_settings",
-        ) from error
-    return context
-
-
 def serve_team(
     listener: socket.socket,
     database: str | Path,
     data: Path,
     host: str,
     metrics_token: str | None = None,
-    tls: "SSLContext | None" = None,
+    *,
+    is_behind_proxy: bool = False,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
-    What brings something, such as a batch, has 8 seconds to end once a signal came; a second
-    signal ends it too. Files that this process makes from then on are its owner's alone.
+    A proxy names its clients' addresses: one on this machine, or with `is_behind_proxy` any. What
+    brings something, such as a batch, has 8 seconds to end once a signal came; a second signal ends
+    it too. Files that this process makes from then on are its owner's alone.
     """
     from thence.server.app import create_team_app
 
@@ -147,7 +121,7 @@ def serve_team(
     app = create_team_app(
         database, data=data.absolute(), allowed_hosts=hosts, metrics_token=metrics_token
     )
-    _run(listener, app, tls, is_live=True)
+    _run(listener, app, is_live=True, is_behind_proxy=is_behind_proxy)
 
 
 def is_loopback(host: str) -> bool:
@@ -158,16 +132,17 @@ def is_loopback(host: str) -> bool:
 def _run(
     listener: socket.socket,
     app: "ASGIApp",
-    tls: "SSLContext | None" = None,
     *,
     is_live: bool = False,
+    is_behind_proxy: bool = False,
 ) -> None:
     from prometheus_client import disable_created_metrics
 
     # a series more for each, which says when the process first counted
     disable_created_metrics()  # type: ignore[no-untyped-call]
     sys.setswitchinterval(_SWITCH_S)
-    _server(_config(app, tls, is_live=is_live)).run(sockets=[listener])
+    config = _config(app, is_live=is_live, is_behind_proxy=is_behind_proxy)
+    _server(config).run(sockets=[listener])
 
 
 def _server(config: "Config") -> "Server":
@@ -207,38 +182,32 @@ def _server(config: "Config") -> "Server":
     return QuietServer(config)
 
 
-def _config(app: "ASGIApp", tls: "SSLContext | None", *, is_live: bool) -> "Config":
+def _config(app: "ASGIApp", *, is_live: bool, is_behind_proxy: bool) -> "Config":
     from uvicorn import Config
 
-    from thence.server.http.protocol import WebSocketProtocol
+    from thence.server.http.protocol import (
+        Connections,
+        Protocol,
+        WebSocketProtocol,
+        connections_max,
+    )
 
     return Config(
         app,
         loop="asyncio",
-        http=_protocol(tls),
+        http=partial(Protocol, among=Connections(connections_max())),  # type: ignore[arg-type]
         backlog=_ACCEPTED_MAX,
         ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
         ws_per_message_deflate=False,  # what is unpacked would have no bound
         lifespan="on",
         log_config=None,
+        forwarded_allow_ips="*" if is_behind_proxy else HOST,
         access_log=False,  # it would hold the token of a first visit
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
     )
-
-
-def _protocol(tls: "SSLContext | None") -> Any:
-    """Returns what makes the protocol of each connection."""
-    from functools import partial
-
-    from thence.server.http.protocol import Connections, Protocol, TlsProtocol, connections_max
-
-    among = Connections(connections_max())
-    if tls is None:
-        return partial(Protocol, among=among)
-    return partial(TlsProtocol, among=among, context=tls)
 
 
 def _brings(connection: Any) -> bool:

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tests.cli.work.orchestra import Project, planned
+from tests.cli.work.orchestra import Project, tasks
 from tests.cli.work.projects import finalized_project
 from tests.cli.work.three_packages import plan
 
@@ -20,7 +20,8 @@ def make(tmp_path, tmp_path_factory, templates):
     def made(packages, **setup):
         key = json.dumps(packages)
         if key not in templates:
-            templates[key] = planned(tmp_path_factory.mktemp("planned"), packages)
+            folder = tmp_path_factory.mktemp("planned") / "sync"
+            templates[key] = finalized_project(folder, tasks(packages))
         project = Project(tmp_path, packages, templates[key])
         project.setup(**setup)
         project.tell()

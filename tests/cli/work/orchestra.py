@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
-from tests.cli.work.three_packages import done
-from tests.git.repositories import commit, git, make_repository
+from tests.cli.work.three_packages import lanes
+from tests.git.repositories import commit, git
 
 AGENT = Path(__file__).resolve().parents[2] / "work/agent_program.py"
 WAIT_S = 120.0
@@ -27,16 +27,6 @@ def tasks(packages):
             f"## Work Package {wp_id}: Do {wp_id} (Priority: P1)\n\n### Dependencies\n{on}"
         )
     return "\n\n".join(parts) + "\n"
-
-
-def planned(folder, packages):
-    """Make a project whose feature has packages, all planned."""
-    made = make_repository(folder / "sync")
-    done(made, "init")
-    done(made, "setup-spec", "Sync")
-    (made / "kitty-specs" / SLUG / "tasks.md").write_text(tasks(packages))
-    done(made, "finalize-tasks")
-    return made
 
 
 class Project:
@@ -99,8 +89,7 @@ class Project:
         ]
 
     def lanes(self):
-        (feature,) = done(self.folder, "status")["features"]
-        return {each["wp_id"]: lane for lane, those in feature["lanes"].items() for each in those}
+        return lanes(self.folder)
 
 
 def orchestrate(project, *arguments):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.three_packages import SLUG, done, plan, work
+from tests.cli.work.three_packages import SLUG, done, lanes, plan, work
 from tests.git.repositories import commit, git
 
 
@@ -17,11 +17,6 @@ def project(tmp_path):
         commit(worktree, {"shared.txt": f"as {wp_id} has it\n"})
     done(folder, "mark-status", "T001")
     return folder
-
-
-def lanes(folder):
-    (feature,) = done(folder, "status")["features"]
-    return {package["wp_id"]: lane for lane, held in feature["lanes"].items() for package in held}
 
 
 def test_conflict_changes_nothing_and_is_resolved_in_the_worktree_of_its_package(project):

@@ -8,7 +8,7 @@ import signal
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate
-from tests.cli.work.three_packages import done
+from tests.cli.work.three_packages import as_agent, done
 from tests.git.repositories import git
 from tests.log.committers import until
 from tests.tiers import tenth
@@ -60,6 +60,8 @@ def test_agent_of_a_killed_orchestrator_keeps_its_package_until_it_ends_or_is_pa
     assert [claim["process"] for claim in claims] == agents
     refused = warm("work", "implement", "WP01", "--actor", "coder", cwd=project.folder)
     assert (refused.code, first in refused.err) == (1, True), refused.err
+    own = as_agent(project.folder, "implement", "WP01", "--take-over")
+    assert own["guard"] == "moved_meanwhile", "it would work on without a claim"
     done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
     assert f"(coder; {first}" not in warm("work", "status", cwd=project.folder).out
     project.setup(slots=2, limits={"timeout": 1})  # nobody waits longer for a claim

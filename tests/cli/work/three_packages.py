@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tests.cli.warm import warm
-from tests.git.repositories import commit, git, make_repository
+from tests.cli.work.projects import SLUG, finalized_project
+from tests.git.repositories import commit, git
 
-SLUG = "001-sync"
 TASKS = b"""# Tasks
 
 ## Work Package WP01: The outbox
@@ -36,12 +36,13 @@ def done(folder, *arguments):
 
 def plan(folder, files=None):
     """Make a project with three packages, all planned; WP02 needs WP01, which has T001."""
-    make_repository(folder, files)
-    done(folder, "init")
-    done(folder, "setup-spec", "Sync")
-    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
-    done(folder, "finalize-tasks")
-    return folder
+    return finalized_project(folder, TASKS, files=files or {})
+
+
+def lanes(folder):
+    """Return the lane of each package of the one feature."""
+    (feature,) = done(folder, "status")["features"]
+    return {each["wp_id"]: lane for lane, those in feature["lanes"].items() for each in those}
 
 
 def looks(folder):

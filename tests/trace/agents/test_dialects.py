@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm as run
 from tests.trace.agents.firing import events, fire, git, hook, log_in
+from tests.trace.agents.heard import Heard
+from tests.trace.agents.test_corpus import CORPUS
 
 from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.known_agents import AGENTS, FOREIGN
@@ -62,6 +65,7 @@ CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
         {**HUNK, "removed": ""},
     ),
     ("cline", "apply_patch", {"input": PATCH}, "", HUNK),
+    ("cline", "editor", {"path": "a.py", "new_text": "two\n", "insert_line": None}, "", NEW),
     ("other", "replace_string_in_file", CAMEL, "", PAIR),
 ]
 
@@ -110,6 +114,69 @@ def test_event_of_any_agent_is_recorded_by_its_synonyms(
     assert [event.event_type for event in log] == ["prompt", *pair, *pair, "woken", "turn.ended"]
     assert {event.actor for event in log} == {"any-agent"}
     assert len({event.subject for event in log[1:5]}) == 2
+
+
+def test_what_cline_did_is_told_with_what_its_user_asked(
+    repository: Path, env: dict[str, str]
+) -> None:
+    def fire_script(name: str, script: str) -> Any:
+        text = (CORPUS / f"cline-3.0.65/{name}.json").read_text()
+        members = json.loads(text.replace("/W/shop", str(repository)))
+        text = json.dumps({**members, "sessionContext": {"rootSessionId": "s"}})
+        argv = ["sh", repository / ".cline/hooks" / script]
+        subprocess.run(argv, input=text.encode(), cwd=repository, env=env, check=True)
+        return members
+
+    assert run("hook", "install", "cline", cwd=repository, env=env).code == 0
+    assert run("hook", "install", "git", cwd=repository, env=env).code == 0
+    start_s = datetime.fromisoformat(fire_script("agent_start", "TaskStart")["timestamp"])
+    messages = [
+        {
+            "role": "user",
+            "ts": start_s.timestamp() * 1000 + after_ms,
+            "content": [{"type": "text", "text": f'<user_input mode="act">{asked}</user_input>'}],
+        }
+        for after_ms, asked in ((-9000, "Before"), (-20, "Write it"), (9000, "Later"))
+    ]
+    place = Path(env["HOME"], ".cline/data/sessions/s")
+    place.mkdir(parents=True)
+    (place / "s.messages.json").write_text(json.dumps({"messages": messages}))
+    told = fire_script("tool_call-editor-new", "PreToolUse")["tool_call"]["input"]
+    Path(told["path"]).parent.mkdir()
+    Path(told["path"]).write_text(told["new_text"])
+    fire_script("tool_result-editor-new", "PostToolUse")
+    fire_script("tool_call-run_commands", "PreToolUse")
+    git("add", "src", cwd=repository, env=env)
+    git("commit", "-q", "-m", "Write", cwd=repository, env=env)
+    fire_script("tool_result-run_commands", "PostToolUse")
+    fire_script("agent_end", "TaskComplete")
+    names = "kind", "name", "session"
+    for line in run("blame", "src/n.py", "--json", cwd=repository, env=env).json["lines"]:
+        assert [line[name] for name in names] == ["agent", "cline", "s"]
+    for asked in ("src/n.py:1", "commit/HEAD"):
+        told = run("why", asked, "--json", cwd=repository, env=env).json
+        assert [told[name] for name in (*names, "prompt")] == ["agent", "cline", "s", "Write it"]
+
+
+def test_subagent_of_cline_is_of_its_session(heard: Heard) -> None:
+    call, begin, edit, end = (
+        json.loads((CORPUS / f"cline-3.0.65/{name}.json").read_text())
+        for name in (
+            "tool_call-spawn_agent",
+            "agent_start-sub",
+            "tool_call-editor-sub",
+            "agent_end-sub",
+        )
+    )
+    agent = {name: begin[name] for name in ("agent_id", "parent_agent_id", "taskId")}
+    own: dict[str, Any] = {"sessionContext": {"rootSessionId": "s"}, "bridge": "cline"}
+    heard.hook(call.pop("hookName"), call["taskId"], **{**call, **own})
+    for members in (begin, edit, end):
+        heard.hook(members.pop("hookName"), begin["taskId"], **{**members, **agent, **own})
+    asked, begun, edited, *_, ended = heard.events
+    assert [event.event_type for event in (begun, ended)] == ["subagent.begun", "subagent.ended"]
+    assert (begun.caused_by, edited.caused_by) == ((asked.event_id,), (begun.event_id,))
+    assert {event.stream for event in heard.events} == {"s"}
 
 
 @pytest.mark.parametrize(

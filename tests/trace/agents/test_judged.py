@@ -132,6 +132,29 @@ def test_line_that_a_revert_brings_back_is_its_former_owners(played):
     assert set(worded(played, "big.py")) == {"s1"}
 
 
+@pytest.mark.parametrize("digits", [40, 50, 64])
+def test_message_that_takes_back_no_commit_disturbs_no_answer(played, digits):
+    agents_file(played, "big.py", BIG)
+    message = f"Big\n\nThis reverts commit {'a' * digits}."
+    played.person(played.top, {}, message, name="Bob")
+    assert set(worded(played, "big.py")) == {"s1"}
+
+
+@pytest.mark.parametrize("count", [2, 1])
+def test_lines_that_are_moved_within_their_file_keep_their_owner_if_they_are_enough(played, count):
+    agents_file(played, "big.py", BIG)
+    played.person(played.top, {}, "Committed", name="Ada")
+    parts = BIG.split("\n\n\n")[:-1]
+    moved = "\n\n\n".join([*parts[count:], *parts[:count], ""])
+    played.person(played.top, {"big.py": moved}, "Moved", name="Bob")
+    last = owners(played, "big.py")[-4]  # "def" of the last one
+    if count == 2:
+        assert (told(last), last.via, last.reason) == ("s1", (), "")
+    else:
+        assert (told(last), told(last.maybe)) == ("unknown Bob", "s1")
+        assert "and it was moved since" in last.reason
+
+
 def test_no_edit_after_a_commit_owns_a_line_of_it(played):
     """Also where no hook saw the commit, and only its time tells."""
     write(played.top, {"late.py": BIG})
@@ -173,8 +196,7 @@ def test_edit_through_a_link_owns_the_lines_of_its_target(played, where):
         "removed": "Talk little.\n",
     }
     write(played.top, {"docs/AGENTS.md": f"# Agents\n\n{texts['added']}"})
-    real = {"real": "docs/AGENTS.md"} if where == "removed" else {}
-    session.edited("Edit", path, {**texts, **real})
+    session.edited("Edit", path, {**texts, "real": "docs/AGENTS.md"})
     if where == "removed":
         link.unlink()
     played.person(played.top, {}, "By a person", name="Bob")

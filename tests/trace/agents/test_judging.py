@@ -304,3 +304,16 @@ def test_no_line_of_a_small_history_is_told_wrong(tmp_path):
     wrong = {("agent", "person"), ("person", "agent")}
     assert {"agent", "person"} < owners
     assert not [key for key in lines if key[:2] in wrong]
+
+
+@pytest.mark.parametrize(("named", "ranks"), [("", MAYBE), ("s-2", AGENT), ("s-9", MAYBE)])
+def test_sessions_that_a_commit_names_narrow_the_search(named: str, ranks: int) -> None:
+    """Two sessions wrote the same: one of them is named, or neither."""
+    judge = Judge()
+    for number, session in enumerate(("s-1", "s-2")):
+        judge.add(edit(CODE, key=f"e{number}")._replace(session=session))
+    sessions = (named,) if named else ()
+    commit = CommitText("c1", "main", 10, hunks("", CODE), sessions=sessions)
+    answers = {*judge.judge(commit).values()}
+    assert {said.rank for said in answers} == {ranks}
+    assert ranks != AGENT or {said.edit for said in answers} == {"e1"}

@@ -614,6 +614,16 @@ def test_person_whose_commit_names_an_agent_is_unknown_and_an_agent_stays(played
     assert (found["person"].reason == found["unseen"].reason == reason) == bool(said)
 
 
+def test_commit_that_two_subagents_hooks_name_is_of_neither(played):
+    """Each asks for HEAD, where the other's commit may have come meanwhile."""
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    for agent in ("x2", "x2", "x3"):
+        sha = played.committed(played.top, by="agent", session="s-1", agent=agent)
+        owner = of_commit(played, sha)
+        assert owner.kind == ("unknown" if agent == "x3" else "agent")
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [

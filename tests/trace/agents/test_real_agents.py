@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.trace.agents.real.scenarios import SCENARIOS
+from tests.trace.agents.real.scenarios import HOOKS, SCENARIOS
+
+from thence.trace.agents.known_agents import AGENTS
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = Path(__file__).parent / "real/package-lock.json"
@@ -13,19 +15,21 @@ LOCK = Path(__file__).parent / "real/package-lock.json"
 
 def test_agents_are_pinned_by_version_and_digest_and_no_registry_is_named():
     packages = json.loads(LOCK.read_text())["packages"]
-    wanted = json.loads(LOCK.with_name("package.json").read_text())["dependencies"]
+    asked = json.loads(LOCK.with_name("package.json").read_text())
+    wanted = asked["dependencies"] | asked["optionalDependencies"]
     assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     pinned = [package for name, package in packages.items() if name]
     assert all(package["integrity"].startswith("sha512-") for package in pinned)
     assert not any("resolved" in package for package in pinned)
 
 
-def test_both_agents_are_played_and_each_act_names_a_script():
+def test_all_agents_are_played_and_each_act_names_a_script():
     for name, scenario in SCENARIOS.items():
         asked = {words[2] for words in scenario.acts if words[0] in ("ask", "say")}
         assert asked <= set(scenario.scripts), name
     scripts = {script[0] for scenario in SCENARIOS.values() for script in scenario.scripts}
-    assert scripts == {"c", "x"}
+    assert scripts == {*HOOKS}
+    assert {words.split()[0] for words in HOOKS.values()} == {*AGENTS}
 
 
 def test_program_that_is_missing_is_named_with_a_code_of_its_own(tmp_path: Path):

@@ -7,6 +7,7 @@ another.
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +23,13 @@ say() {
         sh -c "$HOOK"
 }
 export CLAUDE_CODE_SESSION_ID="$1" CLAUDE_PROJECT_DIR="$PWD" CLAUDECODE=1
-input='"tool_input":{"file_path":"'$PWD/$2'","content":"by_agent = 1\n"}'
+input='"tool_input":{"file_path":"'$PWD/$2'","content":"total_of_agent = 119\n"}'
 write='"tool_name":"Write","tool_use_id":"'$1'-w",'$input
 shell='"tool_name":"Bash","tool_use_id":"'$1'-c","tool_input":{"command":"git commit"}'
 say "$1" SessionStart
 say "$1" UserPromptSubmit ',"prompt":"write it"'
 say "$1" PreToolUse ",$write"
-printf 'by_agent = 1\n' >"$2"
+printf 'total_of_agent = 119\n' >"$2"
 say "$1" PostToolUse ",$write"
 say "$1" PreToolUse ",$shell"
 git add "$2"
@@ -208,3 +209,27 @@ def test_worktrees_have_one_log_and_each_line_its_session(place: Place, tmp_path
     assert place.owner("hand.py:1") == "person"
     place.git("merge", "-q", "-s", "ours", "--no-edit", "side")
     assert place.owner("agent.py:1") == "agent s-1"
+
+
+def test_trailer_names_the_session_in_a_commit_and_in_its_squash(
+    place: Place, tmp_path: Path
+) -> None:
+    place.install("git", "--trailer")
+    place.git("switch", "-qc", "side")
+    place.agent()
+    agents = place.git("log", "-1", "--format=%B")
+    assert agents == "by s-1\n\nthence-session: s-1"
+    place.person()
+    assert "thence-session" not in place.git("log", "-1", "--format=%B")
+    place.git("switch", "-q", "main")
+    git("clone", "-q", place.top, "forge", cwd=tmp_path, env=place.env)
+    moment = f"@{int(time.time()) + 60} +0000"  # git's times are whole seconds
+    later = {"GIT_COMMITTER_DATE": moment, "GIT_AUTHOR_DATE": moment, "GIT_AUTHOR_NAME": "Bo"}
+    forge = Place(tmp_path / "forge", place.env | later)
+    forge.git("merge", "-q", "--squash", "origin/side")
+    forge.git("commit", "-q", "-m", f"Both (#1)\n\n* {agents}\n\n* by hand\n")
+    place.git("pull", "-q", "--ff-only", forge.top, "main")
+    assert [place.owner(f"{name}.py:1") for name in ("agent", "hand")] == ["agent s-1", "person"]
+    assert "it adds the trailer" in warm("hook", "status", cwd=place.top).out
+    warm("hook", "uninstall", "git", cwd=place.top)
+    assert not (place.top / ".git/hooks/prepare-commit-msg").exists()

@@ -1,4 +1,4 @@
-"""The protocols of a connection: HTTP by uvicorn and httptools, TLS, WebSocket by websockets.
+"""The protocols of a connection: HTTP by uvicorn and httptools, WebSocket by websockets.
 
 Heads, connections, and bodies of clients without a login are bounded. A connection is a file
 descriptor. The system bounds those of a process, and the logs need some.
@@ -7,8 +7,6 @@ descriptor. The system bounds those of a process, and the logs need some.
 import asyncio
 import logging
 import resource
-from functools import partial
-from ssl import SSLContext
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -174,59 +172,6 @@ class Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class TlsProtocol(asyncio.Protocol):
-    """A protocol for the handshake of TLS, behind which it is `Protocol`.
-
-    The connection waits for a request from its first byte on. asyncio itself, listening with TLS,
-    shows a connection when its handshake is done: one that never ends it would hold its file for
-    a minute, and make room for nobody.
-    """
-
-    def __init__(self, *, among: Connections, context: SSLContext, **arguments: Any) -> None:
-        self._http = Protocol(among=among, **arguments)
-        self._among = among
-        self._context = context
-        self._early: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins the handshake."""
-        transport.pause_reading()  # what comes before `start_tls` listens would be lost
-        self._transport = transport
-        self._http.connections.add(self)  # type: ignore[arg-type]
-        self._among.wait(transport)
-        self._among.make_room(len(self._http.connections))
-        self._handshake = self._http.loop.create_task(self._shake_hands())
-
-    async def _shake_hands(self) -> None:
-        start = partial(self._http.loop.start_tls, server_side=True, ssl_handshake_timeout=HEAD_S)
-        try:
-            tls = await start(self._transport, self, self._context)
-        except OSError:  # the peer is gone, speaks no TLS, or is late
-            tls = None
-        finally:
-            self._http.connections.discard(self)
-            self._among.work(self._transport)
-        if tls is None or tls.is_closing():
-            self._transport.abort()
-            return
-        tls.set_protocol(self._http)
-        self._http.connection_made(tls)
-        if self._early:
-            self._http.data_received(b"".join(self._early))
-
-    def data_received(self, data: bytes) -> None:
-        """Keeps what came with the end of the handshake."""
-        self._early.append(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the handshake."""
-        self._handshake.cancel()
-
-    def shutdown(self) -> None:
-        """Ends the connection, as uvicorn asks for at its end."""
-        self._transport.abort()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

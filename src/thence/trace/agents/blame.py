@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from thence.git.patches import path_of
 from thence.git.repository import Repository
+from thence.trace.agents.hook_script import TRAILER
 from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
@@ -33,6 +34,7 @@ _DIFF = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
 )
 COMMITS_AT_ONCE = 50  # their diffs are in memory together
+_SESSION = re.compile(rf"^{TRAILER}: *(\S+)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
 _CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 
@@ -69,9 +71,14 @@ class CommitInfo(NamedTuple):
         return [name.strip() for name in _CO_AUTHOR.findall(self.body)]
 
     @property
+    def sessions(self) -> list[str]:
+        """The sessions that the message names by the trailer of the git hook, also in a squash."""
+        return _SESSION.findall(self.body)
+
+    @property
     def reverts(self) -> list[str]:
         """The commits that the message says it takes back."""
-        return _REVERTS.findall(self.body)
+        return [one for one in _REVERTS.findall(self.body) if len(one) == len(self.commit)]
 
     @property
     def is_by_bot(self) -> bool:
@@ -190,10 +197,7 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
             texts = list[tuple[str, str]]()
             while any(remaining):
-                signs, text = (
-                    lines[number][: len(span[1]) - 1],
-                    _text(lines[number][len(span[1]) - 1 :]),
-                )
+                signs, text = lines[number][:width], _text(lines[number][width:])
                 number += 1
                 if signs.startswith(b"\\"):  # a remark on a last line without its end
                     continue
@@ -204,21 +208,10 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
                 remaining[-1] -= not is_gone
                 if not is_gone or width == 1:
                     texts.append((sign, text))
-            both = (path_of(name) for name in (path, old_path) if name != b"/dev/null")
-            new_path, *rest = both
-            paths = new_path, (rest or [new_path])[0]
-            hunks.append(Hunk(*paths, starts[-1][0], starts[0][0], tuple(texts), commit))
+            paths = [path_of(name) for name in (path, old_path) if name != b"/dev/null"]
+            starting = starts[-1][0], starts[0][0]
+            hunks.append(Hunk(paths[0], paths[-1], *starting, tuple(texts), commit))
     yield commit, tuple(hunks)
-
-
-class Reflogs(NamedTuple):
-    """The commits that the reflogs of a clone still have as made here.
-
-    `in_tree` are those that were made in this working tree.
-    """
-
-    own: frozenset[str]
-    in_tree: frozenset[str]
 
 
 class CommitHistory:
@@ -237,18 +230,19 @@ class CommitHistory:
             return frozenset()
 
     @cached_property
-    def reflogs(self) -> Reflogs:
-        """What this clone noted of where its commits came from; entries are kept for 90 days."""
+    def made_here(self) -> dict[str, bool]:
+        """The commits that reflogs note as made in this clone, and if in this working tree.
+
+        Their entries are kept for 90 days.
+        """
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        own, in_tree = set[str](), set[str]()
+        commits: dict[str, bool] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
             if _MADE.match(words) and not _MOVED.match(words):
-                own.add(commit)
-                if selector.startswith("HEAD@"):
-                    in_tree.add(commit)
-        return Reflogs(frozenset(own), frozenset(in_tree))
+                commits[commit] = commits.get(commit, False) or selector.startswith("HEAD@")
+        return commits
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -19,7 +19,6 @@ from thence.trace.agents.fired import (
     Process,
 )
 from thence.trace.agents.sessions import (
-    AgentSession,
     Causes,
     SessionTable,
     boot_of,
@@ -75,14 +74,9 @@ def maker_of(
     root: str | None,
 ) -> Maker:
     """Returns who made a commit in a worktree, under these processes with these variables."""
-    named = {
-        variables[name][:200]: bridge
-        for name, bridge in (
-            (CODEX_SESSION if variables.get(CODEX_SESSION) else CODEX_THREAD, "codex"),
-            (CLAUDE_SESSION, "claude-code"),
-        )
-        if variables.get(name)
-    }
+    codex = variables.get(CODEX_SESSION) or variables.get(CODEX_THREAD)
+    pairs = ((codex, "codex"), (variables.get(CLAUDE_SESSION), "claude-code"))
+    named = {session[:200]: bridge for session, bridge in pairs if session}
     process = next((process for process in chain if process in table.by_process), None)
     names = table.by_process[process] if process else ()
     # those that have not ended, all if they all have
@@ -90,66 +84,49 @@ def maker_of(
     outer = {name for above in chain for name in table.by_process.get(above, ())} - {*near}
     inner = [name for name in named if name not in outer]
     both = [name for name in inner if name in near]
-    if both or (inner and not near):
-        reason, fitting = "sessions", both or inner
-        if not near and len(inner) == 1 and not table.is_open(inner[0]):
-            has_ended = inner[0] in table.sessions
-            return Maker(reason="ended" if has_ended else "elsewhere", fitting=(inner[0],))
-    elif inner:
+    if inner and near and not both:
         return Maker(reason="witnesses", fitting=(*inner, *near))
+    if inner:
+        fitting = both or inner
+        if not near and len(inner) == 1 and not table.is_open(inner[0]):
+            reason = "ended" if inner[0] in table.sessions else "elsewhere"
+            return Maker(reason=reason, fitting=(inner[0],))
     else:
         # those whose shell works in the worktree, of which those that ask git, all if none does
         shells = {name: table.of(name).shells_in(root) for name in near}
         working = [name for name in near if shells[name]]
         asking = [name for name in working if shells[name][0].asks_git]
-        reason, fitting = "sessions", asking or working or near
+        fitting = asking or working or near
     if len(fitting) > 1:
-        return Maker(reason=reason, fitting=tuple(sorted(fitting)))
+        return Maker(reason="sessions", fitting=tuple(sorted(fitting)))
     if not fitting:
         is_named = variables.keys() & {*AGENT_VARIABLES, *NAMING_VARIABLES}
         doubt = "processes" if not chain else "variables" if is_named else None
-        is_seen = doubt or boot_of(chain[0]) in table.boots()
+        is_seen = doubt or boot_of(chain[0]) in {boot_of(process) for process in table.by_process}
         return Maker(reason=doubt if is_seen else "no_session")
     name = fitting[0]
-    call_id, thread = (
-        (variables.get(CODEX_CALL), variables.get(CODEX_THREAD))
-        if named.get(name) == "codex"
-        else (None, None)
+    session, own = table.of(name), variables if named.get(name) == "codex" else {}
+    call_event, thread = session.use_ids.get(own.get(CODEX_CALL, "")), own.get(CODEX_THREAD)
+    certainly = Maker(
+        session=name, actor=session.actor or named.get(name, "unknown"), process=process
     )
-    session = table.of(name)
+    if (thread and thread != name) or call_event is not None:
+        agent = thread if thread != name else None
+        subagent = session.subagents.get(agent or "")
+        maker = certainly._replace(agent=agent, causes=certain(call_event))
+        return maker._replace(actor=subagent.actor) if subagent else maker
+    # the process of the commit that the agent itself began; without an open call it may be the
+    # user's, whose commands Claude Code runs as it runs those of the agent
     shell = chain[chain.index(process) - 1] if process and chain[0] != process else None
-    maker = _in_session(session, root, call_id, thread if thread != name else None, shell)
-    if maker.reason:
-        return maker._replace(fitting=(name,))
-    actor = maker.actor or session.actor or named.get(name, "unknown")
-    return maker._replace(session=name, actor=actor, process=process)
-
-
-def _in_session(
-    session: AgentSession,
-    root: str | None,
-    call_id: str | None,
-    thread: str | None,
-    shell: Process | None,
-) -> Maker:
-    """Returns which agent of a session made a commit, by which call; its actor is "" if unknown.
-
-    `shell` is the process of the commit that the agent itself began. Without an open call it may be
-    the user's, whose commands Claude Code runs as it runs those of the agent.
-    """
-    call_event = session.use_ids.get(call_id or "")
-    if thread is not None or call_event is not None:
-        subagent = session.subagents.get(thread or "")
-        actor = subagent.actor if subagent else ""
-        return Maker(agent=thread, actor=actor, causes=certain(call_event))
-    calls = session.shells_in(root)
-    background = [*session.background.values()]
+    calls, background = session.shells_in(root), [*session.background.values()]
     started = [call for call in background if shell and call.has_begun(shell)]
     if len(started) == 1 or (len(calls) == 1 and calls[0].asks_git):
         (call,) = started or calls
-        return Maker(agent=call.agent, actor=call.actor, causes=certain(call.event_id))
+        maker = certainly._replace(agent=call.agent, causes=certain(call.event_id))
+        return maker._replace(actor=call.actor or maker.actor)
     calls = started or calls or session.open_calls()
     if not calls:
-        return Maker(causes=likely(background), reason="background" if background else "no_call")
-    agents = {call.agent for call in calls}
-    return Maker(actor="", causes=likely(calls), is_agent_unknown=agents != {None})
+        reason = "background" if background else "no_call"
+        return Maker(causes=likely(background), reason=reason, fitting=(name,))
+    is_agent_unknown = {call.agent for call in calls} != {None}
+    return certainly._replace(causes=likely(calls), is_agent_unknown=is_agent_unknown)

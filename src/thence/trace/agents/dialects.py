@@ -1,14 +1,17 @@
 """The hooks of other agents in the form of Claude Code's: synonyms of events, members and tools.
 
-gemini-cli 0.61.0 and qwen-code 0.15.10 were read as they send, opencode 1.18.33 through its plugin,
-cline 3.0.65 by its type definitions. What has no synonym stays as it is.
+gemini-cli 0.61.0, qwen-code 0.24.4 and cline 3.0.65 were read as they send, opencode 1.18.33
+through its plugin. What has no synonym stays as it is.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
-from thence.trace.agents.fired import PATH_MEMBERS
+from thence.trace.agents.fired import PATH_MEMBERS, users_folder
 from thence.trace.agents.sessions import text_of
 
 # in small letters, without "_"
@@ -28,6 +31,9 @@ _EVENTS = {
     "sessionshutdown": "sessionend",
     "precompress": "precompact",
 }
+# what is told of a subagent in the words of a session
+_OF_SUBAGENT = {"sessionstart": "subagentstart"}
+_OF_SUBAGENT |= dict.fromkeys(("stop", "stopfailure", "interrupt"), "subagentstop")
 _MEMBERS = {
     "hook_name": "hook_event_name",
     "event": "hook_event_name",
@@ -42,10 +48,15 @@ _MEMBERS = {
     "tool_result": "tool_response",
     "prompt_response": "last_assistant_message",
 }
-# cline has the members of an event inside one of these
+# cline has the members of an event inside one of these, and a call once more, as texts
 _INNER = ("tool_call", "tool_result", "user_prompt_submit")
+_CALL_AS_TEXTS = ("pre_tool_use", "post_tool_use")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
+# so much of a session of cline is read to find what its user asked
+_MESSAGES_BYTES_MAX = 64 * 1024 * 1024
+_SESSION_NAME = re.compile(r"[\w-]{1,200}")
+_USER_INPUT = re.compile(r"<user_input[^>]*>(.*)</user_input>", re.DOTALL)
 _NEW = ("new_string", "newString", "new_text", "content", "new_source")
 _OLD = ("old_string", "oldString", "old_text")
 _SEVERAL = ("edits", "replacements")
@@ -55,15 +66,22 @@ _ORIGINAL = ("originalFile", "original_file", "originalContent")
 def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a hook's input with the names of Claude Code's members; its own names win."""
     form: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
     for name, value in members.items():
         plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
-        other = _MEMBERS.get(plain, plain)
         if plain in _INNER and isinstance(value, Mapping):
-            form = {_CALL.get(str(key), str(key)): one for key, one in value.items()} | form
+            inner |= {_CALL.get(str(key), str(key)): one for key, one in value.items()}
         else:
+            other = _MEMBERS.get(plain, plain)
             form[name if other in members else other] = value
+    if inner:
+        rest = {name: value for name, value in form.items() if name not in _CALL_AS_TEXTS}
+        form = inner | rest
     if "parent_agent_id" in form and not form["parent_agent_id"]:
-        form.pop("agent_id", None)  # the main agent has one there
+        form["main_agent_id"] = form.pop("agent_id", None)
+    match form.get("session_context"):
+        case {"rootSessionId": str(session)}:  # its tasks and its subagents' have ids of their own
+            form |= {"task_id": form.get("session_id"), "session_id": session}
     match form.get("workspace_roots"):
         case [str(folder), *_]:
             form.setdefault("cwd", folder)
@@ -74,9 +92,35 @@ def event_name(members: Mapping[str, Any]) -> str:
     """Returns Claude Code's name of an event, in small letters without "_"."""
     name = (text_of(members, "hook_event_name") or "").replace("_", "").lower()
     name = _EVENTS.get(name, name)
+    if members.get("parent_agent_id"):
+        name = _OF_SUBAGENT.get(name, name)
     answer = members.get("tool_response")
     error = members.get("error") or (isinstance(answer, Mapping) and answer.get("error"))
     return "posttoolusefailure" if name == "posttooluse" and error else name
+
+
+def asked_of_cline(members: Mapping[str, Any]) -> str | None:
+    """Returns what a user asked of cline before a task began; None where it can't be told.
+
+    No hook of 3.0.65 has it. It is in the file of the session's messages.
+    """
+    name = text_of(members, "session_id") or ""
+    path = users_folder("", ".cline/data/sessions", f"{name}/{name}.messages.json")
+    if not _SESSION_NAME.fullmatch(name):
+        return None
+    with (
+        suppress(OSError, ValueError, KeyError, TypeError, RecursionError),
+        open(path, "rb") as file,
+    ):
+        began_ms = datetime.fromisoformat(members["timestamp"]).timestamp() * 1000
+        messages = json.loads(file.read(_MESSAGES_BYTES_MAX))["messages"]
+        own = [
+            one["content"] for one in messages if one["role"] == "user" and one["ts"] <= began_ms
+        ]
+        texts = [part["text"] for parts in own for part in parts if part["type"] == "text"]
+        match = _USER_INPUT.search(texts[-1]) if texts else None
+        return match[1] if match else None
+    return None
 
 
 def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
@@ -99,7 +143,7 @@ def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict
         for kind in ("added", "removed")
     )
     changes = [*_edited(value)]
-    if isinstance(value, Mapping) and "insert_line" in value:
+    if isinstance(value, Mapping) and value.get("insert_line") is not None:
         changes = [{**change, "removed": "", "is_hunk": True} for change in changes]
     elif text_of(said, "updated_file"):  # a notebook: its cell is no text of the file
         changes = [{**change, "added": said["updated_file"]} for change in changes]
@@ -120,6 +164,8 @@ def _edited(value: object) -> Iterator[dict[str, Any]]:
             path = text_of(one, *PATH_MEMBERS) or text_of(value, *PATH_MEMBERS)
             added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
             is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
+            # cline's makes a file, or is refused
+            is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
             whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
             if path and (added or removed):
                 yield {"path": path, "added": added, "removed": removed, **whole}

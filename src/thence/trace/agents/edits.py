@@ -37,6 +37,11 @@ class CommitRecord(NamedTuple):
     session: str | None
     by: str
 
+    @property
+    def maker(self) -> tuple[str | None, ...]:
+        """Who made it: a kind, its session, and the subagent of that."""
+        return self.by, self.session, text_of(self.event.cut_payload, "agent")
+
 
 class Edit(NamedTuple):
     """What one edit wrote into one file, or one hunk of it, with its event and its subagent."""
@@ -91,7 +96,7 @@ class RecordedWork:
                 by = str(payload.get("by"))
                 record = CommitRecord(self._place(event), event, commit, *where, by)
                 first = self.commits.setdefault(commit, record)
-                if (first.by, first.session) != (record.by, record.session):
+                if first.maker != record.maker:
                     self.disputed.add(commit)
 
     def _place(self, event: Event) -> int:
@@ -116,11 +121,9 @@ class RecordedWork:
 
     def edit(self, key: str) -> Edit | None:
         """Returns the edit of a key; None for one that the log no longer has."""
-        event_id = key.partition("/")[0]
-        for begun, place, event in self.edited:
-            if event.event_id == event_id:
-                edits = {edit.text.key: edit for edit in self._read(begun, place, event)}
-                return edits.get(key)
+        for edited in self.edited:
+            if key.startswith(f"{edited[2].event_id}/"):
+                return next((edit for edit in self._read(*edited) if edit.text.key == key), None)
         return None
 
     def _read(self, begun: int, place: int, event: Event) -> Iterator[Edit]:
@@ -149,15 +152,10 @@ class RecordedWork:
     ) -> tuple[str, str | None]:
         """Returns a file's path relative to the working tree that it lies in, with that tree.
 
-        It is the real one: as the hook saw it, else as links lead here now.
+        It is the real one, as the hook saw it.
         """
         told = os.path.normpath(text_of(file, "real") or file["path"])
-        place = told if os.path.isabs(told) or not root else f"{root}{os.sep}{told}"
-        if not node and os.path.isabs(place):
-            with suppress(ValueError, OSError):  # it can't be a path
-                place = self._real(place)
-        elif os.path.isabs(told):
-            place = f"{node}{told}"
+        place = f"{node}{told}" if os.path.isabs(told) or not root else f"{root}{os.sep}{told}"
         roots = (top for top in self._roots if place.startswith(f"{top}{os.sep}"))
         top = max(roots, key=len, default=None)
         return (place[len(top) + 1 :], top) if top else (told, root)
@@ -172,7 +170,7 @@ class RecordedWork:
     def _tree(self, event: Event, root: Any) -> str | None:
         """Returns the working tree of an event, which has a top folder and a node."""
         is_path = isinstance(root, str) and root and "\0" not in root
-        return f"{self._of_node(event)}{os.path.realpath(root)}" if is_path else None
+        return f"{self._of_node(event)}{self._real(root)}" if is_path else None
 
     @cached_property
     def _roots(self) -> frozenset[str]:

@@ -60,6 +60,13 @@ NAMING_VARIABLES = (CLAUDE_SESSION, CLAUDE_FOLDER, CODEX_SESSION, CODEX_THREAD, 
 _VALUE_CHARACTERS_MAX = 4096
 _BLOCK_BYTES = 1024 * 1024
 _MODULES = "/modules/"
+# what a shell between this program and its agent runs
+_OWN_WORDS = (
+    "thence/agents/hook.sh",
+    "thence/trace/agents/fired.py",
+    "thence hook event",
+    "/.cline/hooks/",  # a script that runs ours
+)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Process = tuple[int, str]
@@ -202,11 +209,7 @@ def _is_shell_of_hook(pid: int) -> bool:
         with os.popen(f"/bin/ps -o command= -p {pid}") as file:
             words = file.read()
     is_shell = os.path.basename(words.partition(" ")[0]).lstrip("-").endswith("sh")
-    return is_shell and (
-        "thence/agents/hook.sh" in words
-        or "thence/trace/agents/fired.py" in words
-        or "thence hook event" in words
-    )
+    return is_shell and any(program in words for program in _OWN_WORDS)
 
 
 def _content(path: str) -> bytes:
@@ -399,7 +402,12 @@ def fire(arguments: "list[str]") -> None:
     if bridge == "git":
         if git_folder := os.environ.get("GIT_DIR"):
             root, log = cwd, log_folder(os.path.join(cwd, git_folder))
-        data = _of_git(arguments[1:])
+        told: dict[str, object] = {"hook": "".join(arguments[1:2])}
+        told |= {name: value for name, _, value in (text.partition("=") for text in arguments[2:])}
+        if arguments[1:2] == ["post-rewrite"]:
+            lines = read_input()[0].decode("ascii", "replace").splitlines()
+            told["pairs"] = [words[:2] for words in map(str.split, lines) if len(words) >= 2]
+        data = _written(told)
     else:
         data, size = read_input()
     folders = spools(log)
@@ -428,30 +436,16 @@ def _cwd() -> str:
         return os.environ.get("PWD", "/")
 
 
-def _of_git(arguments: "list[str]") -> bytes:
-    """Returns as JSON what a git hook is told: its name, its arguments, the lines on stdin."""
-    told: dict[str, object] = {"hook": arguments[0] if arguments else ""}
-    told |= {name: value for name, _, value in (text.partition("=") for text in arguments[1:])}
-    if arguments[:1] == ["post-rewrite"]:
-        lines = read_input()[0].decode("ascii", "replace").splitlines()
-        told["pairs"] = [words[:2] for words in map(str.split, lines) if len(words) >= 2]
-    return _written(told)
-
-
 def main() -> None:
     """Fires once; the process ends here, with 0."""
     try:
         fire(sys.argv[1:])
     except BaseException as error:  # boundary: a hook may never stop or disturb its agent
-        _tell(error)
+        try:
+            note_error(spools(log_of(_cwd())[0]), f"a hook failed: {error!r}")
+        finally:  # else nobody can be told
+            os._exit(0)
     os._exit(0)
-
-
-def _tell(error: BaseException) -> None:
-    try:
-        note_error(spools(log_of(_cwd())[0]), f"a hook failed: {error!r}")
-    except BaseException:  # boundary: then nobody can be told
-        return
 
 
 if __name__ == "__main__":

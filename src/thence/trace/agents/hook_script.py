@@ -18,6 +18,7 @@ from thence.trace.agents.fired import LOG, common_folder, log_of, repository, us
 
 HELPER = "hook.sh"
 INSTALL = "thence hook install {}"
+TRAILER = "thence-session"
 # git's hooks record where this file lies beside the script
 GIT_MARK = "git-hooks"
 _SCRIPT = """\
@@ -32,6 +33,13 @@ case "$1 $2" in
 "git post-merge")
     set -- git post-merge "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
         "how=$(git reflog -1 --format=%gs)"
+    ;;
+"git prepare-commit-msg")
+    for id in "$CLAUDE_CODE_SESSION_ID" "${{CODEX_SESSION_ID:-$CODEX_THREAD_ID}}"; do
+        [ -z "$id" ] || git interpret-trailers --in-place --if-exists addIfDifferent \\
+            --trailer "{trailer}: $id" "$3"
+    done
+    exit 0
     ;;
 esac
 run='import sys; sys.path.append(sys.argv.pop(1)); import fired; fired.main()' # compiled once
@@ -71,7 +79,7 @@ def helper_of(tool: str, is_users: bool = False) -> Path:
 def write_helper(helper: Path) -> None:
     """Writes the script for this Python and this thence; raises ThenceError, OSError."""
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
-    text = _SCRIPT.format(python=python, program=program, mark=GIT_MARK)
+    text = _SCRIPT.format(python=python, program=program, mark=GIT_MARK, trailer=TRAILER)
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(helper, text.encode(), 0o755)
 

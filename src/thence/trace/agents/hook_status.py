@@ -16,7 +16,7 @@ from thence.trace.agents.known_agents import AGENTS
 
 _READ_MAX = 100
 # where administrators put settings of Claude Code, on Linux and macOS
-_MANAGED = ("etc/claude-code", "Library/Application Support/ClaudeCode")
+_MANAGED = ("/etc/claude-code", "/Library/Application Support/ClaudeCode")
 _TRUST = (
     'start codex once here, trust the folder and choose "Trust all and continue" of its hooks'
     " (later: /hooks): it runs no hook before, and `codex exec` does not ask"
@@ -69,16 +69,15 @@ def first_step(tool: str) -> str:
 
 
 def switched_off(tool: str) -> str:
-    """Returns what to do where a layer of an agent's settings lets no hook run; "" if none does."""
-    if tool not in AGENTS:
+    """Returns what to do where a layer of Claude Code's settings lets no hook run, else ""."""
+    if tool != "claude-code":
         return ""
+    managed = [path for folder in _MANAGED for path in sorted(Path(folder).glob("managed-*.json"))]
+    managed += [path for folder in _MANAGED for path in sorted(Path(folder).glob("*.d/*.json"))]
     layers = [settings_of(tool, is_users=True)]
     if repository(str(Path.cwd())):
-        own = settings_of(tool, is_users=False).parent
-        layers += [own / "settings.json", own / "settings.local.json"]
-    folders = [Path("/", folder) for folder in _MANAGED if tool == "claude-code"]
-    managed = [path for folder in folders for path in sorted(folder.glob("managed-settings*.json"))]
-    managed += [path for folder in folders for path in sorted(folder.glob("managed-*.d/*.json"))]
+        own = settings_of(tool, is_users=False)
+        layers += [own.with_name("settings.json"), own]
     for path in (*managed, *layers):
         with suppress(ValueError, AttributeError, OSError):
             settings = json.loads(read_text(path) or "{}")
@@ -86,8 +85,6 @@ def switched_off(tool: str) -> str:
                 return f"ask who manages {path}: allowManagedHooksOnly lets only their hooks run"
             if settings.get("disableAllHooks") is True:
                 return f"take disableAllHooks out of {path}, then restart {tool}"
-            if settings.get("hooksConfig", {}).get("enabled") is False:
-                return f"take hooksConfig.enabled out of {path}, then restart {tool}"
     return ""
 
 

@@ -19,7 +19,7 @@ from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.core.sentences.events import AGENT_SOURCES
 from thence.trace.agents.committing import maker_of
-from thence.trace.agents.dialects import edits_in, event_name, in_claudes_form
+from thence.trace.agents.dialects import asked_of_cline, edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
 from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
 from thence.trace.agents.sessions import (
@@ -138,9 +138,8 @@ def events_of(
         raise Unreadable("it names no hook")
     call = _Call(spooled, table)
     call.text_before = text_before
-    events = [*_before(call, name)]
-    event = _event(call, name)
-    return [*events, event] if event else events
+    events = [*_before(call, name), _event(call, name), _asked(call, name)]
+    return [event for event in events if event]
 
 
 class _Call:
@@ -307,9 +306,8 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return None
     subject, value = f"tool/{use_id}", call.take("tool_input")
     facts = {"tool": call.take("tool_name")}
-    runs = (
-        call.spooled.chain[0] if call.spooled.chain and call.text("tool_name") in SHELLS else None
-    )
+    is_shell = call.text("tool_name") in SHELLS
+    runs = next(iter(call.spooled.chain), None) if is_shell else None
     if hook == "pretooluse":
         facts |= {"input": value, "process": call.spooled.process, "hook": runs}
         facts["before"] = call.spooled.before
@@ -330,6 +328,16 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     files, omitted = placed(edits, call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
+
+
+def _asked(call: _Call, hook: str) -> HostEvent | None:
+    """Returns the prompt by which a task of cline begins."""
+    is_cline = hook == "sessionstart" and call.spooled.bridge == "cline"
+    text = asked_of_cline(call.input) if is_cline else None
+    if text is None:
+        return None
+    facts = {"prompt": text, "process": call.spooled.process}
+    return call.other("prompt", {}).event("prompt", facts, certain(call.session.begin))
 
 
 def _spawned(answer: object) -> str | None:
@@ -418,7 +426,16 @@ def _inside(path: str, top: str | None) -> str:
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     hook = text_of(spooled.input, "hook")
     if hook == "post-rewrite":
-        yield from _rewrites(spooled, table)
+        pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
+        for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+            match pair:
+                case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
+                    recorded = (table.commits[sha] for sha in pair if sha in table.commits)
+                    causes = Causes(tuple(commit.event_id for commit in recorded))
+                    told = {"old": old, "new": new, "by": by, "root": spooled.root}
+                    name = f"{spooled.source_id}/{number}" if number else spooled.source_id
+                    subject, own = f"commit/{new}", spooled._replace(source_id=name)
+                    yield new_event(table, own, "rewrite", subject, told, causes, actor="git")
         return
     if hook == "post-merge":
         is_merge = len((text_of(spooled.input, "parents") or "").split()) > 1
@@ -431,7 +448,7 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
     by = "agent" if maker.session else "unknown" if maker.reason else "person"
     # where a commit came right behind another one, both hooks name the second
-    if commit in table.commits and table.commits[commit].maker == (maker.session or by):
+    if commit in table.commits and table.commits[commit].maker == (maker.session or by, maker.agent):
         return
     facts = {key: value for key, value in maker._asdict().items() if value}
     del facts["actor"], facts["causes"]
@@ -439,16 +456,3 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     facts |= {"variables": spooled.variables or None if by == "unknown" else None}
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
-
-
-def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
-    pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
-    for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
-        match pair:
-            case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
-                recorded = (table.commits[sha] for sha in pair if sha in table.commits)
-                causes = Causes(tuple(commit.event_id for commit in recorded))
-                facts = {"old": old, "new": new, "by": by, "root": spooled.root}
-                name = f"{spooled.source_id}/{number}" if number else spooled.source_id
-                words = "rewrite", f"commit/{new}", facts, causes
-                yield new_event(table, spooled._replace(source_id=name), *words, actor="git")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from thence.errors import ThenceError
 from thence.files import replace_file
+from thence.git.repository import repository as repository_of
 from thence.trace.agents import hook_script as script
 from thence.trace.agents.fired import LOG, common_folder, repository
 from thence.trace.agents.known_agents import AGENTS
@@ -22,7 +23,10 @@ from thence.trace.agents.known_agents import AGENTS
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
 _PLUGIN = Path(__file__).with_name("opencode_plugin.js")
-_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
+# the last one, which adds the trailer, only where it is asked for
+_TRAILER_HOOK = "prepare-commit-msg"
+_GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
+_TRAILER_NOTE = f"it adds the trailer {script.TRAILER} to commits of Claude Code and Codex"
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
 _NEW_SCRIPT = "#!/bin/sh\n"
@@ -33,7 +37,7 @@ if [ -r "$thence_hook" ]; then
     %s
 fi
 """
-_CALL = 'sh "$thence_hook" git %s || :'
+_CALL = 'sh "$thence_hook" git %s "$@" || :'
 # the lines on stdin are kept for what stands below
 _REWRITE = (
     'thence_pairs="$(cat)"\n'
@@ -68,12 +72,14 @@ class _Place(NamedTuple):
     mode: int = 0o600
 
 
-def install(tool: str, is_users: bool) -> Iterator[HookFile]:
+def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[HookFile]:
     """Puts hooks in for this folder's repository or for the user, file by file.
 
-    Raises ThenceError where there is no place for them, or a file can't be written.
+    `has_trailer` has git's write the sessions into the messages of commits. Raises ThenceError
+    where there is no place for them, or a file can't be written.
     """
     places = [*_places(tool, is_users)]
+    places = [place for place in places if has_trailer or place.path.name != _TRAILER_HOOK]
     has_both = tool != "git" and repository(str(Path.cwd()))
     others = [*_places(tool, not is_users)] if has_both else []
     is_others = any(_state(tool, place, not is_users)[0] == "installed" for place in others)
@@ -117,7 +123,11 @@ def hook_files() -> Iterator[HookFile]:
         for is_users in scopes if tool != "git" else scopes[:-1]:
             for place in _places(tool, is_users):
                 state, note = _state(tool, place, is_users)
-                if state != "absent" or tool in ("claude-code", "codex", "git"):
+                if place.path.name == _TRAILER_HOOK:
+                    is_shown, note = state not in ("absent", "gone"), note or _TRAILER_NOTE
+                else:
+                    is_shown = state != "absent" or tool in ("claude-code", "codex", "git")
+                if is_shown:
                     yield HookFile(tool, place.path, state, note)
 
 
@@ -163,7 +173,21 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
             hint="install them in each repository: thence hook install git",
         )
     if tool == "git":
-        for path in _git_hooks():
+        repo = repository_of(Path.cwd())
+        if repo.is_bare:
+            raise ThenceError(
+                "could not install git hooks",
+                place=Path.cwd(),
+                cause="this is no working tree of a repository",
+                hint="go to one: git worktree list",
+            )
+        repo.git.run("rev-parse")  # it says what is wrong, but switches hooks off
+        argv = ["git", "rev-parse", "--path-format=absolute", "--git-path", "hooks"]
+        out = subprocess.run(argv, check=True, capture_output=True).stdout
+        folder = Path(os.fsdecode(out).rstrip("\n"))
+        # husky runs `.husky/HOOK` from a folder that it writes anew
+        folder = folder.parent if folder.match(".husky/_") else folder
+        for path in (folder / name for name in _GIT_HOOKS):
             yield _Place(path, partial(_with_block, path), _without_block, 0o755)
         return
     path, helper = settings_of(tool, is_users), script.helper_of(tool, is_users)
@@ -320,28 +344,6 @@ def _with_script(fresh: str, text: str | None) -> str:
 def _without_script(text: str | None) -> str | None:
     lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
     return None if any(map(script.runs_helper, lines)) else text
-
-
-def _git_hooks() -> list[Path]:
-    """Returns the hooks of this repository, wherever git looks for them; raises ThenceError.
-
-    husky runs `.husky/HOOK` from a folder that it writes anew, so that the block goes there.
-    """
-    operation = "could not install git hooks"
-    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
-    try:
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    except OSError as error:
-        raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
-    if done.returncode or not repository(str(Path.cwd())) or not done.stdout.startswith("false"):
-        raise ThenceError(
-            operation,
-            place=Path.cwd(),
-            cause="this folder is not a working tree of a git repository of this user",
-            hint="go to one, or make one: git init",
-        )
-    folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
-    return [(folder.parent if folder.match(".husky/_") else folder) / name for name in _GIT_HOOKS]
 
 
 def _with_block(path: Path, text: str | None) -> str:

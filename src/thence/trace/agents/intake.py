@@ -231,6 +231,7 @@ class _Intake:
             self._refuse(next(iter(events)), error)
             return 0
         for path, own in events.items():
+            self._newest_id = max([self._newest_id, *(event.event_id or "" for event in own)])
             path.unlink(missing_ok=True)
             made = (event.payload for event in own if event.event_type == "commit")
             self.committed |= {str(facts["root"]) for facts in made if facts and facts.get("root")}
@@ -325,8 +326,11 @@ def _stored(log: Log) -> tuple[SessionTable, str]:
     Of a long log they are kept beside the spool up to its end as it is before the reading.
     """
     path = log.folder / SPOOL / _KEPT
-    kept = _read_kept(log, path)
-    position = log.position()
+    kept, position = None, log.position()
+    with suppress(OSError, msgspec.DecodeError):
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
+        if kept.form != _KEPT_FORM or not log.holds(kept.newest_id):
+            kept = None  # it was kept of another log
     table, newest_id = (kept.table, kept.newest_id) if kept else (SessionTable(), "")
     count = 0
     for event in log.read(kept.position if kept else None):
@@ -342,12 +346,3 @@ def _stored(log: Log) -> tuple[SessionTable, str]:
             rest = _Kept(_KEPT_FORM, newest_id, position, table)
             replace_file(path, msgspec.msgpack.encode(rest), 0o600)
     return table, newest_id
-
-
-def _read_kept(log: Log, path: Path) -> _Kept | None:
-    """Returns what was kept, if the log is still the one that it was kept of."""
-    try:
-        kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
-    except (OSError, msgspec.DecodeError):
-        return None
-    return kept if kept.form == _KEPT_FORM and log.holds(kept.newest_id) else None

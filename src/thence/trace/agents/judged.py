@@ -203,8 +203,9 @@ class Judgements:
                 self._reach(commit, info.parents, origins)
             tree = record.root if record else trees.get(commit)
             reverts = chain(*self._hunks_of(info.reverts).values())
-            words = tree, places[commit], hunks, (*self.origins(commit),), (*reverts,)
-            kept.said[commit] = _runs(judge.judge(CommitText(commit, *words), self._former))
+            made = (*self.origins(commit),), (*reverts,), (*info.sessions,)
+            text = CommitText(commit, tree, places[commit], hunks, *made)
+            kept.said[commit] = _runs(judge.judge(text, self._former))
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
         kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
@@ -263,14 +264,14 @@ class Judgements:
         others = [one for one in infos if one in copied or one in self._work.commits]
         others = others[-SQUASHED_AMONG:]
         self._hunks_of(others)  # at once
-        held = []
+        held, here = [], {line[0] for line in own}
         for one in others:
             lines = self._added_by(one)
             rare = {line[0] for line in lines if line[0] and counts[line[0]] <= TELLING_TIMES + 1}
             if len(rare) < TELLING_LINES:
                 is_held = bool(lines) and lines <= own
             else:
-                is_held = 2 * len(rare & {line[0] for line in own}) >= len(rare)
+                is_held = 2 * len(rare & here) >= len(rare)
             held += [one] if is_held else []
         before = 0
         for one in held:
@@ -329,7 +330,8 @@ class Judgements:
             with suppress(GitFailed):
                 repo = asked(Path(root))
                 if repo.common.resolve() == self._repo.common.resolve():
-                    trees |= dict.fromkeys(CommitHistory(repo).reflogs.in_tree, root)
+                    commits_made = CommitHistory(repo).made_here
+                    trees |= {one: root for one, is_in_tree in commits_made.items() if is_in_tree}
         return trees
 
 

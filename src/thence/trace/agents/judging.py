@@ -78,7 +78,7 @@ class CommitText(NamedTuple):
 
     `replaces` are the commits that it was made from (amended, rebased, picked or squashed): edits
     that landed with one of them are at hand again. `reverts` are the hunks of the commit that it
-    takes back.
+    takes back. Where its message names `sessions`, the edits of others are no certain owners.
     """
 
     commit: str
@@ -87,6 +87,7 @@ class CommitText(NamedTuple):
     hunks: tuple[Hunk, ...]
     replaces: tuple[str, ...] = ()
     reverts: tuple[Hunk, ...] = ()
+    sessions: tuple[str, ...] = ()
 
 
 class Said(NamedTuple):
@@ -101,6 +102,7 @@ class Said(NamedTuple):
     - "part": too little of the edit to be sure (MAYBE);
     - "again": a second time in the commit (MAYBE);
     - "whole": by a write of a whole file whose text before is unknown (MAYBE);
+    - "other": by an edit of a session that the commit does not name (MAYBE);
     - "tie": by edits of two sessions that fit alike (MAYBE);
     - "beside": formatted or edited together with an agent's lines (MAYBE).
     """
@@ -271,8 +273,11 @@ class Judge:
                 rank, how = MAYBE, "again"
             if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
                 rank, how = MAYBE, "whole"
+            if rank == AGENT and commit.sessions and edit.edit.session not in commit.sessions:
+                rank, how = MAYBE, "other"
             for place, line, new in match.pairs:
-                said = Said(rank, edit.edit.key, how or _form(match, place, line))
+                is_same = text.lines[line] == edit.lines[edit.line_at(place)]
+                said = Said(rank, edit.edit.key, how or ("" if is_same else "form"))
                 if rank and new == _FORM and not match.is_aligned:
                     said = Said(MAYBE, edit.edit.key, "part")
                 if first := matched.get((text, line)):
@@ -345,21 +350,20 @@ class Judge:
         for line, sources in moved.items():
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
-            if not near and not is_back:
-                continue
-            was = [former(source.hunk, source.number) for source in sources]
-            one, is_sure = was[-1], is_back or near >= TELLING_LINES
-            if one is None:
+            is_likely = near or is_back
+            was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
+            if (one := was[-1]) is None:
                 continue
             owners = {(other.rank, self._session(other)) if other else None for other in was}
-            is_sure = is_sure and len(owners) == 1
+            is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
             )
-            is_here = sources[-1].hunk.old_path == text.hunk.path
-            how = "form" if is_form else "" if is_here else "moved"
+            how = "form" if is_form else "moved"
             if one.rank and said[line].rank < AGENT:
-                said[line] = Said(one.rank if is_sure else MAYBE, one.edit, how)
+                rank = one.rank if is_sure else MAYBE
+                is_here = rank == AGENT and sources[-1].hunk.old_path == text.hunk.path
+                said[line] = Said(rank, one.edit, "" if is_here and not is_form else how)
             elif not one.rank and said[line].rank == AGENT and not is_form:
                 said[line] = Said(MAYBE, said[line].edit, how)
             elif not one.rank and is_sure and said[line].rank == MAYBE:
@@ -566,23 +570,19 @@ def _stretches(
 
 def _opcodes(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
     """Yields the steps from one text to another, as difflib does, but without a common frame."""
-    start, end, least = 0, 0, min(len(old), len(new))
-    while start < least and old[start] == new[start]:
-        start += 1
-    while end < least - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    if start:
-        yield "equal", 0, start, 0, start
+    start = _alike(old, new)
+    end = _alike(old[start:][::-1], new[start:][::-1])
     inner = old[start : len(old) - end], new[start : len(new) - end]
+    yield "equal", 0, start, 0, start
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, *inner, autojunk=False).get_opcodes():
         yield tag, i1 + start, i2 + start, j1 + start, j2 + start
-    if end:
-        yield "equal", len(old) - end, len(old), len(new) - end, len(new)
+    yield "equal", len(old) - end, len(old), len(new) - end, len(new)
 
 
-def _form(match: _Match, place: int, line: int) -> str:
-    """Reports whether the edit wrote the line letter for letter."""
-    return "" if match.text.lines[line] == match.edit.lines[match.edit.line_at(place)] else "form"
+def _alike(old: list[str], new: list[str]) -> int:
+    """Returns how many lines two texts begin with alike."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
 
 
 def _in_rows(text: _HunkText, best: Mapping[int, Said]) -> dict[int, Said]:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 FOREIGN = "an agent that runs Claude Code's hooks"
-# hooks of these never say that a session was left
-SILENT_ENDS = ("codex", "opencode")
+# hooks of these never say that a session was left, or not when they were run without a terminal
+SILENT_ENDS = ("codex", "opencode", "qwen-code", "cline")
 # `past` reads the transcripts of these, in a folder of the user's settings
 TRANSCRIPTS_OF = {"claude-code": "projects", "codex": "sessions"}
 

@@ -57,6 +57,7 @@ _UNSURE = {
     "again": f"{_WROTE}, and it is here more than once",
     "whole": "an agent wrote all of {path}, and what stood there before is not known",
     "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
+    "other": f"{_WROTE}, in another session than its commit names",
     "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
     "former": "it was moved here, and the owner of what was moved is unknown",
 }
@@ -159,8 +160,8 @@ class Ownership:
         if not parts:
             reason = f"its original is {firsts[0][:OID_SHOWN]}, and {owner.reason}"
             owner = owner._replace(reason=reason)
-        infos = self.history.infos((commit, *firsts))
-        is_copy = len({info.authorship for info in infos.values()}) < len(infos)
+        info, infos = self.history.info(commit), self.history.infos(firsts).values()
+        is_copy = info is not None and any(one.authorship == info.authorship for one in infos)
         step = "rewritten" if is_copy or commit in self._work.rewritten else "squashed"
         via = f"{step} from {', '.join(first[:OID_SHOWN] for first in firsts)}"
         return owner._replace(via=(via,), others=tuple(others))
@@ -197,7 +198,7 @@ class Ownership:
         moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
         if moment[:_SECOND] < self._work.first_moment[:_SECOND]:
             return "committed before the hooks were installed"
-        if info.commit not in self.history.reflogs.own:
+        if info.commit not in self.history.made_here:
             return "no git hook here recorded it, and nothing shows that it was made here"
         hint = "`thence hook status` shows whether the hook is still there"
         return f"it was made here, and the git hook did not record it; {hint}"
@@ -323,18 +324,13 @@ def chain_of(
         ids = header.caused_by or header.inferred_causes
         causes = list(filter(None, map(get, ids[:CHAIN_MAX])))
         if not header.caused_by and len(causes) > 1:
-            likely = [chain_of(cause, get, is_certain=True) for cause in causes]
-            return tuple(chain if is_certain else (*chain, *_in_common(likely)))
+            first, *others = [chain_of(cause, get, is_certain=True) for cause in causes]
+            common = (event for event in first if all(event in other for other in others))
+            return tuple(chain if is_certain else (*chain, *common))
         if not causes or causes[0] in chain:
             break
         chain.append(causes[0])
     return tuple(chain)
-
-
-def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
-    """Returns the events of a chain that all the others have too."""
-    first = chains[0] if chains else ()
-    return tuple(event for event in first if all(event in chain for chain in chains))
 
 
 def _doubt(payload: Mapping[str, Any]) -> str:

@@ -129,29 +129,26 @@ def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
-    """Yields the transcripts of what was done in the repository of a log."""
+    """Yields the transcripts of what was done in the repository of a log, by their first lines."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
     for bridge, name in TRANSCRIPTS_OF.items():
         for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
             with suppress(OSError):  # it was removed meanwhile
-                if path.stat().st_mtime >= since_s and path.is_file():
-                    yield from _heads(path, bridge, is_own)
-
-
-def _heads(path: Path, bridge: str, is_own: Callable[[str], bool]) -> Iterator[Transcript]:
-    """Yields whose a transcript is by its first lines, if it is of this repository."""
-    begun_ns = 0
-    for record in islice(records_of(path, Counter()), _HEAD_RECORDS):
-        begun_ns = begun_ns or _time_ns(record)
-        told = _part(record, "payload") if bridge == "codex" else record
-        if (cwd := text_of(told, "cwd")) is None:
-            continue
-        if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
-            agent = text_of(told, "agentId", "id")
-            session = text_of(told, "session_id", "sessionId", "id") or path.stem
-            yield Transcript(path, bridge, session, agent if agent != session else None, begun_ns)
-        return
+                if path.stat().st_mtime < since_s or not path.is_file():
+                    continue
+                begun_ns = 0
+                for record in islice(records_of(path, Counter()), _HEAD_RECORDS):
+                    begun_ns = begun_ns or _time_ns(record)
+                    told = _part(record, "payload") if bridge == "codex" else record
+                    if (cwd := text_of(told, "cwd")) is None:
+                        continue
+                    if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
+                        agent = text_of(told, "agentId", "id")
+                        session = text_of(told, "session_id", "sessionId", "id") or path.stem
+                        agent = agent if agent != session else None
+                        yield Transcript(path, bridge, session, agent, begun_ns)
+                    break
 
 
 def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
@@ -195,13 +192,9 @@ class _Past:
     def __init__(self, log: Log | None, texts: "_Texts", taken: Taken) -> None:
         self._table = SessionTable() if log is None else stored_table(log)
         self._texts, self._taken = texts, taken
-        # the session of each call and prompt, by its id or, without one, by its session and text
-        self._owners: dict[object, str] = {}
+        self._owners: dict[str, str] = {}  # the session of each call and prompt, by its id
         for name, session in self._table.sessions.items():
             self._owners |= dict.fromkeys((*session.use_ids, *session.prompts), name)
-        for event in log.read() if log else ():
-            if event.event_type == "prompt" and not event.cut_payload.get("prompt_id"):
-                self._owners[event.stream, text_of(event.payload, "prompt")] = ""
 
     def events_of(self, transcripts: list[Transcript]) -> Iterator[HostEvent]:
         """Yields the events of a session that the log lacks, and notes them."""
@@ -243,8 +236,7 @@ class _Past:
         hook, use_id = given["hook_event_name"], text_of(given, "tool_use_id")
         subagent = self._table.of(name).subagents.get(given.get("agent_id", ""))
         key = use_id or digest_of(text_of(given, "prompt_id"))
-        is_elsewhere = self._owners.setdefault(key, name) != name if key else False
-        if is_elsewhere or (name, given.get("prompt")) in self._owners:
+        if key and self._owners.setdefault(key, name) != name:
             return
         if hook == "SubagentStop" and not (subagent and subagent.is_open):
             return

@@ -98,59 +98,6 @@ class AgentSession:
     spawned: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
-    def note(
-        self,
-        event_type: str,
-        event_id: str,
-        name: str,
-        payload: Payload,
-        actor: str,
-        cause: str | None = None,
-    ) -> None:
-        """Takes an event, whose subject has this name behind its kind, with its one cause."""
-        match event_type:
-            case "session.begun" if not self.is_open:
-                self.begin, self.is_open = event_id, True
-            case "session.ended":
-                self.is_open = False
-            case "woken" if cause in (self.last_prompt, self.begin, None):
-                return  # what follows is caused by what the user asked
-            case "prompt" | "woken":
-                self.last_prompt = event_id
-                self.background = {k: v for k, v in self.background.items() if v.event_id != cause}
-                if prompt_id := digest_of(text_of(payload, "prompt_id")):
-                    self.prompts[prompt_id] = event_id
-            case "turn.ended":
-                self.last_turn = event_id
-            case "tool.begun":
-                self.use_ids[name] = event_id
-                value, tool = payload.get("input"), text_of(payload, "tool")
-                members = value if isinstance(value, dict) else {}
-                self.calls[name] = OpenCall(
-                    event_id,
-                    actor,
-                    text_of(payload, "agent"),
-                    tool if tool in SHELLS | CALLERS else "",
-                    "git" in str(members.get("command", members.get("cmd", value))),
-                    digest_of(text_of(payload, "root")),
-                    process_of(payload.get("hook")),
-                )
-            case "tool.ended" | "tool.failed":
-                call = self.calls.pop(name, None)
-                if call and (answered := process_of(payload.get("hook"))):
-                    self.background[name] = call._replace(answered=answered)
-                if payload.get("is_unanswered"):  # what is late counts too
-                    return
-                self.answered.add(name)
-                if agent := text_of(payload, "agent"):
-                    self.answers[agent] = event_id
-                if spawned := text_of(payload, "spawned"):
-                    self.spawned[spawned] = self.use_ids.get(name, event_id)
-            case "subagent.begun":
-                self.subagents[name] = Subagent(event_id, actor, name, cause)
-            case "subagent.ended" if name in self.subagents:
-                self.subagents[name] = self.subagents[name]._replace(is_open=False)
-
     def asked_by(self, agent: str | None, prompt_id: str | None) -> Causes:
         """Returns the cause of what an agent of the session does next."""
         if agent is not None:
@@ -215,10 +162,10 @@ def likely(calls: Sequence[OpenCall]) -> Causes:
 
 
 class RecordedCommit(NamedTuple):
-    """The event of a commit; `maker` is the session that made it, else the kind of its maker."""
+    """The event of a commit; `maker` are the session and its subagent, else the kind of maker."""
 
     event_id: str
-    maker: str
+    maker: tuple[str | None, ...]
 
 
 @dataclass
@@ -249,7 +196,7 @@ class SessionTable:
         """Takes one event, whose payload may be cut but for the input of a shell."""
         commit, name = payload.get("commit"), payload.get("session")
         if event_type == "commit" and isinstance(commit, str):
-            maker = text_of(payload, "session", "by") or ""
+            maker = text_of(payload, "session", "by"), text_of(payload, "agent")
             self.commits.setdefault(commit, RecordedCommit(event_id, maker))
         if not isinstance(name, str) or event_type in ("commit", "rewrite"):
             return
@@ -259,27 +206,62 @@ class SessionTable:
             names = self.by_process.setdefault(process, [])
             if name not in names:
                 names.append(name)
-        own = (subject or "").partition("/")[2]
+        own, actor = (subject or "").partition("/")[2], actor or ""
         cause = causes[0] if len(causes) == 1 else None
-        session.note(event_type, event_id, own, payload, actor or "", cause)
+        match event_type:
+            case "session.begun" if not session.is_open:
+                session.begin, session.is_open = event_id, True
+            case "session.ended":
+                session.is_open = False
+            case "woken" if cause in (session.last_prompt, session.begin, None):
+                pass  # what follows is caused by what the user asked
+            case "prompt" | "woken":
+                session.last_prompt = event_id
+                calls = session.background.items()
+                session.background = {own: call for own, call in calls if call.event_id != cause}
+                if prompt_id := digest_of(text_of(payload, "prompt_id")):
+                    session.prompts[prompt_id] = event_id
+            case "turn.ended":
+                session.last_turn = event_id
+            case "tool.begun":
+                session.use_ids[own] = event_id
+                value, tool = payload.get("input"), text_of(payload, "tool")
+                members = value if isinstance(value, dict) else {}
+                session.calls[own] = OpenCall(
+                    event_id,
+                    actor,
+                    text_of(payload, "agent"),
+                    tool if tool in SHELLS | CALLERS else "",
+                    "git" in str(members.get("command", members.get("cmd", value))),
+                    digest_of(text_of(payload, "root")),
+                    process_of(payload.get("hook")),
+                )
+            case "tool.ended" | "tool.failed":
+                call = session.calls.pop(own, None)
+                if call and (answered := process_of(payload.get("hook"))):
+                    session.background[own] = call._replace(answered=answered)
+                if payload.get("is_unanswered"):  # what is late counts too
+                    return
+                session.answered.add(own)
+                if agent := text_of(payload, "agent"):
+                    session.answers[agent] = event_id
+                if spawned := text_of(payload, "spawned"):
+                    session.spawned[spawned] = session.use_ids.get(own, event_id)
+            case "subagent.begun":
+                session.subagents[own] = Subagent(event_id, actor, own, cause)
+            case "subagent.ended" if own in session.subagents:
+                session.subagents[own] = session.subagents[own]._replace(is_open=False)
 
     def is_open(self, name: str) -> bool:
         """Reports whether a session is known and has not ended; its begin need not be known."""
         session = self.sessions.get(name)
         return session is not None and (session.is_open or session.begin is None)
 
-    def boots(self) -> set[str]:
-        """Returns the starts of the machine in which sessions were seen with a process."""
-        return {boot_of(process) for process in self.by_process}
-
 
 def has_ended(event: Event) -> bool:
     """Reports whether the process of an agent is certainly gone that an event names."""
     process = process_of(event.cut_payload.get("process"))
-    if process is None:
-        return False
-    chain = ancestors(process[0])
-    return not chain or chain[0] != process
+    return process is not None and ancestors(process[0])[:1] != [process]
 
 
 def boot_of(process: Process) -> str:

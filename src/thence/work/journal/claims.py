@@ -34,15 +34,14 @@ def claimed(home: Path, subject: str, *, is_passed: bool = False) -> Iterator[No
             _path(home, subject).unlink()
         lease = take(home, subject)
     if lease is None:
-        package, pid = subject.rpartition("/")[2], holder(home, subject)
-        end = f"; or end it (kill {pid})" if pid else ""
+        package = subject.rpartition("/")[2]
         raise Refused(
             "could not begin work on",
             guard="moved_meanwhile",
             place=package,
-            cause=f"{sentence(pid)} right now",
-            hint=f"wait until it has ended, then look at `thence work status`{end}; or take a"
-            f" package in doing from it: thence work implement {package} --take-over",
+            cause=f"{sentence(holder(home, subject))} right now",
+            hint="wait until it has ended, then look at `thence work status`; a person takes a"
+            f" package in doing from it by `thence work implement {package} --take-over`",
         )
     try:
         yield

@@ -1,4 +1,4 @@
-"""Real Claude Code and Codex against the hooks: `make real-agents`.
+"""Real coding agents against the hooks: `make real-agents`.
 
 `python -m tests.trace.agents.real [SCENARIO…]` plays the scenarios in a network namespace of its
 own and prints how right the log is about each. It ends with 0 if all is right, 1 if something is
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.trace.agents.real.judge import COLUMNS, Count, judge
 from tests.trace.agents.real.model import Model
-from tests.trace.agents.real.scenarios import FILES, SCENARIOS, Scenario
+from tests.trace.agents.real.scenarios import FILES, HOOKS, SCENARIOS, Scenario
 from tests.trace.agents.real.stage import Stage
 
 HERE = Path(__file__).parent
@@ -50,7 +50,8 @@ def install() -> None:
     INSTALLED.mkdir()
     for name in ("package.json", lock):
         shutil.copy(HERE / name, INSTALLED / name)
-    argv = ["npm", "ci", "--no-audit", "--no-fund"]
+    # not `ci`: that refuses a lock without the packages of platforms that a registry does not have
+    argv = ["npm", "install", "--no-save", "--no-audit", "--no-fund"]
     done = subprocess.run(argv, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_S)
     if done.returncode:
         shutil.rmtree(INSTALLED)
@@ -81,8 +82,9 @@ def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Cou
         try:
             stage.repo.mkdir()
             stage.sh(f"git init -qb main && {FILES} && git add . && git commit -qm Begin")
-            for tool in ("claude-code --user", "codex --user", "git"):
-                stage.sh(f"thence hook install {tool}")
+            for letter in sorted({script[0] for script in scenario.scripts}):
+                stage.sh(f"thence hook install {HOOKS[letter]}")
+            stage.sh("thence hook install git")
             if recording:
                 stage.record(recording)
             stage.play(scenario)

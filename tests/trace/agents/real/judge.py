@@ -15,7 +15,7 @@ import thence
 
 _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
 _BY = re.compile(r"by:([\w-]+)")
-_AGENT_ID = re.compile(r'agent_id\\*"\s*:\s*\\*"([\w-]+)')
+_AGENT_ID = re.compile(r'(?:agent_id|"sessionId)\\*"\s*:\s*\\*"([\w-]+)')
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
 Row = tuple[str, object, object]  # what it is, what the log says, what is right
 
@@ -35,19 +35,19 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
     folder = stage.repo / ".git/thence/agents"
     with thence.open(folder) as log:
         events = {event.event_id: event for event in log.read()}
-    story = _Story(events, stage.home)
-    calls = [
-        (call_id(script, at, place), script)
-        for script, steps in scenario.scripts.items()
+    calls = {
+        call_id(script, at, place): (script, call)
+        for script, steps in stage.model.scripts.items()
         for at, step in enumerate(steps)
         if not isinstance(step, str)
-        for place in range(len(step))
-    ]
+        for place, call in enumerate(step)
+    }
+    story = _Story(events, stage.home, {_told_by(*call): name for name, (_, call) in calls.items()})
     end = "begun" if "tool" in scenario.in_flight else "ended"
     told = [*_owners(stage, scenario, story)]
     return {
-        "calls": _count((call, story.state_of(call), end) for call, _ in calls),
-        "causes": _count((call, story.script_of(call), script) for call, script in calls),
+        "calls": _count((call, story.state_of(call), end) for call in calls),
+        "causes": _count((call, story.script_of(call), calls[call][0]) for call in calls),
         "prompts": _compared("prompt", (text for text, _ in story.prompts), stage.asked),
         "commits": _count(row for column, row in told if column == "commit"),
         "lines": _count(row for column, row in told if column == "line"),
@@ -58,20 +58,32 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
 class _Story:
     """What the log holds, by the names that scripts gave to it.
 
-    The ids of subagents are those of the agents: in Codex's answer, in Claude Code's own files.
+    The ids of subagents are those of the agents: in answers of Codex and opencode, in files of
+    Claude Code and cline. Calls of an agent that gives them no ids are known by what they are told,
+    `names`.
     """
 
-    def __init__(self, events: Mapping[str, thence.Event], home: Path) -> None:
+    def __init__(
+        self, events: Mapping[str, thence.Event], home: Path, names: Mapping[str, str]
+    ) -> None:
         self._events = events
         files = home.glob(".claude/projects/*/*/subagents/agent-*.meta.json")
         self._subagents = {
             json.loads(file.read_text())["toolUseId"]: file.name[len("agent-") : -len(".meta.json")]
             for file in files
         }
+        for file in home.glob(".cline/data/sessions/*/agent_*.messages.json"):
+            for script in _SCRIPT.findall(file.read_text()):
+                self._subagents[script] = file.name.partition(".")[0]
         self._calls: dict[str, list[thence.Event]] = {}
+        ids: dict[str, str] = {}
         for event in events.values():
             if (event.subject or "").startswith("tool/"):
-                self._calls.setdefault(str(event.subject).removeprefix("tool/"), []).append(event)
+                own = str(event.subject).removeprefix("tool/")
+                if event.event_type == "tool.begun" and not own.startswith("call_"):
+                    told = _told_by(event.payload["tool"], event.payload["input"])
+                    ids[own] = names.get(told, own)
+                self._calls.setdefault(ids.get(own, own), []).append(event)
         self.prompts = [
             (str(event.payload.get("prompt")), str(event.payload.get("session")))
             for event in events.values()
@@ -105,7 +117,8 @@ class _Story:
         for call, (begin, *ends) in self._calls.items():
             if f"SCRIPT:{script} " in json.dumps(begin.payload.get("input")):
                 match = _AGENT_ID.search(json.dumps([end.payload.get("answer") for end in ends]))
-                agent = match[1] if match else self._subagents.get(call)
+                agents = self._subagents
+                agent = match[1] if match else agents.get(call) or agents.get(script)
                 return str(begin.payload["session"]), agent
         return None, None
 
@@ -121,17 +134,22 @@ def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[s
                 unseen.discard(script)
                 answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
                 session, agent = story.owner_of(script)
-                is_sure = owners.get(script) != "uncertain"
-                truth = (session, agent if is_sure else "not sure which")
-                right = truth if script not in owners or not is_sure else owners[script]
-                yield "commit", (row[41:], _told(answer), right)
+                rights = {"": (session, agent), "uncertain": (session, "not sure which")}
+                rights |= {"unwitnessed": "unknown"}
+                kind = owners.get(script, "")
+                yield "commit", (row[41:], _told(answer), rights.get(kind, kind))
         for name in stage.sh("git ls-files src", where).splitlines():
             for line in json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]:
                 for script in _BY.findall(line["text"]):
                     kind = owners.get(script, "uncertain")
-                    right = story.owner_of(script) if kind == "uncertain" else kind
+                    is_its = kind in ("uncertain", "unwitnessed")
+                    right = story.owner_of(script) if is_its else kind
                     yield "line", (f"{name}:{line['line']}", _told(line), right)
     yield from (("commit", (f"by:{script}", "not there", "a commit")) for script in unseen)
+
+
+def _told_by(tool: str, value: object) -> str:
+    return json.dumps([tool, value], sort_keys=True)
 
 
 def _told(answer: Mapping[str, Any]) -> object:

@@ -1,9 +1,10 @@
 """A model that answers by scripts, on loopback.
 
-It speaks Anthropic's Messages API and OpenAI's Responses API, both by server-sent events. The
-newest text of the conversation with `SCRIPT:name` in it names the script. A script is a sequence of
-steps: a text ends the turn, a list of calls asks for these calls. The ids of calls hold script and
-step, so that the server keeps no state: an agent that asks again gets the same answer.
+It speaks Anthropic's Messages API, OpenAI's Responses and Chat Completions APIs, and Gemini's, all
+by server-sent events. The newest text of the conversation with `SCRIPT:name` in it names the
+script. A script is a sequence of steps: a text ends the turn, a list of calls asks for these calls.
+The ids of calls hold script and step, so that the server keeps no state: an agent that asks again
+gets the same answer.
 """
 
 import contextlib
@@ -69,6 +70,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/responses"):
             texts = [*_texts_of_items(request["input"])]
             self._stream(_responses_events(self._answer(request, texts)))
+        elif path.endswith("/completions"):
+            texts = [*_texts_of_chat(request["messages"])]
+            self._stream(_chat_chunks(self._answer(request, texts)))
+        elif path.endswith(":streamGenerateContent"):
+            texts = [*_texts_of_contents(request["contents"])]
+            self._stream(_contents(self._answer(request, texts)))
         else:
             self._send("application/json", b'{"input_tokens": 10}')
 
@@ -91,8 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _stream(self, events: Iterator[Mapping[str, Any]]) -> None:
-        text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
-        self._send("text/event-stream", text.encode())
+        lines = []
+        for event in events:
+            lines += [f"event: {event['type']}\n"] if "type" in event else []
+            lines.append(f"data: {json.dumps(event)}\n\n")
+        self._send("text/event-stream", "".join(lines).encode())
 
     def handle(self) -> None:
         """Answers requests until the agent closes the connection, or is killed."""
@@ -119,6 +129,23 @@ def _texts_of_items(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, s
             yield from (("text", part.get("text", "")) for part in item["content"])
         elif "call_id" in item:
             yield "id", item["call_id"]
+
+
+def _texts_of_chat(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for message in messages:
+        if message["role"] == "user":
+            content = message["content"]
+            parts = [{"text": content}] if isinstance(content, str) else content
+            yield from (("text", part.get("text", "")) for part in parts)
+        yield from (("id", call["id"]) for call in message.get("tool_calls") or ())
+
+
+def _texts_of_contents(contents: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for part in (part for content in contents for part in content["parts"]):
+        if "functionResponse" in part:
+            yield "id", part["functionResponse"]["id"]
+        else:
+            yield "text", part.get("text", "")
 
 
 def _messages_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
@@ -161,3 +188,32 @@ def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     yield {"type": "response.completed", "response": {"id": name, "usage": usage}}
+
+
+def _chat_chunks(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
+    calls, text = [], None
+    for index, one in enumerate(answer):
+        if len(one) == 2:
+            text = one[1]
+        else:
+            function = {"name": one[1], "arguments": json.dumps(one[2])}
+            calls.append({"index": index, "id": one[0], "type": "function", "function": function})
+    delta = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
+    chunk = {"id": f"chat_{next(_numbers)}", "object": "chat.completion.chunk", "model": "stub"}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    yield {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    reason = "tool_calls" if calls else "stop"
+    choice = {"index": 0, "delta": {}, "finish_reason": reason}
+    yield {**chunk, "choices": [choice], "usage": usage}
+
+
+def _contents(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for one in answer:
+        if len(one) == 2:
+            parts.append({"text": one[1]})
+        else:
+            parts.append({"functionCall": {"id": one[0], "name": one[1], "args": one[2]}})
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15}
+    yield {"candidates": [candidate], "usageMetadata": usage}

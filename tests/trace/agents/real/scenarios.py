@@ -28,6 +28,57 @@ LONG = """\
     if sum(doubled_{0}) > 1_000:  # by:{0}
         raise ValueError("too much in {0}")
     return doubled_{0}"""
+# by the first letter of a script: where the hooks of its agent are put
+HOOKS = {
+    "c": "claude-code --user",
+    "x": "codex --user",
+    "g": "gemini-cli",
+    "q": "qwen-code",
+    "o": "opencode",
+    "l": "cline",
+}
+# by the same: the tool of each verb, and what it calls the command, or the path
+# and the texts
+TOOLS = {
+    "c": {
+        "bash": "Bash command",
+        "read": "Read file_path",
+        "edit": "Edit file_path old_string new_string",
+        "write": "Write file_path content",
+    },
+    "x": {"bash": "exec_command cmd"},
+    "g": {
+        "bash": "run_shell_command command",
+        "read": "read_file file_path",
+        "edit": "replace file_path old_string new_string",
+        "write": "write_file file_path content",
+    },
+    "q": {
+        "bash": "run_shell_command command",
+        "read": "read_file file_path",
+        "edit": "edit file_path old_string new_string",
+        "write": "write_file file_path content",
+    },
+    "o": {
+        "bash": "bash command",
+        "read": "read filePath",
+        "edit": "edit filePath oldString newString",
+        "write": "write filePath content",
+    },
+    "l": {
+        "bash": "run_commands commands",
+        "read": "read_files files",
+        "edit": "editor path old_text new_text",
+        "write": "editor path new_text",
+    },
+}
+# what tools ask for besides
+ALWAYS = {
+    "replace": {"instruction": "Do it"},
+    "run_shell_command": {"is_background": False},
+    "bash": {"description": "Do it"},
+}
+LISTED = {"commands": str, "files": lambda path: {"path": path}}
 PATCH = "*** Begin Patch\n*** Update File: {}\n@@\n-{}\n+{}\n*** End Patch"
 
 
@@ -49,13 +100,11 @@ def prompt(script: str) -> str:
 def _call(script: str, words: str) -> Call:
     """Returns the call of a verb with its words; `@/` is the repository's folder."""
     verb = max((verb for verb in SHELL if words.startswith(verb)), key=len, default="")
-    is_claude = script.startswith("c")
+    agent = script[0]
     if verb:
         command = SHELL[verb].format(me=script, rest=words[len(verb) + 1 :].format(me=script))
-        if not is_claude:
-            return "exec_command", {"cmd": command}
-        later = {"run_in_background": command.startswith("later ")}
-        return "Bash", {"command": command.removeprefix("later "), **later}
+        later = {"run_in_background": True} if command.startswith("later ") else {}
+        return _told(agent, "bash", command.removeprefix("later "), **later)
     verb, _, rest = words.partition(" ")
     old, new = "    return 1", f"    return 2  # by:{script}"
     if verb == "long":
@@ -63,25 +112,37 @@ def _call(script: str, words: str) -> Call:
         verb, _, rest = rest.partition(" ")
     path = rest if rest.startswith("/") else f"@/{rest}"
     match verb:
-        case "agent" if is_claude:
+        case "agent" if agent == "c":
             name, is_later = rest.removeprefix("later "), rest.startswith("later ")
             task = {"description": name, "prompt": prompt(name), "run_in_background": is_later}
             return "Agent", {**task, "subagent_type": "general-purpose"}
-        case "agent":
+        case "agent" if agent == "x":
             return "multi_agent_v1.spawn_agent", {"message": prompt(rest)}
-        case "edit" if is_claude:
-            return "Edit", {"file_path": path, "old_string": old, "new_string": new}
-        case "edit":
+        case "agent" if agent == "l":
+            return "spawn_agent", {"systemPrompt": "You help", "task": prompt(rest)}
+        case "agent":
+            task = {"description": rest, "prompt": prompt(rest), "subagent_type": "general"}
+            return "task", task
+        case "edit" if agent == "x":
             return "apply_patch", {"input": PATCH.format(rest, old, new.replace("\n", "\n+"))}
-        case "read":
-            return "Read", {"file_path": path}
-        case "write":
-            return "Write", {"file_path": path, "content": new}
+        case "edit":
+            return _told(agent, verb, path, old, new)
+        case "read" | "write":
+            return _told(agent, verb, path, new)
         case "enter":
             return "EnterWorktree", {"name": rest}
         case "keep":
             return "ExitWorktree", {"action": "keep"}
     raise ValueError(f"no step is called {words!r}")
+
+
+def _told(agent: str, verb: str, *values: str, **more: object) -> Call:
+    tool, *names = TOOLS[agent][verb].split()
+    told = {
+        name: [LISTED[name](value)] if name in LISTED else value
+        for name, value in zip(names, values, strict=False)
+    }
+    return tool, {**told, **ALWAYS.get(tool, {}), **more}
 
 
 def _scenario(table: dict[str, Any]) -> Scenario:

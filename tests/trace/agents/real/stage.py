@@ -24,7 +24,12 @@ THENCE = Path(sys.executable).parent / "thence"
 RUN_S = 120
 _KEY = "sk-ant-api03-of-no-use"
 _WHO = ("AUTHOR", "COMMITTER")
-_QUIET = ("DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER", "DISABLE_ERROR_REPORTING")
+_SET = (
+    *("DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER", "DISABLE_ERROR_REPORTING"),
+    *("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLINE_NO_AUTO_UPDATE"),
+    *("OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH"),
+    *("OPENCODE_DISABLE_LSP_DOWNLOAD", "OPENCODE_DISABLE_DEFAULT_PLUGINS"),
+)
 _CODEX_CONFIG = """\
 model = "gpt-5.5"
 model_provider = "stub"
@@ -39,7 +44,15 @@ env_key = "STUB_KEY"
 [features]
 multi_agent = true
 """
-_KEEP = "cat >$f.json; env | grep -E '^(AGENT|AI_AGENT|CLAUDE|CODEX)' >$f.env || true"
+# what each other agent reads in the home: it asks nothing, and calls nobody but the model
+_SETTINGS = json.loads(Path(__file__).with_name("settings.json").read_text())
+# keeps the input of a hook, and hands it on
+_KEEP = """
+if [ "$1" != git ] && [ "$1" != --check ]; then
+    f={folder}/$1-$(date +%s%N) && cat >$f.json && exec <$f.json
+    env | grep -E '^(AGENT|AI_AGENT|CLAUDE|CODEX)' >$f.env
+fi
+"""
 _NO_SANDBOX = "--dangerously-bypass-approvals-and-sandbox"
 _EDITS = ("--permission-mode", "acceptEdits")
 WORDS = {
@@ -49,6 +62,11 @@ WORDS = {
     "codex": ("codex", _NO_SANDBOX),
     "codex exec": ("codex", "exec", _NO_SANDBOX),
     "codex exec resume": ("codex", "exec", "resume", "--last", _NO_SANDBOX),
+    "gemini -p": ("gemini", "--yolo", "-m", "gemini-2.5-flash", "-p"),
+    "qwen -p": ("qwen", "--yolo", "-p"),
+    # it would put quotation marks around a text of several words
+    "opencode run": ("sh", "-c", "exec opencode run $1", "sh"),
+    "cline": ("cline",),
 }
 _READY = r"\? for shortcuts|⏵⏵"
 
@@ -70,15 +88,23 @@ class Stage:
             "SHELL": "/bin/sh",
             "ANTHROPIC_BASE_URL": model.url,
             "ANTHROPIC_API_KEY": _KEY,
-            "STUB_KEY": "of-no-use",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            **dict.fromkeys(_QUIET, "1"),
+            **dict.fromkeys(("STUB_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"), "of-no-use"),
+            "GOOGLE_GEMINI_BASE_URL": model.url,
+            "OPENAI_BASE_URL": f"{model.url}/v1",
+            "OPENAI_MODEL": "stub",
+            "GEMINI_CLI_TRUST_WORKSPACE": "true",
+            "npm_config_offline": "true",  # opencode fetches its plugins' types, for a minute
+            **dict.fromkeys(_SET, "1"),
             **{f"GIT_{who}_NAME": "Ada" for who in _WHO},
             **{f"GIT_{who}_EMAIL": "ada@example.com" for who in _WHO},
         }
         (self.home / ".claude").mkdir(parents=True)
         (self.home / ".codex").mkdir()
         self._settings()
+        for name, settings in _SETTINGS.items():
+            path = self.home / name
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(settings).replace("{url}", model.url))
 
     def _settings(self) -> None:
         approved = {"approved": [_KEY[-20:]], "rejected": []}
@@ -93,19 +119,18 @@ class Stage:
 
     def record(self, folder: Path) -> None:
         """Has each hook also keep its input in a folder, with what its agent tells by variables."""
-        for agent, name in (("claude", ".claude/settings.json"), ("codex", ".codex/hooks.json")):
-            path = self.home / name
-            settings = json.loads(path.read_text())
-            for event, groups in settings["hooks"].items():
-                words = f"f={shlex.quote(f'{folder}/{agent}-{event}')}-$(date +%s%N); {_KEEP}"
-                groups.append({"hooks": [{"type": "command", "command": words, "timeout": 3}]})
-            path.write_text(json.dumps(settings))
+        folder.mkdir(parents=True, exist_ok=True)
+        for log in (self.repo / ".git/thence/agents", self.home / ".local/state/thence/agents"):
+            if (path := log / "hook.sh").exists():
+                text = path.read_text()
+                path.write_text(text.replace("\n", _KEEP.format(folder=folder), 1))
 
     def keep(self, folder: Path) -> None:
         """Copies the transcripts, what hooks left before it is taken in, and the commits."""
         agents = {name: self.home / name for name in (".claude/projects", ".codex/sessions")}
         for name, place in {**agents, "spool": self.repo / ".git/thence/agents/spool"}.items():
-            shutil.copytree(place, folder / name)
+            if place.exists():
+                shutil.copytree(place, folder / name)
         shutil.copy(self.repo / ".git/logs/HEAD", folder / "reflog")
         (folder / "commits").write_text(self.sh("git fast-export --all"))
 

@@ -14,7 +14,6 @@ from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.render import counted, table, write_some
 from thence.core.diff import (
     ALONE,
-    CauseOnSide,
     Difference,
     DifferingMember,
     FirstDifference,
@@ -28,7 +27,7 @@ from thence.core.query.why import descending
 from thence.core.sentences.events import clipped
 from thence.core.vocabulary import Vocabulary
 
-# the most differences, and the most causes, shown without -v
+# the most differences shown without -v
 SHOWN_MAX = 10
 # the most events that differ shown without -v, and with it, in each list, and places of each
 EVENTS_SHOWN_MAX = 3
@@ -53,7 +52,7 @@ def diff_command(a: str, b: str) -> int:
     """Show where two logs diverge, and what followed.
 
     A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown with
-    its causes in both logs, and the number of later events that follow from it. Then come the
+    the number of later events that follow from it. Then come the
     divergences that follow from no other, and all events that differ; -v lists more. Events are
     matched by their step if both logs have steps, otherwise by place and name; ids and times of
     tracers are ignored. Exit code 0: the logs hold the same; 3: they differ.
@@ -147,7 +146,6 @@ def _write_divergence(
     if first.differs:
         out.write("", "what differs")
         _write_differing(out, first.differs, SHOWN_MAX, "  ")
-    _write_causes(out, first, logs)
     later = {letter: count for letter, count in later.items() if count}
     if later:
         texts = [f"{counted(count, 'later event')} in {letter}" for letter, count in later.items()]
@@ -198,26 +196,3 @@ def _value(value: object) -> str:
     if value is msgspec.UNSET:
         return "nothing"
     return clipped(msgspec.json.encode(value).decode(), VALUE_CHARACTERS_MAX)
-
-
-def _write_causes(out: Output, first: FirstDifference, logs: tuple[_Log, _Log]) -> None:
-    """Writes the causes that both events name, then those that only one names."""
-    groups = [("both", logs[0], [cause for cause in first.causes_a if cause.is_shared])]
-    for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
-        groups.append((log.letter, log, [cause for cause in named if not cause.is_shared]))
-    if not any(causes for _, _, causes in groups):
-        out.write("", "It names no cause.")
-        return
-    out.write("", "its causes")
-    for word, log, causes in groups:
-        margin = f"  {word:4}  "
-
-        def lines(cause: CauseOnSide, log: _Log = log, margin: str = margin) -> list[str]:
-            state = ", changed" if cause.is_changed else ""
-            if not cause.is_shared:
-                state = f"{state or ', the same'} in the other log"
-            if not cause.is_shared and cause.other is None:
-                state = ", which is not in the other log"
-            return wrapped(log.vocabulary.sentence(cause.event) + state, out.width, margin)
-
-        write_some(out, causes, SHOWN_MAX, "cause", lines, margin)

@@ -3,7 +3,6 @@
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +15,6 @@ from thence.cli.commands.server.opened_server import (
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current, exit_code
 from thence.errors import ThenceError
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 _PORT_MAX = 65_535
 _EPOCH_BYTES = 16
@@ -72,18 +68,22 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     show_default=False,
     help="The port, 0 for any; default: 8378.",
 )
-@click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
-@click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
+@click.option(
+    "--behind-proxy",
+    "is_behind_proxy",
+    is_flag=True,
+    help="Only a proxy with TLS reaches the address; its X-Forwarded-For is believed.",
+)
 @output_options
-def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
-    """Serve the logs of a team over HTTP until a signal ends it.
+def run_command(data: str, host: str, port: int, is_behind_proxy: bool) -> None:
+    """Sync the logs of a team over HTTP until a signal ends it.
 
-    The address is the first line on stdout. Another address than this machine's own needs TLS: by
-    --tls-cert, or by a proxy before it.
+    The address is the first line on stdout. TLS is the part of a proxy: another address than this
+    machine's own needs --behind-proxy.
     """
     out = current()
     try:
-        _serve(out, data, (host, port), (tls_cert, tls_key))
+        _serve(out, data, (host, port), is_behind_proxy=is_behind_proxy)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
 
@@ -92,12 +92,17 @@ def _serve(
     out: Output,
     data: str,
     endpoint: tuple[str, int],
-    tls_files: tuple[str | None, str | None],
+    *,
+    is_behind_proxy: bool,
 ) -> None:
     from thence.server import running
 
     host, port = endpoint
-    tls = _tls(host, *tls_files)
+    if not (is_behind_proxy or running.is_loopback(host)):
+        raise click.UsageError(
+            f"passwords would cross the network to {host} in the clear: put a proxy with TLS"
+            " before 127.0.0.1, or give --behind-proxy where nothing else reaches the address"
+        )
     database, folder = database_place(data), Path(data)
     # an error about it comes before the address is printed
     if not isinstance(database, Path):
@@ -125,24 +130,9 @@ def _serve(
                 if opened.compact():
                     out.notice(f"wrote {database.name} anew, as lines in it were redacted")
         url_host = f"[{host}]" if ":" in host else host
-        address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
+        address = f"http://{url_host}:{listener.getsockname()[1]}"
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, folder, host, out.settings.metrics_token, tls)
-
-
-def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":
-    """Returns the TLS of two files; raises UsageError for an address that must not be without."""
-    from thence.server import running
-
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--tls-cert and --tls-key are given together")
-    if certificate and key:
-        return running.tls_context(Path(certificate), Path(key))
-    if not running.is_loopback(host):
-        raise click.UsageError(
-            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
-            " --tls-key, or put a proxy with TLS before 127.0.0.1"
-        )
-    return None
+        token = out.settings.metrics_token
+        running.serve_team(listener, database, folder, host, token, is_behind_proxy=is_behind_proxy)

@@ -60,8 +60,11 @@ _scope = click.option(
 @hook_command.command("install", **help_with("thence hook install claude-code --user"))
 @_tool
 @_scope
+@click.option(
+    "--trailer", "has_trailer", is_flag=True, help="Git: name the session in each agent's commit."
+)
 @output_options
-def install_command(tool: str, is_users: bool) -> int:
+def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
     """Add hooks to the settings of an agent, or of git.
 
     Existing settings are kept. Claude Code: `.claude/settings.local.json` of this worktree, which
@@ -71,7 +74,7 @@ def install_command(tool: str, is_users: bool) -> int:
     worktrees share them. With several worktrees install an agent's hooks for the user. Any other
     agent: see `thence hook event --help`.
     """
-    changes = [*install(tool, is_users)]
+    changes = [*install(tool, is_users, has_trailer)]
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")

@@ -28,6 +28,7 @@ from thence.work.session.lane_changes import (
     context_of,
     decide_move,
     is_mirrored,
+    is_started_by_agent,
     mirror,
     move,
     package_of,
@@ -71,7 +72,9 @@ def implement(
     session.refresh()
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
-    with claimed(session.project.home, taken.subject, is_passed=takes_over):
+    # an agent that passed its own claim on would work unclaimed
+    is_passed = takes_over and not is_started_by_agent()
+    with claimed(session.project.home, taken.subject, is_passed=is_passed):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         previous = None
