@@ -17,7 +17,7 @@ def test_no_storm_among_several_writers_breaks_a_promise(is_failing):
         assert not problems, "\n".join([*storm.course, *problems])
 
 
-@pytest.mark.parametrize("number", [10_785, 11_011])
+@pytest.mark.parametrize("number", [10_785, 11_011, 50_478])
 def test_storm_that_broke_a_promise_breaks_none(number):
     storm, problems = run(number, is_failing=True)
     assert not problems, "\n".join([*storm.course, *problems])

@@ -45,6 +45,7 @@ from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import (
     WAIT_S,
     Durability,
+    appending,
     durability_on,
     reading,
     variable,
@@ -464,7 +465,7 @@ class Log(Reader):
 
     def refuse_mirror(self) -> None:
         """Raises LogReadOnly in a mirror of a team's log, which relayed lines alone enter."""
-        with reading(self.folder):
+        with appending(self.folder):
             is_mirror = self._disk.path_id(str(mirror_path(self.folder))) is not None
         if is_mirror:
             raise LogReadOnly(

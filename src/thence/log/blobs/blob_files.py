@@ -373,9 +373,10 @@ class BodyWriter:
         ):
             self.set_aside()
         self._descriptor = self._disk.open_append(self._path)
-        self._file, size = self._disk.file_id(self._descriptor)
+        file, size = self._disk.file_id(self._descriptor)
         if not size:
             self._disk.sync_folder(self._folder)
+        self._file = file  # it is opened anew unless its name is on the device
 
     def _add(self, bodies: Sequence[Body]) -> None:
         """Writes the pieces that some values lack, all or none."""
