@@ -219,8 +219,8 @@ def test_moves_within_one_call_are_seen_there():
 
 def test_agents_begin_where_the_scenario_says_or_by_chance_of_the_seed():
     agents = [
-        {"name": "p", "type": "person", "count": 9},
-        {"name": "q", "type": "person", "initial_location": "1,2"},
+        {"name": "p", "type": "greedy_fisher", "count": 9},
+        {"name": "q", "type": "greedy_fisher", "initial_location": "1,2"},
     ]
     names = [f"p-{number}" for number in range(1, 10)] + ["q"]
 
@@ -414,7 +414,7 @@ def test_bad_edges_in_a_file_are_told_with_line_and_file(tmp_path):
 
 
 def test_bad_place_is_told_where_an_agent_begins_and_where_it_goes():
-    agents = [{"name": "p", "type": "person", "initial_location": "9,9"}]
+    agents = [{"name": "p", "type": "greedy_fisher", "initial_location": "9,9"}]
     key, message, hint = problem(GRID, agents=agents)
     assert key == "agents[0].initial_location"
     assert "8,8" in hint, message

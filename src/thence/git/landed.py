@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import msgpack
 
 from thence.errors import ThenceError
 from thence.files import replace_file
@@ -114,6 +113,9 @@ class Landing(NamedTuple):
         return self.landed is not None and not self.reverts
 
 
+_decode_landing = msgspec.json.Decoder(Landing).decode
+
+
 class Question(NamedTuple):
     """A package of which it is asked whether it is in a branch; `landed` is what is known of it.
 
@@ -153,6 +155,9 @@ class _State(msgspec.Struct):
     packages: dict[str, _Stood] = msgspec.field(default_factory=dict)
 
 
+_decode_state = msgspec.msgpack.Decoder(_State).decode
+
+
 class Kept:
     """What was answered of a branch, and what stands there: both may be lost."""
 
@@ -168,7 +173,7 @@ class Kept:
     def load(self) -> _State:
         """Returns what stands, nothing where none is kept."""
         with suppress(OSError, ValueError, RecursionError):
-            return msgpack.decode(self._path.read_bytes(), type=_State)
+            return _decode_state(self._path.read_bytes())
         return _State()
 
     def store(self, state: _State) -> None:
@@ -176,7 +181,7 @@ class Kept:
         if not is_shallow(self._memo.repo):
             state.packages = dict([*state.packages.items()][-STANDING_MAX:])
             with suppress(ThenceError):
-                replace_file(self._path, msgpack.encode(state))
+                replace_file(self._path, msgspec.msgpack.encode(state))
 
 
 def reviewed_of(
@@ -313,11 +318,11 @@ def landings(
             stood = state.packages.get(key)
             reverts = stood.standing.reverts if stood and stood.standing.is_gone else ()
             answer = Landing(stood.landed, tuple(reverts)) if stood else Landing()
-            answers[one.names[0 if stood else 1]] = msgspec.to_builtins(answer)
+            answers[one.names[0 if stood else 1]] = msgspec.json.encode(answer).decode()
         if kept and (state.tip != before or not state.packages.keys().isdisjoint(new)):
             kept.store(state)
     return [
-        msgspec.convert(next(answers[name] for name in one.names if name in answers), Landing)
+        _decode_landing(next(answers[name] for name in one.names if name in answers))
         for one in questions
     ]
 
