@@ -141,8 +141,7 @@ class Agent:
         self.day, self.name, self.root = day, name, root
         self._calls = count(1)
         self.prompt_id = ""
-        (corpus,) = CORPUS.glob("claude-code-*")
-        self._corpus = corpus
+        self._corpus = CORPUS / "claude-code-2.1.197"
         self._hook = command(log_in(day.top) / HELPER, "claude-code")
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PROGRAM)],

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import pytest
 from tests.cli.warm import warm
 from tests.server.serving import Serving, altered_serving, serving
-from tests.server.team.team_server import of_members
 from tests.server.test_pages import HOSTILE, page
 from tests.trace.agents.played import PlayedRepository, Session, commit, write
 
@@ -241,18 +240,6 @@ def test_without_a_repository_there_are_no_files(played: PlayedRepository) -> No
             assert not [one for one in (*found.links, *page(server, "/").links) if "files" in one]
             for path in ("files", "files/hand.py"):
                 page(server, f"/runs/agents/{path}", status=404)
-
-
-@pytest.mark.promise("S12")
-def test_team_server_has_no_files(tmp_path: Path, played: PlayedRepository) -> None:
-    lines = (played.top / ".git/thence/agents/events.jsonl").read_bytes().splitlines()
-    with of_members(tmp_path / "data") as team:
-        ada = team.client("ada")
-        ada.statuses("agents", lines)
-        shown = ada.ask("GET", "/runs/agents")
-        assert (shown.status, b"/files" in shown.body) == (200, False)
-        for path in ("files", "files/hand.py"):
-            assert ada.ask("GET", f"/runs/agents/{path}").status == 404
 
 
 def test_page_says_after_a_while_that_git_takes_too_long(

@@ -14,6 +14,15 @@ from tests.log.committers import until
 from tests.tiers import tenth
 
 
+@pytest.fixture
+def heeded():
+    """The signals have their usual effect, also where the tests were started by nohup."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     "number", tenth([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [signal.SIGHUP])
 )

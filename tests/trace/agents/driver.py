@@ -132,7 +132,7 @@ class Agent:
     ) -> None:
         self.world, self.name, self.number, self.root = world, f"session-{number}", number, root
         self.bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
-        (corpus,) = (HERE / "corpus").glob(f"{self.bridge}-*")
+        corpus, *_ = sorted((HERE / "corpus").glob(f"{self.bridge}-*"))  # the oldest has all forms
         self.forms: dict[str, dict[str, Any]] = {
             name.partition("-")[0]: json.loads((corpus / f"{name}.json").read_text())
             for name in FORMS

@@ -6,7 +6,7 @@ between their parents and children, and there by the time that git notes: no lat
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property, lru_cache
 from itertools import chain
@@ -97,17 +97,32 @@ class Judgements:
         self._blamed = lru_cache(FILES_BLAMED)(self._blame)
         self._added_by = cache(lambda commit: _added(self._hunks_of([commit])[commit]))
 
-    def of_text(self, commit: str, line: BlamedLine) -> Said | None:
-        """Returns what is said of a line as another commit added it, None if it did not."""
-        hunks = self._hunks_of([commit]).get(commit, ())
+    def of_text(self, commit: str, line: BlamedLine) -> tuple[int, Said] | None:
+        """Returns what is said of a line as another commit added it, None if it did not.
+
+        Before it is how many of the two lines around it stand there too: by them equal lines are
+        told apart.
+        """
+        own = self._added_in(line.commit, line)
+        beside = next((texts for at, _, texts in own if at == line.at), ("", ""))
         answers = (
-            self.said(line._replace(commit=commit, paths=(hunk.path,), at=number))
-            for hunk in hunks
-            if hunk.path in line.paths
-            for number, (sign, text) in enumerate(hunk.after, hunk.start)
-            if sign == "+" and text == line.text
+            (
+                sum(bool(one) and one == other for one, other in zip(texts, beside, strict=True)),
+                self.said(line._replace(commit=commit, paths=(path,), at=at)),
+            )
+            for at, path, texts in self._added_in(commit, line)
         )
-        return max(answers, key=lambda said: said.rank, default=None)
+        return max(answers, key=lambda answer: (answer[0], answer[1].rank), default=None)
+
+    def _added_in(
+        self, commit: str, line: BlamedLine
+    ) -> Iterator[tuple[int, str, tuple[str, str]]]:
+        """Yields where a commit added a line's text: number, path, the lines before and after."""
+        for hunk in self._hunks_of([commit]).get(commit, ()):
+            texts = ["", *(text for _, text in hunk.after), ""]
+            for number, (sign, text) in enumerate(hunk.after):
+                if sign == "+" and text == line.text and hunk.path in line.paths:
+                    yield hunk.start + number, hunk.path, (texts[number], texts[number + 2])
 
     def said(self, line: BlamedLine) -> Said:
         """Returns what is said of a committed line; raises GitFailed."""
@@ -254,16 +269,17 @@ class Judgements:
         """Returns the commits outside of a commit's history that it was made from, oldest first.
 
         It has what they changed: half of the rare telling lines that one added, or all of its few
-        lines. It copies those that the same author made in the same second; else it may be a squash
-        of recorded ones, with all that lie before one.
+        lines. It copies those that the same author made in the same second and that have half of
+        it; else it may be a squash of recorded ones, with all that lie before one.
         """
         own, info = _added(hunks), self._history.info(commit) if commit else None
         reached = self._reached[commit]
         infos = self._history.infos(one for one, bit in self._bits.items() if not bit & reached)
-        copied = {one for one in infos if info and infos[one].authorship == info.authorship}
-        others = [one for one in infos if one in copied or one in self._work.commits]
+        alike = {one for one in infos if info and infos[one].authorship == info.authorship}
+        others = [one for one in infos if one in alike or one in self._work.commits]
         others = others[-SQUASHED_AMONG:]
         self._hunks_of(others)  # at once
+        copied = {one for one in alike if 2 * len(self._added_by(one) & own) >= len(own)}
         held, here = [], {line[0] for line in own}
         for one in others:
             lines = self._added_by(one)

@@ -278,12 +278,13 @@ class Ownership:
         origins, owner = self._origins(line.commit), self.of_commit(line.commit)
         if origins and len(self.history.infos(origins)) == len(origins):
             owner = self._alone(line.commit)._replace(commit=line.commit)
+        near, known = -1, NOTHING
         for origin in reversed(origins):
             former = self.judgements.of_text(origin, line)
-            if former is not None:
+            if former is not None and former[0] > near:
                 owner = self._alone(origin)._replace(commit=origin)
-                said = max(said, former, key=lambda one: one.rank)
-                break
+                near, known = former
+        said = max(said, known, key=lambda one: one.rank)
         if said.rank:
             return self._by_edit(said, line, self.of_commit(line.commit))
         if owner.kind != "agent" or owner.session is None:
