@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from threading import Barrier, Thread, get_ident
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from thence.errors import ThenceError
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
+    Latch,
     PendingAppend,
     answer,
     conditions_of,
@@ -52,6 +54,137 @@ def test_those_who_wait_get_their_own_lines_and_let_each_other_go(queue):
         if isinstance(item, PendingAppend):
             assert item.wait(0)
             assert item.result() == [draft.event_id.encode() for draft in item.drafts]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8))
+def test_who_has_left_keeps_nobody_behind_waiting(leaves):
+    waiting = [PendingAppend([drafted(new_id(), "t", {})]) for _ in leaves]
+    for item, has_left in zip(waiting, leaves, strict=True):
+        assert not (has_left and item.wait(0))
+    answer(waiting, [b"line"] * len(waiting), None)
+    for item, has_left in zip(waiting, leaves, strict=True):
+        assert has_left or item.wait(0)
+
+
+def test_who_comes_back_after_leaving_finds_the_answer():
+    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
+    assert not first.wait(0)
+    answer([first, second], [b"1", b"2"], None)
+    assert second.wait(0)
+    assert first.wait(0)
+    assert (first.result(), second.result()) == ([b"1"], [b"2"])
+
+
+def of_threads(count):
+    """Make what so many threads, all alive, would wait by."""
+    found, all_there = [], Barrier(count)
+
+    def make():
+        waiting = PendingAppend([drafted(new_id(), "t", {})])
+        assert waiting.thread == get_ident()
+        found.append(waiting)
+        all_there.wait(WAIT_S)
+
+    threads = [Thread(target=make) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert len({waiting.thread for waiting in found}) == count
+    return found
+
+
+class At(Latch):
+    """Does something when it is waited at; notes for how long."""
+
+    def __init__(self, act, passed=None):
+        super().__init__()
+        self.act = act
+        self.passed = passed
+        self.asked = []
+
+    def wait(self, timeout_s):
+        self.asked.append(timeout_s)
+        self.act()
+        return super().wait(0) if self.passed is None else self.passed
+
+
+def test_each_who_leaves_lets_the_next_go_and_not_those_behind():
+    first, second, third, fourth = waiting = of_threads(4)
+    states = []
+
+    def answered():
+        assert first.is_gone is False
+        answer(waiting, [b"1", b"2", b"3", b"4"], None)
+        states.append([item.is_open for item in waiting])
+
+    def first_leaves():
+        assert second.is_gone is False
+        assert first.wait(0.25) is True
+        states.append([item.is_open for item in waiting])
+
+    first.latch, second.latch = At(answered), At(first_leaves)
+    assert second.wait(0.5) is True
+    assert (first.latch.asked, second.latch.asked) == ([0.25], [0.5])
+    assert states == [[True, False, False, False], [True, True, False, False]]
+    # nobody waits at the third latch yet, so the fourth is not kept
+    assert third.is_open
+    assert fourth.wait(0)
+    assert third.wait(0)
+
+
+def test_nobody_who_comes_late_or_has_left_holds_up_the_others():
+    for has_left in (False, True):
+        first, second, third = waiting = of_threads(3)
+        if has_left:
+            assert first.wait(0) is False
+        answer(waiting, [b"1", b"2", b"3"], None)
+        assert [item.is_open for item in waiting] == [True] * 3
+        assert all([second.wait(0), third.wait(0), first.wait(0)])
+
+
+def test_waits_of_one_thread_are_all_let_go_at_once():
+    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
+    (other,) = of_threads(1)
+    states = []
+
+    def answered():
+        answer([first, other, second], [b"1", b"2", b"3"], None)
+        states.append((other.is_open, second.is_open))
+
+    first.latch = At(answered)
+    assert first.wait(0)
+    assert states == [(True, True)]
+    assert first.following is None
+
+
+def test_answer_that_comes_as_the_time_runs_out_counts_and_is_passed_on():
+    first, second = waiting = of_threads(2)
+    first.latch = At(lambda: answer(waiting, [b"1", b"2"], None), passed=False)
+    assert first.wait(0.25) is True
+    assert second.is_open
+
+
+def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
+    class Alarm(BaseException):
+        pass
+
+    class Interrupted(Latch):
+        is_armed = True
+
+        def open(self):
+            if self.is_armed:
+                self.is_armed = False
+                raise Alarm
+            super().open()
+
+    first, second, third = waiting = of_threads(3)
+    first.latch, second.latch = At(lambda: answer(waiting, [b"1", b"2", b"3"], None)), Interrupted()
+    with pytest.raises(Alarm):
+        first.wait(0.25)
+    assert first.is_gone
+    assert second.latch.wait(0)
+    assert third.is_open
 
 
 def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():

@@ -101,7 +101,7 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
         committer.waiters.add(item)
         assert disk.arrived.wait(WAIT_S)
         disk.gate.set()
-        while not item.is_answered and count < 10_000:
+        while not item.is_open and count < 10_000:
             committer.put(draft)
             count += 1
         assert item.wait(WAIT_S)

@@ -22,6 +22,7 @@ from thence.errors import LogFull, OutcomeUnknown
 from thence.log.files.disk import CLOSED, OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
+from thence.log.write.batch import PendingAppend
 
 
 @contextmanager
@@ -132,6 +133,23 @@ def test_what_was_queued_before_is_written_before(tmp_path):
         committer.write([made("w")], WAIT_S)
         committer.put(made("behind"))
     assert types(tmp_path) == [*(f"q{number}" for number in range(20)), "w", "behind"]
+
+
+def test_write_behind_a_caller_that_has_not_woken_up_yet_takes_the_log_once(tmp_path):
+    disk = Scripted()
+    with opened(tmp_path, disk) as committer:
+        committer.append([made("first")], WAIT_S)
+        ahead = PendingAppend((made("ahead"),))
+        ahead.thread = 0  # of another thread, which waits and opens the wait of the next
+        ahead.is_gone = False
+        waker = threading.Timer(0.2, ahead.wait, (WAIT_S,))
+        before = disk.count("unlock")
+        committer._queue.append(ahead)
+        waker.start()
+        committer.write([made("behind")], WAIT_S)
+        assert disk.count("unlock") == before + 1
+        waker.join()
+    assert types(tmp_path) == ["first", "ahead", "behind"]
 
 
 def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):

@@ -6,9 +6,9 @@ callers of its batch.
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Lock, RLock, get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 from thence.core.codec import Draft
@@ -50,21 +50,30 @@ class Latch:
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
+_UNUSED_LATCH = Latch()  # a task waits for its future
+
+
 class PendingAppend:
     """Events whose caller waits: a thread on a latch, or a task for its future.
 
-    An item without drafts is a flush.
+    An item without drafts is a flush. Threads are released one after the other: each opens
+    the latch of the next, since a hundred threads that wake at once would compete for the
+    interpreter.
     """
 
     __slots__ = (
         "condition",
         "drafts",
         "error",
+        "following",
         "future",
         "is_answered",
+        "is_gone",
+        "is_open",
         "latch",
         "outcomes",
         "tail",
+        "thread",
     )
 
     def __init__(
@@ -77,14 +86,44 @@ class PendingAppend:
         self.condition = condition
         self.future = future
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
-        self.latch = Latch()
-        self.is_answered = False
+        self.thread = get_ident()
+        self.latch = Latch() if future is None else _UNUSED_LATCH
+        self.is_answered = False  # before it is open: the one before it opens it
+        self.is_open = False
+        self.is_gone = True  # until the caller waits: an exception may come in between
+        self.following: PendingAppend | None = None
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
-        return self.is_answered or self.latch.wait(timeout_s) or self.is_answered
+        try:
+            self.is_gone = False
+            return self.is_open or self.latch.wait(timeout_s) or self.is_open
+        finally:
+            self.is_gone = True
+            if self.is_open:
+                try:
+                    self._release_next()
+                except BaseException:  # a signal handler raised during the call
+                    self._release_next()
+                    raise
+
+    def release(self) -> None:
+        """Ends the wait of this thread, or of the threads behind it if it has left."""
+        self.is_open = True
+        self.latch.open()
+        if self.is_gone:
+            self._release_next()
+
+    def _release_next(self) -> None:
+        following = self.following
+        while following is not None:
+            following.is_open = True
+            following.latch.open()
+            if not following.is_gone:
+                return
+            following = following.following
 
     def result(self) -> list[bytes]:
         """Returns the lines, or raises the error that kept one of them from being written."""
@@ -248,18 +287,27 @@ def answer(
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
-    by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
+    threads: list[PendingAppend] = []
+    tasks: list[PendingAppend] = []
     for item in items:
         if isinstance(item, PendingAppend):
             item.outcomes = list(islice(remaining, len(item.drafts)))
             item.error = error or (None if item.drafts else of_flush)
             item.is_answered = True
-            if item.future is None:
-                item.latch.open()
-            else:
-                by_loop[item.future.get_loop()].append(item.future)
+            (threads if item.future is None else tasks).append(item)
         else:
             next(remaining, None)
+    # a wait in a signal handler, inside another wait of its thread, would block that other wait
+    if len({item.thread for item in threads}) == len(threads):
+        for one, following in pairwise(threads):
+            one.following = following
+        del threads[1:]
+    for item in threads:
+        item.release()
+    by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
+    for item in tasks:
+        assert item.future is not None
+        by_loop[item.future.get_loop()].append(item.future)
     for loop, futures in by_loop.items():  # one call into each
         try:
             loop.call_soon_threadsafe(_resolve, futures)
