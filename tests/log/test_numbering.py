@@ -127,7 +127,7 @@ def test_older_segments_are_read_back_to_the_last_event_of_a_node(tmp_path, newe
     file_of(tmp_path, OLDER, newer)
     disk = Scripted()
     numbering = begun(tmp_path, disk=disk)
-    numbering.read_older()
+    numbering.read_older(0)
     assert [call[1].name for call in disk.calls if call[0] == "open_read"] == names
     assert disk.count("close") == len(names)
     assert next_of(numbering) == [numbers]
@@ -135,7 +135,7 @@ def test_older_segments_are_read_back_to_the_last_event_of_a_node(tmp_path, newe
 
 def test_nothing_older_is_nothing(tmp_path):
     numbering = begun(tmp_path)
-    numbering.read_older()
+    numbering.read_older(0)
     assert next_of(numbering) == [(NODE, 1, 1)]
 
 

@@ -85,6 +85,8 @@ Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
+# so much of the end of an older segment is read where the current one has numbers too
+OLDER_BYTES = 64 * 1024
 # so much is kept in memory for a sync that fails, and at most one batch more
 UNSYNCED_BYTES_MAX = 8 * 1024 * 1024
 
@@ -170,18 +172,23 @@ class Numbering:
         self._lamport_clock = max(self._lamport_clock, clock)
         return seq
 
-    def read_older(self) -> None:
+    def read_older(self, newest: int) -> None:
         """Takes over the numbers of the older segments, back to the last event of this node.
 
-        Where lines were written again, a notice with a higher number ends them.
+        Where lines were written again, a notice with a higher number ends them. `newest` is the
+        last number in the current segment, 0 if none. From there on the ends of older segments are
+        read until one has a smaller number: a restore under a writer at work may have put an older
+        file in the place of a newer one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
             with opened_existing(self._disk, self._folder / name) as descriptor:
                 if descriptor is None:  # pruned in between
                     continue
                 _, size = self._disk.file_id(descriptor)
-                if self.read(descriptor, 0, size):
+                seq = self.read(descriptor, max(0, size - OLDER_BYTES) if newest else 0, size)
+                if seq < newest:
                     return
+                newest = seq
 
 
 class Unsynced:
@@ -490,8 +497,8 @@ class SegmentWriter:
         self._file = NOWHERE  # the file is opened anew unless its numbers can be read
         self._is_whole = False
         last = self.numbers.read(descriptor, offset, size)
-        if offset == 0 and not last:
-            self.numbers.read_older()
+        if offset == 0:
+            self.numbers.read_older(last)
         self._file, self._size = file, size
 
     def _write_some(
