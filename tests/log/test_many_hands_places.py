@@ -221,6 +221,21 @@ def test_older_backup_restored_over_an_open_log_is_appended_to(tmp_path, restore
     assert codes <= {"events_lost"}
 
 
+def test_next_number_is_above_all_where_older_segments_took_the_place_of_newer_ones(tmp_path):
+    """Two restores came after a rotation: the last two segments are those of the backup."""
+    with thence.open(tmp_path) as log:
+        log.append_many([{"event_type": "t"}] * 3)
+        current = tmp_path / "events.jsonl"
+        old = current.read_bytes()
+        last = log.append_many([{"event_type": "t"}] * 9)[-1]
+    current.rename(tmp_path / "events_2026-11-29_08-00-00-000001.jsonl")
+    for name in ("events_2026-11-29_08-00-00-000002.jsonl", "events.jsonl"):
+        (tmp_path / name).write_bytes(old)
+    with thence.open(tmp_path) as log:
+        after = log.append("t")
+        assert (after.node_id, after.seq) == (last.node_id, last.seq + 1)
+
+
 @pytest.mark.parametrize("restore", ["as rsync", "as rsync --delete"])
 def test_restores_under_a_writer_at_work_never_crash_it(tmp_path, restore):
     live, backup = tmp_path / "live", tmp_path / "backup"

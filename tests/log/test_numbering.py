@@ -114,20 +114,24 @@ def own_lines(*seqs):
 
 
 @pytest.mark.parametrize(
-    ("newer", "names", "numbers"),
+    ("newest", "newer", "names", "numbers"),
     [
-        (own_lines(4, 5), [OLDER], (NODE, 6, 7)),
-        (THEIRS, [OLDER, OLDEST], (NODE, 4, 91)),
-        (b"", [OLDER, OLDEST], (NODE, 4, 91)),
+        (6, own_lines(4, 5), [OLDER], (NODE, 6, 7)),
+        (2, own_lines(1, 2), [OLDER, OLDEST], (NODE, 4, 91)),
+        (0, own_lines(4, 5), [OLDER, OLDEST], (NODE, 6, 91)),
+        (0, THEIRS, [OLDER, OLDEST], (NODE, 4, 91)),
+        (0, b"", [OLDER, OLDEST], (NODE, 4, 91)),
     ],
-    ids=["its last event", "none of its events", "nothing that a power cut left"],
+    ids=["a smaller number", "no smaller one", "its last event", "none of its events", "nothing"],
 )
-def test_older_segments_are_read_back_to_the_last_event_of_a_node(tmp_path, newer, names, numbers):
+def test_older_segments_are_read_back_to_a_smaller_number_of_a_node(
+    tmp_path, newest, newer, names, numbers
+):
     file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=90))
     file_of(tmp_path, OLDER, newer)
     disk = Scripted()
     numbering = begun(tmp_path, disk=disk)
-    numbering.read_older(0)
+    numbering.read_older(newest)
     assert [call[1].name for call in disk.calls if call[0] == "open_read"] == names
     assert disk.count("close") == len(names)
     assert next_of(numbering) == [numbers]
