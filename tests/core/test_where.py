@@ -171,6 +171,7 @@ def test_word_behind_contains_is_a_text_whatever_it_looks_like(word):
 
 NAME = "a name, as a word or in double quotes, is missing here"
 OPERATOR = "one of = != < <= > >= ~ is missing here"
+VALUE = "a value, as a word or in double quotes, is missing here"
 AND = "`and` or the end is missing here"
 ONES = "1" * WHERE_CHARACTERS_MAX
 
@@ -185,7 +186,7 @@ def unclear(word):
         ("", 1, NAME),
         ("   ", 4, NAME),
         ("amount.*.x > 1", 7, OPERATOR),
-        ("amount >", 8, OPERATOR),
+        ("amount >", 9, VALUE),
         ("amount > and b = 1", 14, AND),
         ("amount == 12", 8, OPERATOR),
         ("amount => 12", 8, OPERATOR),
@@ -200,12 +201,12 @@ def unclear(word):
         ("a[x] = 1", 2, OPERATOR),
         ("a[0 = 1", 2, OPERATOR),
         ("a[٣] = 1", 2, OPERATOR),
-        ('a = "x', 3, OPERATOR),
+        ('a = "x', 4, VALUE),
         ('"a = 1', 1, NAME),
         ('a = "x\\q"', 5, """'"x\\\\q"' is no text of JSON"""),
         ('"\\ud800" = 1', 1, """'"\\\\ud800"' is no text of JSON"""),
-        ('a = "x"y', 3, OPERATOR),
-        ('a = x"y"', 3, OPERATOR),
+        ('a = "x"y', 4, VALUE),
+        ('a = x"y"', 4, VALUE),
         ("a = 'x'", 5, unclear("'x'")),
         ("a = “x”", 5, unclear("“x”")),
         ("a = True", 5, unclear("True")),

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.trace.agents.played import (
 )
 
 from thence.git.git import Git
+
+AT = 1_796_000_000  # seconds since 1970
 
 
 @pytest.mark.promise("A5e")
@@ -157,6 +160,27 @@ def test_squash_merge_has_the_owners_of_what_it_holds(played, is_seen):
     assert [told(owner) for owner in owners(played, "vat.py")] == ["s1", "s1"]
     assert [told(owner) for owner in owners(played, "fees.py")] == ["s2"]
     assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]
+
+
+def test_squash_made_in_the_second_of_one_of_its_commits_is_made_of_all(played):
+    """By the same author, as a rebased or picked commit is."""
+    one = played.worktree("a")
+    session, names = Session(played, "s1", one, ask="Add rates"), ("vat", "fees", "tax")
+
+    def commit_at(root, message, minute):
+        git(root, "add", "-A")
+        author, date = "Ada <ada@example.org>", f"{AT + 60 * minute} +0000"
+        git(root, "commit", "-q", "-m", message, "--author", author, "--date", date)
+
+    for minute, name in enumerate(names):
+        lines = [f"def {name}_{number}(total_{name}):\n    return None\n" for number in range(3)]
+        session.write(f"{name}.py", "".join(lines))
+        session.run(partial(commit_at, one, name, minute), "git commit")
+    git(played.top, "merge", "-q", "--squash", "a")
+    commit_at(played.top, "All", 2)
+    played.committed(played.top)
+    for name in names:
+        assert {told(owner) for owner in owners(played, f"{name}.py")} == {"s1"}
 
 
 def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):

@@ -231,5 +231,7 @@ def test_trailer_names_the_session_in_a_commit_and_in_its_squash(
     place.git("pull", "-q", "--ff-only", forge.top, "main")
     assert [place.owner(f"{name}.py:1") for name in ("agent", "hand")] == ["agent s-1", "person"]
     assert "it adds the trailer" in warm("hook", "status", cwd=place.top).out
+    refused = warm("hook", "install", "codex", "--trailer", cwd=place.top)
+    assert (refused.code, "--trailer is of git" in refused.err) == (2, True)
     warm("hook", "uninstall", "git", cwd=place.top)
     assert not (place.top / ".git/hooks/prepare-commit-msg").exists()

@@ -178,9 +178,10 @@ def _names(mapping: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _NAME = rf'(?:{_QUOTED}|[^\s."\[\](),=!<>~]++)'
+_OPERATOR = r"(?P<op>[!<>]?=|[<>~])(?![=!<>~])"
 _COMPARISON = re.compile(
     rf"(?P<path>{_NAME}(?:\.(?!\*[.\[]){_NAME}|\[-?[0-9]{{1,9}}\])*+)"
-    rf'(?:\s*+(?P<op>[!<>]?=|[<>~])(?![=!<>~])\s*+(?P<value>{_QUOTED}|[^\s"]++)(?!\S))?\s*+'
+    rf'(?:\s*+{_OPERATOR}\s*+(?P<value>{_QUOTED}|[^\s"]++)(?!\S))?\s*+'
 )
 _PARTS = re.compile(rf"\.?({_NAME})|\[(-?[0-9]+)\]")
 _AND = re.compile(r"and(?!\S)\s*+")
@@ -211,6 +212,8 @@ def parse(text: str) -> tuple[Comparison, ...]:
             if at == len(text):
                 return tuple(comparisons)
             lacking = "`and` or the end" if match["op"] else f"one of {' '.join(OPERATORS)}"
+            if not match["op"] and (operator := re.compile(_OPERATOR).match(text, at)):
+                at, lacking = operator.end(), "a value, as a word or in double quotes,"
             raise _refused(at, f"{lacking} is missing here")
         at = joint.end()
     raise _refused(at, "a name, as a word or in double quotes, is missing here")

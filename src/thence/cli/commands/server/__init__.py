@@ -8,7 +8,7 @@ TABLE = {
     "backup": ("copies", "Copy a server's data into one file, also while it runs."),
     "restore": ("copies", "Check a backup and restore it."),
     "run": ("run_server", "Serve the logs of a team over HTTP until a signal ends it."),
-    "team": ("accounts", "Add teams, list them, or give a node to another key."),
+    "team": ("accounts", "Add teams, and list them."),
     "token": ("accounts", "Add, list or revoke the tokens of machines such as CI."),
     "user": ("accounts", "Add users, list or remove them, change their roles and passwords."),
 }

@@ -74,6 +74,8 @@ def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
     worktrees share them. With several worktrees install an agent's hooks for the user. Any other
     agent: see `thence hook event --help`.
     """
+    if has_trailer and tool != "git":
+        raise click.UsageError("--trailer is of git: thence hook install git --trailer")
     changes = [*install(tool, is_users, has_trailer)]
     folder = log_here()
     make_log(folder)
