@@ -48,8 +48,8 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11065, 54), (11300, 50)),
-    "core": ((6472, 32), (6500, 32)),
+    "cli": ((11067, 54), (11300, 50)),
+    "core": ((6475, 32), (6500, 32)),
     "git": ((3597, 15), (3400, 14)),
     "log": ((13181, 50), (13300, 52)),
     "server": ((9987, 56), (11400, 50)),
