@@ -113,7 +113,7 @@ def test_json_is_the_stored_lines(tmp_path, orders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--where", "amount >"], "where, column 8"),
+        (["--where", "amount >"], "where, column 9"),
         (["--where", "amount > 1e400"], "where, column 10"),
         (["--turn", "3-7"], "turn"),
         (["--since", "tomorrow"], "since"),
