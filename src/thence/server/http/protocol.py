@@ -17,6 +17,7 @@ CONNECTIONS_MAX = 4_096
 FILES_KEPT = 160
 _CONNECTIONS_MIN = 16
 
+
 def connections_max() -> int:
     """Returns the connection limit of this process, by RLIMIT_NOFILE: each is a descriptor."""
     files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -82,9 +82,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     help="Only a proxy with TLS reaches the address; its X-Forwarded-For is believed.",
 )
 @output_options
-def run_command(
-    data: str, host: str, port: int, unix: Path | None, is_behind_proxy: bool
-) -> None:
+def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_proxy: bool) -> None:
     """Sync the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. TLS is the part of a proxy: another address than this
