@@ -37,9 +37,9 @@ WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
 WAIT_S = 5
 # what a transaction needs is set within it, as a pooler gives each one another backend: what is
-# committed stays, whatever the server's setting says; a process that stands still amid a transaction
-# holds its locks no longer; each statement has its index, and a plan made while a table was small
-# must not stay
+# committed stays, whatever the server's setting says; a process that stands still amid a
+# transaction holds its locks no longer; each statement has its index, and a plan made while a table
+# was small must not stay
 _SETTINGS = """
     SELECT set_config('lock_timeout', '10s', true),
         set_config('idle_in_transaction_session_timeout', '60s', true),
