@@ -44,7 +44,7 @@ _CHANGED = """
         'synchronous_commit', 'role'
     )
 """
-_NOTED = (
+NOTED = (
     "CREATE TABLE noted (value text)",
     """
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -273,7 +273,7 @@ def test_behind_a_pooler_of_transactions_nothing_rests_on_a_backend(
     pooler = partial(postgres_pools.ConnectionPool, reset=discard)
     monkeypatch.setattr(postgres_pools, "ConnectionPool", pooler)
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    for statement in _NOTED:
+    for statement in NOTED:
         postgres.execute(statement, name)
     with closing(PostgresDatabase(postgres.address(name))) as database:
         exchange = Exchange(Store(database))
