@@ -1,4 +1,4 @@
-"""A team's server whose PostgreSQL stands behind pgbouncer, which gives each transaction a backend."""
+"""A team's server whose PostgreSQL stands behind pgbouncer: each transaction has another backend."""
 
 import shutil
 import subprocess

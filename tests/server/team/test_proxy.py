@@ -1,4 +1,4 @@
-"""The files of deploy/ with the real Caddy: what it passes on, and what it keeps from the server."""
+"""deploy/Caddyfile with the real Caddy: what it passes on, and what it keeps from the server."""
 
 import json
 import re
