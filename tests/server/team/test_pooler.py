@@ -1,4 +1,4 @@
-"""A team's server whose PostgreSQL stands behind pgbouncer: each transaction has another backend."""
+"""A team's server whose PostgreSQL stands behind pgbouncer, with few backends for all."""
 
 import shutil
 import subprocess
