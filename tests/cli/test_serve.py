@@ -62,19 +62,19 @@ def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -
             [*asked, "-s", "-H", "Host: logs.example"], capture_output=True, check=True
         ).stdout
         assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
-        taken = thence("serve", tmp_path, "--unix", path)
+        taken = thence("serve", ".", "--unix", path, cwd=tmp_path)
         assert taken.code == 1
         assert is_three_lines(taken.err)
         process.kill()
         process.communicate()
     for wrong in (("--unix", tmp_path / "no" / "folder"), ("--unix", tmp_path / ("x" * 120))):
-        refused = thence("serve", tmp_path, *wrong)
+        refused = thence("serve", ".", *wrong, cwd=tmp_path)
         assert refused.code == 1
         assert is_three_lines(refused.err)
     (tmp_path / "file").write_text("kept")
-    assert thence("serve", tmp_path, "--unix", tmp_path / "file").code == 1
+    assert thence("serve", ".", "--unix", "file", cwd=tmp_path).code == 1
     assert (tmp_path / "file").read_text() == "kept"
-    assert thence("serve", tmp_path, "--unix", path, "--port", "0").code == 2
+    assert thence("serve", ".", "--unix", path, "--port", "0", cwd=tmp_path).code == 2
 
 
 def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:

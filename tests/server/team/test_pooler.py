@@ -12,7 +12,6 @@ from tests.log.committers import until
 from tests.server.postgres import Cluster, end_with_parent, owner
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
-from tests.server.team.test_postgres import NOTED
 from tests.system_packages import provided
 
 pytestmark = [pytest.mark.rest, pytest.mark.xdist_group("postgres")]
@@ -32,6 +31,20 @@ listen_addr =
 unix_socket_dir = {folder}/pooler
 ignore_startup_parameters = extra_float_digits
 """
+# each line that is kept notes under which settings
+_NOTED = (
+    "CREATE TABLE noted (value text)",
+    """
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO noted VALUES (concat_ws(' ', current_setting('synchronous_commit'),
+            current_setting('lock_timeout'),
+            current_setting('idle_in_transaction_session_timeout'),
+            current_setting('enable_seqscan')));
+        RETURN NULL;
+    END $$
+    """,
+    "CREATE TRIGGER noting AFTER INSERT ON events EXECUTE FUNCTION note()",
+)
 
 
 def _found() -> str | None:
@@ -73,7 +86,7 @@ def test_behind_pgbouncer_each_line_is_kept_once_and_on_the_disk(
             tmp_path / "data", address=f"postgresql://thence@/{name}?host={folder}&port=6432"
         ) as server,
     ):
-        for statement in NOTED:
+        for statement in _NOTED:
             postgres.execute(statement, name)
         for number in range(MEMBERS):
             server.add(f"member{number}")

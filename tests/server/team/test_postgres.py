@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,7 +17,6 @@ from tests.server.team.test_sync_service import add_teams, walked
 
 from thence.core.redaction import digests, redacted
 from thence.errors import NotLoggedIn
-from thence.server.team import postgres as postgres_pools
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
 from thence.server.team.logins import Logins, Tool
@@ -37,26 +35,6 @@ _OF_TEAMS = """
     SELECT table_name FROM information_schema.columns
     WHERE table_schema = 'public' AND column_name = 'team'
 """
-# settings of a session that are not those that it began with
-_CHANGED = """
-    SELECT name, setting FROM pg_settings WHERE source = 'session' AND name IN (
-        'lock_timeout', 'idle_in_transaction_session_timeout', 'enable_seqscan',
-        'synchronous_commit', 'role'
-    )
-"""
-NOTED = (
-    "CREATE TABLE noted (value text)",
-    """
-    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO noted VALUES (concat_ws(' ', current_setting('synchronous_commit'),
-            current_setting('lock_timeout'),
-            current_setting('idle_in_transaction_session_timeout'),
-            current_setting('enable_seqscan')));
-        RETURN NULL;
-    END $$
-    """,
-    "CREATE TRIGGER noting AFTER INSERT ON events EXECUTE FUNCTION note()",
-)
 # of all teams: on a cluster that is divided by team, each part has a copy
 _OF_ALL = {"users", "teams"}
 REQUESTS = 2_000
@@ -254,35 +232,6 @@ def test_commit_is_on_the_disk_whatever_the_setting_says(postgres: Cluster, name
             assert transaction.execute("SHOW lock_timeout") == [("10s",)]
         with database.reading() as transaction:
             assert transaction.execute("SHOW transaction_isolation") == [("repeatable read",)]
-
-
-@pytest.mark.promise("S12")
-def test_behind_a_pooler_of_transactions_nothing_rests_on_a_backend(
-    postgres: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each transaction finds a backend as new, and leaves it so: DISCARD ALL stands between."""
-    changed: list[object] = []
-
-    def discard(connection: psycopg.Connection[Any]) -> None:
-        changed.extend(connection.execute(_CHANGED).fetchall())
-        connection.commit()
-        connection.autocommit = True
-        connection.execute("DISCARD ALL")
-        connection.autocommit = False
-
-    pooler = partial(postgres_pools.ConnectionPool, reset=discard)
-    monkeypatch.setattr(postgres_pools, "ConnectionPool", pooler)
-    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    for statement in NOTED:
-        postgres.execute(statement, name)
-    with closing(PostgresDatabase(postgres.address(name))) as database:
-        exchange = Exchange(Store(database))
-        for number in range(8):  # psycopg prepares what it meets the sixth time
-            exchange.batch("red", "log", "plain", lines(5, first=1 + 5 * number))
-            assert len(walked(exchange, 3)) == 5 * (number + 1)
-    noted = postgres.execute("SELECT DISTINCT value FROM noted", name)
-    assert noted == [("on 10s 1min off",)]
-    assert changed == []
 
 
 @pytest.mark.promise("S10a")
