@@ -269,7 +269,8 @@ def _finish(
     doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
     moved: list[str] = []
     if doing:
-        moves, unmoved = move_all(session, feature.slug, FOR_REVIEW, doing, needs_log=False)
+        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
+        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
         for error in unmoved.values():
             raise error
         moved = [move.wp_id for move in moves]
@@ -349,14 +350,15 @@ def accept(
     state = session.feature(feature, *packages)
     slug = state.slug
     chosen = _reviewed(state, [wp_id_of(name) for name in packages])
-    requests: dict[str, MoveContext] = {}
+    requests: list[tuple[str, str, MoveContext]] = []
     for package in chosen:
         context = context_of(
             session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced
         )
         code = code_of(session, state, package, landed, no_code, reason)
-        requests[package.wp_id] = replace(context, is_local=is_local, code=code)
-    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
+        context = replace(context, is_local=is_local, code=code)
+        requests.append((package.wp_id, DONE, context))
+    moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
     accepted = [move.wp_id for move in moves]
     if accepted:
         mirror(session, session.board.features[slug])

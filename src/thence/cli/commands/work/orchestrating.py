@@ -16,7 +16,7 @@ from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
-from thence.work.board.attempts import attempt_histories, next_steps
+from thence.work.board.attempts import next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import (
     Interruption,
@@ -136,12 +136,8 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
     state = _feature(session, feature)
-    histories = attempt_histories(session.events, state.slug)
-    approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     pending = with_reverted(state, reverted_in(session, state))
-    dry_plan = plan(
-        pending, planned(session, state), read_setup(session.project), approved=approved
-    )
+    dry_plan = plan(pending, planned(session, state), read_setup(session.project))
     problems = [
         f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
     ]
