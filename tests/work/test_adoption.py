@@ -33,6 +33,7 @@ from thence.work.session.session import Session
 
 STATUS = f"{FOLDER}/status.events.jsonl"
 PIECES = [b"\n", b"\r", b"\\ud800", b'"', b"\xff", b": ", b"- ", b"\x00", b"WP", b""]
+SCREEN = 48
 MISSION = "write-surface-coherence-01KVTVZS"
 
 
@@ -369,3 +370,18 @@ def test_same_packages_in_another_feature_are_no_renaming(tmp_path):
     adopted(repo)
     with Session(repo) as session:
         assert list(session.refresh().features) == [SLUG, "029-tide"]
+
+
+@pytest.mark.promise("L7")
+def test_board_of_a_project_that_is_years_old_is_one_screen(tmp_path):
+    repo = large(tmp_path / "r", features=60, packages=250)
+    adopted(repo)
+    with Session(repo) as session:
+        told = status(session, None)
+    assert len(told.lines) <= SCREEN, told.lines
+    text = "\n".join((*told.lines, *told.warnings))
+    assert told.data["summary"] | {"done": 188, "approved": 60} == told.data["summary"]
+    assert "reopen" not in text
+    assert "45 features done" in text
+    assert "waits for you: " in text
+    assert not told.warnings

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from thence.core.vocabulary import work_subject
-from thence.git.landed import Reviewed
+from thence.git.landed import Landed, Reviewed
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_request import (
     MANUAL_REVIEW,
@@ -242,11 +242,13 @@ def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     code = request.context.code
     if request.to != DONE or code is None or code.landed is None:
         return ()
-    payload = {"wp_id": request.package.wp_id, "how": code.landed.how}
-    rest = {"commit": code.landed.commit, "reason": code.landed.reason}
-    return (
-        FollowUpEvent("WPLanded", payload | {key: value for key, value in rest.items() if value}),
-    )
+    return (FollowUpEvent("WPLanded", landed_payload(request.package.wp_id, code.landed)),)
+
+
+def landed_payload(wp_id: str, landed: Landed) -> dict[str, object]:
+    """Returns the payload of the WPLanded of a package."""
+    payload = {"wp_id": wp_id, "how": landed.how, "commit": landed.commit, "reason": landed.reason}
+    return {key: value for key, value in payload.items() if value}
 
 
 POST_FUNCTIONS: tuple[PostFunction, ...] = (

@@ -11,14 +11,14 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 import click
-from msgspec import structs, to_builtins
+from msgspec import to_builtins
 
 from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
 from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.core.merge.conflicts import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.git.refs import REMOTES, push_command, tip_of
+from thence.git.refs import REMOTES, tip_of
 from thence.git.repository import HEADS, is_standing, operation_under_way
 from thence.git.worktrees import git_dir_of
 from thence.log.recovery.writers import next_node_id
@@ -47,7 +47,7 @@ from thence.work.overlaps import sentence as overlap_sentence
 from thence.work.plan.package_files import is_file_of
 from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.package_code import code_to_show, in_target_before_done
 from thence.work.session.session import CommandResult, Session
 
 _TITLE_CHARACTERS_MAX = 60
@@ -130,11 +130,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     try:
-        codes = {**code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))}
-        for key, code in codes.items():
-            if code.kind == "local":
-                target = session.target_of(board.features[key[0]])
-                codes[key] = structs.replace(code, push=push_command(session.refs, target))
+        codes = code_to_show(session, board.features.values())
     except GitFailed:
         codes = {}
         session.warnings.append("where the code of packages is was not looked for: git failed")

@@ -32,7 +32,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import reverted_in
+from thence.work.session.package_code import code_to_show, reverted_in
 from thence.work.session.session import CommandResult, Session
 
 STRANDED = 1
@@ -96,12 +96,15 @@ def orchestrate(
     )
     summary = orchestrator.run()
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
+    session.refresh()
+    codes = code_to_show(session, [session.board.features[state.slug]])
     steps: dict[str, str] = {}
     for wp_id in summary.stranded:
         needs = packages[wp_id].dependencies
         is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
         past = f"thence work implement {wp_id} --force --reason TEXT" if is_rejected else _LOOK
-        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or past
+        code = codes.get((state.slug, wp_id))
+        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id), code)) or past
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],
@@ -119,8 +122,8 @@ def orchestrate(
     if not summary.stranded:
         is_idle = state.is_completed  # before the run began
         lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
-    code = STRANDED if summary.stranded else 0
-    return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
+    exit_code = STRANDED if summary.stranded else 0
+    return CommandResult((), data, tuple(lines), tuple(session.warnings), exit_code)
 
 
 def _feature(session: Session, name: str | None) -> FeatureState:
