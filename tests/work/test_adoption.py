@@ -381,6 +381,7 @@ def test_board_of_a_project_that_is_years_old_is_one_screen(tmp_path):
     assert len(told.lines) <= SCREEN, told.lines
     text = "\n".join((*told.lines, *told.warnings))
     assert told.data["summary"] | {"done": 188, "approved": 60} == told.data["summary"]
+    assert "next: thence work merge" not in text, "of what was never seen nothing is advised"
     assert "reopen" not in text
     assert "45 features done" in text
     assert "waits for you: " in text

@@ -115,6 +115,8 @@ def _after_review(
         return (back,)
     if code is not None and code.kind == "unfetched":
         return (FETCH,)
+    if code is not None and code.kind == "unknown":  # of what was never seen nothing is advised
+        return ()
     accept = f"thence work accept {wp_id}{where}"
     if code is not None and code.kind == "landed":
         return accept, back

@@ -24,6 +24,7 @@ _REVIEW: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
     "landed": "its code is in {target}, and it is not done",
     "no_code": "{branch} changes nothing",
+    "unknown": "its code was not found",
     "unfetched": "its code is not fetched here",
 }
 

@@ -52,7 +52,7 @@ from thence.work.session.session import CommandResult, Session
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
-_SCREEN_LINES = 40  # what is shown without --all
+_SCREEN_LINES = 30  # of features in work, without --all
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
 CONFLICTS_FOUND = 3
@@ -425,6 +425,7 @@ def _title(part: _FeatureStatus) -> str:
 def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     yield _title(part)
     yield from (f"  {note}" for note in part.notes)
+    common: set[str] = set()
     for column, packages in part.feature.by_column().items():
         quiet = _quietly_done(part) if column == DONE and not is_all else []
         if quiet:
@@ -436,7 +437,9 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
             yield f"  {column:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
             if column == DOING and wp_id in part.early:
                 yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
-            for number, step in enumerate(part.steps.get(wp_id, ())):
+            steps = [step for step in part.steps.get(wp_id, ()) if step not in common]
+            common |= {step for step in steps if wp_id not in step}  # such as a push: once for all
+            for number, step in enumerate(steps):
                 yield f"{'':14}{'or' if number else 'next'}: {step}"
     yield from (f"  conflict: {text}" for text in part.conflicts)
     yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
