@@ -5,7 +5,7 @@ its files are read there, unfinished ones too; otherwise the files are read from
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -42,16 +42,26 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Planning:
-    """The planning files of one project."""
+    """The planning files of one project.
+
+    `folders` are those of renamed features, by slug.
+    """
 
     def __init__(self, project: Project, refs: Callable[[], Refs] | None = None) -> None:
         """Opens the planning files; `refs` returns the refs as its caller has read them."""
         self._project = project
         self._refs = refs or self._look
+        self.folders: Mapping[str, str] = {}
 
     def path(self, slug: str, name: str = "") -> str:
-        """Returns the path of a feature's file, from the top of the repository."""
-        return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
+        """Returns the path of a feature's file, from the top of the repository.
+
+        A renamed feature whose old folder alone is here, as before a pull, has that.
+        """
+        folder = self.folders.get(slug, slug)
+        if folder != slug and not _names(self._project.root, f"{SPECS}/{folder}"):
+            folder = slug
+        return f"{SPECS}/{folder}/{name}" if name else f"{SPECS}/{folder}"
 
     def beside(self, paths: Iterable[str]) -> list[str]:
         """Returns the paths that are committed as they lie beside files of the same features."""
@@ -68,7 +78,9 @@ class Planning:
             parts = Path.cwd().relative_to(self._project.here).parts
         except (OSError, ValueError):
             return ""
-        return parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+        folder = parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+        slugs = {name: slug for slug, name in self.folders.items()}
+        return slugs.get(folder, folder)
 
     def slugs(self) -> list[str]:
         """Returns the features that have a folder in the main working tree."""
