@@ -86,8 +86,8 @@ class Git:
 
     `keeps` are descriptors, such as those of locks, that each started git holds open too. With
     `is_asked` no connection is opened, and a question that needs one is a GitFailed. With
-    `is_users` hooks, signing, locale and ways to remotes are the user's, and git may take
-    HOOKS_TIMEOUT_S.
+    `is_users` hooks, signing, locale and ways to remotes are the user's. Git may take `timeout_s`,
+    by default TIMEOUT_S, for users HOOKS_TIMEOUT_S.
     """
 
     def __init__(
@@ -97,13 +97,14 @@ class Git:
         keeps: tuple[int, ...] = (),
         is_users: bool = False,
         is_asked: bool = False,
+        timeout_s: float | None = None,
     ) -> None:
         self.folder = folder
         self._keeps = keeps
         self._is_users, self._is_asked = is_users, is_asked
         self._start = _START_USERS if is_users else _START
         self._variables = _USERS if is_users else _OURS | (_ASKED if is_asked else {})
-        self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
+        self._timeout_s = timeout_s or (HOOKS_TIMEOUT_S if is_users else TIMEOUT_S)
         self._reach = _REACH if is_users else ()
 
     def run(
@@ -145,6 +146,7 @@ class Git:
                         None if files else stdin, timeout=self._timeout_s
                     )
                 except subprocess.TimeoutExpired:
+                    process.terminate()
                     raise self._refused(
                         f"git {_name(arguments)} took longer than {self._timeout_s:g} s",
                         "see what the machine is busy with, or its hooks, then try again",

@@ -48,6 +48,7 @@ from thence.work.names import package_of as package_named
 from thence.work.project.package_refs import forget_refs, target_in
 from thence.work.session.lane_changes import (
     context_of,
+    decide_move,
     mirror,
     move_all,
     package_of,
@@ -58,7 +59,9 @@ from thence.work.session.package_code import (
     code_of,
     code_of_packages,
     newest_branch,
+    with_code,
 )
+from thence.work.session.pull_requests import push_packages, reached
 from thence.work.session.session import CommandResult, Session
 
 # the merging actor answers for all packages; a merged package needs no further commit
@@ -78,6 +81,9 @@ class _LocalPackage(NamedTuple):
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option(
+    "--push", "is_pushed", is_flag=True, help="Merge nothing: push the branches for pull requests."
+)
 @feature_option
 @force_option
 @reason_option
@@ -89,11 +95,15 @@ def merge(
     reason: str = "",
     is_forced: bool = False,
     is_dry: bool = False,
+    is_pushed: bool = False,
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
     Without packages it takes all in doing or for_review. It checks all before it merges the first,
     in the order of their dependencies.
+
+    Where features land by pull requests it merges nothing: it pushes the branches, and names the
+    pull requests to open.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
@@ -102,11 +112,15 @@ def merge(
     state = session.feature(feature, *packages)
     target = session.target_of(state)
     wp_ids = [wp_id_of(name) for name in packages]
+    by_pull_request = is_pushed or session.planning.is_by_pull_request
+    if by_pull_request and not is_dry:
+        reached(session, target)
     # the newest commits by their branches, those on remotes with them
     branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
     chosen = _mergeable(session.project.repo, state, wp_ids, tips)
-    contexts = _check_packages(session, state, chosen, reason, is_forced)
+    exempt = _EXEMPT - {"nothing_committed"} if by_pull_request else _EXEMPT
+    contexts = _check_packages(session, state, chosen, reason, is_forced, exempt)
     part = replace(state, packages={package.wp_id: package for package in chosen})
     before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
     codes = {wp_id: code for (_, wp_id), code in before.items()}
@@ -115,8 +129,12 @@ def merge(
         for package in chosen
         if package.wp_id not in codes or not _is_landed(codes[package.wp_id])
     ]
+    if by_pull_request and (aim := target_in(session.refs, target).tip):
+        tips[target] = aim
     if is_dry:
         return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
+    if by_pull_request:
+        return _hand_over(session, state, names, contexts, codes)
     by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
@@ -204,12 +222,13 @@ def _check_packages(
     chosen: Sequence[PackageState],
     reason: str,
     is_forced: bool,
+    exempt: frozenset[str],
 ) -> dict[str, MoveContext]:
     """Returns each package's context; raises Refused for the first that may not be merged."""
     contexts: dict[str, MoveContext] = {}
     for package in chosen:
         context = context_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
-        context = replace(context, waived_guards=_EXEMPT)
+        context = replace(context, waived_guards=exempt)
         contexts[package.wp_id] = context
         if package.lane != DOING:
             continue
@@ -238,6 +257,44 @@ def _dry(
         files = f": {', '.join(step.files)}" if step.files else ""
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
     lines += _notes(codes)
+    return session.result(data, lines)
+
+
+def _hand_over(
+    session: Session,
+    feature: FeatureState,
+    names: Sequence[str],
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
+) -> CommandResult:
+    """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
+    slug = feature.slug
+    doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
+    for wp_id, context in doing.items():
+        context = with_code(session, feature, wp_id, FOR_REVIEW, context)
+        decide_move(session, slug, wp_id, FOR_REVIEW, context)
+    requests = push_packages(session, feature, names)
+    moves, unmoved = move_all(session, slug, FOR_REVIEW, doing) if doing else ([], {})
+    for error in unmoved.values():
+        raise error
+    mirror(session, session.board.features.get(feature.slug, feature))
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": session.target_of(feature),
+        "pushed": [name for name, request in requests.items() if request],
+        "pull_requests": {name: one.page for name, one in requests.items() if one},
+        "already_there": landed,
+        "moved": [move.wp_id for move in moves],
+    }
+    lines = _notes(codes)
+    for name, request in requests.items():
+        done = f"{name} is pushed" if request else f"{name} is not pushed"
+        lines += [done, f"next: {request or f'git push -u origin {name}'}"]
+    lines += [f"{move.wp_id} of {feature.slug}: doing -> for_review" for move in moves]
+    if plan := session.planning.open_plan(feature.slug):
+        lines.append(f"{plan.name} has not landed yet: its pull request goes first")
+    lines.append(f"then: git fetch; thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
 
@@ -300,6 +357,9 @@ def _finish(
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if lacking is not None:
         lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+        lines.append(
+            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+        )
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
