@@ -286,6 +286,16 @@ def test_switch_without_a_feature_is_refused(forge):
 
 
 @pytest.mark.promise("L16")
+def test_plan_of_a_remote_that_was_fetched_for_a_review_is_not_read(forge):
+    mallory, bob = forge.clone("mallory"), forge.clone("bob")
+    git(mallory, "remote", "set-url", "origin", forge.remote.parent / "away.git")
+    done(mallory, "setup-spec", "Sync", "--land", "pull-request")
+    git(bob, "fetch", "--quiet", mallory, f"{PLAN}:refs/remotes/mallory/{PLAN}")
+    done(bob, "finalize-tasks", "--add", "Read")
+    assert git(bob, "branch", "--format=%(refname:short)") == "main"
+
+
+@pytest.mark.promise("L16")
 def test_status_says_where_the_plan_is(ada, forge):
     assert f"its planning files are on {PLAN}, and not in main yet" in done(ada, "status").out
     forge.squash(PLAN)

@@ -12,11 +12,10 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.work.board.move_request import FETCH, UNSHALLOW, LandingStatus
-from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, PackageState
+from thence.work.board.state import APPROVED, DOING, DONE, FOR_REVIEW, PLANNED, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed attempt begins
-APPROVED = "approved"
 _WHY_CHARACTERS_MAX = 80
 
 

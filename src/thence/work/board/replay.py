@@ -17,6 +17,7 @@ from thence.core.ready import ready
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -215,7 +216,8 @@ def _apply_move(event: ReplayedEvent) -> str | PackageFold | None:
     facts = package.facts
     previous = text(event.members.previous_status) or text(event.members.old_status)
     facts["lane"], facts["lane_event"] = new, event.header.event_id
-    facts["landed"] = None
+    facts["landed"] = facts["approved_by"] = None
+    package.set_by.pop("approved", None)
     package.set_by["lane"] = event.header.event_id
     if new == FOR_REVIEW:  # what is handed in follows, unless that could not be written
         facts["reviewed"] = None
@@ -275,6 +277,9 @@ def _apply_note(event: ReplayedEvent) -> str | PackageFold | None:
     author = text(event.members.author) or header.actor
     kind = text(event.members.entry_type) or "note"
     package.history.append(HistoryEntry(header.event_id, header.timestamp, author, kind, content))
+    if (kind, content) == ("review", APPROVED) and package.facts.get("lane") == FOR_REVIEW:
+        package.facts["approved_by"] = author or NOBODY
+        package.set_by["approved"] = header.event_id
     return package
 
 

@@ -14,6 +14,8 @@ from thence.git.landed import Landed, Reviewed
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
+# the text of a review that approves
+APPROVED = "approved"
 # the actor where none is named
 NOBODY = "user"
 # the statuses of a gate; a gate without a result is pending
@@ -85,11 +87,12 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     `phase` is implementation or review. `taken_over` is the previous agent, if another was given
     the package. `resolved` maps dependencies that need not be waited for any more to the kind of
     their resolution. `subtasks` maps those that were ticked in the log to True, and to False where
-    the tick was undone. `gates` are by their ids. `heads` are the ids of the package's events that
-    cause no other event of it. `lane_event` is the id of the event that set the lane, `last_event`
-    of the last in total order that counts: errors do not. `reviewed` is the code as it last went to
+    the tick was undone. `gates` are by their ids. `approved_by` approved the code in review.
+    `heads` are the ids of the package's events that cause no other event of it. `lane_event` is the
+    id of the event that set the lane, `last_event` of the last in total order that counts: errors
+    do not. `reviewed` is the code as it last went to
     review, `reviews` as it ever did, `landed` its landing in the target, until the package leaves
-    done. `set_by` maps "lane", "agent", "reviewer", "package" (title and dependencies),
+    done. `set_by` maps "lane", "agent", "reviewer", "approved", "package" (title and dependencies),
     "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
     """
 
@@ -102,6 +105,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None = None
     reviewer: str | None = None
     taken_over: TakenOver | None = None
+    approved_by: str | None = None
     phase: str | None = None
     retry_count: int = 0
     dependencies: tuple[str, ...] = ()
@@ -117,6 +121,11 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     lane_event: str | None = None
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_approved(self) -> bool:
+        """True if a review approved the package, which is not done yet."""
+        return self.lane == FOR_REVIEW and self.approved_by is not None
 
     def events_of(self, *names: str) -> tuple[str, ...]:
         """Returns the ids of the events that set these facts; facts never set have none."""

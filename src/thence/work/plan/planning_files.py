@@ -10,7 +10,7 @@ plan branch, so the user's own working tree, index and branch stay as they are.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,7 @@ from thence.work.project.configuration import (
     read_configuration,
 )
 from thence.work.project.package_refs import target_in
-from thence.work.project.plan_refs import plan_refs, planned_configurations
+from thence.work.project.plan_refs import own_refs, plan_refs, planned_configurations
 from thence.work.project.project import Project
 
 SPECS = "kitty-specs"
@@ -80,7 +80,8 @@ class OpenPlan(NamedTuple):
 class Planning:
     """The planning files of one project.
 
-    `land` is how its features land, None where nobody has said it. `writes_in` is the working tree
+    `land` is how its features land, None where nobody has said it; `chosen_land` is what the
+    command's user says of it, which the command's commit records. `writes_in` is the working tree
     of the plan branch that the command writes to, None where it writes to the main working tree.
     """
 
@@ -95,7 +96,7 @@ class Planning:
         self._refs = refs or cache(self._look)
         self._memo = memo or (lambda: Memo(project.repo, project.home))
         self._seen: tuple[Refs | None, Land | None] = (None, None)
-        self._chosen: Land | None = None
+        self.chosen_land: Land | None = None
         self._plans: dict[str, OpenPlan | None] = {}
         self.writes_in: Path | None = None
 
@@ -108,11 +109,7 @@ class Planning:
             places = chain((read_configuration(self._project),), planned)
             self._seen = (refs, next(filter(None, map(land_in, places)), None))
             self._plans.clear()
-        return self._chosen or self._seen[1]
-
-    @land.setter
-    def land(self, land: Land) -> None:
-        self._chosen = land
+        return self.chosen_land or self._seen[1]
 
     @property
     def is_by_pull_request(self) -> bool:
@@ -141,7 +138,7 @@ class Planning:
 
     def _find_plan(self, refs: Refs, slug: str) -> OpenPlan | None:
         repo, branch = self._project.repo, plan_branch(slug)
-        newest = newest_of(repo, refs, branch)
+        newest = newest_of(repo, own_refs(refs), branch)
         if newest is None:
             return None
         name, tip = newest
@@ -153,18 +150,10 @@ class Planning:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             target = ""
         aim = target_in(refs, target or refs.default or _DEFAULT_BRANCH).tip
-
-        def has_landed() -> bool:
-            base = repo.git.ask("merge-base", aim or tip, tip)
-            if aim is None or base.status:
-                return False
-            if is_ancestor(repo, tip, aim):
-                return True
-            code, _ = reviewed_of(repo, base.out.decode().strip(), tip, aim)
-            return landings(repo, aim, [Question(code)])[0].is_there
-
-        if self._memo().last(f"plan {slug}", f"{tip} {aim}", has_landed):
-            return None
+        if aim is not None:
+            ask = partial(has_landed, repo, tip, aim)
+            if self._memo().last(f"plan {slug}", f"{tip} {aim}", ask):
+                return None
         return OpenPlan(name, tip, tree)
 
     def path(self, slug: str, name: str = "") -> str:
@@ -318,6 +307,17 @@ class Planning:
         if branch in refs.branches:
             return refs.trees.get(branch)
         return self._project.root if branch == self.branch_here() else None
+
+
+def has_landed(repo: Repository, tip: str, target: str) -> bool:
+    """Reports whether a target has all that a branch changed, by whatever commits."""
+    if is_ancestor(repo, tip, target):
+        return True
+    base = repo.git.ask("merge-base", target, tip)
+    if base.status:
+        return False
+    code, _ = reviewed_of(repo, base.out.decode().strip(), tip, target)
+    return landings(repo, target, [Question(code)])[0].is_there
 
 
 def _names(tree: Path, path: str) -> list[str]:

@@ -24,8 +24,8 @@ from thence.errors import PlanningError
 from thence.git.landed import Reviewed
 from thence.git.locks import PLANNING, locked
 from thence.git.refs import tip_of
-from thence.work.board.attempts import APPROVED
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FOR_REVIEW,

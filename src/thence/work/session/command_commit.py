@@ -34,9 +34,10 @@ def commit(
     causes a warning.
     """
     changed = {**own_files(session.project), **changes}
-    if session.planning.writes_in is not None:  # all that begins there knows how it lands
-        edit = changed[CONFIG]
-        changed[CONFIG] = lambda data: with_land(edit(data), PULL_REQUEST)
+    by_pull_request = session.planning.writes_in is not None
+    if land := PULL_REQUEST if by_pull_request else session.planning.chosen_land:
+        edit = changed[CONFIG]  # all that begins at the commit knows how it lands
+        changed[CONFIG] = lambda data: with_land(edit(data), land)
     message = f"{subject}\n\nThence: {by}"
     try:
         committed = commit_files(

@@ -61,7 +61,7 @@ from thence.work.session.package_code import (
     newest_branch,
     with_code,
 )
-from thence.work.session.pull_requests import push_packages, reached
+from thence.work.session.pull_requests import push_packages, reached, take_plan_in
 from thence.work.session.session import CommandResult, Session
 
 # the merging actor answers for all packages; a merged package needs no further commit
@@ -273,6 +273,7 @@ def _hand_over(
     for wp_id, context in doing.items():
         context = with_code(session, feature, wp_id, FOR_REVIEW, context)
         decide_move(session, slug, wp_id, FOR_REVIEW, context)
+        take_plan_in(session, feature, wp_id)
     requests = push_packages(session, feature, names)
     moves, unmoved = move_all(session, slug, FOR_REVIEW, doing) if doing else ([], {})
     for error in unmoved.values():

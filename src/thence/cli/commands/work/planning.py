@@ -45,7 +45,7 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
-from thence.work.project.configuration import LANDS, PULL_REQUEST, Land, with_land
+from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
 from thence.work.project.plan_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
@@ -250,8 +250,6 @@ def setup_spec(
         files = {
             session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
         }
-        if land is not None:
-            files[CONFIG] = partial(with_land, land=land)
         if by_pull_request:
             begin_plan(session, slug, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
@@ -293,7 +291,7 @@ def _choose_land(session: Session, land: Land | None) -> list[str]:
         elif is_shared:
             return ["packages land by merge; behind a protected branch: --land pull-request"]
     if land is not None:
-        planning.land = land
+        planning.chosen_land = land
         return [f"packages land by {land}"]
     return []
 
@@ -301,8 +299,7 @@ def _choose_land(session: Session, land: Land | None) -> list[str]:
 def _switch(session: Session, land: Land) -> CommandResult:
     """Sets how features land. What a protected target refuses goes to plan branches."""
     session.refresh()
-    session.planning.land = land
-    setting: dict[str, FileEdit] = {CONFIG: partial(with_land, land=land)}
+    session.planning.chosen_land = land
     lines = [f"packages land by {land}"]
     features = [one for one in session.board.features.values() if not one.is_completed]
     if land == PULL_REQUEST and not features:
@@ -312,12 +309,12 @@ def _switch(session: Session, land: Land) -> CommandResult:
             hint=f"thence work setup-spec TITLE --land {land}",
         )
     if land != PULL_REQUEST:
-        commit(session, setting, f"Land by {land}", "setup-spec")
+        commit(session, {}, f"Land by {land}", "setup-spec")
         return session.result({"land": land}, lines)
     for feature in features:
         target = session.target_of(feature)
         begin_plan(session, feature.slug, target)
-        commit(session, setting, f"Land by {land}", "setup-spec", target=target)
+        commit(session, {}, f"Land by {land}", "setup-spec", target=target)
         lines += push_plan(session, feature.slug, target).lines
         lines += unpushed(session, feature.slug, target)
     return session.result({"land": land}, dict.fromkeys(lines))
