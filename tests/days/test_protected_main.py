@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.cli.warm import warm
 from tests.git.repositories import commit, git, write
-from tests.work.boards import done, work
+from tests.work.boards import done, synced, work
 from tests.work.forges import Forge
 
 SLUG = "001-shop"
@@ -164,7 +164,7 @@ def approve(clone, wp_id):
 
 def share(clone):
     """Exchange the board with the others."""
-    done(clone, "publish")
+    synced(clone)
 
 
 def board(clone):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from tests.git.repositories import commit, content, git, make_repository, write
-from tests.work.boards import clone, on_remote
+from tests.work.boards import clone, exchange, on_remote
 from tests.work.existing_projects import (
     DAY,
     FIRST,
@@ -23,7 +23,6 @@ from tests.work.existing_projects import (
 from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.moving import move_task
 from thence.cli.commands.work.planning import add, finalize_tasks, setup_spec
-from thence.cli.commands.work.sharing import publish
 from thence.errors import Refused
 from thence.work.events import checked
 from thence.work.session.adoption import read_feature, written_time
@@ -307,7 +306,7 @@ def test_clones_that_adopt_the_same_files_show_one_board(tmp_path):
     for repo in (theirs, ours):
         adopted(repo)
         with Session(repo) as session:
-            publish(session)
+            exchange(session)
     git(theirs, "fetch", "--quiet")
     boards = []
     for repo in (ours, theirs):

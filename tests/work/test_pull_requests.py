@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.git.repositories import begin_work, commit, git, hook, patches, write
-from tests.work.boards import done, work
+from tests.work.boards import done, synced, work
 from tests.work.forges import Forge
 
 SLUG = "001-sync"
@@ -107,10 +107,10 @@ def test_unknown_way_to_land_is_refused_with_its_place(forge):
 
 @pytest.mark.promise("L16")
 def test_clone_finds_the_spec_before_it_has_landed(ada, forge):
-    done(ada, "publish")
+    synced(ada)
     bob = forge.clone("bob")
     seen(bob)
-    done(bob, "publish")
+    synced(bob)
     begun = done(bob, "implement", "WP01", "--json").json
     assert begun["base"] == git(forge.remote, "rev-parse", PLAN)
     assert (bob / begun["worktree"] / f"kitty-specs/{SLUG}/tasks/WP01-read.md").exists()
@@ -209,10 +209,10 @@ def test_one_package_is_pushed_where_features_land_by_merge(forge):
 
 @pytest.mark.promise("L11")
 def test_two_who_add_packages_at_once_are_united(ada, forge):
-    done(ada, "publish")
+    synced(ada)
     bob = forge.clone("bob")
     seen(bob)
-    done(bob, "publish")
+    synced(bob)
     done(bob, "finalize-tasks", "--feature", SLUG, "--add", "Of Bob")
     told = planned(ada, TASKS + "\n## Work Package WP04: Of Ada\n")
     assert told["pushed"]
@@ -224,9 +224,9 @@ def test_two_who_add_packages_at_once_are_united(ada, forge):
 @pytest.mark.promise("L11")
 def test_two_who_edit_one_row_of_the_plan_meet_as_commits_do(ada, forge):
     bob = forge.clone("bob")
-    done(ada, "publish")
+    synced(ada)
     seen(bob)
-    done(bob, "publish")
+    synced(bob)
     done(bob, "finalize-tasks", "--feature", SLUG)  # makes the worktree of the plan
     path = f"kitty-specs/{SLUG}/tasks.md"
     planned(bob, TASKS.replace("Read it", "Read all of it"))

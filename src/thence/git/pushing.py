@@ -11,11 +11,13 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from thence.errors import GitFailed
-from thence.git.git import Git, failure, own_variables
+from thence.git.git import HOOKS_TIMEOUT_S, Answer, Git, failure, own_variables
 from thence.git.refs import REMOTES, Refs
 from thence.git.repository import HEADS, Repository
 
 WAIT_S = 5.0
+# no window, no terminal and no helper asks for a password
+_NO_PROMPT = {"GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never", "GCM_INTERACTIVE": "never"}
 _DEFAULT_REMOTE = "origin"
 _OPERATION = "could not push"
 # words of a remote that has commits of the branch which this repository lacks
@@ -55,12 +57,28 @@ def remote_of(repo: Repository, refs: Refs, branch: str) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
+def ask_remote(
+    repo: Repository, *arguments: str, limit_s: float, has_ssh: bool | None = None
+) -> Answer:
+    """Runs a git that reaches a remote; neither it nor ssh nor a helper ever prompts.
+
+    `has_ssh` is whether the user's configuration has an ssh of their own, None if unknown.
+    """
+    own = own_variables(("GIT_SSH",))
+    if has_ssh is None:
+        is_own = ("config", "--get-regexp", r"^(core\.sshcommand|ssh\.variant)$")
+        has_ssh = bool(Git(repo.folder, is_users=True).ask(*is_own).out)
+    has_ssh = has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
+    variables = {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    git = Git(repo.folder, is_users=True, alone_s=limit_s)
+    return git.ask(*arguments, variables={**_NO_PROMPT, **variables})
+
+
 def fetch(repo: Repository, remote: str) -> str:
     """Fetches the branches of a remote; returns why that failed, "" if it did not."""
     arguments = ("fetch", "--quiet", "--no-auto-maintenance", "--no-recurse-submodules", remote)
-    git = Git(repo.folder, is_users=True, timeout_s=WAIT_S)
     try:
-        answer = git.ask(*arguments, variables=_silent(repo))
+        answer = ask_remote(repo, *arguments, limit_s=WAIT_S)
     except GitFailed as error:
         return error.cause or error.message
     return (answer.stderr or f"it exited with {answer.status}") if answer.status else ""
@@ -74,7 +92,7 @@ def push(repo: Repository, remote: str, branch: str) -> None:
     """
     arguments = ("push", "--porcelain", "--no-follow-tags", "--set-upstream", remote)
     spec = f"{HEADS}{branch}:{HEADS}{branch}"
-    answer = Git(repo.folder, is_users=True).ask(*arguments, spec, variables=_silent(repo))
+    answer = ask_remote(repo, *arguments, spec, limit_s=HOOKS_TIMEOUT_S)
     if answer.status == 0:
         return
     lines = os.fsdecode(answer.out).splitlines()
@@ -121,12 +139,3 @@ def is_pushed(refs: Refs, remote: str, branch: str) -> bool:
     """Reports whether a remote, as last seen, has a branch as it is here."""
     commit = refs.commits.get(HEADS + branch)
     return commit is not None and refs.commits.get(f"{REMOTES}{remote}/{branch}") == commit
-
-
-def _silent(repo: Repository) -> dict[str, str]:
-    """Returns the variables by which ssh does not prompt, unless the user has their own ssh."""
-    own = own_variables(("GIT_SSH",))
-    has_ssh = "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
-    if has_ssh or repo.git.ask("config", "--get-regexp", r"^(core\.sshcommand|ssh\.variant)$").out:
-        return {}
-    return {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}

@@ -21,10 +21,10 @@ from thence.git.locks import ORCHESTRATING, free_worktree, locked
 from thence.git.merging import merge
 from thence.git.repository import (
     Repository,
+    git_dir_of,
     tip,
 )
-from thence.git.submodules import unpushed_pointers
-from thence.git.worktrees import check_out, discard, git_dir_of, state_of
+from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
@@ -393,8 +393,6 @@ class PackageTask:
             self._decide(move, commit)
             session.refresh()
             mirror(session, self._feature)
-        for pointer in unpushed_pointers(session.project.repo, merged.begin, merged.end):
-            self._report("note", pointer)
         self._report("merged", f"merged into {target}, done")
 
     def _decide(

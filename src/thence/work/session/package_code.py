@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
 from thence.git.landed import (
-    Kept,
     Landed,
     Landing,
     Question,
@@ -204,7 +203,8 @@ def _statuses(
             ):
                 by_tip[f"{target.name} {place}", target.commits()[place][0]].append(number)
         for (branch, tip), numbers in by_tip.items():
-            asked, kept = [questions[number] for number in numbers], Kept(session.memo, branch)
+            asked = [questions[number] for number in numbers]
+            kept = session.memo.table(f"landings {branch}", "")
             found = landings(session.project.repo, tip, asked, kept)
             for number, answer in zip(numbers, found, strict=True):
                 kind = chosen[number][0].target.commits()[place][1]

@@ -93,6 +93,7 @@ class Session:
         self.events_received = 0
         self.board = Board()
         self._events: list[Event] = []
+        self._appended_count = 0  # since the events were read
         self._position: Position | None = None
         self.feature_slug: str | None = None
         self._refs: Refs | None = None
@@ -134,6 +135,11 @@ class Session:
         return self._events
 
     @property
+    def events_count(self) -> int:
+        """The number of the journal's events, with those appended since they were read."""
+        return len(self._events) + self._appended_count
+
+    @property
     def position(self) -> Position:
         """The position behind all events that the board was folded from."""
         if self._position is None:
@@ -167,6 +173,7 @@ class Session:
 
     def _read(self) -> list[Event]:
         self._events = self.store.arrived()
+        self._appended_count = 0
         self._position = None
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
@@ -272,6 +279,7 @@ class Session:
         except OSError as refused:
             return [], refused
         self.appended += events
+        self._appended_count += len(events)
         return [*events], error
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:

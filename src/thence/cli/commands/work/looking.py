@@ -18,8 +18,7 @@ from thence.cli.output import current
 from thence.core.merge.conflicts import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.refs import REMOTES, push_command, tip_of
-from thence.git.repository import HEADS, is_standing, operation_under_way
-from thence.git.worktrees import git_dir_of
+from thence.git.repository import HEADS, git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence

@@ -21,7 +21,6 @@ from thence.git.landed import Question, landings
 from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
-from thence.git.submodules import unpushed_pointers
 from thence.git.worktrees import removable, remove
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
@@ -138,7 +137,6 @@ def merge(
     by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
-    session.warnings += unpushed_pointers(session.project.repo, merged.begin, merged.end)
     return _finish(session, state, merged, contexts, codes)
 
 
