@@ -229,6 +229,8 @@ def _feature_status(
                     f"{folder} is not there: what began it ended half-way",
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
+            if plan := session.planning.open_plan(feature.slug):
+                notes.append(f"its planning files are on {plan.name}, and not in {target} yet")
             for wp_id in _half_added(session, feature, target, own if has_files else ()):
                 reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
                 why = f"its file is not there: what added it ended half-way; {reject} takes it back"

@@ -48,6 +48,7 @@ from thence.work.names import package_of as package_named
 from thence.work.project.package_refs import forget_refs, target_in
 from thence.work.session.lane_changes import (
     context_of,
+    decide_move,
     mirror,
     move_all,
     package_of,
@@ -58,7 +59,9 @@ from thence.work.session.package_code import (
     code_of,
     code_of_packages,
     newest_branch,
+    with_code,
 )
+from thence.work.session.pull_requests import push_packages, reached, take_plan_in
 from thence.work.session.session import CommandResult, Session, moved_meanwhile
 
 # what has landed, or has no code, needs no commit on the package's branch
@@ -84,6 +87,9 @@ class _LocalPackage(NamedTuple):
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option(
+    "--push", "is_pushed", is_flag=True, help="Merge nothing: push the branches for pull requests."
+)
 @feature_option
 @force_option
 @reason_option
@@ -95,12 +101,16 @@ def merge(
     reason: str = "",
     is_forced: bool = False,
     is_dry: bool = False,
+    is_pushed: bool = False,
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
     Without packages it takes those in review, and your own in doing that have commits; the others
     are named with the reason. It checks all before it merges the first, in the order of their
     dependencies. Packages in doing move to for_review; what was approved and has landed is done.
+
+    Where features land by pull requests it merges nothing: it pushes the branches, and names the
+    pull requests to open.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
@@ -109,6 +119,9 @@ def merge(
     state = session.feature(feature, *packages)
     target = session.target_of(state)
     wp_ids = [wp_id_of(name) for name in packages]
+    by_pull_request = is_pushed or session.planning.is_by_pull_request
+    if by_pull_request and not is_dry:
+        reached(session, target)
     # the newest commits by their branches, those on remotes with them
     branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
@@ -117,7 +130,10 @@ def merge(
     before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
     codes = {wp_id: code for (_, wp_id), code in before.items()}
     contexts, stays = _check_packages(
-        session, state, candidates, codes, reason, is_forced=is_forced, is_strict=bool(wp_ids)
+        *(session, state, candidates, codes, reason),
+        is_forced=is_forced,
+        is_strict=bool(wp_ids),
+        waived=frozenset() if by_pull_request else _WITHOUT_COMMIT,
     )
     codes = {wp_id: code for wp_id, code in codes.items() if wp_id in contexts}
     names = [
@@ -125,9 +141,13 @@ def merge(
         for wp_id in contexts
         if wp_id not in codes or not _is_landed(codes[wp_id])
     ]
+    if by_pull_request and (aim := target_in(session.refs, target).tip):
+        tips[target] = aim
     if is_dry:
         planned = merging.plan(session.project.repo, target, names, tips)
         return _dry(session, state, planned, codes, stays)
+    if by_pull_request:
+        return _hand_over(session, state, names, contexts, codes, stays)
     by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
@@ -217,6 +237,7 @@ def _check_packages(
     *,
     is_forced: bool,
     is_strict: bool,
+    waived: frozenset[str],
 ) -> tuple[dict[str, MoveContext], dict[str, str]]:
     """Returns the contexts of the packages to merge, and the reasons of those that stay.
 
@@ -228,7 +249,7 @@ def _check_packages(
     for package in candidates:
         wp_id = package.wp_id
         context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
-        contexts[wp_id] = replace(context, waived_guards=_WITHOUT_COMMIT)
+        contexts[wp_id] = replace(context, waived_guards=waived)
         if package.lane != DOING:
             continue
         code = codes.get(wp_id)
@@ -275,6 +296,48 @@ def _dry(
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
     lines += _notes(codes)
     lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    return session.result(data, lines)
+
+
+def _hand_over(
+    session: Session,
+    feature: FeatureState,
+    names: Sequence[str],
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
+) -> CommandResult:
+    """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
+    slug = feature.slug
+    doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
+    for wp_id, context in doing.items():
+        context = with_code(session, feature, wp_id, FOR_REVIEW, context)
+        decide_move(session, slug, wp_id, FOR_REVIEW, context)
+        take_plan_in(session, feature, wp_id)
+    requests = push_packages(session, feature, names)
+    moves, unmoved = move_all(session, slug, [(w, FOR_REVIEW, one) for w, one in doing.items()])
+    for error in unmoved.values():
+        raise error
+    mirror(session, session.board.features.get(feature.slug, feature))
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": session.target_of(feature),
+        "pushed": [name for name, request in requests.items() if request],
+        "pull_requests": {name: one.page for name, one in requests.items() if one},
+        "already_there": landed,
+        "moved": [move.wp_id for move in moves],
+        "stays": dict(stays),
+    }
+    lines = _notes(codes)
+    for name, request in requests.items():
+        done = f"{name} is pushed" if request else f"{name} is not pushed"
+        lines += [done, f"next: {request or f'git push -u origin {name}'}"]
+    lines += [f"{move.wp_id} of {feature.slug}: doing -> for_review" for move in moves]
+    if plan := session.planning.open_plan(feature.slug):
+        lines.append(f"{plan.name} has not landed yet: its pull request goes first")
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    lines.append(f"then: git fetch; thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
 
@@ -355,6 +418,9 @@ def _finish(
     lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if lacking is not None:
         lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+        lines.append(
+            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+        )
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
