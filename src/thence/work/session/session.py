@@ -72,7 +72,8 @@ class Session:
 
     `board` is the board that the command has read; appends are guarded by it. `warnings` are for
     the command's user. `appended` are the command's own events, `events_received` counts the events
-    received from others. `journal_error` is set once the journal could not be written.
+    received from others. `journal_error` is set once the journal could not be written, `is_online`
+    is unset once others could not be asked.
     `feature_slug` names the feature that the command has chosen.
     """
 
@@ -89,6 +90,7 @@ class Session:
         self.appended: list[Event] = []
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
+        self.is_online = True
         self.board = Board()
         self._events: list[Event] = []
         self._appended_count = 0  # since the events were read

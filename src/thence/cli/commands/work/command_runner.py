@@ -1,6 +1,5 @@
 """The options that the commands of `thence work` share, and the way each one is run."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,9 +119,11 @@ def run(
         try:
             result = attempt(session, operation, entity, work)
         except BaseException:
+            _share(session)
             for note in session.warnings:
                 out.notice(f"note: {note}")
             raise
+        unshared = _share(session)
     for note in result.warnings:
         out.notice(f"note: {note}")
     if result.events is None:
@@ -132,12 +133,18 @@ def run(
     else:
         for line in result.lines:
             out.write(line)
-        if sys.stderr.isatty():  # a person sees the state of the project's sync
-            from thence.sync.target import status_word
-
-            if (word := status_word(session.project.home)) is not None:
-                out.notice(f"sync: {word}")
+    if unshared is not None:
+        out.notice(unshared)
     return result.exit_code
+
+
+def _share(session: "Session") -> str | None:
+    """Sends a command's events in the background; returns what is to be said of it."""
+    if not session.appended:
+        return None
+    from thence.work.session.sharing import after_command
+
+    return after_command(session)
 
 
 def attempt(

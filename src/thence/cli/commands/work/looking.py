@@ -50,6 +50,7 @@ from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
@@ -182,12 +183,14 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
             for wp_id, steps in part.steps.items()
         ],
     }
+    data["here"]["sharing"] = {"is_shared": is_shared(session), "unshared": unshared(session)}
     lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
     if unlogged:
         names = ", ".join(unlogged[:_NAMED_MAX])
         rest = len(unlogged) - _NAMED_MAX
         others = f" and {rest:,} others" if rest > 0 else ""
         lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
+    lines += filter(None, (status_words(session),))
     return session.result(data, lines)
 
 
