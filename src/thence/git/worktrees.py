@@ -27,6 +27,7 @@ from thence.git.repository import (
     WorktreeInfo,
     branches,
     is_ancestor,
+    is_standing,
     list_worktrees,
     operation_under_way,
     remove_half_made,
@@ -239,6 +240,14 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
     hidden = (f"?? {name}/" for name in files_in_empty_ones(path))
     return (*os.fsdecode(out).split("\0")[:-1], *hidden)[:CHANGES_MAX]
+
+
+def ignored(path: Path) -> tuple[str, ...]:
+    """Returns the ignored files of a working tree, folders of nothing else as one; none if gone."""
+    if not is_standing(path):
+        return ()
+    arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
 
 
 def git_dir_of(path: Path) -> Path:
