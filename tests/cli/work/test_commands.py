@@ -20,12 +20,11 @@ NAMES = {
     "accept",
     "orchestrate",
     "status",
-    "publish",
 }
 OF_ALL = {"--feature", "--actor", "--json", "--force", "--reason", "--dry-run", "--yes"}
 OF_ALL |= {"--quiet", "--verbose", "--debug"}
 OPTIONS_MAX = 40
-FORMER = ("init", "next", "release", "reopen", "prune", "gate", "errors", "conflicts", "add")
+FORMER = ("init", "next", "release", "reopen", "prune", "gate", "errors", "conflicts", "publish")
 
 
 def commands():

@@ -57,7 +57,7 @@ ALL = (
     ("work", "implement", "--feature", "001-sync"),
     ("work", "merge", "--feature", "001-sync"),
     ("work", "accept", "WP01", "--feature", "001-sync"),
-    ("work", "publish"),
+    ("sync", "now"),
     ("work", "orchestrate", "--dry-run", "--feature", "001-sync"),
     *READING,
 )

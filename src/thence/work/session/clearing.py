@@ -9,6 +9,7 @@ from thence.git.repository import HEADS, is_ancestor, list_worktrees
 from thence.git.worktrees import ignored, removable, remove
 from thence.work.board.move_request import LandingStatus, reverted_by
 from thence.work.board.state import DONE, FeatureState, PackageState
+from thence.work.board.transitions import landed_payload
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
@@ -102,8 +103,7 @@ def _remove(
             return names
         if package.landed is None and (landing := code.landed) is not None:
             # without the branch it may not be found again
-            payload = {"wp_id": package.wp_id, "how": landing.how}
-            payload |= {"commit": landing.commit} if landing.commit else {}
+            payload = landed_payload(package.wp_id, landing)
             causes = package.events_of("lane")
             session.append(WorkEvent("WPLanded", payload, feature.slug, causes))
         remove(repo, local.branch, path, into)

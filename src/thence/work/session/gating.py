@@ -34,16 +34,8 @@ def set_gates(
     """
     place = f"{', '.join(results)} of {slug}/{package.wp_id}"
     refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
-    is_approved = any(results.get(gate_type) == PASSED for gate_type in REVIEWS)
-    is_own = is_approved and session.current_actor() == package.agent
-    if is_own and not read_rules(session.project).author_may_approve:
-        raise Refused(
-            "could not set the gate",
-            guard="author_approves",
-            place=place,
-            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
-            hint="have somebody else look at it",
-        )
+    if any(results.get(gate_type) == PASSED for gate_type in REVIEWS):
+        refuse_author(session, package, "could not set the gate", place)
     for _ in range(ATTEMPTS_MAX):
         state = session.board.features[slug]
         package = package_of(state, package.wp_id)
@@ -87,3 +79,16 @@ def set_gates(
     raise moved_meanwhile(
         "could not set the gate", place, f"its gates changed {ATTEMPTS_MAX} times meanwhile"
     )
+
+
+def refuse_author(session: Session, package: PackageState, operation: str, place: str) -> None:
+    """Raises Refused if the actor did the package, and no one here may approve their own."""
+    is_own = session.current_actor() == package.agent
+    if is_own and not read_rules(session.project).author_may_approve:
+        raise Refused(
+            operation,
+            guard="author_approves",
+            place=place,
+            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
+            hint="have somebody else look at it",
+        )

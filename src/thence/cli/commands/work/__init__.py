@@ -16,7 +16,6 @@ TABLE = {
     "merge": ("merging", "Merge the branches of packages, and clear away what has landed."),
     "move-task": ("moving", "Move a package to another lane, or record its gates' results."),
     "orchestrate": ("orchestrating", "Have agent programs work on a feature."),
-    "publish": ("sharing", "Push events to other clones, and pull theirs."),
     "setup-spec": ("planning", "Begin a feature: its folder, its spec, its branch."),
     "status": ("looking", "Show the board: every work package in its lane."),
 }

@@ -1,6 +1,7 @@
 """The commands of `thence work` that begin a project, a feature and its packages."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ import click
 
 from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
+from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
@@ -43,10 +45,13 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
+from thence.work.project.plan_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, ids_in, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
 from thence.work.session.feature_choice import existing_branch, not_imported
+from thence.work.session.pull_requests import begin_plan, push_plan, reached, unpushed
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 
 BEGIN = b"<!-- thence:begin -->"
@@ -130,6 +135,11 @@ _GENERAL_TITLE = "General"
 
 @click.argument("title", required=False)
 @click.option(
+    "--land",
+    type=click.Choice(LANDS),
+    help="How features land: by merges here, or by pull requests, for a protected branch.",
+)
+@click.option(
     "--target-branch",
     metavar="BRANCH",
     help="The branch for its packages; default: the one that is checked out.",
@@ -145,6 +155,7 @@ def setup_spec(
     title: str | None = None,
     *,
     target_branch: str | None = None,
+    land: Land | None = None,
     has_new_id: bool = False,
 ) -> CommandResult:
     """Begin a feature: its folder, its spec, the branch it goes to.
@@ -155,7 +166,13 @@ def setup_spec(
     The first one makes the repository a project, with instructions for coding agents: .kittify/, a
     line of .gitignore, a section of AGENTS.md. Without TITLE only these are made, and what is
     missing of them is added.
+
+    With --land pull-request nothing is committed on a branch that takes pull requests only: the
+    folder is committed on plan/NNN-title, in a worktree of its own, and pushed. The choice holds
+    for the project from then on; without TITLE it is all that the command sets.
     """
+    if title is None and land is not None:
+        return _switch(session, land)
     if title is None:
         if target_branch is not None:
             raise click.UsageError("--target-branch is said of a feature: name its TITLE")
@@ -174,9 +191,14 @@ def setup_spec(
         branch = branch_of(session.project.main)
     else:
         branch = existing_branch(session.refs, target_branch)
+    note = _choose_land(session, land)
+    by_pull_request = session.planning.is_by_pull_request
+    if by_pull_request:
+        reached(session, branch)  # others may have taken a number meanwhile
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
+        names += plan_refs(session.refs)
         slug = _unrecorded_spec(session, title, branch) or new_slug(title, names)
         payload = {
             "feature_slug": slug,
@@ -184,12 +206,7 @@ def setup_spec(
             "mission": _MISSION,
             "target_branch": branch,
         }
-        own: dict[str, FileEdit] = {}
-        config = session.project.main.git.ask("cat-file", "blob", f"HEAD:{CONFIG}")
-        if config.status or not ids_in(config.out, session.project.root / CONFIG):
-            _, own = _project_files(session)  # the branch has no project yet
-            with suppress(FileNotFoundError):
-                with_section(session.project.files.read(_AGENTS))
+        own = _files_of_first_use(session)
         session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         contents = {
             "spec.md": _SPEC.format(title=title).encode(),
@@ -200,19 +217,25 @@ def setup_spec(
         files = {
             session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
         }
+        if by_pull_request:
+            begin_plan(session, slug, branch)
         committed = commit(session, own | files, f"Spec {slug}", "setup-spec", target=branch)
-    spec, tasks = (session.planning.path(slug, name) for name in ("spec.md", "tasks.md"))
+    pushed = push_plan(session, slug, branch)
+    spec, tasks = (session.planning.shown(slug, name) for name in ("spec.md", "tasks.md"))
     data = {
         "feature_slug": slug,
         "target_branch": branch,
         "spec": spec,
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
-    lines = (
+    lines = [
         f"feature {slug}, to be merged into {branch}",
+        *note,
         f"write {spec} and {tasks}",
+        *pushed.lines,
         f"next: thence work finalize-tasks --feature {slug}",
-    )
+    ]
     return session.result(data, lines)
 
 
@@ -226,6 +249,12 @@ create_feature_command = session_command(
 
 def _project_made(session: Session, *, has_new_id: bool) -> CommandResult:
     """Makes the repository a project, without a feature."""
+    if session.planning.is_by_pull_request:
+        raise PlanningError(
+            "could not commit the files of the project",
+            cause="features land by pull requests here: the first of them brings these files",
+            hint='thence work setup-spec "what the feature is"',
+        )
     project_uuid, files = _project_files(session, has_new_id=has_new_id)
     branch = branch_of(session.project.main)
     committed = commit(session, files, "Make this repository a thence project", "setup-spec")
@@ -242,6 +271,19 @@ def _project_made(session: Session, *, has_new_id: bool) -> CommandResult:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return session.result(data, lines)
+
+
+def _files_of_first_use(session: Session) -> dict[str, FileEdit]:
+    """Returns the edits of the project's own files; none if the branch here has the project.
+
+    Raises PlanningError if AGENTS.md can't get its section.
+    """
+    config = session.project.main.git.ask("cat-file", "blob", f"HEAD:{CONFIG}")
+    if config.status == 0 and ids_in(config.out, session.project.root / CONFIG):
+        return {}
+    with suppress(FileNotFoundError):
+        with_section(session.project.files.read(_AGENTS))
+    return _project_files(session)[1]
 
 
 def _project_files(
@@ -284,6 +326,49 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
             hint="leave one pair of them, the beginning first, or none",
         )
     return data[:start] + section.removesuffix(newline) + data[end + len(END) :]
+
+
+def _choose_land(session: Session, land: Land | None) -> list[str]:
+    """Sets how the project's features land; returns the line that says so, at its first feature.
+
+    A person is asked where there is a remote.
+    """
+    planning = session.planning
+    if land is None and planning.land is None and not planning.slugs():
+        is_shared = bool(session.project.repo.git.run("remote"))
+        if is_shared and sys.stdin.isatty() and sys.stderr.isatty() and not current().is_json:
+            question = "How do branches land: merge (here, then pushed) or pull-request"
+            land = click.prompt(question, type=click.Choice(LANDS), default=LANDS[0], err=True)
+        elif is_shared:
+            return ["packages land by merge; behind a protected branch: --land pull-request"]
+    if land is not None:
+        planning.chosen_land = land
+        return [f"packages land by {land}"]
+    return []
+
+
+def _switch(session: Session, land: Land) -> CommandResult:
+    """Sets how features land. What a protected target refuses goes to plan branches."""
+    session.refresh()
+    session.planning.chosen_land = land
+    lines = [f"packages land by {land}"]
+    features = [one for one in session.board.features.values() if not one.is_completed]
+    if land == PULL_REQUEST and not features:
+        raise PlanningError(
+            "could not set how features land",
+            cause="there is no open feature, whose plan branch would bring the setting",
+            hint=f"thence work setup-spec TITLE --land {land}",
+        )
+    if land != PULL_REQUEST:
+        commit(session, {}, f"Land by {land}", "setup-spec")
+        return session.result({"land": land}, lines)
+    for feature in features:
+        target = session.target_of(feature)
+        begin_plan(session, feature.slug, target)
+        commit(session, {}, f"Land by {land}", "setup-spec", target=target)
+        lines += push_plan(session, feature.slug, target).lines
+        lines += unpushed(session, feature.slug, target)
+    return session.result({"land": land}, dict.fromkeys(lines))
 
 
 def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
@@ -348,7 +433,7 @@ def finalize_tasks(
 
     def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
         state = session.feature(feature)
-        check_here(session, state, session.target_of(state))
+        _check_plan(session, state)
         path = session.planning.path(state.slug, "tasks.md")
         data = session.planning.read(None, path)
         if data is None:
@@ -365,17 +450,20 @@ def finalize_tasks(
     files = _files_of_plan(session, state.slug, packages)
     subject = f"Packages of {state.slug}"
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
+    pushed = push_plan(session, state.slug, branch)
     result = {
         "feature_slug": state.slug,
         "target_branch": branch,
         "packages": [package.wp_id for package in packages],
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
     new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {state.slug}: {counted(len(packages), 'package')}, {new} of them new"]
     for package in packages:
         after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
         lines.append(f"  {package.wp_id}  {package.title}{after}")
+    lines += pushed.lines
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {state.slug}")
     return session.result(result, lines)
@@ -409,6 +497,14 @@ def _adopt(session: Session, slugs: Sequence[str], folders: Sequence[str]) -> Co
         lines.append(f"not read: {len(unread) - _SHOWN_MAX:,} parts more; --json names them")
     lines.append("next: thence work status")
     return session.result(data, lines, DAMAGED if unread else 0)
+
+
+def _check_plan(session: Session, state: FeatureState) -> None:
+    """Raises PlanningError if the feature's planning files can't be written where they belong."""
+    branch = session.target_of(state)
+    if session.planning.is_by_pull_request:
+        begin_plan(session, state.slug, branch)
+    check_here(session, state, branch)
 
 
 def _recorded(
@@ -493,7 +589,7 @@ def _files_of_plan(
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
     files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
-    tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
+    tree, tasks = session.planning.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
         name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
@@ -518,8 +614,8 @@ def _files_of_plan(
 
 def _planning_files(session: Session, slug: str) -> list[str]:
     """Returns the planning files of a feature: the usual ones, and its other documents."""
-    folder, tree = session.planning.path(slug), session.project.files
-    out = session.project.main.git.run(
+    folder, tree = session.planning.path(slug), session.planning.files
+    out = session.planning.repository.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
     others = [
@@ -556,7 +652,7 @@ def add(
             )
         else:
             state = session.feature(feature)
-        check_here(session, state, session.target_of(state))
+        _check_plan(session, state)
         ids = _ids_in_use(session, state)
         wp_id = _unrecorded_package(session, state, title) or next_wp_id(ids)
         needed = _dependencies(state, after, ids)
@@ -572,14 +668,17 @@ def add(
         meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
         files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
     committed = commit(session, files, message, "finalize-tasks", target=branch)
+    pushed = push_plan(session, state.slug, branch)
     data = {
         "feature_slug": state.slug,
         "wp_id": package.wp_id,
         "title": title,
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
     lines = [
         f"{package.wp_id} of {state.slug}: {title}",
+        *pushed.lines,
         f"next: thence work implement {package.wp_id} --feature {state.slug}",
     ]
     return session.result(data, lines)

@@ -8,11 +8,12 @@ from thence.cli.commands.work.command_runner import feature_option, session_comm
 from thence.cli.shared.completing import complete_package
 from thence.errors import PlanningError, Refused
 from thence.git.commits import FileEdit, write_files
-from thence.work.board.attempts import APPROVED, REVIEW
-from thence.work.board.state import FeatureState
+from thence.work.board.attempts import REVIEW
+from thence.work.board.state import APPROVED, FeatureState
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
+from thence.work.session.gating import refuse_author
 from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
@@ -54,7 +55,8 @@ def mark_status(
         append = session.append_or_warn if is_mirrored(session, state) else session.append
         append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
     mirror(session, state)
-    if not is_done or is_mirrored(session, state):
+    is_in_files = not session.planning.is_by_pull_request and not is_done
+    if is_in_files or is_mirrored(session, state):
         # a box is opened in the file even if the file shows no ticks: its tick would count
         write_files(
             session.project.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)}
@@ -84,7 +86,8 @@ mark_status_command = session_command(
 def _sections(session: Session, feature: FeatureState) -> tuple[str, Sequence[PlannedPackage]]:
     """Returns the path of a feature's tasks.md, and the packages in it."""
     path = session.planning.path(feature.slug, "tasks.md")
-    data = session.planning.read(None, path)
+    by_pull_request = session.planning.is_by_pull_request
+    data = None if by_pull_request else session.planning.read(None, path)
     if data is None:
         data = session.planning.read(session.target_of(feature), path)
     return path, parse(data, path).packages if data is not None else ()
@@ -167,7 +170,8 @@ def add_history(
     """
     session.refresh()
     state = session.feature(feature, package)
-    wp_id = package_of(state, wp_id_of(package)).wp_id
+    about = package_of(state, wp_id_of(package))
+    wp_id = about.wp_id
     if not text.strip():
         raise PlanningError(
             f"could not keep the {kind} on",
@@ -178,6 +182,7 @@ def add_history(
     if (kind, text) == (REVIEW, APPROVED):
         place = f"{state.slug}/{wp_id}"
         refuse_agents("could not approve", place, "approved_by_an_agent", "approves a package")
+        refuse_author(session, about, "could not approve", place)
     payload = {
         "wp_id": wp_id,
         "entry_type": kind,
