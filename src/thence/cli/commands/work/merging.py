@@ -115,7 +115,10 @@ def merge(
     if is_named or not all(one.is_completed for one in session.board.features.values()):
         state = session.feature(feature, *packages)
         merged = _merge(
-            *(session, state, wp_ids, reason),
+            session,
+            state,
+            wp_ids,
+            reason,
             is_forced=is_forced,
             is_dry=is_dry,
             by_pull_request=is_pushed or session.planning.is_by_pull_request,

@@ -56,6 +56,7 @@ from thence.work.session.package_code import (
 )
 from thence.work.session.pull_requests import take_plan_in
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import give_way, refresh_first
 
 NOTHING_READY = 4  # the exit code of `implement` without a package
 _NOT_MADE = "its worktree could not be made"
@@ -88,13 +89,15 @@ def implement(
 
     Without WP it takes the next package that is ready. If none is, the exit code is 4.
     """
-    session.refresh()
+    if package is None and (takes_over or is_forced):
+        raise click.UsageError("--take-over and --force are said of one package: name it")
+    until_s = refresh_first(session)
     if package is not None:
         state = session.feature(feature, package)
         taken = package_of(state, wp_id_of(package))
-        return _take(session, state, taken, reason, is_forced=is_forced, takes_over=takes_over)
-    if takes_over or is_forced:
-        raise click.UsageError("--take-over and --force are said of one package: name it")
+        return _take(
+            session, state, taken, until_s, reason, is_forced=is_forced, takes_over=takes_over
+        )
     passed: dict[str, ThenceError] = {}  # by subject; by slug what keeps all of a feature
     while True:
         states = list(session.board.features.values())
@@ -105,10 +108,10 @@ def implement(
         state, taken = ready
         session.feature_slug = state.slug
         try:
-            return _take(session, state, taken)
+            return _take(session, state, taken, until_s)
         except Refused as refusal:  # somebody else was faster
             passed[taken.subject] = refusal
-        session.refresh()
+        until_s = refresh_first(session)
 
 
 implement_command = session_command(
@@ -177,6 +180,7 @@ def _take(
     session: Session,
     state: FeatureState,
     taken: PackageState,
+    until_s: float,
     reason: str = "",
     *,
     is_forced: bool = False,
@@ -207,11 +211,13 @@ def _take(
                     hint="look at `thence work status`, then try again",
                 ) from error
             previous, is_mine = taken.agent, True
+            give_way(session, state, taken, until_s)
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, context)
             check_at_target(session, state, session.target_of(state))
             move(session, state.slug, taken.wp_id, DOING, context, needs_log=False)
             _check_claimed(session, state, taken)
+            give_way(session, state, taken, until_s)
         try:
             worktree = workspace(session, state, taken)
         except GitFailed as error:
