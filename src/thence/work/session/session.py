@@ -52,7 +52,7 @@ class CommandResult(msgspec.Struct, frozen=True):
         if self.events is not None:
             ids = [event.event_id for event in self.events]
         warnings = {"notes": list(self.warnings)} if self.warnings else {}
-        return {"ok": True, "events": ids, **self.data, **warnings}
+        return {"ok": not self.exit_code, "events": ids, **self.data, **warnings}
 
 
 _R = TypeVar("_R")
