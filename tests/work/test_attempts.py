@@ -4,7 +4,8 @@ import pytest
 from tests.git.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
-from thence.work.board.attempts import APPROVED, TRY_FAILED, attempt_histories
+from thence.work.board.attempts import TRY_FAILED, attempt_histories
+from thence.work.board.state import APPROVED
 
 SLUG = "001-sync"
 

@@ -26,9 +26,10 @@ from thence.git.repository import (
 )
 from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
-from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
+from thence.work.board.attempts import REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FAILED,
