@@ -6,6 +6,7 @@ refusal of git is a GitFailed with git's own message.
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
 # git's words where it knows nobody to commit as
 _NOBODY = ("tell me who you are", "empty ident name", "no name was given", "no email was given")
 NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXAMPLE.ORG"
+# git's words where a branch can't be made below or above another one
+_IN_THE_WAY = re.compile(r"'refs/heads/([^']+)' exists; cannot create")
+# git's words where the key that signs can't be used, of OpenPGP and of SSH
+_NOT_SIGNED = ("failed to sign the data", "user.signingkey", "load public key")
 # parts of git's messages about the disk, and the next step, whatever git was doing
 _DISK_HINTS = (
     (
@@ -227,6 +232,10 @@ class Git:
             hint = "go to a folder that is there"
         elif "dubious ownership" in answer.stderr:
             hint = f"git config --global --add safe.directory {self.folder}"
+        elif blocking := _IN_THE_WAY.search(answer.stderr):
+            hint = f"rename it: git branch -m {blocking[1]} {blocking[1].replace('/', '-')}"
+        elif any(words in answer.stderr for words in _NOT_SIGNED):
+            hint = "see whether the key that signs is here: git config user.signingKey"
         hint = disk_hint(answer.stderr) or hint
         is_locked = ".lock': File exists" in answer.stderr
         if is_locked and not hint:

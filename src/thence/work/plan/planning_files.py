@@ -9,7 +9,7 @@ plan branch, so the user's own working tree, index and branch stay as they are.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -83,6 +83,7 @@ class Planning:
     `land` is how its features land, None where nobody has said it; `chosen_land` is what the
     command's user says of it, which the command's commit records. `writes_in` is the working tree
     of the plan branch that the command writes to, None where it writes to the main working tree.
+    `folders` are those of renamed features, by slug.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Planning:
         self.chosen_land: Land | None = None
         self._plans: dict[str, OpenPlan | None] = {}
         self.writes_in: Path | None = None
+        self.folders: Mapping[str, str] = {}
 
     @property
     def land(self) -> Land | None:
@@ -157,8 +159,14 @@ class Planning:
         return OpenPlan(name, tip, tree)
 
     def path(self, slug: str, name: str = "") -> str:
-        """Returns the path of a feature's file, from the top of the repository."""
-        return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
+        """Returns the path of a feature's file, from the top of the repository.
+
+        A renamed feature whose old folder alone is here, as before a pull, has that.
+        """
+        folder = self.folders.get(slug, slug)
+        if folder != slug and not _names(self._project.root, f"{SPECS}/{folder}"):
+            folder = slug
+        return f"{SPECS}/{folder}/{name}" if name else f"{SPECS}/{folder}"
 
     def shown(self, slug: str, name: str) -> str:
         """Returns the path of a feature's file that a command writes, from the main tree's top."""
@@ -183,7 +191,9 @@ class Planning:
             parts = Path.cwd().relative_to(self._project.here).parts
         except (OSError, ValueError):
             return ""
-        return parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+        folder = parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
+        slugs = {name: slug for slug, name in self.folders.items()}
+        return slugs.get(folder, folder)
 
     def slugs(self) -> list[str]:
         """Returns the features that have a folder in the main working tree, or an open plan."""

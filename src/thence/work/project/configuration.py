@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from posixpath import normpath
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -30,7 +31,7 @@ from thence.work.project.yaml_nodes import YamlFile
 SECTION = "orchestrate"
 SLOTS_MAX = 64
 BACKOFF_S_MAX = 300.0
-PLACEHOLDERS = ("prompt_file", "worktree", "wp_id", "feature", "phase")
+PLACEHOLDERS = ("main", "prompt_file", "worktree", "wp_id", "feature", "phase")
 EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
 
 _DOING = "could not read the project's configuration in"
@@ -40,6 +41,11 @@ _BRANCH = re.compile(
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 _VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+# interpreters whose script is taken from the main working tree; their options that have a value,
+# and those after which there is no script
+_INTERPRETER = re.compile(r"(?:sh|bash|python[0-9.]*|node)")
+_VALUED = frozenset(("-o", "+o", "-O", "+O", "-W", "-X", "-r", "--require", "--import"))
+_WITHOUT_SCRIPT = re.compile(r"-[A-Za-z]*[ce]|-[A-Za-z]*m|-p|-pe|--eval|--print")
 _LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
 _CLOSENESS = 0.75
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh])", re.ASCII)
@@ -298,25 +304,50 @@ def _parsed(data: bytes) -> YamlFile:
     return YamlFile(data, CONFIG, _DOING)
 
 
-def argv(
-    agent: AgentConfig,
-    root: Path,
-    *,
-    prompt_file: str,
-    worktree: str,
-    wp_id: str,
-    feature: str,
-    phase: str,
-) -> tuple[str, ...]:
-    """Returns an agent's command with its placeholders replaced, once each.
+def argv(command: Sequence[str], root: Path, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns a command with its placeholders replaced, once each; `{main}` is `root`.
 
-    A relative path of a program is resolved from `root`, the folder of the configuration.
+    Relative paths are resolved from `root`, the main working tree, for the program, and for the
+    script of an interpreter, except in a gate, which has no `values`: there it belongs to what is
+    judged. Other arguments stay as they are typed.
     """
-    values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
+    known_values = {"main": str(root), **values}
     program, *rest = (
-        _PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in agent.command
+        _PLACEHOLDER.sub(lambda match: known_values.get(match[1], match[0]), part)
+        for part in command
     )
+    place = _script(program, rest) if values else None
+    if place is not None:
+        rest[place] = str(root / rest[place])
     return (str(root / program) if "/" in program else program, *rest)
+
+
+def _script(program: str, arguments: Sequence[str]) -> int | None:
+    """Returns which argument is the script that an interpreter runs, None if none is."""
+    if not _INTERPRETER.fullmatch(program.rpartition("/")[2]):
+        return None
+    is_value = False
+    for place, argument in enumerate(arguments):
+        if is_value:
+            is_value = False
+        elif argument in _VALUED:
+            is_value = True
+        elif _WITHOUT_SCRIPT.fullmatch(argument):
+            return None
+        elif not argument.startswith(("-", "+")):
+            return place
+    return None
+
+
+def files_named(setup: OrchestratorConfig) -> dict[str, str]:
+    """Returns the relative paths that commands of agents and gates name, each with its owner."""
+    commands = {f"the command of {name}": agent.command for name, agent in setup.agents.items()}
+    commands |= {f"the gate {gate.gate_type}": gate.command for gate in setup.gates}
+    return {
+        normpath(part.rpartition("=")[2].removeprefix("{main}/")): owner
+        for owner, command in commands.items()
+        for part in command
+    }
 
 
 def _check_program(command: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ from thence.git.landed import (
     was_in,
 )
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, Refs, newest_of, refs_of, tip_of
+from thence.git.refs import REMOTES, Refs, newest_of, push_command, refs_of, tip_of
 from thence.git.repository import HEADS, Repository, is_ancestor, is_shallow
 from thence.git.worktrees import Worktree, commits_made, make
 from thence.work.board.move_request import (
@@ -177,6 +177,21 @@ def code_of_packages(
                 chosen += [(check, package) for package in packages]
     keys = [(check.feature.slug, package.wp_id) for check, package in chosen]
     return dict(zip(keys, _statuses(session, chosen), strict=True))
+
+
+def code_to_show(
+    session: Session, features: Iterable[FeatureState]
+) -> dict[tuple[str, str], LandingStatus]:
+    """Returns the code of packages in review and done, with what pushes it where that is lacking.
+
+    Raises GitFailed.
+    """
+    codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
+    for key, code in codes.items():
+        if code.kind == "local":
+            target = session.target_of(session.board.features[key[0]])
+            codes[key] = replace(code, push=push_command(session.refs, target))
+    return codes
 
 
 def _statuses(

@@ -197,8 +197,8 @@ def record_landings(session: Session) -> None:
         try:
             context = context_of(session, feature, wp_id, DONE)
             context = replace(context, code=code, rests_on=package.events_of("approved"))
-            requests = {wp_id: context}
-            moves, _ = move_all(session, slug, DONE, requests, needs_log=False, is_strict=False)
+            requests = [(wp_id, DONE, context)]
+            moves, _ = move_all(session, slug, requests, needs_log=False, is_strict=False)
         finally:
             session.actor, session.store.actor = before
         if moves:

@@ -175,8 +175,14 @@ class Session:
         self._events = self.store.arrived()
         self._appended_count = 0
         self._position = None
-        self.board = fold(self._events, self.project.uuid, self.project.aliases)
+        self.show(fold(self._events, self.project.uuid, self.project.aliases))
         return self._events
+
+    def show(self, board: Board) -> None:
+        """Sets the board that the session works with."""
+        self.board = board
+        features = board.features.values()
+        self.planning.folders = {one.slug: one.folder for one in features if one.folder}
 
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
