@@ -32,7 +32,7 @@ BOARD = {
     "planned": ("planned planned planned", 0),
     "Bob and Cleo are at work": ("doing doing planned", 0),
     "Bob has handed over": ("for_review doing planned", 0),
-    "WP01 has landed, and nobody has recorded it": ("for_review doing planned", 0),
+    "WP01 has landed, and nobody has recorded it": ("approved doing planned", 0),
     "Bob takes WP03, which records it": ("done doing doing", 1),
     "Cleo was offline": ("done for_review doing planned planned", 1),
     "WP02 was squashed with a suggestion": ("done for_review doing planned planned", 1),
