@@ -8,6 +8,8 @@ events that set the values it has read; the context has none.
 from collections.abc import Callable
 from shlex import quote
 
+from thence.core.clock import timestamp_at
+from thence.core.ids import ulid_value
 from thence.work.board.move_request import (
     MATRIX,
     SHORT,
@@ -116,7 +118,7 @@ def _not_in_lane(request: MoveRequest) -> Read:
     if package.lane == to:
         return GuardFailure(
             "not_in_lane",
-            f"{package.wp_id} is already in {_place(package)}",
+            f"{package.wp_id} is already in {_place(package)}{_since(package)}",
             "look at `thence work status`",
             may_be_forced=False,
         )
@@ -134,6 +136,12 @@ def _not_in_lane(request: MoveRequest) -> Read:
 def _place(package: PackageState) -> str:
     with_whom = f", with {package.agent}" if package.agent and package.lane == DOING else ""
     return f"{package.lane}{with_whom}"
+
+
+def _since(package: PackageState) -> str:
+    """Returns when the package came into doing, by the id of its event; "" for another lane."""
+    value = ulid_value(package.set_by.get("lane", "")) if package.lane == DOING else None
+    return "" if value is None else f" since {timestamp_at((value >> 80) * 1_000)[:19]}Z"
 
 
 def _not_its_agent(request: MoveRequest) -> Read:

@@ -48,6 +48,7 @@ from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_to_show, in_target_before_done
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
@@ -190,9 +191,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         most = blocking[0]
         count = counted(most["waiting"], "package")
         asks += [f"blocks most: {most['wp_id']} of {most['feature_slug']} ({count})"]
+    data["here"]["sharing"] = {"is_shared": is_shared(session), "unshared": unshared(session)}
     lines = [*_lines(parts, summary, asks, is_all=is_all or feature is not None)]
     if unlogged:
         lines += [f"not in the log yet: {_listed(unlogged)}", "next: thence work finalize-tasks"]
+    lines += filter(None, (status_words(session),))
     return session.result(data, lines)
 
 

@@ -41,6 +41,7 @@ from thence.work.session.package_code import (
 )
 from thence.work.session.pull_requests import take_plan_in
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.session.sharing import give_way, refresh_first
 
 NOTHING_READY = 4  # the exit code of `next`
 _NOT_MADE = "its worktree could not be made"
@@ -70,7 +71,7 @@ def implement(
     The package goes from planned to doing. Its branch starts from the branches of its dependencies
     that are not merged yet, otherwise from the feature's target branch.
     """
-    session.refresh()
+    until_s = refresh_first(session)
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
     # an agent that passed its own claim on would work unclaimed
@@ -94,11 +95,13 @@ def implement(
                     hint="look at `thence work status`, then try again",
                 ) from error
             previous, is_mine = taken.agent, True
+            give_way(session, state, taken, until_s)
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, context)
             check_at_target(session, state, session.target_of(state))
             move(session, state.slug, taken.wp_id, DOING, context, needs_log=False)
             _check_claimed(session, state, taken)
+            give_way(session, state, taken, until_s)
         try:
             worktree = workspace(session, state, taken)
         except GitFailed as error:
@@ -175,7 +178,7 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
     It goes from planned to doing. With nothing ready the exit code is 4.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.refresh()
+        until_s = refresh_first(session)
         context = MoveContext(
             actor=session.current_actor(), node_id=next_node_id(session.project.home)
         )
@@ -192,6 +195,7 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
         context = MoveContext(actor=actor, changed_by=changed_by, node_id=context.node_id)
         try:
             move(session, slug, wp_id, DOING, context)
+            give_way(session, state, ready[0], until_s)
         except Refused:  # somebody else was faster
             continue
         data = {"feature_slug": slug, "package": {"wp_id": wp_id, "title": title, "agent": actor}}

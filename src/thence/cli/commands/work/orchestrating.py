@@ -34,6 +34,7 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.package_code import code_to_show, reverted_in
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
 DRAWN_EVERY_S = 0.5
@@ -86,7 +87,7 @@ def orchestrate(
     """
     place, rule = feature or "a feature", "begins an orchestration"
     refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
-    session.refresh()
+    refresh_first(session)
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
@@ -95,6 +96,7 @@ def orchestrate(
         session.project.here, state.slug, setup, shown.report, shown.turn, interruption
     )
     summary = orchestrator.run()
+    send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     session.refresh()
     codes = code_to_show(session, [session.board.features[state.slug]])
