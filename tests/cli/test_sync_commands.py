@@ -128,6 +128,7 @@ def test_sync_now_exits_1_with_three_lines_while_anything_stays_behind(ada, serv
     assert "1 are parked" in ended.err
     parked = ada.done("sync", "parked", "--log", "orders", "--json").json["parked"]
     assert [(each["direction"], each["reason"]) for each in parked] == [("push", "it is spoilt")]
+    assert parked[0]["next"] == "once the server takes it: thence sync parked retry"
     state = ada("sync", "status", "--log", "orders", "--check", "--json")
     assert (state.code, state.json["is_in_sync"], state.json["parked"]) == (1, False, 1)
     assert (state.json["missing_there"], state.json["missing_here"]) == (1, 0)

@@ -599,13 +599,13 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
         elif action:
             count = engine.retry_parked()
         parked = engine.parked()
-    value = {"parked": [one._asdict() for one in parked]}
+    value = {"parked": [{**one._asdict(), "next": one.way_out} for one in parked]}
     if action:
         text = f"the next round tries {counted(count, 'event')} again"
         out.result({**value, "retried": count}, [text])
         return
     out.result(
         value,
-        [f"{one.direction}  {one.event_id}  {one.reason}" for one in parked],
+        [f"{one.direction}  {one.event_id}  {one.reason}; {one.way_out}" for one in parked],
         () if parked else ["nothing is parked"],
     )
