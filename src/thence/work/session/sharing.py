@@ -6,9 +6,6 @@ sync now`, one at work and one that waits; no command waits for it but one that 
 and that one WAIT_S at most.
 """
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,17 +14,17 @@ from typing import NamedTuple
 
 from thence.core.sentences.events import counted
 from thence.errors import GitFailed, HeadsMoved, Refused, ThenceError
-from thence.files import file_lock, is_locked
+from thence.files import is_locked
 from thence.git.locks import EXCHANGING, locked
 from thence.git.refs import REMOTES
 from thence.log.open import OS_DISK
+from thence.sync import background
 from thence.sync.target import (
     REMOTE,
     SERVER,
     SyncReport,
     read_status,
     recorded,
-    sync_folder,
     team_of,
 )
 from thence.work.board.board import is_claim, person
@@ -44,10 +41,7 @@ from thence.work.session.session import Session
 
 WAIT_S = 5.0
 _PAUSE_S = 0.1
-_WAITING = "waiting.lock"
 _PRIVATE = "private"
-# nothing is imported from the folder in which it begins, which is the user's working tree
-_PROGRAM = "import sys; del sys.path[0]; from thence.cli.main import main; sys.exit(main())"
 
 
 def remote_of(session: Session) -> BoardRemote:
@@ -58,7 +52,7 @@ def remote_of(session: Session) -> BoardRemote:
 
 def is_on_remote(session: Session) -> bool:
     """Reports whether the board is shared over a git remote. Raises GitFailed, PlanningError."""
-    if _private(session.project).exists():
+    if background.is_private(_private(session.project)):
         return False
     return board_tip(session.project, session.refs, session.board.targets) is not None
 
@@ -72,42 +66,19 @@ def is_shared(session: Session) -> bool:
     return False
 
 
-def send(project: Project, wait_s: float = 0.0) -> bool:
-    """Starts `thence sync now` in the background, unless one is about to begin.
-
-    Returns whether it succeeded within `wait_s` seconds.
-    """
-    path, until_s = _waiting(project), time.monotonic() + wait_s
-    words = ("sync", "now", "--quiet", "--log", os.fspath(project.home))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(path, wait_s) as lock:  # the new process holds it, as its stdin
-            process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *words],
-                cwd=project.root,
-                stdin=lock,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        return wait_s > 0 and process.wait(max(0.0, until_s - time.monotonic())) == 0
-    except (OSError, ThenceError, subprocess.TimeoutExpired):
-        return False
-
-
 def refresh_first(session: Session) -> float:
     """Reads the board as `Session.refresh` does, after an exchange if it is shared.
 
     For commands that claim a package: the remote is waited for WAIT_S at most. Returns until when
     it may be waited for after the claim; 0 if the remote did not answer, which is a warning.
     """
-    until_s = time.monotonic() + WAIT_S
+    home, until_s = session.project.home, time.monotonic() + WAIT_S
     session.refresh()
     if not session.is_online or not is_shared(session):
         return 0.0
-    is_answered = send(session.project, WAIT_S)
+    is_answered = background.send(home, session.project.root, WAIT_S)
     session.refresh()
-    last = read_status(session.project.home, _way(session))
+    last = read_status(home, _way(session))
     if is_answered or (last and last.parked and not last.error_text):
         return until_s
     session.is_online = False
@@ -124,7 +95,8 @@ def give_way(
     The other's claim counts then, which is recorded. `until_s` is the result of `refresh_first`.
     """
     claim = next((event for event in reversed(session.appended) if is_claim(event)), None)
-    is_sent = until_s > 0 and send(session.project, max(until_s - time.monotonic(), _PAUSE_S))
+    home, wait_s = session.project.home, max(until_s - time.monotonic(), _PAUSE_S)
+    is_sent = until_s > 0 and background.send(home, session.project.root, wait_s)
     if claim is None or not is_sent:
         return
     session.refresh()
@@ -158,7 +130,7 @@ def send_new(session: Session) -> bool:
     """Sends what is new in the background, if the board is shared; reports whether it is."""
     if not is_shared(session):
         return False
-    send(session.project)
+    background.send(session.project.home, session.project.root)
     return True
 
 
@@ -177,7 +149,7 @@ def status_words(session: Session) -> str | None:
     """Returns what is to be said of the sharing beside the board, if anything."""
     if is_shared(session):
         last, home = read_status(session.project.home, _way(session)), session.project.home
-        is_sent = is_locked(home / EXCHANGING) or is_locked(_waiting(session.project))
+        is_sent = is_locked(home / EXCHANGING) or background.is_waiting(home)
         return None if is_sent and last and not last.error_text else _unshared_words(session)
     is_alone = not any(ref.startswith(REMOTES) for ref in session.refs.commits)
     return None if is_alone or not session.events else "not shared yet: thence sync now"
@@ -267,11 +239,7 @@ def unshared(session: Session) -> int:
 
 def set_private(project: Project, *, is_private: bool) -> None:
     """Ends the sharing over a git remote here, or allows it again. Raises OSError."""
-    if is_private:
-        _private(project).parent.mkdir(exist_ok=True)
-        _private(project).touch()
-    else:
-        _private(project).unlink(missing_ok=True)
+    background.set_private(_private(project), is_private=is_private)
 
 
 @contextmanager
@@ -281,17 +249,9 @@ def turn(project: Project) -> Iterator[None]:
     A process of the background lets the next one wait from then on.
     """
     with locked(project.home / EXCHANGING):
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(0), os.stat(_waiting(project))):
-                nothing = os.open(os.devnull, os.O_RDONLY)
-                os.dup2(nothing, 0)
-                os.close(nothing)
+        background.begin_turn(project.home)
         yield
 
 
 def _private(project: Project) -> Path:
     return project.repo.common / "thence" / _PRIVATE
-
-
-def _waiting(project: Project) -> Path:
-    return sync_folder(project.home) / _WAITING
