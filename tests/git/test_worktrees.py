@@ -37,6 +37,13 @@ def test_branch_and_folder_are_made_and_the_main_tree_does_not_see_them(repo):
     assert not git(repo.top, "config", "--get-regexp", "branch", check=False)
 
 
+def test_branch_in_the_way_is_named_with_what_renames_it(repo):
+    git(repo.top, "branch", f"{NAME}/old")
+    with pytest.raises(GitFailed) as caught:
+        made(repo)
+    assert caught.value.hint == f"rename it: git branch -m {NAME}/old {NAME}-old"
+
+
 def test_second_command_finds_the_same_worktree_and_did_not_make_it(repo):
     made(repo)
     write(place(repo), {"mine": "1\n"})

@@ -8,6 +8,9 @@ from tests.cli.installed import Ended
 from tests.cli.warm import warm
 from tests.git.repositories import commit, git, write
 
+from thence.work.session import sharing
+from thence.work.session.session import Session
+
 BOARD = "thence-board"
 ONLY_THE_BOARD = """#!/bin/sh
 test "$1" = refs/heads/thence-board && exit 0
@@ -66,10 +69,24 @@ def done(folder: Path, *arguments: object, **env: str) -> Ended:
     return ended
 
 
-def published(folder: Path) -> dict[str, object]:
-    told = done(folder, "publish", "--json").json
+def sync(folder: Path, *arguments: object, **env: str) -> Ended:
+    return warm("sync", *arguments, cwd=folder, env={"GIT_CONFIG_GLOBAL": "/dev/null", **env})
+
+
+def synced(folder: Path, **env: str) -> dict[str, object]:
+    """Exchange the events of a clone with its remote, which has to succeed."""
+    ended = sync(folder, "now", "--json", **env)
+    assert ended.code == 0, ended.err
+    told = ended.json
     assert isinstance(told, dict)
     return told
+
+
+def exchange(session: Session) -> None:
+    """Exchange the events of a project with its remote, in this process."""
+    with sharing.turn(session.project):
+        session.refresh()
+        sharing.exchange(session, sharing.remote_of(session))
 
 
 def features(folder: Path) -> str:

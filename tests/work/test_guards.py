@@ -130,6 +130,11 @@ def test_review_that_was_given_to_an_agent_is_done_by_no_other():
         assert refused(clone, lane, actor="eve") == "not_its_agent"
         assert refused(clone, lane, actor="rex") is None
     assert refused(clone, "rejected", actor="eve") is None
+    said = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved", "author": "rex"}
+    approval = clone.tell("HistoryAdded", said)
+    for lane in ("done", "doing", "planned"):
+        assert refused(clone, lane, actor="eve") is None, "the verdict is given"
+    assert approval.event_id in tried(clone, "done", actor="eve").caused_by
 
 
 @pytest.mark.promise("L10")

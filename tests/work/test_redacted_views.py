@@ -11,8 +11,8 @@ from tests.git.repositories import commit, git, write
 from tests.work.boards import (
     clone,
     done,
-    published,
     shared_lines,
+    synced,
     tool_line,
     view,
     view_lines,
@@ -77,22 +77,22 @@ def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
     secret = noted(ada)
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     done(bob, "status")
     assert take_back(ada, secret).redacted_count == 1
-    told = published(ada)
+    told = synced(ada)
     assert (told["pushed"], told["redacted"]) == (0, 1)
     assert redacted(secret.line).decode() in shared_lines(remote)
     assert SECRET not in "".join(shared_lines(remote))
     done(bob, "add-history", "WP01", "on")
-    published(bob)
+    synced(bob)
     assert secret.line.decode() in shared_lines(remote), "bob's journal has it, and no redaction"
-    told = published(ada)
+    told = synced(ada)
     assert (told["redacted"], told["pulled"]) == (1, 1)
     assert SECRET not in "".join(shared_lines(remote))
     assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
-    assert published(ada)["commit"] is None
+    assert synced(ada)["commit"] is None
     assert holding(ada) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
 from tests.git.repositories import commit, content, git, make_repository
-from tests.work.boards import NAMED, bare, clone, on_remote, published
+from tests.work.boards import NAMED, bare, clone, on_remote, synced
 
 from thence.work.plan.frontmatter import read
 
@@ -53,7 +53,7 @@ def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
     done(first, "setup-spec", "Sync")
     (first / FOLDER / "tasks.md").write_text("## Work Package WP01: First\n")
     done(first, "finalize-tasks")
-    published(first)
+    synced(first)
     git(first, "push", "--quiet", "origin", "main")
     ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
     done(ada, "finalize-tasks", "--add", "From Ada", *feature)
@@ -131,7 +131,7 @@ def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path
     assert warm("work", "finalize-tasks", "--add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
     remote = on_remote(repo, tmp_path / "remote.git")
-    assert warm("work", "publish", cwd=repo).code == 0
+    synced(repo)
     git(tmp_path, "clone", "--quiet", remote, tmp_path / "clone")
     boards = [
         warm("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, published, work
+from tests.work.boards import bare, clone, done, features, synced, work
 
 pytestmark = pytest.mark.promise("L10")
 BRANCH = "001-sync-WP01"
@@ -19,17 +19,17 @@ def clones(tmp_path):
     done(ada, "setup-spec", "Sync")
     (ada / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
     done(ada, "finalize-tasks")
-    published(ada)
+    synced(ada)
     git(ada, "push", "--quiet", "origin", "main")
     bob = clone(remote, tmp_path / "bob")
-    done(bob, "publish")
+    synced(bob)
     done(bob, "add-history", "WP02", "bob's clock is ahead")
     for folder in (ada, bob):
         done(folder, "implement", "WP01")
     for number in range(2):
         commit(ada / f".worktrees/{BRANCH}", {"a": f"{number}\n"}, "Work")
     for folder in (ada, bob, ada):
-        published(folder)
+        synced(folder)
     return ada, bob
 
 
@@ -67,8 +67,8 @@ def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
     assert any(note.startswith("your claim of WP01 lost to bob's") for note in notes)
     assert "lost" not in done(bob, "status").err
     done(bob, "release", "WP01")
-    published(bob)
-    published(ada)
+    synced(bob)
+    synced(ada)
     assert "lost" not in done(ada, "status").err
 
 
@@ -78,8 +78,8 @@ def test_later_move_settles_the_conflict_in_both_clones(clones):
     assert package(bob)["agent"] == "bob"
     done(bob, "release", "WP01")
     assert work(bob, "conflicts").code == 0
-    published(bob)
-    published(ada)
+    synced(bob)
+    synced(ada)
     assert features(ada) == features(bob)
     assert work(ada, "conflicts").code == 0
     (past,) = done(ada, "conflicts", "--all", "--json").json["conflicts"]
@@ -90,8 +90,8 @@ def test_who_lost_a_claim_takes_the_package_back_and_is_told_no_more(clones):
     ada, bob = clones
     done(ada, "implement", "WP01", "--take-over")
     assert "lost" not in done(ada, "status").err
-    published(ada)
-    published(bob)
+    synced(ada)
+    synced(bob)
     assert features(ada) == features(bob)
     assert package(bob)["agent"] == "ada"
     done(ada, "move-task", "WP01", "--to", "for_review", "--force", "--reason", "so")

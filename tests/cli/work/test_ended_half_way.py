@@ -13,7 +13,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, finalized_project, project
 from tests.git.repositories import commit, git
-from tests.work.boards import NAMED, bare, clone, published, work
+from tests.work.boards import NAMED, bare, clone, synced, work
 
 BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
 NOT_THERE = "its worktree is not there yet"
@@ -131,9 +131,9 @@ def test_target_on_a_remote_alone_is_there(tmp_path):
     git(first, "switch", "--quiet", "release")
     done(first, "setup-spec", "Sync")
     git(first, "push", "--quiet", "origin", "release")
-    published(first)
+    synced(first)
     second = clone(remote, tmp_path / "second")
-    done(second, "publish")
+    synced(second)
     assert "neither here" not in done(second, "status").out
 
 

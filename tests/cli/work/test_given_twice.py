@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, published, work
+from tests.work.boards import bare, clone, done, features, synced, work
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -22,9 +22,9 @@ def planned(tmp_path_factory):
     done(ada, "setup-spec", "Sync")
     (ada / FOLDER / "tasks.md").write_text(TASKS)
     done(ada, "finalize-tasks")
-    published(ada)
+    synced(ada)
     git(ada, "push", "--quiet", "origin", "main")
-    done(clone(remote, there / "bob"), "publish")
+    synced(clone(remote, there / "bob"))
     return there
 
 
@@ -51,7 +51,7 @@ def made(folder, wp_id, title, after=None):
 def shared(*folders):
     """Have all clones hold all events; return the board that all of them see."""
     for folder in (*folders, *folders, *folders):  # the second renames, the third tells of it
-        published(folder)
+        synced(folder)
     first, *others = map(features, folders)
     assert all(other == first for other in others)
     return json.loads(first)

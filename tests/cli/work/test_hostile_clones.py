@@ -59,7 +59,7 @@ ALL = (
     ("work", "next", "--feature", "001-sync"),
     ("work", "merge", "--feature", "001-sync"),
     ("work", "accept", "WP01", "--feature", "001-sync"),
-    ("work", "publish"),
+    ("sync", "now"),
     ("work", "orchestrate", "--dry-run", "--feature", "001-sync"),
     *READING,
 )

@@ -11,6 +11,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
+from tests.work.boards import synced
 
 BRANCH = f"{SLUG}-WP03"
 
@@ -191,7 +192,7 @@ def test_landing_that_was_not_fetched_is_not_told_as_gone(
         git(project, "push", "--quiet", "origin", BRANCH)
     carl = tmp_path / "carl"
     git(tmp_path, "clone", "--quiet", remote, carl)
-    done(project, "publish")
+    synced(project)
     board = ("fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
     git(carl, *board)
     if not is_branch_fetched:
@@ -202,7 +203,7 @@ def test_landing_that_was_not_fetched_is_not_told_as_gone(
     done(project, "merge", "WP03")
     git(project, "push", "--quiet", "origin", "main")
     done(project, "accept", "WP03")
-    done(project, "publish")
+    synced(project)
     git(carl, *board)
     assert here(carl) == "unfetched"
     assert "its code is not fetched here" in shown(carl)

@@ -16,7 +16,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import begun, done, logged, plan, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import NAMED, clone, on_remote
+from tests.work.boards import NAMED, clone, on_remote, synced
 
 pytestmark = pytest.mark.xdist_group("races")
 KILLS = 6
@@ -92,14 +92,14 @@ def moves(folder):
 @pytest.mark.promise("L10")
 def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_path):
     remote = on_remote(project, tmp_path / "remote.git")
-    done(project, "publish")
+    synced(project)
     other = clone(remote, tmp_path / "other")
     back = ("move-task", "WP01", "--to", "rejected", "--reason", "not now")
     lost = done(other, *back)["events"][0]
     done(other, "move-task", "WP01", "--to", "planned", "--reason", "now")
     done(other, "move-task", "WP01", "--to", "doing", "--actor", "ada")
     done(project, "move-task", "WP01", "--to", "doing", "--actor", "ada")
-    done(other, "publish")
+    synced(other)
     git(other, "switch", "--quiet", "--detach", "origin/thence-board")
     (name,) = [each for each in git(other, "ls-files", LOG).splitlines() if "jsonl" in each]
     whole = (other / name).read_bytes()

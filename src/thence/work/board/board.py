@@ -202,13 +202,14 @@ def as_json(board: Board) -> dict[str, Any]:
 def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
     return {
         "feature_slug": feature.slug,
+        "folder": feature.name,
         "project_uuid": feature.project_uuid,
         "title": feature.title,
         "target_branch": feature.target_branch,
         "is_completed": feature.is_completed,
         "lanes": {
-            lane: [_package_json(package) for package in packages]
-            for lane, packages in feature.by_lane().items()
+            column: [_package_json(package) for package in packages]
+            for column, packages in feature.by_column().items()
         },
         "conflicts": [
             conflict_json(conflict)
@@ -225,6 +226,8 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "title": package.title,
         "agent": package.agent,
         "phase": package.phase,
+        "approved_by": package.approved_by,
+        "overruled": list(package.overruled),
         "dependencies": list(package.dependencies),
         "subtasks_done": [subtask for subtask, is_done in package.subtasks.items() if is_done],
         "gates": [

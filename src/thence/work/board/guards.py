@@ -143,6 +143,8 @@ def _not_its_agent(request: MoveRequest) -> Read:
     is_work = is_begun or request.is_release or request.to == FOR_REVIEW
     if request.is_lost or (not is_review and not is_work):
         return ()
+    if is_review and package.is_approved:  # the reviewer has given the verdict
+        return package.events_of("approved")
     agent = package.reviewer if is_review else package.agent
     is_nobodys = agent is None or (agent == NOBODY and request.context.changed_by == NOBODY)
     if is_nobodys or agent == actor:

@@ -243,7 +243,7 @@ class Orchestrator:
             if package.lane != FOR_REVIEW or history is None or wp_id in self.active:
                 continue
             if wp_id in self._backoff.waiting(time.monotonic()) or (
-                self.setup.review and not history.is_approved
+                self.setup.review and not package.is_approved
             ):
                 continue
             self._try(Task(wp_id, GATE, "", 0), PackageTask.finish)
@@ -265,9 +265,6 @@ class Orchestrator:
             list(self.shared.failures.values()),
             self._not_ours(feature),
             time.monotonic(),
-            approved=[
-                wp_id for wp_id, history in self.shared.histories.items() if history.is_approved
-            ],
         )
         for task in tasks:
             self._try(task, PackageTask.begin)
@@ -303,9 +300,13 @@ class Orchestrator:
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = history is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or self.shared.changes_requested[wp_id] > self.setup.send_backs:
+            if is_peoples or self._times_sent_back(wp_id) > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
+
+    def _times_sent_back(self, wp_id: str) -> int:
+        """Returns how often a package was sent back by reviews or by merges, the larger number."""
+        return max(self.shared.changes_requested[wp_id], self.shared.conflicted[wp_id])
 
     def _ended(self) -> OrchestrationSummary | None:
         """Returns the summary, None while something runs or may still run."""
@@ -348,7 +349,7 @@ class Orchestrator:
         if history is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if (times := self.shared.changes_requested[wp_id]) > self.setup.send_backs:
+        if (times := self._times_sent_back(wp_id)) > self.setup.send_backs:
             return f"was sent back {times} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"
 

@@ -21,7 +21,6 @@ TABLE = {
     "next": ("moving", "Claim the next package that is ready."),
     "orchestrate": ("orchestrating", "Have agent programs work on a feature."),
     "prune": ("merging", "Remove worktrees and branches of packages whose code has landed."),
-    "publish": ("sharing", "Push events to other clones, and pull theirs."),
     "release": ("moving", "Give back a package that you work on."),
     "reopen": ("moving", "Reopen a package that is done."),
     "setup-spec": ("planning", "Begin a feature: its folder, its spec, its branch."),

@@ -117,6 +117,8 @@ def run(
                 raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
     operation = operation or context.command.name or ""
     with Session(actor=name, create=create) as session:
+        if create:  # commands that write also record what has landed since
+            session.after_first_look = _record_landings
         try:
             result = attempt(session, operation, entity, work)
         except BaseException:
@@ -138,6 +140,17 @@ def run(
             if (word := status_word(session.project.home)) is not None:
                 out.notice(f"sync: {word}")
     return result.exit_code
+
+
+def _record_landings(session: "Session") -> None:
+    """Records what has landed by pull requests; what prevents that is a note."""
+    if session.planning.is_by_pull_request:
+        from thence.work.session.pull_requests import record_landings
+
+        try:
+            record_landings(session)
+        except ThenceError as error:
+            session.warnings.append(f"what has landed was not recorded: {error}")
 
 
 def attempt(

@@ -11,24 +11,23 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 import click
-from msgspec import structs, to_builtins
+from msgspec import to_builtins
 
 from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
 from thence.cli.output import current
+from thence.cli.shared.render import counted
 from thence.core.merge.conflicts import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.git.refs import REMOTES, push_command, tip_of
+from thence.git.refs import REMOTES, tip_of
 from thence.git.repository import HEADS, git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_request import (
-    LandingStatus,
-    can_begin_on,
-    changed_since,
-    reverted_by,
-)
+from thence.work.board.move_request import LandingStatus, can_begin_on
+from thence.work.board.remarks import remarks, waiting_for, waits_for
 from thence.work.board.state import (
+    APPROVED,
+    COLUMNS,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -47,28 +46,12 @@ from thence.work.overlaps import sentence as overlap_sentence
 from thence.work.plan.package_files import is_file_of
 from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.package_code import code_to_show, in_target_before_done
 from thence.work.session.session import CommandResult, Session
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
-# the sentences on packages that are done, and have not landed
-_DONE_SENTENCES: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "missing": "its code, on {branch}, is not in {target}",
-    "no_code": "{branch} changes nothing",
-    "unknown": "landed unknown: its code was not found",
-    "unfetched": "its code is not fetched here",
-    "gone": "its code is not in {target} any more",
-}
-# those on packages in review
-_REVIEW_SENTENCES: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "landed": "its code is in {target}, and it is not done",
-    "no_code": "{branch} changes nothing",
-    "unfetched": "its code is not fetched here",
-}
-_SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
+_SCREEN_LINES = 30  # of features in work, without --all
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
 CONFLICTS_FOUND = 3
@@ -102,6 +85,18 @@ class _FeatureStatus(NamedTuple):
         lanes = {package.lane for package in self.feature.packages.values()}
         return bool(lanes & {DOING, FOR_REVIEW} or self.steps or self.conflicts)
 
+    @property
+    def is_finished(self) -> bool:
+        """True if all its packages are done or rejected."""
+        lanes = {package.lane for package in self.feature.packages.values()}
+        return bool(lanes) and lanes <= {DONE, REJECTED}
+
+    @property
+    def moved_at(self) -> str:
+        """The id of the event that moved one of its packages last; ids grow with time."""
+        events = (package.lane_event or "" for package in self.feature.packages.values())
+        return max(events, default="")
+
 
 @command("status", "thence work status --json")
 @click.option("--all", "is_all", is_flag=True, help="Show the packages of every feature.")
@@ -134,11 +129,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     try:
-        codes = {**code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))}
-        for key, code in codes.items():
-            if code.kind == "local":
-                target = session.target_of(board.features[key[0]])
-                codes[key] = structs.replace(code, push=push_command(session.refs, target))
+        codes = code_to_show(session, board.features.values())
     except GitFailed:
         codes = {}
         session.warnings.append("where the code of packages is was not looked for: git failed")
@@ -181,13 +172,33 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
             for wp_id, steps in part.steps.items()
         ],
     }
-    lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
+    waiting = [
+        {"feature_slug": part.feature.slug, "wp_id": package.wp_id, "state": state}
+        for part in parts
+        for package, state in waits_for(part.feature, session.current_actor())
+    ]
+    blocking: list[dict[str, Any]] = [
+        {"feature_slug": part.feature.slug, "wp_id": wp_id, "waiting": count}
+        for part in parts
+        for wp_id, count in waiting_for(part.feature).items()
+    ]
+    blocking.sort(key=lambda one: -one["waiting"])
+    data["here"] |= {"waits_for_you": waiting, "blocks_most": blocking[:_NAMED_MAX]}
+    heads = [f"{one['wp_id']} of {one['feature_slug']} ({one['state']})" for one in waiting]
+    asks = [f"waits for you: {_listed(heads)}"] if heads else []
+    if blocking:
+        most = blocking[0]
+        count = counted(most["waiting"], "package")
+        asks += [f"blocks most: {most['wp_id']} of {most['feature_slug']} ({count})"]
+    lines = [*_lines(parts, summary, asks, is_all=is_all or feature is not None)]
     if unlogged:
-        names = ", ".join(unlogged[:_NAMED_MAX])
-        rest = len(unlogged) - _NAMED_MAX
-        others = f" and {rest:,} others" if rest > 0 else ""
-        lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
+        lines += [f"not in the log yet: {_listed(unlogged)}", "next: thence work finalize-tasks"]
     return session.result(data, lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _feature_status(
@@ -218,6 +229,8 @@ def _feature_status(
                     f"{folder} is not there: what began it ended half-way",
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
+            if plan := session.planning.open_plan(feature.slug):
+                notes.append(f"its planning files are on {plan.name}, and not in {target} yet")
             for wp_id in _half_added(session, feature, target, own if has_files else ()):
                 reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
                 why = f"its file is not there: what added it ended half-way; {reject} takes it back"
@@ -302,7 +315,9 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
 
     A blocked package is planned, and waits for what others do.
     """
-    lanes = Counter(package.lane for part in parts for package in part.feature.packages.values())
+    columns = Counter(
+        package.column for part in parts for package in part.feature.packages.values()
+    )
     done = [
         (part, wp_id)
         for part in parts
@@ -317,7 +332,7 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
         and not all(can_begin_on(part.feature, package, wp_id) for wp_id in package.dependencies)
     ]
     return {
-        **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
+        **{column: columns[column] for column in COLUMNS},
         "landed": sum(_has_landed(part.codes.get(wp_id)) for part, wp_id in done),
         "blocked": len(blocked),
         "conflicts": sum(len(part.conflicts) for part in parts),
@@ -350,56 +365,97 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
 
 
 def _lines(
-    parts: Sequence[_FeatureStatus], summary: Mapping[str, int], *, is_all: bool
+    parts: Sequence[_FeatureStatus],
+    summary: Mapping[str, int],
+    asks: Sequence[str],
+    *,
+    is_all: bool,
 ) -> Iterator[str]:
     if not parts:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
         return
+    approved = f", approved {summary[APPROVED]}" if summary[APPROVED] else ""
     rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
     yield (
-        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
-        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]}"
+        f"{approved}, done {summary[DONE]}, landed {summary['landed']}{rejected};"
         f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
     )
-    in_full = [part for part in parts if is_all or part.is_in_work]
-    if not in_full:  # what is to be begun next
-        in_full = [part for part in parts if not part.feature.is_completed][:1]
-    for part in in_full:
+    yield from asks
+    in_work = [part for part in parts if is_all or part.is_in_work]
+    if not in_work:  # what is to be begun next
+        in_work = [part for part in parts if not part.feature.is_completed][:1]
+    texts = {part.feature.slug: [*_feature_lines(part, is_all=is_all)] for part in in_work}
+    remaining = _SCREEN_LINES
+    for part in sorted(in_work, key=lambda part: part.moved_at, reverse=True):
+        remaining -= len(texts[part.feature.slug]) + 1
+        if remaining < 0 and not is_all and len(texts) > 1:
+            del texts[part.feature.slug]
+    for lines in texts.values():
         yield ""
-        yield from _feature_lines(part)
-    others = [part for part in parts if part not in in_full]
-    if others:
-        yield ""
-        yield from map(_title, others)
-        yield "their packages: thence work status --all"
+        yield from lines
+    others = [part for part in parts if part.feature.slug not in texts]
+    if not others:
+        return
+    yield ""
+    finished = [part for part in others if part.is_finished]
+    if len(others) > _NAMED_MAX:
+        others = [part for part in others if not part.is_finished]
+        if finished:
+            yield f"{counted(len(finished), 'feature')} done"
+    yield from map(_title, others[:_NAMED_MAX])
+    if len(others) > _NAMED_MAX:
+        yield f"and {counted(len(others) - _NAMED_MAX, 'feature')} more"
+    yield "their packages: thence work status --all"
 
 
 def _title(part: _FeatureStatus) -> str:
     feature, done = part.feature, part.feature.done_count
     title = f"  {feature.title}" if feature.title else ""
+    name = f"{feature.name} ({feature.slug})" if feature.folder else feature.slug
     apart = [
         wp_id
         for wp_id, package in feature.packages.items()
         if package.lane == DONE and not _has_landed(part.codes.get(wp_id))
     ]
     landed = f", {done - len(apart)} landed" if apart else ""
-    return f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{landed})"
+    return f"{name}{title}  ({done} of {len(feature.packages)} done{landed})"
 
 
-def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
+def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     yield _title(part)
     yield from (f"  {note}" for note in part.notes)
-    for lane, packages in part.feature.by_lane().items():
+    common: set[str] = set()
+    for column, packages in part.feature.by_column().items():
+        quiet = _quietly_done(part) if column == DONE and not is_all else []
+        if quiet:
+            yield f"  {column:<10}  {_listed(quiet)}"
         for package in packages:
             wp_id = package.wp_id
-            yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
-            if lane == DOING and wp_id in part.early:
+            if wp_id in quiet:
+                continue
+            yield f"  {column:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if column == DOING and wp_id in part.early:
                 yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
-            for number, step in enumerate(part.steps.get(wp_id, ())):
+            steps = [step for step in part.steps.get(wp_id, ()) if step not in common]
+            common |= {step for step in steps if wp_id not in step}  # such as a push: once for all
+            for number, step in enumerate(steps):
                 yield f"{'':14}{'or' if number else 'next'}: {step}"
     yield from (f"  conflict: {text}" for text in part.conflicts)
     yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
+
+
+def _quietly_done(part: _FeatureStatus) -> list[str]:
+    """Returns the done packages of which there is nothing to say, if they are many."""
+    quiet = [
+        wp_id
+        for wp_id, package in part.feature.packages.items()
+        if package.lane == DONE
+        and not (part.steps.get(wp_id) or part.troubles.get(wp_id))
+        and not any(remarks(package, part.codes.get(wp_id)))
+    ]
+    return quiet if len(quiet) > _NAMED_MAX else []
 
 
 def _package_line(
@@ -409,25 +465,13 @@ def _package_line(
     notes = []
     if package.agent and package.lane not in ("planned", DONE):
         notes.append(package.agent)
-    if code is not None:
-        sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
-        if code.is_shallow:
-            notes.append(_SHALLOW_SENTENCE)
-        elif code.kind == "reverted":
-            notes.append(reverted_by(code))
-        elif code.kind in sentences:
-            notes.append(sentences[code.kind].format(target=code.target, branch=code.branch))
-        if code.changed_since is not None:
-            notes.append(changed_since(code.changed_since))
+    notes += remarks(package, code)
     if troubles.get(package.wp_id):
         notes.append(troubles[package.wp_id])
     if package.lane == DOING and package.workspace is None:
         notes.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":
         notes.append(f"after {', '.join(package.dependencies)}")
-    gates = [gate for gate in package.gates.values() if not gate.is_passed]
-    if gates:
-        notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
     return f"{title}  ({'; '.join(notes)})" if notes else title
 
 

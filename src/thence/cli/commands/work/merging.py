@@ -15,9 +15,10 @@ from thence.cli.commands.work.command_runner import (
     session_command,
 )
 from thence.cli.shared.completing import complete_package
-from thence.errors import GitFailed, PlanningError, Refused
+from thence.core.new_event import Unchanged
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
-from thence.git.landed import Question, landings
+from thence.git.landed import Landed, Question, landings
 from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
@@ -39,7 +40,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.board.transitions import refusals
+from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusals
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of, wp_id_of
@@ -47,6 +48,7 @@ from thence.work.names import package_of as package_named
 from thence.work.project.package_refs import forget_refs, target_in
 from thence.work.session.lane_changes import (
     context_of,
+    decide_move,
     mirror,
     move_all,
     package_of,
@@ -57,11 +59,19 @@ from thence.work.session.package_code import (
     code_of,
     code_of_packages,
     newest_branch,
+    with_code,
 )
-from thence.work.session.session import CommandResult, Session
+from thence.work.session.pull_requests import push_packages, reached, take_plan_in
+from thence.work.session.session import CommandResult, Session, moved_meanwhile
 
-# the merging actor answers for all packages; a merged package needs no further commit
-_EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
+# what has landed, or has no code, needs no commit on the package's branch
+_WITHOUT_COMMIT = frozenset(("nothing_committed",))
+# by lane: the lanes of a package that is said to have landed, or to have no code
+_TO_DONE: Mapping[str, tuple[str, ...]] = {
+    REJECTED: (PLANNED, DOING, FOR_REVIEW, DONE),
+    PLANNED: (DOING, FOR_REVIEW, DONE),
+    DOING: (FOR_REVIEW, DONE),
+}
 _Landed = dict[tuple[str, str], LandingStatus]
 
 
@@ -77,6 +87,9 @@ class _LocalPackage(NamedTuple):
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option(
+    "--push", "is_pushed", is_flag=True, help="Merge nothing: push the branches for pull requests."
+)
 @feature_option
 @force_option
 @reason_option
@@ -88,11 +101,16 @@ def merge(
     reason: str = "",
     is_forced: bool = False,
     is_dry: bool = False,
+    is_pushed: bool = False,
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
-    Without packages it takes all in doing or for_review. It checks all before it merges the first,
-    in the order of their dependencies.
+    Without packages it takes those in review, and your own in doing that have commits; the others
+    are named with the reason. It checks all before it merges the first, in the order of their
+    dependencies. Packages in doing move to for_review; what was approved and has landed is done.
+
+    Where features land by pull requests it merges nothing: it pushes the branches, and names the
+    pull requests to open.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
@@ -101,25 +119,39 @@ def merge(
     state = session.feature(feature, *packages)
     target = session.target_of(state)
     wp_ids = [wp_id_of(name) for name in packages]
+    by_pull_request = is_pushed or session.planning.is_by_pull_request
+    if by_pull_request and not is_dry:
+        reached(session, target)
     # the newest commits by their branches, those on remotes with them
     branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
-    chosen = _mergeable(session.project.repo, state, wp_ids, tips)
-    contexts = _check_packages(session, state, chosen, reason, is_forced)
-    part = replace(state, packages={package.wp_id: package for package in chosen})
+    candidates = _mergeable(session.project.repo, state, wp_ids, tips)
+    part = replace(state, packages={package.wp_id: package for package in candidates})
     before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
     codes = {wp_id: code for (_, wp_id), code in before.items()}
+    contexts, stays = _check_packages(
+        *(session, state, candidates, codes, reason),
+        is_forced=is_forced,
+        is_strict=bool(wp_ids),
+        waived=frozenset() if by_pull_request else _WITHOUT_COMMIT,
+    )
+    codes = {wp_id: code for wp_id, code in codes.items() if wp_id in contexts}
     names = [
-        branch_of(state.slug, package.wp_id)
-        for package in chosen
-        if package.wp_id not in codes or not _is_landed(codes[package.wp_id])
+        branch_of(state.slug, wp_id)
+        for wp_id in contexts
+        if wp_id not in codes or not _is_landed(codes[wp_id])
     ]
+    if by_pull_request and (aim := target_in(session.refs, target).tip):
+        tips[target] = aim
     if is_dry:
-        return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
-    by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
+        planned = merging.plan(session.project.repo, target, names, tips)
+        return _dry(session, state, planned, codes, stays)
+    if by_pull_request:
+        return _hand_over(session, state, names, contexts, codes, stays)
+    by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
-    return _finish(session, state, merged, contexts, codes)
+    return _finish(session, state, merged, contexts, codes, stays)
 
 
 merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
@@ -199,27 +231,53 @@ def _without_branch(repo: Repository, feature: FeatureState, package: PackageSta
 def _check_packages(
     session: Session,
     feature: FeatureState,
-    chosen: Sequence[PackageState],
+    candidates: Sequence[PackageState],
+    codes: Mapping[str, LandingStatus],
     reason: str,
+    *,
     is_forced: bool,
-) -> dict[str, MoveContext]:
-    """Returns each package's context; raises Refused for the first that may not be merged."""
+    is_strict: bool,
+    waived: frozenset[str],
+) -> tuple[dict[str, MoveContext], dict[str, str]]:
+    """Returns the contexts of the packages to merge, and the reasons of those that stay.
+
+    A package in doing is handed in by the guards of `move-task`. With `is_strict` Refused is raised
+    for the first that stays.
+    """
     contexts: dict[str, MoveContext] = {}
-    for package in chosen:
-        context = context_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
-        context = replace(context, waived_guards=_EXEMPT)
-        contexts[package.wp_id] = context
+    stays: dict[str, str] = {}
+    for package in candidates:
+        wp_id = package.wp_id
+        context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
+        contexts[wp_id] = replace(context, waived_guards=waived)
         if package.lane != DOING:
             continue
-        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, context):
-            if not (is_forced and refusal.may_be_forced):
-                place = f"{feature.slug}/{package.wp_id}"
-                raise refusal.error("could not merge", place, is_agent=context.is_agent)
-    return contexts
+        code = codes.get(wp_id)
+        is_mine = package.agent in (None, context.actor, context.changed_by)
+        if not is_strict and not is_mine:
+            stays[wp_id] = f"{package.agent} is at it"
+        elif not is_strict and code is not None and code.kind == "no_code":
+            stays[wp_id] = "it has no commit of its own"
+        else:
+            for refusal in refusals(
+                session.board, feature.slug, wp_id, FOR_REVIEW, contexts[wp_id]
+            ):
+                if is_forced and refusal.may_be_forced:
+                    continue
+                if is_strict:
+                    place = f"{feature.slug}/{wp_id}"
+                    raise refusal.error("could not merge", place, is_agent=context.is_agent)
+                stays[wp_id] = f"{refusal.message}; {refusal.remedy}"
+                break
+    return {wp_id: one for wp_id, one in contexts.items() if wp_id not in stays}, stays
 
 
 def _dry(
-    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, LandingStatus]
+    session: Session,
+    feature: FeatureState,
+    planned: MergePlan,
+    codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
 ) -> CommandResult:
     steps = [
         {"branch": step.branch, "status": step.status, "files": list(step.files)}
@@ -229,6 +287,7 @@ def _dry(
         "feature_slug": feature.slug,
         "target_branch": planned.target,
         "steps": steps,
+        "stays": dict(stays),
         "dry_run": True,
     }
     lines = [f"into {planned.target}:"]
@@ -236,6 +295,49 @@ def _dry(
         files = f": {', '.join(step.files)}" if step.files else ""
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
     lines += _notes(codes)
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    return session.result(data, lines)
+
+
+def _hand_over(
+    session: Session,
+    feature: FeatureState,
+    names: Sequence[str],
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
+) -> CommandResult:
+    """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
+    slug = feature.slug
+    doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
+    for wp_id, context in doing.items():
+        context = with_code(session, feature, wp_id, FOR_REVIEW, context)
+        decide_move(session, slug, wp_id, FOR_REVIEW, context)
+        take_plan_in(session, feature, wp_id)
+    requests = push_packages(session, feature, names)
+    moves, unmoved = move_all(session, slug, [(w, FOR_REVIEW, one) for w, one in doing.items()])
+    for error in unmoved.values():
+        raise error
+    mirror(session, session.board.features.get(feature.slug, feature))
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": session.target_of(feature),
+        "pushed": [name for name, request in requests.items() if request],
+        "pull_requests": {name: one.page for name, one in requests.items() if one},
+        "already_there": landed,
+        "moved": [move.wp_id for move in moves],
+        "stays": dict(stays),
+    }
+    lines = _notes(codes)
+    for name, request in requests.items():
+        done = f"{name} is pushed" if request else f"{name} is not pushed"
+        lines += [done, f"next: {request or f'git push -u origin {name}'}"]
+    lines += [f"{move.wp_id} of {feature.slug}: doing -> for_review" for move in moves]
+    if plan := session.planning.open_plan(feature.slug):
+        lines.append(f"{plan.name} has not landed yet: its pull request goes first")
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    lines.append(f"then: git fetch; thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
 
@@ -245,8 +347,12 @@ def _finish(
     plan: MergePlan,
     contexts: Mapping[str, MoveContext],
     codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
 ) -> CommandResult:
-    """Moves the merged packages to for_review; raises GitFailed for a conflict."""
+    """Moves the merged packages on; raises GitFailed for a conflict.
+
+    Those in doing go to for_review. Those that were approved and have landed are done.
+    """
     target = plan.target
     if plan.conflict is not None:
         branch = plan.conflict.branch
@@ -267,10 +373,15 @@ def _finish(
     doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
     moved: list[str] = []
     if doing:
-        moves, unmoved = move_all(session, feature.slug, FOR_REVIEW, doing, needs_log=False)
+        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
+        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
         for error in unmoved.values():
             raise error
         moved = [move.wp_id for move in moves]
+    approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
+    requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
+    moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
+    accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
     push, lacking = push_command(session.refs, target), None
     upstream = session.refs.upstreams.get(HEADS + target)
@@ -286,6 +397,8 @@ def _finish(
             wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
         },
         "moved": moved,
+        "accepted": accepted,
+        "stays": dict(stays),
         "merge_commit": plan.end,
         "not_pushed_to": lacking,
     }
@@ -296,8 +409,18 @@ def _finish(
     lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
     lines += _notes(codes)
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    lines += [f"{wp_id} of {feature.slug} is done" for wp_id in accepted]
+    lines += [
+        f"{wp_id} stays in review: {error.cause}"
+        for wp_id, error in waiting.items()
+        if error.guard != "not_landed"
+    ]
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if lacking is not None:
         lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+        lines.append(
+            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+        )
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
@@ -306,7 +429,7 @@ def _finish(
         f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
         for wp_id in empty
     ]
-    if not codes or len(refused) + len(empty) < len(codes):
+    if {*names} - {*refused, *empty, *accepted}:
         lines.append(f"next: thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
@@ -333,9 +456,9 @@ def accept(
 ) -> CommandResult:
     """Move reviewed and merged packages to done.
 
-    Without packages it checks all in review. Each needs its gates passed, its dependencies done,
-    and its code in the target branch: merged, squashed or rebased, and pushed if that branch has an
-    upstream.
+    Without packages it takes all in review that have landed. Each needs its gates passed, its
+    dependencies done, and its code in the target branch: merged, squashed or rebased, and pushed if
+    that branch has an upstream. With --landed or --no-code it takes one package from any lane.
     """
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(
@@ -347,15 +470,20 @@ def accept(
     state = session.feature(feature, *packages)
     slug = state.slug
     chosen = _reviewed(state, [wp_id_of(name) for name in packages])
-    requests: dict[str, MoveContext] = {}
+    requests: list[tuple[str, str, MoveContext]] = []
     for package in chosen:
-        context = context_of(
-            session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced
-        )
         code = code_of(session, state, package, landed, no_code, reason)
-        requests[package.wp_id] = replace(context, is_local=is_local, code=code)
-    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
-    accepted = [move.wp_id for move in moves]
+        if package.lane == DONE and code is not None and code.landed is not None:
+            return _state_landing(session, state, package, code.landed)
+        for lane in _TO_DONE.get(package.lane, (DONE,)) if code is not None else (DONE,):
+            context = context_of(
+                session, state, package.wp_id, lane, reason=reason, is_forced=is_forced
+            )
+            context = replace(context, is_local=is_local, code=code if lane == DONE else None)
+            waived = frozenset() if code is None else _WITHOUT_COMMIT
+            requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
+    moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
+    accepted = [move.wp_id for move in moves if move.to == DONE]
     if accepted:
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
@@ -374,6 +502,23 @@ def accept(
 
 
 accept_command = session_command(accept, "accept", "thence work accept --feature 001")
+
+
+def _state_landing(
+    session: Session, feature: FeatureState, package: PackageState, landed: Landed
+) -> CommandResult:
+    """Records how a package landed that is done already."""
+    place, rule = f"{feature.slug}/{package.wp_id}", "says that a package has landed"
+    refuse_agents("could not accept", place, "not_landed", rule)
+    payload = landed_payload(package.wp_id, landed)
+    event = WorkEvent("WPLanded", payload, feature.slug, package.events_of("lane"))
+    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
+    try:
+        session.append(event, guard=guard)
+    except HeadsMoved as error:
+        raise moved_meanwhile("could not accept", place, "somebody moved it meanwhile") from error
+    data = {"feature_slug": feature.slug, "accepted": [package.wp_id], "kept": []}
+    return session.result(data, [f"{package.wp_id} of {feature.slug} is done: its landing is kept"])
 
 
 def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
@@ -480,8 +625,7 @@ def _remove(
             return
         if package.landed is None and (landing := code.landed) is not None:
             # without the branch it may not be found again
-            payload = {"wp_id": package.wp_id, "how": landing.how}
-            payload |= {"commit": landing.commit} if landing.commit else {}
+            payload = landed_payload(package.wp_id, landing)
             causes = package.events_of("lane")
             session.append(WorkEvent("WPLanded", payload, local.feature.slug, causes))
         remove(repo, local.branch, path, into)

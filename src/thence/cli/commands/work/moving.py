@@ -39,6 +39,7 @@ from thence.work.session.package_code import (
     reverted_in,
     workspace,
 )
+from thence.work.session.pull_requests import take_plan_in
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 
 NOTHING_READY = 4  # the exit code of `next`
@@ -105,6 +106,8 @@ def implement(
                 reason, who = f"{_NOT_MADE}: {error.cause or error.message}", session.changed_by()
                 session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who))
             raise
+        if not worktree.is_new:
+            take_plan_in(session, state, taken.wp_id)
         if not is_mine and not worktree.is_new:
             _check_claimed(session, state, taken)  # another made the branch meanwhile
         if session.journal_error is None and is_mirrored(session, state):

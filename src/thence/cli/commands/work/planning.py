@@ -1,6 +1,7 @@
 """The commands of `thence work` that begin a project, a feature and its packages."""
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from stat import S_ISREG
@@ -12,6 +13,7 @@ import click
 from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.frame import checked_name
+from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
@@ -43,10 +45,13 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
+from thence.work.project.plan_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
 from thence.work.session.feature_choice import existing_branch, not_imported
+from thence.work.session.pull_requests import begin_plan, push_plan, reached, unpushed
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 
 BEGIN = b"<!-- thence:begin -->"
@@ -177,7 +182,12 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
     return data[:start] + section.removesuffix(newline) + data[end + len(END) :]
 
 
-@click.argument("title")
+@click.argument("title", required=False)
+@click.option(
+    "--land",
+    type=click.Choice(LANDS),
+    help="How features land: by merges here, or by pull requests, for a protected branch.",
+)
 @click.option("--mission", default=_MISSION, show_default=True, help="The kind of work.")
 @click.option(
     "--target-branch",
@@ -185,13 +195,25 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
     help="The branch for its packages; default: the one that is checked out.",
 )
 def setup_spec(
-    session: Session, title: str, *, mission: str = _MISSION, target_branch: str | None = None
+    session: Session,
+    title: str | None,
+    *,
+    mission: str = _MISSION,
+    target_branch: str | None = None,
+    land: Land | None = None,
 ) -> CommandResult:
     """Begin a feature: its folder, its spec, the branch it goes to.
 
     The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
     branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
+
+    With --land pull-request nothing is committed on a branch that takes pull requests only: the
+    folder is committed on plan/NNN-title, in a worktree of its own, and pushed. The choice holds
+    for the project from then on; without a title it is all that the command sets.
     """
+    if title is None and land is not None:
+        return _switch(session, land)
+    title = title or ""
     for word, text in (("title", title), ("mission", mission)):
         if not text.strip():
             raise PlanningError(
@@ -204,9 +226,14 @@ def setup_spec(
         branch = branch_of(session.project.main)
     else:
         branch = existing_branch(session.refs, target_branch)
+    note = _choose_land(session, land)
+    by_pull_request = session.planning.is_by_pull_request
+    if by_pull_request:
+        reached(session, branch)  # others may have taken a number meanwhile
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
+        names += plan_refs(session.refs)
         slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
         payload = {
             "feature_slug": slug,
@@ -223,25 +250,74 @@ def setup_spec(
         files = {
             session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
         }
+        if by_pull_request:
+            begin_plan(session, slug, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
-    spec = session.planning.path(slug, "spec.md")
+    pushed = push_plan(session, slug, branch)
+    spec, tasks = (session.planning.shown(slug, name) for name in ("spec.md", "tasks.md"))
     data = {
         "feature_slug": slug,
         "target_branch": branch,
         "spec": spec,
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
-    lines = (
+    lines = [
         f"feature {slug}, to be merged into {branch}",
-        f"write {spec} and {session.planning.path(slug, 'tasks.md')}",
+        *note,
+        f"write {spec} and {tasks}",
+        *pushed.lines,
         f"next: thence work finalize-tasks --feature {slug}",
-    )
+    ]
     return session.result(data, lines)
 
 
 setup_spec_command = session_command(
     setup_spec, "setup-spec", 'thence work setup-spec "Sync in the background"'
 )
+
+
+def _choose_land(session: Session, land: Land | None) -> list[str]:
+    """Sets how the project's features land; returns the line that says so, at its first feature.
+
+    A person is asked where there is a remote.
+    """
+    planning = session.planning
+    if land is None and planning.land is None and not planning.slugs():
+        is_shared = bool(session.project.repo.git.run("remote"))
+        if is_shared and sys.stdin.isatty() and sys.stderr.isatty() and not current().is_json:
+            question = "How do branches land: merge (here, then pushed) or pull-request"
+            land = click.prompt(question, type=click.Choice(LANDS), default=LANDS[0], err=True)
+        elif is_shared:
+            return ["packages land by merge; behind a protected branch: --land pull-request"]
+    if land is not None:
+        planning.chosen_land = land
+        return [f"packages land by {land}"]
+    return []
+
+
+def _switch(session: Session, land: Land) -> CommandResult:
+    """Sets how features land. What a protected target refuses goes to plan branches."""
+    session.refresh()
+    session.planning.chosen_land = land
+    lines = [f"packages land by {land}"]
+    features = [one for one in session.board.features.values() if not one.is_completed]
+    if land == PULL_REQUEST and not features:
+        raise PlanningError(
+            "could not set how features land",
+            cause="there is no open feature, whose plan branch would bring the setting",
+            hint=f"thence work setup-spec TITLE --land {land}",
+        )
+    if land != PULL_REQUEST:
+        commit(session, {}, f"Land by {land}", "setup-spec")
+        return session.result({"land": land}, lines)
+    for feature in features:
+        target = session.target_of(feature)
+        begin_plan(session, feature.slug, target)
+        commit(session, {}, f"Land by {land}", "setup-spec", target=target)
+        lines += push_plan(session, feature.slug, target).lines
+        lines += unpushed(session, feature.slug, target)
+    return session.result({"land": land}, dict.fromkeys(lines))
 
 
 def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
@@ -307,6 +383,8 @@ def finalize_tasks(
         state = session.feature(feature)
         branch = session.target_of(state)
         path = session.planning.path(state.slug, "tasks.md")
+        if session.planning.is_by_pull_request:
+            begin_plan(session, state.slug, branch)
         check_here(session, state, branch)
         data = session.planning.read(None, path)
         if data is None:
@@ -339,17 +417,20 @@ def finalize_tasks(
     files = _files_of_plan(session, state.slug, packages, data)
     subject = f"Packages of {state.slug}"
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
+    pushed = push_plan(session, state.slug, branch)
     result = {
         "feature_slug": state.slug,
         "target_branch": branch,
         "packages": [package.wp_id for package in packages],
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
     new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {state.slug}: {counted(len(packages), 'package')}, {new} of them new"]
     for package in packages:
         after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
         lines.append(f"  {package.wp_id}  {package.title}{after}")
+    lines += pushed.lines
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {state.slug}")
     return session.result(result, lines)
@@ -440,7 +521,7 @@ def _files_of_plan(
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
     files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
-    tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
+    tree, tasks = session.planning.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
         name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
@@ -464,8 +545,8 @@ def _files_of_plan(
 
 def _planning_files(session: Session, slug: str) -> list[str]:
     """Returns the planning files of a feature: the usual ones, and its other documents."""
-    folder, tree = session.planning.path(slug), session.project.files
-    out = session.project.main.git.run(
+    folder, tree = session.planning.path(slug), session.planning.files
+    out = session.planning.repository.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
     others = [
@@ -508,14 +589,17 @@ def add(
         meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
         files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
     committed = commit(session, files, message, "finalize-tasks", target=branch)
+    pushed = push_plan(session, state.slug, branch)
     data = {
         "feature_slug": state.slug,
         "wp_id": package.wp_id,
         "title": title,
         "commit": committed.oid if committed else None,
+        **pushed.data,
     }
     lines = [
         f"{package.wp_id} of {state.slug}: {title}",
+        *pushed.lines,
         f"next: thence work implement {package.wp_id} --feature {state.slug}",
     ]
     return session.result(data, lines)
@@ -534,6 +618,8 @@ def _append_package(
         else:
             state = session.feature(feature)
         branch = session.target_of(state)
+        if session.planning.is_by_pull_request:
+            begin_plan(session, state.slug, branch)
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
         package = planned._replace(dependencies=_dependencies(state, after, ids))

@@ -173,7 +173,8 @@ def mark_status(
         append = session.append_or_warn if is_mirrored(session, state) else session.append
         append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
     mirror(session, state)
-    if not is_done or is_mirrored(session, state):
+    is_in_files = not session.planning.is_by_pull_request and not is_done
+    if is_in_files or is_mirrored(session, state):
         # a box is opened in the file even if the file shows no ticks: its tick would count
         write_files(
             session.project.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)}
@@ -203,7 +204,8 @@ mark_status_command = session_command(
 def _sections(session: Session, feature: FeatureState) -> tuple[str, Sequence[PlannedPackage]]:
     """Returns the path of a feature's tasks.md, and the packages in it."""
     path = session.planning.path(feature.slug, "tasks.md")
-    data = session.planning.read(None, path)
+    by_pull_request = session.planning.is_by_pull_request
+    data = None if by_pull_request else session.planning.read(None, path)
     if data is None:
         data = session.planning.read(session.target_of(feature), path)
     return path, parse(data, path).packages if data is not None else ()
