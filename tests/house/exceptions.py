@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 129,
     "sim": 145,
     "sync": 39,
-    "trace": 77,
+    "trace": 74,
     "work": 178,
 }
 STARRED: dict[str, int] = {
@@ -56,6 +56,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((13820, 57), (13900, 58)),
     "sync": ((3632, 15), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((7751, 33), (7000, 35)),
+    "trace": ((7571, 30), (7000, 35)),
     "work": ((10637, 51), (9500, 46)),
 }
