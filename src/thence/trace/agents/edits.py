@@ -142,9 +142,9 @@ class RecordedWork:
         for number, file in enumerate(files):
             tree = self._tree(event, file.get("root")) or own_root
             path, tree = self._placed(file, tree, self._of_node(event))
-            for part, (new, old, is_whole) in enumerate(_texts_of(file, answer)):
+            for part, (new, old) in enumerate(_texts_of(file, answer)):
                 key = f"{event.event_id}/{number}.{part}"
-                text = EditText(key, path, tree, place, begun, new, old, is_whole, session)
+                text = EditText(key, path, tree, place, begun, new, old, session)
                 yield Edit(text, event, text_of(payload, "agent"))
 
     def _placed(
@@ -180,30 +180,24 @@ class RecordedWork:
         return frozenset(filter(None, (*tops, self._top)))
 
 
-def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None, bool]]:
-    """Yields what an edit left, what stood there before, and whether it is the whole file.
+def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None]]:
+    """Yields what an edit left, and what stood there before: None if that is unknown.
 
-    Claude Code's answer has hunks of whole lines and the file before. What the user changed before
-    it was written replaced something unknown.
+    Claude Code's answer has hunks of whole lines. What the user changed before it was written
+    replaced something unknown.
     """
     added, removed = file.get("added"), file.get("removed")
-    answer = answer if isinstance(answer, Mapping) else {}
-    hunks = answer.get("structuredPatch")
-    sides = [side for hunk in (hunks if isinstance(hunks, list) else ()) if (side := _sides(hunk))]
     if not isinstance(added, str):
         return
-    if answer.get("userModified") is True:
-        yield added, None, True
-    elif sides:
-        yield from ((new, old, False) for new, old in sides)
-    elif isinstance(removed, str):
-        yield added, removed, False
-    elif file.get("is_hunk") is True:  # of a patch, for a new file
-        yield added, "", True
-    elif "originalFile" in answer:
-        yield added, text_of(answer, "originalFile") or "", True
-    else:
-        yield added, None, True
+    if file.get("is_user_modified"):
+        yield added, None
+        return
+    hunks = answer.get("structuredPatch") if isinstance(answer, Mapping) else None
+    sides = [side for hunk in (hunks if isinstance(hunks, list) else ()) if (side := _sides(hunk))]
+    yield from sides
+    if not sides:
+        old = "" if file.get("is_hunk") is True else None  # a patch for a new file
+        yield added, removed if isinstance(removed, str) else old
 
 
 def _sides(hunk: Any) -> tuple[str, str] | None:

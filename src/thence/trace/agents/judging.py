@@ -38,8 +38,8 @@ class EditText(NamedTuple):
     `key` names the edit: the event's id, with the number of the file in the event. `path` is
     relative to the top of `tree`, the working tree. It wrote between `begun` and `place`, both in
     the log's order. `new` is the text that it left: a hunk with its context, a part of a file, or
-    a whole file. `old` is the text that `new` replaced: "" for a new file, None if unknown.
-    `session` names whoever wrote it.
+    a whole file. `old` is the text that `new` replaced: "" for a new file, None of a whole file if
+    unknown. `session` names whoever wrote it.
     """
 
     key: str
@@ -49,7 +49,6 @@ class EditText(NamedTuple):
     begun: int
     new: str
     old: str | None
-    is_whole: bool
     session: str | None = None
 
 
@@ -271,7 +270,7 @@ class Judge:
             )
             if rank == AGENT and other * 2 > len(match.pairs):
                 rank, how = MAYBE, "again"
-            if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
+            if rank == AGENT and edit.edit.old is None:
                 rank, how = MAYBE, "whole"
             if rank == AGENT and commit.sessions and edit.edit.session not in commit.sessions:
                 rank, how = MAYBE, "other"
@@ -354,7 +353,11 @@ class Judge:
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
-            owners = {(other.rank, self._session(other)) if other else None for other in was}
+            edits = [self._edits.get(other.edit) if other else None for other in was]
+            owners = {
+                (other.rank, edit.edit.session if edit else None) if other else None
+                for other, edit in zip(was, edits, strict=True)
+            }
             is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
@@ -368,10 +371,6 @@ class Judge:
                 said[line] = Said(MAYBE, said[line].edit, how)
             elif not one.rank and is_sure and said[line].rank == MAYBE:
                 said[line] = NOTHING
-
-    def _session(self, said: Said) -> str | None:
-        edit = self._edits.get(said.edit)
-        return edit.edit.session if edit else None
 
 
 _OLD, _FORM, _NEW = range(3)  # of a line of an edit: there before, there in another form, new
