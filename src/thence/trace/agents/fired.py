@@ -466,9 +466,8 @@ def _others(log: str, session: str, edits_in: "Iterable[str]") -> "list[str]":
         if os.path.isdir(other):
             others.append(other)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(place, flags, 0o600)
-            os.write(file, os.fsencode(f"{other}\0"))
-            os.close(file)
+            with open(os.open(place, flags, 0o600), "wb", 0) as file:
+                file.write(os.fsencode(f"{other}\0"))
     return [other for other in others if os.path.isdir(other)]
 
 

@@ -64,21 +64,15 @@ def make_log(folder: Path) -> None:
     (folder / SPOOL).mkdir(parents=True, exist_ok=True, mode=0o700)
     if is_new:
         folder.chmod(0o700)
-    _make_settings(folder)
-    opened_vocabulary(OS_DISK, folder, "plain", True)
-
-
-def _make_settings(folder: Path) -> None:
-    """Turns masking on, once for each log: whoever turns it off afterwards means it."""
     settings, settled = folder / ".thence" / "settings.toml", folder / SPOOL / _SETTLED
-    if settled.exists():
-        return
-    settings.parent.mkdir(exist_ok=True)
-    if not settings.exists():
-        replace_file(settings, _MASKED)
-    sync_folder(str(settings.parent))  # it may be another's, killed before that
-    sync_folder(str(folder))
-    replace_file(settled, b"", 0o600)
+    if not settled.exists():  # once for each log: whoever turns masking off afterwards means it
+        settings.parent.mkdir(exist_ok=True)
+        if not settings.exists():
+            replace_file(settings, _MASKED)
+        sync_folder(str(settings.parent))  # it may be another's, killed before that
+        sync_folder(str(folder))
+        replace_file(settled, b"", 0o600)
+    opened_vocabulary(OS_DISK, folder, "plain", True)
 
 
 def is_masked(folder: Path) -> bool:

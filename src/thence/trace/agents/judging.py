@@ -185,7 +185,12 @@ class Judge:
         answers: dict[tuple[str, int], Said] = {}
         removed = _removed((*commit.hunks, *commit.reverts))
         for text in hunks:
-            said = _in_rows(text, best[text])
+            said: dict[int, Said] = {}
+            for row in text.rows:  # beside an agent's line others are unknown
+                own = (one for line in row if (one := best[text].get(line)) and one.rank == AGENT)
+                owner = next(own, None)
+                beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
+                said |= {line: best[text].get(line, beside) for line in row}
             self._keep_former(text, said, removed, former)
             _say_wordless(text, said, at_hand[text.hunk.path])
             answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
@@ -582,16 +587,6 @@ def _alike(old: list[str], new: list[str]) -> int:
     """Returns how many lines two texts begin with alike."""
     pairs = enumerate(zip(old, new, strict=False))
     return next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
-
-
-def _in_rows(text: _HunkText, best: Mapping[int, Said]) -> dict[int, Said]:
-    """Returns what is said of each added line: beside an agent's in a row, others are unknown."""
-    said: dict[int, Said] = {}
-    for row in text.rows:
-        owner = next((best[line] for line in row if best.get(line, NOTHING).rank == AGENT), None)
-        beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
-        said |= {line: best.get(line, beside) for line in row}
-    return said
 
 
 class _Removed(NamedTuple):
