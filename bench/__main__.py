@@ -332,9 +332,9 @@ def team_rows(place: Path) -> None:
     found = team.feature(place / "team")
     for name, cost in found.commands.items():
         told, most = f"{cost.processes} git, {cost.seconds:.2f} s", team.PROCESSES_MAX.get(name, 99)
-        row(f"thence work {name}", told, f"{most} git", cost.processes <= most)
-    seconds = found.commands["publish of one event"].seconds
-    row("publish of one event to a local remote", f"{seconds:.2f} s", "0.5 s", seconds <= 0.5)
+        row(name, told, f"{most} git", cost.processes <= most)
+    seconds = found.commands["sync now of one event"].seconds
+    row("sync now of one event, to a local remote", f"{seconds:.2f} s", "0.5 s", seconds <= 0.5)
     told = f"{found.merges} + {found.commits}"
     is_reached = found.merges == team.PACKAGES and found.commits <= 4
     row("commits on main for eight packages, merges and ours", told, "8 + 4", is_reached)

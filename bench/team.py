@@ -36,15 +36,14 @@ class Team(NamedTuple):
 
 
 def feature(place: Path) -> Team:
-    """Works a feature off, from its spec to done, and publishes its events."""
+    """Works a feature off, from its spec to done, and shares its events."""
     runner = _Runner(place)
     runner.begin()
-    runner.run("init", "init")
     runner.run("setup-spec", "setup-spec", "Sync")
     tasks = "".join(f"## Work Package WP{n:02}: Part {n}\n\n" for n in range(1, PACKAGES + 1))
     (runner.clone / f"kitty-specs/{SLUG}/tasks.md").write_text(f"# Tasks\n\n{tasks}")
     runner.run("finalize-tasks", "finalize-tasks")
-    runner.run("publish", "publish")
+    runner.share("sync now")
     for number in range(1, PACKAGES + 1):
         wp_id = f"WP{number:02}"
         runner.run("implement", "implement", wp_id)
@@ -56,7 +55,7 @@ def feature(place: Path) -> Team:
         runner.run("status", "status")
         runner.run("status again", "status")
         runner.run("add-history", "add-history", wp_id, "seen")
-        runner.run("publish of one event", "publish")
+        runner.share("sync now of one event")
     runner.run("merge of 8", "merge")
     runner.git("push", "--quiet", "origin", "main")
     runner.run("accept of 8", "accept")
@@ -102,11 +101,17 @@ class _Runner:
         done = subprocess.run(command, cwd=folder or self.clone, capture_output=True, check=True)
         return done.stdout.decode()
 
-    def run(self, name: str, *arguments: str) -> None:
-        """Runs a command of `thence work`, and notes what it took."""
+    def share(self, name: str) -> None:
+        """Shares events, and notes what it took; the other commands exchange nothing."""
+        self.run(name, "now", group="sync")
+        command = [PROGRAM, "sync", "disable"]
+        subprocess.run(command, cwd=self.clone, env=self._env, capture_output=True, check=True)
+
+    def run(self, name: str, *arguments: str, group: str = "work") -> None:
+        """Runs a command, and notes what it took."""
         self._calls.write_text("")
         start = time.perf_counter()
-        command = [PROGRAM, "work", *arguments]
+        command = [PROGRAM, group, *arguments]
         subprocess.run(command, cwd=self.clone, env=self._env, capture_output=True, check=True)
         seconds = time.perf_counter() - start
         cost = Cost(seconds, len(self._calls.read_text().splitlines()))

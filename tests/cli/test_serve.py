@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -48,9 +49,37 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
     assert ended(process, signal.SIGINT) == (130, "", "")
 
 
+def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    make_run(tmp_path, "run", count=3)
+    path = tmp_path / "thence.sock"
+    for _ in range(2):  # the first leaves its file, as a killed server does
+        process = started(tmp_path, "--unix", str(path), "--json")
+        assert json.loads(process.stdout.readline())["url"] == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        told = process.stderr.readline()
+        asked = told.split("try: ")[1].split()
+        answer = subprocess.run(
+            [*asked, "-s", "-H", "Host: logs.example"], capture_output=True, check=True
+        ).stdout
+        assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
+        taken = thence("serve", ".", "--unix", path, cwd=tmp_path)
+        assert taken.code == 1
+        assert is_three_lines(taken.err)
+        process.kill()
+        process.communicate()
+    for wrong in (("--unix", tmp_path / "no" / "folder"), ("--unix", tmp_path / ("x" * 120))):
+        refused = thence("serve", ".", *wrong, cwd=tmp_path)
+        assert refused.code == 1
+        assert is_three_lines(refused.err)
+    (tmp_path / "file").write_text("kept")
+    assert thence("serve", ".", "--unix", "file", cwd=tmp_path).code == 1
+    assert (tmp_path / "file").read_text() == "kept"
+    assert thence("serve", ".", "--unix", path, "--port", "0", cwd=tmp_path).code == 2
+
+
 def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    for command in (("init",), ("finalize-tasks", "--add", "Read")):
+    for command in (("setup-spec",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=tmp_path)
     process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
@@ -70,7 +99,7 @@ def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
         subprocess.run(["git", "-C", repository, "config", key, value], check=True)
-    for command in (("init",), ("finalize-tasks", "--add", "Read")):
+    for command in (("setup-spec",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=repository)
     log = repository / ".git" / "thence" / "agents"
     thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)

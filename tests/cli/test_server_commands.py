@@ -6,6 +6,7 @@ import socket
 import stat
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.cli.installed import THENCE, Ended, is_three_lines, ran, thence
 from tests.server.team.lines import lines
@@ -90,7 +91,9 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
     here = ("--data", "here")
     only = server("user", "add", "ann", *here, "--json", cwd=tmp_path)
     assert only.json["team"] == "red", "the only team there is"
-    assert server("user", "remove", "ann", *here, cwd=tmp_path).code == 0
+    removed = server("user", "remove", "ann", *here, cwd=tmp_path)
+    assert removed.code == 0
+    assert "still takes their pushes" in removed.err
     assert server("team", "add", "blue", *here, cwd=tmp_path).code == 0
     ended = server("user", "add", "ann", *here, cwd=tmp_path)
     assert (ended.code, "there are blue, red" in ended.err) == (2, True)
@@ -206,6 +209,26 @@ def test_server_behind_a_proxy_listens_elsewhere_and_believes_whom_that_names(
             ).status
             for address in ("192.0.2.1",) * 6 + ("192.0.2.2",)
         ]
+        assert statuses == [401] * 5 + [429, 401]
+    finally:
+        assert running.end() == 0
+
+
+def test_server_on_a_unix_socket_believes_its_proxy_and_answers_any_host(tmp_path: Path) -> None:
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.start("--unix", str(tmp_path / "thence.sock"))
+    try:
+        assert running.url == f"unix:{tmp_path / 'thence.sock'}"
+        transport = httpx2.HTTPTransport(uds=str(tmp_path / "thence.sock"))
+        with httpx2.Client(transport=transport, base_url="http://thence.example") as client:
+            wrong = {"username": "ada", "password": "wrong"}
+            statuses = [
+                client.post(
+                    "/api/v1/token/", json=wrong, headers={"X-Forwarded-For": address}
+                ).status_code
+                for address in ("192.0.2.1",) * 6 + ("192.0.2.2",)
+            ]
         assert statuses == [401] * 5 + [429, 401]
     finally:
         assert running.end() == 0

@@ -302,6 +302,7 @@ def test_secret_is_sent_after_its_event_was_named(ada):
         (parked,) = ada.done("sync", "parked", *LOG, "--json").json["parked"]
         assert (parked["is_secret"], parked["direction"]) == (True, "push")
         assert "password in payload.password" in parked["reason"]
+        assert parked["next"].endswith("or as it is: thence sync parked send")
         assert ada.done("sync", "parked", "retry", *LOG, "--json").json["retried"] == 0
         assert ada("sync", "parked", "send", *LOG).code == 2
         assert failed(ada, "sync", "parked", "send", "01A", *LOG)["code"] == "sync_refused"

@@ -21,7 +21,7 @@ from tests.cli.warm import warm
 from tests.trace.agents.firing import clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
 
-from thence.trace.agents.hook_script import HELPER, command
+from thence.trace.agents.installed import HELPER, command
 
 CORPUS = Path(__file__).parents[1] / "trace/agents/corpus"
 PROGRAM = CORPUS.parent / "session_program.py"

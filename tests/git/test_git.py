@@ -48,7 +48,7 @@ def test_words_of_git_are_english_whatever_the_user_speaks(tmp_path, monkeypatch
 def test_hooks_of_the_user_do_not_run(tmp_path):
     repo = make_repository(tmp_path)
     hook = repo / ".git/hooks/reference-transaction"
-    hook.write_text("#!/bin/sh\nthence work publish; exit 1\n")
+    hook.write_text("#!/bin/sh\nthence sync now; exit 1\n")
     hook.chmod(0o755)
     Git(repo).run("update-ref", "refs/heads/other", "HEAD")
     assert git(repo, "branch", "--list", "other").strip() == "other"

@@ -12,9 +12,9 @@ import pytest
 from tests.git.repositories import begin_work, commit, git, make_repository, write
 
 from thence.git.commits import commit_files
-from thence.git.locks import COMMITTING, locked, naming
+from thence.git.locks import COMMITTING, MAKING, locked, naming
 from thence.git.merging import merge
-from thence.git.repository import list_worktrees, remove_half_made, repository
+from thence.git.repository import list_worktrees, repository
 from thence.git.worktrees import make
 
 PACKAGE = "028-sync-WP01"
@@ -138,50 +138,40 @@ def test_index_that_a_killed_git_did_not_bring_up_to_its_commit_is_by_the_next_h
     assert git(top, "status", "--porcelain") == "MM mine"
 
 
-@pytest.mark.parametrize("what", ["nothing in it", "no folder", "no HEAD"])
-def test_listing_that_fails_for_what_is_half_made_goes_on(top, what):
+def half_made(top: Path, what: str = "") -> Path:
+    """Leave what a command leaves that is killed together with the git that makes its worktree."""
+    path, own = top / ".worktrees" / PACKAGE, top / ".git/worktrees" / PACKAGE
+
+    def work() -> None:
+        making = top / ".git" / MAKING
+        with locked(making), naming(making, top, [path / ".git"]):
+            git(top, "worktree", "add", "--quiet", "--no-checkout", "-b", PACKAGE, path)
+            if what != "all but its files":
+                (own / "locked").write_text("initializing\n")
+                (own / "commondir").write_bytes(b"")
+            if what == "no folder":
+                (path / ".git").unlink()
+                path.rmdir()
+            elif what == "no HEAD":
+                (own / "HEAD").unlink()
+            elif what == "nothing in it":
+                for file in own.iterdir():
+                    file.rename(top / file.name) if file.is_dir() else file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed(work, 1.0)
+    return path
+
+
+@pytest.mark.parametrize("what", ["nothing in it", "no folder", "no HEAD", "all but its files"])
+def test_worktree_that_was_half_made_is_made_anew_and_others_are_listed(top, what):
     repo = repository(top)
-    path = top / ".worktrees" / PACKAGE
-    make(repo, PACKAGE, path, "main")
-    own = repo.common / "worktrees" / PACKAGE
-    (own / "index").unlink()
-    (own / "locked").write_text("initializing\n")
-    (own / "commondir").write_bytes(b"")
-    (path / "a/b").unlink()
-    (path / "a").rmdir()
-    for file in ("mine", "README.md"):
-        (path / file).unlink()
-    if what == "no folder":
-        (path / ".git").unlink()
-        path.rmdir()
-    elif what == "no HEAD":
-        (own / "HEAD").unlink()
-    assert [tree.branch for tree in list_worktrees(repo)] == ["main"]
-    assert make(repo, PACKAGE, path, "main").is_new
+    of_user = top / "half-made"
+    make(repo, "theirs", of_user, "main")
+    (repo.common / "worktrees" / of_user.name / "locked").write_text("initializing\n")
+    path = half_made(top, what)
+    is_all = what == "all but its files"
+    assert {tree.branch for tree in list_worktrees(repo)} == {"main", "theirs", *[PACKAGE] * is_all}
+    assert make(repo, PACKAGE, path, "main").is_new is not is_all
     assert (path / "a/b").read_bytes() == b"1\n"
-
-
-@pytest.mark.parametrize("name", [PACKAGE, "of-the-user"])
-def test_folder_that_holds_something_or_is_not_ours_is_never_taken_for_half_made(top, name):
-    repo = repository(top)
-    path = top / ".worktrees" / name
-    make(repo, name, path, "main")
-    own = repo.common / "worktrees" / name
-    (own / "locked").write_text("initializing\n")
-    (own / "index").unlink()
-    if name != PACKAGE:
-        for file in ("a/b", "mine", "README.md"):
-            (path / file).unlink()
-        (path / "a").rmdir()
-    remove_half_made(repo.common)
-    assert (path / ".git").exists()
-    assert (own / "HEAD").exists()
-
-
-def test_worktree_that_has_no_files_yet_is_not_half_made(top):
-    repo = repository(top)
-    path = top / ".worktrees" / PACKAGE
-    git(top, "worktree", "add", "--quiet", "--no-checkout", "-b", PACKAGE, path)
-    remove_half_made(repo.common)
-    assert not make(repo, PACKAGE, path, "main").is_new
-    assert (path / "a/b").read_bytes() == b"1\n"
+    assert (of_user / "a/b").exists(), "it is not ours"

@@ -10,7 +10,6 @@ from tests.git.repositories import commit, git, make_repository
 from thence.errors import GitFailed
 from thence.git.git import Git
 from thence.git.landed import (
-    Kept,
     Landed,
     Landing,
     Question,
@@ -301,19 +300,16 @@ def test_many_packages_are_asked_together_and_moves_of_the_target_cost_one_proce
 
     def ask(count):
         calls.clear()
-        told = landings(repo, git(folder, "rev-parse", "main"), questions, Kept(memo, "main"))
+        told = landings(repo, git(folder, "rev-parse", "main"), questions, memo.table("main", ""))
         assert len(calls) == count, calls
         memo.save()
         return [(bool(one.landed), bool(one.reverts)) for one in told]
 
     memo = Memo(repo, tmp_path)
     there, missing, reverted = (True, False), (False, False), (True, True)
-    absent, first, own, theirs, tree, rows, log = 1, 1, 1, 1, 1, 1, 1
+    absent, first, own, theirs, rows, log = 1, 1, 1, 1, 1, 1
     merges = 4  # of those that are not there, one for each
-    assert (
-        ask(absent + first + own + theirs + tree + merges + rows + log)
-        == [there] * 8 + [missing] * 4
-    )
+    assert ask(absent + first + own + theirs + merges + rows + log) == [there] * 8 + [missing] * 4
     memo = Memo(repo, tmp_path)
     assert ask(0) == [there] * 8 + [missing] * 4
     questions = questions[:8]
@@ -322,9 +318,7 @@ def test_many_packages_are_asked_together_and_moves_of_the_target_cost_one_proce
     assert ask(1) == [*[there] * 6, reverted, reverted]
     git(folder, "reset", "--quiet", "--hard", "HEAD~1")
     assert ask(absent + first + own + rows + log) == [*[there] * 6, reverted, there]
-    (memo.home / "memo.json").unlink()
-    for path in memo.home.glob("standing-*"):
-        path.write_bytes(b"nothing of ours")
+    (tmp_path / "memo").write_bytes(b"nothing of ours")
     memo = Memo(repo, tmp_path)
     assert ask(absent + first + own + theirs + rows + log) == [*[there] * 6, reverted, there]
 

@@ -57,8 +57,9 @@ def test_merges_are_signed_where_the_user_signs(top, tmp_path):
         assert "gpgsig" in git(top, "cat-file", "commit", f"main~{number}")
     git(top, "reset", "--quiet", "--hard", "main~3")
     gpg.write_text("#!/bin/sh\necho no secret key >&2; exit 2\n")
-    with pytest.raises(GitFailed, match="gpg failed to sign"):
+    with pytest.raises(GitFailed, match="gpg failed to sign") as caught:
         merge(repository(top), "main", NAMES)
+    assert "git config user.signingKey" in caught.value.hint
     assert not left_of(top)
 
 

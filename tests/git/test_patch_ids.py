@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import git
 
-from thence.git.patches import patch_ids
+from thence.git.patches import files_of, patch_id
 from thence.git.repository import repository
 
 COMMITS = 60
@@ -65,6 +65,12 @@ def history(folder: Path, chance: random.Random) -> list[str]:
     return git(folder, "rev-list", "main").split()
 
 
+def patch_ids(repo, *commits):
+    """Return the patch-ids of commits; those without changes are left out."""
+    files = files_of(repo, [(commit,) for commit in commits])
+    return {commit: patch_id(one) for commit, one in zip(commits, files, strict=True) if one}
+
+
 def of_git(folder: Path, *arguments: str, stdin: bytes) -> bytes:
     ended = subprocess.run(
         ["git", *arguments], cwd=folder, input=stdin, stdout=subprocess.PIPE, check=True
@@ -80,7 +86,7 @@ def test_file_that_becomes_a_link_of_its_text_is_not_the_change_back(tmp_path):
         stream += b"M %b inline a\ndata 6\ntarget\n" % mode
     git(tmp_path, "fast-import", "--quiet", stdin=stream)
     back, there, _ = git(tmp_path, "rev-list", "main").split()
-    ids = {commit: patch for patch, commit in patch_ids(repository(tmp_path), (there, back))}
+    ids = patch_ids(repository(tmp_path), there, back)
     assert len({*ids.values()}) == 2
 
 
@@ -96,7 +102,7 @@ def test_patch_ids_of_random_changes_are_those_of_copies_at_other_places(tmp_pat
         for one in commits[:-1]
         for parent in [git(tmp_path, *copying, f"{one}~1^{{tree}}")]
     }
-    ids = {commit: patch for patch, commit in patch_ids(repo, (*commits, *copies))}
+    ids = patch_ids(repo, *commits, *copies)
     assert {c: ids.get(c) for c in copies} == {c: ids.get(one) for c, one in copies.items()}
     for commit in commits:
         patch = of_git(tmp_path, "diff-tree", "--no-commit-id", *DRAWN, commit, stdin=b"")

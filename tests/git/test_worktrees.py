@@ -37,6 +37,13 @@ def test_branch_and_folder_are_made_and_the_main_tree_does_not_see_them(repo):
     assert not git(repo.top, "config", "--get-regexp", "branch", check=False)
 
 
+def test_branch_in_the_way_is_named_with_what_renames_it(repo):
+    git(repo.top, "branch", f"{NAME}/old")
+    with pytest.raises(GitFailed) as caught:
+        made(repo)
+    assert caught.value.hint == f"rename it: git branch -m {NAME}/old {NAME}-old"
+
+
 def test_second_command_finds_the_same_worktree_and_did_not_make_it(repo):
     made(repo)
     write(place(repo), {"mine": "1\n"})
@@ -97,24 +104,13 @@ def test_what_came_about_since_somebody_looked_is_seen_all_the_same(repo, what):
     assert state_of(repo, NAME, place(repo), {NAME: place(repo)}).kind == "clean"
 
 
-@pytest.mark.parametrize("what", ["before the folder", "before the note", "before the files"])
-def test_what_a_killed_command_left_is_completed(repo, what):
+def test_files_that_a_killed_command_did_not_write_are_completed(repo):
     made(repo)
     own = repo.common / "worktrees" / NAME
-    if what == "before the folder":
-        shutil.rmtree(place(repo))
-        (own / "locked").write_text("initializing\n")
-        (own / "index").unlink()
-        (repo.common / "thence/worktrees.making").write_bytes(os.fsencode(place(repo)))
-    elif what == "before the note":
-        shutil.rmtree(own)
-        shutil.rmtree(place(repo) / "a")
-        (place(repo) / "README.md").unlink()
-    else:
-        (own / "index").unlink()
-        (own / "index.lock").touch()
-        (place(repo) / "README.md").unlink()
-        (place(repo) / "a/b").write_text("")
+    (own / "index").unlink()
+    (own / "index.lock").touch()
+    (place(repo) / "README.md").unlink()
+    (place(repo) / "a/b").write_text("")
     made(repo)
     assert (place(repo) / "a/b").read_text() == "1\n"
     assert git(place(repo), "status", "--porcelain") == ""
@@ -180,14 +176,6 @@ def test_repository_that_was_moved_names_the_remedy(repo, tmp_path):
     git(moved.top, "worktree", "repair", place(moved))
     assert not made(moved).is_new
     assert (place(moved) / "mine").exists()
-
-
-@pytest.mark.parametrize("name", ["028-SYNC-wp01", "028-Sync-WP01"])
-def test_name_that_differs_in_upper_and_lower_case_alone_is_refused(repo, name):
-    made(repo)
-    with pytest.raises(GitFailed, match=f"differs from {NAME} in upper and lower case alone"):
-        made(repo, name)
-    assert set(branches(repo)) == {"main", NAME}
 
 
 @pytest.mark.parametrize("name", ["a..b", "-x", "a b", "x.lock", "main/x"])

@@ -59,7 +59,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 preexec_fn=end_with_parent,
-                **_owner(),
+                **owner(),
             )
         while not self._answers():
             if self.process.poll() is not None:
@@ -113,7 +113,7 @@ class Cluster:
     def _run(self, program: str, *arguments: str) -> None:
         argv = [str(self._programs / program), *arguments]
         done = subprocess.run(
-            argv, cwd=self.folder, capture_output=True, text=True, check=False, **_owner()
+            argv, cwd=self.folder, capture_output=True, text=True, check=False, **owner()
         )
         if done.returncode:
             pytest.fail(f"{program} failed: {done.stdout}{done.stderr}", pytrace=False)
@@ -133,9 +133,9 @@ def cluster(*, is_durable: bool = False) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="thence-pg-") as place:
         folder = Path(place)
         folder.chmod(0o755)
-        owner = _owner()
-        if owner:
-            shutil.chown(folder, owner["user"], owner["group"])
+        as_owner = owner()
+        if as_owner:
+            shutil.chown(folder, as_owner["user"], as_owner["group"])
         made = Cluster(folder, is_durable=is_durable)
         made.start()
         try:
@@ -156,7 +156,7 @@ def _found() -> Path | None:
     return max(folders, key=lambda folder: (len(str(folder)), str(folder)), default=None)
 
 
-def _owner() -> dict[str, Any]:
+def owner() -> dict[str, Any]:
     """Returns as whom the programs run: they refuse root."""
     if os.geteuid() != 0:
         return {}

@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.cli.work.projects import SLUG as FEATURE
+from tests.cli.work.projects import TASKS, done, finalized_project
+from tests.git.repositories import commit, git
 from tests.server.runs import make_orders
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, page
 from tests.work.project_events import SLUG, Clone, planned
 
 from thence.log.open import open_log
-from thence.server.web.board import EVENTS_MAX
 
 
 def write(root: Path, clone: Clone, name: str = "project") -> Path:
@@ -47,6 +49,7 @@ def test_board_stands_in_columns_the_oldest_card_first(tmp_path: Path, clone: Cl
             "Planned": ["WP03", "WP04", "WP05", "WP06"],
             "Doing": [],
             "For review": ["WP01", "WP02"],
+            "Approved": [],
             "Done": [],
         }
         text = page(server, "/runs/project").text
@@ -96,20 +99,73 @@ def test_open_conflict_is_named_before_the_columns(tmp_path: Path) -> None:
         assert "WP01: an open conflict of ada, ben" in page(server, "/runs/project").text
 
 
-def test_board_that_is_too_large_names_the_command(tmp_path: Path) -> None:
-    clone = planned(count=1)
+def test_cards_say_what_was_approved_forced_and_sent_back_and_where_the_code_is(
+    tmp_path: Path,
+) -> None:
+    clone = planned(count=3)
+    said = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved", "author": "eve"}
+    work = {"work_package_id": "WP01", "worktree_path": "w", "branch_name": "028-sync-WP01"}
+    clone.tell("WorkspaceCreated", work)
+    for wp_id in ("WP01", "WP02"):
+        clone.move(wp_id, "planned", "doing", actor="ada")
+        clone.move(wp_id, "doing", "for_review", actor="ada")
+    clone.move("WP01", "for_review", "doing", actor="eve", reason="no")
+    clone.move("WP01", "doing", "for_review", actor="ada")
+    oid = "a" * 40
+    clone.tell("WPReviewed", {"wp_id": "WP01", "commit": oid, "base": oid, "patch": oid})
+    clone.tell("HistoryAdded", said)
+    clone.move("WP02", "for_review", "done", actor="ada", overruled=["not_landed"])
+    write(tmp_path, clone)
+    with serving(tmp_path) as server:
+        assert columns(server, "/runs/project")["Approved"] == ["WP01"]
+        text = page(server, "/runs/project").text
+        for words in (
+            "approved by eve",
+            "sent back 1 time",
+            "branch 028-sync-WP01",
+            "commit aaaaaaa",
+            "forced past not_landed",
+            "landing not recorded",
+        ):
+            assert words in text
+
+
+def test_board_of_a_journal_says_what_git_does_and_has_the_tasks(tmp_path: Path) -> None:
+    repo = finalized_project(tmp_path / "r", TASKS)
+    done(repo, "implement", "WP01", "--actor", "ada")
+    commit(repo / ".worktrees" / f"{FEATURE}-WP01", {"a.txt": "a\n"}, "Do it")
+    done(repo, "mark-status", "T001")
+    done(repo, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    git(repo, "merge", "--quiet", f"{FEATURE}-WP01")
+    (journal,) = [path for path in (repo / ".git/thence").iterdir() if path.is_dir()]
+    with serving(journal) as server:
+        text = page(server, f"/runs/{journal.name}").text
+        assert "its code is in main, and it is not done" in text
+        assert "T001 Write" in text
+        git(repo, "revert", "--no-edit", "HEAD")
+        done(repo, "accept", "WP01", "--force", "--reason", "x")
+        text = page(server, f"/runs/{journal.name}").text
+        assert "reverted in main by" in text
+        assert "forced past not_landed" in text
+
+
+@pytest.mark.whole
+def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path: Path) -> None:
+    clone = planned(count=2)
+    for wp_id in ("WP01", "WP02"):
+        clone.move(wp_id, "planned", "done")
     note = clone.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "x"})
     folder = write(tmp_path, clone)
     line = note.line.rstrip(b"\n")
     with (folder / "events.jsonl").open("ab") as file:
-        for number in range(EVENTS_MAX):
+        for number in range(21_000):
             other = line.replace(note.event_id.encode(), f"01KA{number:022}".encode())
             file.write(re.sub(rb',"seq":\d+|,"crc":"[0-9a-f]+"', b"", other) + b"\n")
     with open_log(folder, create=False) as log:
         log.rebuild()
     with serving(tmp_path) as server:
-        text = page(server, "/runs/project").text
-        assert "is not drawn here: thence work status" in text
+        html = server.get("/runs/project").text
+        assert "<details><summary>1 finished feature</summary>" in html
 
 
 def test_log_without_a_board_has_none(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
-from thence.sync.wire.messages import BatchRefused, EventVerdict, Results
+from thence.sync.wire.messages import BatchFailed, BatchRefused, EventVerdict, Results
 
 
 def synced(log, server, **options):
@@ -130,6 +130,41 @@ def test_line_that_makes_a_server_refuse_its_batch_is_parked_alone(tmp_path):
         assert engine.pending() == 1
         assert engine.round().is_complete
         assert engine.parked() == []
+        engine.close()
+
+
+@pytest.mark.promise("S6")
+@pytest.mark.parametrize("heavy", [[0], [13], [39], [3, 4, 20]], ids=str)
+def test_line_at_which_a_proxy_fails_waits_alone_and_all_else_is_pushed(tmp_path, heavy):
+    server = PlainServer()
+
+    class Edge(Connection):
+        """A proxy that ends with 5xx, and no word, what is too large for it."""
+
+        bytes_max = 1_000
+
+        def batch(self, lines, *_):
+            self.requests.append("batch")
+            if sum(map(len, lines)) > self.bytes_max:
+                raise BatchFailed("could not sync with", cause="status 502")
+            return self.server.batch(lines)
+
+    with thence.open(tmp_path / "a") as log:
+        for n in range(40):
+            log.append("a", {"n": n, "text": "x" * 900 if n in heavy else ""})
+        edge = Edge(server)
+        engine = SyncEngine(log, edge)
+        first = engine.round()
+        assert (first.delivered, first.left, first.parked) == (40 - len(heavy), len(heavy), 0)
+        assert log.events()[heavy[-1]].event_id in str(first.error)
+        assert engine.round().left == len(heavy)
+        edge.bytes_max = 1 << 20
+        assert engine.round().is_complete
+        edge.bytes_max = 0
+        edge.requests.clear()
+        log.append_many([{"event_type": "a", "payload": {"n": n}} for n in range(1_000)])
+        assert engine.round().left == 1_000, "a server that is down is asked a few times"
+        assert edge.requests.count("batch") < 30
         engine.close()
 
 

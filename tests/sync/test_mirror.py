@@ -101,7 +101,7 @@ def test_each_log_of_a_team_is_pulled_and_what_comes_later_too(
     assert (report.logs, report.pulled, report.unmirrored) == (2, 3, [])
     assert sorted(path.name for path in rita.root.iterdir()) == ["orders", "stock"]
     assert rita.said("orders") == ["one", "x" * 100_000]
-    joined = eve.log("orders")
+    joined = eve.log("orders", "the folder of eve")
     eve.sync(joined)
     eve.append(joined, "two")
     assert rita.mirror().pulled == 1

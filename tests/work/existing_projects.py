@@ -85,3 +85,35 @@ def events(repo: Path) -> Sequence[Event]:
     """Returns the events of the log, in total order."""
     with Session(repo) as session:
         return session.store.read()
+
+
+def large(path: Path, features: int, packages: int) -> Path:
+    """Make a repository of many missions in spec-kitty's newer form, as one that is years old.
+
+    Of their packages three quarters are done, a fifth is approved, one of each mission in work is
+    at work, and half of the missions have a target that is gone.
+    """
+    files = {}
+    for number in range(features):
+        slug = f"mission-of-old-01K{number:05}"
+        count = packages // features + (number < packages % features)
+        target = "main" if number % 2 else f"kitty/{slug}"
+        meta = {"mission_id": slug, "friendly_name": f"Mission {number}", "target_branch": target}
+        sections, lines = ["# Tasks"], []
+        for place in range(1, count + 1):
+            wp_id = f"WP{place:02}"
+            sections.append(f"## Work Package {wp_id}: Part {place}\n\n- [ ] T{place:03} Do it")
+            head = f'---\nwork_package_id: {wp_id}\ntitle: "Part {place}"\ndependencies: []\n---\n'
+            files[f"kitty-specs/{slug}/tasks/{wp_id}-part.md"] = f"{head}# Part {place}\n"
+            last = ("done", "done", "done", "approved")[number % 4]
+            ways = ["claimed", "in_progress", "for_review", "approved", "done"]
+            ways = ways[: ways.index("in_progress" if (number % 40, place) == (3, 1) else last) + 1]
+            for step, lane in enumerate(ways):
+                told = {"wp_id": wp_id, "to_lane": lane, "actor": "eve", "annotation": None}
+                told["at"] = f"2025-{1 + number % 12:02}-{place:02}T10:0{step}:00+00:00"
+                told["event_id"] = f"01HX{number:010}{place:06}{step:06}"
+                lines += [json.dumps(told), json.dumps({"annotation": "noted", "wp_id": wp_id})]
+        files[f"kitty-specs/{slug}/meta.json"] = json.dumps(meta)
+        files[f"kitty-specs/{slug}/tasks.md"] = "\n\n".join(sections) + "\n"
+        files[f"kitty-specs/{slug}/status.events.jsonl"] = "\n".join(lines) + "\n"
+    return make_repository(path, files)

@@ -21,7 +21,6 @@ from msgspec import structs
 from tests.git.repositories import make_repository, own_variables, write
 
 from thence.git.landed import (
-    Kept,
     Landed,
     Landing,
     Question,
@@ -29,7 +28,6 @@ from thence.git.landed import (
     landings,
     reviewed_of,
 )
-from thence.git.memo import Memo
 from thence.git.repository import repository
 
 ROWS = 24
@@ -226,7 +224,7 @@ class History:
             if (rows[at] in unit.forms) if unit.kind == "exact" else pattern.search(rows[at]):
                 end = at + 1
                 if rows[at].rstrip(";").endswith("(") or rows[at].strip().endswith(","):
-                    while ")" not in rows[end - 1]:  # a call that a formatter broke
+                    while end < len(rows) and ")" not in rows[end - 1]:  # a formatter broke it
                         end += 1
                 begin = at
                 while rows[begin].strip().endswith(",") and "(" not in rows[begin]:
@@ -514,7 +512,7 @@ class Play:
     def __init__(self, project: Path, chance: random.Random) -> None:
         self.history, self.chance = History(project, chance), chance
         self.repo = repository(project)
-        self.kept = Kept(Memo(self.repo, project.parent), "main")
+        self.kept: dict[str, bytes] = {}
         self.reviews: tuple[Reviewed, ...] = ()
         self.landed: Landed | None = None
         self.has_come = False

@@ -6,9 +6,10 @@ import random
 
 import pytest
 from tests.git.repositories import commit, content, git, make_repository, write
-from tests.work.boards import clone, on_remote
+from tests.work.boards import clone, exchange, on_remote
 from tests.work.existing_projects import (
     DAY,
+    FILES,
     FIRST,
     FOLDER,
     SECOND,
@@ -17,13 +18,13 @@ from tests.work.existing_projects import (
     events,
     existing,
     foreign_line,
+    large,
     moved,
 )
 
 from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.moving import move_task
 from thence.cli.commands.work.planning import add, finalize_tasks, setup_spec
-from thence.cli.commands.work.sharing import publish
 from thence.errors import Refused
 from thence.work.events import checked
 from thence.work.session.adoption import read_feature, written_time
@@ -31,6 +32,7 @@ from thence.work.session.session import Session
 
 STATUS = f"{FOLDER}/status.events.jsonl"
 PIECES = [b"\n", b"\r", b"\\ud800", b'"', b"\xff", b": ", b"- ", b"\x00", b"WP", b""]
+SCREEN = 48
 MISSION = "write-surface-coherence-01KVTVZS"
 
 
@@ -307,7 +309,7 @@ def test_clones_that_adopt_the_same_files_show_one_board(tmp_path):
     for repo in (theirs, ours):
         adopted(repo)
         with Session(repo) as session:
-            publish(session)
+            exchange(session)
     git(theirs, "fetch", "--quiet")
     boards = []
     for repo in (ours, theirs):
@@ -329,3 +331,57 @@ def test_clones_that_adopt_the_same_files_show_one_board(tmp_path):
 )
 def test_time_is_given_in_the_form_of_an_event(text, time):
     assert written_time(text) == time
+
+
+@pytest.mark.promise("L7")
+def test_renamed_folder_is_one_event_and_the_same_feature(tmp_path):
+    repo = existing(tmp_path / "r")
+    adopted(repo)
+    before, name = len(events(repo)), "029-tide"
+    git(repo, "mv", FOLDER, f"kitty-specs/{name}")
+    result = adopted(repo)
+    assert result.data["adopted"] == {name: 3}
+    (event,) = events(repo)[before:]
+    assert (event.event_type, event.payload["folder"]) == ("FeatureCreated", name)
+    with Session(repo) as session:
+        board = session.refresh()
+        assert list(board.features) == [SLUG], "it is not doubled"
+        for told in (SLUG, name, "tide", "28"):
+            assert session.feature(told).slug == SLUG
+        assert session.planning.path(SLUG, "tasks.md") == f"kitty-specs/{name}/tasks.md"
+        text = "\n".join(status(session, None).lines)
+        assert f"{name} ({SLUG})  Sync of logs  (0 of 3 done)" in text
+        assert "not in the log yet" not in text
+        assert move_task(session, "WP02", "for_review", is_forced=True, reason="x").data
+    commit(repo, {}, "Rename it")
+    git(repo, "mv", f"kitty-specs/{name}", FOLDER)
+    with Session(repo) as session:
+        session.refresh()
+        assert session.planning.path(SLUG) == FOLDER, "as before a pull"
+
+
+def test_same_packages_in_another_feature_are_no_renaming(tmp_path):
+    repo = existing(tmp_path / "r")
+    adopted(repo)
+    git(repo, "switch", "--quiet", "--orphan", "other")
+    copied = {path.replace(SLUG, "029-tide"): text for path, text in FILES.items()}
+    commit(repo, copied, "A feature of its own, where the other never was")
+    adopted(repo)
+    with Session(repo) as session:
+        assert list(session.refresh().features) == [SLUG, "029-tide"]
+
+
+@pytest.mark.promise("L7")
+def test_board_of_a_project_that_is_years_old_is_one_screen(tmp_path):
+    repo = large(tmp_path / "r", features=60, packages=250)
+    adopted(repo)
+    with Session(repo) as session:
+        told = status(session, None)
+    assert len(told.lines) <= SCREEN, told.lines
+    text = "\n".join((*told.lines, *told.warnings))
+    assert told.data["summary"] | {"done": 188, "approved": 60} == told.data["summary"]
+    assert "next: thence work merge" not in text, "of what was never seen nothing is advised"
+    assert "reopen" not in text
+    assert "45 features done" in text
+    assert "waits for you: " in text
+    assert not told.warnings

@@ -4,7 +4,7 @@ import pytest
 from tests.git.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
-from thence.work.board.attempts import APPROVED, TRY_FAILED, attempt_histories
+from thence.work.board.attempts import TRY_FAILED, attempt_histories
 
 SLUG = "001-sync"
 
@@ -28,11 +28,6 @@ def assigned(agent, phase="implementation"):
 def failed(agent, words=f"{TRY_FAILED}exit code 3"):
     payload = {"error_type": "runtime", "error_message": words, "wp_id": "WP01", "agent_id": agent}
     return WorkEvent("ErrorLogged", payload, SLUG)
-
-
-def said(text):
-    payload = {"wp_id": "WP01", "entry_type": "review", "entry_content": text, "author": "critic"}
-    return WorkEvent("HistoryAdded", payload, SLUG)
 
 
 def told(store, *what):
@@ -60,20 +55,11 @@ def test_what_was_sent_back_begins_anew_with_its_reason(store):
         failed("coder"),
         moved("doing", "for_review"),
         assigned("critic", "review"),
-        said(APPROVED),
         moved("for_review", "doing", "name the files"),
     )
-    assert (found.failures, found.feedback, found.changes_requested) == ({}, "name the files", 1)
+    assert (found.failures, found.feedback) == ({}, "name the files")
     found = told(store, assigned("coder"), failed("coder"))
     assert found.feedback == "name the files\nexit code 3"
-
-
-def test_approval_holds_until_the_package_goes_to_review_again(store):
-    begin = (moved("planned", "doing"), assigned("coder"), moved("doing", "for_review"))
-    assert not told(store, *begin, assigned("critic", "review"), said("looks good")).is_approved
-    assert told(store, said(APPROVED)).is_approved
-    found = told(store, moved("for_review", "doing", "no"), moved("doing", "for_review"))
-    assert not found.is_approved
 
 
 def test_package_that_was_taken_over_is_nobody_s_attempt(store):
@@ -82,9 +68,9 @@ def test_package_that_was_taken_over_is_nobody_s_attempt(store):
     assert told(store, WorkEvent("WPAssigned", taken, SLUG)) is None
 
 
-def test_what_is_given_back_forgets_all_but_its_send_backs(store):
+def test_what_is_given_back_begins_anew(store):
     told(store, moved("planned", "doing"), assigned("coder"))
     back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
-    assert (found.failures, found.feedback, found.changes_requested) == ({}, "", 1)
+    assert (found.failures, found.feedback) == ({}, "")

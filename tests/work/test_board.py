@@ -13,8 +13,14 @@ from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, wo
 
 from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
-from thence.work.board.state import LANES
+from thence.work.board.state import COLUMNS, LANES
 
+APPROVAL = {
+    "wp_id": "WP01",
+    "entry_type": "review",
+    "entry_content": "approved",
+    "author": "eve",
+}
 OTHER_PROJECT = "0190a000-0000-7000-8000-000000000002"
 
 
@@ -34,6 +40,7 @@ def test_board_shows_each_package_in_the_lane_that_it_was_last_moved_to():
         "planned": ["WP01", "WP06"],
         "doing": ["WP02"],
         "for_review": ["WP03"],
+        "approved": [],
         "done": ["WP04"],
         "rejected": ["WP05"],
     }
@@ -47,7 +54,35 @@ def test_lanes_that_nobody_knows_are_kept_and_shown():
     clone.move("WP01", "planned", "blocked")
     (feature,) = as_json(fold(clone.events))["features"]
     assert [each["wp_id"] for each in feature["lanes"]["blocked"]] == ["WP01"]
-    assert list(feature["lanes"]) == [*LANES, "blocked"]
+    assert list(feature["lanes"]) == [*COLUMNS, "blocked"]
+
+
+@pytest.mark.promise("L8")
+def test_approved_is_a_column_until_the_package_moves():
+    clone = planned()
+    clone.tell("HistoryAdded", APPROVAL)
+    clone.move("WP01", "planned", "doing")
+    clone.move("WP01", "doing", "for_review")
+    assert column(clone) == ("for_review", None), "what was said before it was handed in"
+    clone.tell("HistoryAdded", APPROVAL | {"entry_content": "nearly approved"})
+    assert column(clone) == ("for_review", None)
+    clone.tell("HistoryAdded", APPROVAL)
+    assert column(clone) == ("approved", "eve")
+    clone.move("WP01", "for_review", "doing", overruled=["not_its_agent"])
+    assert column(clone) == ("doing", None)
+    package = fold(clone.events).package(SLUG, "WP01")
+    assert package.overruled == ("not_its_agent",)
+    clone.move("WP01", "doing", "for_review")
+    assert column(clone) == ("for_review", None)
+
+
+def column(clone):
+    (feature,) = as_json(fold(clone.events))["features"]
+    package = fold(clone.events).package(SLUG, "WP01")
+    (name,) = [
+        name for name, those in feature["lanes"].items() if "WP01" in [p["wp_id"] for p in those]
+    ]
+    return name, package.approved_by
 
 
 @pytest.mark.promise("L10")

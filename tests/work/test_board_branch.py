@@ -19,8 +19,9 @@ from tests.work.boards import (
     done,
     features,
     hook,
-    published,
     shared_lines,
+    sync,
+    synced,
     tool_line,
     view,
     view_lines,
@@ -31,7 +32,7 @@ from thence.work.journal.store import WorkEvent
 from thence.work.session.session import Session
 
 pytestmark = pytest.mark.xdist_group("clones")
-CLONES, PUBLISHES = tenth((6, 8), (3, 4))
+CLONES, ROUNDS_EACH = tenth((6, 8), (3, 4))
 # by hand: BOARD_ROUNDS=200
 ROUNDS = int(os.environ.get("BOARD_ROUNDS", "12"))
 FIRST = "01KA0000000000000000000001"
@@ -40,7 +41,7 @@ FIRST = "01KA0000000000000000000001"
 def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     done(ada, "finalize-tasks", "--add", "Second")
     refused = (
         "echo \"error: cannot lock ref 'refs/remotes/origin/thence-board': is at\" >&2; exit 1"
@@ -48,9 +49,9 @@ def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
     path = with_git(
         tmp_path / "bin", "fetch", f"mkdir .git/refused 2>/dev/null && {{ {refused}; }}"
     )
-    assert done(ada, "publish", PATH=path).code == 0
+    synced(ada, PATH=path)
     assert (ada / ".git/refused").exists()
-    assert published(ada)["commit"] is None
+    assert synced(ada)["commit"] is None
 
 
 def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_path):
@@ -58,7 +59,7 @@ def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_
     done(ada, "finalize-tasks", "--add", "First")
     once = "mkdir .git/pruned 2>/dev/null && git gc --quiet --prune=now"
     hook(ada / ".git", "pre-push", f"#!/bin/sh\n{once}\nexit 0\n")
-    told = published(ada)
+    told = synced(ada)
     assert (ada / ".git/pruned").exists()
     assert git(remote, "rev-parse", BOARD) == told["commit"]
 
@@ -69,7 +70,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     main = git(remote, "rev-parse", "main")
     done(ada, "finalize-tasks", "--add", "First")
-    told = published(ada)
+    told = synced(ada)
     assert (told["remote"], told["branch"]) == ("origin", BOARD)
     assert (told["pushed"], told["pulled"]) == (2, 0)
     assert git(remote, "rev-parse", BOARD) == told["commit"]
@@ -87,10 +88,10 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
 
 def test_nothing_new_makes_no_commit(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
-    assert published(ada)["commit"] is None, "no event, no branch"
+    assert synced(ada)["commit"] is None, "no event, no branch"
     done(ada, "finalize-tasks", "--add", "First")
-    first = published(ada)["commit"]
-    told = published(ada)
+    first = synced(ada)["commit"]
+    told = synced(ada)
     assert (told["commit"], told["pushed"]) == (None, 0)
     assert git(remote, "rev-parse", BOARD) == first
 
@@ -98,7 +99,7 @@ def test_nothing_new_makes_no_commit(remote, tmp_path):
 def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     remote.rename(tmp_path / "away.git")
     for _ in range(2):
@@ -111,34 +112,34 @@ def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
 
 @pytest.mark.promise("L16")
 @pytest.mark.parametrize("options", [["--single-branch"], ["--depth=1"]])
-def test_clone_of_one_branch_gets_the_board_by_publish_and_then_by_fetch(remote, tmp_path, options):
+def test_clone_of_one_branch_gets_the_board_by_sync_and_then_by_fetch(remote, tmp_path, options):
     commit(tmp_path / "remote.git-first", {"more": "1\n"})
     git(tmp_path / "remote.git-first", "push", "--quiet", "origin", "main")
     ada = clone(remote, tmp_path / "ada")
     narrow = clone(remote, tmp_path / "narrow", *options)
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == "[]"
-    assert published(narrow)["pulled"] == 2
+    assert synced(narrow)["pulled"] == 2
     assert features(narrow) == features(ada)
     done(ada, "finalize-tasks", "--add", "Second")
-    published(ada)
+    synced(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == features(ada)
     done(narrow, "add-history", "WP01", "seen")
-    assert published(narrow)["pushed"] == 1
+    assert synced(narrow)["pushed"] == 1
 
 
 def test_refspec_enters_the_configuration_once_the_remote_has_the_branch(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada", "--single-branch")
-    published(ada)
+    synced(ada)
     before = git(ada, "config", "--get-all", "remote.origin.fetch")
     assert BOARD not in before
     git(ada, "fetch", "--quiet")
     done(ada, "finalize-tasks", "--add", "First")
     for _ in range(2):
-        published(ada)
+        synced(ada)
         after = git(ada, "config", "--get-all", "remote.origin.fetch").splitlines()
         assert after == [before, f"+refs/heads/{BOARD}:refs/remotes/origin/{BOARD}"]
     git(ada, "fetch", "--quiet")
@@ -151,22 +152,22 @@ def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
     commit(ada, {"README.md": "# a project\n"}, "Begin")
     git(ada, "push", "--quiet", "origin", "main")
     done(ada, "finalize-tasks", "--add", "First")  # its commit, with the project's id, stays here
-    published(ada)
+    synced(ada)
     bob = clone(remote, tmp_path / "bob")
     assert features(bob) == features(ada) != "[]"
     done(bob, "add-history", "WP01", "seen")
     with Session(ada) as here, Session(bob) as there:
         assert here.project.uuid == there.project.uuid
-    assert published(bob)["pushed"] == 1
+    assert synced(bob)["pushed"] == 1
 
 
 def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     other = bare(tmp_path / "other.git")
     bob = clone(other, tmp_path / "bob")
-    done(bob, "init", "--new-id")
+    done(bob, "setup-spec", "--new-id")
     done(bob, "finalize-tasks", "--add", "Mine")
     mine = features(bob)
     git(bob, "remote", "set-url", "origin", remote.as_uri())
@@ -175,18 +176,18 @@ def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path)
     assert "another project" in ended.err
     assert json.dumps(ended.json["features"]) == mine
     tip = git(remote, "rev-parse", BOARD)
-    ended = work(bob, "publish")
+    ended = sync(bob, "now")
     assert (ended.code, git(remote, "rev-parse", BOARD)) == (2, tip)
     assert "another project" in ended.err
 
 
 def refused(folder: Path, *signs: str) -> None:
-    """Publish in vain: it is told why, and the event waits."""
-    ended = work(folder, "publish", "--json")
+    """Share in vain: it is told why, and the event waits."""
+    ended = sync(folder, "now", "--json")
     assert ended.code == 1, ended.out
     error = json.loads(ended.out)["error"]
     assert error["code"] == "git_failed"
-    assert "could not publish" in error["message"]
+    assert "could not share the board" in error["message"]
     for sign in signs:
         assert sign in error["cause"]
     assert "the events wait in the journal" in error["hint"]
@@ -210,7 +211,7 @@ def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(remote, tmp_pa
     git(ada, "remote", "add", "two", tmp_path / "nowhere")
     refused(ada, "one, two")
     git(ada, "remote", "remove", "two")
-    assert published(ada)["pushed"] > 2, "by the only remote; the failures were told too"
+    assert synced(ada)["pushed"] == 2, "by the only remote"
 
 
 def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path):
@@ -222,9 +223,9 @@ def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path
     refused(ada, "rejected")
     with (ada / ".kittify/config.yaml").open("a") as config:
         config.write("board: {remote: fork, branch: our/board}\n")
-    told = published(ada)
+    told = synced(ada)
     assert (told["remote"], told["branch"]) == ("fork", "our/board")
-    assert len(shared_lines(tmp_path / "fork.git", "our/board")) == told["pushed"] > 2
+    assert len(shared_lines(tmp_path / "fork.git", "our/board")) == told["pushed"] == 2
 
 
 def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_path):
@@ -232,7 +233,7 @@ def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_pa
     git(tmp_path, "init", "--quiet", "--bare", tmp_path / "mine.git")
     git(ada, "remote", "add", "origin", (tmp_path / "mine.git").as_uri())
     done(ada, "finalize-tasks", "--add", "First")
-    assert published(ada)["remote"] == "upstream"
+    assert synced(ada)["remote"] == "upstream"
     bob = clone(remote, tmp_path / "bob", "--origin", "upstream")
     assert features(bob) == features(ada)
 
@@ -240,11 +241,11 @@ def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_pa
 def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
     git(ada, "remote", "set-url", "origin", (tmp_path / "fork.git").as_uri())
     done(ada, "finalize-tasks", "--add", "Second")
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     before = features(bob)
     git(bob, "remote", "add", "stranger", (tmp_path / "fork.git").as_uri())
@@ -255,7 +256,7 @@ def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_p
 def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     board, lines = features(bob), view_lines(bob)
     (record,) = (bob / ".git/thence").glob("*/seen.json")
@@ -271,7 +272,7 @@ def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(
 def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     git(bob, "checkout", "--quiet", "--detach", f"origin/{BOARD}")
     day = next((bob / ".kittify/events").glob("*.jsonl"))
@@ -291,7 +292,7 @@ def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     git(bob, "commit", "--quiet", "--message", "By hand")
     git(bob, "push", "--quiet", "origin", f"HEAD:{BOARD}")
     done(ada, "add-history", "WP01", "on")
-    published(ada)
+    synced(ada)
     lines = shared_lines(remote)
     assert lines.count("<<<<<<< no event") == lines.count(foreign) == 1
     assert len(lines) == len(set(lines)) == 5
@@ -303,7 +304,7 @@ def test_repository_of_either_hash_shares(tmp_path, form):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     for number, folder in enumerate((ada, bob, ada)):
         done(folder, "finalize-tasks", "--add", f"Package {number}")
-        published(folder)
+        synced(folder)
     git(bob, "fetch", "--quiet")
     assert features(bob) == features(ada)
     assert len(git(remote, "rev-parse", BOARD)) == {"sha1": 40, "sha256": 64}[form]
@@ -320,39 +321,39 @@ def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_pat
     program.chmod(0o755)
     git(ada, "config", "gpg.program", program)
     done(ada, "finalize-tasks", "--add", "First")
-    published(ada)
+    synced(ada)
     git(ada, "config", "commit.gpgsign", "true")
     done(ada, "add-history", "WP01", "signed")
-    published(ada)
+    synced(ada)
     signed, plain = git(remote, "rev-list", BOARD).splitlines()
     assert "gpgsig" in git(remote, "cat-file", "commit", signed)
     assert "gpgsig" not in git(remote, "cat-file", "commit", plain)
     for oid in (signed, plain):
         form = "--format=%an <%ae> %cn %(trailers:key=Thence,valueonly)"
         assert git(remote, "log", "-1", form, oid).split() == [
-            "ada", "<ada@example.org>", "ada", "publish"
+            "ada", "<ada@example.org>", "ada", "sync", "now"
         ]  # fmt: skip
 
 
 @pytest.mark.whole
-def test_six_clones_that_publish_at_once_lose_nothing(remote, tmp_path):
+def test_six_clones_that_share_at_once_lose_nothing(remote, tmp_path):
     clones = [clone(remote, tmp_path / f"clone{number}") for number in range(CLONES)]
     done(clones[0], "finalize-tasks", "--add", "First")
-    published(clones[0])
+    synced(clones[0])
     gate = threading.Barrier(CLONES)
 
     def run(folder: Path) -> None:
         gate.wait()
-        for number in range(PUBLISHES):
+        for number in range(ROUNDS_EACH):
             done(folder, "add-history", "WP01", f"{folder.name} {number}", "--feature", "0")
-            published(folder)
+            synced(folder)
 
     for folder in clones:
         git(folder, "fetch", "--quiet")
     with ThreadPoolExecutor(CLONES) as pool:
         list(pool.map(run, clones))
     lines = shared_lines(remote)
-    assert len(lines) == len(set(lines)) == 2 + CLONES * PUBLISHES
+    assert len(lines) == len(set(lines)) == 2 + CLONES * ROUNDS_EACH
     for folder in clones:
         git(folder, "fetch", "--quiet")
     assert len({features(folder) for folder in clones}) == 1
@@ -365,13 +366,13 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
     chance = random.Random(seed)
     clones = [clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")]
     done(clones[0], "finalize-tasks", "--add", "First")
-    published(clones[0])
+    synced(clones[0])
     for folder in clones:
-        done(folder, "publish")
+        synced(folder)
     said = 0
     for number in range(ROUNDS):
         folder = chance.choice(clones)
-        turn = chance.choice(["note", "move", "publish", "fetch", "tool", "look"])
+        turn = chance.choice(["note", "move", "sync", "fetch", "tool", "look"])
         if turn == "note":
             done(folder, "add-history", "WP01", f"note {number}")
             said += 1
@@ -382,8 +383,8 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
                 moved = {"wp_id": "WP01", "previous_status": package.lane, "new_status": lane}
                 session.append(WorkEvent("WPStatusChanged", moved, "000-general"))
             said += 1
-        elif turn == "publish":
-            published(folder)
+        elif turn == "sync":
+            synced(folder)
         elif turn == "fetch":
             git(folder, "fetch", "--quiet")
         elif turn == "tool":
@@ -395,7 +396,7 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
             features(folder)
         assert git(folder, "status", "--porcelain") == ""
     for folder in (*clones, *clones):
-        published(folder)
+        synced(folder)
     assert features(clones[0]) == features(clones[1])
     lines = shared_lines(remote)
     assert len(lines) == len(set(lines)) == 2 + said

@@ -1,4 +1,4 @@
-"""Clones that both went on unite by `publish` or a plain `git fetch`, whoever was first."""
+"""Clones that both went on unite by `sync now` or a plain `git fetch`, whoever was first."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from tests.cli.warm import warm as thence
 from tests.cli.work.projects import SLUG, finalized_project, project
 from tests.git.repositories import content, git
-from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
+from tests.work.boards import NAMED, clone, done, on_remote, shared_lines, synced
 
 from thence.cli.commands.work.planning import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
@@ -43,7 +43,7 @@ def two_clones(top: Path) -> tuple[Path, Path, Path]:
     """Make two clones of one planned project, and return their remote too."""
     origin = finalized_project(top / "origin", TASKS, files=NAMED)
     remote = on_remote(origin, top / "remote.git")
-    done(origin, "publish")
+    synced(origin)
     return clone(remote, top / "ada"), clone(remote, top / "bob"), remote
 
 
@@ -74,10 +74,10 @@ def assert_each_event_once(folder: Path) -> None:
 
 
 @pytest.mark.promise("L11")
-def test_ten_thousand_events_of_each_side_unite_whoever_published_first(clones):
+def test_ten_thousand_events_of_each_side_unite_whoever_was_first(clones):
     ada, bob, remote = clones
-    done(ada, "publish")
-    done(bob, "publish")
+    synced(ada)
+    synced(bob)
     git(ada, "fetch", "--quiet")
     assert board_of(ada) == board_of(bob)
     for folder in (ada, bob):
@@ -90,7 +90,7 @@ def test_ten_thousand_events_of_each_side_unite_whoever_published_first(clones):
 @pytest.mark.promise("L12")
 def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
     folder, bob, _ = clones
-    done(bob, "publish")
+    synced(bob)
     git(folder, "fetch", "--quiet")
     board_of(folder)
     with EventStore.at(folder) as store:
@@ -127,7 +127,7 @@ def test_feature_that_goes_to_another_branch_is_shown_alike_in_every_clone(tmp_p
     assert thence("work", "implement", "WP01", cwd=origin).code == 0
     git(origin, "checkout", "--quiet", "main")
     other = clone(on_remote(origin, tmp_path / "remote.git"), tmp_path / "other")
-    done(origin, "publish")
+    synced(origin)
     git(other, "fetch", "--quiet")
     git(other, "branch", "release", "origin/release")
     assert board_of(other) == board_of(origin)
@@ -139,15 +139,14 @@ def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path
     ada, bob, _ = two_clones(tmp_path)
     for folder in (ada, bob):
         done(folder, "implement", "WP01", "--actor", folder.name)
-    done(ada, "publish")
-    done(bob, "publish")
+    synced(ada)
+    synced(bob)
     git(ada, "fetch", "--quiet")
     assert board_of(ada) == board_of(bob)
     shown = []
     for folder in (ada, bob):
-        ended = thence("work", "conflicts", "--json", cwd=folder)
-        assert ended.code == 3
-        shown.append(json.loads(ended.out)["conflicts"])
+        ended = thence("work", "status", "--json", cwd=folder)
+        shown.append(json.loads(ended.out)["here"]["conflicts"])
     assert shown[0] == shown[1]
     (conflict,) = shown[0]
     assert conflict["subject"].endswith(f"/{SLUG}/WP01")

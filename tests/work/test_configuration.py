@@ -246,32 +246,34 @@ def test_placeholders_are_filled_in_once():
         setup_of(FULL).agents["coder"],
         command=("x", "--at={worktree}/{phase}", "{wp_id}{feature}", "{prompt_file}", "{other}"),
     )
-    filled = argv(
-        agent,
-        Path("/main"),
-        prompt_file="{wp_id}",
-        worktree="a b; $(c)\\1",
-        wp_id="WP01",
-        feature="001-x",
-        phase="review",
-    )
+    words = {"prompt_file": "{wp_id}", "worktree": "a b; $(c)\\1", "wp_id": "WP01"}
+    words |= {"feature": "001-x", "phase": "review"}
+    filled = argv(agent.command, Path("/main"), words)
     assert filled == ("x", "--at=a b; $(c)\\1/review", "WP01001-x", "{wp_id}", "{other}")
 
 
 @pytest.mark.parametrize(
-    ("program", "found"),
+    ("typed", "command", "of_gate"),
     [
-        ("coder", "coder"),
-        ("./coder", "/main {x}/coder"),
-        ("tools/coder", "/main {x}/tools/coder"),
-        ("/usr/bin/coder", "/usr/bin/coder"),
-        ("{worktree}/coder", "/tree/coder"),
+        ("coder ./x", "coder ./x", None),
+        ("./coder ./x", "/m/coder ./x", "/m/coder ./x"),
+        ("tools/coder x", "/m/tools/coder x", "/m/tools/coder x"),
+        ("/usr/bin/coder x", "/usr/bin/coder x", None),
+        ("{worktree}/coder {main}/x", "/tree/coder /m/x", "/m/{worktree}/coder /m/x"),
+        ("sh a/critic.sh b/x", "sh /m/a/critic.sh b/x", "sh a/critic.sh b/x"),
+        ("/bin/bash -o errexit -u x.sh", "/bin/bash -o errexit -u /m/x.sh", None),
+        ("python3.12 -W error -I a.py a.py", "python3.12 -W error -I /m/a.py a.py", None),
+        ("node --require ./x a.js", "node --require ./x /m/a.js", None),
+        ("node /x/a.js", "node /x/a.js", None),
+        ("bash -ec a.sh", "bash -ec a.sh", None),
+        ("python -m a b.py", "python -m a b.py", None),
+        ("ruby a.rb", "ruby a.rb", None),
     ],
 )
-def test_program_is_found_beside_the_configuration_if_its_path_is_relative(program, found):
-    agent = replace(setup_of(FULL).agents["critic"], command=(program, "./argument"))
-    words = {"prompt_file": "p", "wp_id": "WP01", "feature": "001-x", "phase": "review"}
-    assert argv(agent, Path("/main {x}"), worktree="/tree", **words) == (found, "./argument")
+def test_programs_and_scripts_of_agents_are_those_of_the_main_tree(typed, command, of_gate):
+    words = {"prompt_file": "p", "wp_id": "WP01", "worktree": "/tree", "phase": "review"}
+    assert argv(typed.split(), Path("/m"), words) == tuple(command.split())
+    assert argv(typed.split(), Path("/m"), {}) == tuple((of_gate or typed).split())
 
 
 def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):

@@ -71,7 +71,7 @@ def test_refusal_names_where_the_package_is_and_where_it_may_go():
     assert found.message == "WP01 is in doing, with ada, and done comes after for_review"
     assert found.remedy == "from doing it goes to for_review or planned or rejected"
     again = tried(project_in("doing"), "doing")
-    assert again.message == "WP01 is already in doing, with ada"
+    assert again.message.startswith("WP01 is already in doing, with ada")
     assert not again.may_be_forced
 
 
@@ -130,6 +130,11 @@ def test_review_that_was_given_to_an_agent_is_done_by_no_other():
         assert refused(clone, lane, actor="eve") == "not_its_agent"
         assert refused(clone, lane, actor="rex") is None
     assert refused(clone, "rejected", actor="eve") is None
+    said = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved", "author": "rex"}
+    approval = clone.tell("HistoryAdded", said)
+    for lane in ("done", "doing", "planned"):
+        assert refused(clone, lane, actor="eve") is None, "the verdict is given"
+    assert approval.event_id in tried(clone, "done", actor="eve").caused_by
 
 
 @pytest.mark.promise("L10")

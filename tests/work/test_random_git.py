@@ -8,23 +8,22 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import make_repository
-from tests.work.boards import NAMED, on_remote
+from tests.work.boards import NAMED, exchange, on_remote
 
-from thence.cli.commands.work.planning import init
-from thence.cli.commands.work.sharing import publish
+from thence.cli.commands.work.planning import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 
 WRITERS = 4
 COMMANDS = 90
-PUBLISH_EVERY = 40
+SHARED_EVERY = 40
 SLUG = "001-sync"
 
 
 def write(
     folder: Path, ledger: Path, number: int, stop: "multiprocessing.synchronize.Event"
 ) -> None:
-    """Append events, and note each id once it is acknowledged; publish now and then."""
+    """Append events, and note each id once it is acknowledged; share them now and then."""
     count = 0
     with EventStore.at(folder, actor=f"writer-{number}") as store, ledger.open("a") as ids:
         while not stop.is_set():
@@ -33,9 +32,9 @@ def write(
             ids.write(f"{event.event_id}\n")
             ids.flush()
             count += 1
-            if number == 1 and count % PUBLISH_EVERY == 0:
+            if number == 1 and count % SHARED_EVERY == 0:
                 with Session(folder, actor="writer-1") as session:
-                    publish(session)
+                    exchange(session)
             time.sleep(0.002)  # a pace at which git gets its turn
 
 
@@ -142,7 +141,7 @@ def test_every_acknowledged_event_stays_whatever_git_does_beside(tmp_path):
     seed = random.randrange(2**32)
     folder = make_repository(tmp_path / "sync", NAMED)
     with Session(folder) as session:
-        init(session)
+        setup_spec(session)
     on_remote(folder, tmp_path / "remote.git")
     spawned = multiprocessing.get_context("spawn")
     stop = spawned.Event()

@@ -11,8 +11,8 @@ from tests.git.repositories import commit, git, write
 from tests.work.boards import (
     clone,
     done,
-    published,
     shared_lines,
+    synced,
     tool_line,
     view,
     view_lines,
@@ -77,22 +77,22 @@ def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")
     secret = noted(ada)
-    published(ada)
+    synced(ada)
     git(bob, "fetch", "--quiet")
     done(bob, "status")
     assert take_back(ada, secret).redacted_count == 1
-    told = published(ada)
+    told = synced(ada)
     assert (told["pushed"], told["redacted"]) == (0, 1)
     assert redacted(secret.line).decode() in shared_lines(remote)
     assert SECRET not in "".join(shared_lines(remote))
     done(bob, "add-history", "WP01", "on")
-    published(bob)
+    synced(bob)
     assert secret.line.decode() in shared_lines(remote), "bob's journal has it, and no redaction"
-    told = published(ada)
+    told = synced(ada)
     assert (told["redacted"], told["pulled"]) == (1, 1)
     assert SECRET not in "".join(shared_lines(remote))
     assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
-    assert published(ada)["commit"] is None
+    assert synced(ada)["commit"] is None
     assert holding(ada) == []
 
 
@@ -226,13 +226,13 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
             attempt(session, "move-task", "WP01", refuse)
     done(repo, "move-task", "WP01", "--to", "for_review", "--force", "--reason", SECRET)
     noted(repo)
-    assert SECRET in work(repo, "errors").out
+    assert SECRET in work(repo, "status", "--refused").out
     held = events_of(repo)
     events = [each for each in held if SECRET.encode() in each.line]
     assert {each.event_type for each in events} >= {"ErrorLogged", "WPStatusChanged"}
     take_back(repo, *events, *(each for each in held if each.event_type == "WPCreated"))
     assert holding(repo) == []
-    for command in (["status"], ["status", "--json"], ["errors"], ["conflicts"]):
+    for command in (["status", "--refused"], ["status", "--json"]):
         assert SECRET not in done(repo, *command).out
     done(repo, "finalize-tasks", "--add", "Second")
     take_back(repo, *events_of(repo))

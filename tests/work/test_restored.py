@@ -7,7 +7,7 @@ import pytest
 from tests.cli.warm import warm as thence
 from tests.cli.work.projects import done, planned
 from tests.git.repositories import git
-from tests.work.boards import NAMED, on_remote, shared_lines
+from tests.work.boards import NAMED, on_remote, shared_lines, synced
 
 from thence.work.project.project import find_project
 
@@ -27,7 +27,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     remote, home = on_remote(repo, tmp_path / "remote.git"), find_project(repo).home
     whole = (home / "events.jsonl").read_bytes()
     (lost,) = done(repo, "add-history", "WP01", "lost", "--json").json["events"]
-    done(repo, "publish")
+    synced(repo)
     old = identity(home)["node_id"]
     # in place, as a backup of the file's content does it: the inode tells nothing
     with (home / "events.jsonl").open("r+b") as file:
@@ -53,7 +53,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     (home / "seen.json").unlink()
     done(repo, "status")
     assert identity(home) == told, "what came under an earlier name changes nothing"
-    done(repo, "publish")
+    synced(repo)
     lines = [json.loads(line) for line in shared_lines(remote)]
     numbers = [(line["node_id"], line["seq"]) for line in lines]
     assert lost in {line["event_id"] for line in lines}
@@ -62,7 +62,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
 
 @pytest.fixture
 def clones(tmp_path):
-    """Make two clones: the journal of the first is an old copy, the second has published since."""
+    """Make two clones: the journal of the first is an old copy, the second went on since."""
     first, second = tmp_path / "first", tmp_path / "second"
     planned(first, files=NAMED)
     done(first, "finalize-tasks")
@@ -72,13 +72,13 @@ def clones(tmp_path):
     done(first, "mark-status", "T001")
     for number in range(3):
         done(first, "add-history", "WP01", f"note {number}")
-    done(first, "publish")
+    synced(first)
     git(tmp_path, "clone", "--quiet", origin, second)
     git(second, "config", "user.name", "Bob")
     git(second, "config", "user.email", "bob@example.org")
     done(second, "status")
     done(second, "add-history", "WP02", "of the other clone")
-    done(second, "publish")
+    synced(second)
     git(first, "update-ref", "-d", "refs/remotes/origin/thence-board")
     shutil.rmtree(first / ".kittify/events")
     return first, second, backup
@@ -114,7 +114,7 @@ def test_later_events_of_an_old_copy_come_back_by_git_fetch_once_and_in_order(cl
     ended = done(first, "add-history", "WP01", "by the command that finds it")
     assert "of our own that our journal had lost" in ended.err
     assert log(first)[-1]["node_id"] not in was
-    done(first, "publish")
+    synced(first)
     git(second, "fetch", "--quiet")
     assert done(first, "status").err == done(second, "status").err == ""
     assert board(first) == board(second)
@@ -151,7 +151,7 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it(clones):
         "the number",
         "the clock ",
     }
-    done(first, "publish")
+    synced(first)
     git(second, "fetch", "--quiet")
     assert board(first) == board(second)
     assert mine in {line["event_id"] for line in log(second)}

@@ -26,6 +26,11 @@ def a_feature(**packages):
     return FeatureState(project_uuid=None, slug="001-x", packages=found)
 
 
+def approved(feature, wp_id):
+    package = replace(feature.packages[wp_id], approved_by="r")
+    return replace(feature, packages={**feature.packages, wp_id: package})
+
+
 def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
     names = dict.fromkeys([*implement.split(), *review.split()])
     agents = {
@@ -40,8 +45,8 @@ def ranked(**priorities):
     return {wp_id: PlannedPackage(wp_id, wp_id, priority) for wp_id, priority in priorities.items()}
 
 
-def chosen(feature, setup, running=(), failed=(), held=(), now_s=0.0, packages=None, **more):
-    return choose(feature, packages or {}, setup, running, failed, held, now_s, **more)
+def chosen(feature, setup, running=(), failed=(), held=(), now_s=0.0, packages=None):
+    return choose(feature, packages or {}, setup, running, failed, held, now_s)
 
 
 def ids(tasks):
@@ -65,10 +70,10 @@ def test_package_in_doing_is_taken_up_again_if_nobody_holds_or_runs_it():
 
 
 def test_what_is_in_review_is_reviewed_if_a_reviewer_is_configured():
-    feature = a_feature(WP01="for_review", WP02="for_review")
+    feature = approved(a_feature(WP01="for_review", WP02="for_review"), "WP01")
     assert chosen(feature, a_setup()) == []
     setup = a_setup(review="r")
-    assert chosen(feature, setup, approved={"WP01"}) == [Task("WP02", "review", "r", 0)]
+    assert chosen(feature, setup) == [Task("WP02", "review", "r", 0)]
 
 
 def test_what_matters_most_is_begun_first():
@@ -135,7 +140,7 @@ def test_plan_shows_what_runs_at_once_and_the_longest_chain():
 def test_plan_has_reviews_by_another_agent_and_goes_on_from_where_the_feature_stands():
     feature = a_feature(WP01="for_review", WP02="doing WP03", WP03="for_review", WP04="planned")
     setup = a_setup(slots=1, implement="a", review="a r")
-    found = plan(feature, {}, setup, approved={"WP03"})
+    found = plan(approved(feature, "WP03"), {}, setup)
     assert [wave[0][:3] for wave in found.waves] == [
         ("WP01", "review", "a"),
         ("WP02", "implementation", "a"),

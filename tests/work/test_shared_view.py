@@ -11,7 +11,7 @@ from tests.work.boards import (
     clone,
     done,
     features,
-    published,
+    synced,
     tool_line,
     view,
     view_lines,
@@ -128,7 +128,7 @@ def test_link_in_the_place_of_a_day_file_is_not_followed(repo, tmp_path):
 def test_parked_line_is_tried_again_until_the_bound_has_moved(remote, tmp_path, is_shared):
     repo = clone(remote, tmp_path / "ada")
     done(repo, "finalize-tasks", "--add", "First")
-    published(repo)
+    synced(repo)
     held = len(journal(repo))
     note = drafted(new_id(), "HistoryAdded", {"feature_slug": "000-general", "payload": {}})
     far = stamper("0123456789ab")([note], 1, held + CLOCK_AHEAD_MAX + 4)[0].decode()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import git
 from tests.tiers import tenth
-from tests.work.boards import clone, done, published, shared_lines, view_lines
+from tests.work.boards import clone, done, shared_lines, synced, view_lines
 from tests.work.existing_projects import DAY, FOLDER, SLUG, existing, foreign_line, moved
 
 TURNS = tenth(16, 6)
@@ -71,13 +71,13 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     first = existing(tmp_path / "first", **MORE)
     git(tmp_path, "clone", "--quiet", "--bare", first, tmp_path / "remote.git")
     ada, bob = (clone(tmp_path / "remote.git", tmp_path / name) for name in ("ada", "bob"))
-    done(ada, "init")
+    done(ada, "setup-spec")
     step = "git rm -r --cached .kittify/events"
     assert step in done(ada, "finalize-tasks").err
     git(ada, *step.split()[1:])
     git(ada, "commit", "--quiet", "--message", "Leave day files to thence")
     assert "git rm" not in done(ada, "status").err
-    published(ada)
+    synced(ada)
     git(ada, "push", "--quiet")
     return ada, bob
 
@@ -107,7 +107,7 @@ def test_existing_project_goes_on_in_two_clones_and_another_tool(clones):
             done(folder, "move-task", "WP01", "--to", lane, *forced)
         assert lanes(board(folder))["WP01"] == lane
         count += 1
-        published(folder)
+        synced(folder)
     for folder in (ada, bob):
         git(folder, "fetch", "--quiet")
     pulled(ada)

@@ -270,7 +270,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Coordinate": {"work": "Cut features into work packages, and move them to done."},
     "Share": {
         "serve": "Serve the logs in a folder over HTTP, pages and API, on this machine only.",
-        "sync": "Share a log's events with your team through a server.",
+        "sync": "Share a board through its git remote, or any log through a server.",
         "server": "Run the server that syncs the logs of a team.",
     },
     "Look after": {
@@ -316,7 +316,7 @@ POINTERS = {
     "graph": "thence serve --open",
     "help": "thence --help",
     "history": "thence log",
-    "init": "thence hook install claude-code (your agents), thence work init (a board)",
+    "init": "thence hook install claude-code (your agents), thence work setup-spec (a board)",
     "install": "thence hook install claude-code",
     "list": "thence log (events), thence sim list (runs)",
     "ls": "thence log (events), thence sim list (runs)",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.git.files import TreeFiles, is_draft
-from thence.git.git import Git, disk_hint, failure
+from thence.git.git import Answer, Git, disk_hint, failure
 from thence.git.locks import COMMITTING, INDEX_LOCK, WRITING, locked, naming, ref_locks
 from thence.git.repository import Repository, operation_under_way
 
@@ -152,7 +152,7 @@ def _attempt(
         if git.ask("diff", "--cached", "--quiet", "HEAD", "--", *changed).status:
             # a hook has changed what it committed, and git has staged what lay there before
             with suppress(GitFailed):
-                _run_patiently(git, "reset", "--quiet", "--", *changed)
+                _ask_patiently(git, "reset", "--quiet", "--", *changed)
     since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
     commits = git.run("rev-list", "--first-parent", *since).decode().split()
     if not commits:
@@ -170,26 +170,23 @@ def _commit_paths(
     unknown = [path for path in paths if status.states[path][1] in "?!"]
     if unknown:
         # git skips ignored files and those outside a sparse checkout without --force --sparse
-        _run_patiently(git, "add", "--sparse", "--force", "--", *unknown)
+        adding = ("add", "--sparse", "--force", "--", *unknown)
+        if (answer := _ask_patiently(git, *adding)).status:
+            raise git.failed(answer, adding, operation=_DOING)
     changed = list(paths)
     if status.head:
         listing = ("diff", "--name-only", "--no-renames", "-z", status.head, "--", *paths)
         differing = {*os.fsdecode(git.run(*listing)).split("\0")}
         changed = [path for path in paths if path in differing]
     literal = [f":(literal){path}" for path in changed]
-    until_s = time.monotonic() + WAIT_S
+    users = Git(git.folder, keeps=(note,), is_users=True)
     for is_last in (False, True):
         if not changed:
             break
         before = [_read(repo, path) for path in changed]
-        while True:
-            answer = Git(git.folder, keeps=(note,), is_users=True).ask(
-                *("commit", "--quiet", "--only", "--file=-", "--", *literal),
-                stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-            )
-            if f"{INDEX_LOCK}': File exists" not in answer.stderr or time.monotonic() >= until_s:
-                break
-            time.sleep(_PAUSE_S)
+        stdin = message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n"
+        committing = ("commit", "--quiet", "--only", "--file=-", "--", *literal)
+        answer = _ask_patiently(users, *committing, stdin=stdin)
         if answer.status == 0:
             return changed
         if is_last or before == [_read(repo, path) for path in changed]:
@@ -205,16 +202,13 @@ def _commit_paths(
     raise _later(repo, cause, hint)
 
 
-def _run_patiently(git: Git, *arguments: str) -> None:
-    """Runs git, again for a while if another one holds the index. Raises GitFailed."""
+def _ask_patiently(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
+    """Returns git's answer, asked again for a while if another git holds the index."""
     until_s = time.monotonic() + WAIT_S
     while True:
-        try:
-            git.run(*arguments, operation=_DOING)
-            return
-        except GitFailed as error:
-            if not error.recoverable or error.was_killed or time.monotonic() >= until_s:
-                raise
+        answer = git.ask(*arguments, stdin=stdin)
+        if f"{INDEX_LOCK}': File exists" not in answer.stderr or time.monotonic() >= until_s:
+            return answer
         time.sleep(_PAUSE_S)
 
 

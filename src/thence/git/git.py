@@ -6,6 +6,7 @@ refusal of git is a GitFailed with git's own message.
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,14 @@ USER_VARIABLES = (
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
     *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
 )
-_SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
+SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
 # git's words where it knows nobody to commit as
 _NOBODY = ("tell me who you are", "empty ident name", "no name was given", "no email was given")
 NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXAMPLE.ORG"
+# git's words where a branch can't be made below or above another one
+_IN_THE_WAY = re.compile(r"'refs/heads/([^']+)' exists; cannot create")
+# git's words where the key that signs can't be used, of OpenPGP and of SSH
+_NOT_SIGNED = ("failed to sign the data", "user.signingkey", "load public key")
 # parts of git's messages about the disk, and the next step, whatever git was doing
 _DISK_HINTS = (
     (
@@ -45,9 +50,9 @@ _DISK_HINTS = (
     ),
 )
 # prefixes of the variables by which a user's git reaches a remote
-_REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
+REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
-    **_SILENT,
+    **SILENT,
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
@@ -57,7 +62,7 @@ _ASKED = {"GIT_ALLOW_PROTOCOL": ""}
 _LACKED = "from promisor remote"
 _FETCH_ALL = "git fetch --refetch --no-filter, which brings all that this clone was made without"
 # for the user's own hooks: git's messages stay English; locale, paths and locks are the user's
-_USERS = {**_SILENT, "LANGUAGE": "en"}
+_USERS = {**SILENT, "LANGUAGE": "en"}
 _SETTINGS = (
     "core.fsmonitor=false",
     # a git that is killed while it tidies up leaves a lock, and no git tidies up there ever again
@@ -87,7 +92,8 @@ class Git:
     `keeps` are descriptors, such as those of locks, that each started git holds open too. With
     `is_asked` no connection is opened, and a question that needs one is a GitFailed. With
     `is_users` hooks, signing, locale and ways to remotes are the user's, and git may take
-    HOOKS_TIMEOUT_S.
+    HOOKS_TIMEOUT_S. With `alone_s` git and what it starts have no terminal to ask on, and end
+    together, at the latest after so many seconds.
     """
 
     def __init__(
@@ -97,14 +103,16 @@ class Git:
         keeps: tuple[int, ...] = (),
         is_users: bool = False,
         is_asked: bool = False,
+        alone_s: float | None = None,
     ) -> None:
         self.folder = folder
         self._keeps = keeps
         self._is_users, self._is_asked = is_users, is_asked
+        self._is_alone = alone_s is not None
         self._start = _START_USERS if is_users else _START
         self._variables = _USERS if is_users else _OURS | (_ASKED if is_asked else {})
-        self._timeout_s = HOOKS_TIMEOUT_S if is_users else TIMEOUT_S
-        self._reach = _REACH if is_users else ()
+        self._timeout_s = alone_s or (HOOKS_TIMEOUT_S if is_users else TIMEOUT_S)
+        self._reach = REACH if is_users else ()
 
     def run(
         self,
@@ -190,6 +198,7 @@ class Git:
                 stdout=ends[1],
                 stderr=ends[2],
                 pass_fds=self._keeps,
+                start_new_session=self._is_alone,
             )
         except OSError as error:
             is_folder = os.path.isdir(self.folder)
@@ -197,7 +206,12 @@ class Git:
             raise self._refused(cause, "install git 2.38 or later" if is_folder else "") from error
         try:
             yield process
-        except GitFailed as error:
+        except BaseException as error:
+            if self._is_alone and process.returncode is None:  # else ssh, or a helper, goes on
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            if not isinstance(error, GitFailed):
+                raise
             error.was_killed |= _end(process) < 0  # or one that was started meanwhile
             raise
         finally:
@@ -218,6 +232,10 @@ class Git:
             hint = "go to a folder that is there"
         elif "dubious ownership" in answer.stderr:
             hint = f"git config --global --add safe.directory {self.folder}"
+        elif blocking := _IN_THE_WAY.search(answer.stderr):
+            hint = f"rename it: git branch -m {blocking[1]} {blocking[1].replace('/', '-')}"
+        elif any(words in answer.stderr for words in _NOT_SIGNED):
+            hint = "see whether the key that signs is here: git config user.signingKey"
         hint = disk_hint(answer.stderr) or hint
         is_locked = ".lock': File exists" in answer.stderr
         if is_locked and not hint:

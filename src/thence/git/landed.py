@@ -6,27 +6,24 @@ packages are asked together, and where the branch has only moved on, its new com
 No message of a commit is read, and no working tree.
 """
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence, Set
 from contextlib import suppress
-from functools import cached_property
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.files import replace_file
-from thence.git.memo import Memo
 from thence.git.merging import merged_tree
 from thence.git.patches import (
     COMMITS_AT_ONCE,
     PLAIN,
-    Files,
     files_of,
     patch_id,
     path_of,
 )
-from thence.git.repository import Repository, is_ancestor, is_shallow
+from thence.git.repository import Repository, is_ancestor
 from thence.git.rows import (
     Change,
     Hunk,
@@ -113,9 +110,6 @@ class Landing(NamedTuple):
         return self.landed is not None and not self.reverts
 
 
-_decode_landing = msgspec.json.Decoder(Landing).decode
-
-
 class Question(NamedTuple):
     """A package of which it is asked whether it is in a branch; `landed` is what is known of it.
 
@@ -128,11 +122,6 @@ class Question(NamedTuple):
     is_before: bool = False
 
     @property
-    def names(self) -> tuple[str, str]:
-        """The names of the answer that it is there, and of that it is not, by what was known."""
-        return self.key, f"{self.key} {self.landed.commit if self.landed else ''}"
-
-    @property
     def key(self) -> str:
         """The name under which it is kept what stands."""
         is_stated = self.landed is not None and (self.landed.how == "stated" or not self.code)
@@ -140,48 +129,35 @@ class Question(NamedTuple):
         ids = ((one.base, one.commit) for one in (self.code.reviews if self.code else ()))
         return sha256(repr((self.is_before, *known, *ids)).encode()).hexdigest()[:32]
 
+    @property
+    def key_if_missing(self) -> str:
+        """The name under which it is kept that it is not there, by what was known."""
+        return f"{self.key} {self.landed.commit if self.landed else ''}"
+
 
 class _Stood(msgspec.Struct, array_like=True):
-    """A package that has landed, and what stands of it."""
+    """A package that has landed, the commits that took all of it out, and its rows."""
 
     landed: Landed
-    standing: Standing
+    reverts: list[str]
+    rows: msgspec.Raw
 
 
 class _State(msgspec.Struct):
-    """What stands of packages at one commit of a branch."""
+    """What was found of packages at one commit of a branch."""
 
     tip: str = ""
     packages: dict[str, _Stood] = msgspec.field(default_factory=dict)
+    missing: set[str] = msgspec.field(default_factory=set)
+
+    def store(self, key: str, landed: Landed, standing: Standing) -> None:
+        """Stores what stands of a package."""
+        reverts = standing.reverts if standing.is_gone else []
+        self.packages[key] = _Stood(landed, reverts, msgspec.Raw(msgspec.msgpack.encode(standing)))
 
 
 _decode_state = msgspec.msgpack.Decoder(_State).decode
-
-
-class Kept:
-    """What was answered of a branch, and what stands there: both may be lost."""
-
-    def __init__(self, memo: Memo, branch: str) -> None:
-        self._memo = memo
-        self._name = f"landings {branch}"
-        self._path = memo.home / f"standing-{sha256(branch.encode()).hexdigest()[:16]}"
-
-    def answers(self, tip: str) -> dict[str, Any]:
-        """Returns the answers of the branch at a commit, by the keys of questions."""
-        return self._memo.table(self._name, tip)
-
-    def load(self) -> _State:
-        """Returns what stands, nothing where none is kept."""
-        with suppress(OSError, ValueError, RecursionError):
-            return _decode_state(self._path.read_bytes())
-        return _State()
-
-    def store(self, state: _State) -> None:
-        """Stores what stands, of the packages that were asked last; not of a shallow clone."""
-        if not is_shallow(self._memo.repo):
-            state.packages = dict([*state.packages.items()][-STANDING_MAX:])
-            with suppress(ThenceError):
-                replace_file(self._path, msgspec.msgpack.encode(state))
+_decode_standing = msgspec.msgpack.Decoder(Standing).decode
 
 
 def reviewed_of(
@@ -224,26 +200,30 @@ def reviewed_of(
 
 def _parents(repo: Repository, commit: str, *others: str | None) -> dict[str, list[str]]:
     """Returns the commits of a history that others lack with their parents, the newest first."""
-    past = (f"^{other}\n" for other in dict.fromkeys(others) if other)
-    return _listed(repo, [f"{commit}\n", *past])
+    past = (f"^{other}" for other in dict.fromkeys(others) if other)
+    return _listed(repo, (commit, *past), "%P")
 
 
-def _listed(repo: Repository, names: Sequence[str]) -> dict[str, list[str]]:
-    options = ("--topo-order", "--parents", "--ignore-missing", f"--max-count={COMMITS_MAX}")
-    out = repo.git.run("rev-list", *options, "--stdin", stdin="".join(names).encode())
-    return {name: parents for name, *parents in map(str.split, out.decode().splitlines())}
+def _listed(repo: Repository, names: Iterable[str], fields: str) -> dict[str, list[str]]:
+    """Returns fields of the commits of a history, the newest first."""
+    options = ("--topo-order", "--ignore-missing", f"--max-count={COMMITS_MAX}", "--stdin")
+    form = ("--no-commit-header", f"--format=%H {fields}")
+    stdin = "".join(f"{name}\n" for name in names).encode()
+    out = repo.git.run("rev-list", *options, *form, stdin=stdin)
+    return {name: values for name, *values in map(str.split, out.decode().splitlines())}
 
 
 class _History:
     """The history of a branch, and of commits beside it.
 
     `steps` are its first parents, the oldest first; `brought` maps each of its commits to the
-    number of the step that brought it.
+    number of the step that brought it. `trees` are those of all commits.
     """
 
     def __init__(self, repo: Repository, target: str, beside: Collection[str]) -> None:
-        self._repo, self._target = repo, target
-        self.parents = _listed(repo, [f"{name}\n" for name in (target, *beside)])
+        self.parents, self.trees = dict[str, list[str]](), dict[str, str]()
+        for name, (tree, *parents) in _listed(repo, (target, *beside), "%T %P").items():
+            self.trees[name], self.parents[name] = tree, parents
         self.steps, self.brought = list[str](), dict[str, int]()
         at = target
         while at in self.parents:
@@ -251,80 +231,82 @@ class _History:
             at = (self.parents[at] or [""])[0]
         self.steps.reverse()
         for number, step in enumerate(self.steps):
-            for commit in self.past(step, self.brought):
-                self.brought[commit] = number
+            self.brought |= dict.fromkeys(self._walk(step, self.brought)[0], number)
+        self._numbers = {step: number for number, step in enumerate(self.steps)}
 
-    def past(self, commit: str, known: Collection[str] = ()) -> set[str]:
-        """Returns a commit and those before it, without the known ones and theirs."""
-        reached, past = [commit], set[str]()
+    def _walk(self, commit: str, numbers: Mapping[str, int]) -> tuple[set[str], int]:
+        """Returns a commit and those before it up to numbered ones, and the highest number met."""
+        reached, past, highest = [commit], set[str](), -1
         while reached:
             one = reached.pop()
-            if one in self.parents and one not in past and one not in known:
+            if one in numbers:
+                highest = max(highest, numbers[one])
+            elif one in self.parents and one not in past:
                 past.add(one)
                 reached += self.parents[one]
-        return past
+        return past, highest
 
-    @cached_property
-    def _last_steps(self) -> dict[str, int]:
-        """The number of the last step before each commit, or at it."""
-        last = {step: number for number, step in enumerate(self.steps)}
-        for commit in reversed(self.parents):
-            parents = self.parents[commit]
-            last.setdefault(commit, max((last.get(parent, -1) for parent in parents), default=-1))
-        return last
+    def beside(self, commit: str) -> tuple[set[str], int]:
+        """Returns the commits of a history beside the steps, and the first step it lacks."""
+        past, highest = self._walk(commit, self._numbers)
+        return past, highest + 1
 
-    def begin(self, base: str) -> int:
-        """Returns the number of the first step that a commit lacks."""
-        return self._last_steps.get(base, -1) + 1
-
-    def changes(self, start: int) -> list[Change]:
-        """Returns the changes of the steps from a number on."""
-        if start >= len(self.steps):
-            return []
-        before = self.parents[self.steps[start]][:1]
-        return _changes(self._repo, self._target, "".join(before))
+    def is_empty(self, step: str) -> bool:
+        """Reports whether a step changes nothing against its first parent."""
+        return [self.trees.get(one) for one in self.parents[step][:1]] == [self.trees[step]]
 
 
 def landings(
-    repo: Repository, target: str, questions: Sequence[Question], kept: Kept | None = None
+    repo: Repository,
+    target: str,
+    questions: Sequence[Question],
+    kept: MutableMapping[str, bytes] | None = None,
 ) -> list[Landing]:
     """Returns the landings of packages in the commit `target`; raises GitFailed.
 
     "ancestor": it was merged. "patch": one commit of the target makes the same change. "patches":
     several do so together. "merge": merging the package into the target changes nothing. Without a
     base the code is what was merged. What this clone lacks is left out. What was found before holds
-    as long as the target has the commit that brought it.
+    as long as the target has the commit that brought it. `kept` is what is kept of the branch from
+    one call to the next, and may be lost.
     """
-    answers = kept.answers(target) if kept else dict[str, Any]()
-    asked = {one.key: one for one in questions if answers.keys().isdisjoint(one.names)}
-    if asked:
-        state = kept.load() if kept else _State()
-        before, found = state.tip, dict[str, _Stood]()
-        changes = list[Change]()
-        with suppress(ThenceError):  # the commit before is gone
-            changes = _changes(repo, target, before) if before not in ("", target) else []
-        if changes and changes[0].parent == before:
-            follow({key: stood.standing for key, stood in state.packages.items()}, changes, {})
-            state.tip = target
-        elif before != target:
-            found, state = state.packages, _State(target)
-        new = {key: one for key, one in asked.items() if key not in state.packages}
-        for key, one in new.items():
-            if one.landed is None and key in found:
-                new[key] = one._replace(landed=found[key].landed)
-        if new:
-            state.packages |= _ask(repo, target, new)
-        for key, one in asked.items():
-            stood = state.packages.get(key)
-            reverts = stood.standing.reverts if stood and stood.standing.is_gone else ()
-            answer = Landing(stood.landed, tuple(reverts)) if stood else Landing()
-            answers[one.names[0 if stood else 1]] = msgspec.json.encode(answer).decode()
-        if kept and (state.tip != before or not state.packages.keys().isdisjoint(new)):
-            kept.store(state)
-    return [
-        _decode_landing(next(answers[name] for name in one.names if name in answers))
+    state = _State()
+    with suppress(KeyError, ValueError, TypeError):
+        state = _decode_state((kept or {})["state"])
+    at_first, found = state.tip, dict[str, _Stood]()
+    if state.tip != target:
+        found, state = state.packages, _moved(repo, state, target)
+    new = {
+        one.key: one
         for one in questions
-    ]
+        if one.key not in state.packages and one.key_if_missing not in state.missing
+    }
+    for key, one in new.items():
+        if one.landed is None and key in found:
+            new[key] = one._replace(landed=found[key].landed)
+    if new:
+        for key, (landed, standing) in _ask(repo, target, new).items():
+            state.store(key, landed, standing)
+        state.missing |= {one.key_if_missing for one in questions if one.key not in state.packages}
+    if kept is not None and (new or at_first != target):
+        state.packages = dict([*state.packages.items()][-STANDING_MAX:])
+        kept["state"] = msgspec.msgpack.encode(state)
+    stood = (state.packages.get(one.key) for one in questions)
+    return [Landing(one.landed, tuple(one.reverts)) if one else Landing() for one in stood]
+
+
+def _moved(repo: Repository, before: _State, target: str) -> _State:
+    """Returns what stands at a later commit of a branch, nothing if it was rewritten."""
+    state = _State(target)
+    if before.tip:
+        with suppress(ThenceError, ValueError):  # the commit before is gone, or the rows are
+            standings = {key: _decode_standing(one.rows) for key, one in before.packages.items()}
+            changes = _changes(repo, target, before.tip)
+            if changes and changes[0].parent == before.tip:
+                follow(standings, changes, {})
+                for key, standing in standings.items():
+                    state.store(key, before.packages[key].landed, standing)
+    return state
 
 
 def _changes(repo: Repository, target: str, since: str) -> list[Change]:
@@ -335,7 +317,9 @@ def _changes(repo: Repository, target: str, since: str) -> list[Change]:
     return [*changes_in(out)]
 
 
-def _ask(repo: Repository, target: str, questions: Mapping[str, Question]) -> dict[str, _Stood]:
+def _ask(
+    repo: Repository, target: str, questions: Mapping[str, Question]
+) -> dict[str, tuple[Landed, Standing]]:
     """Asks for packages of which nothing is known, and returns those that have landed."""
     codes = {key: one.code for key, one in questions.items() if one.code}
     every = [one for code in codes.values() for one in code.reviews]
@@ -349,10 +333,12 @@ def _ask(repo: Repository, target: str, questions: Mapping[str, Question]) -> di
     landed = {key: one for key, one in known.items() if one.commit not in lacking}
     sought = {key: code for key, code in codes.items() if key not in landed}
     landed |= _search(repo, target, sought, history, present)
-    parts = {
-        key: [one.ends for one in codes[key].reviews if one.patch and present.issuperset(one.ends)]
-        for key in landed.keys() & codes.keys()
-    }
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for key in landed.keys() & codes.keys():
+        ends = [one.ends for one in codes[key].reviews if one.patch]
+        # where the last one is not here, what was handed in before does not stand for it
+        is_here = not ends or present.issuperset(ends[-1])
+        parts[key] = [pair for pair in ends if present.issuperset(pair)] if is_here else []
     hunks = _hunks(repo, {pair for pairs in parts.values() for pair in pairs})
     standings = {key: standing_of([hunks[pair] for pair in parts.get(key, ())]) for key in landed}
     for key in landed:
@@ -367,9 +353,12 @@ def _ask(repo: Repository, target: str, questions: Mapping[str, Question]) -> di
         for key, one in landed.items()
         if one.commit in history.brought
     }
-    begins = brought | {key: history.begin(pairs[0][1]) for key, pairs in parts.items() if pairs}
+    begins = {key: history.beside(pairs[0][1])[1] for key, pairs in parts.items() if pairs}
+    begins = brought | begins
     start = min(begins.values(), default=len(history.steps))
-    changes = history.changes(start)
+    changes = list[Change]()
+    if start < len(history.steps):
+        changes = _changes(repo, target, "".join(history.parents[history.steps[start]][:1]))
     numbers = {key: begins.get(key, len(history.steps)) - start for key in landed}
     follow(standings, changes, numbers)
     # of a package of which no row came, those of the step that brought it are followed too
@@ -382,14 +371,14 @@ def _ask(repo: Repository, target: str, questions: Mapping[str, Question]) -> di
         if standing.is_exact == standings[key].is_exact:
             standing.rows = standings[key].rows | standing.rows
     follow(others, changes, {key: brought[key] - start for key in others})
-    return {key: _Stood(one, others.get(key, standings[key])) for key, one in landed.items()}
+    return {key: (one, others.get(key, standings[key])) for key, one in landed.items()}
 
 
 def _hunks(
     repo: Repository, pairs: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], list[Hunk]]:
+) -> dict[tuple[str, str], Sequence[Hunk]]:
     """Returns the hunks of changes to the first of two commits, with the rest of their files."""
-    ordered, hunks = [*pairs], dict[tuple[str, str], list[Hunk]]()
+    ordered, hunks = [*pairs], dict[tuple[str, str], Sequence[Hunk]]()
     for start in range(0, len(ordered), COMMITS_AT_ONCE):
         batch = ordered[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{commit} {base}\n" for commit, base in batch).encode()
@@ -407,46 +396,27 @@ def _search(
     present: Set[str],
 ) -> dict[str, Landed]:
     """Looks for packages' code in the commit `target`, and returns what landed."""
-    chains = {key: chain for key, code in codes.items() if (chain := code.chain)}
-    if not chains:
-        return {}
-    landed = dict[str, Landed]()
-    merges, spans = dict[str, str](), dict[str, list[tuple[str, str]]]()
-    for key, chain in chains.items():
-        tip = chain[-1].commit
+    landed, rest = dict[str, Landed](), dict[str, tuple[Reviewed, ...]]()
+    for key, code in codes.items():
+        if not (chain := code.chain):
+            continue
+        tip, is_cut = chain[-1].commit, len(history.parents) == COMMITS_MAX
         if tip in history.brought:
             step = history.steps[history.brought[tip]]
-            if step == tip or not chain[0].base:
-                landed[key] = Landed("ancestor", tip)
-            merges[key] = step
-        elif (
-            len(history.parents) == COMMITS_MAX
-            and tip in present
-            and is_ancestor(repo, tip, target)
-        ):
+            is_there = tip == step or not chain[0].base or not history.is_empty(step)
+        else:
+            is_there = is_cut and tip in present and is_ancestor(repo, tip, target)
+        if is_there:
             landed[key] = Landed("ancestor", tip)
-        spans[key] = [(tip, one.base) for one in chain if present >= {tip, one.base}]
-    rest = {key: chain for key, chain in chains.items() if key not in landed}
-    changes: dict[tuple[str, ...], None] = {}
+        else:
+            rest[key] = chain
+    based = {key: chain for key, chain in rest.items() if chain[0].base}
+    landed |= _found(repo, based, history, present) if based else {}
     for key, chain in rest.items():
-        own = (name for one in chain for name in one.commits if name in present)
-        changes |= {(name,): None for name in (*own, *merges.get(key, "").split())}
-    changes |= {span: None for key in rest for span in spans[key]}
-    files = dict(zip(changes, files_of(repo, [*changes]), strict=True))
-    for key, chain in rest.items():
-        if files.get((merges.get(key, ""),)):
-            landed[key] = Landed("ancestor", chain[-1].commit)
-    rest = {key: chain for key, chain in rest.items() if key not in landed}
-    found = _found(repo, rest, spans, files, history)
-    tree = ""
-    for key, chain in chains.items():
         tip = chain[-1].commit
-        if key in found:
-            landed[key] = found[key]
-        elif key not in landed and tip in present and tip not in history.brought:
-            tree = tree or repo.git.run("rev-parse", f"{target}^{{tree}}").decode().strip()
+        if key not in landed and tip in present and tip not in history.brought:
             with suppress(ThenceError):  # the two have no commit in common
-                if merged_tree(repo, target, tip) == (tree, ()):
+                if merged_tree(repo, target, tip) == (history.trees[target], ()):
                     landed[key] = Landed("merge", target)
     return landed
 
@@ -454,47 +424,57 @@ def _search(
 def _found(
     repo: Repository,
     chains: Mapping[str, Sequence[Reviewed]],
-    spans: Mapping[str, Sequence[tuple[str, str]]],
-    files: Mapping[tuple[str, ...], Files],
     history: _History,
+    present: Set[str],
 ) -> dict[str, Landed]:
     """Returns the packages whose changes the target's own commits make."""
-    paths, sought = dict[str, set[bytes] | None](), dict[str, list[str]]()
+    commits, spans = dict[str, list[tuple[str, ...]]](), dict[str, list[tuple[str, ...]]]()
     for key, chain in chains.items():
-        own = history.past(chain[-1].commit)
-        before = history.past(chain[0].base)
-        sought[key] = [
-            one for one in history.brought if one not in own and one not in before and chain[0].base
-        ]
-        changes = (*spans[key], *((name,) for one in chain for name in one.commits))
-        held = {path for change in changes for path in files.get(change, ())}
+        ends = [(chain[-1].commit, one.base) for one in chain]
+        spans[key] = [span for span in ends if present >= {*span}]
+        commits[key] = [(name,) for one in chain for name in one.commits if name in present]
+    changes = {one: None for every in (commits, spans) for rows in every.values() for one in rows}
+    files = dict(zip(changes, files_of(repo, [*changes]), strict=True))
+    paths, places = dict[str, set[bytes] | None](), dict[str, tuple[set[str], int]]()
+    for key, chain in chains.items():
+        before, begin = history.beside(chain[0].base)
+        places[key] = before | history.beside(chain[-1].commit)[0], begin
+        held = {path for change in (*spans[key], *commits[key]) for path in files[change]}
         paths[key] = held if spans[key] else None
-    asked = {(one,): None for commits in sought.values() for one in commits}
-    every = {path for held in paths.values() for path in held or ()}
-    is_by_path = None not in paths.values() and len(every) <= PATHS_MAX
-    restriction = sorted(map(path_of, every)) if is_by_path else ()
-    theirs = dict(zip(asked, files_of(repo, [*asked], restriction), strict=True))
+    begin = min((begin for _, begin in places.values()), default=len(history.steps))
+    asked = [one for one, number in history.brought.items() if number >= begin]
+    touched = {path for held in paths.values() for path in held or ()}
+    is_by_path = None not in paths.values() and len(touched) <= PATHS_MAX
+    restriction = sorted(map(path_of, touched)) if is_by_path else ()
+    theirs = dict(zip(asked, files_of(repo, [(one,) for one in asked], restriction), strict=True))
+    by_path: dict[bytes, set[str]] = defaultdict(set)
+    for commit, changed in theirs.items():
+        for path in changed:
+            by_path[path].add(commit)
     found = dict[str, Landed]()
     for key, chain in chains.items():
-        ids = dict[str, str]()
-        for commit in sought[key]:
-            ids.setdefault(patch_id(theirs[commit,], paths[key]), commit)
-        tip, is_before = chain[-1].commit, True
-        ways = list[Sequence[str]]()
-        for one in chain:  # what is handed in so far, or since one that landed alone
-            single = [way for way in ((one.patch,), one.patches) if way and ids.keys() >= {*way}]
-            span = (tip, one.base)
-            if is_before and span in files and (whole := patch_id(files[span])) in ids:
-                ways.append((whole,))
-            is_before = is_before and bool(single)
-            if is_before and one is chain[-1]:
-                ways += single
-        every_one = [patch for one in chain for patch in one.patches]
-        ways += [every_one] if every_one and ids.keys() >= {*every_one} else []
-        if ways:
-            commits = {ids[patch] for patch in ways[0]}
-            how = "patch" if len(commits) == 1 else "patches"
-            found[key] = Landed(how, max(commits, key=history.brought.__getitem__))
+        ids, own, (excluded, begin) = dict[str, str](), paths[key], places[key]
+        near = {*asked} if own is None else set[str]().union(*(by_path[path] for path in own))
+        for commit in sorted(near - excluded, key=history.brought.__getitem__):
+            if history.brought[commit] >= begin:
+                ids.setdefault(patch_id(theirs[commit], own), commit)
+        way, ways = list[str](), list[list[str]]()
+        for one in chain:  # what came alone, and then all the rest at once
+            if (whole := patch_id(files.get((chain[-1].commit, one.base), {}))) in ids and whole:
+                ways.append([*way, whole])
+            alone = [one.patch] if one.patch in ids else [*one.patches]
+            if not alone or not ids.keys() >= {*alone}:
+                break
+            way += alone
+        else:
+            ways.append(way)
+        ways.append([patch for one in chain for patch in one.patches])
+        for patches in ways:
+            if patches and ids.keys() >= {*patches}:
+                names = {ids[patch] for patch in patches}
+                how = "patch" if len(names) == 1 else "patches"
+                found[key] = Landed(how, max(names, key=history.brought.__getitem__))
+                break
     return found
 
 

@@ -4,9 +4,10 @@ The locks are `flock` on files below the shared git folder, where no git command
 releases them when a process ends, however it ends. A lock file is never deleted but for the marker
 of an orchestrator.
 
-While git works under such a lock, a note beside it names git's own lock files. Git inherits the
-lock of the note: a note that is found, and that nobody has locked, is of a git that was killed, and
-what it left is freed. The processes that a hook of the user leaves running hold a note that is
+While git works under such a lock, a note beside it names git's own lock files, and the link of a
+worktree that it makes. Git inherits the lock of the note: a note that is found, and that nobody has
+locked, is of a git that was killed, and what it left is freed: a worktree that it had not made yet
+is removed. The processes that a hook of the user leaves running hold a note that is
 gone.
 """
 
@@ -21,16 +22,17 @@ from pathlib import Path
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import file_lock
+from thence.git.files import TreeFiles
 from thence.git.git import Git, failure
 
 ORCHESTRATING = "thence/orchestrate.lock"  # of the merges of orchestrators
 PLANNING = "features.lock"  # beside the home, of the numbers of features, and of adoptions
-PUBLISHING = "publish.lock"  # in the home
+EXCHANGING = "exchange.lock"  # in the home
 MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/git.lock"  # of commits in the main working tree, and of moves of a target
 WRITING = "thence/writing.lock"  # of files that thence writes in the main working tree
 # the order in which one thread takes them, told in ARCHITECTURE.md
-ORDER = (ORCHESTRATING, PLANNING, PUBLISHING, MAKING, COMMITTING, WRITING)
+ORDER = (ORCHESTRATING, PLANNING, EXCHANGING, MAKING, COMMITTING, WRITING)
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
 WAIT_S = 120.0
 _GIT_WAIT_S = 10.0  # for the git of a command that was killed
@@ -91,8 +93,8 @@ def naming(
     """Notes the lock files that a git takes meanwhile, and yields the descriptor that it inherits.
 
     Callers hold the lock of `path`. `folder` is where git runs, `paths` are the paths of a commit
-    that it makes there. The note stays if git is killed, with this process or alone: then the next
-    holder frees the files.
+    that it makes there; the link of a worktree that it makes is among the files. The note stays if
+    git is killed, with this process or alone: then the next holder frees the files.
     """
     _free(path, _GIT_WAIT_S)
     note, was_killed = _note_of(path), False
@@ -163,6 +165,9 @@ def _free(path: Path, wait_s: float) -> None:
         begun_s = os.fstat(file.fileno()).st_mtime
         folder, *names = file.read().split(b"\0")
         end = names.index(b"") if b"" in names else len(names)
+        for link in names[:end]:
+            if link.endswith(b"/.git"):
+                _remove_half_made(path.parent.parent, Path(os.fsdecode(link)).parent)
         removed = [name for name in names[:end] if _is_left(name, begun_s)]
         for name in removed:
             with suppress(OSError):
@@ -171,6 +176,20 @@ def _free(path: Path, wait_s: float) -> None:
         if paths and any(name.endswith(INDEX_LOCK.encode()) for name in removed):
             Git(Path(os.fsdecode(folder))).ask("reset", "--quiet", "--", *paths)
         note.unlink(missing_ok=True)
+
+
+def _remove_half_made(common: Path, tree: Path) -> None:
+    """Removes a worktree that git was making when it was killed: it holds nothing but its link."""
+    import shutil  # seldom needed
+
+    for own in (common / "worktrees").glob("*"):
+        with suppress(OSError):  # somebody else's may go meanwhile
+            names = os.listdir(own)
+            reason = (own / "locked").read_bytes().strip() if "locked" in names else None
+            is_begun = not names or (reason in (b"", b"initializing") and "index" not in names)
+            if own.name.startswith(tree.name) and is_begun:
+                TreeFiles(tree).unlink(".git")
+                shutil.rmtree(own)
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:

@@ -5,18 +5,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec.json import decode, encode
+from msgspec.msgpack import decode, encode
 
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.repository import Repository, is_shallow
 
-_FILE = "memo.json"
+_FILE = "memo"
 _T = TypeVar("_T")
 
 
 class Memo:
-    """Git's answers, JSON values by a name and what they hold for; `save` stores new ones.
+    """Git's answers, plain values by a name and what they hold for; `save` stores new ones.
 
     `home` is the folder that they are kept in.
     """

@@ -5,11 +5,12 @@ that from its first parent. Three rows around a change and its blanks count, lin
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from thence.git.repository import Repository
-from thence.git.rows import HEADER
+from thence.git.rows import INDEX, diffs_in
 
 COMMITS_AT_ONCE = 200  # their diffs are in memory together
 # options of git by which a change is the same text whatever its user has configured
@@ -19,7 +20,6 @@ PLAIN = (
     *("--no-prefix", "--diff-merges=first-parent", "--root"),
 )
 _DIFF = ("diff-tree", "-r", "-p", "--stdin", "--always", "--no-renames", "-U3", *PLAIN)
-_FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
 Files = Mapping[bytes, bytes]  # by path, the digest of what changes there
 
 
@@ -27,14 +27,6 @@ def patch_id(files: Files, paths: Collection[bytes] | None = None) -> str:
     """Returns the SHA-256 of a change, in some paths alone if they are given; "" for none."""
     parts = [files[path] for path in sorted(files) if paths is None or path in paths]
     return sha256(b"".join(parts)).hexdigest() if parts else ""
-
-
-def patch_ids(repo: Repository, commits: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields the patch-ids of commits, each with its commit; those without changes are left out."""
-    changes = [(commit,) for commit in commits]
-    for (commit,), files in zip(changes, files_of(repo, changes), strict=True):
-        if files:
-            yield patch_id(files), commit
 
 
 def files_of(
@@ -48,37 +40,12 @@ def files_of(
         batch = changes[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{' '.join(change)}\n" for change in batch).encode()
         out = repo.git.run(*_DIFF, "--format=%x01%H", "--", *paths, stdin=stdin)
-        lines = out.split(b"\n")
-        files: dict[bytes, list[bytes]] | None = None
-        texts, at = list[bytes](), 0
-        while at < len(lines):
-            line = lines[at]
-            at += 1
-            if line.startswith(HEADER):
-                if files is not None:
-                    yield _digests(files)
-                files = {}
-            elif files is not None and line.startswith(_FILE):
-                names = line.removeprefix(_FILE)
-                texts = files.setdefault(names[: len(names) // 2], [])
-            elif line.startswith(_SPAN):
-                texts[:] = [text for text in texts if not text.startswith(_INDEX)]
-                texts.append(_SPAN)
-                old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
-                while old or new:
-                    sign = lines[at][:1]
-                    texts.append(lines[at])
-                    at += 1
-                    old -= sign in (b"-", b" ")
-                    new -= sign in (b"+", b" ")
-            elif line:
-                texts.append(line)
-        if files is not None:
-            yield _digests(files)
-
-
-def _digests(files: Mapping[bytes, Sequence[bytes]]) -> Files:
-    return {path: sha256(b"\n".join((path, *texts))).digest() for path, texts in files.items()}
+        for _, files in diffs_in(out):
+            texts: dict[bytes, list[bytes]] = defaultdict(list)  # a file that becomes a link is two
+            for file in files:  # of one without text its blobs count
+                head = (line for line in file.head if not (file.hunks and line.startswith(INDEX)))
+                texts[file.path] += (*head, *(row for rows in file.hunks for row in (b"@@", *rows)))
+            yield {path: sha256(b"\n".join((path, *text))).digest() for path, text in texts.items()}
 
 
 def path_of(path: bytes) -> str:

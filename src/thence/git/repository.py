@@ -1,19 +1,17 @@
 """A git repository: its folders, branches, working trees and operations under way.
 
-All is read only, but for worktrees of packages that a killed git has left half made: they hold no
-files yet, and are removed.
+All is read only.
 """
 
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.git.files import NotFollowed, TreeFiles
 from thence.git.git import Git, failure
 from thence.git.locks import MAKING, locked
 
@@ -73,11 +71,15 @@ class WorktreeInfo(NamedTuple):
     """
 
     path: Path
-    git_dir: Path
     head: str | None
     branch: str | None
-    is_main: bool
-    is_missing: bool
+    is_main: bool = False
+    is_missing: bool = False
+
+    @property
+    def git_dir(self) -> Path:
+        """Its own git folder; raises OSError if it is missing."""
+        return git_dir_of(self.path)
 
 
 def repository(folder: Path) -> Repository:
@@ -190,10 +192,9 @@ def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
     listing = ("worktree", "list", "--porcelain", "-z")
     out = run_with_retry(repo, listing, "could not list the worktrees of")
-    linked = dict(_linked(repo.common))
     entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
     return tuple(
-        _checkout(repo, entry, linked, is_main=number == 0)
+        _checkout(repo, entry, is_main=number == 0)
         for number, entry in enumerate(entries)
         if "bare" not in entry
     )
@@ -211,7 +212,8 @@ def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str)
             break
         time.sleep(_PAUSE_S)
         if attempt:
-            remove_half_made_if_free(repo.common)
+            with suppress(GitFailed), locked(repo.common / MAKING, wait_s=0.0):
+                pass  # what a killed command has left there is gone now
     if answer.status:
         raise repo.git.failed(answer, arguments, operation=operation)
     return answer.out
@@ -244,8 +246,7 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
     HEAD is detached during a rebase, so that the branch seems free; its ref is moved at the end.
     """
     ref = HEADS + branch
-    folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
-    for folder in folders:
+    for folder in (repo.common, *(repo.common / "worktrees").glob("*")):
         for name in _REBASED:
             try:
                 lines = os.fsdecode((folder / name).read_bytes())
@@ -271,7 +272,10 @@ def _plain(folder: Path) -> Repository | None:
             if top.stat().st_dev != resolved.stat().st_dev or os.path.lexists(top / "HEAD"):
                 return None
             if os.path.lexists(top / ".git"):
-                own, common = _git_dirs(top)
+                own = git_dir_of(top)
+                link = own / "commondir"
+                noted = os.fsdecode(link.read_bytes()).removesuffix("\n") if link.exists() else "."
+                common = (own / noted).resolve(strict=True)
                 folders = (top, own, common, common / "objects")
                 is_users = all(path.stat().st_uid == os.geteuid() for path in folders)
                 is_usual = not _UNUSUAL.search((common / "config").read_bytes())
@@ -281,30 +285,13 @@ def _plain(folder: Path) -> Repository | None:
     return None
 
 
-def _git_dirs(top: Path) -> tuple[Path, Path]:
-    """Returns the git folders of a working tree: its own and the shared one."""
-    own = (top / ".git").resolve(strict=True)
+def git_dir_of(path: Path) -> Path:
+    """Returns the git folder of a working tree; raises OSError if it is missing."""
+    own = (path / ".git").resolve(strict=True)
     if own.is_dir():
-        return own, own
+        return own
     noted = os.fsdecode(own.read_bytes()).removeprefix("gitdir: ").removesuffix("\n")
-    own = (top / noted).resolve(strict=True)
-    common = os.fsdecode((own / "commondir").read_bytes()).removesuffix("\n")
-    return own, (own / common).resolve(strict=True)
-
-
-def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields each linked worktree's folder, as git has recorded it, with its git folder."""
-    try:
-        names = sorted(os.listdir(common / "worktrees"))
-    except OSError:
-        return
-    for name in names:
-        own = common / "worktrees" / name
-        try:
-            noted = os.fsdecode((own / "gitdir").read_bytes()).rstrip("\n")
-        except OSError:
-            continue
-        yield (own / noted).parent, own
+    return (path / noted).resolve(strict=True)
 
 
 def _main_path(repo: Repository, named: Path) -> Path:
@@ -318,80 +305,14 @@ def _main_path(repo: Repository, named: Path) -> Path:
     return Path(os.path.normpath(repo.common / noted)) if noted else named
 
 
-def _checkout(
-    repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
-) -> WorktreeInfo:
+def _checkout(repo: Repository, entry: list[str], *, is_main: bool) -> WorktreeInfo:
     lines = dict(line.partition(" ")[::2] for line in entry)
     path = _main_path(repo, Path(lines["worktree"])) if is_main else Path(lines["worktree"])
     head = lines.get("HEAD")
     return WorktreeInfo(
         path=path,
-        git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
         head=head if head and head.strip("0") else None,
         branch=lines["branch"].removeprefix(HEADS) if "branch" in lines else None,
         is_main=is_main,
         is_missing=not is_standing(path),
     )
-
-
-_BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
-_OURS = re.compile(r".+-WP[0-9]+.*")
-
-
-def remove_half_made(common: Path) -> None:
-    """Removes half-made worktrees of packages.
-
-    Callers hold the lock MAKING, so that no git is alive that makes one of these.
-    """
-    for folder, path in _half_made(common):
-        import shutil  # seldom needed
-
-        shutil.rmtree(folder, ignore_errors=True)
-        if path is not None:
-            with suppress(OSError):
-                TreeFiles(path).unlink(".git")
-
-
-def remove_half_made_if_free(common: Path) -> None:
-    """Calls `remove_half_made` unless a worktree is being made right now."""
-    with suppress(GitFailed, OSError), locked(common / MAKING, wait_s=0.0):
-        remove_half_made(common)
-
-
-def _half_made(common: Path) -> Iterator[tuple[Path, Path | None]]:
-    """Yields the administrative folders of half-made worktrees, with their paths if git wrote it.
-
-    A worktree of another name, which the user may be making right now, is none.
-    """
-    for folder in (common / "worktrees").glob("*"):
-        locked = folder / "locked"
-        is_begun = _read(locked).strip() in {b"", _BEGUN} if locked.exists() else _is_empty(folder)
-        if not is_begun or (folder / "index").exists():
-            continue
-        recorded = os.fsdecode(_read(folder / "gitdir").rstrip(b"\n"))
-        path = Path(recorded).parent if recorded else None
-        if _OURS.fullmatch((path or folder).name) and (path is None or _holds_nothing(path)):
-            yield folder, path
-
-
-def _holds_nothing(path: Path) -> bool:
-    try:
-        names = TreeFiles(path.parent).names(path.name)
-        return names in ([], [".git"]) and not TreeFiles(path).is_folder(".git")
-    except (NotADirectoryError, NotFollowed):
-        return False
-    except OSError:
-        return True
-
-
-def _is_empty(folder: Path) -> bool:
-    with suppress(OSError):
-        return not os.listdir(folder)
-    return False
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

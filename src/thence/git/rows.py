@@ -16,8 +16,9 @@ import msgspec
 
 # ahead of the id of each commit in the output of git
 HEADER = b"\x01"
+INDEX = b"index "  # before the blobs of a file
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
-_FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
+_FILE, _SPAN = b"diff --git ", b"@@ -"
 _MODES = {
     b"old mode ": True,
     b"deleted file mode ": True,
@@ -46,55 +47,68 @@ class Change(NamedTuple):
 
     commit: str
     parent: str
-    hunks: list[Hunk]
+    hunks: Sequence[Hunk]
 
 
-def changes_in(out: bytes) -> Iterator[Change]:
-    """Yields the changes that git writes, each after a line of HEADER and the commit's id."""
+class FileDiff(NamedTuple):
+    """What is changed in a file: git's lines around the hunks, and each hunk's rows with signs."""
+
+    path: bytes
+    head: list[bytes]
+    hunks: list[list[bytes]]
+
+
+def diffs_in(out: bytes) -> Iterator[tuple[list[str], list[FileDiff]]]:
+    """Yields the changes that git writes, each after a line of HEADER and the commit's id.
+
+    The ids of its parents come after that of the commit, if they are asked for.
+    """
     lines = out.split(b"\n") if out else []
-    change: Change | None = None
-    path, blobs, at = b"", b"", 0
-
-    def blob() -> Iterator[Hunk]:
-        if blobs:
-            sides = ([_BLOB + one] if one.strip(b"0") else [] for one in blobs.split(b".."))
-            yield Hunk(*sides)
-
+    ids, files, at = list[str](), list[FileDiff](), 0
     while at < len(lines):
         line = lines[at]
         at += 1
-        if change is None or line.startswith(HEADER):
-            if change is not None:
-                change.hunks.extend(blob())
-                yield change
-            commit, *parents = line.removeprefix(HEADER).decode().split()
-            change, blobs = Change(commit, "".join(parents[:1]), []), b""
+        if not ids or line.startswith(HEADER):
+            if ids:
+                yield ids, files
+            ids, files = line.removeprefix(HEADER).decode().split(), []
+        elif line.startswith(_FILE):
+            names = line.removeprefix(_FILE)
+            files.append(FileDiff(names[: len(names) // 2], [], []))
         elif line.startswith(_SPAN):
             old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
-            sides: dict[bytes, list[bytes]] = {b"-": [], b"+": [], b" ": [], b"\\": []}
+            rows = list[bytes]()
             while old or new:  # by these counts: a removed "-- x" looks like a header
-                sign = lines[at][:1]
-                sides[sign].append(lines[at][1:])
+                rows.append(lines[at])
+                old -= lines[at][:1] in (b"-", b" ")
+                new -= lines[at][:1] in (b"+", b" ")
                 at += 1
-                old -= sign in (b"-", b" ")
-                new -= sign in (b"+", b" ")
-            change.hunks.append(Hunk(sides[b"-"], sides[b"+"], sides[b" "]))
-            blobs = b""
-        elif line.startswith(_FILE):
-            change.hunks.extend(blob())
-            names = line.removeprefix(_FILE)
-            path, blobs = names[: len(names) // 2], b""
-        elif line.startswith(_INDEX):
-            blobs = line.split(b" ")[1]
-        else:
-            for words, is_old in _MODES.items():
-                mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
-                if mode != _PLAIN_MODE:
-                    row = [b"%b%b %b" % (_MODE, mode, path)]
-                    change.hunks.append(Hunk(row, []) if is_old else Hunk([], row))
-    if change is not None:
-        change.hunks.extend(blob())
-        yield change
+            files[-1].hunks.append(rows)
+        elif line:
+            files[-1].head.append(line)
+    if ids:
+        yield ids, files
+
+
+def changes_in(out: bytes) -> Iterator[Change]:
+    """Yields the changes that git writes as their hunks."""
+    for (commit, *parents), files in diffs_in(out):
+        hunks = [hunk for file in files for hunk in _hunks_of(file)]
+        yield Change(commit, "".join(parents[:1]), hunks)
+
+
+def _hunks_of(file: FileDiff) -> Iterator[Hunk]:
+    for line in file.head:
+        if line.startswith(INDEX) and not file.hunks:
+            blobs = line.split(b" ")[1].split(b"..")
+            yield Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs))
+        for words, is_old in _MODES.items():
+            mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
+            if mode != _PLAIN_MODE:
+                row = [b"%b%b %b" % (_MODE, mode, file.path)]
+                yield Hunk(row, []) if is_old else Hunk([], row)
+    for rows in file.hunks:
+        yield Hunk(*([row[1:] for row in rows if row[:1] == sign] for sign in (b"-", b"+", b" ")))
 
 
 def words_of(rows: Iterable[bytes]) -> set[bytes]:

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.git.files import IS_LINK, TreeFiles
-from thence.git.git import Git, failure, in_one_line, own_variables
+from thence.git.git import REACH, SILENT, Git, failure, in_one_line, own_variables
 from thence.git.locks import INDEX_LOCK, MAKING, locked, naming, ref_locks
 from thence.git.merging import base_of
 from thence.git.repository import (
@@ -26,12 +26,12 @@ from thence.git.repository import (
     Repository,
     WorktreeInfo,
     branches,
+    git_dir_of,
     is_ancestor,
+    is_standing,
     list_worktrees,
     operation_under_way,
-    remove_half_made,
 )
-from thence.git.submodules import SUBMODULE, files_in_empty_ones, initialise
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
@@ -43,6 +43,7 @@ _MADE = re.compile(
     rb"(?:commit\b|cherry-pick|revert|am:"
     rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
 )
+_SUBMODULE = "160000"  # its mode in a tree
 _STORE = {"HEAD", "objects", "refs"}  # the names in a bare repository
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
@@ -92,10 +93,9 @@ def make(
     `base` is a branch or commit to begin at; several are merged, without a working tree. An
     existing branch is checked out with its commits, or begins again if it has none of its own.
     Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something else
-    is at the path, if names differ in upper and lower case alone, or if the bases conflict. A
-    branch that has none of the `tips` is made without listing branches and worktrees, which
-    are listed only if git refuses. Below the main working tree no part of the path may be a link: a
-    clone could hold one that leads elsewhere.
+    is at the path, or if the bases conflict. A branch that has none of the `tips` is made without
+    listing branches and worktrees, which are listed only if git refuses. Below the main working
+    tree no part of the path may be a link: a clone could hold one that leads elsewhere.
 
     When its files are there, submodules are initialised that the main working tree has so, and the
     repository's hook post-checkout runs, or the commands of `setup` in its place, once.
@@ -109,8 +109,16 @@ def make(
         tree, is_new = _make_empty(repo, branch, path, base, None)
     warnings: tuple[str, ...] = ()
     if _fill(tree):
-        warnings = initialise(repo.common.parent, path)
-        warnings += _set_up(path, setup) if setup else _run_hook(path, tree.head or "")
+        head = tree.head or ""
+        update = ("git", "submodule", "--quiet", "update")
+        if TreeFiles(path).look(".gitmodules") is not None:
+            warnings = _set_up(path, "could not fill its submodules", [update])
+        if setup:
+            warnings += _set_up(path, "worktree.setup failed", setup)
+        else:
+            running = ("git", "hook", "run", "--ignore-missing", "post-checkout", "--")
+            hook = (*running, "0" * len(head), head, "1")
+            warnings += _set_up(path, "the hook post-checkout failed", [hook])
     return Worktree(path, branch, tree.head or "", is_new, warnings)
 
 
@@ -122,7 +130,6 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     and if there is a submodule, another repository, a hidden change, or a commit that no ref has.
     """
     with locked(repo.common / MAKING):
-        remove_half_made(repo.common)
         tip, kind = removable(repo, branch, path, into)
         if kind == "clean":
             repo.git.run("worktree", "remove", path, operation=f"{_REMOVING} {path} of")
@@ -159,7 +166,7 @@ def _only_here(path: Path) -> str:
     entries = os.fsdecode(git.run("ls-files", "-z", "--stage", "-v")).split("\0")[:-1]
     for entry in entries:
         (tag, mode, *_), name = entry.partition("\t")[0].split(" "), entry.partition("\t")[2]
-        if mode == SUBMODULE:
+        if mode == _SUBMODULE:
             return f"it has the submodule {name}"
         if (tag.islower() or tag == "S") and os.path.lexists(path / name):
             return f"git hides changes of {name} (git ls-files -v)"
@@ -180,18 +187,16 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
     _check_path(repo, path)
     with locked(repo.common / MAKING):
-        remove_half_made(repo.common)
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
-        with naming(repo.common / MAKING, repo.folder, ()) as note:
+        with naming(repo.common / MAKING, repo.folder, [path / ".git"]) as note:
             Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
-    _fill(WorktreeInfo(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+    _fill(WorktreeInfo(path, commit, None))
 
 
 def discard(repo: Repository, path: Path) -> None:
     """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
     with locked(repo.common / MAKING):
-        remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in list_worktrees(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, operation=f"{_REMOVING} {path} of")
@@ -206,7 +211,7 @@ def state_of(
     """
     at = standing.get(branch) if standing is not None else None
     if at is not None and _is_same(at, path):
-        return _state_at(path, git_dir_of(path), branch, branch)
+        return _state_at(path, branch, branch)
     if at is None and standing is not None and _is_free(path):
         return WorktreeState("missing", path, None)
     trees = [tree for tree in list_worktrees(repo) if not tree.is_missing]
@@ -217,11 +222,11 @@ def state_of(
             return WorktreeState("moved", elsewhere.path, branch)
         is_free = _is_free(path)
         return WorktreeState("missing" if is_free else "foreign", path, None)
-    return _state_at(here.path, here.git_dir, here.branch, branch)
+    return _state_at(here.path, here.branch, branch)
 
 
-def _state_at(path: Path, git_dir: Path, present: str | None, branch: str) -> WorktreeState:
-    operation = operation_under_way(git_dir)
+def _state_at(path: Path, present: str | None, branch: str) -> WorktreeState:
+    operation = operation_under_way(git_dir_of(path))
     if present != branch and operation is None:
         return WorktreeState("foreign", path, present)
     changes = uncommitted(path)
@@ -233,18 +238,19 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     """Returns the first uncommitted changes of a working tree, untracked files included.
 
     Each is a line of `git status --porcelain`, CHANGES_MAX at most; a submodule counts if it has
-    uncommitted changes, is at another commit, or holds files without being initialised.
+    uncommitted changes, or is at another commit.
     """
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
-    hidden = (f"?? {name}/" for name in files_in_empty_ones(path))
-    return (*os.fsdecode(out).split("\0")[:-1], *hidden)[:CHANGES_MAX]
+    return (*os.fsdecode(out).split("\0")[:-1],)[:CHANGES_MAX]
 
 
-def git_dir_of(path: Path) -> Path:
-    """Returns the git folder of a linked worktree."""
-    text = os.fsdecode(TreeFiles(path).read(".git"))
-    return path / text.removeprefix("gitdir: ").rstrip("\n")
+def ignored(path: Path) -> tuple[str, ...]:
+    """Returns the ignored files of a working tree, folders of nothing else as one; none if gone."""
+    if not is_standing(path):
+        return ()
+    arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
 
 
 def last_commit(path: Path) -> str:
@@ -281,13 +287,11 @@ def _make_empty(
 ) -> tuple[WorktreeInfo, bool]:
     """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
     with locked(repo.common / MAKING):
-        remove_half_made(repo.common)
         tips, trees = seen or (branches(repo), list_worktrees(repo))
-        _check_name(repo, branch, tips)
         tree = _find_worktree(trees, branch, path)
         if tree is not None:
             return tree, False
-        _clear(repo, branch, path)
+        _check_clear(branch, path)
         start = base_of(repo, base, tips)
         is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
         _forget_missing(repo, trees, path)
@@ -296,21 +300,7 @@ def _make_empty(
             _delete(repo, branch, tips[branch])
         _add(repo, branch, path, start if is_new else None)
     head = start if is_new else tips[branch]
-    tree = WorktreeInfo(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
-    return tree, is_new
-
-
-def _check_name(repo: Repository, branch: str, tips: Mapping[str, str]) -> None:
-    if branch in tips:
-        return
-    alike = [name for name in tips if name.casefold() == branch.casefold()]
-    if alike:
-        raise failure(
-            f"could not make branch {branch} in",
-            repo.folder,
-            f"it differs from {alike[0]} in upper and lower case alone",
-            "some disks take both for one: give it another name",
-        )
+    return WorktreeInfo(path, head, branch), is_new
 
 
 def _find_worktree(trees: Sequence[WorktreeInfo], branch: str, path: Path) -> WorktreeInfo | None:
@@ -330,21 +320,12 @@ def _find_worktree(trees: Sequence[WorktreeInfo], branch: str, path: Path) -> Wo
     return None
 
 
-def _clear(repo: Repository, branch: str, path: Path) -> None:
-    """Checks that a path is free; removes only the leftovers of a killed git."""
-    files = TreeFiles(path.parent)
-    if not path.parent.is_dir() or files.look(path.name) is None:
+def _check_clear(branch: str, path: Path) -> None:
+    """Raises GitFailed if something is at a path."""
+    if _is_free(path):
         return
-    is_worktree = False
-    if files.is_folder(path.name):
-        names = files.names(path.name)
-        if not names:
-            return
-        stat = files.look(f"{path.name}/.git")
-        is_worktree = stat is not None and S_ISREG(stat.st_mode)
-        if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
-            files.unlink(f"{path.name}/.git")
-            return
+    stat = TreeFiles(path.parent).look(f"{path.name}/.git")
+    is_worktree = stat is not None and S_ISREG(stat.st_mode)
     raise failure(
         _MAKING,
         path,
@@ -378,11 +359,6 @@ def _is_free(path: Path) -> bool:
     return files.is_folder(path.name) and not files.names(path.name)
 
 
-def _leads_nowhere(repo: Repository, path: Path) -> bool:
-    target = git_dir_of(path)
-    return target.parent == repo.common / "worktrees" and not target.exists()
-
-
 def _forget_missing(repo: Repository, trees: Sequence[WorktreeInfo], path: Path) -> None:
     """Removes git's record of a worktree at this path whose folder is gone."""
     for tree in trees:
@@ -408,7 +384,7 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
         files.make_folder(above)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
-    taken = ref_locks(repo.common, repo.git_dir, branch)
+    taken = (*ref_locks(repo.common, repo.git_dir, branch), path / ".git")
     with naming(repo.common / MAKING, repo.folder, taken) as note:
         git = Git(repo.folder, keeps=(note,))
         for attempt in range(ATTEMPTS_MAX):
@@ -441,19 +417,11 @@ def _fill(tree: WorktreeInfo) -> bool:
     return False
 
 
-def _run_hook(path: Path, head: str) -> tuple[str, ...]:
-    """Runs the repository's post-checkout hook as `git worktree add` does; returns its failure."""
-    arguments = ("hook", "run", "--ignore-missing", "post-checkout", "--")
-    try:
-        answer = Git(path, is_users=True).ask(*arguments, "0" * len(head), head, "1")
-    except GitFailed as error:
-        return (f"the hook post-checkout failed in {path}: {error.cause}",)
-    why = answer.stderr or f"it exited with {answer.status}"
-    return (f"the hook post-checkout failed in {path}: {why}",) if answer.status else ()
+def _set_up(path: Path, failed: str, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Runs commands in a new worktree up to the first that fails; returns its failure.
 
-
-def _set_up(path: Path, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Runs commands in a new worktree up to the first that fails; returns its failure."""
+    Those of git reach remotes as the user's do, and ask nobody.
+    """
     from tempfile import TemporaryFile  # seldom needed
 
     ends_s = time.monotonic() + SETUP_TIMEOUT_S
@@ -463,7 +431,7 @@ def _set_up(path: Path, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
                 process = subprocess.Popen(
                     command,
                     cwd=path,
-                    env=own_variables(),
+                    env=own_variables(REACH) | SILENT,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
@@ -478,7 +446,7 @@ def _set_up(path: Path, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
                 os.killpg(process.pid, signal.SIGKILL)
                 status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
         if status:
-            return (f"worktree.setup failed in {path}: {' '.join(command)}: {why}",)
+            return (f"{failed} in {path}: {' '.join(command)}: {why}",)
     return ()
 
 

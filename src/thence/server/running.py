@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -21,8 +20,6 @@ from thence.errors import ThenceError
 from thence.sync.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from starlette.types import ASGIApp
     from uvicorn import Config, Server
 
@@ -35,14 +32,13 @@ TEAM_DATABASE = "server.db"
 # whatever a team's server and its commands make is their owner's alone
 OWNER_UMASK = 0o077
 PORTS_TRIED_MAX = 100
+# to a Unix socket its owner may connect, and a proxy of the same group
+_SOCKET_UMASK = 0o117
 _BACKLOG = 1024
-# so many are taken in at a time, before the bound on connections is looked at
-_ACCEPTED_MAX = 16
 _KEEP_ALIVE_S = 30
 # how long a POST may take to its end once the server ends, and how often that is looked at
 _BRINGING_S = 8.0
 _LOOK_S = 0.02
-_NO_FILES = (errno.EMFILE, errno.ENFILE)
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
 _SWITCH_S = 0.002
@@ -73,6 +69,42 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     raise ThenceError("could not listen on", place=tried, cause=cause, hint=hint, code=code)
 
 
+def listening_at(path: Path) -> socket.socket:
+    """Returns a Unix socket that listens at a path, for its owner and group alone.
+
+    A socket file that nobody listens on any more is replaced. Raises `port_taken`.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if path.is_socket() and probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+                path.unlink()
+        umask = os.umask(_SOCKET_UMASK)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(umask)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ThenceError(
+            "could not listen on",
+            place=path,
+            cause=error.strerror or str(error),
+            hint="name a path of at most 100 bytes where nothing is yet, in a folder that is there",
+            code="port_taken",
+        ) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Returns the address to give to a client or a proxy: a URL, or `unix:PATH`."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"
+
+
 def serve(
     listener: socket.socket,
     root: Path,
@@ -90,7 +122,7 @@ def serve(
 
     app = create_app(
         root,
-        allowed_hosts=LOOPBACK,
+        allowed_hosts=_hosts(listener, HOST),
         cors_origins=cors_origins,
         token=token,
         places=places,
@@ -110,18 +142,25 @@ def serve_team(
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
-    A proxy names its clients' addresses: one on this machine, or with `is_behind_proxy` any. What
+    A proxy names its clients' addresses: one on this machine, or with `is_behind_proxy`, or on a
+    Unix socket, any. What
     brings something, such as a batch, has 8 seconds to end once a signal came; a second signal ends
     it too. Files that this process makes from then on are its owner's alone.
     """
     from thence.server.app import create_team_app
 
     os.umask(OWNER_UMASK)
-    hosts = LOOPBACK if is_loopback(host) else None
+    hosts = _hosts(listener, host)
     app = create_team_app(
         database, data=data.absolute(), allowed_hosts=hosts, metrics_token=metrics_token
     )
+    is_behind_proxy = is_behind_proxy or listener.family == socket.AF_UNIX
     _run(listener, app, is_live=True, is_behind_proxy=is_behind_proxy)
+
+
+def _hosts(listener: socket.socket, host: str) -> Collection[str] | None:
+    """Returns the names under which a socket is asked; on a Unix socket the proxy knows them."""
+    return LOOPBACK if listener.family != socket.AF_UNIX and is_loopback(host) else None
 
 
 def is_loopback(host: str) -> bool:
@@ -152,14 +191,7 @@ def _server(config: "Config") -> "Server":
     from uvicorn import Server
 
     class QuietServer(Server):
-        """A server that keeps a long queue of connections, and ends without a word."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            """Begins to answer, first the connections that wait already."""
-            asyncio.get_running_loop().set_exception_handler(_quiet_when_full)
-            await super().startup(sockets)
-            for listener in sockets or ():
-                listener.listen(_BACKLOG)
+        """A server that ends without a word."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """Ends all connections, those that bring something once they have their answer."""
@@ -185,18 +217,14 @@ def _server(config: "Config") -> "Server":
 def _config(app: "ASGIApp", *, is_live: bool, is_behind_proxy: bool) -> "Config":
     from uvicorn import Config
 
-    from thence.server.http.protocol import (
-        Connections,
-        Protocol,
-        WebSocketProtocol,
-        connections_max,
-    )
+    from thence.server.http.protocol import Protocol, WebSocketProtocol, connections_max
 
     return Config(
         app,
         loop="asyncio",
-        http=partial(Protocol, among=Connections(connections_max())),  # type: ignore[arg-type]
-        backlog=_ACCEPTED_MAX,
+        http=Protocol,
+        backlog=_BACKLOG,
+        limit_concurrency=connections_max(),
         ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
         ws_per_message_deflate=False,  # what is unpacked would have no bound
@@ -214,13 +242,6 @@ def _brings(connection: Any) -> bool:
     """Reports whether a connection of uvicorn is amid a POST."""
     cycle = getattr(connection, "cycle", None)
     return bool(cycle and not cycle.response_complete and cycle.scope["method"] == "POST")
-
-
-def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
-    """Leaves out the event loop's report of each connection for which there is no file."""
-    error = context.get("exception")
-    if not (isinstance(error, OSError) and error.errno in _NO_FILES):
-        loop.default_exception_handler(context)
 
 
 def end_on_sigterm() -> None:

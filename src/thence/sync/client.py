@@ -29,6 +29,7 @@ from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import (
     LOG_NAME,
     PROTOCOL,
+    BatchFailed,
     BatchRefused,
     Credentials,
     Cursors,
@@ -78,7 +79,8 @@ class SyncClient:
 
     `store` keeps renewed tokens, by default in this user's folder; `request_s` bounds each request
     as a whole. Each call raises NotLoggedIn, and SyncRefused with the codes `server_unreachable`,
-    `server_busy`, `bad_answer`; `page` and `batch` also `cursor_unknown`, `batch` BatchRefused.
+    `server_busy`, `bad_answer`; `page` and `batch` also `cursor_unknown`, `batch` BatchRefused
+    and BatchFailed.
     """
 
     def __init__(
@@ -238,7 +240,9 @@ class SyncClient:
         is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
         if path in (_BATCH, _PIECES) and is_refused:
             raise self._batch_refused(answer)
-        raise _error_of(answer, "could not sync with", self._login.access)
+        has_failed = path in (_BATCH, _PIECES) and answer.status >= 500 and answer.status != 503
+        error = BatchFailed if has_failed else SyncRefused
+        raise _error_of(answer, "could not sync with", self._login.access, error=error)
 
     def _exchange(self, refresh: str) -> Tokens:
         answer = _post(self._connection, "token/refresh/", Refresh(refresh))
@@ -354,7 +358,9 @@ def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
         raise bad_answer(answer.server, f"it does not have the form of one: {text!r}") from None
 
 
-def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncRefused:
+def _error_of(
+    answer: HttpAnswer, operation: str, *secrets: str, error: type[SyncRefused] = SyncRefused
+) -> SyncRefused:
     """Returns the error for an answer by its status."""
     status, refusal = answer.status, _refusal_of(answer)
     cause = _text_of(answer, *secrets) or f"status {status}"
@@ -377,7 +383,7 @@ def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncRefused:
     else:
         text = words(answer.body.decode(errors="replace"), *secrets)
         cause = f"it is of status {status}: {text!r}"
-    refused = SyncRefused if status != 401 else NotLoggedIn
+    refused = error if status != 401 else NotLoggedIn
     return refused(
         operation,
         place=answer.server,

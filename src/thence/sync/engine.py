@@ -28,6 +28,7 @@ from thence.sync.wire.messages import (
     BODIES_MISSING,
     BODY_MISSING,
     OWN_NODES_MAX,
+    BatchFailed,
     BatchRefused,
     Cursors,
     EventVerdict,
@@ -36,6 +37,8 @@ from thence.sync.wire.messages import (
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
+# a server that fails at so many single lines, and takes nothing between, is down for this round
+FAILED_IN_A_ROW_MAX = 3
 # pages in one round; more come from a server that never ends
 PAGES_MAX = 100_000
 # what a background service waits between two batches
@@ -153,6 +156,8 @@ class SyncEngine:
         self._to_bring = self._taken_back = 0
         self._nodes: Sequence[str] = ()
         self._has_pushed = self._is_restored = False
+        self._failed_in_a_row = 0
+        self._failure: BatchFailed | None = None
         self._values = LargeValues(self._bodies, self._transport, self._pause)
 
     def _exchange(self) -> None:
@@ -265,7 +270,9 @@ class SyncEngine:
         self._to_bring = self._outbox.pending()
         for are_redactions in (False, True):
             if not self._bring_all(self._outbox.waiting(are_redactions=are_redactions)):
-                return
+                break
+        if self._failure is not None:
+            raise self._failure
 
     def _bring_all(self, lines: Iterator[OutboxLine]) -> bool:
         """Brings lines; returns False if the server had no verdict for any of a batch."""
@@ -291,13 +298,19 @@ class SyncEngine:
         return [one for one in group if BODIES_SIGN not in one.line or self._has_brought(one)]
 
     def _has_brought(self, one: OutboxLine) -> bool:
-        """Brings the large values of a line; parks it where it is refused them twice."""
+        """Brings the large values of a line; parks it where it is refused them twice.
+
+        Where the server fails at them twice the line waits for the next round.
+        """
         entries = Event(one.line, None, self._log.vocabulary).body_entries
         try:
             try:
                 self._values.bring(entries)
-            except BatchRefused:  # its bytes may have been spoilt on their way
+            except (BatchRefused, BatchFailed):  # its bytes may have been spoilt on their way
                 self._values.bring(entries)
+        except BatchFailed as failed:
+            self._fail(one, failed)
+            return False
         except BodyMissing as error:
             self._keep_damaged(one, error)
             return False
@@ -334,7 +347,8 @@ class SyncEngine:
     def _bring_batch(self, group: Sequence[OutboxLine], is_again: bool = False) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
-        No line is parked for one refusal: a proxy may have altered what the server judged.
+        No line is parked for one refusal: a proxy may have altered what the server judged. A batch
+        at which the server fails twice is halved too, and its line then waits for the next round.
         Returns False if the server had a verdict for none of them.
         """
         self._pause(BATCH_PAUSE_S if self._has_pushed else 0.0)
@@ -342,15 +356,19 @@ class SyncEngine:
         cursors = self._outbox.cursors
         try:
             results = self._transport.batch([one.line for one in group], self._nodes, cursors)
-        except BatchRefused as refused:
-            if len(group) == 1 and not is_again:
+        except (BatchRefused, BatchFailed) as error:
+            if not is_again and (len(group) == 1 or isinstance(error, BatchFailed)):
                 return self._bring_batch(group, is_again=True)
             if len(group) == 1:
-                self._park(group[0], refused.bad.get(group[0].event_id) or refused.cause, refused)
+                if isinstance(error, BatchFailed):
+                    self._fail(group[0], error)
+                else:
+                    self._park(group[0], error.bad.get(group[0].event_id) or error.cause, error)
                 return True
             half = len(group) // 2
             has_verdict = self._bring_batch(group[:half], is_again=True)
             return self._bring_batch(group[half:], is_again=True) or has_verdict
+        self._failed_in_a_row = 0
         statuses = _matched(group, results.results)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
@@ -380,6 +398,19 @@ class SyncEngine:
             raise _bad(f"it refuses line after line: {reason}") from error
         self._rejected += 1
         self._outbox.park(one.key, reason)
+
+    def _fail(self, one: OutboxLine, error: BatchFailed) -> None:
+        """Leaves a line at which the server fails to the next round; raises where it is down."""
+        self._failed_in_a_row += 1
+        self._failure = BatchFailed(
+            "could not push an event to",
+            place=error.place,
+            cause=f"{error.cause}, twice, at {one.event_id}, a line of {len(one.line):,} bytes",
+            hint="let its proxy pass bodies of 4 MiB; all else is pushed: thence sync status",
+            code=error.code,
+        )
+        if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
+            raise error
 
     def _report(self) -> None:
         brought = self._delivered + self._duplicate + self._rejected

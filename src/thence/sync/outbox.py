@@ -83,6 +83,15 @@ class ParkedLine(NamedTuple):
     reason: str
     is_secret: bool = False
 
+    @property
+    def way_out(self) -> str:
+        """What would let the line through."""
+        if self.is_secret:
+            return f"thence redact {self.event_id}, or as it is: thence sync parked send"
+        if self.direction == "push":
+            return "once the server takes it: thence sync parked retry"
+        return "each round tries it again"
+
 
 def key_of(event: Event) -> LineKey:
     """Returns the key of an event's line; raises InvalidEvent for one that has no digests.

@@ -14,17 +14,16 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock, is_locked
-from thence.log.open import Log, now
+from thence.log.open import Log
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import Progress, SyncEngine
 from thence.sync.target import (
     SyncReport,
     enabled_target,
-    read_status,
     read_target,
+    recorded,
     sync_folder,
-    write_status,
 )
 
 _QUEUE_S = 0.5
@@ -87,24 +86,7 @@ def run_round(
             return None
     except ThenceError as failure:
         report = msgspec.structs.replace(report or SyncReport(), error=failure)
-    return recorded(log, report, is_background=wait is not None)
-
-
-def recorded(log: Log, report: SyncReport, *, is_background: bool) -> SyncReport:
-    """Completes the report of a round, and keeps it beside the log."""
-    before = read_status(log.folder) or SyncReport()
-    at, error = now(), report.error
-    report = msgspec.structs.replace(
-        report,
-        at=at,
-        failures=before.failures + 1 if report.needs_retry else 0,
-        error_code=error.code if error else "",
-        error_text=str(error) if error else "",
-        succeeded_at=at if report.is_complete else before.succeeded_at,
-        is_background=is_background,
-    )
-    write_status(log.folder, report)
-    return report
+    return recorded(log.folder, report, is_background=wait is not None)
 
 
 class _GaveWay(ThenceError):

@@ -19,8 +19,8 @@ from thence.log.open import Log, warn
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, ServiceSignals, backoff_s
-from thence.sync.rounds import EngineFactory, recorded, run_round
-from thence.sync.target import RESTORED, SyncReport, enabled_target, presence_path
+from thence.sync.rounds import EngineFactory, run_round
+from thence.sync.target import RESTORED, SyncReport, enabled_target, presence_path, recorded
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
@@ -151,7 +151,7 @@ class BackgroundSyncService:
             warn("sync_failed", {"error": repr(cause)})
             place, text = self._log.folder, repr(cause)
             error = SyncRefused("could not sync", place=place, cause=text, code="sync_error")
-            report = recorded(self._log, SyncReport(error=error), is_background=True)
+            report = recorded(self._log.folder, SyncReport(error=error), is_background=True)
         self._last = report or self._last
         return report
 

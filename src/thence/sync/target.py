@@ -16,10 +16,12 @@ from thence.errors import SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.segment import own_folder
+from thence.log.open import now
 
 _FOLDER = "sync"
 _TARGET = "target.json"
-_STATUS = "status.json"
+# the files of the last round, over a server and over a git remote
+SERVER, REMOTE = "status.json", "remote.json"
 _LIVE = "live.json"
 # the lock that a background service holds as long as it runs
 _PRESENCE = "background.lock"
@@ -187,16 +189,35 @@ def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bo
     )
 
 
-def read_status(folder: Path) -> SyncReport | None:
+def read_status(folder: Path, over: str = SERVER) -> SyncReport | None:
     """Returns the last round of a log; None if there was none or the file can't be used."""
-    report = _read_good(sync_folder(folder) / _STATUS, SyncReport)
+    report = _read_good(sync_folder(folder) / over, SyncReport)
     return report if report and report.at else None
 
 
-def write_status(folder: Path, report: SyncReport) -> None:
+def write_status(folder: Path, report: SyncReport, over: str = SERVER) -> None:
     """Stores the last round of a log, if the disk takes it."""
     with suppress(SyncRefused):
-        write_state(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
+        write_state(sync_folder(folder) / over, msgspec.structs.replace(report, error=None))
+
+
+def recorded(
+    folder: Path, report: SyncReport, *, is_background: bool = False, over: str = SERVER
+) -> SyncReport:
+    """Completes the report of a round, and stores it as the last one of the log."""
+    before = read_status(folder, over) or SyncReport()
+    at, error = now(), report.error
+    report = msgspec.structs.replace(
+        report,
+        at=at,
+        failures=before.failures + 1 if report.needs_retry else 0,
+        error_code=error.code if error else "",
+        error_text=str(error) if error else "",
+        succeeded_at=at if report.is_complete else before.succeeded_at,
+        is_background=is_background,
+    )
+    write_status(folder, report, over)
+    return report
 
 
 def read_connection(folder: Path) -> str:
@@ -223,30 +244,6 @@ def connection_words(word: str, *, is_service_running: bool) -> str:
     if word == OFFLINE_BATCH_MODE:
         return "by rounds alone" if is_service_running else "no service runs"
     return word.lower()
-
-
-def status_word(folder: Path) -> str | None:
-    """Returns "connected", how many lines wait, or else the connection in words.
-
-    It is None without sync.
-    """
-    from thence.sync.outbox import waiting_count  # seldom needed
-
-    try:
-        target = read_target(folder)
-        if target is None or not target.is_enabled:
-            return None
-        last = read_status(folder)
-        is_running = is_service_running(folder)
-        word = connection_state(folder, last, is_service_running=is_running)
-        waiting = 0 if word == CONNECTED else waiting_count(OS_DISK, folder)
-    except (ThenceError, OSError):
-        return None
-    if waiting is None:
-        return "waiting"
-    if waiting:
-        return f"{waiting:,} waiting"
-    return connection_words(word, is_service_running=is_running)
 
 
 def read_state(path: Path, kind: type[_T], again: str = "") -> _T | None:

@@ -44,7 +44,10 @@ class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class WPStatusChanged(_Payload, frozen=True):
-    """A package went from one lane to another; what it left may be a lane that nobody knows."""
+    """A package went from one lane to another; what it left may be a lane that nobody knows.
+
+    `overruled` are the guards that refused it, and that `--force` overruled.
+    """
 
     wp_id: WpId
     previous_status: Text
@@ -54,6 +57,7 @@ class WPStatusChanged(_Payload, frozen=True):
     reason: str | UnsetType = UNSET
     gate_results: tuple[GateResult, ...] | UnsetType = UNSET
     dependency_status: dict[str, Any] | list[Any] | UnsetType = UNSET
+    overruled: tuple[Text, ...] | UnsetType = UNSET
 
 
 class WPCreated(_Payload, frozen=True):
@@ -95,13 +99,17 @@ class WPLanded(_Payload, frozen=True):
 
 
 class FeatureCreated(_Payload, frozen=True):
-    """A feature has its packages and the branch that they go to; a mission has no number."""
+    """A feature has its packages and the branch that they go to; a mission has no number.
+
+    `folder` is that of its planning files since it was renamed; its slug stays.
+    """
 
     feature_slug: Slug
     target_branch: Text
     wp_count: Count
     feature_number: Annotated[str, Meta(pattern="^[0-9]{3}$")] | UnsetType = UNSET
     created_at: Moment | UnsetType = UNSET
+    folder: Slug | UnsetType = UNSET
 
 
 class FeatureCompleted(_Payload, frozen=True):

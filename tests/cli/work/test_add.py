@@ -6,7 +6,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
 from tests.git.repositories import commit, content, git, make_repository
-from tests.work.boards import NAMED, bare, clone, on_remote, published
+from tests.work.boards import NAMED, bare, clone, on_remote, synced
 
 from thence.work.plan.frontmatter import read
 
@@ -31,13 +31,11 @@ def empty(tmp_path_factory):
 
 def test_package_has_a_file_and_is_on_the_board(tmp_path):
     repo = project(tmp_path / "r")
-    owns = ("--owns", "docs/a b.md,`src`", "--owns", "docs/a b.md")
-    done(repo, "finalize-tasks", "--add", "Read  the\nspec <!-- a", *owns)
+    done(repo, "finalize-tasks", "--add", "Read  the\nspec <!-- a")
     told = done(repo, "finalize-tasks", "--add", "Write it", "--after", "1", "--json").json
     assert (told["feature_slug"], told["wp_id"]) == ("000-general", "WP02")
     first, second = packages(repo).values()
     assert first.text("title") == "Read the spec <!-- a"
-    assert first.values["owns"] == ["docs/a b.md", "src"]
     assert (second.text("title"), second.values["dependencies"]) == ("Write it", ["WP01"])
     assert content(repo, f"{GENERAL}/tasks/WP02-write-it.md") is not None
     board = done(repo, "status", "--json").json["features"][0]["lanes"]["planned"]
@@ -53,7 +51,7 @@ def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
     done(first, "setup-spec", "Sync")
     (first / FOLDER / "tasks.md").write_text("## Work Package WP01: First\n")
     done(first, "finalize-tasks")
-    published(first)
+    synced(first)
     git(first, "push", "--quiet", "origin", "main")
     ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
     done(ada, "finalize-tasks", "--add", "From Ada", *feature)
@@ -131,7 +129,7 @@ def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path
     assert warm("work", "finalize-tasks", "--add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
     remote = on_remote(repo, tmp_path / "remote.git")
-    assert warm("work", "publish", cwd=repo).code == 0
+    synced(repo)
     git(tmp_path, "clone", "--quiet", remote, tmp_path / "clone")
     boards = [
         warm("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")

@@ -51,7 +51,7 @@ CASES = {
     "move": Case("begun", (*HAND_IN, "--actor", "ada"), "for_review"),
     "merge": Case("review", ("merge", "WP03"), "for_review"),
     "accept": Case("merged", ("accept", "WP03", "--local"), "done"),
-    "publish": Case("review", ("publish",), "for_review"),
+    "sync": Case("review", ("sync", "now"), "for_review"),
     "adopt": Case("kitty", ("finalize-tasks",), ""),
 }
 CODE = {"page.py": "a page\n" * 2_000}
@@ -73,6 +73,11 @@ def states(tmp_path_factory, three):
     done(copy(place / "review", place, "merged"), "merge", "WP03", "--actor", "bob")
     make_repository(place / "kitty", KITTY)
     return place
+
+
+def words(case):
+    """Return the words of a command."""
+    return case.command if case.command[0] == "sync" else ("work", *case.command)
 
 
 def copy(source, place, name="project"):
@@ -109,7 +114,7 @@ def told(ended):
 
 def completed(project, case):
     """Type a command again, which has to do its work, once."""
-    again = warm("work", *case.command, cwd=project)
+    again = warm(*words(case), cwd=project)
     assert again.code == 0, again.err
     is_whole(project, case)
 
@@ -136,11 +141,11 @@ def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(sta
     rooms = [*chance.sample(range(4_096, ROOM_BYTES_MAX), tenth(3, 1)), *tenth([0], [])]
     for number, room_bytes in enumerate(rooms):
         project = copy(states / case.state, disk, f"{number}")
-        if name == "publish":
+        if name == "sync":
             shutil.rmtree(disk.parent / "remote.git", ignore_errors=True)
             on_remote(project, disk.parent / "remote.git")
         fill(disk, room_bytes)
-        ended = warm("work", *case.command, cwd=project)
+        ended = warm(*words(case), cwd=project)
         (disk / "filler").unlink()
         completed_later(project, case, ended)
         shutil.rmtree(project)
@@ -156,10 +161,10 @@ def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_lat
     path = limited_path(tmp_path)
     for size_bytes in chance.sample(SIZES_BYTES, tenth(3, 1)):
         project = copy(states / case.state, tmp_path, f"{size_bytes}")
-        if name == "publish":
+        if name == "sync":
             shutil.rmtree(tmp_path / "remote.git", ignore_errors=True)
             on_remote(project, tmp_path / "remote.git")
-        command = (THENCE, "work", *case.command)
+        command = (THENCE, *words(case))
         first = partial(limit, size_bytes)
         ended = ran(*command, cwd=project, env={"PATH": path}, first=first)
         completed_later(project, case, ended)
@@ -171,7 +176,7 @@ def test_move_stands_where_what_goes_with_it_finds_no_room(states, tmp_path):
     (journal,) = project.glob(".git/thence/*/events.jsonl")
     size_bytes = journal.stat().st_size + 1_200  # of the move, not of the record of its code
     ended = ran(
-        *(THENCE, "work", *case.command),
+        *(THENCE, *words(case)),
         cwd=project,
         env={"PATH": limited_path(tmp_path)},
         first=partial(limit, size_bytes),
@@ -204,7 +209,7 @@ def completed_later(project, case, ended):
         completed(project, case)
         return
     if "type the same command again" in ended.err:
-        again = warm("work", *case.command, cwd=project)
+        again = warm(*words(case), cwd=project)
         # `add` and `setup-spec` complete what they recorded, others have nothing left to do
         ended = ended if again.code else again
     commit_left(project, case, ended)
@@ -257,12 +262,12 @@ def set_mode(folder, file_mode, folder_mode):
 def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(states, tmp_path, name):
     case = CASES[name]
     project = copy(states / case.state, tmp_path)
-    if name == "publish":
+    if name == "sync":
         on_remote(project, tmp_path / "remote.git")
     refs = git(project, "for-each-ref")
     set_mode(project / ".git", 0o444, 0o555)
     try:
-        ended = thence("work", *case.command, cwd=project, obeys_permissions=True)
+        ended = thence(*words(case), cwd=project, obeys_permissions=True)
     finally:
         set_mode(project / ".git", 0o644, 0o755)
     assert re.search("right|permission|may write", told(ended))
@@ -272,17 +277,17 @@ def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(state
 
 @pytest.mark.promise("L16")
 @pytest.mark.parametrize(
-    ("name", "refused"), [("merge", "reference-transaction"), ("publish", "pre-push")]
+    ("name", "refused"), [("merge", "reference-transaction"), ("sync", "pre-push")]
 )
 def test_hook_that_refuses_is_told_and_the_command_completes_without_it(
     states, tmp_path, name, refused
 ):
     case = CASES[name]
     project = copy(states / case.state, tmp_path)
-    if name == "publish":
+    if name == "sync":
         on_remote(project, tmp_path / "remote.git")
     hook(project / ".git", refused, REFUSING)
-    ended = warm("work", *case.command, cwd=project)
+    ended = warm(*words(case), cwd=project)
     assert "the rule of this house" in ended.err
     told(ended)
     (project / ".git/hooks" / refused).unlink()
@@ -297,7 +302,7 @@ def test_branch_that_was_deleted_under_its_worktree_comes_back_by_the_next_step(
     case = CASES[name]
     project = copy(states / case.state, tmp_path)
     git(project, "update-ref", "-d", f"refs/heads/{BRANCH}")
-    step = told(warm("work", *case.command, cwd=project))
+    step = told(warm(*words(case), cwd=project))
     (command,) = re.findall(f"git branch {BRANCH} [0-9a-f]{{40}}", step)
     git(project, *command.split()[1:])
     completed(project, case)
@@ -307,7 +312,7 @@ def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states
     project = copy(states / "begun", tmp_path)
     git(project, "update-ref", "refs/thence/reviewed", "HEAD")  # no ref fits below it
     case = CASES["move"]
-    ended = warm("work", *case.command, cwd=project)
+    ended = warm(*words(case), cwd=project)
     assert ended.code == 0, ended.err
     assert "kept by its branch alone" in ended.err
     is_whole(project, case)

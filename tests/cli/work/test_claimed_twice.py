@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, published, work
+from tests.work.boards import bare, clone, done, features, synced, work
 
 pytestmark = pytest.mark.promise("L10")
 BRANCH = "001-sync-WP01"
@@ -19,25 +19,27 @@ def clones(tmp_path):
     done(ada, "setup-spec", "Sync")
     (ada / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
     done(ada, "finalize-tasks")
-    published(ada)
+    synced(ada)
     git(ada, "push", "--quiet", "origin", "main")
     bob = clone(remote, tmp_path / "bob")
-    done(bob, "publish")
+    synced(bob)
     done(bob, "add-history", "WP02", "bob's clock is ahead")
     for folder in (ada, bob):
         done(folder, "implement", "WP01")
     for number in range(2):
         commit(ada / f".worktrees/{BRANCH}", {"a": f"{number}\n"}, "Work")
     for folder in (ada, bob, ada):
-        published(folder)
+        synced(folder)
     return ada, bob
 
 
 def conflict_of(folder):
-    ended = work(folder, "conflicts", "--json")
-    assert ended.code == 3
-    (found,) = ended.json["conflicts"]
+    (found,) = done(folder, "status", "--json").json["here"]["conflicts"]
     return found
+
+
+def open_conflicts(folder):
+    return done(folder, "status", "--json").json["summary"]["conflicts"]
 
 
 def package(folder):
@@ -61,14 +63,14 @@ def test_conflict_names_people_package_and_commits(clones):
 def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
     ada, bob = clones
     ended = work(ada, "move-task", "WP01", "--to", "for_review", "--json")
-    step = "thence work implement WP01 --take-over"
+    step = "thence work implement WP01 --feature 001-sync --take-over"
     assert f"note: your claim of WP01 lost to bob's: {step} takes it back" in ended.err
     notes = done(ada, "status", "--json").json["notes"]
     assert any(note.startswith("your claim of WP01 lost to bob's") for note in notes)
     assert "lost" not in done(bob, "status").err
-    done(bob, "release", "WP01")
-    published(bob)
-    published(ada)
+    done(bob, "move-task", "WP01", "--to", "planned")
+    synced(bob)
+    synced(ada)
     assert "lost" not in done(ada, "status").err
 
 
@@ -76,13 +78,13 @@ def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
 def test_later_move_settles_the_conflict_in_both_clones(clones):
     ada, bob = clones
     assert package(bob)["agent"] == "bob"
-    done(bob, "release", "WP01")
-    assert work(bob, "conflicts").code == 0
-    published(bob)
-    published(ada)
+    done(bob, "move-task", "WP01", "--to", "planned")
+    assert open_conflicts(bob) == 0
+    synced(bob)
+    synced(ada)
     assert features(ada) == features(bob)
-    assert work(ada, "conflicts").code == 0
-    (past,) = done(ada, "conflicts", "--all", "--json").json["conflicts"]
+    assert open_conflicts(ada) == 0
+    past = conflict_of(ada)
     assert (past["rule"], past["open"]) == ("last_writer", False)
 
 
@@ -90,11 +92,11 @@ def test_who_lost_a_claim_takes_the_package_back_and_is_told_no_more(clones):
     ada, bob = clones
     done(ada, "implement", "WP01", "--take-over")
     assert "lost" not in done(ada, "status").err
-    published(ada)
-    published(bob)
+    synced(ada)
+    synced(bob)
     assert features(ada) == features(bob)
     assert package(bob)["agent"] == "ada"
     done(ada, "move-task", "WP01", "--to", "for_review", "--force", "--reason", "so")
-    assert work(ada, "conflicts").code == 0
+    assert open_conflicts(ada) == 0
     (feature,) = json.loads(features(ada))
     assert [each["agent"] for each in feature["lanes"]["for_review"]] == ["ada"]

@@ -13,7 +13,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, finalized_project, project
 from tests.git.repositories import commit, git
-from tests.work.boards import NAMED, bare, clone, published, work
+from tests.work.boards import NAMED, bare, clone, synced, work
 
 BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
 NOT_THERE = "its worktree is not there yet"
@@ -121,7 +121,7 @@ def test_target_that_is_not_there_is_told_and_keeps_nobody(tmp_path):
     git(repo, "switch", "--quiet", "--detach")
     git(repo, "branch", "--quiet", "--delete", "--force", "main")
     shown = done(repo, "status").out
-    assert (cause in shown, "reopen" in shown) == (True, False)
+    assert (cause in shown, "--to doing" in shown) == (True, False)
 
 
 def test_target_on_a_remote_alone_is_there(tmp_path):
@@ -131,9 +131,9 @@ def test_target_on_a_remote_alone_is_there(tmp_path):
     git(first, "switch", "--quiet", "release")
     done(first, "setup-spec", "Sync")
     git(first, "push", "--quiet", "origin", "release")
-    published(first)
+    synced(first)
     second = clone(remote, tmp_path / "second")
-    done(second, "publish")
+    synced(second)
     assert "neither here" not in done(second, "status").out
 
 

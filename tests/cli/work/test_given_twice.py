@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, published, work
+from tests.work.boards import bare, clone, done, features, synced, work
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -22,9 +22,9 @@ def planned(tmp_path_factory):
     done(ada, "setup-spec", "Sync")
     (ada / FOLDER / "tasks.md").write_text(TASKS)
     done(ada, "finalize-tasks")
-    published(ada)
+    synced(ada)
     git(ada, "push", "--quiet", "origin", "main")
-    done(clone(remote, there / "bob"), "publish")
+    synced(clone(remote, there / "bob"))
     return there
 
 
@@ -51,7 +51,7 @@ def made(folder, wp_id, title, after=None):
 def shared(*folders):
     """Have all clones hold all events; return the board that all of them see."""
     for folder in (*folders, *folders, *folders):  # the second renames, the third tells of it
-        published(folder)
+        synced(folder)
     first, *others = map(features, folders)
     assert all(other == first for other in others)
     return json.loads(first)
@@ -97,11 +97,10 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
     shared(ada, bob)
     assert {"WP01", "WP02", "WP03"} == packages(ada).keys()
     late, title, early = by_fate(ada, bob)
-    told = work(late, "conflicts", "--json")
-    assert told.code == 3
-    assert told.json["conflicts"][0]["sentence"].startswith("WP03 was given twice: by ")
+    (told,) = done(late, "status", "--json").json["here"]["conflicts"]
+    assert told["sentence"].startswith("WP03 was given twice: by ")
     add_again = f"finalize-tasks --add '{title}' --feature {SLUG}"
-    assert work(early, "conflicts").lines[-1].endswith(add_again)
+    assert f"next: where it was made: thence work {add_again}\n" in done(early, "status").out
     for command in (("move-task", "WP03", "--to", "for_review"), ("implement", "WP03")):
         error = work(late, *command, *FEATURE, "--json").json["error"]
         assert error["guard"] == "number_given_twice"
@@ -114,7 +113,7 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
     git(late, "branch", "--move", before, after)
     git(late, "worktree", "move", f".worktrees/{before}", f".worktrees/{after}")
     shared(ada, bob)
-    assert work(early, "conflicts").code == 0
+    assert done(early, "status", "--json").json["summary"]["conflicts"] == 0
 
     to_done(early, "WP03")
     git(late, "pull", "--quiet", "--no-rebase", "--strategy-option=ours", "origin", "main")
@@ -137,7 +136,7 @@ def test_section_with_another_number_adds_the_lost_one_again(clones):
     done(bob, "finalize-tasks", *FEATURE)
     assert packages(bob)["WP04"] == ("Draw the board", "planned")
     done(bob, "mark-status", "T009", *FEATURE)
-    assert work(bob, "conflicts").code == 0
+    assert done(bob, "status", "--json").json["summary"]["conflicts"] == 0
 
 
 def test_features_of_one_number_stay_both_and_are_told_apart(tmp_path):

@@ -5,6 +5,7 @@ from tests.cli.warm import warm
 from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
+from tests.work.boards import synced
 
 __all__ = ["remote"]  # a fixture
 UNSHALLOW = "git fetch --unshallow"
@@ -112,7 +113,7 @@ def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, tak
     assert "reverted in main by" in shown(project)
     for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
         error = refused(project, "not_landed", *command)
-        assert "move-task WP03 --to doing --reason TEXT" in error["hint"]
+        assert f"move-task WP03 --feature {SLUG} --to doing --reason TEXT" in error["hint"]
     ended, answer = work(project, "accept")
     assert (ended.code, answer["accepted"]) == (1, [])
 
@@ -127,7 +128,7 @@ def shallow(project, remote, tmp_path):
         commit(project, {f"later{number}.py": "later\n"})
     git(project, "push", "--quiet", "origin", "main")
     done(project, "accept", "WP03")
-    done(project, "publish")
+    synced(project)
     clone = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth", "2", f"file://{remote}", clone)
     git(clone, "config", "user.name", "Bob")
@@ -150,20 +151,19 @@ def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
     assert "not in origin/main" not in shown(shallow)
     assert f"next: {UNSHALLOW}" in shown(shallow)
     reason = ("--reason", "its code is gone")
-    for command in (("reopen", "WP03"), ("move-task", "WP03", "--to", "doing")):
-        error = refused(shallow, "landing_unknown", *command, *reason)
-        assert UNSHALLOW in error["hint"]
-    done(shallow, "prune")
+    error = refused(shallow, "landing_unknown", "move-task", "WP03", "--to", "doing", *reason)
+    assert UNSHALLOW in error["hint"]
+    work(shallow, "merge")
     git(shallow, "fetch", "--quiet", "--unshallow")
     assert here(shallow) == "landed"
-    done(shallow, "reopen", "WP03", *reason)
+    done(shallow, "move-task", "WP03", "--to", "doing", *reason)
 
 
 @pytest.mark.promise("L15")
 def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
-    done(project, "reopen", "WP03", "--reason", "look again", "--actor", "ada")
+    done(project, "move-task", "WP03", "--to", "doing", "--reason", "look again", "--actor", "ada")
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-    done(project, "publish")
+    synced(project)
     git(shallow, "fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
     assert f"next: {UNSHALLOW}" in shown(shallow)
     for more in ((), ("--no-code", "none")):

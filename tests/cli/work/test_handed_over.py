@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, published, work
+from tests.work.boards import bare, clone, done, synced, work
 
 from thence.work.journal.store import EventStore
 
@@ -32,7 +32,7 @@ def tree(folder: Path, wp_id: str = "WP01") -> Path:
 
 
 def shared(one: Path, other: Path) -> None:
-    published(one)
+    synced(one)
     git(other, "fetch", "--quiet")
 
 
@@ -115,7 +115,7 @@ def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(
         done(folder, "implement", "WP01")
         commit(tree(folder), {f"{folder.name}.txt": "mine\n"}, "Work")
     for folder in (*both, *both):
-        published(folder)
+        synced(folder)
     (feature,) = done(both[0], "status", "--json").json["features"]
     (kept,) = feature["lanes"]["doing"]
     late = next(folder for folder in both if kept["title"] != f"{folder.name}'s")

@@ -15,6 +15,7 @@ from tests.cli.work.orchestra import DO, SLUG, is_alive
 from tests.cli.work.projects import done, project
 from tests.git.repositories import commit, git
 from tests.tiers import tenth
+from tests.work.boards import synced
 
 PACKAGES = tenth(6, 2)
 KILLED_MIN = tenth(9, 2)  # of 18, or 6: a command may end before it is killed
@@ -24,7 +25,7 @@ ORCHESTRATORS_KILLED = tenth(12, 4)
 def killed(folder, *arguments, after_s):
     """Run a command and kill its process, not the git that it has started; tell if it was."""
     process = subprocess.Popen(
-        [THENCE, "work", *arguments],
+        [THENCE, *arguments],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -59,24 +60,24 @@ def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
     def twice(*command):
         """Kill a command, then type it again, which has to succeed."""
         kills.append(killed(repo, *command, after_s=chance.uniform(0.5, 6.0) * took_s))
-        again = warm("work", *command, cwd=repo)
+        again = warm(*command, cwd=repo)
         assert again.code == 0, f"seed {seed}, {command}: {again.err}"
 
     for number in range(1, PACKAGES + 1):
         package = f"WP{number:02}"
         done(repo, "finalize-tasks", "--add", f"Package {number}")
-        twice("implement", package)
+        twice("work", "implement", package)
         tree = repo / ".worktrees" / f"000-general-{package}"
         commit(tree, {f"files/{number}": f"{number}\n"})
-        twice("merge", package)
+        twice("work", "merge", package)
         assert git(repo, "show", f"main:files/{number}") == f"{number}", f"seed {seed}"
-        twice("publish")
+        twice("sync", "now")
     board = done(repo, "status", "--json").json["features"]
     assert len(board[0]["lanes"]["for_review"]) == PACKAGES, f"seed {seed}"
     assert git(repo, "status", "--porcelain") == "", f"seed {seed}"
     assert warm("verify", cwd=repo).code == 0, f"seed {seed}"
     git(tmp_path, "clone", "--quiet", os.fspath(remote), "clone")
-    done(tmp_path / "clone", "publish")
+    synced(tmp_path / "clone")
     assert done(tmp_path / "clone", "status", "--json").json["features"] == board, f"seed {seed}"
     print(f"{sum(kills)} of {len(kills)} were killed")
     assert sum(kills) >= KILLED_MIN, "hardly any command was killed"
@@ -94,13 +95,13 @@ def test_orchestrate_that_was_killed_goes_on_when_it_is_typed_again(make, tmp_pa
     ledger.mkdir()
     at_work = [["alone", str(ledger / "{wp}")], ["note", str(ledger / "{wp}.pid")], ["sleep", 0.4]]
     project.tell(ANY=[[*at_work, *DO, ["record", str(ledger / "{wp}.done")]]])
-    command = ("orchestrate", "--feature", SLUG)
+    command = ("work", "orchestrate", "--feature", SLUG)
     kills, runs = 0, 0
     while kills < ORCHESTRATORS_KILLED and len(project.events("WPStatusChanged")) < 24:
         after_s = chance.uniform(0.2, 1.5)
         kills += killed(project.folder, *command, after_s=after_s)
         runs += 1
-    ended = warm("work", *command, cwd=project.folder)
+    ended = warm(*command, cwd=project.folder)
     assert ended.code == 0, f"seed {seed}: {ended.err}{ended.out}"
     assert set(project.lanes().values()) == {"done"}, f"seed {seed}"
     assert not list(ledger.glob("*.twice")), f"seed {seed}: two agents at one package"

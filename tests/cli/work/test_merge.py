@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
+from tests.cli.work.projects import finalized_project
 from tests.cli.work.three_packages import SLUG, done, lanes, plan, work
 from tests.git.repositories import commit, git
+from tests.work.boards import on_remote
+
+from thence.work import EventStore, WorkEvent
+from thence.work.board.board import fold
 
 
 @pytest.fixture
@@ -65,3 +70,87 @@ def test_merge_says_that_it_is_not_pushed_where_the_target_has_an_upstream(
     assert told in ended.out
     git(project, *told.partition("next: git ")[2].split())
     assert done(project, "merge", "WP01")["not_pushed_to"] is None
+
+
+@pytest.fixture
+def team(tmp_path):
+    """WP01 of ann is in review, WP03 of ben half done, WP04 of cleo begun, WP05 of lead ready."""
+    tasks = "\n\n".join(f"## Work Package WP0{number}: Do it" for number in range(1, 6))
+    folder = finalized_project(tmp_path / "sync", f"# Tasks\n\n{tasks}\n")
+    for wp_id, actor, files in (
+        ("WP01", "ann", {"a.txt": "a\n"}),
+        ("WP03", "ben", {"b.txt": "wip\n"}),
+        ("WP04", "cleo", {}),
+        ("WP05", "lead", {"e.txt": "e\n"}),
+    ):
+        worktree = Path(done(folder, "implement", wp_id, "--actor", actor)["worktree"])
+        if files:
+            commit(worktree, files)
+    done(folder, "move-task", "WP01", "--to", "for_review", "--actor", "ann")
+    return folder
+
+
+@pytest.mark.promise("S1")
+def test_plain_merge_takes_what_is_in_review_and_the_actors_own(team):
+    worktree = team / f".worktrees/{SLUG}-WP05"
+    (worktree / "left.txt").write_text("x")
+    told = done(team, "merge", "--actor", "lead")
+    assert (told["merged"], told["moved"]) == ([f"{SLUG}-WP01"], []), "WP05 holds up nobody"
+    assert told["stays"]["WP03"] == "ben is at it"
+    assert told["stays"]["WP04"] == "cleo is at it"
+    assert "holds changes that are not committed" in told["stays"]["WP05"]
+    commit(worktree, {"left.txt": "x"})
+    told = done(team, "merge", "--actor", "lead")
+    assert told["moved"] == ["WP05"]
+    assert lanes(team)["WP03"] == "doing"
+    assert not (team / "b.txt").exists()
+    assert done(team, "merge", "--actor", "cleo")["stays"]["WP04"] == "it has no commit of its own"
+    told = work(team, "merge", "WP03", "--actor", "lead")[1]
+    assert told["error"]["guard"] == "not_its_agent", "as move-task"
+    forced = ("--actor", "lead", "--force", "--reason", "ben is away")
+    assert done(team, "merge", "WP03", *forced)["moved"] == ["WP03"]
+    assert set(done(team, "accept")["accepted"]) == {"WP01", "WP03", "WP05"}
+
+
+@pytest.mark.promise("S1")
+def test_merge_accepts_what_was_approved_and_has_landed(team, tmp_path):
+    approval = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved"}
+    with EventStore.at(team, actor="eve") as store:
+        store.append(WorkEvent("HistoryAdded", approval, SLUG))
+    assert lanes(team)["WP01"] == "approved"
+    remote = on_remote(team, tmp_path / "hub.git")
+    told = done(team, "merge", "--actor", "lead")
+    assert (told["accepted"], told["not_pushed_to"]) == ([], "origin/main"), "not pushed yet"
+    assert lanes(team) | {"WP01": "approved", "WP05": "for_review"} == lanes(team)
+    git(team, "push", "--quiet", "origin", "main")
+    assert remote.exists()
+    told = done(team, "merge", "--actor", "lead")
+    assert told["accepted"] == ["WP01"]
+    assert lanes(team) | {"WP01": "done", "WP05": "for_review"} == lanes(team), "no verdict"
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("lane", ["planned", "doing", "for_review", "rejected", "done"])
+def test_what_was_done_by_hand_is_one_command_from_every_lane(team, lane):
+    head = commit(team, {"by_hand.txt": "x\n"}) or git(team, "rev-parse", "HEAD")
+    moves = {"planned": (), "doing": ("doing",), "for_review": ("doing", "for_review")}
+    moves |= {"rejected": ("rejected",), "done": ("doing", "for_review", "done")}
+    for to in moves[lane]:
+        done(team, "move-task", "WP02", "--to", to, "--force", "--reason", "x", "--actor", "ada")
+    reason = ("--reason", "after all") if lane == "rejected" else ()
+    told = done(team, "accept", "WP02", "--landed", "HEAD", "--actor", "ada", *reason)
+    assert told["accepted"] == ["WP02"]
+    with EventStore.at(team) as store:
+        package = fold(store.read()).package(SLUG, "WP02")
+    assert (package.lane, package.agent) == ("done", "ada")
+    assert (package.landed.how, package.landed.commit) == ("stated", git(team, "rev-parse", head))
+
+
+@pytest.mark.promise("L8")
+def test_accept_by_hand_is_all_or_nothing(team):
+    for arguments in (("WP02",), ("WP03", "--no-code", "talk"), ("WP04", "--no-code", "talk")):
+        before = lanes(team)
+        ended, told = work(team, "accept", *arguments, "--actor", "lead")
+        assert (ended.code, told["error"]["code"]) == (1, "refused"), told
+        assert lanes(team) == before
+    assert done(team, "accept", "WP02", "--no-code", "talk", "--actor", "lead")["accepted"]

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate
 from tests.cli.work.three_packages import done
-from tests.git.repositories import git
+from tests.git.repositories import commit, git
 from tests.log.committers import until
 from tests.tiers import tenth
 
@@ -168,20 +168,29 @@ def test_gate_that_fails_sends_back_and_is_passed_for_each_commit_anew(make):
     assert "gate CI_CHECK failed" in back["payload"]["reason"]
 
 
-def test_branches_that_conflict_are_given_back_to_be_merged(make):
-    project = make({"WP01": [], "WP02": []}, slots=2)
+def test_branch_that_conflicts_is_given_back_before_anybody_judges_it(make):
+    gates = [{"type": "CI_CHECK", "command": ["test", "-f", "shared"]}]
+    setup = {"agents": ("coder", "critic"), "review": ("critic",), "gates": gates, "send_backs": 1}
+    project = make({"WP01": [], "WP02": []}, slots=2, **setup)
     both = [["write", "shared", "by {wp}\n"], ["commit", "Do it"]]
     merging = [
         ["run", "git", "merge", "main"],
         ["write", "shared", "by both\n"],
         ["commit", "Merge main"],
     ]
-    project.tell(ANY=[both, merging])
+    late = [["wait_for", str(project.folder / "shared")], *both]
+    project.tell(
+        WP01=[both], WP02=[late, merging], WP02__review=[[["verdict", "send back: no"]], APPROVE]
+    )
     ended = orchestrate(project)
     assert ended.code == 0, ended.err
     assert (project.folder / "shared").read_text() == "by both\n"
-    (back,) = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
-    assert "both change shared: merge main into" in back["payload"]["reason"]
+    backs = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
+    conflict, review = (back["payload"]["reason"] for back in backs)
+    assert "both change shared: merge main into" in conflict
+    assert review == "no", "conflicts count apart from what reviews send back"
+    judged = [*project.events("WPAssigned", phase="review"), *project.events("GateResultChanged")]
+    assert len(judged) == 3 + 2
     assert git(project.folder, "status", "--porcelain") == ""
 
 
@@ -210,3 +219,22 @@ def test_file_of_the_user_in_the_way_of_a_merge_is_told_and_waited_for(make):
     _, told = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, told
     assert (project.folder / "WP01.txt").read_text() == "done\n"
+
+
+def test_package_does_not_choose_the_program_that_judges_it(make):
+    project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",), send_backs=0)
+    config = project.folder / ".kittify/config.yaml"
+    before, _, setup = config.read_text().partition("orchestrate:")
+    told = json.loads(setup)
+    told["agents"]["critic"] = {"command": ["sh", "agents/critic.sh", "README.md"]}
+    strict = 'test -f WP01.txt && test -f "$1" && echo "VERDICT: send back: it is never enough"\n'
+    files = {"agents/critic.sh": strict, ".kittify/config.yaml": before}
+    files[".kittify/config.yaml"] += f"orchestrate: {json.dumps(told)}\n"
+    commit(project.folder, files, "Have a critic")
+    lax = ["write", "agents/critic.sh", "echo VERDICT: approve\n"]
+    project.tell(WP01=[[lax, *DO]])
+    ended = orchestrate(project)
+    assert (ended.code, project.lanes()) == (1, {"WP01": "doing"}), ended.err
+    assert "was sent back 1 times: it is never enough" in ended.out
+    noted = "it changes agents/critic.sh, which the command of critic names"
+    assert [line for line in ended.err.splitlines() if noted in line], ended.err

@@ -1,24 +1,18 @@
 """Attackers without a login, whom a team's server outlasts while its members go on."""
 
-import http.client
 import os
-import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from tests.server.team.lines import line, lines
+from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
 ATTACKERS = 60
 MEMBER = "203.0.113.5"
-FILES_MAX = 256
-OWING = 400
-FREED_MAX = 5
 
 
 @pytest.fixture
@@ -62,56 +56,6 @@ def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_el
             thread.join()
     assert set(refreshed) == {200}
     assert (login.status, revoked.status) == (200, 200)
-
-
-@pytest.mark.promise("S12")
-def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Path) -> None:
-    with team_server(tmp_path / "data", files_max=FILES_MAX) as server:
-        member = server.client("ada")
-        for log in ("first", "second"):
-            with ExitStack() as opened:
-                for number in range(OWING):
-                    path = ("/api/v1/token/", "/api/v1/token/refresh/")[number % 2]
-                    opened.enter_context(owing(server, path, "Authorization: Bearer x\r\n"))
-                for _ in range(FREED_MAX):  # places that came free when many were closed at once
-                    with suppress(TimeoutError, ConnectionError):
-                        one = opened.enter_context(owing(server, "/api/v1/token/"))
-                        one.settimeout(0.2)
-                        one.recv(1)
-                assert member.statuses(log, lines(3)) == ["success"] * 3
-                assert member.pull(log)[0] == lines(3)
-
-
-@pytest.mark.promise("S12")
-def test_body_without_a_login_has_seconds_and_a_members_body_has_more(
-    red_on_sqlite: TeamServer,
-) -> None:
-    """On one engine: a connection that owes a body has not come to the database."""
-    red = red_on_sqlite
-    member = red.client("ada")
-    body = b'{"events":[' + line(1) + b"]}"
-    login = f"Authorization: Bearer {member.access}\r\n"
-    path = "/api/v1/events/batch/?log=slow&kind=plain"
-    with (
-        owing(red, path, login, body) as late,
-        owing(red, "/api/v1/token/refresh/") as stranger,
-    ):
-        assert stranger.recv(100) == b"", "the server closes it without a word, the other not yet"
-        late.sendall(body[1:])
-        answer = http.client.HTTPResponse(late)
-        answer.begin()
-        assert answer.status == 200
-    assert member.pull("slow")[0] == [line(1)]
-
-
-def owing(server: TeamServer, path: str, head: str = "", body: bytes = b"x" * 90) -> socket.socket:
-    """Returns a connection that has sent the head of a request, and one byte of its body."""
-    host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=60)
-    length = f"Content-Length: {len(body)}\r\n\r\n"
-    start = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{head}{length}".encode()
-    connection.sendall(start + body[:1])
-    return connection
 
 
 @pytest.mark.promise("S12")

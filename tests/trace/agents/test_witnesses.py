@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.trace.agents.heard import CLAUDE, DAEMON, OTHER, PERSON, TOP, Heard
 
-from thence.trace.agents.committing import maker_of
 from thence.trace.agents.fired import Process
+from thence.trace.agents.sessions import maker_of
 
 
 def made(

@@ -1,6 +1,5 @@
 """A collector of OTLP/HTTP on this machine, which answers as a test says."""
 
-import json
 import ssl
 from base64 import b64decode
 from collections.abc import Iterator
@@ -61,12 +60,9 @@ def collector(tls: tuple[str, str] | None = None) -> Iterator[Collector]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            data = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            if headers["content-type"] == "application/x-protobuf":
-                body = json_of(ExportTraceServiceRequest.FromString(body))
-            else:
-                body = json.loads(body)
+            body = json_of(ExportTraceServiceRequest.FromString(data))
             at.requests.append((self.path, headers, body))
             status, extra, said = at.answers.pop(0) if at.answers else (200, {}, b"")
             self.send_response(status)

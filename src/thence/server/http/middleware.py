@@ -11,7 +11,7 @@ token. The cookie holds a digest that is of no use elsewhere, and no other site'
 sent. /health is open to all, as it reports numbers and no names, and so are script and style.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from hashlib import sha256
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
@@ -28,8 +28,6 @@ OPEN_PATHS = frozenset(("/health",))
 # who may see nothing else still sees what a page looks like
 OPEN_PREFIX = "/static/"
 COOKIE_S = 7 * 24 * 60 * 60
-# the key under which our own server adds to a request's state what gives its body more time
-GRANT = "thence.grant_time"
 _PARAMETER = "token"
 
 
@@ -161,16 +159,6 @@ def has_bearer(scope: Scope, token: bytes) -> bool:
     """Reports whether a request shows a token as its bearer, in the same time for any other."""
     kind, _, bearer = _header(scope, b"authorization").partition(b" ")
     return kind.lower() == b"bearer" and compare_digest(bearer.strip(), token)
-
-
-def grant_time(scope: Scope) -> None:
-    """Takes a request for one of a client with a login: its body may take its time.
-
-    Under another ASGI server, which bounds bodies in its own way, it does nothing.
-    """
-    grant: Callable[[], None] | None = scope.get("state", {}).get(GRANT)
-    if grant is not None:
-        grant()
 
 
 def _redirect_without(scope: Scope, cookie: str) -> RedirectResponse:

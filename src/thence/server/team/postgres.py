@@ -36,13 +36,19 @@ from thence.server.team.rows import StoredLog
 WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
 WAIT_S = 5
-_SETTINGS = {
-    # a process that stands still amid a transaction holds its locks no longer
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
-    # each statement has its index; a plan made while a table was small must not stay
-    "enable_seqscan": "off",
-}
+# what a transaction needs is set within it, as a pooler gives each one another backend: what is
+# committed stays, whatever the server's setting says; a process that stands still amid a
+# transaction holds its locks no longer; each statement has its index, and a plan made while a table
+# was small must not stay
+_SETTINGS = """
+    SELECT set_config('lock_timeout', '10s', true),
+        set_config('idle_in_transaction_session_timeout', '60s', true),
+        set_config('enable_seqscan', 'off', true),
+        CASE current_setting('synchronous_commit') WHEN 'off'
+            THEN set_config('synchronous_commit', 'on', true) END
+"""
+# a statement that was prepared lies in a backend, which a pooler gives to somebody else
+_CONNECTING: dict[str, Any] = {"connect_timeout": WAIT_S, "prepare_threshold": None}
 _FETCHED = 100
 # after so many new rows, and then whenever they are four times as many or so many more, the tables
 # are analyzed: without statistics the planner takes an index that leads through a whole log
@@ -182,6 +188,7 @@ class PostgresDatabase:
         """
         with _failures("could not use the database"), self._writers.connection() as connection:
             transaction = PostgresTransaction(connection)
+            transaction.execute(_SETTINGS)
             yield transaction
         if transaction.inserted:
             self._grow(transaction.inserted)
@@ -204,6 +211,7 @@ class PostgresDatabase:
         """
         with _failures("could not use the database"), self._readers.connection() as connection:
             transaction = PostgresTransaction(connection)
+            transaction.execute(_SETTINGS)
             if team is not None:
                 transaction.execute(_AS_READER, {"team": str(team), "role": self._reader})
             yield transaction
@@ -300,9 +308,11 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
         ) from None
     with _failures(operation, shown(address), address):
         try:
-            with psycopg.connect(address, connect_timeout=WAIT_S) as connection:
+            with psycopg.connect(address, **_CONNECTING) as connection:
                 _set_up(connection)
-                yield PostgresTransaction(connection)
+                transaction = PostgresTransaction(connection)
+                transaction.execute(_SETTINGS)
+                yield transaction
         except errors.InsufficientPrivilege as error:
             raise ThenceError(
                 operation,
@@ -321,7 +331,7 @@ def _pool(
         min_size=1,
         max_size=size,
         timeout=WAIT_S,
-        kwargs={"connect_timeout": WAIT_S},
+        kwargs=_CONNECTING,
         configure=configure,
         check=ConnectionPool.check_connection,
         open=True,
@@ -329,14 +339,8 @@ def _pool(
 
 
 def _set_up(connection: _Connection) -> None:
-    """Has what is committed stay, whatever the server's setting says; bounds waiting."""
     connection.adapters.register_dumper(_Digests, _DigestsDumper)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    for name, value in _SETTINGS.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-    query = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting(%s) = %s"
-    connection.execute(query, ("synchronous_commit", "off"))
-    connection.commit()
 
 
 def _set_up_reader(connection: _Connection) -> None:

@@ -115,9 +115,12 @@ class Exchange:
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
 
     def entitle(self, team: str, log: str, title: str) -> None:
-        """Gives a log's pages a title, of which TITLE_CHARACTERS_MAX count, if it has another."""
+        """Gives a log's pages a title, of which TITLE_CHARACTERS_MAX count, if it has none.
+
+        The first one stays: each clone's folder has another name.
+        """
         title = title[:TITLE_CHARACTERS_MAX]
-        if title and self._log(team, log).title != title:
+        if title and not self._log(team, log).title:
             self._store.entitle(team, log, title)
 
     def page(

@@ -20,7 +20,6 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from thence.errors import NotLoggedIn, ThenceError
 from thence.server.errors import wire_refusal
-from thence.server.http.middleware import grant_time
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting
@@ -162,7 +161,6 @@ class Team:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
         slug = request.headers.get("x-team-slug")
         member = await self._reading.run(partial(self._member_of, token_of(request), slug))
-        grant_time(request.scope)
         acting.set(member.user)
         request.state.login = member.user
         if is_writing:

@@ -1,31 +1,41 @@
-"""The board of a project as columns of cards, now or as it was after any of its events."""
+"""The board of a project as columns of cards, now or as it was after any of its events.
+
+Where the log is the journal of a repository on this machine, the cards of the board as it is now
+say where the code is, and have the task's text. Only the cache of git's answers is written.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.markup import Child, Html, el, joined, link, moment, path, words
+from thence.core.markup import Child, Html, el, link, moment, path, words
 from thence.core.sentences.events import counted
+from thence.errors import ThenceError
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.work.board.board import fold, people
-from thence.work.board.move_request import can_begin_on
+from thence.work.board.move_request import SHORT, LandingStatus, can_begin_on
+from thence.work.board.remarks import remarks
 from thence.work.board.state import (
+    COLUMNS,
     DONE,
     FOR_REVIEW,
-    LANES,
     PLANNED,
+    REJECTED,
     Board,
     FeatureState,
     PackageState,
 )
 
-# a replay of more takes the server too long: 3 s for 40,000
-EVENTS_MAX = 20_000
 CARDS_MAX = 100  # of one column of a feature
+TEXTS_MAX = 200  # tasks whose text is read
+TEXT_CHARACTERS_MAX = 4_000
 _HEADS = {
     "planned": "Planned",
     "doing": "Doing",
     "for_review": "For review",
+    "approved": "Approved",
     "done": "Done",
     "rejected": "Rejected",
 }
@@ -40,9 +50,6 @@ def board_section(
     Before it stands its verdict: what waits longest, and what is held up.
     Raises EventNotFound, `read_failed`.
     """
-    if events > EVENTS_MAX:
-        text = f"A board of {events:,} events is not drawn here: "
-        return [], joined(el("h2", "Board"), el("p", text, el("code", "thence work status")))
     if at is not None:
         log.reader.get(at)
     replayed = list[Event]()
@@ -55,11 +62,17 @@ def board_section(
     times = {event.event_id: event.timestamp for event in replayed}
     now = max(times.values()) if at else datetime.now(UTC).isoformat()
     board = fold(replayed)
+    here = _here(location, board) if at is None else _Here({}, {})
+    look = _Look(location, times, now, here)
+    features = board.features.values()
     parts = [
         *_conflicts(location, board),
         _slider(location, replayed, events, at),
-        *(_feature(location, feature, times, now) for feature in board.features.values()),
+        *(_feature(look, feature) for feature in features if not _is_finished(feature)),
     ]
+    if finished := [feature for feature in features if _is_finished(feature)]:
+        head = el("summary", f"{counted(len(finished), 'finished feature')}")
+        parts.append(el("details", head, *(_feature(look, feature) for feature in finished)))
     section = el(
         "section",
         el("h2", "Board"),
@@ -69,6 +82,56 @@ def board_section(
         data_pages=path("runs", location.id),
     )
     return _verdict(board, times, now), section
+
+
+class _Here(NamedTuple):
+    """What this machine knows: where packages' code is, and their text, by feature and package."""
+
+    codes: Mapping[tuple[str, str], LandingStatus]
+    texts: Mapping[tuple[str, str], str]
+
+
+class _Look(NamedTuple):
+    """What cards are drawn from: the log, the events' times, now, and what is known here."""
+
+    location: FoundLog
+    times: Mapping[str, str]
+    now: str
+    here: _Here
+
+
+def _here(location: FoundLog, board: Board) -> _Here:
+    """Returns what the repository says whose journal the log is; nothing for other logs."""
+    from thence.work.orchestrate.prompts import assignment  # for journals alone
+    from thence.work.session.package_code import code_of_packages
+    from thence.work.session.session import Session
+
+    codes: Mapping[tuple[str, str], LandingStatus] = {}
+    texts: dict[tuple[str, str], str] = {}
+    git_folder = location.folder.parent.parent
+    if git_folder.name != ".git" or location.folder.parent.name != "thence":
+        return _Here(codes, texts)
+    with (
+        suppress(ThenceError, OSError),
+        Session(git_folder.parent, create=False) as session,
+    ):
+        if session.project.home == location.folder:
+            session.show(board)
+            codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
+            for feature in board.features.values():
+                for package in feature.packages.values():
+                    if package.lane in (DONE, REJECTED) or len(texts) >= TEXTS_MAX:
+                        continue
+                    with suppress(ThenceError):
+                        target, folder = session.target_of(feature), session.project.root
+                        task = assignment(session.planning, feature, package, target, folder)
+                        texts[feature.slug, package.wp_id] = task.text or task.section
+    return _Here(codes, texts)
+
+
+def _is_finished(feature: FeatureState) -> bool:
+    lanes = {package.lane for package in feature.packages.values()}
+    return bool(lanes) and lanes <= {DONE, REJECTED}
 
 
 def _verdict(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
@@ -98,7 +161,7 @@ def _waits_longest(board: Board, times: Mapping[str, str], now: str) -> list[Chi
         (times.get(package.lane_event or "", now), package, feature)
         for feature in board.features.values()
         for package in feature.packages.values()
-        if package.lane == FOR_REVIEW
+        if package.lane == FOR_REVIEW and not package.is_approved
     ]
     if not waiting:
         return []
@@ -139,50 +202,68 @@ def _slider(
     return el("nav", *parts, class_="pages", aria_label="The board through time")
 
 
-def _feature(location: FoundLog, feature: FeatureState, times: Mapping[str, str], now: str) -> Html:
-    title = f"{feature.slug}  {feature.title}" if feature.title else feature.slug
+def _feature(look: _Look, feature: FeatureState) -> Html:
+    title = f"{feature.name}  {feature.title}" if feature.title else feature.name
     done = f"{feature.done_count:,} of {len(feature.packages):,} done"
     columns = [
-        _column(location, lane, packages, times, now)
-        for lane, packages in feature.by_lane().items()
-        if packages or lane in LANES[:4]
+        _column(look, feature, column, packages)
+        for column, packages in feature.by_column().items()
+        if packages or column in COLUMNS[:-1]
     ]
     head = el("h3", words(title), " ", el("span", done, class_="quiet"))
     return el("section", head, el("div", *columns, class_="board"), aria_label=feature.slug)
 
 
 def _column(
-    location: FoundLog,
-    lane: str,
-    packages: Sequence[PackageState],
-    times: Mapping[str, str],
-    now: str,
+    look: _Look, feature: FeatureState, column: str, packages: Sequence[PackageState]
 ) -> Html:
-    oldest = sorted(packages, key=lambda package: times.get(package.lane_event or "", now))
-    cards = [_card(location, package, times, now) for package in oldest[:CARDS_MAX]]
+    def since(package: PackageState) -> str:
+        return look.times.get(package.lane_event or "", look.now)
+
+    oldest = sorted(packages, key=since)
+    cards = [_card(look, feature, package) for package in oldest[:CARDS_MAX]]
     if len(oldest) > CARDS_MAX:
         cards.append(el("li", f"and {len(oldest) - CARDS_MAX:,} more", class_="quiet"))
-    head = el("h4", words(_HEADS.get(lane, lane)), " ", el("span", len(packages), class_="quiet"))
+    head = el(
+        "h4", words(_HEADS.get(column, column)), " ", el("span", len(packages), class_="quiet")
+    )
     return el("div", head, el("ul", *cards))
 
 
-def _card(location: FoundLog, package: PackageState, times: Mapping[str, str], now: str) -> Html:
-    """Returns a package's card: who has it, since when it is in its column, what holds it up."""
+def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
+    """Returns a package's card: who has it, since when it is in its column, what holds it up.
+
+    Below are the branch, the commit that was handed in, the landing, and the task's text.
+    """
+    key, times = (feature.slug, package.wp_id), look.times
     name = words(f"{package.wp_id}  {package.title}".rstrip(), 120)
     last = package.lane_event or package.created_event
     facts: list[Child] = []
     if package.agent:
         facts.append(words(package.agent, 60))
     if package.lane_event in times:
-        facts.append(f"for {_span(times[package.lane_event or ''], now)}")
-    open_gates = [gate.gate_type for gate in package.gates.values() if not gate.is_passed]
-    if open_gates:
-        facts.append(words(f"gates open: {', '.join(open_gates)}"))
+        facts.append(f"for {_span(times[package.lane_event or ''], look.now)}")
+    facts += map(words, remarks(package, look.here.codes.get(key)))
+    if package.times_sent_back:
+        facts.append(f"sent back {counted(package.times_sent_back, 'time')}")
     if package.dependencies and package.lane != DONE:
         facts.append(words(f"after {', '.join(package.dependencies)}"))
+    if package.workspace:
+        facts.append(words(f"branch {package.workspace.branch}"))
+    if package.reviewed:
+        facts.append(f"commit {package.reviewed.commit[:SHORT]}")
+    if package.landed:
+        commit = f" in {package.landed.commit[:SHORT]}" if package.landed.commit else ""
+        facts.append(words(f"landed{commit} ({package.landed.how.replace('_', ' ')})"))
+    elif package.lane == DONE:
+        facts.append("landing not recorded")
     listed = [part for fact in facts for part in (", ", fact)][1:]
-    heading = link(name, _event(location, last)) if last else name
-    return el("li", heading, el("div", *listed, class_="quiet") if listed else None)
+    heading = link(name, _event(look.location, last)) if last else name
+    below = el("div", *listed, class_="quiet") if listed else None
+    text = look.here.texts.get(key)
+    task = words(text, TEXT_CHARACTERS_MAX) if text else None
+    details = el("details", el("summary", "task"), el("pre", task)) if task else None
+    return el("li", heading, below, details)
 
 
 def _event(location: FoundLog, event_id: str) -> str:

@@ -46,6 +46,10 @@ class BatchRefused(SyncRefused):
     """Error: the server refused a batch as a whole; `bad` maps ids of its lines to reasons."""
 
 
+class BatchFailed(SyncRefused):
+    """Error: a server, or a proxy before it, failed at a batch as a whole, by a status of 5xx."""
+
+
 class EventVerdict(msgspec.Struct, frozen=True):
     """The result for one event of a batch; `status` is a Status, or another tool's word."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from thence.git.patches import path_of
 from thence.git.repository import Repository
-from thence.trace.agents.hook_script import TRAILER
+from thence.trace.agents.installed import TRAILER
 from thence.trace.agents.judging import Hunk
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many

@@ -75,8 +75,7 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
             other = _MEMBERS.get(plain, plain)
             form[name if other in members else other] = value
     if inner:
-        rest = {name: value for name, value in form.items() if name not in _CALL_AS_TEXTS}
-        form = inner | rest
+        form = inner | {name: form[name] for name in form if name not in _CALL_AS_TEXTS}
     if "parent_agent_id" in form and not form["parent_agent_id"]:
         form["main_agent_id"] = form.pop("agent_id", None)
     match form.get("session_context"):
@@ -88,15 +87,14 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
-def event_name(members: Mapping[str, Any]) -> str:
+def event_name(form: Mapping[str, Any]) -> str:
     """Returns Claude Code's name of an event, in small letters without "_"."""
-    name = (text_of(members, "hook_event_name") or "").replace("_", "").lower()
+    name = (text_of(form, "hook_event_name") or "").replace("_", "").lower()
     name = _EVENTS.get(name, name)
-    if members.get("parent_agent_id"):
+    if form.get("parent_agent_id"):
         name = _OF_SUBAGENT.get(name, name)
-    answer = members.get("tool_response")
-    error = members.get("error") or (isinstance(answer, Mapping) and answer.get("error"))
-    return "posttoolusefailure" if name == "posttooluse" and error else name
+    has_failed = form.get("error") or _map(form.get("tool_response")).get("error")
+    return "posttoolusefailure" if name == "posttooluse" and has_failed else name
 
 
 def asked_of_cline(members: Mapping[str, Any]) -> str | None:
@@ -108,18 +106,13 @@ def asked_of_cline(members: Mapping[str, Any]) -> str | None:
     path = users_folder("", ".cline/data/sessions", f"{name}/{name}.messages.json")
     if not _SESSION_NAME.fullmatch(name):
         return None
-    with (
-        suppress(OSError, ValueError, KeyError, TypeError, RecursionError),
-        open(path, "rb") as file,
-    ):
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
         began_ms = datetime.fromisoformat(members["timestamp"]).timestamp() * 1000
-        messages = json.loads(file.read(_MESSAGES_BYTES_MAX))["messages"]
-        own = [
-            one["content"] for one in messages if one["role"] == "user" and one["ts"] <= began_ms
-        ]
-        texts = [part["text"] for parts in own for part in parts if part["type"] == "text"]
-        match = _USER_INPUT.search(texts[-1]) if texts else None
-        return match[1] if match else None
+        with open(path, "rb") as file:
+            messages = json.loads(file.read(_MESSAGES_BYTES_MAX))["messages"]
+        asked = [one for one in messages if one["role"] == "user" and one["ts"] <= began_ms]
+        texts = [part["text"] for one in asked for part in one["content"] if part["type"] == "text"]
+        return str(_USER_INPUT.findall(texts[-1])[0])
     return None
 
 
@@ -129,46 +122,42 @@ def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict
     `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it
     had before, as the answer has it or else the hook saw it; both are missing where nobody knows.
     """
-    said = answer if isinstance(answer, Mapping) else {}
-    display = said.get("returnDisplay")
-    said = {**said, **(display if isinstance(display, Mapping) else {})}
+    told, said = _map(value), _map(answer)
+    said = {**said, **_map(said.get("returnDisplay"))}
     is_new = said.get("type") == "create" or said.get("isNewFile") is True
     texts = [said[name] for name in _ORIGINAL if name in said]
     old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
-    stat = said.get("diffStat")  # gemini-cli and qwen-code count what their user changed
-    counts = stat if isinstance(stat, Mapping) else {}
-    is_users = said.get("userModified") is True or any(
-        (isinstance(value, Mapping) and value.get("modified_by_user") is True)
-        or counts.get(f"user_{kind}_lines")
-        for kind in ("added", "removed")
-    )
-    changes = [*_edited(value)]
-    if isinstance(value, Mapping) and value.get("insert_line") is not None:
-        changes = [{**change, "removed": "", "is_hunk": True} for change in changes]
-    elif text_of(said, "updated_file"):  # a notebook: its cell is no text of the file
-        changes = [{**change, "added": said["updated_file"]} for change in changes]
-        changes = [{**change, "removed": None} for change in changes]
-    for change in changes or _patched(value):
+    counts = _map(said.get("diffStat"))  # gemini-cli and qwen-code count what their user changed
+    is_users = said.get("userModified") is True or told.get("modified_by_user") is True
+    is_users |= any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
+    notebook = text_of(said, "updated_file")  # its cell is no text of the file
+    edited = [*_edited(told)]
+    for change in edited or _patched(value):
+        if edited and told.get("insert_line") is not None:
+            change |= {"removed": "", "is_hunk": True}
+        elif edited and notebook:
+            change |= {"added": notebook, "removed": None}
         if change.get("removed") is None and not change.get("is_hunk") and old is not None:
             change |= {"removed": old, "is_hunk": True, "is_whole": True}
         yield change | ({"is_user_modified": True} if is_users else {})
 
 
-def _edited(value: object) -> Iterator[dict[str, Any]]:
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _edited(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the path and the texts of each edit, by the names that tools give them."""
-    if not isinstance(value, Mapping):
-        return
-    several = next((value[name] for name in _SEVERAL if isinstance(value.get(name), list)), [value])
-    for one in several:
-        if isinstance(one, Mapping):
-            path = text_of(one, *PATH_MEMBERS) or text_of(value, *PATH_MEMBERS)
-            added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
-            is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
-            # cline's makes a file, or is refused
-            is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
-            whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
-            if path and (added or removed):
-                yield {"path": path, "added": added, "removed": removed, **whole}
+    several = next((told[name] for name in _SEVERAL if isinstance(told.get(name), list)), [told])
+    for one in map(_map, several):
+        path = text_of(one, *PATH_MEMBERS) or text_of(told, *PATH_MEMBERS)
+        added, removed = text_of(one, *_NEW), text_of(one, *_OLD)
+        is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
+        # cline's makes a file, or is refused
+        is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
+        whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
+        if path and (added or removed):
+            yield {"path": path, "added": added, "removed": removed, **whole}
 
 
 _FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")

@@ -115,10 +115,7 @@ def repository(folder: str) -> "tuple[str, str] | None":
 
 def common_folder(git_folder: str) -> str:
     """Returns the folder that a git folder shares with those of its other worktrees."""
-    try:
-        return _pointed(os.path.join(git_folder, "commondir"), b"", git_folder) or git_folder
-    except OSError:
-        return git_folder
+    return _pointed(os.path.join(git_folder, "commondir"), b"", git_folder) or git_folder
 
 
 def log_folder(git_folder: str) -> str:
@@ -133,12 +130,9 @@ def log_folder(git_folder: str) -> str:
 
 
 def _pointed(path: str, lead: bytes, base: str) -> str:
-    """Returns the folder that a small file names, "" if it names none; raises OSError."""
-    with open(path, "rb") as file:
-        content = file.read(4096)
-    if not content.startswith(lead):
-        return ""
-    name = os.fsdecode(content[len(lead) :].strip())
+    """Returns the folder that a small file names, "" if it names none or can't be read."""
+    content = _content(path)
+    name = os.fsdecode(content[len(lead) :].strip()) if content.startswith(lead) else ""
     return os.path.normpath(os.path.join(base, name)) if name else ""
 
 
@@ -326,21 +320,17 @@ def _text_before(told: str, real: str, cwd: str, root: "str | None") -> "str | N
     is_inside = root is not None and real.startswith(f"{os.path.realpath(root)}/")
     if not is_inside and real != os.path.normpath(os.path.join(cwd, told)):
         return None
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        file = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(os.open(real, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > BEFORE_BYTES_MAX:
+                return None
+            text = file.read(BEFORE_BYTES_MAX).decode()
     except FileNotFoundError:
         return ""
-    except OSError:
-        return None
-    try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > BEFORE_BYTES_MAX:
-            return None
-        text = os.read(file, BEFORE_BYTES_MAX).decode()
     except (OSError, ValueError):
         return None
-    finally:
-        os.close(file)
     return None if "\0" in text else text
 
 
@@ -394,13 +384,10 @@ def note_error(folders: "list[str]", text: str) -> None:
         try:
             os.makedirs(folder, 0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(path, flags, 0o600)
-            try:
-                os.write(file, line + b"\n")
-                if os.fstat(file).st_size > ERRORS_BYTES_MAX:
+            with open(os.open(path, flags, 0o600), "wb", 0) as file:
+                file.write(line + b"\n")
+                if os.fstat(file.fileno()).st_size > ERRORS_BYTES_MAX:
                     os.replace(path, f"{path}.1")
-            finally:
-                os.close(file)
             return
         except OSError:
             continue

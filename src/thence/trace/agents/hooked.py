@@ -18,7 +18,6 @@ from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.core.sentences.events import AGENT_SOURCES
-from thence.trace.agents.committing import maker_of
 from thence.trace.agents.dialects import asked_of_cline, edits_in, event_name, in_claudes_form
 from thence.trace.agents.fired import Process, repository
 from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
@@ -29,6 +28,7 @@ from thence.trace.agents.sessions import (
     SessionTable,
     certain,
     digest_of,
+    maker_of,
     text_of,
 )
 
@@ -139,7 +139,11 @@ def events_of(
         raise Unreadable("it names no hook")
     call = _Call(spooled, table)
     call.text_before = text_before
-    events = [*_before(call, name), _event(call, name), _asked(call, name)]
+    events = [*_before(call, name), _event(call, name)]
+    is_clines = name == "sessionstart" and spooled.bridge == "cline"
+    if is_clines and (text := asked_of_cline(call.input)):
+        facts = {"prompt": text, "process": spooled.process}
+        events.append(call.other("prompt", {}).event("prompt", facts, certain(call.session.begin)))
     return [event for event in events if event]
 
 
@@ -192,9 +196,8 @@ class _Call:
         """
         own = {name: self.input[name] for name in _SHARED if name in self.input}
         source_id = f"{self.spooled.source_id}/{digest_of(subject)}"
-        return _Call(
-            self.spooled._replace(source_id=source_id, input={**own, **members}), self.table
-        )
+        spooled = self.spooled._replace(source_id=source_id, input={**own, **members})
+        return _Call(spooled, self.table)
 
     def caller(self, agent: str) -> Causes:
         """Returns the call that asked for a subagent, as Claude Code notes it beside a transcript.
@@ -204,8 +207,7 @@ class _Call:
         transcript = (text_of(self.input, "transcript_path") or "").removesuffix(".jsonl")
         with suppress(ValueError, RecursionError):
             meta = json.loads(_beginning(f"{transcript}/subagents/agent-{agent}.meta.json"))
-            use_id = text_of(meta, "toolUseId") if isinstance(meta, dict) else None
-            if begin := self.session.use_ids.get(use_id or ""):
+            if begin := self.session.use_ids.get(text_of(meta, "toolUseId") or ""):
                 return certain(begin)
         return self.session.caller_of(agent)
 
@@ -229,15 +231,9 @@ class _Call:
         """Returns an event, of the session and by who asked for it unless others are named."""
         spooled = self.spooled
         common = {new: self.input[old] for old, new in _COMMON.items() if self.input.get(old)}
-        facts = {
-            **facts,
-            "session": self.name,
-            "cwd": spooled.cwd,
-            **common,
-            "prompt_id": self.prompt_id,
-            "root": self.root(),
-            "more": {k: v for k, v in self.input.items() if k not in self._used} or None,
-        }
+        facts = {**facts, "session": self.name, "cwd": spooled.cwd, **common}
+        facts |= {"prompt_id": self.prompt_id, "root": self.root()}
+        facts["more"] = {k: v for k, v in self.input.items() if k not in self._used} or None
         if causes is None:
             causes = self.session.asked_by(self.agent, self.prompt_id)
         actor = f"{spooled.actor}/{self.agent_type or self.agent}" if self.agent else None
@@ -315,7 +311,11 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
         return call.event("tool.begun", facts, subject=subject, begins=True)
     answer = call.take("tool_response")
     facts |= {"answer": answer, "input": None if begin else value}
-    facts |= {"spawned": _spawned(answer) if call.text("tool_name") in CALLERS else None}
+    if call.text("tool_name") in CALLERS:  # the answer names the subagent that the call has begun
+        told = answer
+        with suppress(TypeError, LookupError, ValueError, RecursionError):
+            told = json.loads(answer[:_ANSWER_CHARACTERS_MAX])
+        facts["spawned"] = text_of(told, "agentId", "agent_id")
     # a late answer ends nothing
     ends = begin if use_id in session.calls else None
     causes = Causes() if ends else certain(begin) if begin else None
@@ -329,24 +329,6 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     files, omitted = placed(edits, call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
-
-
-def _asked(call: _Call, hook: str) -> HostEvent | None:
-    """Returns the prompt by which a task of cline begins."""
-    is_cline = hook == "sessionstart" and call.spooled.bridge == "cline"
-    text = asked_of_cline(call.input) if is_cline else None
-    if text is None:
-        return None
-    facts = {"prompt": text, "process": call.spooled.process}
-    return call.other("prompt", {}).event("prompt", facts, certain(call.session.begin))
-
-
-def _spawned(answer: object) -> str | None:
-    """Returns the id of the subagent that a call has begun, by its answer."""
-    if isinstance(answer, str):
-        with suppress(ValueError, RecursionError):
-            answer = json.loads(answer[:_ANSWER_CHARACTERS_MAX])
-    return text_of(answer, "agentId", "agent_id") if isinstance(answer, Mapping) else None
 
 
 def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
@@ -449,10 +431,8 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
     by = "agent" if maker.session else "unknown" if maker.reason else "person"
     # where a commit came right behind another one, both hooks name the second
-    if commit in table.commits and table.commits[commit].maker == (
-        maker.session or by,
-        maker.agent,
-    ):
+    earlier = table.commits.get(commit)
+    if earlier and earlier.maker == (maker.session or by, maker.agent):
         return
     facts = {key: value for key, value in maker._asdict().items() if value}
     del facts["actor"], facts["causes"]

@@ -1,13 +1,18 @@
-"""Hooks in the files of agents and of git: put in, taken out, looked at.
+"""Hooks in the files of agents and of git: put in, taken out, looked at, and whether they fire.
 
 What is in a file is kept, and a file that can't be understood is left alone. What is ours is known
-again by the script that it runs, so that taking it out takes nothing else.
+again by what it runs, so that taking it out takes nothing else: the script `hook.sh` of a log, the
+one place that names Python and the program of hooks. So the text of settings stays when thence
+moves to another environment; Codex trusts a hook by its text. The script ends with 0 and silently
+where its program is gone.
 """
 
 import json
 import os
+import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,24 +20,35 @@ from typing import Any, NamedTuple
 
 from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.git.repository import repository as repository_of
-from thence.trace.agents import hook_script as script
-from thence.trace.agents.fired import LOG, common_folder, repository
+from thence.git.repository import repository
+from thence.trace.agents import fired
+from thence.trace.agents.fired import LOG, log_of
 from thence.trace.agents.known_agents import AGENTS
 
+HELPER = "hook.sh"
+TRAILER = "thence-session"
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
-_TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
-_PLUGIN = Path(__file__).with_name("opencode_plugin.js")
+# git's hooks record where this file lies beside the script
+_GIT_MARK = "git-hooks"
+_TRAILER_NOTE = f"it adds the trailer {TRAILER} to commits of Claude Code and Codex"
 # the last one, which adds the trailer, only where it is asked for
 _TRAILER_HOOK = "prepare-commit-msg"
 _GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
-_TRAILER_NOTE = f"it adds the trailer {script.TRAILER} to commits of Claude Code and Codex"
+_TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
+_SCRIPT, _PLUGIN = map(Path(__file__).with_name, ("hook_script.sh", "opencode_plugin.js"))
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
 _NEW_SCRIPT = "#!/bin/sh\n"
+# where administrators put settings of Claude Code, on Linux and macOS
+_MANAGED = ("/etc/claude-code", "/Library/Application Support/ClaudeCode")
+_FIRST_STEPS = {
+    "git": "make a commit",
+    "codex": 'start codex once here, trust the folder and choose "Trust all and continue" of its'
+    " hooks (later: /hooks): it runs no hook before, and `codex exec` does not ask",
+}
 # the script lies in the git folder, which no clone brings; the block does nothing without it
 _RUN = f"""\
-thence_hook="$(git rev-parse --git-common-dir)/{LOG}/{script.HELPER}"
+thence_hook="$(git rev-parse --git-common-dir)/{LOG}/{HELPER}"
 if [ -r "$thence_hook" ]; then
     %s
 fi
@@ -63,13 +79,86 @@ class HookFile(NamedTuple):
     note: str = ""
 
 
-class _Place(NamedTuple):
-    """A file for hooks: what puts ours in and takes them out again, and the mode of a new one."""
+class ToolState(NamedTuple):
+    """Whether the installed hooks of an agent or of git fire.
 
+    `state` is "fired", "never fired", or why its hooks can't: "gone", "left", "no program" of a
+    file, "switched off" of the agent's settings. `last_fired` is None for a tool of which the log
+    has nothing.
+    """
+
+    tool: str
+    state: str
+    last_fired: str | None
+    hint: str
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        states = {"gone": "installed and gone; ", "no program": "its program is gone; "}
+        states["switched off"] = "its settings switch hooks off; "
+        last = f"last fired at {self.last_fired}" if self.last_fired else "never fired here"
+        return f"{self.tool}: {states.get(self.state, '')}{last}"
+
+
+class _Place(NamedTuple):
+    """A file for hooks, and the script that they run.
+
+    `add` puts ours in, `remove` takes them out again; `mode` is that of a new file.
+    """
+
+    tool: str
     path: Path
+    helper: Path
     add: Edit
     remove: Edit
     mode: int = 0o600
+
+
+def log_here() -> Path:
+    """Returns the place of the log for this folder; raises ThenceError for a user without one."""
+    name, _ = log_of(str(Path.cwd()))
+    if not name:
+        raise ThenceError(
+            "could not choose a log",
+            cause="this folder is in no repository, and HOME is not set",
+            hint="go to a repository, or set HOME",
+        )
+    return Path(name)
+
+
+def helper_of(tool: str, is_users: bool = False) -> Path:
+    """Returns the script that hooks run: that of this folder's log, or the user's for all.
+
+    Those of git have that of their own git folder: a submodule's is not that of its log.
+    """
+    place = fired.repository(str(Path.cwd()))
+    if tool == "git" and place:
+        return Path(fired.common_folder(place[1]), LOG, HELPER)
+    return (_users("XDG_STATE_HOME", ".local/state", LOG) if is_users else log_here()) / HELPER
+
+
+def _users(variable: str, default: str, name: str) -> Path:
+    return Path(fired.users_folder(variable, default, name) or Path.home() / default / name)
+
+
+def has_git_hooks(log: Path) -> bool:
+    """Reports whether git hooks were installed for a log, and not taken out since."""
+    return (log / _GIT_MARK).exists()
+
+
+def command(helper: Path, tool: str) -> str:
+    """Returns the words by which the shell of an agent runs a script."""
+    return f"sh {shlex.quote(str(helper))} {tool} || true"
+
+
+def _runs_helper(words: object) -> bool:
+    """Reports whether a command of an agent's settings runs a script of ours, wherever it lies."""
+    with suppress(ValueError):
+        match shlex.split(str(words)):
+            case ["sh", path, _, "||", "true"]:
+                return path.endswith(f"/{LOG}/{HELPER}")
+    return False
 
 
 def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[HookFile]:
@@ -80,67 +169,109 @@ def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[Ho
     """
     places = [*_places(tool, is_users)]
     places = [place for place in places if has_trailer or place.path.name != _TRAILER_HOOK]
-    has_both = tool != "git" and repository(str(Path.cwd()))
+    has_both = tool != "git" and fired.repository(str(Path.cwd()))
     others = [*_places(tool, not is_users)] if has_both else []
-    is_others = any(_state(tool, place, not is_users)[0] == "installed" for place in others)
-    helper = script.helper_of(tool, is_users != is_others)
-    script.write_helper(helper)
+    is_others = any(_state(place)[0] == "installed" for place in others)
+    helper = (others if is_others else places)[0].helper
+    helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
+    text = _SCRIPT.read_text().replace("PYTHON", python, 1).replace("PROGRAM", program, 1)
+    replace_file(helper, text.encode(), 0o755)
     if tool == "git":
-        (helper.parent / script.GIT_MARK).touch()
+        (helper.parent / _GIT_MARK).touch()
     for place in places:
         if is_others:
             note = f"{others[0].path} has them already, and both would run"
             yield HookFile(tool, place.path, "unchanged", note)
             continue
-        change, note = _changed(tool, place), ""
+        change, note = _changed(place), ""
         if tool == "git" and not place.path.is_relative_to(helper.parents[2]):
             note = "it is in the working tree: the added lines do nothing in other clones"
         elif tool != "git" and not is_users and change.state != "left":
-            _hide(place.path)
+            _hide(place)
             note = "it names a folder of this machine: .git/info/exclude has it"
-        if change.state != "left":
-            change = change._replace(note=note)
-        yield change
+        yield change if change.state == "left" else change._replace(note=note)
 
 
 def uninstall(tool: str, is_users: bool) -> Iterator[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
     for place in _places(tool, is_users):
-        yield _changed(tool, place, is_removal=True)
+        yield _changed(place, is_removal=True)
         if tool != "git" and not is_users:
-            _hide(place.path, is_removal=True)
+            _hide(place, is_removal=True)
     if tool == "git":
-        (script.helper_of(tool).parent / script.GIT_MARK).unlink(missing_ok=True)
+        (helper_of(tool).parent / _GIT_MARK).unlink(missing_ok=True)
 
 
-def hook_files() -> Iterator[HookFile]:
-    """Yields the state of each file of hooks that this folder's agents and git read.
+def tool_states(times: Mapping[str, str]) -> tuple[list[HookFile], list[ToolState]]:
+    """Returns each file in which hooks of this folder may be, and the tools that have any.
 
-    Of agents that nobody uses here only the first two are told.
+    `times` are those when a tool's hooks last fired. Of agents that nobody uses here only the first
+    two are told.
     """
-    scopes = (False, True) if repository(str(Path.cwd())) else (True,)
+    files: list[HookFile] = []
+    states = []
+    is_inside = fired.repository(str(Path.cwd())) is not None
     for tool in (*AGENTS, "git"):
-        for is_users in scopes if tool != "git" else scopes[:-1]:
-            for place in _places(tool, is_users):
-                state, note = _state(tool, place, is_users)
-                if place.path.name == _TRAILER_HOOK:
-                    is_shown, note = state not in ("absent", "gone"), note or _TRAILER_NOTE
-                else:
-                    is_shown = state != "absent" or tool in ("claude-code", "codex", "git")
-                if is_shown:
-                    yield HookFile(tool, place.path, state, note)
+        scopes = [*([False] if is_inside else []), *([True] if tool != "git" else [])]
+        for place in (place for is_users in scopes for place in _places(tool, is_users)):
+            state, note = _state(place)
+            is_trailers = place.path.name == _TRAILER_HOOK
+            if state != "absent" or (tool in ("claude-code", "codex", "git") and not is_trailers):
+                note = note or (_TRAILER_NOTE if is_trailers else "")
+                files.append(HookFile(tool, place.path, state, note))
+        own = [file for file in files if file.tool == tool and file.state != "absent"]
+        last = times.get(tool)
+        for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
+            state, hint = file.state, file.note
+            if state == "installed":
+                state, hint = ("fired", "") if last else ("never fired", first_step(tool))
+                if switch := switched_off(tool):
+                    state, hint = "switched off", switch
+            states.append(ToolState(tool, state, last, hint))
+    return files, states
 
 
-def _state(tool: str, place: _Place, is_users: bool) -> tuple[str, str]:
+def first_step(tool: str) -> str:
+    """Returns what makes installed hooks fire."""
+    return _FIRST_STEPS.get(tool, f"restart {tool}")
+
+
+def switched_off(tool: str) -> str:
+    """Returns what to do where a layer of Claude Code's settings lets no hook run, else ""."""
+    if tool != "claude-code":
+        return ""
+    managed = [path for folder in _MANAGED for path in sorted(Path(folder).glob("managed-*.json"))]
+    managed += [path for folder in _MANAGED for path in sorted(Path(folder).glob("*.d/*.json"))]
+    layers = [settings_of(tool, is_users=True)]
+    if fired.repository(str(Path.cwd())):
+        own = settings_of(tool, is_users=False)
+        layers += [own.with_name("settings.json"), own]
+    for path in (*managed, *layers):
+        with suppress(ValueError, AttributeError, OSError):
+            settings = json.loads(_text(path) or "{}")
+            if settings.get("allowManagedHooksOnly") is True and path in managed:
+                return f"ask who manages {path}: allowManagedHooksOnly lets only their hooks run"
+            if settings.get("disableAllHooks") is True:
+                return f"take disableAllHooks out of {path}, then restart {tool}"
+    return ""
+
+
+def _state(place: _Place) -> tuple[str, str]:
     """Returns the state of a file, and what to do."""
-    helper, step = script.helper_of(tool, is_users), script.INSTALL.format(tool)
+    step = f"thence hook install {place.tool}"
     with suppress(ValueError, OSError):
-        text = read_text(place.path)
+        text = _text(place.path)
         if place.remove(text) != text:
             if place.add(text) != text:
                 return "left", f"it runs the hooks of another folder or thence: {step}"
-            return ("no program", step) if script.is_broken(helper) else ("installed", "")
-    is_gone = tool == "git" and script.has_git_hooks(helper.parent)
+            with suppress(OSError, ValueError, LookupError):
+                words = shlex.split(place.helper.read_text().splitlines()[2])
+                if all(os.access(word.partition("=")[2], os.R_OK) for word in words):
+                    return "installed", ""
+            return "no program", step
+    is_always = place.tool == "git" and place.path.name != _TRAILER_HOOK
+    is_gone = is_always and has_git_hooks(place.helper.parent)
     return ("gone", step) if is_gone else ("absent", "")
 
 
@@ -150,10 +281,10 @@ def settings_of(tool: str, is_users: bool) -> Path:
     A project's is the one that is not shared, if the agent has one: it holds the path of a folder
     on this machine.
     """
-    agent, place = AGENTS[tool], repository(str(Path.cwd()))
+    agent, place = AGENTS[tool], fired.repository(str(Path.cwd()))
     if is_users:
         folder, _, name = agent.user.partition("/")
-        return script.users_path(agent.variable, folder, name)
+        return _users(agent.variable, folder, name)
     if place is None:
         raise ThenceError(
             f"could not install hooks of {tool} for a project",
@@ -173,7 +304,7 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
             hint="install them in each repository: thence hook install git",
         )
     if tool == "git":
-        repo = repository_of(Path.cwd())
+        repo = repository(Path.cwd())
         if repo.is_bare:
             raise ThenceError(
                 "could not install git hooks",
@@ -187,30 +318,36 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
         folder = Path(os.fsdecode(out).rstrip("\n"))
         # husky runs `.husky/HOOK` from a folder that it writes anew
         folder = folder.parent if folder.match(".husky/_") else folder
-        for path in (folder / name for name in _GIT_HOOKS):
-            yield _Place(path, partial(_with_block, path), _without_block, 0o755)
+        for name in _GIT_HOOKS:
+            add = partial(_with_block, folder / name)
+            yield _Place(tool, folder / name, helper_of(tool), add, _without_block, 0o755)
         return
-    path, helper = settings_of(tool, is_users), script.helper_of(tool, is_users)
-    words = script.command(helper, tool)
+    path, helper = settings_of(tool, is_users), helper_of(tool, is_users)
+    words = command(helper, tool)
     if path.suffix == ".json":
-        yield _Place(path, partial(_with_hooks, tool, words), _without_hooks)
-    elif path.suffix == ".js":
+        yield _Place(tool, path, helper, partial(_with_hooks, tool, words), _without_hooks)
+        return
+    scripts = [path / name for name in AGENTS[tool].events]
+    text, mode = f"#!/bin/sh\n{words}\n", 0o700
+    if path.suffix == ".js":
         plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
-        yield _Place(path, partial(_with_script, f"// {words}\n{plugin}"), _without_script)
-    else:
-        add = partial(_with_script, f"#!/bin/sh\n{words}\n")
-        for name in AGENTS[tool].events:
-            yield _Place(path / name, add, _without_script, 0o700)
+        scripts, text, mode = [path], f"// {words}\n{plugin}", 0o600
+    for script in scripts:
+        yield _Place(tool, script, helper, partial(_with_script, text), _without_script, mode)
 
 
-def _changed(tool: str, place: _Place, *, is_removal: bool = False) -> HookFile:
+def _changed(place: _Place, *, is_removal: bool = False) -> HookFile:
     """Puts hooks into one file, or takes them out; a file without anything else is removed."""
-    path = place.path
-    link = _link_of_clone(path)
-    if link is not None:
-        return HookFile(tool, path, "left", f"{link} is a symbolic link, and not followed here")
+    tool, path = place.tool, place.path
+    top = fired.repository(str(Path.cwd()))
+    root = Path(top[0]) if top else path
+    inside = [part for part in (path, *path.parents) if root in part.parents]
+    # the maker of a link in a working tree would choose what is written
+    links = [part for part in inside if part.is_symlink()]
+    if links and root / ".git" not in path.parents:
+        return HookFile(tool, path, "left", f"{links[0]} is a symbolic link, and not followed here")
     try:
-        text = read_text(path)
+        text = _text(path)
         fresh = place.remove(text) if is_removal else place.add(text)
     except ValueError as error:
         return HookFile(tool, path, "left", str(error))
@@ -231,7 +368,7 @@ def _changed(tool: str, place: _Place, *, is_removal: bool = False) -> HookFile:
     return HookFile(tool, path, "removed" if is_removal else "installed")
 
 
-def read_text(path: Path) -> str | None:
+def _text(path: Path) -> str | None:
     """Returns a file's text, byte for byte; None where there is no file. Raises ValueError."""
     try:
         with path.open("rb") as file:
@@ -243,27 +380,17 @@ def read_text(path: Path) -> str | None:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _hide(path: Path, *, is_removal: bool = False) -> None:
+def _hide(place: _Place, *, is_removal: bool = False) -> None:
     """Adds a file of a working tree to `.git/info/exclude`, or takes it out again."""
-    root, git_folder = repository(str(path.parent)) or ("", "")
-    lines = f"\n# thence hook install\n/{path.relative_to(root)}\n"
-
-    def without(text: str | None) -> str | None:
-        return text and text.replace(lines, "")
-
-    exclude = Path(common_folder(git_folder), "info", "exclude")
-    place = _Place(exclude, lambda text: (without(text) or "") + lines, without, 0o666)
-    _changed("git", place, is_removal=is_removal)
-
-
-def _link_of_clone(path: Path) -> Path | None:
-    """Returns a symbolic link in a working tree: its maker would choose what is written."""
-    place = repository(str(Path.cwd()))
-    root = Path(place[0]) if place else None
-    if root is None or not path.is_relative_to(root) or path.is_relative_to(root / ".git"):
-        return None
-    inside = [path, *path.parents]
-    return next((part for part in inside[: inside.index(root)] if part.is_symlink()), None)
+    root, git_folder = fired.repository(str(place.path.parent)) or ("", "")
+    lines = f"\n# thence hook install\n/{place.path.relative_to(root)}\n"
+    exclude = place._replace(
+        path=Path(fired.common_folder(git_folder), "info", "exclude"),
+        add=lambda text: (text or "").replace(lines, "") + lines,
+        remove=lambda text: text and text.replace(lines, ""),
+        mode=0o666,
+    )
+    _changed(exclude, is_removal=is_removal)
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
@@ -300,7 +427,7 @@ def _with_hooks(tool: str, words: str, text: str | None) -> str:
 
 def _without_hooks(text: str | None) -> str | None:
     """Returns settings without the hooks of ours, and without what becomes empty by that."""
-    if text is None or script.HELPER not in text:
+    if text is None or HELPER not in text:
         return text
     settings = _parsed(text)
     hooks = settings.get("hooks", {})
@@ -322,7 +449,7 @@ def _own(group: object) -> list[dict[str, Any]]:
     """Returns the entries of a group that run a script of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
     maps = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-    return [entry for entry in maps if script.runs_helper(entry.get("command"))]
+    return [entry for entry in maps if _runs_helper(entry.get("command"))]
 
 
 def _written(settings: dict[str, Any], text: str | None) -> str:
@@ -343,7 +470,7 @@ def _with_script(fresh: str, text: str | None) -> str:
 
 def _without_script(text: str | None) -> str | None:
     lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
-    return None if any(map(script.runs_helper, lines)) else text
+    return None if any(map(_runs_helper, lines)) else text
 
 
 def _with_block(path: Path, text: str | None) -> str:

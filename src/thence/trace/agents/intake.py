@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.core.new_event import HostEvent, Position
 from thence.core.ready import ready
@@ -35,6 +36,7 @@ from thence.log.read.opening import opened_vocabulary
 from thence.trace.agents.dialects import in_claudes_form
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.trace.agents.hooked import Spooled, Unreadable, events_of
+from thence.trace.agents.known_agents import AGENTS
 from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
 
 BODIES_FROM = 1024
@@ -45,6 +47,8 @@ _DRAFT = re.compile(rf"\.({_NAME.pattern})\.part")
 _DRAFT_S = 120
 _OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
 _FILE_BYTES_MAX = 64 * 1024 * 1024
+# so far the spool and the log are looked through for when a tool's hook last fired
+_READ_MAX = 100
 _BATCH_FILES = 256
 _BATCH_BYTES = 8 * 1024 * 1024
 _LOCK_WAIT_S = 10.0
@@ -104,6 +108,27 @@ def last_error(folder: Path) -> str:
         with suppress(OSError):
             lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
     return max(lines, default="")
+
+
+def last_fired(folder: Path) -> dict[str, str]:
+    """Returns when each tool's hooks last fired, by what waits in the spool and by the log."""
+    times: dict[str, str] = {}
+    for spool in map(Path, spools(str(folder.absolute()))):
+        for name in sorted(_names(spool), reverse=True)[:_READ_MAX]:
+            with suppress(ValueError, OSError):
+                spooled = read_spooled(spool / name)
+                fired = timestamp_at(spooled.time_ns // 1000)
+                times[spooled.actor] = max(times.get(spooled.actor, ""), fired)
+    if not (folder / ".thence").is_dir():
+        return times
+    with suppress(ThenceError), open_agents_log(folder) as opened:
+        for tool in {*AGENTS, "git"} - times.keys():
+            types = ("commit", "rewrite") if tool == "git" else ()
+            actors = () if types else (tool,)
+            page = opened.query(limit=_READ_MAX, descending=True, type=types, actor=actors)
+            own = [event.timestamp for event in page.events if event.header.source == tool]
+            times |= {tool: own[0]} if own else {}
+    return times
 
 
 def take_in(folder: Path) -> int:

@@ -1,5 +1,7 @@
 """The agents whose hooks thence knows, a row each: their names, and where their hooks are put."""
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 FOREIGN = "an agent that runs Claude Code's hooks"
@@ -58,3 +60,25 @@ AGENTS = {
     ),
     "cline": KnownAgent(".cline/hooks", ".cline/hooks", "", _CLINE_SCRIPTS),
 }
+# the mails by which agents name themselves as an author or in a trailer of a commit
+_MAILS = {
+    "aider@aider.chat": "aider",
+    "noreply@aider.chat": "aider",
+    "noreply@anthropic.com": "Claude",
+    "codex@openai.com": "Codex",
+    "noreply@openai.com": "Codex",
+    "copilot@github.com": "Copilot",
+    "copilot@users.noreply.github.com": "Copilot",
+    "cursoragent@cursor.com": "Cursor",
+    "gemini-cli@users.noreply.github.com": "Gemini",
+    "noreply@opencode.ai": "opencode",
+    "qwen-coder@alibabacloud.com": "Qwen Code",
+}
+# GitHub's mails have a number before the name
+_MAIL = re.compile(r"(?:\d+\+)?([^<>\s+]+@[^<>\s]+)>?\s*$")
+
+
+def agent_said_by(names: Iterable[str]) -> str | None:
+    """Returns the agent that authors or trailers of a commit name, which is only its own claim."""
+    mails = (match[1].lower() for name in names if (match := _MAIL.search(name)))
+    return next((_MAILS[mail] for mail in mails if mail in _MAILS), None)

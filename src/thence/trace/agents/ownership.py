@@ -16,11 +16,11 @@ from thence.errors import EventNotFound, GitFailed
 from thence.git.repository import Repository
 from thence.log.open import Log
 from thence.trace.agents.blame import BlamedLine, CommitHistory, CommitInfo
-from thence.trace.agents.committing import agent_said_by
 from thence.trace.agents.edits import CommitRecord, RecordedWork
-from thence.trace.agents.hook_script import has_git_hooks
+from thence.trace.agents.installed import has_git_hooks
 from thence.trace.agents.judged import Judgements
 from thence.trace.agents.judging import AGENT, MAYBE, NOTHING, Said
+from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import text_of
 
 OID_SHOWN = 12

@@ -1,7 +1,12 @@
-"""What a log tells of the sessions of agents: what is open in them, and which process is whose.
+"""What a log tells of the sessions of agents: what is open in them, and which one made a commit.
 
 It is a fold over the events of `thence.trace.agents.hooked`, in the order of the log. Of payloads
 it holds ids and digests alone: it is kept on the disk, where a redaction does not reach.
+
+A commit has two witnesses. The first are the variables that an agent sets for what it runs: their
+values name the session, and Codex's the call too. The second is the chain of processes that the
+commit was made under. Where the two differ, or several sessions fit, the session is unknown, and
+those that fit are named.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +16,16 @@ from typing import Any, NamedTuple
 
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
-from thence.trace.agents.fired import Process, ancestors
+from thence.trace.agents.fired import (
+    AGENT_VARIABLES,
+    CLAUDE_SESSION,
+    CODEX_CALL,
+    CODEX_SESSION,
+    CODEX_THREAD,
+    NAMING_VARIABLES,
+    Process,
+    ancestors,
+)
 
 SHELLS = frozenset(
     (
@@ -258,6 +272,88 @@ class SessionTable:
         return session is not None and (session.is_open or session.begin is None)
 
 
+class Maker(NamedTuple):
+    """Who made a commit: a session with the cause, or the reason why it is not known.
+
+    `fitting` are the sessions that may have made it. Without session and reason it was no agent.
+    `is_agent_unknown` where one of the session's subagents may have made it, or the main agent.
+    """
+
+    session: str | None = None
+    actor: str = "git"
+    agent: str | None = None
+    causes: Causes = Causes()
+    is_agent_unknown: bool = False
+    process: Process | None = None
+    reason: str | None = None
+    fitting: tuple[str, ...] = ()
+
+
+def maker_of(
+    table: SessionTable,
+    variables: Mapping[str, str],
+    chain: Sequence[Process],
+    root: str | None,
+) -> Maker:
+    """Returns who made a commit in a worktree, under these processes with these variables."""
+    codex = variables.get(CODEX_SESSION) or variables.get(CODEX_THREAD)
+    pairs = ((codex, "codex"), (variables.get(CLAUDE_SESSION), "claude-code"))
+    named = {session[:200]: bridge for session, bridge in pairs if session}
+    process = next((process for process in chain if process in table.by_process), None)
+    names = table.by_process[process] if process else ()
+    # those that have not ended, all if they all have
+    near = [name for name in names if table.is_open(name)] or [*names]
+    outer = {name for above in chain for name in table.by_process.get(above, ())} - {*near}
+    inner = [name for name in named if name not in outer]
+    both = [name for name in inner if name in near]
+    if inner and near and not both:
+        return Maker(reason="witnesses", fitting=(*inner, *near))
+    if inner:
+        fitting = both or inner
+        if not near and len(inner) == 1 and not table.is_open(inner[0]):
+            reason = "ended" if inner[0] in table.sessions else "elsewhere"
+            return Maker(reason=reason, fitting=(inner[0],))
+    else:
+        # those whose shell works in the worktree, of which those that ask git, all if none does
+        shells = {name: table.of(name).shells_in(root) for name in near}
+        working = [name for name in near if shells[name]]
+        asking = [name for name in working if shells[name][0].asks_git]
+        fitting = asking or working or near
+    if len(fitting) > 1:
+        return Maker(reason="sessions", fitting=tuple(sorted(fitting)))
+    if not fitting:
+        is_named = variables.keys() & {*AGENT_VARIABLES, *NAMING_VARIABLES}
+        doubt = "processes" if not chain else "variables" if is_named else None
+        is_seen = doubt or boot_of(chain[0]) in {boot_of(process) for process in table.by_process}
+        return Maker(reason=doubt if is_seen else "no_session")
+    name = fitting[0]
+    session, own = table.of(name), variables if named.get(name) == "codex" else {}
+    call_event, thread = session.use_ids.get(own.get(CODEX_CALL, "")), own.get(CODEX_THREAD)
+    certainly = Maker(
+        session=name, actor=session.actor or named.get(name, "unknown"), process=process
+    )
+    if (thread and thread != name) or call_event is not None:
+        agent = thread if thread != name else None
+        subagent = session.subagents.get(agent or "")
+        maker = certainly._replace(agent=agent, causes=certain(call_event))
+        return maker._replace(actor=subagent.actor) if subagent else maker
+    # the process of the commit that the agent itself began; without an open call it may be the
+    # user's, whose commands Claude Code runs as it runs those of the agent
+    shell = chain[chain.index(process) - 1] if process and chain[0] != process else None
+    calls, background = session.shells_in(root), [*session.background.values()]
+    started = [call for call in background if shell and call.has_begun(shell)]
+    if len(started) == 1 or (len(calls) == 1 and calls[0].asks_git):
+        (call,) = started or calls
+        maker = certainly._replace(agent=call.agent, causes=certain(call.event_id))
+        return maker._replace(actor=call.actor or maker.actor)
+    calls = started or calls or session.open_calls()
+    if not calls:
+        reason = "background" if background else "no_call"
+        return Maker(causes=likely(background), reason=reason, fitting=(name,))
+    is_agent_unknown = {call.agent for call in calls} != {None}
+    return certainly._replace(causes=likely(calls), is_agent_unknown=is_agent_unknown)
+
+
 def has_ended(event: Event) -> bool:
     """Reports whether the process of an agent is certainly gone that an event names."""
     process = process_of(event.cut_payload.get("process"))
@@ -277,9 +373,9 @@ def process_of(value: object) -> Process | None:
     return None
 
 
-def text_of(payload: Payload, *names: str) -> str | None:
+def text_of(payload: object, *names: str) -> str | None:
     """Returns the first member that is a text, not an empty one."""
-    values = (payload.get(name) for name in names)
+    values = [payload.get(name) for name in names] if isinstance(payload, Mapping) else []
     return next((value for value in values if isinstance(value, str) and value), None)
 
 

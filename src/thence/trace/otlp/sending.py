@@ -1,7 +1,6 @@
-"""The sending of spans to an endpoint of OTLP/HTTP.
+"""The sending of spans to an endpoint of OTLP/HTTP, as protobuf.
 
-A batch is protobuf where `opentelemetry-proto` is installed, else JSON. Batches are bounded in
-spans and bytes, and each is tried again for a bounded time, as
+Batches are bounded in spans and bytes, and each is tried again for a bounded time, as
 https://opentelemetry.io/docs/specs/otlp/#otlphttp-response has it. No redirect is followed, so that
 headers reach no other host, and no error shows them.
 """
@@ -12,13 +11,12 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from math import inf
 from time import monotonic, sleep
-from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from thence.errors import InvalidEvent, SyncRefused
+from thence.errors import InvalidEvent, SyncRefused, needs_extra
 
 SPANS_MAX = 512
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -28,8 +26,6 @@ _PAUSE_MIN_S, _PAUSE_MAX_S = 0.2, 5.0
 _ANSWER_BYTES_MAX = 65_536
 _WORDS_CHARACTERS_MAX = 300
 _LATER = frozenset((429, 502, 503, 504))
-_UNSUPPORTED = 415
-_PROTOBUF = "application/x-protobuf"
 # how a google.rpc.Status in protobuf begins
 _STATUS = (b"\x08", b"\x12")
 _PATH = "/v1/traces"
@@ -80,8 +76,7 @@ class Sender:
 
     While it does not answer, or says that it can't now, a batch is sent again for `wait_s`
     seconds. It may have taken a batch whose answer was lost: then it gets the same spans twice,
-    with the same ids. An endpoint that answers 415 to protobuf gets that batch and all after it
-    as JSON.
+    with the same ids.
     """
 
     def __init__(
@@ -91,7 +86,7 @@ class Sender:
         wait_s: float = WAIT_S,
         on_silence: Callable[[str], None] | None = None,
     ) -> None:
-        """Raises InvalidEvent for an address that is none.
+        """Raises InvalidEvent for an address that is none, ExtraMissing without protobuf.
 
         `place` is the address without a query, which may be a secret. With `on_silence` a batch is
         sent until there is an answer, and that is called with what is wrong after `wait_s`.
@@ -113,9 +108,12 @@ class Sender:
         self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
-        self._headers = {"User-Agent": "thence", **headers}
+        form = {"Content-Type": "application/x-protobuf"}
+        self._headers = {"User-Agent": "thence", **headers, **form}
         self._wait_s, self._on_silence = wait_s, on_silence
-        self._form = _protobuf()
+        with needs_extra("otel", "what sends spans"):
+            from thence.trace.otlp import protobuf
+        self._form = protobuf
         self.outcome = SpansSent()
 
     def send(
@@ -127,19 +125,15 @@ class Sender:
         `server_unreachable` without an answer in time; each tells how many spans it had taken.
         """
         end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
-        body = self._form.request_of(trace) if self._form else msgspec.json.encode(trace)
+        body = self._form.request_of(trace)
         while True:
             status, answer, after_s = self._tried(body)
             if 200 <= status < 300:
                 self._count(count, answer)
                 return
-            if status == _UNSUPPORTED and self._form:
-                self._form, body = None, msgspec.json.encode(trace)
-                continue
             cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
             if status and status not in _LATER:
-                needs_protobuf = status == _UNSUPPORTED and not _protobuf()
-                raise self._failed("batch_refused", cause, _INSTALL if needs_protobuf else _FIX)
+                raise self._failed("batch_refused", cause, _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
                 cause = f"{cause}, for {self._wait_s:g} s"
                 if self._on_silence is None:
@@ -154,11 +148,10 @@ class Sender:
         url = self._url
         make, port = (HTTPSConnection, 443) if url.scheme == "https" else (HTTPConnection, 80)
         target = f"{url.path}?{url.query}" if url.query else url.path
-        headers = {**self._headers, "Content-Type": _PROTOBUF if self._form else "application/json"}
         try:
             host = url.hostname or ""
             with closing(make(host, url.port or port, timeout=_REQUEST_S)) as connection:
-                connection.request("POST", target, body, headers)
+                connection.request("POST", target, body, self._headers)
                 response = connection.getresponse()
                 end_s, answer, part = monotonic() + _REQUEST_S, b"", b"-"
                 while part and len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
@@ -166,7 +159,7 @@ class Sender:
                     answer += part
                 after = response.getheader("Retry-After", "")
                 after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-                if self._form and answer.startswith(_STATUS):
+                if answer.startswith(_STATUS):
                     with suppress(self._form.DecodeError):
                         answer = self._form.message_of(answer).encode()
                 return response.status, answer[:_ANSWER_BYTES_MAX], after_s
@@ -180,7 +173,7 @@ class Sender:
         sent, rejected, message = self.outcome
         new_count, text = 0, ""
         # an answer of 200 says that the batch was taken, in whatever form
-        if self._form and not answer.startswith(b"{"):
+        if not answer.startswith(b"{"):
             with suppress(self._form.DecodeError):
                 new_count, text = self._form.partial_success_of(answer)
         with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
@@ -204,18 +197,8 @@ class Sender:
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
-_INSTALL = "it takes protobuf alone: pip install 'thence[otel]', and send it again"
 _CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
-
-
-def _protobuf() -> ModuleType | None:
-    """Returns the module that writes protobuf, None without the package that it needs."""
-    try:
-        from thence.trace.otlp import protobuf
-    except ImportError:
-        return None
-    return protobuf
 
 
 def _refused(place: str, cause: str) -> InvalidEvent:

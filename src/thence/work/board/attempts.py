@@ -2,11 +2,12 @@
 
 An orchestrator keeps no other state, so another orchestrator can replace one that was killed. An
 attempt of an agent is a WPAssigned with its number. A failed one is an ErrorLogged that names the
-agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move.
+agent. The feedback of a send-back is the reason of the move.
 `next_steps` derives from a package's state what a person can do about it.
 """
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
 
 from thence.core.event import Event
@@ -16,7 +17,6 @@ from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, PackageSta
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed attempt begins
-APPROVED = "approved"
 _WHY_CHARACTERS_MAX = 80
 
 
@@ -25,35 +25,25 @@ class AttemptHistory:
 
     `assigned` is the last WPAssigned, `failures` counts failed attempts by (phase, agent).
     `return_reason` is the reason of the last send-back, `failure_message` that of the last failed
-    attempt since then. `approval` is the id of the event that approves the code in review.
-    `attempts` are the phases and ids of the failed attempts that count. `changes_requested` counts
-    the send-backs.
+    attempt since then. `attempts` are the phases and ids of the failed attempts that count.
     """
 
     assigned: Event | None
     failures: dict[tuple[str, str], int]
     return_reason: str
     failure_message: str
-    approval: str | None
     attempts: list[tuple[str, str]]
 
     def __init__(self) -> None:
-        self.changes_requested = 0
         self.clear()
 
     def clear(self) -> None:
-        """Clears everything except the number of send-backs."""
+        """Clears everything."""
         self.assigned = None
         self.failures = {}
         self.return_reason = ""
         self.failure_message = ""
-        self.approval = None
         self.attempts = []
-
-    @property
-    def is_approved(self) -> bool:
-        """True if a review approved the code in review."""
-        return self.approval is not None
 
     @property
     def feedback(self) -> str:
@@ -125,6 +115,8 @@ def _after_review(
         return (back,)
     if code is not None and code.kind == "unfetched":
         return (FETCH,)
+    if code is not None and code.kind == "unknown":  # of what was never seen nothing is advised
+        return ()
     accept = f"thence work accept {wp_id}{where}"
     if code is not None and code.kind == "landed":
         return accept, back
@@ -150,7 +142,7 @@ def _after_done(
         return (FETCH,)
     if code.kind == "local":
         return (code.push,) if code.push else ()
-    reopen = f"thence work reopen {wp_id}{where} --reason TEXT"
+    reopen = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
     is_on_branch = has_branch and code.kind in ("missing", "gone")
     return (f"thence work merge {wp_id}{where}", reopen) if is_on_branch else (reopen,)
 
@@ -160,12 +152,12 @@ def trouble(package: PackageState, history: AttemptHistory | None) -> str:
     lane = package.lane
     if history is None or lane not in (PLANNED, DOING, FOR_REVIEW) or not _is_tried(history, lane):
         return ""
-    why = history.feedback.partition("\n")[0][:_WHY_CHARACTERS_MAX]
+    why = shorten(history.feedback.partition("\n")[0], _WHY_CHARACTERS_MAX, placeholder=" …")
     failure_count = sum(history.failures.values())
     what = (
         f"tries that failed: {failure_count}"
         if failure_count
-        else f"times sent back: {history.changes_requested}"
+        else f"times sent back: {package.times_sent_back}"
     )
     return f"{what}: {why}"
 
@@ -177,12 +169,10 @@ def _is_tried(history: AttemptHistory, lane: str) -> bool:
 def _apply_move(history: AttemptHistory, _: Event, payload: dict[str, Any]) -> None:
     old, new = payload.get("previous_status"), payload.get("new_status")
     if new == FOR_REVIEW:
-        history.approval = None
         history.attempts = [pair for pair in history.attempts if pair[0] != REVIEW]
         history.failures = {key: n for key, n in history.failures.items() if key[0] != REVIEW}
         history.return_reason = history.failure_message = ""
     elif new == DOING and old == FOR_REVIEW:
-        history.changes_requested += 1
         history.return_reason, history.failure_message = str(payload.get("reason") or ""), ""
         history.failures, history.attempts = {}, []
     elif new != DONE:
@@ -205,16 +195,10 @@ def _apply_failure(history: AttemptHistory, event: Event, payload: dict[str, Any
         history.failure_message = message.removeprefix(TRY_FAILED)
 
 
-def _apply_review(history: AttemptHistory, event: Event, payload: dict[str, Any]) -> None:
-    if payload.get("entry_type") == REVIEW and payload.get("entry_content") == APPROVED:
-        history.approval = event.event_id
-
-
 _STEPS = {
     "WPStatusChanged": _apply_move,
     "WPAssigned": _apply_assignment,
     "ErrorLogged": _apply_failure,
-    "HistoryAdded": _apply_review,
 }
 
 

@@ -202,13 +202,14 @@ def as_json(board: Board) -> dict[str, Any]:
 def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
     return {
         "feature_slug": feature.slug,
+        "folder": feature.name,
         "project_uuid": feature.project_uuid,
         "title": feature.title,
         "target_branch": feature.target_branch,
         "is_completed": feature.is_completed,
         "lanes": {
-            lane: [_package_json(package) for package in packages]
-            for lane, packages in feature.by_lane().items()
+            column: [_package_json(package) for package in packages]
+            for column, packages in feature.by_column().items()
         },
         "conflicts": [
             conflict_json(conflict)
@@ -225,6 +226,8 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "title": package.title,
         "agent": package.agent,
         "phase": package.phase,
+        "approved_by": package.approved_by,
+        "overruled": list(package.overruled),
         "dependencies": list(package.dependencies),
         "subtasks_done": [subtask for subtask, is_done in package.subtasks.items() if is_done],
         "gates": [
@@ -355,9 +358,10 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
             for claim in lost
         ):
             name, other = package_name(conflict), person(winner)
+            slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
             yield (
-                f"your claim of {name} lost to {other}'s: thence work implement {name} --take-over"
-                f" takes it back, thence work next takes another"
+                f"your claim of {name} lost to {other}'s: thence work implement {name}"
+                f" --feature {slug} --take-over takes it back, thence work implement takes another"
             )
 
 

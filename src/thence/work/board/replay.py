@@ -17,6 +17,7 @@ from thence.core.ready import ready
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -70,7 +71,8 @@ class PayloadMembers(msgspec.Struct, frozen=True, gc=False):
     commits: Any = None
     how: Any = None
     reason: Any = None
-    old_wp_id: Any = None
+    folder: Any = None
+    overruled: Any = None
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -214,8 +216,12 @@ def _apply_move(event: ReplayedEvent) -> str | PackageFold | None:
         return _NO_PACKAGE
     facts = package.facts
     previous = text(event.members.previous_status) or text(event.members.old_status)
+    if new in (DOING, PLANNED) and facts.get("lane") == FOR_REVIEW:
+        facts["times_sent_back"] = facts.get("times_sent_back", 0) + 1
     facts["lane"], facts["lane_event"] = new, event.header.event_id
-    facts["landed"] = None
+    facts["landed"] = facts["approved_by"] = None
+    facts["overruled"] = texts(event.members.overruled)
+    package.set_by.pop("approved", None)
     package.set_by["lane"] = event.header.event_id
     if new == FOR_REVIEW:  # what is handed in follows, unless that could not be written
         facts["reviewed"] = None
@@ -275,6 +281,9 @@ def _apply_note(event: ReplayedEvent) -> str | PackageFold | None:
     author = text(event.members.author) or header.actor
     kind = text(event.members.entry_type) or "note"
     package.history.append(HistoryEntry(header.event_id, header.timestamp, author, kind, content))
+    if (kind, content) == ("review", APPROVED) and package.facts.get("lane") == FOR_REVIEW:
+        package.facts["approved_by"] = author or NOBODY
+        package.set_by["approved"] = header.event_id
     return package
 
 
@@ -366,6 +375,7 @@ def _apply_feature(event: ReplayedEvent) -> None:
     facts["created_event"] = event.header.event_id
     facts["number"] = text(event.members.feature_number) or facts["number"]
     facts["target_branch"] = text(event.members.target_branch) or facts.get("target_branch")
+    facts["folder"] = text(event.members.folder) or facts.get("folder")
 
 
 def _apply_completion(event: ReplayedEvent) -> None:

@@ -14,6 +14,9 @@ from thence.git.landed import Landed, Reviewed
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
+# the text of a review that approves, and the column of packages that have one and are not done
+APPROVED = "approved"
+COLUMNS = (PLANNED, DOING, FOR_REVIEW, APPROVED, DONE, REJECTED)
 # the actor where none is named
 NOBODY = "user"
 # the statuses of a gate; a gate without a result is pending
@@ -85,11 +88,13 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     `phase` is implementation or review. `taken_over` is the previous agent, if another was given
     the package. `resolved` maps dependencies that need not be waited for any more to the kind of
     their resolution. `subtasks` maps those that were ticked in the log to True, and to False where
-    the tick was undone. `gates` are by their ids. `heads` are the ids of the package's events that
-    cause no other event of it. `lane_event` is the id of the event that set the lane, `last_event`
-    of the last in total order that counts: errors do not. `reviewed` is the code as it last went to
+    the tick was undone. `gates` are by their ids. `approved_by` approved the code in review,
+    `overruled` are the guards that the last move passed by force. `times_sent_back` counts the
+    moves out of review back to work. `heads` are the ids of the package's events that cause no
+    other event of it. `lane_event` is the id of the event that set the lane, `last_event` of the
+    last in total order that counts: errors do not. `reviewed` is the code as it last went to
     review, `reviews` as it ever did, `landed` its landing in the target, until the package leaves
-    done. `set_by` maps "lane", "agent", "reviewer", "package" (title and dependencies),
+    done. `set_by` maps "lane", "agent", "reviewer", "approved", "package" (title and dependencies),
     "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
     """
 
@@ -102,6 +107,9 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None = None
     reviewer: str | None = None
     taken_over: TakenOver | None = None
+    approved_by: str | None = None
+    overruled: tuple[str, ...] = ()
+    times_sent_back: int = 0
     phase: str | None = None
     retry_count: int = 0
     dependencies: tuple[str, ...] = ()
@@ -118,6 +126,16 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def is_approved(self) -> bool:
+        """True if a review approved the package, which is not done yet."""
+        return self.lane == FOR_REVIEW and self.approved_by is not None
+
+    @property
+    def column(self) -> str:
+        """The column of the board: the lane, or approved."""
+        return APPROVED if self.is_approved else self.lane
+
     def events_of(self, *names: str) -> tuple[str, ...]:
         """Returns the ids of the events that set these facts; facts never set have none."""
         return tuple(self.set_by[name] for name in names if name in self.set_by)
@@ -126,7 +144,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
 class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
     """A feature and its packages, by package id and in that order.
 
-    `spec_event` and `created_event` are the ids of its SpecCreated and FeatureCreated.
+    `folder` is that of its planning files if it was renamed; the slug stays. `spec_event` and
+    `created_event` are the ids of its SpecCreated and FeatureCreated.
     """
 
     project_uuid: str | None
@@ -135,6 +154,7 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     mission: str = ""
     target_branch: str | None = None
+    folder: str | None = None
     packages: Mapping[str, PackageState] = msgspec.field(default_factory=dict)
     is_completed: bool = False
     spec_event: str | None = None
@@ -145,13 +165,18 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
         """The number of packages that are done."""
         return sum(package.lane == DONE for package in self.packages.values())
 
-    def by_lane(self) -> dict[str, list[PackageState]]:
-        """Returns the packages by lane: all known lanes in their order, then unknown ones."""
+    @property
+    def name(self) -> str:
+        """The name that people know: the folder's, which is the slug unless it was renamed."""
+        return self.folder or self.slug
+
+    def by_column(self) -> dict[str, list[PackageState]]:
+        """Returns the packages by column: all of COLUMNS in their order, then unknown lanes."""
         packages = self.packages.values()
         unknown = sorted({package.lane for package in packages} - {*LANES})
         return {
-            lane: [package for package in packages if package.lane == lane]
-            for lane in (*LANES, *unknown)
+            column: [package for package in packages if package.column == column]
+            for column in (*COLUMNS, *unknown)
         }
 
     def is_about(self, subject: str) -> bool:
@@ -188,6 +213,11 @@ class Board(msgspec.Struct, frozen=True):
         """Returns a package; None where the board has none of this id."""
         feature = self.features.get(feature_slug)
         return feature.packages.get(wp_id) if feature else None
+
+    def option_of(self, slug: str) -> str:
+        """Returns the option that names a feature to a command; "" for the only one in work."""
+        others = (one for one in self.features.values() if not one.is_completed)
+        return "" if [one.slug for one in others] == [slug] else f" --feature {slug}"
 
     def open_conflicts(self, subject: str) -> tuple[Conflict, ...]:
         """Returns the open conflicts on a subject: no event has seen all of their sides."""

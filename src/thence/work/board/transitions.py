@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from thence.core.vocabulary import work_subject
-from thence.git.landed import Reviewed
+from thence.git.landed import Landed, Reviewed
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_request import (
     MANUAL_REVIEW,
@@ -65,28 +65,31 @@ def move(
             return refusal
     if context.is_forced and not context.reason.strip():
         return reason_missing("what is forced needs a reason")
+    overruled = tuple(refusal.guard for refusal in refused)
     return Move(
         feature_slug=request.feature.slug,
         wp_id=wp_id,
         previous=request.package.lane,
         to=to,
-        payload=_payload(request),
+        payload=_payload(request, overruled),
         follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(request)),
-        overruled=tuple(refusal.guard for refusal in refused),
+        overruled=overruled,
         watched=_watched(request),
         caused_by=_causes(board, (*read, *context.rests_on)),
     )
 
 
-def after_move(board: Board, move: Move, event_id: str) -> Board:
+def after_move(board: Board, move: Move, event_id: str, actor: str) -> Board:
     """Returns the board after a move whose event has this id, for the next move of one append.
 
-    Only the package's lane changes; all else comes with the next replay.
+    The package's lane changes, and its agent with a claim; all else comes with the next replay.
     """
     feature = board.features[move.feature_slug]
     package = feature.packages[move.wp_id]
     set_by = {**package.set_by, "lane": event_id}
-    moved = replace(package, lane=move.to, lane_event=event_id, set_by=set_by)
+    is_claim = move.to == DOING and move.previous != FOR_REVIEW
+    agent = actor if is_claim else package.agent
+    moved = replace(package, lane=move.to, lane_event=event_id, set_by=set_by, agent=agent)
     packages = {**feature.packages, move.wp_id: moved}
     features = {**board.features, feature.slug: replace(feature, packages=packages)}
     return replace(board, features=features)
@@ -153,7 +156,7 @@ def _subject(feature: FeatureState, aggregate_id: str) -> str:
     return work_subject(feature.project_uuid, feature.slug, aggregate_id)
 
 
-def _payload(request: MoveRequest) -> dict[str, object]:
+def _payload(request: MoveRequest, overruled: tuple[str, ...]) -> dict[str, object]:
     package, context = request.package, request.context
     payload: dict[str, object] = {
         "wp_id": package.wp_id,
@@ -170,6 +173,8 @@ def _payload(request: MoveRequest) -> dict[str, object]:
         payload["dependency_status"] = {
             wp_id: request.lane_of(wp_id) for wp_id in package.dependencies
         }
+    if overruled:
+        payload["overruled"] = list(overruled)
     return payload
 
 
@@ -237,11 +242,13 @@ def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     code = request.context.code
     if request.to != DONE or code is None or code.landed is None:
         return ()
-    payload = {"wp_id": request.package.wp_id, "how": code.landed.how}
-    rest = {"commit": code.landed.commit, "reason": code.landed.reason}
-    return (
-        FollowUpEvent("WPLanded", payload | {key: value for key, value in rest.items() if value}),
-    )
+    return (FollowUpEvent("WPLanded", landed_payload(request.package.wp_id, code.landed)),)
+
+
+def landed_payload(wp_id: str, landed: Landed) -> dict[str, object]:
+    """Returns the payload of the WPLanded of a package."""
+    payload = {"wp_id": wp_id, "how": landed.how, "commit": landed.commit, "reason": landed.reason}
+    return {key: value for key, value in payload.items() if value}
 
 
 POST_FUNCTIONS: tuple[PostFunction, ...] = (

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
-from thence.git.git import Answer, Git, failure, own_variables
-from thence.git.locks import PUBLISHING, locked
+from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
 from thence.git.objects import Objects, objects, write_tree
+from thence.git.pushing import ask_remote
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import (
     FOLDER,
@@ -61,16 +61,16 @@ _HINTS = {
 }
 
 
-class PublishResult(NamedTuple):
-    """The result of publishing: the pushed commit, None where the remote had all events.
+class Exchange(NamedTuple):
+    """The result of an exchange: the pushed commit, None where the remote had all events.
 
-    `pushed` counts the pushed lines, `redacted` those that lost their body at the tip, and
-    `attempts` the tries.
+    `pushed` counts the pushed lines, `redacted` those that lost their body at the tip; all
+    `events` of the journal are on the branch.
     """
 
     commit: str | None
-    pushed: int
-    attempts: int
+    events: int
+    pushed: int = 0
     redacted: int = 0
 
 
@@ -81,44 +81,44 @@ class _BoardCommit(NamedTuple):
     redacted: int
 
 
-def publish(
+def exchange(
     project: Project, repo: Repository, link: BoardRemote, read: Callable[[], Sequence[Event]]
-) -> PublishResult:
-    """Pushes the events of the journal to the board's branch.
+) -> Exchange:
+    """Fetches the board's branch and the targets, and pushes the events that the branch lacks.
 
-    `read` takes in the fetched events, and returns all events. Raises GitFailed if the remote
-    refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
-    board of another project. The remote is unchanged then.
+    `read` takes in the fetched events, and returns all events. The caller holds the lock of
+    exchanges. Raises GitFailed if the remote refuses, cannot be reached, or moves ATTEMPTS_MAX
+    times; PlanningError if the branch holds the board of another project. The remote is unchanged
+    then.
     """
     failures = 0
-    with locked(project.home / PUBLISHING):
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            start_s = time.monotonic()
-            try:
-                is_there = _fetch(repo, link)
-                events = read()
-                commit = _commit(project, repo, link, events, is_there=is_there)
-                if commit is None:
-                    return PublishResult(None, 0, attempt)
-                words = _push(repo, link, commit.oid)
-            except GitFailed as error:
-                failures += 1
-                words = error.cause
-                is_retryable = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
-                if failures > _FAILURES_MAX or not is_retryable:
-                    raise
-            else:
-                if words is None:
-                    _record_pushed(project, repo, link, commit)
-                    return PublishResult(commit.oid, commit.pushed, attempt, commit.redacted)
-            # random pauses grow with the tries and their duration, so that others get through
-            longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
-            time.sleep(random.uniform(0, longest_s))
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        start_s = time.monotonic()
+        try:
+            is_there = _fetch(repo, link)
+            events = read()
+            commit = _commit(project, repo, link, events, is_there=is_there)
+            if commit is None:
+                return Exchange(None, len(events))
+            words = _push(repo, link, commit.oid)
+        except GitFailed as error:
+            failures += 1
+            words = error.cause
+            is_retryable = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
+            if failures > _FAILURES_MAX or not is_retryable:
+                raise
+        else:
+            if words is None:
+                _record_pushed(project, repo, link, commit)
+                return Exchange(commit.oid, len(events), commit.pushed, commit.redacted)
+        # random pauses grow with the tries and their duration, so that others get through
+        longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
+        time.sleep(random.uniform(0, longest_s))
     raise failure(
-        f"could not publish to {link.remote} from",
+        f"could not share the board on {link.remote} from",
         repo.folder,
         f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
-        "publish again; the events wait in the journal",
+        "thence sync now again; the events wait in the journal",
         is_retryable=True,
     )
 
@@ -128,22 +128,32 @@ def _is_of_objects(words: str) -> bool:
     return any(sign in words for sign in _PRUNED) and _UNSIGNED not in words
 
 
-def _git(repo: Repository) -> Git:
-    return Git(repo.folder, is_users=True)
+def _ask_remote(repo: Repository, link: BoardRemote, *arguments: str) -> Answer:
+    """Runs a git that reaches the remote without a prompt."""
+    limit_s = HOOKS_TIMEOUT_S if arguments[0] == "push" else TIMEOUT_S
+    return ask_remote(repo, *arguments, limit_s=limit_s, has_ssh=link.has_ssh)
 
 
-def _reach(link: BoardRemote) -> dict[str, str]:
-    """Returns the variables by which git reaches a remote without a prompt."""
-    own = own_variables(("GIT_SSH",))
-    has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
-    return {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+def tip_on(repo: Repository, link: BoardRemote) -> str | None:
+    """Asks the remote for the branch's tip; None if it lacks the branch. Raises GitFailed."""
+    ref = f"{HEADS}{link.branch}"
+    answer = _ask_remote(repo, link, "ls-remote", link.remote, ref)
+    if answer.status:
+        raise _refused(repo, link, "ls-remote", answer)
+    lines = (line.split() for line in os.fsdecode(answer.out).splitlines())
+    return next((oid for oid, name in lines if name == ref), None)
 
 
 def _fetch(repo: Repository, link: BoardRemote) -> bool:
-    """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
-    arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    """Fetches the branch's tip from the remote; reports whether the remote has the branch.
+
+    The targets are fetched too, if the remote still has them all.
+    """
+    command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     source = ("--no-recurse-submodules", link.remote, link.refspec)
-    answer = _git(repo).ask(*arguments, *source, variables=_reach(link))
+    answer = _ask_remote(repo, link, *command, *source, *link.targets)
+    if answer.status and _NO_BRANCH in answer.stderr and link.targets:
+        answer = _ask_remote(repo, link, *command, *source)
     if answer.status == 0:
         _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.stderr:
@@ -181,10 +191,10 @@ def _commit(
     subject = f"Share {pushed} event{'' if pushed == 1 else 's'}"
     if redacted and not pushed:
         subject = "Redact lines"
-    message = f"{subject}\n\nThence: publish"
+    message = f"{subject}\n\nThence: sync now"
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
-    oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
+    oid = commit_tree(Git(repo.folder, is_users=True), new_tree, parents, message, options=signs)
     return _BoardCommit(oid, parent, pushed, redacted)
 
 
@@ -230,7 +240,7 @@ def _push(repo: Repository, link: BoardRemote, oid: str) -> str | None:
     """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
     arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
-    answer = _git(repo).ask(*arguments, link.remote, target, variables=_reach(link))
+    answer = _ask_remote(repo, link, *arguments, link.remote, target)
     if answer.status == 0:
         return None
     text = os.fsdecode(answer.out)
@@ -247,10 +257,10 @@ def _refused(repo: Repository, link: BoardRemote, what: str, answer: Answer) -> 
     if what == "push" and "!" not in words:
         hint = _HINTS["pre-push"]
     return failure(
-        f"could not publish ({what} {link.remote} {link.branch}) from",
+        f"could not share the board ({what} {link.remote} {link.branch}) of",
         repo.folder,
         words,
-        f"{hint}; then publish again: the events wait in the journal",
+        f"{hint}; then thence sync now: the events wait in the journal",
     )
 
 

@@ -21,7 +21,8 @@ class BoardRemote(NamedTuple):
     """The remote that has the board's branch, and how this repository is set up for it.
 
     `is_fetched` is whether an ordinary fetch brings the branch, `is_signed` whether the user signs
-    commits, `has_ssh` whether the user has configured an ssh command of their own.
+    commits, `has_ssh` whether the user has configured an ssh command of their own. `targets` are
+    the refspecs of the branches that features go to: a board may not be newer than its code.
     """
 
     remote: str
@@ -29,6 +30,7 @@ class BoardRemote(NamedTuple):
     is_fetched: bool
     is_signed: bool
     has_ssh: bool
+    targets: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -67,6 +69,7 @@ def link_of(
     repo: Repository, refs: Refs, options: BoardOptions, targets: Iterable[str]
 ) -> BoardRemote:
     """Returns the link to the board's remote. Raises GitFailed if no remote is named or exists."""
+    targets = {*targets, *filter(None, (refs.default,))}
     settings = _settings(repo)
     names = {
         key.removeprefix("remote.").removesuffix(".url")
@@ -74,6 +77,8 @@ def link_of(
         if key.startswith("remote.") and key.endswith(".url")
     }
     remote = options.remote or _followed_remote(refs, targets) or _only_remote(names)
+    prefix = f"{REMOTES}{remote}/"
+    tracking = {refs.upstreams.get(HEADS + target, prefix + target) for target in targets}
     if remote is None or remote not in names:
         raise _no_remote(repo, remote, names)
     link = BoardRemote(
@@ -82,6 +87,11 @@ def link_of(
         is_fetched=False,
         is_signed=settings.get("commit.gpgsign", ["false"])[-1].lower() in _TRUE,
         has_ssh="core.sshcommand" in settings or "ssh.variant" in settings,
+        targets=tuple(
+            f"+{HEADS}{ref.removeprefix(prefix)}:{ref}"
+            for ref in sorted(tracking & refs.commits.keys())
+            if ref.startswith(prefix)
+        ),
     )
     sufficient = {link.refspec, f"+{HEADS}*:{REMOTES}{remote}/*"}
     fetched = settings.get(f"remote.{remote}.fetch", [])
@@ -121,5 +131,8 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "
     hint += "" if not names else ".kittify/config.yaml (board: {remote: NAME})"
     return failure(
-        "could not publish from", repo.folder, cause, f"{hint}; the events wait in the journal"
+        "could not share the board of",
+        repo.folder,
+        cause,
+        f"{hint}; or name a server: thence sync enable; the events wait in the journal",
     )

@@ -80,7 +80,7 @@ def take_in(
         written.save()
     _redact(project, store, written.lines)
     seen = load_seen(project)
-    tip = _board_tip(project, refs(), targets)
+    tip = board_tip(project, refs(), targets)
     if tip is None or seen.tips.get(tip[0]) == tip[1]:
         return
     ref, oid = tip
@@ -91,7 +91,7 @@ def take_in(
         taken = _relay(project, store, lines)
         yield taken
         if not taken.parked:
-            save_seen(project, SeenTips({**seen.tips, ref: oid}))
+            save_seen(project, SeenTips({**seen.tips, ref: oid}, seen.shared + taken.events))
 
 
 def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
@@ -124,8 +124,8 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str] | None:
-    """Returns the ref and the tip of the fetched board's branch."""
+def board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str] | None:
+    """Returns the ref and the tip of the fetched board's branch, None if it was not fetched."""
     options = read_board(project)
     remote = board_here(project.repo, refs, options, targets)
     if remote is None:

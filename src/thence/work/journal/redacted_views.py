@@ -2,7 +2,7 @@
 
 A day file of the main working tree is made anew from the journal: other tools append to it, so it
 is emptied in place, after the journal took in their lines. Other files are replaced. The tip of the
-board's branch gets the redacted line by the next `thence work publish`. Each step may be repeated:
+board's branch gets the redacted line by the next `thence sync now`. Each step may be repeated:
 after a kill, doing all of it again completes it.
 """
 
@@ -173,7 +173,7 @@ def _elsewhere(
         others = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
         yield (
             f"commits of {', '.join(names[:_SHOWN_MAX])}{others}, and tags on them;"
-            " `thence work publish` replaces the line at the tip only"
+            " `thence sync now` replaces the line at the tip only"
         )
     if not is_all:
         yield f"commits of branches beyond the first {_REFS_MAX}, which were not looked at"

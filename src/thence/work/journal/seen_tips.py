@@ -16,9 +16,13 @@ _FILE = "seen.json"
 
 
 class SeenTips(msgspec.Struct):
-    """The tips whose day files were read, by the full names of their refs."""
+    """The tips whose day files were read, by the full names of their refs.
+
+    `shared` is how many events of the journal the board's branch is known to have.
+    """
 
     tips: dict[str, str] = {}
+    shared: int = 0
 
 
 def load_seen(project: Project) -> SeenTips:

@@ -30,6 +30,7 @@ from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session
+from thence.work.session.sharing import send_new
 
 POLL_S = 0.2
 NOTES_MAX = 100
@@ -203,6 +204,7 @@ class Orchestrator:
         if seen == self._journal_size:
             return
         self.shared.session.refresh()
+        send_new(self.shared.session)
         count = sum(event.header.feature_slug == self.slug for event in self.shared.session.events)
         if count != self._events_count:
             self._events_count, self._changed_s = count, time.monotonic()
@@ -243,7 +245,7 @@ class Orchestrator:
             if package.lane != FOR_REVIEW or history is None or wp_id in self.active:
                 continue
             if wp_id in self._backoff.waiting(time.monotonic()) or (
-                self.setup.review and not history.is_approved
+                self.setup.review and not package.is_approved
             ):
                 continue
             self._try(Task(wp_id, GATE, "", 0), PackageTask.finish)
@@ -265,9 +267,6 @@ class Orchestrator:
             list(self.shared.failures.values()),
             self._not_ours(feature),
             time.monotonic(),
-            approved=[
-                wp_id for wp_id, history in self.shared.histories.items() if history.is_approved
-            ],
         )
         for task in tasks:
             self._try(task, PackageTask.begin)
@@ -303,9 +302,13 @@ class Orchestrator:
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = history is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or self.shared.changes_requested[wp_id] > self.setup.send_backs:
+            if is_peoples or self._times_sent_back(wp_id) > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
+
+    def _times_sent_back(self, wp_id: str) -> int:
+        """Returns how often a package was sent back by reviews or by merges, the larger number."""
+        return max(self.shared.changes_requested[wp_id], self.shared.conflicted[wp_id])
 
     def _ended(self) -> OrchestrationSummary | None:
         """Returns the summary, None while something runs or may still run."""
@@ -337,7 +340,8 @@ class Orchestrator:
         feature = self.shared.pending
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
         if package.lane == REVERTED:
-            return f"is {self.shared.reverted[wp_id]}: thence work reopen {wp_id} --reason TEXT"
+            back = f"thence work move-task {wp_id} --feature {self.slug} --to doing --reason TEXT"
+            return f"is {self.shared.reverted[wp_id]}: {back}"
         open_ones = [
             needed
             for needed in package.dependencies
@@ -348,7 +352,7 @@ class Orchestrator:
         if history is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if (times := self.shared.changes_requested[wp_id]) > self.setup.send_backs:
+        if (times := self._times_sent_back(wp_id)) > self.setup.send_backs:
             return f"was sent back {times} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"
 

@@ -7,7 +7,7 @@ be repeated by another orchestrator if this one is killed after it.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,17 +18,18 @@ from thence.errors import GitFailed, Refused
 from thence.git.files import TreeFiles
 from thence.git.git import failure, own_variables
 from thence.git.locks import ORCHESTRATING, free_worktree, locked
-from thence.git.merging import merge
+from thence.git.merging import merge, merged_tree
 from thence.git.repository import (
     Repository,
+    git_dir_of,
     tip,
 )
-from thence.git.submodules import unpushed_pointers
-from thence.git.worktrees import check_out, discard, git_dir_of, state_of
+from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
-from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
+from thence.work.board.attempts import REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FAILED,
@@ -43,14 +44,22 @@ from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts, scheduling
 from thence.work.orchestrate.agent_process import AgentRunResult, AgentSpec, hints, words_of
 from thence.work.orchestrate.scheduling import Failed, Task, pause_s
-from thence.work.project.configuration import GateConfig, OrchestratorConfig, argv
+from thence.work.project.configuration import (
+    GateConfig,
+    OrchestratorConfig,
+    argv,
+    files_named,
+)
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import (
+    LandingCheck,
     check_whole,
     workspace,
 )
+from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
+from thence.work.session.sharing import give_way, refresh_first
 
 ACTOR = "orchestrate"
 GATE = "gate"
@@ -61,8 +70,10 @@ _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for its
 class RunState:
     """What the tasks of one run share: the session, and what this process has seen.
 
-    `histories` are those of the packages, at the last look. `failures` and `changes_requested`
-    count for this run alone. `reverted` maps done packages whose code was taken out again to the
+    `histories` are those of the packages, at the last look. `failures`, `changes_requested` and
+    `conflicted`, the branches that could not be merged, count for this run alone. `inspected` are
+    the packages, each with a commit, whose changes were compared with the commands that judge them.
+    `reverted` maps done packages whose code was taken out again to the
     sentence that says so. `report` passes a report to the user, with the members of a ProgressNote.
     """
 
@@ -79,6 +90,8 @@ class RunState:
         self.histories: dict[str, AttemptHistory] = {}
         self.failures: dict[tuple[str, str, str], Failed] = {}
         self.changes_requested: Counter[str] = Counter()
+        self.conflicted: Counter[str] = Counter()
+        self.inspected: set[tuple[str, str]] = set()
         # the events of the gates that a commit of a package passed; an agent can write others
         self.gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self.reverted: Mapping[str, str] = {}
@@ -101,9 +114,9 @@ class RunState:
         until_s = time.monotonic() + pause_s(self.setup, count)
         self.failures[key] = Failed(*key, count, until_s)
 
-    def sent_back(self, wp_id: str) -> None:
+    def sent_back(self, wp_id: str, *, is_conflict: bool) -> None:
         """Records that a package was sent back: its failed tries count no more."""
-        self.changes_requested[wp_id] += 1
+        (self.conflicted if is_conflict else self.changes_requested)[wp_id] += 1
         self.failures = {key: failure for key, failure in self.failures.items() if key[0] != wp_id}
 
 
@@ -121,7 +134,7 @@ class GateRun:
     ) -> None:
         self.gate = gate
         self.commit = commit
-        self._repo = repo
+        self._repo, self._root = repo, root
         above, _, name = f"{worktree_of(*package)}-gate-".rpartition("/")
         with suppress(GitFailed, OSError):  # a leftover checkout does no harm
             for leftover in TreeFiles(root).names(above):
@@ -135,7 +148,7 @@ class GateRun:
     ) -> AgentSpec:
         """Returns the gate's command; `env`, `lease` and `passes` are as in AgentSpec."""
         return AgentSpec(
-            argv=self.gate.command,
+            argv=argv(self.gate.command, self._root, {}),
             folder=self.folder,
             env=env,
             prompt=b"",
@@ -177,12 +190,15 @@ class PackageTask:
     def begin(self, lease: int) -> AgentSpec | None:
         """Claims the package for its agent, which is to be started; None if the board changed."""
         task, session = self.task, self._shared.session
+        until_s = refresh_first(session) if self._package.lane == PLANNED else 0.0
         session.refresh()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
             return None
         check_at_target(session, self._feature, session.target_of(self._feature))
+        if task.phase == REVIEW and not self._can_be_judged():
+            return None
         stray, back = self._stray()
         if stray:
             raise Refused(
@@ -194,6 +210,7 @@ class PackageTask:
             )
         with self._acting_as(task.agent):
             assigned = self._assign()
+            give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
         free_worktree(session.project.repo.common, git_dir_of(worktree.path), worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
@@ -206,13 +223,15 @@ class PackageTask:
         self.watch = git_dir_of(worktree.path) / "logs/HEAD"
         return AgentSpec(
             argv=argv(
-                agent,
+                agent.command,
                 session.project.root,
-                prompt_file=os.fspath(prompt),
-                worktree=os.fspath(worktree.path),
-                wp_id=task.wp_id,
-                feature=self._feature.slug,
-                phase=task.phase,
+                {
+                    "prompt_file": os.fspath(prompt),
+                    "worktree": os.fspath(worktree.path),
+                    "wp_id": task.wp_id,
+                    "feature": self._feature.slug,
+                    "phase": task.phase,
+                },
             ),
             folder=worktree.path,
             env=self._env(assigned, task.agent, agent.env),
@@ -274,6 +293,40 @@ class PackageTask:
         else:
             self._hand_in(ended)
 
+    def _can_be_judged(self) -> bool:
+        """Sends a package back whose branch can't be merged; otherwise reports what it changes.
+
+        Nobody reviews what has to be merged first. Files that commands of the configuration name
+        are reported once a commit.
+        """
+        session, wp_id = self._shared.session, self.task.wp_id
+        branch, target = branch_of(self._feature.slug, wp_id), session.target_of(self._feature)
+        repo, tips = session.project.repo, session.refs.branches
+        if branch not in tips or target not in tips:
+            return True
+        _, files = merged_tree(repo, tips[target], tips[branch])
+        if files:
+            self._send_back_conflict(files)
+            return False
+        if (wp_id, tips[branch]) not in self._shared.inspected:
+            self._shared.inspected.add((wp_id, tips[branch]))
+            names = ("diff", "--name-only", "-z", "--no-renames", f"{target}...{tips[branch]}")
+            changed = os.fsdecode(repo.git.run(*names, "--")).split("\0")
+            named = files_named(self._setup)
+            for path in changed:
+                if path in named:
+                    self._report("note", f"it changes {path}, which {named[path]} names")
+        return True
+
+    def _send_back_conflict(self, files: Sequence[str]) -> None:
+        branch = branch_of(self._feature.slug, self.task.wp_id)
+        target = self._shared.session.target_of(self._feature)
+        reason = (
+            f"{branch} and {target} both change {', '.join(files)}: merge {target} into {branch},"
+            " resolve the conflict and commit"
+        )
+        self._send_back(reason, ACTOR, is_conflict=True)
+
     def _stray(self) -> tuple[str, str]:
         """Returns where the worktree stands if it left its branch, and what brings it back."""
         session, branch = self._shared.session, branch_of(self._feature.slug, self.task.wp_id)
@@ -322,10 +375,10 @@ class PackageTask:
             self._send_back(verdict.reason, self.task.agent)
 
     def finish(self, lease: int) -> AgentSpec | None:
-        """Returns the next gate of an approved package; with all passed merges the package."""
+        """Returns the next gate of an approved package; with all passed merges or pushes it."""
         session = self._shared.session
         session.refresh()
-        if self._package.lane != FOR_REVIEW:
+        if self._package.lane != FOR_REVIEW or not self._can_be_judged():
             return None
         branch = branch_of(self._feature.slug, self.task.wp_id)
         commit = tip(session.project.repo, branch)
@@ -336,8 +389,30 @@ class PackageTask:
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
                 return self._begin_gate(gate, commit, lease)
-        self._merge(branch, commit)
+        if session.planning.is_by_pull_request:
+            self._push(branch, commit)
+        else:
+            self._merge(branch, commit)
         return None
+
+    def _push(self, branch: str, commit: str) -> None:
+        """Pushes what has passed all gates; moves the package to done once it has landed."""
+        session, feature = self._shared.session, self._feature
+        self._decide(decide_move, commit)
+        session.remotes.clear()  # it may have landed since
+        request = push_packages(session, feature, [branch])[branch]
+        code = LandingCheck(session, feature).of(self._package)
+        if code.kind != "landed":
+            raise Refused(
+                "could not finish",
+                guard="not_landed",
+                place=f"{feature.slug}/{self.task.wp_id}",
+                cause=f"it is approved, and {code.target} does not have it yet",
+                hint=f"{request or f'git push -u origin {branch}'}; then thence work orchestrate",
+            )
+        self._decide(move, commit)
+        session.refresh()
+        self._report("merged", f"landed in {code.target}, done")
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
@@ -359,18 +434,11 @@ class PackageTask:
                 self._send_back(f"{refused.cause}; {refused.hint}", ACTOR)
                 return
             if merged.conflict is not None:
-                files = ", ".join(merged.conflict.files)
-                self._send_back(
-                    f"{branch} and {target} both change {files}: merge {target} into {branch},"
-                    " resolve the conflict and commit",
-                    ACTOR,
-                )
+                self._send_back_conflict(merged.conflict.files)
                 return
             self._decide(move, commit)
             session.refresh()
             mirror(session, self._feature)
-        for pointer in unpushed_pointers(session.project.repo, merged.begin, merged.end):
-            self._report("note", pointer)
         self._report("merged", f"merged into {target}, done")
 
     def _decide(
@@ -384,7 +452,7 @@ class PackageTask:
                 waived_guards=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._shared.gates_passed.get((wp_id, commit), {}),
-                rests_on=(self._history.approval,) if self._history.approval else (),
+                rests_on=self._package.events_of("approved"),
                 is_local=self._setup.landed == "local",
             )
             how(session, self._feature.slug, wp_id, DONE, context)
@@ -441,13 +509,15 @@ class PackageTask:
                 self._shared.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
-    def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
+    def _send_back(
+        self, reason: str, actor: str, *rests_on: str, is_conflict: bool = False
+    ) -> None:
         session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
             context = context_of(session, self._feature, wp_id, reason=reason)
             context = replace(context, waived_guards=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, context)
-        self._shared.sent_back(wp_id)
+        self._shared.sent_back(wp_id, is_conflict=is_conflict)
         self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:

@@ -83,20 +83,18 @@ def choose(
     failed: Sequence[Failed],
     held: Collection[str],
     now_s: float,
-    *,
-    approved: Collection[str] = (),
 ) -> list[Task]:
     """Returns the tasks to begin now, ordered by priority, by length of the waiting chain, by id.
 
-    A package in `held`, which somebody else works on, is left out, and so is one in review that is
-    `approved`. `packages` are those of tasks.md. A package whose agent is busy or has to pause goes
+    A package in `held`, which somebody else works on, is left out, and so is one that is approved.
+    `packages` are those of tasks.md. A package whose agent is busy or has to pause goes
     to no other agent, and takes no slot.
     """
     busy = {one.wp_id for one in running} | set(held)
     agents = [one.agent for one in running]
     failures = _by_phase(failed)
     behind = _behind(feature)
-    ready = [pair for pair in _ready(feature, setup, approved) if pair[0].wp_id not in busy]
+    ready = [pair for pair in _ready(feature, setup) if pair[0].wp_id not in busy]
     ready.sort(key=lambda pair: _rank(pair[0].wp_id, packages, behind))
     chosen: list[Task] = []
     for package, phase in ready:
@@ -137,15 +135,13 @@ def plan(
     feature: FeatureState,
     packages: Mapping[str, PlannedPackage],
     setup: OrchestratorConfig,
-    *,
-    approved: Collection[str] = (),
 ) -> DryPlan:
     """Returns the plan of a feature from its present state, with nobody else at work on it."""
     waves: list[tuple[Task, ...]] = []
-    state = _merged(feature, setup, approved)
+    state = _merged(feature, setup)
     while tasks := choose(state, packages, setup, (), (), (), 0.0):
         waves.append(tuple(tasks))
-        state = _merged(_after(state, setup, tasks), setup, approved)
+        state = _merged(_after(state, setup, tasks), setup)
     open_ones = [
         _Open(package.wp_id, _open_dependencies(feature, package)) for package in _open(feature)
     ]
@@ -167,14 +163,14 @@ class _Open(NamedTuple):
 
 
 def _ready(
-    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
+    feature: FeatureState, setup: OrchestratorConfig
 ) -> Iterator[tuple[PackageState, Phase]]:
     """Yields the packages that could be begun with enough slots and agents, with their phases."""
     for package in feature.packages.values():
         phase: Phase
         if package.lane in (PLANNED, DOING):
             phase = "implementation"
-        elif package.lane == FOR_REVIEW and setup.review and package.wp_id not in approved:
+        elif package.lane == FOR_REVIEW and setup.review and not package.is_approved:
             phase = "review"
         else:
             continue
@@ -266,16 +262,14 @@ def _critical_path(feature: FeatureState) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _merged(
-    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
-) -> FeatureState:
+def _merged(feature: FeatureState, setup: OrchestratorConfig) -> FeatureState:
     """Returns a feature after the merge of all packages that wait for nothing else."""
     while True:
         done = {
             package.wp_id: replace(package, lane=DONE)
             for package in feature.packages.values()
             if package.lane == FOR_REVIEW
-            and (not setup.review or package.wp_id in approved)
+            and (not setup.review or package.is_approved)
             and not _open_dependencies(feature, package)
         }
         if not done:

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from posixpath import normpath
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -30,7 +31,7 @@ from thence.work.project.yaml_nodes import YamlFile
 SECTION = "orchestrate"
 SLOTS_MAX = 64
 BACKOFF_S_MAX = 300.0
-PLACEHOLDERS = ("prompt_file", "worktree", "wp_id", "feature", "phase")
+PLACEHOLDERS = ("main", "prompt_file", "worktree", "wp_id", "feature", "phase")
 EXAMPLE = f"{SECTION}: {{agents: {{coder: {{command: [some-agent, --some-option]}}}}}}"
 
 _DOING = "could not read the project's configuration in"
@@ -40,6 +41,11 @@ _BRANCH = re.compile(
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 _VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+# interpreters whose script is taken from the main working tree; their options that have a value,
+# and those after which there is no script
+_INTERPRETER = re.compile(r"(?:sh|bash|python[0-9.]*|node)")
+_VALUED = frozenset(("-o", "+o", "-O", "+O", "-W", "-X", "-r", "--require", "--import"))
+_WITHOUT_SCRIPT = re.compile(r"-[A-Za-z]*[ce]|-[A-Za-z]*m|-p|-pe|--eval|--print")
 _LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
 _CLOSENESS = 0.75
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh])", re.ASCII)
@@ -56,7 +62,17 @@ _HINTS = {
     "`bool`": "write true or false",
     "`str`": "write a text",
 }
-_CHOICES = {"prompt": ("stdin", "file"), "landed": ("local", "upstream"), "type": GATE_TYPES}
+# how packages get into their target
+Land = Literal["merge", "pull-request"]
+LANDS: tuple[Land, Land] = ("merge", "pull-request")
+PULL_REQUEST = LANDS[1]
+_CHOICES = {
+    "prompt": ("stdin", "file"),
+    "landed": ("local", "upstream"),
+    "type": GATE_TYPES,
+    "land": LANDS,
+}
+_LAND = re.compile(rb"(?m)^land:.*$")
 _Kind = TypeVar("_Kind")
 # what a program can be given
 _Text = Annotated[str, Meta(pattern=r"^[^\x00\ud800-\udfff]*$")]
@@ -78,6 +94,10 @@ class BoardOptions(_Section, frozen=True):
         for name in filter(None, (self.remote, self.branch)):
             if not _BRANCH.fullmatch(name):
                 raise ValueError(f"git takes no name like {name!r:.80}; write another")
+
+
+class _LandOption(_Section, frozen=True):
+    land: Land | None = None
 
 
 class Rules(_Section, frozen=True):
@@ -181,17 +201,34 @@ class OrchestratorConfig(_Section, frozen=True):
 
 def read_board(project: Project) -> BoardOptions:
     """Returns where a project's board is; raises PlanningError with the place of a problem."""
-    return _converted(*_section(_read(project), "board"), BoardOptions)
+    return _converted(*_section(read_configuration(project), "board"), BoardOptions)
+
+
+def land_in(data: bytes) -> Land | None:
+    """Returns what a configuration says of how packages land; None if it says nothing.
+
+    Raises PlanningError as `read_board` does.
+    """
+    yaml, _, value = _section(data, "land")
+    return _converted(yaml, (), {"land": value}, _LandOption).land
+
+
+def with_land(data: bytes | None, land: Land) -> bytes:
+    """Returns a configuration that says how packages land."""
+    start, line = data or b"", b"land: " + land.encode()
+    if land_in(start) is not None:
+        return _LAND.sub(line, start, count=1)
+    return start + b"\n" * (start[-1:] not in (b"", b"\n")) + line + b"\n"
 
 
 def read_rules(project: Project) -> Rules:
     """Returns a project's rules. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(_read(project), "rules"), Rules)
+    return _converted(*_section(read_configuration(project), "rules"), Rules)
 
 
 def read_worktree(project: Project) -> WorktreeOptions:
     """Returns the options of a project's worktrees. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(_read(project), "worktree"), WorktreeOptions)
+    return _converted(*_section(read_configuration(project), "worktree"), WorktreeOptions)
 
 
 def read_setup(project: Project) -> OrchestratorConfig:
@@ -199,7 +236,7 @@ def read_setup(project: Project) -> OrchestratorConfig:
 
     Raises PlanningError as `read_board` does, and with an example where there is none.
     """
-    return setup_of(_read(project))
+    return setup_of(read_configuration(project))
 
 
 def gates_run(project: Project) -> frozenset[str]:
@@ -207,7 +244,7 @@ def gates_run(project: Project) -> frozenset[str]:
 
     Raises PlanningError as `read_board` does.
     """
-    data = _read(project)
+    data = read_configuration(project)
     if _section(data, SECTION)[2] is None:
         return frozenset()
     return frozenset(gate.gate_type for gate in setup_of(data).gates)
@@ -237,7 +274,7 @@ def setup_of(data: bytes) -> OrchestratorConfig:
     return _converted(yaml, path, values, OrchestratorConfig)
 
 
-def _read(project: Project) -> bytes:
+def read_configuration(project: Project) -> bytes:
     """Returns the bytes of a project's configuration, empty without one."""
     for root in dict.fromkeys((project.root, project.here)):
         try:
@@ -267,25 +304,50 @@ def _parsed(data: bytes) -> YamlFile:
     return YamlFile(data, CONFIG, _DOING)
 
 
-def argv(
-    agent: AgentConfig,
-    root: Path,
-    *,
-    prompt_file: str,
-    worktree: str,
-    wp_id: str,
-    feature: str,
-    phase: str,
-) -> tuple[str, ...]:
-    """Returns an agent's command with its placeholders replaced, once each.
+def argv(command: Sequence[str], root: Path, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns a command with its placeholders replaced, once each; `{main}` is `root`.
 
-    A relative path of a program is resolved from `root`, the folder of the configuration.
+    Relative paths are resolved from `root`, the main working tree, for the program, and for the
+    script of an interpreter, except in a gate, which has no `values`: there it belongs to what is
+    judged. Other arguments stay as they are typed.
     """
-    values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
+    known_values = {"main": str(root), **values}
     program, *rest = (
-        _PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in agent.command
+        _PLACEHOLDER.sub(lambda match: known_values.get(match[1], match[0]), part)
+        for part in command
     )
+    place = _script(program, rest) if values else None
+    if place is not None:
+        rest[place] = str(root / rest[place])
     return (str(root / program) if "/" in program else program, *rest)
+
+
+def _script(program: str, arguments: Sequence[str]) -> int | None:
+    """Returns which argument is the script that an interpreter runs, None if none is."""
+    if not _INTERPRETER.fullmatch(program.rpartition("/")[2]):
+        return None
+    is_value = False
+    for place, argument in enumerate(arguments):
+        if is_value:
+            is_value = False
+        elif argument in _VALUED:
+            is_value = True
+        elif _WITHOUT_SCRIPT.fullmatch(argument):
+            return None
+        elif not argument.startswith(("-", "+")):
+            return place
+    return None
+
+
+def files_named(setup: OrchestratorConfig) -> dict[str, str]:
+    """Returns the relative paths that commands of agents and gates name, each with its owner."""
+    commands = {f"the command of {name}": agent.command for name, agent in setup.agents.items()}
+    commands |= {f"the gate {gate.gate_type}": gate.command for gate in setup.gates}
+    return {
+        normpath(part.rpartition("=")[2].removeprefix("{main}/")): owner
+        for owner, command in commands.items()
+        for part in command
+    }
 
 
 def _check_program(command: tuple[str, ...]) -> None:

@@ -24,8 +24,8 @@ from thence.errors import PlanningError
 from thence.git.landed import Reviewed
 from thence.git.locks import PLANNING, locked
 from thence.git.refs import tip_of
-from thence.work.board.attempts import APPROVED
 from thence.work.board.state import (
+    APPROVED,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -123,6 +123,7 @@ class AdoptedFeature(NamedTuple):
 def adopt(session: Session, slugs: Sequence[str]) -> tuple[dict[str, int], list[Unread]]:
     """Brings features into the log, as their files show them now.
 
+    A folder with the packages of a feature whose own folder is gone is that feature, renamed.
     Returns the number of each feature's packages, and the parts that could not be read. Features
     that another command has brought in meanwhile are left out. Raises what the append raises, and
     GitFailed.
@@ -134,10 +135,47 @@ def adopt(session: Session, slugs: Sequence[str]) -> tuple[dict[str, int], list[
         for slug in not_imported(session.board, session.planning):
             if slug in slugs:
                 feature = read_feature(session.planning, slug)
-                session.append(*_events_of(session, feature))
+                renamed = renamed_from(session, feature)
+                if renamed is not None:
+                    session.append(_renaming(renamed, slug))
+                    session.warnings.append(f"{slug} is {renamed.name}, renamed")
+                else:
+                    session.append(*_events_of(session, feature))
                 counts[slug] = len(feature.packages)
                 unread += feature.unread
     return counts, unread
+
+
+def renamed_from(session: Session, feature: AdoptedFeature) -> FeatureState | None:
+    """Returns the feature of the board that a folder was renamed from, None if it is a new one.
+
+    That is the only one that has just these packages, and whose folder the checked-out branch had
+    and has no more.
+    """
+    packages = {(package.wp_id, package.title) for package in feature.packages}
+    features: list[FeatureState] = []
+    for one in session.board.features.values():
+        path = session.planning.path(one.slug)
+        if (
+            packages
+            and packages == {(package.wp_id, package.title) for package in one.packages.values()}
+            and not session.planning.names(None, path)
+            and session.project.main.git.ask("log", "-1", "--format=%H", "HEAD", "--", path).out
+        ):
+            features.append(one)
+    return features[0] if len(features) == 1 else None
+
+
+def _renaming(feature: FeatureState, folder: str) -> WorkEvent:
+    payload = {
+        "feature_slug": feature.slug,
+        "feature_number": digits_of(feature.slug),
+        "target_branch": feature.target_branch,
+        "wp_count": len(feature.packages),
+        "folder": folder,
+    }
+    causes = (feature.created_event,) if feature.created_event else ()
+    return WorkEvent("FeatureCreated", payload, feature.slug, causes)
 
 
 def read_feature(planning: Planning, slug: str) -> AdoptedFeature:

@@ -1,6 +1,7 @@
 """The feature that a command works on."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from thence.errors import PlanningError, Refused
 from thence.git.refs import Refs
@@ -55,6 +56,7 @@ def not_imported(board: Board, planning: Planning) -> list[str]:
     `thence work finalize-tasks` adopts them.
     """
     begun = {slug for slug, feature in board.features.items() if is_begun(feature)}
+    begun |= {feature.folder for feature in board.features.values() if feature.folder}
     return [slug for slug in planning.slugs() if is_slug(slug) and slug not in begun]
 
 
@@ -80,6 +82,9 @@ def _feature_named(name: str, board: Board, not_imported: Sequence[str]) -> Feat
     try:
         return board.features[resolve(name, board.features)]
     except Refused:
+        renamed = {one.folder: one for one in board.features.values() if one.folder}
+        with suppress(Refused):
+            return renamed[resolve(name, renamed)]
         slug = resolve(name, [*board.features, *not_imported])
         raise Refused(
             "could not use the feature",

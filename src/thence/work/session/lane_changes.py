@@ -5,7 +5,7 @@ changes stay in the main working tree until the next commit. A package's file wi
 never gets one.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -53,7 +53,7 @@ def move(
     `needs_log` a log that can't be written only causes a warning. Raises Refused with the guard
     that refuses the move.
     """
-    moves, refused = move_all(session, slug, to, {wp_id: context}, also, needs_log=needs_log)
+    moves, refused = move_all(session, slug, [(wp_id, to, context)], also, needs_log=needs_log)
     if refused:
         raise refused[wp_id]
     return moves[0]
@@ -62,38 +62,48 @@ def move(
 def move_all(
     session: Session,
     slug: str,
-    to: str,
-    requests: Mapping[str, MoveContext],
+    requests: Sequence[tuple[str, str, MoveContext]],
     also: Sequence[WorkEvent] = (),
     *,
     needs_log: bool = True,
     is_strict: bool = True,
 ) -> tuple[list[Move], dict[str, Refused]]:
-    """Moves packages of a feature in this order; appends the events of all in one piece.
+    """Moves packages of a feature, each to a lane, in this order; appends all in one piece.
 
-    Each move is decided on the board after the moves before it. Returns the moves, and the refusals
-    by package; with `is_strict` the first refusal ends the moves. Otherwise as `move`.
+    Each move is decided on the board after the moves before it; a package may go through several
+    lanes, one after the other, all or none. Returns the moves, and the refusals by package; with
+    `is_strict` the first refusal ends the moves. Otherwise as `move`.
     """
     feature = session.board.features.get(slug)
     if feature is not None:
-        requests = {
-            wp_id: with_code(session, feature, wp_id, to, context)
-            for wp_id, context in requests.items()
-        }
+        requests = [
+            (wp_id, to, with_code(session, feature, wp_id, to, context))
+            for wp_id, to, context in requests
+        ]
+    lanes: dict[str, str] = {}  # of the packages on the first attempt
     for _ in range(ATTEMPTS_MAX):
         board, moves, refused = session.board, list[Move](), dict[str, Refused]()
         events: list[WorkEvent] = []
-        for wp_id, context in requests.items():
+        before = board, 0, 0  # the moves of the package
+        for wp_id, to, context in requests:
+            if wp_id in refused:
+                continue
+            if not moves or moves[-1].wp_id != wp_id:
+                before = board, len(moves), len(events)
+                lane = context.expected_lane or lanes.get(wp_id)
+                context = replace(context, expected_lane=lane)
             decision = decide(board, slug, wp_id, to, context)
             if isinstance(decision, GuardFailure):
                 refused[wp_id] = _error(decision, slug, wp_id, to, context)
+                board = before[0]
+                del moves[before[1] :], events[before[2] :]
                 if is_strict:
                     break
                 continue
             first = new_id()
             moves.append(decision)
             events += _events_of(decision, first)
-            board = after_move(board, decision, first)
+            board = after_move(board, decision, first, context.actor)
         watched = frozenset(subject for move in moves for subject in move.watched)
         try:
             if moves:
@@ -101,7 +111,7 @@ def move_all(
                 append = session.append if needs_log else session.append_or_warn
                 append(*events, *also, guard=guard)
         except HeadsMoved:
-            requests = _as_seen(requests, moves)
+            lanes = {move.wp_id: move.previous for move in reversed(moves)}
             session.refresh()
             continue
         except ThenceError as error:
@@ -110,9 +120,10 @@ def move_all(
             _check_recorded(session, slug, moves, {event.event_id for event in events}, error)
         else:
             session.board = board
-        _keep_reviewed(session, slug, requests, moves)
+        moved = {(move.wp_id, move.to) for move in moves}
+        _keep_reviewed(session, slug, [one for one in requests if one[:2] in moved])
         return moves, refused
-    names = ", ".join(requests)
+    names = ", ".join(wp_id for wp_id, _, _ in requests)
     raise moved_meanwhile(
         "could not move", f"{slug}/{names}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
     )
@@ -138,23 +149,14 @@ def _check_recorded(
     )
 
 
-def _as_seen(requests: Mapping[str, MoveContext], moves: Sequence[Move]) -> dict[str, MoveContext]:
-    """Returns the requests with the lanes that the packages had on the first attempt."""
-    lanes = {move.wp_id: move.previous for move in moves}
-    return {
-        wp_id: replace(context, expected_lane=context.expected_lane or lanes.get(wp_id))
-        for wp_id, context in requests.items()
-    }
-
-
 def _keep_reviewed(
-    session: Session, slug: str, requests: Mapping[str, MoveContext], moves: Sequence[Move]
+    session: Session, slug: str, requests: Sequence[tuple[str, str, MoveContext]]
 ) -> None:
-    for move in moves:
-        reviewed = requests[move.wp_id].reviewed
-        if reviewed is not None:
+    for wp_id, _, context in requests:
+        if context.reviewed is not None:
+            commit = context.reviewed.commit
             try:
-                keep_commit(session.project.repo, session.refs, slug, move.wp_id, reviewed.commit)
+                keep_commit(session.project.repo, session.refs, slug, wp_id, commit)
             except GitFailed as error:  # the move is recorded, and the branch has the commit
                 session.warnings.append(
                     f"what went to review is kept by its branch alone: {error.cause}"
@@ -305,8 +307,11 @@ def _events_of(move: Move, first: str) -> list[WorkEvent]:
 
 
 def is_mirrored(session: Session, feature: FeatureState) -> bool:
-    """Reports whether planning files of the feature show lanes."""
-    return any(_lanes(session, feature))
+    """Reports whether planning files of the feature show lanes.
+
+    Where features land by pull requests none does: no move is a commit there.
+    """
+    return not session.planning.is_by_pull_request and any(_lanes(session, feature))
 
 
 def mirror(session: Session, feature: FeatureState) -> None:

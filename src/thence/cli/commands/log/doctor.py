@@ -108,9 +108,8 @@ def _install() -> Check:
 def _hooks(folder: Path) -> list[Check]:
     """Checks the spool of hooks, masking, and when the hooks of each tool last fired."""
     from thence.core.sentences.events import counted
-    from thence.trace.agents.hook_script import log_here
-    from thence.trace.agents.hook_status import tool_states
-    from thence.trace.agents.intake import is_masked, last_error, waiting
+    from thence.trace.agents.installed import log_here, tool_states
+    from thence.trace.agents.intake import is_masked, last_error, last_fired, waiting
 
     waiting_count, refused_count = waiting(folder)
     last = last_error(folder)
@@ -123,7 +122,7 @@ def _hooks(folder: Path) -> list[Check]:
     checks = [Check("hooks", is_ok, detail, "" if is_ok else hint)]
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
         if log_here().absolute() == folder.absolute():
-            states = tool_states()[1]
+            states = tool_states(last_fired(folder))[1]
             checks += [Check("hooks", True, state.words, state.hint) for state in states]
     masking = "masking is on: secrets are masked before an event is stored"
     if not is_masked(folder):

@@ -159,13 +159,21 @@ def list_users(server: OpenedServer) -> ServerResult:
     )
 
 
+# what somebody who was removed may still do
+_STILL_WORKS = (
+    "their logins have ended; their events, and the clones and mirrors that they have, stay",
+    "a board that is shared by git still takes their pushes: end that where the repository is",
+    "tokens of machines that they know still work: thence server token list",
+)
+
+
 @server_command(user_command, "remove", "thence server user remove ada")
 @click.argument("name")
 def remove_user(server: OpenedServer, name: str) -> ServerResult:
     """Remove a user from all teams, and end their logins; their events stay."""
     server.accounts.remove_user(name)
     server.audit("user.removed", user=name)
-    return ServerResult({"removed": name}, [f"removed {name}"])
+    return ServerResult({"removed": name}, [f"removed {name}"], _STILL_WORKS)
 
 
 @command_group("token", "thence server token add ci --role reader", "thence server token list")

@@ -69,13 +69,20 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     help="The port, 0 for any; default: 8378.",
 )
 @click.option(
+    "--unix",
+    "unix",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Listen on a Unix socket in place of an address, for a proxy.",
+)
+@click.option(
     "--behind-proxy",
     "is_behind_proxy",
     is_flag=True,
     help="Only a proxy with TLS reaches the address; its X-Forwarded-For is believed.",
 )
 @output_options
-def run_command(data: str, host: str, port: int, is_behind_proxy: bool) -> None:
+def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_proxy: bool) -> None:
     """Sync the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. TLS is the part of a proxy: another address than this
@@ -83,7 +90,7 @@ def run_command(data: str, host: str, port: int, is_behind_proxy: bool) -> None:
     """
     out = current()
     try:
-        _serve(out, data, (host, port), is_behind_proxy=is_behind_proxy)
+        _serve(out, data, (host, port), unix, is_behind_proxy=is_behind_proxy)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
 
@@ -92,6 +99,7 @@ def _serve(
     out: Output,
     data: str,
     endpoint: tuple[str, int],
+    unix: Path | None,
     *,
     is_behind_proxy: bool,
 ) -> None:
@@ -119,7 +127,7 @@ def _serve(
             code="not_a_server",
         )
     running.end_on_sigterm()
-    listener = running.listening(port, host)
+    listener = running.listening_at(unix) if unix else running.listening(port, host)
     from thence.server.team.backups import serving
     from thence.server.team.sqlite import SqliteDatabase
 
@@ -129,8 +137,7 @@ def _serve(
             with closing(SqliteDatabase(database)) as opened:
                 if opened.compact():
                     out.notice(f"wrote {database.name} anew, as lines in it were redacted")
-        url_host = f"[{host}]" if ":" in host else host
-        address = f"http://{url_host}:{listener.getsockname()[1]}"
+        address = running.address_of(listener)
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")

@@ -30,6 +30,13 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     help="The port, 0 for any; default: 8377 or the next free one.",
 )
 @click.option(
+    "--unix",
+    "unix",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Listen on a Unix socket in place of a port, for a proxy.",
+)
+@click.option(
     "--token",
     metavar="TOKEN",
     help="Require this token (prefer THENCE_TOKEN: options show up in `ps`).",
@@ -47,6 +54,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 def serve_command(
     root: str | None,
     port: int | None,
+    unix: Path | None,
     token: str | None,
     origins: tuple[str, ...],
     is_opened: bool,
@@ -66,16 +74,19 @@ def serve_command(
         token = token if token is not None else out.settings.token
         if token == "":  # most often an unset variable
             raise click.BadParameter("it is empty", param_hint="--token")
+        if unix is not None and (port is not None or is_opened):
+            raise click.UsageError("--unix goes with neither --port nor --open")
         running.end_on_sigterm()
-        listener = running.listening(port)
-        address = f"http://{running.HOST}:{listener.getsockname()[1]}"
+        listener = running.listening_at(unix) if unix is not None else running.listening(port)
+        address = running.address_of(listener)
         out.result({"url": address, "root": str(root_folder.absolute())}, [address])
         out.flush()
         header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
         example = "logs" if places else "simulations"
         here = [root_folder] if root_folder.is_dir() else []
         first, *others = (path.absolute() for path in (*here, *places.values()))
-        out.notice(f"serving {first}; try: curl{header} {address}/{example}")
+        url = f"--unix-socket {unix} http://localhost" if unix is not None else address
+        out.notice(f"serving {first}; try: curl{header} {url}/{example}")
         for path in others:
             out.notice(f"serving {path}")
         of_agents = [path for path in places.values() if is_log_of_agents(path)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.commands.sync.syncing import check_packages, find_synced_log, synced_log_option
+from thence.cli.commands.sync.syncing import check_packages, find_synced, synced_log_option
 from thence.cli.frame import check_agreed, checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
@@ -117,17 +117,31 @@ def requested_target(
 @synced_log_option
 @output_options
 def disable_command(log_name: str | None) -> None:
-    """Turn sync of a log off; target, cursor and events are kept for the next time."""
+    """Turn sync of a log off, and make a project's board private again.
+
+    Events that were sent stay where they are; target and cursor are kept for the next time.
+    """
     import msgspec
 
     from thence.sync.target import read_target, write_target
+    from thence.work.session import sharing
+    from thence.work.session.session import Session
 
     out = current()
-    folder = find_synced_log(out, log_name)
+    folder, project = find_synced(out, log_name)
     target = read_target(folder)
     if target is not None and target.is_enabled:
         write_target(folder, msgspec.structs.replace(target, is_enabled=False))
-    out.result({"is_enabled": False}, ["sync is off" if target else "sync was never on"])
+    place: str | None = None
+    if project is not None:
+        with Session(project.here, create=False) as session:
+            session.refresh()
+            if sharing.is_on_remote(session):
+                place = sharing.state_of(session).place
+                sharing.set_private(project, is_private=True)
+    notes = [f"what was sent stays on {place}, and in every clone"] if place else []
+    is_known = target is not None or place is not None
+    out.result({"is_enabled": False}, ["sync is off" if is_known else "sync was never on"], notes)
 
 
 def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:

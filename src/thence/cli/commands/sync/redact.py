@@ -72,7 +72,7 @@ def redact_command(
             out.resumption = command(f"redact {stored.event_id} --yes", str(log.folder))
             with bar(out, "redacting every line of the event"):
                 lines = redact(log, stored, reason, target=name).lines
-                project = project_of(log)
+                project = project_of(log.folder)
                 if project is not None:  # its files hold copies
                     shared = redact_shared(project, log)
                     lines += shared.redacted_count

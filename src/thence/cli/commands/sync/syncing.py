@@ -1,7 +1,7 @@
 """The commands `sync now`, `sync status` and `sync parked`, and the log that they sync."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,17 +17,21 @@ from thence.cli.shared.render import counted
 from thence.errors import (
     InvalidEvent,
     LogBusy,
+    NotALog,
     NotLoggedIn,
     SuppressCodes,
     SyncRefused,
     ThenceError,
 )
+from thence.git.git import Git
 from thence.log.open import OS_DISK, Log, open_log
+from thence.sync.target import read_target, target_path, team_of
 
 if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore
     from thence.sync.target import SyncReport, SyncTarget
     from thence.work.project.project import Project
+    from thence.work.session.sharing import BoardState
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
@@ -58,15 +62,46 @@ def find_synced_log(out: Output, log_name: str | None) -> Path:
     Without a name it is the first of this folder's logs that sync was enabled for, else the one
     that `thence log` shows.
     """
-    if named_log(out, log_name) is None:
-        from thence.sync.target import target_path
+    return _place_of_target(out, log_name) or find_log(out, log_name)
 
+
+def _place_of_target(out: Output, log_name: str | None) -> Path | None:
+    """Returns the first of this folder's logs that sync was enabled for, unless one is named."""
+    if named_log(out, log_name) is None:
         for number, place in enumerate(places(out)):
             if target_path(place.folder).is_file():
                 if number or place.is_noted:
                     place.note(out)
                 return place.folder
-    return find_log(out, log_name)
+    return None
+
+
+def find_synced(
+    out: Output, log_name: str | None, *, create: bool = False
+) -> "tuple[Path, Project | None]":
+    """Returns the folder of the log, and the project whose board goes over a git remote, if any.
+
+    The log is that of `find_synced_log`, but the journal of this folder's project goes before a log
+    without sync. With `create` a clone without a log is a project that lacks its board so far.
+    Raises NotALog, PlanningError.
+    """
+    folder = _place_of_target(out, log_name)
+    if named_log(out, log_name) is not None:
+        folder = find_log(out, log_name)
+        return folder, project_of(folder)
+    project = _project_at(Path())
+    if folder is None and project is None:
+        try:
+            folder = find_log(out, None)
+        except NotALog:
+            has_remote = create and Git(Path()).ask("remote").out
+            project = _project_at(Path(), create=True) if has_remote else None
+            if project is None:
+                raise
+    if folder is None:
+        assert project is not None, "one of the two was found"
+        folder = project.home
+    return folder, project
 
 
 @contextmanager
@@ -87,32 +122,88 @@ def check_packages() -> None:
 @synced_log_option
 @output_options
 def now_command(log_name: str | None) -> None:
-    """Push events that the server does not have, and pull those of others.
+    """Push the events that others lack, and pull theirs: over a git remote, a server, or both.
 
-    Exit code 0: both sides hold everything; 1: something stayed behind. If another process syncs
-    the log, the command waits for its turn. Redacted lines go from a project's day files too.
+    In a project with a git remote and no server, the first one makes the board shared, on the
+    branch thence-board, which nothing else uses. Exit code 0: both sides hold everything; 1:
+    something stayed behind. If another process syncs the log, the command waits for its turn.
     """
-    check_packages()
     out = current()
-    with opened_synced_log(out, log_name) as log:
-        try:
-            counts = drained(out, log)
-        finally:  # also after a round that failed once it had redacted; the sync stands
+    folder, project = find_synced(out, log_name, create=True)
+    is_enabled = team_of(folder) is not None
+    counts = dict.fromkeys(ROUND_COUNTS.values(), 0)
+    place: dict[str, str | None] = {}
+    lines: list[str] = []
+    failure: ThenceError | None = None
+    with ExitStack() as stack:
+        if project is not None:
+            from thence.work.session.sharing import turn
+
+            stack.enter_context(turn(project))
             try:
-                unwritten = _redact_files(log)
-            except (OSError, ThenceError) as error:
-                unwritten = [str(error)]
-            for reason in unwritten:
-                out.notice(f"note: redacted text stays until the next `thence sync now`: {reason}")
+                place = _exchange(out, project, counts, lines, may_begin=not is_enabled)
+            except ThenceError as error:
+                failure = error
+        if project is None or is_enabled:
+            check_packages()
+            take_in_hooks(folder)
+            with open_log(folder, create=False) as log:
+                try:
+                    moved = drained(out, log)
+                finally:  # also after a round that failed once it had redacted; the sync stands
+                    try:
+                        unwritten = _redact_files(log)
+                    except (OSError, ThenceError) as error:
+                        unwritten = [str(error)]
+                    for reason in unwritten:
+                        again = "redacted text stays until the next `thence sync now`"
+                        out.notice(f"note: {again}: {reason}")
+            for name, count in moved.items():
+                counts[name] += count
+            lines.append(f"pulled {moved['pulled']:,}, pushed {moved['pushed']:,}")
+            if moved["pulled"] and place and project is not None and failure is None:
+                _exchange(out, project, counts, lines, may_begin=False)
+    if failure is not None:
+        raise failure
     notes = {
         "duplicate": "were there already",
         "redacted": "were redacted: they say nothing any more",
     }
-    out.result(
-        counts,
-        [f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}"],
-        [f"{counts[name]:,} {words}" for name, words in notes.items() if counts[name]],
-    )
+    said = [f"{counts[name]:,} {words}" for name, words in notes.items() if counts[name]]
+    out.result({**counts, **place}, lines, said)
+
+
+def _exchange(
+    out: Output, project: "Project", counts: dict[str, int], lines: list[str], *, may_begin: bool
+) -> dict[str, str | None]:
+    """Exchanges a board over its git remote, if it is shared there or `may_begin` to be.
+
+    Adds to the counts and the lines, and returns the place.
+    """
+    from thence.work.session import sharing
+    from thence.work.session.session import Session
+
+    with Session(project.here) as session:
+        if not may_begin and not sharing.is_on_remote(session):
+            return {}
+        session.refresh()
+        is_new = not sharing.is_on_remote(session)
+        remote = sharing.remote_of(session)
+        sharing.set_private(project, is_private=False)
+        result = sharing.exchange(session, remote)
+        counts["pushed"] += result.pushed
+        counts["pulled"] += session.events_received
+        counts["redacted"] += result.redacted
+        for note in session.warnings:
+            out.notice(f"note: {note}")
+        name = f"{remote.remote}/{remote.branch}"
+        lines.append(f"pulled {session.events_received:,}, pushed {result.pushed:,}: {name}")
+        if is_new and (result.commit or sharing.is_on_remote(session)):
+            out.notice(
+                f"the board is shared from now on, on {name}: commands that claim a package fetch"
+                " it first, the others send in the background; thence sync disable ends that"
+            )
+    return {"remote": remote.remote, "branch": remote.branch, "commit": result.commit}
 
 
 def _redact_files(log: Log) -> Sequence[str]:
@@ -120,7 +211,7 @@ def _redact_files(log: Log) -> Sequence[str]:
 
     Raises OSError, GitFailed, and what reading the log raises.
     """
-    project = project_of(log)
+    project = project_of(log.folder)
     if project is None:
         return ()
     from thence.work.journal.redacted_views import is_redacted, redact_files
@@ -130,21 +221,29 @@ def _redact_files(log: Log) -> Sequence[str]:
     return redact_files(project, log).unwritten
 
 
-def project_of(log: Log) -> "Project | None":
-    """Returns the project whose journal a log is.
+def project_of(folder: Path) -> "Project | None":
+    """Returns the project whose journal is in a folder.
 
     It is the one of this folder, or the one in whose git folder the journal lies.
     """
-    if log.vocabulary.name != "work":
+    from thence.work.project.project_id import is_id
+
+    if not is_id(folder.name):
         return None
+    above = folder.absolute().parents  # REPOSITORY/.git/thence/ID
+    for place in (Path(), *above[2:3]):
+        project = _project_at(place)
+        if project is not None and project.home.is_dir() and project.home.samefile(folder):
+            return project
+    return None
+
+
+def _project_at(place: Path, *, create: bool = False) -> "Project | None":
     from thence.work.project.project import find_project
 
-    above = log.folder.absolute().parents  # REPOSITORY/.git/thence/ID
-    for folder in (Path(), *above[2:3]):
-        with SuppressCodes("not_a_project", "git_failed"):
-            project = find_project(folder, create=False)
-            if project.home.is_dir() and project.home.samefile(log.folder):
-                return project
+    with SuppressCodes("not_a_project", "git_failed"):
+        project = find_project(place, create=create)
+        return project if project.uuid else None
     return None
 
 
@@ -247,25 +346,72 @@ def status_command(log_name: str | None, is_checked: bool) -> int:
     Without --check no network is used. With it, a large value that the server has lost is pushed
     again if this log has it.
     """
-    check_packages()
+    out = current()
+    folder, project = find_synced(out, log_name)
+    target = read_target(folder)
+    fields: dict[str, object] = {}
+    lines: list[str] = []
+    is_in_sync = True
+    if project is not None:
+        from thence.work.session import sharing
+        from thence.work.session.session import Session
+
+        with Session(project.here, create=False) as session:
+            session.refresh()
+            board = sharing.state_of(session, is_checked=is_checked)
+        fields["board"] = {**board._asdict(), "last": _as_json(board.last)}
+        is_in_sync = not board.differs and (target is not None or board.is_shared)
+        if target is None or board.is_shared:
+            lines += _board_lines(board)
+    if project is None or target is not None:
+        check_packages()
+        from thence.sync.credentials import CredentialStore
+
+        store = CredentialStore()
+        differing: Differences | None = None
+        take_in_hooks(folder)
+        with open_log(folder, create=False) as log:
+            state = _state(log, store)
+            if is_checked:
+                differing = _differences(log, store)
+        fields |= {**state._asdict(), "last": _as_json(state.last)}
+        if differing is not None:
+            is_same = not differing.lines and not differing.values_lost and not state.parked
+            is_in_sync = is_in_sync and is_same
+            fields |= differing._asdict()
+        lines += _lines(state, differing)
+    if is_checked:
+        fields["is_in_sync"] = is_in_sync
+    out.result(fields, lines)
+    return FAILED if is_checked and not is_in_sync else 0
+
+
+def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
     import msgspec
 
+    members = msgspec.structs.asdict(last).items() if last else ()
+    return {
+        ROUND_COUNTS.get(name, name): value for name, value in members if name != "error"
+    } or None
+
+
+def _server_state(folder: Path, *, is_checked: bool) -> tuple[dict[str, object], list[str]]:
+    """Returns the state of a log's sync with its server, for JSON and in lines."""
+    check_packages()
     from thence.sync.credentials import CredentialStore
 
-    out, store = current(), CredentialStore()
+    store = CredentialStore()
     differing: Differences | None = None
-    with opened_synced_log(out, log_name) as log:
+    take_in_hooks(folder)
+    with open_log(folder, create=False) as log:
         state = _state(log, store)
         if is_checked:
             differing = _differences(log, store)
-    members = msgspec.structs.asdict(state.last).items() if state.last else ()
-    last = {ROUND_COUNTS.get(name, name): value for name, value in members if name != "error"}
-    fields: dict[str, object] = {**state._asdict(), "last": last or None}
+    fields: dict[str, object] = {**state._asdict(), "last": _as_json(state.last)}
     if differing is not None:
         is_in_sync = not differing.lines and not differing.values_lost and not state.parked
         fields |= {"is_in_sync": is_in_sync, **differing._asdict()}
-    out.result(fields, list(_lines(state, differing)))
-    return 0 if fields.get("is_in_sync", True) else FAILED
+    return fields, list(_lines(state, differing))
 
 
 def _state(log: Log, store: "CredentialStore") -> SyncState:
@@ -277,7 +423,6 @@ def _state(log: Log, store: "CredentialStore") -> SyncState:
         connection_state,
         is_service_running,
         read_status,
-        read_target,
     )
 
     target, last = read_target(log.folder), read_status(log.folder)
@@ -349,6 +494,28 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     return Differences(lacking - left_count, missing_here, *values)
 
 
+def _board_lines(board: "BoardState") -> Iterator[str]:
+    yield f"board       {board.place or 'no git remote: git remote add NAME URL'}"
+    if board.is_shared:
+        yield f"unshared    {counted(board.unshared, 'event')}"
+    elif board.place:
+        yield "unshared    all: not shared yet: thence sync now"
+    yield from _last_lines(board.last)
+    if board.differs is not None:
+        words = "not the same as here: thence sync now" if board.differs else "the same as here"
+        yield f"remote      {words}"
+
+
+def _last_lines(last: "SyncReport | None") -> Iterator[str]:
+    if last is None:
+        yield "last sync   never"
+        return
+    by_service = " by the background service" if last.is_background else ""
+    yield f"last sync   {last.at}{by_service}: pulled {last.taken:,}, pushed {last.delivered:,}"
+    if last.error_text:
+        yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
+
+
 def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
     from thence.sync.target import connection_words
 
@@ -368,14 +535,7 @@ def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
         yield f"redaction   of {event_id} waits for who wrote it, or an admin: thence redact"
     if (more := len(state.redactions) - NAMED_MAX) > 0:
         yield f"redaction   and of {more:,} more; see --json"
-    if last is None:
-        yield "last sync   never"
-    else:
-        by_service = " by the background service" if last.is_background else ""
-        moved = f"pulled {last.taken:,}, pushed {last.delivered:,}"
-        yield f"last sync   {last.at}{by_service}: {moved}"
-        if last.error_text:
-            yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
+    yield from _last_lines(last)
     yield f"background  {'a service runs' if is_running else 'no service runs'}"
     if differing is not None:
         far, near = (counted(count, "line") for count in differing[:2])
@@ -439,13 +599,13 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
         elif action:
             count = engine.retry_parked()
         parked = engine.parked()
-    value = {"parked": [one._asdict() for one in parked]}
+    value = {"parked": [{**one._asdict(), "next": one.way_out} for one in parked]}
     if action:
         text = f"the next round tries {counted(count, 'event')} again"
         out.result({**value, "retried": count}, [text])
         return
     out.result(
         value,
-        [f"{one.direction}  {one.event_id}  {one.reason}" for one in parked],
+        [f"{one.direction}  {one.event_id}  {one.reason}; {one.way_out}" for one in parked],
         () if parked else ["nothing is parked"],
     )

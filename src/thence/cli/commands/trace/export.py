@@ -70,8 +70,8 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     metavar="FILE|URL",
     is_eager=True,
     callback=checked_name,
-    help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
-    " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
+    help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint (it"
+    " needs thence[otel]), with the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
 )
 @click.option(
     "--wait",

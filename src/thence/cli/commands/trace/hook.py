@@ -25,11 +25,20 @@ from thence.errors import GitFailed, SyncRefused
 from thence.git.repository import repository
 from thence.trace.agents import fired
 from thence.trace.agents.fired import log_of
-from thence.trace.agents.hook_script import has_git_hooks, helper_of, log_here
-from thence.trace.agents.hook_status import first_step, switched_off, tool_states
-from thence.trace.agents.installed import HookFile, install, uninstall
+from thence.trace.agents.installed import (
+    HookFile,
+    first_step,
+    has_git_hooks,
+    helper_of,
+    install,
+    log_here,
+    switched_off,
+    tool_states,
+    uninstall,
+)
 from thence.trace.agents.intake import (
     is_masked,
+    last_fired,
     make_log,
     open_agents_log,
     take_in,
@@ -125,7 +134,7 @@ def status_command() -> None:
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
-    files, states = tool_states()
+    files, states = tool_states(last_fired(folder))
     facts = {
         "tools": [state._asdict() for state in states],
         "log": str(folder),

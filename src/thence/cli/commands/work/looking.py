@@ -11,25 +11,23 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 import click
-from msgspec import structs, to_builtins
+from msgspec import to_builtins
 
-from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
+from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import current
+from thence.cli.shared.render import counted
 from thence.core.merge.conflicts import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.git.refs import REMOTES, push_command, tip_of
-from thence.git.repository import HEADS, is_standing, operation_under_way
-from thence.git.worktrees import git_dir_of
+from thence.git.refs import REMOTES, tip_of
+from thence.git.repository import HEADS, git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_request import (
-    LandingStatus,
-    can_begin_on,
-    changed_since,
-    reverted_by,
-)
+from thence.work.board.move_request import LandingStatus, can_begin_on
+from thence.work.board.remarks import remarks, waiting_for, waits_for
 from thence.work.board.state import (
+    APPROVED,
+    COLUMNS,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -48,37 +46,22 @@ from thence.work.overlaps import sentence as overlap_sentence
 from thence.work.plan.package_files import is_file_of
 from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.package_code import code_to_show, in_target_before_done
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
-# the sentences on packages that are done, and have not landed
-_DONE_SENTENCES: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "missing": "its code, on {branch}, is not in {target}",
-    "no_code": "{branch} changes nothing",
-    "unknown": "landed unknown: its code was not found",
-    "unfetched": "its code is not fetched here",
-    "gone": "its code is not in {target} any more",
-}
-# those on packages in review
-_REVIEW_SENTENCES: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "landed": "its code is in {target}, and it is not done",
-    "no_code": "{branch} changes nothing",
-    "unfetched": "its code is not fetched here",
-}
-_SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
+_SCREEN_LINES = 30  # of features in work, without --all
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
-CONFLICTS_FOUND = 3
+REFUSED_MAX = 20
 # by lane: the command by which a person settles a conflict otherwise than its rule did
 _SETTLING_MOVES: Mapping[str, str] = {
     PLANNED: "implement {}",
     DOING: "implement {} --take-over",
     FOR_REVIEW: "move-task {} --to doing --reason TEXT",
-    DONE: "reopen {} --reason TEXT",
+    DONE: "move-task {} --to doing --reason TEXT",
     REJECTED: "move-task {} --to planned --reason TEXT",
 }
 _COMMITS_MAX = 1000
@@ -93,7 +76,7 @@ class _FeatureStatus(NamedTuple):
     steps: Mapping[str, tuple[str, ...]]
     troubles: Mapping[str, str]
     overlaps: Sequence[Overlap]
-    conflicts: Sequence[str]
+    conflicts: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     holders: Mapping[str, int]
 
@@ -103,27 +86,46 @@ class _FeatureStatus(NamedTuple):
         lanes = {package.lane for package in self.feature.packages.values()}
         return bool(lanes & {DOING, FOR_REVIEW} or self.steps or self.conflicts)
 
+    @property
+    def is_finished(self) -> bool:
+        """True if all its packages are done or rejected."""
+        lanes = {package.lane for package in self.feature.packages.values()}
+        return bool(lanes) and lanes <= {DONE, REJECTED}
+
+    @property
+    def moved_at(self) -> str:
+        """The id of the event that moved one of its packages last; ids grow with time."""
+        events = (package.lane_event or "" for package in self.feature.packages.values())
+        return max(events, default="")
+
 
 @command("status", "thence work status --json")
 @click.option("--all", "is_all", is_flag=True, help="Show the packages of every feature.")
+@click.option(
+    "--refused", "has_refused", is_flag=True, help="Show recent refusals too, and what to do."
+)
 @feature_option
-def status_command(feature: str | None, is_all: bool) -> int:
+def status_command(feature: str | None, is_all: bool, has_refused: bool) -> int:
     """Show the board: the packages of features in work, a line for each other feature.
 
     It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
-    that settled them. So are packages at work whose branches change the same files.
+    that settled them, and the command that settles them otherwise. So are packages at work whose
+    branches change the same files.
     """
 
     def show(session: Session) -> CommandResult:
         current().keep(session)
-        return status(session, feature, is_all=is_all)
+        has_refusals = has_refused or current().is_json
+        return status(session, feature, is_all=is_all, has_refused=has_refusals)
 
     gc.disable()  # what is read of the log lives until the end
     return run(show, create=False)
 
 
-def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
-    """Returns the board, of one feature if one is named.
+def status(
+    session: Session, feature: str | None, *, is_all: bool = False, has_refused: bool = False
+) -> CommandResult:
+    """Returns the board, of one feature if one is named, with recent refusals if these are wanted.
 
     Features of which only planning files are there are named. The text shows the packages of
     features in work, and a line for each other feature; with `is_all`, or for a named feature, all
@@ -135,18 +137,14 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     try:
-        codes = {**code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))}
-        for key, code in codes.items():
-            if code.kind == "local":
-                target = session.target_of(board.features[key[0]])
-                codes[key] = structs.replace(code, push=push_command(session.refs, target))
+        codes = code_to_show(session, board.features.values())
     except GitFailed:
         codes = {}
         session.warnings.append("where the code of packages is was not looked for: git failed")
     early: _Early = {}
     with suppress(ThenceError):  # git failed, or a feature has no target
         early = in_target_before_done(session, board)
-    conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
+    conflicts = [_conflict_here(session, conflict) for conflict in board.conflicts]
     node_id = next_node_id(session.project.home)
     own = {event.event_id for event in session.events if event.node_id == node_id}
     parts = [
@@ -155,8 +153,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     ]
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
+    refused, refused_lines = _refused_here(session) if has_refused else ([], [])
     data["here"] = {
         "not_imported": unlogged,
+        "conflicts": conflicts,
+        "refused": refused,
         "landed": [
             _landing_json(slug, wp_id, code)
             for (slug, wp_id), code in codes.items()
@@ -182,13 +183,35 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
             for wp_id, steps in part.steps.items()
         ],
     }
-    lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
+    waiting = [
+        {"feature_slug": part.feature.slug, "wp_id": package.wp_id, "state": state}
+        for part in parts
+        for package, state in waits_for(part.feature, session.current_actor())
+    ]
+    blocking: list[dict[str, Any]] = [
+        {"feature_slug": part.feature.slug, "wp_id": wp_id, "waiting": count}
+        for part in parts
+        for wp_id, count in waiting_for(part.feature).items()
+    ]
+    blocking.sort(key=lambda one: -one["waiting"])
+    data["here"] |= {"waits_for_you": waiting, "blocks_most": blocking[:_NAMED_MAX]}
+    heads = [f"{one['wp_id']} of {one['feature_slug']} ({one['state']})" for one in waiting]
+    asks = [f"waits for you: {_listed(heads)}"] if heads else []
+    if blocking:
+        most = blocking[0]
+        count = counted(most["waiting"], "package")
+        asks += [f"blocks most: {most['wp_id']} of {most['feature_slug']} ({count})"]
+    data["here"]["sharing"] = {"is_shared": is_shared(session), "unshared": unshared(session)}
+    lines = [*_lines(parts, summary, asks, is_all=is_all or feature is not None)]
     if unlogged:
-        names = ", ".join(unlogged[:_NAMED_MAX])
-        rest = len(unlogged) - _NAMED_MAX
-        others = f" and {rest:,} others" if rest > 0 else ""
-        lines += [f"not in the log yet: {names}{others}", "next: thence work finalize-tasks"]
-    return session.result(data, lines)
+        lines += [f"not in the log yet: {_listed(unlogged)}", "next: thence work finalize-tasks"]
+    lines += filter(None, (status_words(session),))
+    return session.result(data, lines + refused_lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _feature_status(
@@ -196,14 +219,13 @@ def _feature_status(
     feature: FeatureState,
     codes: _Codes,
     early: _Early,
-    conflicts: Sequence[tuple[str, str]],
+    conflicts: Sequence[Mapping[str, Any]],
     own: Collection[str],
 ) -> _FeatureStatus:
     home = session.project.home
     histories = attempt_histories(session.events, feature.slug)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
-    is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
-    where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
+    where = session.board.option_of(feature.slug)
     steps: dict[str, tuple[str, ...]] = {}
     holders: dict[str, int] = {}
     troubles = {
@@ -219,6 +241,8 @@ def _feature_status(
                     f"{folder} is not there: what began it ended half-way",
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
+            if plan := session.planning.open_plan(feature.slug):
+                notes.append(f"its planning files are on {plan.name}, and not in {target} yet")
             for wp_id in _half_added(session, feature, target, own if has_files else ()):
                 reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
                 why = f"its file is not there: what added it ended half-way; {reject} takes it back"
@@ -245,7 +269,7 @@ def _feature_status(
         steps,
         troubles,
         _forecast(session, feature),
-        [text for subject, text in conflicts if feature.is_about(subject)],
+        [one for one in conflicts if one["open"] and feature.is_about(one["subject"])],
         notes,
         holders,
     )
@@ -303,7 +327,9 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
 
     A blocked package is planned, and waits for what others do.
     """
-    lanes = Counter(package.lane for part in parts for package in part.feature.packages.values())
+    columns = Counter(
+        package.column for part in parts for package in part.feature.packages.values()
+    )
     done = [
         (part, wp_id)
         for part in parts
@@ -318,7 +344,7 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
         and not all(can_begin_on(part.feature, package, wp_id) for wp_id in package.dependencies)
     ]
     return {
-        **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
+        **{column: columns[column] for column in COLUMNS},
         "landed": sum(_has_landed(part.codes.get(wp_id)) for part, wp_id in done),
         "blocked": len(blocked),
         "conflicts": sum(len(part.conflicts) for part in parts),
@@ -351,56 +377,99 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
 
 
 def _lines(
-    parts: Sequence[_FeatureStatus], summary: Mapping[str, int], *, is_all: bool
+    parts: Sequence[_FeatureStatus],
+    summary: Mapping[str, int],
+    asks: Sequence[str],
+    *,
+    is_all: bool,
 ) -> Iterator[str]:
     if not parts:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
         return
+    approved = f", approved {summary[APPROVED]}" if summary[APPROVED] else ""
     rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
     yield (
-        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
-        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]}"
+        f"{approved}, done {summary[DONE]}, landed {summary['landed']}{rejected};"
         f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
     )
-    in_full = [part for part in parts if is_all or part.is_in_work]
-    if not in_full:  # what is to be begun next
-        in_full = [part for part in parts if not part.feature.is_completed][:1]
-    for part in in_full:
+    yield from asks
+    in_work = [part for part in parts if is_all or part.is_in_work]
+    if not in_work:  # what is to be begun next
+        in_work = [part for part in parts if not part.feature.is_completed][:1]
+    texts = {part.feature.slug: [*_feature_lines(part, is_all=is_all)] for part in in_work}
+    remaining = _SCREEN_LINES
+    for part in sorted(in_work, key=lambda part: part.moved_at, reverse=True):
+        remaining -= len(texts[part.feature.slug]) + 1
+        if remaining < 0 and not is_all and len(texts) > 1:
+            del texts[part.feature.slug]
+    for lines in texts.values():
         yield ""
-        yield from _feature_lines(part)
-    others = [part for part in parts if part not in in_full]
-    if others:
-        yield ""
-        yield from map(_title, others)
-        yield "their packages: thence work status --all"
+        yield from lines
+    others = [part for part in parts if part.feature.slug not in texts]
+    if not others:
+        return
+    yield ""
+    finished = [part for part in others if part.is_finished]
+    if len(others) > _NAMED_MAX:
+        others = [part for part in others if not part.is_finished]
+        if finished:
+            yield f"{counted(len(finished), 'feature')} done"
+    yield from map(_title, others[:_NAMED_MAX])
+    if len(others) > _NAMED_MAX:
+        yield f"and {counted(len(others) - _NAMED_MAX, 'feature')} more"
+    yield "their packages: thence work status --all"
 
 
 def _title(part: _FeatureStatus) -> str:
     feature, done = part.feature, part.feature.done_count
     title = f"  {feature.title}" if feature.title else ""
+    name = f"{feature.name} ({feature.slug})" if feature.folder else feature.slug
     apart = [
         wp_id
         for wp_id, package in feature.packages.items()
         if package.lane == DONE and not _has_landed(part.codes.get(wp_id))
     ]
     landed = f", {done - len(apart)} landed" if apart else ""
-    return f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{landed})"
+    return f"{name}{title}  ({done} of {len(feature.packages)} done{landed})"
 
 
-def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
+def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     yield _title(part)
     yield from (f"  {note}" for note in part.notes)
-    for lane, packages in part.feature.by_lane().items():
+    common: set[str] = set()
+    for column, packages in part.feature.by_column().items():
+        quiet = _quietly_done(part) if column == DONE and not is_all else []
+        if quiet:
+            yield f"  {column:<10}  {_listed(quiet)}"
         for package in packages:
             wp_id = package.wp_id
-            yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
-            if lane == DOING and wp_id in part.early:
+            if wp_id in quiet:
+                continue
+            yield f"  {column:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if column == DOING and wp_id in part.early:
                 yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
-            for number, step in enumerate(part.steps.get(wp_id, ())):
+            steps = [step for step in part.steps.get(wp_id, ()) if step not in common]
+            common |= {step for step in steps if wp_id not in step}  # such as a push: once for all
+            for number, step in enumerate(steps):
                 yield f"{'':14}{'or' if number else 'next'}: {step}"
-    yield from (f"  conflict: {text}" for text in part.conflicts)
+    for conflict in part.conflicts:
+        yield f"  conflict: {conflict['sentence']}"
+        yield from (f"    next: {step}" for step in conflict["next"])
     yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
+
+
+def _quietly_done(part: _FeatureStatus) -> list[str]:
+    """Returns the done packages of which there is nothing to say, if they are many."""
+    quiet = [
+        wp_id
+        for wp_id, package in part.feature.packages.items()
+        if package.lane == DONE
+        and not (part.steps.get(wp_id) or part.troubles.get(wp_id))
+        and not any(remarks(package, part.codes.get(wp_id)))
+    ]
+    return quiet if len(quiet) > _NAMED_MAX else []
 
 
 def _package_line(
@@ -410,98 +479,46 @@ def _package_line(
     notes = []
     if package.agent and package.lane not in ("planned", DONE):
         notes.append(package.agent)
-    if code is not None:
-        sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
-        if code.is_shallow:
-            notes.append(_SHALLOW_SENTENCE)
-        elif code.kind == "reverted":
-            notes.append(reverted_by(code))
-        elif code.kind in sentences:
-            notes.append(sentences[code.kind].format(target=code.target, branch=code.branch))
-        if code.changed_since is not None:
-            notes.append(changed_since(code.changed_since))
+    notes += remarks(package, code)
     if troubles.get(package.wp_id):
         notes.append(troubles[package.wp_id])
     if package.lane == DOING and package.workspace is None:
         notes.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":
         notes.append(f"after {', '.join(package.dependencies)}")
-    gates = [gate for gate in package.gates.values() if not gate.is_passed]
-    if gates:
-        notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
     return f"{title}  ({'; '.join(notes)})" if notes else title
 
 
-@click.option("--all", "is_all", is_flag=True, help="Include those that somebody has resolved.")
-def conflicts(session: Session, is_all: bool) -> CommandResult:
-    """Show conflicting events that clones wrote at once.
-
-    A rule settles each conflict, and both sides stay in the log; a later move of the package
-    overrides the rule. Exit code 3 if a conflict is open.
-    """
-    session.refresh()
-    chosen = [one for one in session.board.conflicts if is_all or one.is_open]
-    sentences = [_sentence_here(session, conflict) for conflict in chosen]
-    data = {
-        "conflicts": [
-            {**conflict_json(conflict), "open": conflict.is_open, "sentence": text}
-            for conflict, text in zip(chosen, sentences, strict=True)
-        ]
+def _conflict_here(session: Session, conflict: Conflict) -> dict[str, Any]:
+    """Returns a conflict as JSON, with the steps by which a person settles it otherwise."""
+    slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
+    name, where = package_name(conflict), f" --feature {slug}"
+    package = session.board.package(slug, name)
+    steps = [
+        f"where it was made: thence work finalize-tasks --add {quote(one.title)}{where}"
+        for one in (package.lost if package and conflict.slot == PACKAGE.name else ())
+        if not one.is_added
+    ]
+    if conflict.slot == "lane" and package and package.lane in _SETTLING_MOVES:
+        steps = [f"thence work {_SETTLING_MOVES[package.lane].format(f'{name}{where}')}"]
+    return {
+        **conflict_json(conflict),
+        "open": conflict.is_open,
+        "sentence": _sentence_here(session, conflict),
+        "next": steps if conflict.is_open else [],
     }
-    lines = []
-    for conflict, text in zip(chosen, sentences, strict=True):
-        feature, _, name = conflict.subject.rpartition("/")
-        state = "open" if conflict.is_open else "resolved"
-        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
-        for event in conflict.events:
-            kept = "kept  " if event.event_id == conflict.winner.event_id else "passed"
-            lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
-        about = feature.rpartition("/")[2]
-        package = session.board.package(about, name)
-        lost = package.lost if package and conflict.slot == PACKAGE.name else ()
-        lines += [
-            f"  next, where it was made: thence work finalize-tasks --add {quote(one.title)}"
-            f" --feature {about}"
-            for one in lost
-            if not one.is_added
-        ]
-        if lost:
-            continue
-        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
-            move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
-            lines.append(f"  next: thence work {move}")
-    code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
-    return session.result(data, lines or ["no conflicts"], exit_code=code)
 
 
-conflicts_command = session_command(conflicts, "conflicts", "thence work conflicts", create=False)
-
-
-@click.option(
-    "--last",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    default=20,
-    show_default=True,
-    help="The last N refusals.",
-)
-def errors(session: Session, last: int) -> CommandResult:
-    """Show recent refusals, and what to do about each.
-
-    The newest come first.
-    """
-    records = ErrorStore(session.project).recent(last, session.warnings.append)
-    data = {"errors": [to_builtins(record) for record in records]}
-    lines = []
+def _refused_here(session: Session) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns the last refusals, the newest first, as JSON and as text."""
+    records = ErrorStore(session.project).recent(REFUSED_MAX, session.warnings.append)
+    lines = ["", "refused, the newest first:" if records else "nothing was refused"]
     for record in records:
         lines.append(f"{record.timestamp[:19]}  {record.error_type}  {record.attempted_operation}")
         lines.append(f"  {record.reason}")
         if remedy := record.context.get("remedy"):
             lines.append(f"  what to do: {remedy}")
-    return session.result(data, lines or ["nothing was refused"])
-
-
-errors_command = session_command(errors, "errors", "thence work errors --last 5", create=False)
+    return [to_builtins(record) for record in records], lines
 
 
 def _sentence_here(session: Session, conflict: Conflict) -> str:

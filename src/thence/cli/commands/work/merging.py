@@ -1,8 +1,7 @@
 """The commands of `thence work` by which the code of packages gets into its target."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import click
 from msgspec.structs import replace
@@ -15,14 +14,14 @@ from thence.cli.commands.work.command_runner import (
     session_command,
 )
 from thence.cli.shared.completing import complete_package
-from thence.errors import GitFailed, PlanningError, Refused
+from thence.cli.shared.render import counted
+from thence.core.new_event import Unchanged
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
-from thence.git.landed import Question, landings
+from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, Refs, push_command
+from thence.git.refs import REMOTES, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
-from thence.git.submodules import unpushed_pointers
-from thence.git.worktrees import removable, remove
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -40,14 +39,15 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.board.transitions import refusals
-from thence.work.journal.claims import claimed
+from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusals
 from thence.work.journal.store import WorkEvent
-from thence.work.names import branch_of, worktree_of, wp_id_of
+from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
-from thence.work.project.package_refs import forget_refs, target_in
+from thence.work.project.package_refs import target_in
+from thence.work.session.clearing import clear
 from thence.work.session.lane_changes import (
     context_of,
+    decide_move,
     mirror,
     move_all,
     package_of,
@@ -58,26 +58,27 @@ from thence.work.session.package_code import (
     code_of,
     code_of_packages,
     newest_branch,
+    with_code,
 )
-from thence.work.session.session import CommandResult, Session
+from thence.work.session.pull_requests import push_packages, reached, take_plan_in
+from thence.work.session.session import CommandResult, Session, moved_meanwhile
 
-# the merging actor answers for all packages; a merged package needs no further commit
-_EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
-_Landed = dict[tuple[str, str], LandingStatus]
-
-
-class _LocalPackage(NamedTuple):
-    """A package that has a branch or a worktree in this clone."""
-
-    feature: FeatureState
-    package: PackageState
-    branch: str
-    worktree: str
-    tip: str | None
+# what has landed, or has no code, needs no commit on the package's branch
+_WITHOUT_COMMIT = frozenset(("nothing_committed",))
+# by lane: the lanes of a package that is said to have landed, or to have no code
+_TO_DONE: Mapping[str, tuple[str, ...]] = {
+    REJECTED: (PLANNED, DOING, FOR_REVIEW, DONE),
+    PLANNED: (DOING, FOR_REVIEW, DONE),
+    DOING: (FOR_REVIEW, DONE),
+}
+_IGNORED_SHOWN_MAX = 3
 
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option(
+    "--push", "is_pushed", is_flag=True, help="Merge nothing: push the branches for pull requests."
+)
 @feature_option
 @force_option
 @reason_option
@@ -89,42 +90,115 @@ def merge(
     reason: str = "",
     is_forced: bool = False,
     is_dry: bool = False,
+    is_pushed: bool = False,
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
-    Without packages it takes all in doing or for_review. It checks all before it merges the first,
-    in the order of their dependencies.
+    Without packages it takes those in review, and your own in doing that have commits; the others
+    are named with the reason. It checks all before it merges the first, in the order of their
+    dependencies. Packages in doing move to for_review; what was approved and has landed is done.
+
+    Where features land by pull requests it merges nothing: it pushes the branches, and names the
+    pull requests to open.
+
+    Worktrees and branches of packages that are done and have landed are cleared away. Uncommitted
+    or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
         refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
     session.refresh()
-    state = session.feature(feature, *packages)
-    target = session.target_of(state)
     wp_ids = [wp_id_of(name) for name in packages]
-    # the newest commits by their branches, those on remotes with them
-    branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
-    tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
-    chosen = _mergeable(session.project.repo, state, wp_ids, tips)
-    contexts = _check_packages(session, state, chosen, reason, is_forced)
-    part = replace(state, packages={package.wp_id: package for package in chosen})
-    before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
-    codes = {wp_id: code for (_, wp_id), code in before.items()}
-    names = [
-        branch_of(state.slug, package.wp_id)
-        for package in chosen
-        if package.wp_id not in codes or not _is_landed(codes[package.wp_id])
-    ]
-    if is_dry:
-        return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
-    by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
-    check = partial(check_whole, session, state, by_branch)
-    merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
-    session.warnings += unpushed_pointers(session.project.repo, merged.begin, merged.end)
-    return _finish(session, state, merged, contexts, codes)
+    slugs = list(session.board.features)
+    merged = None
+    is_named = bool(packages) or feature is not None
+    if is_named or not all(one.is_completed for one in session.board.features.values()):
+        state = session.feature(feature, *packages)
+        merged = _merge(
+            session,
+            state,
+            wp_ids,
+            reason,
+            is_forced=is_forced,
+            is_dry=is_dry,
+            by_pull_request=is_pushed or session.planning.is_by_pull_request,
+        )
+        slugs = [state.slug] if is_named else slugs
+    cleared = [*clear(session, slugs, wp_ids, is_dry=is_dry)]
+    if merged is None and not cleared:
+        raise PlanningError(
+            "could not merge",
+            place=session.feature_slug or "",
+            cause="nothing is there to merge: no package with a branch is in doing or for_review",
+            hint="thence work status",
+        )
+    lines, verb = list[str](), "would go" if is_dry else "are gone"
+    for one in cleared:
+        name = f"{one.wp_id} of {one.feature_slug}"
+        shown = ", ".join(one.ignored[:_IGNORED_SHOWN_MAX])
+        if len(one.ignored) > _IGNORED_SHOWN_MAX:
+            shown += ", …"
+        names = f", with {counted(len(one.ignored), 'ignored path')}: {shown}" if shown else ""
+        gone = f"{name}: its worktree and branch {verb}{names}"
+        lines.append(f"{name} stays here: {one.reason}" if one.reason else gone)
+    data = {"merged": [], "moved": [], "dry_run": is_dry} if merged is None else merged.data
+    kept = [one._asdict() for one in cleared if one.reason]
+    data = {**data, "cleared": [one._asdict() for one in cleared if not one.reason], "kept": kept}
+    return session.result(data, [*lines, *(merged.lines if merged else ())])
 
 
 merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
+
+
+def _merge(
+    session: Session,
+    state: FeatureState,
+    wp_ids: Sequence[str],
+    reason: str,
+    *,
+    is_forced: bool,
+    is_dry: bool,
+    by_pull_request: bool,
+) -> CommandResult | None:
+    """Merges packages of a feature, all in work if none is named; None if there is nothing to do.
+
+    Raises Refused, PlanningError, and GitFailed for a conflict, with nothing merged.
+    """
+    target = session.target_of(state)
+    if by_pull_request and not is_dry:
+        reached(session, target)
+    # the newest commits by their branches, those on remotes with them
+    branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
+    tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
+    candidates = _mergeable(session, state, wp_ids, tips)
+    if not candidates:
+        return None
+    part = replace(state, packages={package.wp_id: package for package in candidates})
+    before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
+    codes = {wp_id: code for (_, wp_id), code in before.items()}
+    contexts, stays = _check_packages(
+        *(session, state, candidates, codes, reason),
+        is_forced=is_forced,
+        is_strict=bool(wp_ids),
+        waived=frozenset() if by_pull_request else _WITHOUT_COMMIT,
+    )
+    codes = {wp_id: code for wp_id, code in codes.items() if wp_id in contexts}
+    names = [
+        branch_of(state.slug, wp_id)
+        for wp_id in contexts
+        if wp_id not in codes or not _is_landed(codes[wp_id])
+    ]
+    if by_pull_request and (aim := target_in(session.refs, target).tip):
+        tips[target] = aim
+    if is_dry:
+        planned = merging.plan(session.project.repo, target, names, tips)
+        return _dry(session, state, planned, codes, stays)
+    if by_pull_request:
+        return _hand_over(session, state, names, contexts, codes, stays)
+    by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
+    check = partial(check_whole, session, state, by_branch)
+    merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    return _finish(session, state, merged, contexts, codes, stays)
 
 
 def _is_landed(code: LandingStatus) -> bool:
@@ -149,43 +223,44 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
 
 
 def _mergeable(
-    repo: Repository, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
+    session: Session, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
 ) -> tuple[PackageState, ...]:
-    if wp_ids:
-        named = [package_of(feature, wp_id) for wp_id in wp_ids]
-        for package in named:
-            if branch_of(feature.slug, package.wp_id) not in branches:
-                raise _without_branch(repo, feature, package)
-            if package.lane in (PLANNED, REJECTED):
-                raise Refused(
-                    "could not merge",
-                    guard="not_in_lane",
-                    place=f"{feature.slug}/{package.wp_id}",
-                    cause=f"it is in {package.lane}: nobody works on it",
-                    hint=f"thence work implement {package.wp_id} takes it up again",
-                )
-        return in_order(named)
-    packages = [
-        package
-        for package in feature.packages.values()
-        if package.lane in (DOING, FOR_REVIEW)
-        and branch_of(feature.slug, package.wp_id) in branches
-    ]
-    if not packages:
-        raise PlanningError(
-            "could not merge",
-            place=feature.slug,
-            cause="no package with a branch is in doing or for_review",
-            hint="thence work status",
+    """Returns the packages to merge; of those named not what is done and has landed."""
+    if not wp_ids:
+        return in_order(
+            [
+                package
+                for package in feature.packages.values()
+                if package.lane in (DOING, FOR_REVIEW)
+                and branch_of(feature.slug, package.wp_id) in branches
+            ]
         )
-    return in_order(packages)
+    named = [package_of(feature, wp_id) for wp_id in wp_ids]
+    part = replace(feature, packages={package.wp_id: package for package in named})
+    codes = code_of_packages(session, [part], (DONE,))
+    for package in named:
+        code = codes.get((feature.slug, package.wp_id))
+        if code is not None and code.kind == "landed":
+            named = [one for one in named if one != package]
+            continue
+        if branch_of(feature.slug, package.wp_id) not in branches:
+            raise _without_branch(session.project.repo, feature, package)
+        if package.lane in (PLANNED, REJECTED):
+            raise Refused(
+                "could not merge",
+                guard="not_in_lane",
+                place=f"{feature.slug}/{package.wp_id}",
+                cause=f"it is in {package.lane}: nobody works on it",
+                hint=f"thence work implement {package.wp_id} --feature {feature.slug} takes it up",
+            )
+    return in_order(named)
 
 
 def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
     branch = branch_of(feature.slug, package.wp_id)
     hint = (
         f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
-        f" else thence work implement {package.wp_id} makes it"
+        f" else thence work implement {package.wp_id} --feature {feature.slug} makes it"
     )
     if package.reviewed and repo.git.commit_of(package.reviewed.commit):  # it was here
         hint = f"git branch {branch} {package.reviewed.commit} puts it back"
@@ -201,27 +276,53 @@ def _without_branch(repo: Repository, feature: FeatureState, package: PackageSta
 def _check_packages(
     session: Session,
     feature: FeatureState,
-    chosen: Sequence[PackageState],
+    candidates: Sequence[PackageState],
+    codes: Mapping[str, LandingStatus],
     reason: str,
+    *,
     is_forced: bool,
-) -> dict[str, MoveContext]:
-    """Returns each package's context; raises Refused for the first that may not be merged."""
+    is_strict: bool,
+    waived: frozenset[str],
+) -> tuple[dict[str, MoveContext], dict[str, str]]:
+    """Returns the contexts of the packages to merge, and the reasons of those that stay.
+
+    A package in doing is handed in by the guards of `move-task`. With `is_strict` Refused is raised
+    for the first that stays.
+    """
     contexts: dict[str, MoveContext] = {}
-    for package in chosen:
-        context = context_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
-        context = replace(context, waived_guards=_EXEMPT)
-        contexts[package.wp_id] = context
+    stays: dict[str, str] = {}
+    for package in candidates:
+        wp_id = package.wp_id
+        context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
+        contexts[wp_id] = replace(context, waived_guards=waived)
         if package.lane != DOING:
             continue
-        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, context):
-            if not (is_forced and refusal.may_be_forced):
-                place = f"{feature.slug}/{package.wp_id}"
-                raise refusal.error("could not merge", place, is_agent=context.is_agent)
-    return contexts
+        code = codes.get(wp_id)
+        is_mine = package.agent in (None, context.actor, context.changed_by)
+        if not is_strict and not is_mine:
+            stays[wp_id] = f"{package.agent} is at it"
+        elif not is_strict and code is not None and code.kind == "no_code":
+            stays[wp_id] = "it has no commit of its own"
+        else:
+            for refusal in refusals(
+                session.board, feature.slug, wp_id, FOR_REVIEW, contexts[wp_id]
+            ):
+                if is_forced and refusal.may_be_forced:
+                    continue
+                if is_strict:
+                    place = f"{feature.slug}/{wp_id}"
+                    raise refusal.error("could not merge", place, is_agent=context.is_agent)
+                stays[wp_id] = f"{refusal.message}; {refusal.remedy}"
+                break
+    return {wp_id: one for wp_id, one in contexts.items() if wp_id not in stays}, stays
 
 
 def _dry(
-    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, LandingStatus]
+    session: Session,
+    feature: FeatureState,
+    planned: MergePlan,
+    codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
 ) -> CommandResult:
     steps = [
         {"branch": step.branch, "status": step.status, "files": list(step.files)}
@@ -231,6 +332,7 @@ def _dry(
         "feature_slug": feature.slug,
         "target_branch": planned.target,
         "steps": steps,
+        "stays": dict(stays),
         "dry_run": True,
     }
     lines = [f"into {planned.target}:"]
@@ -238,6 +340,49 @@ def _dry(
         files = f": {', '.join(step.files)}" if step.files else ""
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
     lines += _notes(codes)
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    return session.result(data, lines)
+
+
+def _hand_over(
+    session: Session,
+    feature: FeatureState,
+    names: Sequence[str],
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
+) -> CommandResult:
+    """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
+    slug = feature.slug
+    doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
+    for wp_id, context in doing.items():
+        context = with_code(session, feature, wp_id, FOR_REVIEW, context)
+        decide_move(session, slug, wp_id, FOR_REVIEW, context)
+        take_plan_in(session, feature, wp_id)
+    requests = push_packages(session, feature, names)
+    moves, unmoved = move_all(session, slug, [(w, FOR_REVIEW, one) for w, one in doing.items()])
+    for error in unmoved.values():
+        raise error
+    mirror(session, session.board.features.get(feature.slug, feature))
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": session.target_of(feature),
+        "pushed": [name for name, request in requests.items() if request],
+        "pull_requests": {name: one.page for name, one in requests.items() if one},
+        "already_there": landed,
+        "moved": [move.wp_id for move in moves],
+        "stays": dict(stays),
+    }
+    lines = _notes(codes)
+    for name, request in requests.items():
+        done = f"{name} is pushed" if request else f"{name} is not pushed"
+        lines += [done, f"next: {request or f'git push -u origin {name}'}"]
+    lines += [f"{move.wp_id} of {feature.slug}: doing -> for_review" for move in moves]
+    if plan := session.planning.open_plan(feature.slug):
+        lines.append(f"{plan.name} has not landed yet: its pull request goes first")
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
+    lines.append(f"then: git fetch; thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
 
@@ -247,19 +392,25 @@ def _finish(
     plan: MergePlan,
     contexts: Mapping[str, MoveContext],
     codes: Mapping[str, LandingStatus],
+    stays: Mapping[str, str],
 ) -> CommandResult:
-    """Moves the merged packages to for_review; raises GitFailed for a conflict."""
+    """Moves the merged packages on; raises GitFailed for a conflict.
+
+    Those in doing go to for_review. Those that were approved and have landed are done.
+    """
     target = plan.target
     if plan.conflict is not None:
         branch = plan.conflict.branch
         trees = worktrees_of(list_worktrees(session.project.repo), branch)
         wp_id = branch.removeprefix(f"{feature.slug}-")
-        place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+        made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
+        place = f"in {trees[0].path}" if trees else made
         raise GitFailed(
             "could not merge",
             place=f"{branch} into {target}",
             cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
+            f" --feature {feature.slug}",
         )
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
@@ -269,10 +420,15 @@ def _finish(
     doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
     moved: list[str] = []
     if doing:
-        moves, unmoved = move_all(session, feature.slug, FOR_REVIEW, doing, needs_log=False)
+        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
+        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
         for error in unmoved.values():
             raise error
         moved = [move.wp_id for move in moves]
+    approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
+    requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
+    moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
+    accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
     push, lacking = push_command(session.refs, target), None
     upstream = session.refs.upstreams.get(HEADS + target)
@@ -288,6 +444,8 @@ def _finish(
             wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
         },
         "moved": moved,
+        "accepted": accepted,
+        "stays": dict(stays),
         "merge_commit": plan.end,
         "not_pushed_to": lacking,
     }
@@ -298,8 +456,18 @@ def _finish(
     lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
     lines += _notes(codes)
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    lines += [f"{wp_id} of {feature.slug} is done" for wp_id in accepted]
+    lines += [
+        f"{wp_id} stays in review: {error.cause}"
+        for wp_id, error in waiting.items()
+        if error.guard != "not_landed"
+    ]
+    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if lacking is not None:
         lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+        lines.append(
+            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+        )
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
@@ -308,7 +476,7 @@ def _finish(
         f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
         for wp_id in empty
     ]
-    if not codes or len(refused) + len(empty) < len(codes):
+    if {*names} - {*refused, *empty, *accepted}:
         lines.append(f"next: thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
@@ -335,9 +503,9 @@ def accept(
 ) -> CommandResult:
     """Move reviewed and merged packages to done.
 
-    Without packages it checks all in review. Each needs its gates passed, its dependencies done,
-    and its code in the target branch: merged, squashed or rebased, and pushed if that branch has an
-    upstream.
+    Without packages it takes all in review that have landed. Each needs its gates passed, its
+    dependencies done, and its code in the target branch: merged, squashed or rebased, and pushed if
+    that branch has an upstream. With --landed or --no-code it takes one package from any lane.
     """
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(
@@ -349,15 +517,20 @@ def accept(
     state = session.feature(feature, *packages)
     slug = state.slug
     chosen = _reviewed(state, [wp_id_of(name) for name in packages])
-    requests: dict[str, MoveContext] = {}
+    requests: list[tuple[str, str, MoveContext]] = []
     for package in chosen:
-        context = context_of(
-            session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced
-        )
         code = code_of(session, state, package, landed, no_code, reason)
-        requests[package.wp_id] = replace(context, is_local=is_local, code=code)
-    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
-    accepted = [move.wp_id for move in moves]
+        if package.lane == DONE and code is not None and code.landed is not None:
+            return _state_landing(session, state, package, code.landed)
+        for lane in _TO_DONE.get(package.lane, (DONE,)) if code is not None else (DONE,):
+            context = context_of(
+                session, state, package.wp_id, lane, reason=reason, is_forced=is_forced
+            )
+            context = replace(context, is_local=is_local, code=code if lane == DONE else None)
+            waived = frozenset() if code is None else _WITHOUT_COMMIT
+            requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
+    moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
+    accepted = [move.wp_id for move in moves if move.to == DONE]
     if accepted:
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
@@ -378,6 +551,23 @@ def accept(
 accept_command = session_command(accept, "accept", "thence work accept --feature 001")
 
 
+def _state_landing(
+    session: Session, feature: FeatureState, package: PackageState, landed: Landed
+) -> CommandResult:
+    """Records how a package landed that is done already."""
+    place, rule = f"{feature.slug}/{package.wp_id}", "says that a package has landed"
+    refuse_agents("could not accept", place, "not_landed", rule)
+    payload = landed_payload(package.wp_id, landed)
+    event = WorkEvent("WPLanded", payload, feature.slug, package.events_of("lane"))
+    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
+    try:
+        session.append(event, guard=guard)
+    except HeadsMoved as error:
+        raise moved_meanwhile("could not accept", place, "somebody moved it meanwhile") from error
+    data = {"feature_slug": feature.slug, "accepted": [package.wp_id], "kept": []}
+    return session.result(data, [f"{package.wp_id} of {feature.slug} is done: its landing is kept"])
+
+
 def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
     if wp_ids:
         return in_order([package_of(feature, wp_id) for wp_id in wp_ids])
@@ -393,129 +583,3 @@ def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageStat
             hint="thence work status",
         )
     return in_order(in_review)
-
-
-@feature_option
-@click.option(
-    "--dry-run", "is_dry", is_flag=True, help="Only show what would be removed, and what stays."
-)
-@click.option(
-    "--refs", "takes_refs", is_flag=True, help="Also remove the refs that keep reviewed commits."
-)
-def prune(
-    session: Session, feature: str | None = None, *, is_dry: bool = False, takes_refs: bool = False
-) -> CommandResult:
-    """Remove worktrees and branches of packages whose code has landed.
-
-    Whatever is not committed or has not landed stays, and so does a worktree with a submodule,
-    another repository, a hidden change or a commit that no ref has; the command says what to type.
-    Ignored files go with the worktree's folder.
-    """
-    board = session.refresh()
-    slugs = [session.feature(feature).slug] if feature else list(board.features)
-    landed = code_of_packages(session, board.features.values())
-    refs = session.refs
-    pruned: list[_LocalPackage] = []
-    kept: list[tuple[_LocalPackage, str]] = []
-    for local in _local_packages(session, [board.features[slug] for slug in slugs], refs):
-        try:
-            _remove(session, local, refs, landed, is_dry=is_dry)
-        except Refused as error:
-            kept.append((local, error.cause))
-            continue
-        except GitFailed as error:
-            kept.append((local, f"{error.cause or error.message}; {error.hint}"))
-            continue
-        pruned.append(local)
-        if takes_refs and not is_dry:
-            forget_refs(session.project.repo, refs, local.feature.slug, local.package.wp_id)
-    data = {
-        "pruned": [_as_json(local) for local in pruned],
-        "kept": [{**_as_json(local), "reason": why} for local, why in kept],
-        "dry_run": is_dry,
-    }
-    verb = "would go" if is_dry else "are gone"
-    lines = [f"{_name(local)}: its worktree and branch {verb}" for local in pruned]
-    lines += [f"{_name(local)} stays: {why}" for local, why in kept]
-    return session.result(data, lines or ["no package has a branch or worktree here"])
-
-
-prune_command = session_command(prune, "prune", "thence work prune --dry-run")
-
-
-def _local_packages(
-    session: Session, features: list[FeatureState], refs: Refs
-) -> Iterator[_LocalPackage]:
-    standing = {
-        checkout.path.name
-        for checkout in list_worktrees(session.project.repo)
-        if not checkout.is_main
-    }
-    for feature in features:
-        for package in feature.packages.values():
-            branch = branch_of(feature.slug, package.wp_id)
-            worktree = worktree_of(feature.slug, package.wp_id)
-            tip = refs.commits.get(HEADS + branch)
-            if tip is not None or worktree.rpartition("/")[2] in standing:
-                yield _LocalPackage(feature, package, branch, worktree, tip)
-
-
-def _remove(
-    session: Session, local: _LocalPackage, refs: Refs, landed: _Landed, *, is_dry: bool
-) -> None:
-    """Removes a package's worktree and branch; raises Refused or GitFailed if they have to stay."""
-    package, path = local.package, session.project.root / local.worktree
-    if package.lane != DONE:
-        raise _refusal(local, f"it is in {package.lane}")
-    if path == session.project.here:
-        raise _refusal(local, "this command was given in its worktree")
-    code = landed.get((local.feature.slug, package.wp_id))
-    if code is None or code.kind != "landed":
-        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
-        state = reverted_by(code) if code and code.kind == "reverted" else state
-        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
-    into = _holder(session, local, refs)
-    repo = session.project.main
-    with claimed(session.project.home, package.subject):
-        if is_dry:
-            removable(repo, local.branch, path, into)
-            return
-        if package.landed is None and (landing := code.landed) is not None:
-            # without the branch it may not be found again
-            payload = {"wp_id": package.wp_id, "how": landing.how}
-            payload |= {"commit": landing.commit} if landing.commit else {}
-            causes = package.events_of("lane")
-            session.append(WorkEvent("WPLanded", payload, local.feature.slug, causes))
-        remove(repo, local.branch, path, into)
-
-
-def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
-    """Returns a commit that contains the branch, and that is in the target or has landed there."""
-    target = target_in(refs, session.target_of(local.feature))
-    reviewed = local.package.reviewed
-    if target.tip is not None:
-        if local.tip is None or is_ancestor(session.project.repo, local.tip, target.tip):
-            return target.tip
-        if reviewed is not None and reviewed.commit == local.tip and reviewed.base:
-            (answer,) = landings(session.project.repo, target.tip, [Question(reviewed)])
-            if answer.landed:
-                return reviewed.commit
-    raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
-
-
-def _refusal(local: _LocalPackage, why: str) -> Refused:
-    hint = "thence work status"
-    return Refused("could not prune", guard="kept", place=_name(local), cause=why, hint=hint)
-
-
-def _name(local: _LocalPackage) -> str:
-    return f"{local.package.wp_id} of {local.feature.slug}"
-
-
-def _as_json(local: _LocalPackage) -> dict[str, str]:
-    return {
-        "feature_slug": local.feature.slug,
-        "wp_id": local.package.wp_id,
-        "branch": local.branch,
-        "worktree": local.worktree,
-    }

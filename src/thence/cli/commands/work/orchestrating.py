@@ -16,7 +16,7 @@ from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
-from thence.work.board.attempts import attempt_histories, next_steps
+from thence.work.board.attempts import next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import (
     Interruption,
@@ -32,14 +32,14 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import reverted_in
+from thence.work.session.package_code import code_to_show, reverted_in
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
 OVERLAPS_SHOWN_MAX = 5
-_LOOK = "thence work orchestrate, once that is settled"
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
@@ -86,7 +86,7 @@ def orchestrate(
     """
     place, rule = feature or "a feature", "begins an orchestration"
     refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
-    session.refresh()
+    refresh_first(session)
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
@@ -95,13 +95,20 @@ def orchestrate(
         session.project.here, state.slug, setup, shown.report, shown.turn, interruption
     )
     summary = orchestrator.run()
+    send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
-    steps: dict[str, str] = {}
+    session.refresh()
+    codes = code_to_show(session, [session.board.features[state.slug]])
+    steps, where = dict[str, str](), session.board.option_of(state.slug)
     for wp_id in summary.stranded:
         needs = packages[wp_id].dependencies
         is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
-        past = f"thence work implement {wp_id} --force --reason TEXT" if is_rejected else _LOOK
-        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or past
+        past = f"thence work orchestrate{where}, once that is settled"
+        if is_rejected:
+            past = f"thence work implement {wp_id}{where} --force --reason TEXT"
+        code, history = codes.get((state.slug, wp_id)), histories.get(wp_id)
+        following = next_steps(packages[wp_id], history, code, where=where)
+        steps[wp_id] = "; or ".join(following) or past
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],
@@ -119,8 +126,8 @@ def orchestrate(
     if not summary.stranded:
         is_idle = state.is_completed  # before the run began
         lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
-    code = STRANDED if summary.stranded else 0
-    return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
+    exit_code = STRANDED if summary.stranded else 0
+    return CommandResult((), data, tuple(lines), tuple(session.warnings), exit_code)
 
 
 def _feature(session: Session, name: str | None) -> FeatureState:
@@ -136,12 +143,8 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
     state = _feature(session, feature)
-    histories = attempt_histories(session.events, state.slug)
-    approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     pending = with_reverted(state, reverted_in(session, state))
-    dry_plan = plan(
-        pending, planned(session, state), read_setup(session.project), approved=approved
-    )
+    dry_plan = plan(pending, planned(session, state), read_setup(session.project))
     problems = [
         f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
     ]
