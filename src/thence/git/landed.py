@@ -333,10 +333,12 @@ def _ask(
     landed = {key: one for key, one in known.items() if one.commit not in lacking}
     sought = {key: code for key, code in codes.items() if key not in landed}
     landed |= _search(repo, target, sought, history, present)
-    parts = {
-        key: [one.ends for one in codes[key].reviews if one.patch and present.issuperset(one.ends)]
-        for key in landed.keys() & codes.keys()
-    }
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for key in landed.keys() & codes.keys():
+        ends = [one.ends for one in codes[key].reviews if one.patch]
+        # where the last one is not here, what was handed in before does not stand for it
+        is_here = not ends or present.issuperset(ends[-1])
+        parts[key] = [pair for pair in ends if present.issuperset(pair)] if is_here else []
     hunks = _hunks(repo, {pair for pairs in parts.values() for pair in pairs})
     standings = {key: standing_of([hunks[pair] for pair in parts.get(key, ())]) for key in landed}
     for key in landed:

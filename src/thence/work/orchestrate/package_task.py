@@ -59,6 +59,7 @@ from thence.work.session.package_code import (
 )
 from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
+from thence.work.session.sharing import give_way, refresh_first
 
 ACTOR = "orchestrate"
 GATE = "gate"
@@ -189,6 +190,7 @@ class PackageTask:
     def begin(self, lease: int) -> AgentSpec | None:
         """Claims the package for its agent, which is to be started; None if the board changed."""
         task, session = self.task, self._shared.session
+        until_s = refresh_first(session) if self._package.lane == PLANNED else 0.0
         session.refresh()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
@@ -208,6 +210,7 @@ class PackageTask:
             )
         with self._acting_as(task.agent):
             assigned = self._assign()
+            give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
         free_worktree(session.project.repo.common, git_dir_of(worktree.path), worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
