@@ -31,3 +31,11 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
     done(repo, "move-task", "WP02", "--to", "rejected", "--reason", "later")
     here = done(repo, "status", "--json").json["here"]
     assert [each["second"] for each in here["overlaps"]] == ["WP03"]
+
+
+def test_refused_command_where_no_project_is_makes_no_journal(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    for arguments in (("move-task", "WP01", "--to", "doing"), ("merge",), ("implement", "WP01")):
+        assert warm("work", *arguments, cwd=repo).code in (1, 2)
+    assert [path for path in (repo / ".git").rglob("events.jsonl")] == []
+    assert git(repo, "status", "--porcelain") == ""
