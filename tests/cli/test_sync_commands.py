@@ -17,7 +17,6 @@ from tests.trace.agents.played import PlayedRepository, Session
 from thence.files import file_lock
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.target import presence_path, write_connection
 from thence.work.journal.store import EventStore
 
 
@@ -340,39 +339,6 @@ def test_login_without_a_terminal_names_the_option(ada, server):
     ended = ada("sync", "login", "http://thence.example", "--username", "ada", "--password-stdin")
     assert ended.code == 1
     assert is_three_lines(ended.err)
-
-
-@pytest.mark.promise("S5")
-def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, server):
-    folder = make_repository(tmp_path / "project")
-    ada.log_in(server)
-
-    def last_line(*arguments):
-        config = str(ada.config)
-        code, shown = on_terminal(folder, "work", *arguments, XDG_CONFIG_HOME=config)
-        assert code == 0, shown
-        return shown.splitlines()[-1]
-
-    assert "sync" not in last_line("finalize-tasks", "--add", "Read the spec")
-    ada.done("sync", "enable", cwd=folder)
-    pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
-    assert last_line("status") == f"sync: {pending} waiting"
-    ada.done("sync", "now", cwd=folder)
-    assert last_line("status") == "sync: no service runs"
-    assert "background  no service runs" in ada.done("sync", "status", cwd=folder).out
-    before = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
-    shown = last_line("move-task", "WP01", "--to", "doing")
-    pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
-    assert before < pending
-    assert shown == f"sync: {pending} waiting"
-    home = EventStore.at(folder).project.home
-    running = file_lock(presence_path(home))
-    write_connection(home, "Connected")
-    assert last_line("status") == "sync: connected"
-    assert "connection  connected" in ada.done("sync", "status", cwd=folder).out
-    running.close()
-    assert "sync" not in last_line("status", "-q")
-    assert ada.done("work", "status", cwd=folder).err == ""
 
 
 def test_sync_takes_the_log_that_is_listed_and_makes_no_journal(tmp_path, ada, server):

@@ -8,10 +8,15 @@ from tests.cli.installed import Ended
 from tests.cli.warm import warm
 from tests.git.repositories import commit, git, write
 
+from thence.files import file_lock
+from thence.git.locks import EXCHANGING
+from thence.sync.target import sync_folder
+from thence.work.project.project import find_project
 from thence.work.session import sharing
 from thence.work.session.session import Session
 
 BOARD = "thence-board"
+WAIT_S = 100.0
 ONLY_THE_BOARD = """#!/bin/sh
 test "$1" = refs/heads/thence-board && exit 0
 echo "$1 is protected: open a pull request" >&2
@@ -31,16 +36,25 @@ def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> P
     git(first, "config", "user.name", "first")
     git(first, "config", "user.email", "first@example.org")
     commit(first, {"README.md": "# a project\n", **(files or {})}, "Begin")
-    assert work(first, "init").code == 0
+    assert work(first, "setup-spec").code == 0
     git(first, "push", "--quiet", "origin", "main")
     return path
 
 
 def clone(source: Path, path: Path, *options: str) -> Path:
+    """Make a clone that exchanges events by `synced` alone."""
     git(source.parent, "clone", "--quiet", *options, source.as_uri(), path)
     git(path, "config", "user.name", path.name)
     git(path, "config", "user.email", f"{path.name}@example.org")
+    keep_private(path)
     return path
+
+
+def keep_private(folder: Path) -> None:
+    """Make a clone private, as `sync disable` does, until its next `sync now`."""
+    common = folder / git(folder, "rev-parse", "--git-common-dir")
+    (common / "thence").mkdir(exist_ok=True)
+    (common / "thence/private").touch()
 
 
 def on_remote(folder: Path, remote: Path) -> Path:
@@ -74,12 +88,20 @@ def sync(folder: Path, *arguments: object, **env: str) -> Ended:
 
 
 def synced(folder: Path, **env: str) -> dict[str, object]:
-    """Exchange the events of a clone with its remote, which has to succeed."""
+    """Exchange the events of a clone with its remote, which has to succeed, this once."""
     ended = sync(folder, "now", "--json", **env)
     assert ended.code == 0, ended.err
+    keep_private(folder)
     told = ended.json
     assert isinstance(told, dict)
     return told
+
+
+def settled(folder: Path) -> None:
+    """Wait until no process of the background exchanges the events of a clone."""
+    home = find_project(folder).home
+    file_lock(sync_folder(home) / "waiting.lock", WAIT_S).close()
+    file_lock(home / EXCHANGING, WAIT_S).close()
 
 
 def exchange(session: Session) -> None:

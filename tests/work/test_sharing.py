@@ -1,6 +1,8 @@
 """A board is shared once somebody asked for it, over the git remote that the code goes to."""
 
+import json
 import os
+import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,15 +10,20 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import on_terminal, ran
+from tests.cli.work.other_git import with_git
 from tests.git.repositories import commit, git
-from tests.work.boards import BOARD, bare, clone, done, sync, synced
+from tests.work import boards
+from tests.work.boards import BOARD, WAIT_S, bare, done, features, settled, shared_lines, sync, work
+
+from thence.cli.commands.work.moving import implement
+from thence.errors import Refused
+from thence.work.session import sharing
+from thence.work.session.session import Session
 
 pytestmark = pytest.mark.xdist_group("clones")
 # the command, where the packages of no extra are installed
 WITHOUT_EXTRAS = """
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 sys.modules["httpcore2"] = None
 from thence.cli.main import main
 sys.exit(main())
@@ -39,6 +46,19 @@ class Locked(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
+
+
+def clone(source: Path, path: Path) -> Path:
+    """Make a clone as users do."""
+    boards.clone(source, path)
+    (path / ".git/thence/private").unlink()
+    return path
+
+
+def synced(folder: Path) -> dict[str, object]:
+    ended = sync(folder, "now", "--json")
+    assert ended.code == 0, ended.err
+    return ended.json
 
 
 @pytest.fixture
@@ -161,3 +181,174 @@ def test_no_program_asks_for_a_password(remote, tmp_path, noting):
         host.server_close()
     assert (code, "could not read Username" in shown) == (1, True), shown
     assert not Path(f"{noting}.asked").exists()
+
+
+@pytest.fixture
+def pair(remote, tmp_path) -> tuple[Path, Path]:
+    """Make two clones that share a board with two packages."""
+    ada = clone(remote, tmp_path / "ada")
+    for title in ("First", "Second"):
+        done(ada, "finalize-tasks", "--add", title)
+    git(ada, "push", "--quiet", "origin", "main")
+    synced(ada)
+    return ada, clone(remote, tmp_path / "bob")
+
+
+def agents(folder: Path) -> list[tuple[str, str]]:
+    """Return the packages in doing, with their agents."""
+    (feature,) = json.loads(features(folder))
+    return [(one["wp_id"], one["agent"]) for one in feature["lanes"]["doing"]]
+
+
+def is_untouched(folder: Path, wp_id: str = "WP01") -> bool:
+    name = f"000-general-{wp_id}"
+    return not (folder / ".worktrees" / name).exists() and not git(folder, "branch", "--list", name)
+
+
+def claim(folder: Path) -> dict[str, object]:
+    """Claim WP01 in this process, where a busy machine may take its time."""
+    with Session(folder) as session:
+        return dict(implement(session, "WP01").data)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    monkeypatch.setattr(sharing, "WAIT_S", WAIT_S)
+
+
+@pytest.mark.promise("L14", "S4")
+@pytest.mark.usefixtures("patient")
+def test_of_two_that_are_online_the_first_wins_before_any_work_begins(pair):
+    ada, bob = pair
+    features(bob)
+    claim(ada)
+    with pytest.raises(Refused, match="WP01 is already in doing, with ada since 20"):
+        claim(bob)
+    assert is_untouched(bob)
+    assert agents(bob) == [("WP01", "ada")]
+
+
+@pytest.mark.usefixtures("patient")
+def test_claim_that_was_sent_second_gives_way_before_any_work_begins(
+    pair, remote, tmp_path, monkeypatch
+):
+    ada, bob = pair
+    other = tmp_path / "other.git"
+    git(tmp_path, "clone", "--quiet", "--bare", remote, other)
+    git(ada, "remote", "set-url", "origin", other.as_uri())
+    claim(ada)
+    settled(ada)
+    git(remote, "fetch", "--quiet", other, BOARD)
+    sent = f"mkdir {tmp_path}/once 2> /dev/null && git -C {remote} update-ref refs/heads/{BOARD}"
+    path = with_git(tmp_path / "bin", "push", f"{sent} {git(other, 'rev-parse', BOARD)}")
+    monkeypatch.setenv("PATH", path)
+    with pytest.raises(Refused, match="ada claimed it first, at 20"):
+        claim(bob)
+    monkeypatch.undo()
+    assert is_untouched(bob)
+    git(ada, "remote", "set-url", "origin", remote.as_uri())
+    for folder in (bob, ada):
+        synced(folder)
+        assert agents(folder) == [("WP01", "ada")]
+        assert work(folder, "conflicts").code == 0
+
+
+def test_claim_goes_on_offline_and_says_so_in_one_line(pair, remote, tmp_path):
+    ada, bob = pair
+    remote.rename(tmp_path / "away.git")
+    for folder in pair:
+        ended = done(folder, "implement", "WP01")
+        (note,) = [line for line in ended.err.splitlines() if line.startswith("note: ")]
+        assert note.startswith("note: not asked whether somebody else has claimed it: could not")
+        settled(folder)
+    (tmp_path / "away.git").rename(remote)
+    for folder in (ada, bob, ada):
+        synced(folder)
+    assert features(ada) == features(bob)
+    assert work(ada, "conflicts").code == 3, "both took it"
+
+
+@pytest.fixture
+def hanging(tmp_path):
+    """Make an ssh that answers nothing until the test is over; yields its program."""
+    pipe, program = tmp_path / "pipe", tmp_path / "hanging"
+    os.mkfifo(pipe)
+    program.write_text(f"#!/bin/sh\necho $PPID >> {program}.pids\nexec cat {pipe}\n")
+    program.chmod(0o755)
+    end = os.open(pipe, os.O_RDWR)
+    yield program
+    program.unlink()
+    os.close(end)
+
+
+def hang(folder: Path, program: Path) -> None:
+    git(folder, "remote", "set-url", "origin", "ssh://git@host.invalid/board.git")
+    git(folder, "config", "core.sshCommand", program)
+
+
+def test_remote_that_hangs_holds_up_a_claim_for_five_seconds_and_nothing_else(pair, hanging):
+    ada, _ = pair
+    hang(ada, hanging)
+    done(ada, "add-history", "WP02", "a note")
+    ended = done(ada, "implement", "WP01")
+    assert "has claimed it: no answer in 5 s" in ended.err
+    assert agents(ada) == [("WP01", "ada")]
+
+
+@pytest.mark.promise("S4")
+def test_what_a_command_writes_is_sent_in_the_background(pair, remote):
+    ada, bob = pair
+    for number in range(3):
+        done(ada, "add-history", "WP02", f"note {number}")
+    settled(ada)
+    assert sum("note " in line for line in shared_lines(remote)) == 3
+    git(bob, "fetch", "--quiet")
+    assert features(bob) == features(ada)
+    assert done(ada, "status", "--json").json["here"]["sharing"] == {
+        "is_shared": True,
+        "unshared": 0,
+    }
+
+
+def test_sender_that_was_killed_loses_nothing_and_the_next_one_sends_it(pair, remote, hanging):
+    ada, _ = pair
+    url = git(ada, "remote", "get-url", "origin")
+    hang(ada, hanging)
+    done(ada, "add-history", "WP02", "note")
+    pids = Path(f"{hanging}.pids")
+    while not pids.exists() or not pids.read_text():
+        continue
+    status = Path(f"/proc/{pids.read_text().split()[0]}/status").read_text()
+    sender = next(line.split()[1] for line in status.splitlines() if line.startswith("PPid"))
+    os.kill(int(sender), signal.SIGKILL)
+    settled(ada)
+    git(ada, "remote", "set-url", "origin", url)
+    assert "1 event is not shared yet: thence sync now" in done(ada, "status").out
+    done(ada, "add-history", "WP02", "more")
+    settled(ada)
+    assert len(shared_lines(remote)) == 5
+    assert "not shared" not in done(ada, "status").out
+
+
+def test_command_ends_with_what_is_not_shared_once_an_exchange_has_failed(pair, remote, tmp_path):
+    ada, _ = pair
+    assert done(ada, "add-history", "WP02", "one").err == ""
+    settled(ada)
+    remote.rename(tmp_path / "away.git")
+    assert sync(ada, "now").code == 1
+    assert done(ada, "add-history", "WP02", "two").err == (
+        "1 event is not shared yet: thence sync now\n"
+    )
+    told = done(ada, "add-history", "WP02", "three", "--json")
+    assert told.err == "2 events are not shared yet: thence sync now\n"
+    settled(ada)
+    assert done(ada, "status").out.splitlines()[-1] == told.err.strip()
+    assert done(ada, "status", "--json").json["here"]["sharing"]["unshared"] == 2
+
+
+def test_private_board_says_so_where_there_is_a_remote(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    assert "not shared yet" not in done(ada, "finalize-tasks", "--add", "First").err
+    assert done(ada, "status").out.splitlines()[-1] == "not shared yet: thence sync now"
+    git(ada, "remote", "remove", "origin")
+    assert "shared" not in done(ada, "status").out

@@ -36,7 +36,7 @@ ATTEMPTS_MAX = 10
 _PAUSE_MAX_S = 0.1
 _CONFLICTS = 1
 # git's messages when the user's files are in the way, and git has changed nothing
-_REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
+REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
 _STASHED_MAX = 10
 _ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
@@ -123,8 +123,7 @@ def merge(
     trees unchanged: if the user's work is in the way, if an operation is under way where the
     target is checked out, or if git or a hook refuses.
     """
-    arguments = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
-    is_signed = Git(repo.folder, is_users=True).run(*arguments).strip() == b"true"
+    is_signed = signs_commits(repo)
     with locked(repo.common / COMMITTING):
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
@@ -147,6 +146,12 @@ def merge(
         "see which program moves it, then try again",
         is_retryable=True,
     )
+
+
+def signs_commits(repo: Repository) -> bool:
+    """Reports whether the user signs commits."""
+    arguments = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
+    return Git(repo.folder, is_users=True).run(*arguments).strip() == b"true"
 
 
 def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
@@ -249,7 +254,7 @@ def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) ->
     )
     error = git.failed(answer, arguments, operation=operation, hint=hint)
     aside = _stash_of(repo, tree, planned)
-    if any(refusal in error.cause for refusal in _REFUSALS):
+    if any(refusal in error.cause for refusal in REFUSALS):
         error.hint = (
             f"commit your changes of that file, or put them aside: {aside}; then merge again"
             " (where a git was killed, they are what it wrote of the merge)"

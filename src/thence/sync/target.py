@@ -246,30 +246,6 @@ def connection_words(word: str, *, is_service_running: bool) -> str:
     return word.lower()
 
 
-def status_word(folder: Path) -> str | None:
-    """Returns "connected", how many lines wait, or else the connection in words.
-
-    It is None without sync.
-    """
-    from thence.sync.outbox import waiting_count  # seldom needed
-
-    try:
-        target = read_target(folder)
-        if target is None or not target.is_enabled:
-            return None
-        last = read_status(folder)
-        is_running = is_service_running(folder)
-        word = connection_state(folder, last, is_service_running=is_running)
-        waiting = 0 if word == CONNECTED else waiting_count(OS_DISK, folder)
-    except (ThenceError, OSError):
-        return None
-    if waiting is None:
-        return "waiting"
-    if waiting:
-        return f"{waiting:,} waiting"
-    return connection_words(word, is_service_running=is_running)
-
-
 def read_state(path: Path, kind: type[_T], again: str = "") -> _T | None:
     """Returns the value in a file, None without one; raises SyncRefused.
 

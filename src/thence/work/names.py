@@ -3,8 +3,9 @@
 A feature is `028-sync`: three digits and words in kebab case, ASCII alone, so that the same
 name serves as folder, branch and id on every filesystem. A mission of spec-kitty may be named
 `sync-01KVTVZS`, by words and the first eight characters of its ULID. The package `WP01` of the
-feature has the branch `028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All functions
-are pure.
+feature has the branch `028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. Where features
+land by pull requests, their planning files have the branch `plan/028-sync` and the worktree
+`.worktrees/plan-028-sync`. All functions are pure.
 """
 
 import re
@@ -18,6 +19,7 @@ FEATURES_MAX = 999
 PACKAGES_MAX = 99
 NAME_CHARACTERS_MAX = 50
 WORKTREES = ".worktrees"
+_PLAN = "plan/"
 _ULID = "[0-9A-HJKMNP-TV-Z]{8}"
 SLUG_PATTERN = f"^(?:[0-9]{{3}}(?:-[a-z0-9]+)+|(?:[a-z0-9]+-)+{_ULID})$"
 _SLUG = re.compile(SLUG_PATTERN)
@@ -153,6 +155,22 @@ def package_of(name: str) -> tuple[str, str] | None:
     """Returns slug and package id of a branch or of a worktree's path; None for others."""
     match = _BRANCH.fullmatch(PurePosixPath(name).name)
     return (match[1], match[2]) if match else None
+
+
+def plan_branch(slug: str) -> str:
+    """Returns the branch of a feature's planning files, such as plan/028-sync."""
+    return f"{_PLAN}{slug}"
+
+
+def plan_worktree(slug: str) -> str:
+    """Returns the worktree of a feature's plan branch, from the top of the repository."""
+    return f"{WORKTREES}/plan-{slug}"
+
+
+def planned_in(name: str) -> str | None:
+    """Returns the slug of a plan branch; None for another branch."""
+    slug = name.removeprefix(_PLAN)
+    return slug if slug != name and is_slug(slug) else None
 
 
 def _folded(name: str) -> str:

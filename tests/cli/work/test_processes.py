@@ -7,7 +7,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.projects import done
 from tests.git.repositories import commit, git, make_repository
-from tests.work.boards import synced
+from tests.work.boards import sync, synced
 
 TASKS = "# Tasks\n" + "".join(f"\n## Work Package WP{n:02}: Part\n" for n in range(1, 5))
 
@@ -25,12 +25,13 @@ class Clone:
         self._calls = place / "calls"
         counting = f'printf "%s\\n" "$*" >> {self._calls}'
         self._path = with_git(place / "bin", "-c", counting)
-        done(self.top, "init")
+        done(self.top, "setup-spec")
         done(self.top, "setup-spec", "Sync")
         (self.top / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
         done(self.top, "finalize-tasks")
         git(self.top, "push", "--quiet", "origin", "main")
         synced(self.top)
+        sync(self.top, "disable")  # the exchanges of the background are not counted
 
     def asked(self, *arguments: str, folder: Path | None = None) -> list[str]:
         """Run a command, and return what it asked of git."""

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from tests.cli.warm import warm
 from tests.cli.work.projects import SLUG, done, finalized_project
-from tests.git.repositories import commit
+from tests.git.repositories import commit, git, make_repository
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 
@@ -37,5 +38,5 @@ def test_refused_command_where_no_project_is_makes_no_journal(tmp_path):
     repo = make_repository(tmp_path / "r")
     for arguments in (("move-task", "WP01", "--to", "doing"), ("merge",), ("implement", "WP01")):
         assert warm("work", *arguments, cwd=repo).code in (1, 2)
-    assert [path for path in (repo / ".git").rglob("events.jsonl")] == []
+    assert list((repo / ".git").rglob("events.jsonl")) == []
     assert git(repo, "status", "--porcelain") == ""

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
-from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure, own_variables
+from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
 from thence.git.objects import Objects, objects, write_tree
+from thence.git.pushing import ask_remote
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import (
     FOLDER,
@@ -50,8 +51,6 @@ _LOCKED = ("cannot lock ref", "could not lock config file")
 # words of git's when a gc of the user's has removed what no branch names yet, or its folder
 _PRUNED = ("object", "unpack", "unable to read", "building trees", "to database")
 _UNSIGNED = "sign the data"  # told with the commit object, and of no gc
-# no window, no terminal and no helper asks for a password
-_NO_PROMPT = {"GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never", "GCM_INTERACTIVE": "never"}
 _HINTS = {
     "pre-push": "see what the hook wants (.git/hooks/pre-push)",
     "ould not read": "see whether it can be reached and lets you in: git ls-remote",
@@ -130,13 +129,9 @@ def _is_of_objects(words: str) -> bool:
 
 
 def _ask_remote(repo: Repository, link: BoardRemote, *arguments: str) -> Answer:
-    """Runs a git that reaches the remote; neither it nor ssh nor a helper ever prompts."""
-    own = own_variables(("GIT_SSH",))
-    has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
-    variables = {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    """Runs a git that reaches the remote without a prompt."""
     limit_s = HOOKS_TIMEOUT_S if arguments[0] == "push" else TIMEOUT_S
-    git = Git(repo.folder, is_users=True, alone_s=limit_s)
-    return git.ask(*arguments, variables={**_NO_PROMPT, **variables})
+    return ask_remote(repo, *arguments, limit_s=limit_s, has_ssh=link.has_ssh)
 
 
 def tip_on(repo: Repository, link: BoardRemote) -> str | None:

@@ -29,6 +29,7 @@ from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session
+from thence.work.session.sharing import send_new
 
 POLL_S = 0.2
 NOTES_MAX = 100
@@ -200,6 +201,7 @@ class Orchestrator:
         if seen == self._journal_size:
             return
         self.shared.session.refresh()
+        send_new(self.shared.session)
         count = sum(event.header.feature_slug == self.slug for event in self.shared.session.events)
         if count != self._events_count:
             self._events_count, self._changed_s = count, time.monotonic()
@@ -325,7 +327,8 @@ class Orchestrator:
         feature = self.shared.pending
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
         if package.lane == REVERTED:
-            return f"is {self.shared.reverted[wp_id]}: thence work reopen {wp_id} --reason TEXT"
+            back = f"thence work move-task {wp_id} --feature {self.slug} --to doing --reason TEXT"
+            return f"is {self.shared.reverted[wp_id]}: {back}"
         open_ones = [
             needed
             for needed in package.dependencies

@@ -53,10 +53,13 @@ from thence.work.project.configuration import (
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import (
+    LandingCheck,
     check_whole,
     workspace,
 )
+from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
+from thence.work.session.sharing import give_way, refresh_first
 
 ACTOR = "orchestrate"
 GATE = "gate"
@@ -187,6 +190,7 @@ class PackageTask:
     def begin(self, lease: int) -> AgentSpec | None:
         """Claims the package for its agent, which is to be started; None if the board changed."""
         task, session = self.task, self._shared.session
+        until_s = refresh_first(session) if self._package.lane == PLANNED else 0.0
         session.refresh()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
@@ -206,6 +210,7 @@ class PackageTask:
             )
         with self._acting_as(task.agent):
             assigned = self._assign()
+            give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
         free_worktree(session.project.repo.common, git_dir_of(worktree.path), worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
@@ -370,7 +375,7 @@ class PackageTask:
             self._send_back(verdict.reason, self.task.agent)
 
     def finish(self, lease: int) -> AgentSpec | None:
-        """Returns the next gate of an approved package; with all passed merges the package."""
+        """Returns the next gate of an approved package; with all passed merges or pushes it."""
         session = self._shared.session
         session.refresh()
         if self._package.lane != FOR_REVIEW or not self._can_be_judged():
@@ -384,8 +389,30 @@ class PackageTask:
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
                 return self._begin_gate(gate, commit, lease)
-        self._merge(branch, commit)
+        if session.planning.is_by_pull_request:
+            self._push(branch, commit)
+        else:
+            self._merge(branch, commit)
         return None
+
+    def _push(self, branch: str, commit: str) -> None:
+        """Pushes what has passed all gates; moves the package to done once it has landed."""
+        session, feature = self._shared.session, self._feature
+        self._decide(decide_move, commit)
+        session.remotes.clear()  # it may have landed since
+        request = push_packages(session, feature, [branch])[branch]
+        code = LandingCheck(session, feature).of(self._package)
+        if code.kind != "landed":
+            raise Refused(
+                "could not finish",
+                guard="not_landed",
+                place=f"{feature.slug}/{self.task.wp_id}",
+                cause=f"it is approved, and {code.target} does not have it yet",
+                hint=f"{request or f'git push -u origin {branch}'}; then thence work orchestrate",
+            )
+        self._decide(move, commit)
+        session.refresh()
+        self._report("merged", f"landed in {code.target}, done")
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""

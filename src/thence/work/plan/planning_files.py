@@ -2,21 +2,45 @@
 
 They belong to the target branch of a feature. Where that is checked out in the main working tree
 its files are read there, unfinished ones too; otherwise the files are read from the branch.
+
+Where features land by pull requests, they are on the feature's plan branch until that has landed,
+here or on a remote, and afterwards in the target's upstream. They are written in a worktree of the
+plan branch, so the user's own working tree, index and branch stay as they are.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
-from thence.git.objects import is_file, is_folder, objects
-from thence.git.refs import Refs, refs_of
-from thence.git.repository import HEADS, current_branch, main_of
-from thence.work.names import is_slug, number_of, package_of
+from thence.git.landed import Question, landings, reviewed_of
+from thence.git.memo import Memo
+from thence.git.objects import Objects, is_file, is_folder, objects
+from thence.git.refs import Refs, newest_of, refs_of
+from thence.git.repository import (
+    HEADS,
+    Repository,
+    current_branch,
+    is_ancestor,
+    main_of,
+    repository,
+)
+from thence.work.names import is_slug, number_of, package_of, plan_branch, plan_worktree
+from thence.work.project.configuration import (
+    PULL_REQUEST,
+    Land,
+    land_in,
+    read_configuration,
+)
+from thence.work.project.package_refs import target_in
+from thence.work.project.plan_refs import own_refs, plan_refs, planned_configurations
 from thence.work.project.project import Project
 
 SPECS = "kitty-specs"
@@ -41,17 +65,98 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
+class OpenPlan(NamedTuple):
+    """A plan branch that has not landed: the newest one's name, its commit, its working tree.
+
+    `name` is a branch, or one on a remote with the remote's name; `tree` is None where it is
+    checked out nowhere, or where a remote has more.
+    """
+
+    name: str
+    tip: str
+    tree: Path | None
+
+
 class Planning:
     """The planning files of one project.
 
+    `land` is how its features land, None where nobody has said it; `chosen_land` is what the
+    command's user says of it, which the command's commit records. `writes_in` is the working tree
+    of the plan branch that the command writes to, None where it writes to the main working tree.
     `folders` are those of renamed features, by slug.
     """
 
-    def __init__(self, project: Project, refs: Callable[[], Refs] | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        refs: Callable[[], Refs] | None = None,
+        memo: Callable[[], Memo] | None = None,
+    ) -> None:
         """Opens the planning files; `refs` returns the refs as its caller has read them."""
         self._project = project
-        self._refs = refs or self._look
+        self._refs = refs or cache(self._look)
+        self._memo = memo or (lambda: Memo(project.repo, project.home))
+        self._seen: tuple[Refs | None, Land | None] = (None, None)
+        self.chosen_land: Land | None = None
+        self._plans: dict[str, OpenPlan | None] = {}
+        self.writes_in: Path | None = None
         self.folders: Mapping[str, str] = {}
+
+    @property
+    def land(self) -> Land | None:
+        """How features land, by the configuration here, else by those on plan branches."""
+        refs = self._refs()
+        if self._seen[0] is not refs:
+            planned = planned_configurations(self._project.repo, refs)
+            places = chain((read_configuration(self._project),), planned)
+            self._seen = (refs, next(filter(None, map(land_in, places)), None))
+            self._plans.clear()
+        return self.chosen_land or self._seen[1]
+
+    @property
+    def is_by_pull_request(self) -> bool:
+        """True if features land by pull requests."""
+        return self.land == PULL_REQUEST
+
+    @property
+    def repository(self) -> Repository:
+        """The repository as seen from the working tree that the command writes to."""
+        if self.writes_in is not None:
+            return repository(self.writes_in)
+        return main_of(self._project.repo, self._project.root)
+
+    @property
+    def files(self) -> TreeFiles:
+        """The files of the working tree that the command writes to."""
+        return TreeFiles(self.writes_in or self._project.root)
+
+    def open_plan(self, slug: str) -> OpenPlan | None:
+        """Returns a feature's plan branch, unless it has landed; None with `land: merge` too."""
+        if not self.is_by_pull_request:
+            return None
+        if slug not in self._plans:
+            self._plans[slug] = self._find_plan(self._refs(), slug)
+        return self._plans[slug]
+
+    def _find_plan(self, refs: Refs, slug: str) -> OpenPlan | None:
+        repo, branch = self._project.repo, plan_branch(slug)
+        newest = newest_of(repo, own_refs(refs), branch)
+        if newest is None:
+            return None
+        name, tip = newest
+        tree = refs.trees.get(branch) if name == branch else None
+        with objects(repo) as store:
+            meta = self._blob(store, tip, self.path(slug, "meta.json"))
+        try:
+            target = msgspec.json.decode(meta or b"{}", type=ready(Meta)).target_branch
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            target = ""
+        aim = target_in(refs, target or refs.default or _DEFAULT_BRANCH).tip
+        if aim is not None:
+            ask = partial(has_landed, repo, tip, aim)
+            if self._memo().last(f"plan {slug}", f"{tip} {aim}", ask):
+                return None
+        return OpenPlan(name, tip, tree)
 
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository.
@@ -63,6 +168,11 @@ class Planning:
             folder = slug
         return f"{SPECS}/{folder}/{name}" if name else f"{SPECS}/{folder}"
 
+    def shown(self, slug: str, name: str) -> str:
+        """Returns the path of a feature's file that a command writes, from the main tree's top."""
+        path, tree = self.path(slug, name), self.writes_in
+        return os.path.relpath(tree / path, self._project.root) if tree else path
+
     def beside(self, paths: Iterable[str]) -> list[str]:
         """Returns the paths that are committed as they lie beside files of the same features."""
         parts = [path.split("/") for path in paths if path.startswith(f"{SPECS}/")]
@@ -71,9 +181,12 @@ class Planning:
 
     def feature_here(self) -> str:
         """Returns the feature of the working folder, empty if it belongs to none."""
-        named = package_of(self._project.here.name)
+        name = self._project.here.name
+        named, planned = package_of(name), name.removeprefix(plan_worktree("").rpartition("/")[2])
         if named is not None:
             return named[0]
+        if planned != name and is_slug(planned):
+            return planned
         try:
             parts = Path.cwd().relative_to(self._project.here).parts
         except (OSError, ValueError):
@@ -83,8 +196,11 @@ class Planning:
         return slugs.get(folder, folder)
 
     def slugs(self) -> list[str]:
-        """Returns the features that have a folder in the main working tree."""
-        names = _names(self._project.root, SPECS)
+        """Returns the features that have a folder in the main working tree, or an open plan."""
+        names = {*_names(self._project.root, SPECS)}
+        if self.is_by_pull_request:
+            names |= {slug for slug in plan_refs(self._refs()) if self.open_plan(slug)}
+            names |= {*self.names(self._refs().default, SPECS)}
         return sorted(name for name in names if number_of(name) or is_slug(name))
 
     def other_folders(self) -> list[str]:
@@ -104,31 +220,54 @@ class Planning:
         return here or default or _DEFAULT_BRANCH
 
     def read(self, branch: str | None, path: str) -> bytes | None:
-        """Returns the bytes of a planning file on a target branch; None if it is not there."""
-        folder = self._folder(branch) if branch else self._project.root
-        if folder is not None:
+        """Returns the bytes of a planning file on a target branch; None if it is not there.
+
+        Without a branch that is the file which a command would write.
+        """
+        place = self._place(branch, path)
+        if isinstance(place, Path):
             try:
-                return TreeFiles(folder).read(path)
+                return TreeFiles(place).read(path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
-                raise _unreadable(folder / path, error) from error
+                raise _unreadable(place / path, error) from error
         with objects(self._project.repo) as store:
-            commit = store.commit(f"{HEADS}{branch}")
-            entry = store.find(commit[1], path) if commit else None
-            return store.blob(entry.oid) if entry and is_file(entry) else None
+            return self._blob(store, place, path)
+
+    def _blob(self, store: Objects, name: str, path: str) -> bytes | None:
+        commit = store.commit(name)
+        entry = store.find(commit[1], path) if commit else None
+        return store.blob(entry.oid) if entry and is_file(entry) else None
 
     def names(self, branch: str | None, path: str) -> list[str]:
         """Returns the names in a planning folder, sorted; none if it is not there."""
-        folder = self._folder(branch) if branch else self._project.root
-        if folder is not None:
-            return _names(folder, path)
+        place = self._place(branch, path)
+        if isinstance(place, Path):
+            return _names(place, path)
         with objects(self._project.repo) as store:
-            commit = store.commit(f"{HEADS}{branch}")
+            commit = store.commit(place)
             entry = store.find(commit[1], path) if commit else None
             if entry is None or not is_folder(entry):
                 return []
             return sorted(map(os.fsdecode, store.tree(entry.oid)))
+
+    def _place(self, branch: str | None, path: str) -> Path | str:
+        """Returns the working tree, or the name of the commit, from which a file is read."""
+        slug = path.split("/")[1] if path.startswith(f"{SPECS}/") else ""
+        if self.is_by_pull_request:
+            if self.writes_in is not None and branch is None:
+                return self.writes_in
+            if slug and (plan := self.open_plan(slug)):
+                return plan.tree or plan.tip
+            if branch is None and slug and not _names(self._project.root, self.path(slug)):
+                branch = self._refs().default
+            target = target_in(self._refs(), branch) if branch else None
+            if target and target.tip and target.tip != target.local:
+                return target.tip
+        if branch is None:
+            return self._project.root
+        return self._folder(branch) or f"{HEADS}{branch}"
 
     def package_files(self, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
         """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it.
@@ -178,6 +317,17 @@ class Planning:
         if branch in refs.branches:
             return refs.trees.get(branch)
         return self._project.root if branch == self.branch_here() else None
+
+
+def has_landed(repo: Repository, tip: str, target: str) -> bool:
+    """Reports whether a target has all that a branch changed, by whatever commits."""
+    if is_ancestor(repo, tip, target):
+        return True
+    base = repo.git.ask("merge-base", target, tip)
+    if base.status:
+        return False
+    code, _ = reviewed_of(repo, base.out.decode().strip(), tip, target)
+    return landings(repo, target, [Question(code)])[0].is_there
 
 
 def _names(tree: Path, path: str) -> list[str]:

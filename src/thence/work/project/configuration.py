@@ -62,7 +62,17 @@ _HINTS = {
     "`bool`": "write true or false",
     "`str`": "write a text",
 }
-_CHOICES = {"prompt": ("stdin", "file"), "landed": ("local", "upstream"), "type": GATE_TYPES}
+# how packages get into their target
+Land = Literal["merge", "pull-request"]
+LANDS: tuple[Land, Land] = ("merge", "pull-request")
+PULL_REQUEST = LANDS[1]
+_CHOICES = {
+    "prompt": ("stdin", "file"),
+    "landed": ("local", "upstream"),
+    "type": GATE_TYPES,
+    "land": LANDS,
+}
+_LAND = re.compile(rb"(?m)^land:.*$")
 _Kind = TypeVar("_Kind")
 # what a program can be given
 _Text = Annotated[str, Meta(pattern=r"^[^\x00\ud800-\udfff]*$")]
@@ -84,6 +94,10 @@ class BoardOptions(_Section, frozen=True):
         for name in filter(None, (self.remote, self.branch)):
             if not _BRANCH.fullmatch(name):
                 raise ValueError(f"git takes no name like {name!r:.80}; write another")
+
+
+class _LandOption(_Section, frozen=True):
+    land: Land | None = None
 
 
 class Rules(_Section, frozen=True):
@@ -187,17 +201,34 @@ class OrchestratorConfig(_Section, frozen=True):
 
 def read_board(project: Project) -> BoardOptions:
     """Returns where a project's board is; raises PlanningError with the place of a problem."""
-    return _converted(*_section(_read(project), "board"), BoardOptions)
+    return _converted(*_section(read_configuration(project), "board"), BoardOptions)
+
+
+def land_in(data: bytes) -> Land | None:
+    """Returns what a configuration says of how packages land; None if it says nothing.
+
+    Raises PlanningError as `read_board` does.
+    """
+    yaml, _, value = _section(data, "land")
+    return _converted(yaml, (), {"land": value}, _LandOption).land
+
+
+def with_land(data: bytes | None, land: Land) -> bytes:
+    """Returns a configuration that says how packages land."""
+    start, line = data or b"", b"land: " + land.encode()
+    if land_in(start) is not None:
+        return _LAND.sub(line, start, count=1)
+    return start + b"\n" * (start[-1:] not in (b"", b"\n")) + line + b"\n"
 
 
 def read_rules(project: Project) -> Rules:
     """Returns a project's rules. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(_read(project), "rules"), Rules)
+    return _converted(*_section(read_configuration(project), "rules"), Rules)
 
 
 def read_worktree(project: Project) -> WorktreeOptions:
     """Returns the options of a project's worktrees. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(_read(project), "worktree"), WorktreeOptions)
+    return _converted(*_section(read_configuration(project), "worktree"), WorktreeOptions)
 
 
 def read_setup(project: Project) -> OrchestratorConfig:
@@ -205,7 +236,7 @@ def read_setup(project: Project) -> OrchestratorConfig:
 
     Raises PlanningError as `read_board` does, and with an example where there is none.
     """
-    return setup_of(_read(project))
+    return setup_of(read_configuration(project))
 
 
 def gates_run(project: Project) -> frozenset[str]:
@@ -213,7 +244,7 @@ def gates_run(project: Project) -> frozenset[str]:
 
     Raises PlanningError as `read_board` does.
     """
-    data = _read(project)
+    data = read_configuration(project)
     if _section(data, SECTION)[2] is None:
         return frozenset()
     return frozenset(gate.gate_type for gate in setup_of(data).gates)
@@ -243,7 +274,7 @@ def setup_of(data: bytes) -> OrchestratorConfig:
     return _converted(yaml, path, values, OrchestratorConfig)
 
 
-def _read(project: Project) -> bytes:
+def read_configuration(project: Project) -> bytes:
     """Returns the bytes of a project's configuration, empty without one."""
     for root in dict.fromkeys((project.root, project.here)):
         try:

@@ -10,6 +10,7 @@ from thence.git.refs import OURS, REMOTES, Refs
 from thence.git.repository import HEADS, Repository, is_ancestor
 from thence.work.board.move_request import CodeKind
 from thence.work.board.state import PackageState
+from thence.work.project.plan_refs import plan_refs
 
 
 class Target(NamedTuple):
@@ -54,10 +55,10 @@ def record_base_if_missing(
     repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str, target: str
 ) -> None:
     """Records where an existing branch left its target, unless a base is recorded already."""
-    if _ref("base", slug, wp_id) not in refs.commits and target in refs.branches:
-        answer = repo.git.ask("merge-base", refs.branches[target], commit)
-        if answer.status == 0:
-            record_base(repo, slug, wp_id, answer.out.decode().strip())
+    if _ref("base", slug, wp_id) in refs.commits or target not in refs.branches:
+        return
+    if base := _meeting(repo, refs, slug, commit, refs.branches[target]):
+        record_base(repo, slug, wp_id, base)
 
 
 def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str) -> None:
@@ -65,13 +66,6 @@ def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str
     ref = _ref("reviewed", slug, wp_id)
     if refs.commits.get(ref) != commit:
         repo.git.run("update-ref", ref, commit)
-
-
-def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
-    """Deletes a package's refs: the branch's base, and the reviewed commit."""
-    for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
-        if ref in refs.commits:
-            repo.git.run("update-ref", "-d", ref, refs.commits[ref])
 
 
 def _ref(kind: str, slug: str, wp_id: str) -> str:
@@ -83,8 +77,8 @@ def base_of_package(
 ) -> str | None:
     """Returns the commit that a package's branch began at.
 
-    Without a record it is the commit at which the branch left its target. Once the target contains
-    the branch, git can't find that commit any more, and None is returned.
+    Without a record it is the commit at which the branch left its target or its plan branch. Once
+    the target contains the branch, git can't find that commit any more, and None is returned.
     """
     recorded = refs.commits.get(_ref("base", slug, package.wp_id))
     if recorded is not None or package.reviewed is not None:
@@ -92,5 +86,11 @@ def base_of_package(
     target_tip = target.local or target.tip
     if target_tip is None or is_ancestor(repo, tip, target_tip):
         return None
-    answer = repo.git.ask("merge-base", target_tip, tip)
+    return _meeting(repo, refs, slug, tip, target_tip)
+
+
+def _meeting(repo: Repository, refs: Refs, slug: str, commit: str, target: str) -> str | None:
+    """Returns the last commit of a branch that its target, or a plan branch of it, has too."""
+    plans = [refs.commits[ref] for ref in plan_refs(refs).get(slug, ())]
+    answer = repo.git.ask("merge-base", commit, target, *plans)
     return answer.out.decode().strip() if answer.status == 0 else None

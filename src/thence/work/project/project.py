@@ -14,8 +14,9 @@ from typing import NamedTuple
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.commits import FileEdit
 from thence.git.files import NotFollowed, TreeFiles
-from thence.git.refs import refs_of
+from thence.git.refs import Refs, refs_of
 from thence.git.repository import Repository, list_worktrees, main_of, repository
+from thence.work.project.plan_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -125,12 +126,13 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
     if refs:
         ids = list(filter(None, (id_of_board(repo, refs),)))
     if not ids:
+        planned = next(_planned_ids(repo, refs), None) if refs else None
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
-        if not create and not is_kept:
+        if not create and not is_kept and planned is None:
             return Project(root, here, "", (), homes / _NOBODY, repo)
         uuid = _id_of_spec_kitty((root, here))
         if uuid is None and refs:
-            uuid = id_of_history(repo, refs)
+            uuid = planned or id_of_history(repo, refs)
         ids = [uuid or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _home(homes, (uuid, *aliases))
@@ -195,6 +197,12 @@ def _id_of_spec_kitty(trees: tuple[Path, ...]) -> str | None:
         with suppress(FileNotFoundError, NotADirectoryError):
             return id_of_spec_kitty(TreeFiles(tree).read(CONFIG))
     return None
+
+
+def _planned_ids(repo: Repository, refs: Refs) -> Iterator[str]:
+    """Yields the ids on plan branches, which the branch that is checked out lacks as yet."""
+    for data in planned_configurations(repo, refs):
+        yield from ids_in(data, Path(CONFIG))
 
 
 def _exclude(path: Path) -> None:

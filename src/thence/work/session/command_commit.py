@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
-from thence.git.commits import Commit, FileEdit, commit_files
+from thence.git.commits import Commit, FileEdit, as_it_is, commit_files
 from thence.git.objects import is_folder, objects
 from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
+from thence.work.names import plan_branch
+from thence.work.project.configuration import PULL_REQUEST, with_land
 from thence.work.project.project import own_files
+from thence.work.project.project_id import CONFIG
 
 if TYPE_CHECKING:
     from thence.work.session.session import Session
@@ -24,16 +27,24 @@ def commit(
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
+    Where features land by pull requests, that is the plan branch which the command writes to.
     `by` names the command. Of the features whose files change,
     tasks.md, tasks/ and meta.json are committed as they lie. Changes that can't be committed now
     cause a warning, and lie there. A `target` that is another branch than the one checked out
     causes a warning.
     """
     changed = {**own_files(session.project), **changes}
+    by_pull_request = session.planning.writes_in is not None
+    if land := PULL_REQUEST if by_pull_request else session.planning.chosen_land:
+        edit = changed[CONFIG]  # all that begins at the commit knows how it lands
+        changed[CONFIG] = lambda data: with_land(edit(data), land)
     message = f"{subject}\n\nThence: {by}"
     try:
         committed = commit_files(
-            session.project.main, changed, message, beside=session.planning.beside(changes)
+            session.planning.repository,
+            changed,
+            message,
+            beside=session.planning.beside(changes),
         )
     except GitFailed as error:
         if not error.recoverable:
@@ -44,7 +55,7 @@ def commit(
         )
         return None
     if committed is not None:
-        edited = [path for path in committed.edited if path in changes]
+        edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
         _report(session, committed, edited, target)
     return committed
 
@@ -57,6 +68,8 @@ def check_committer(session: "Session") -> None:
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:
     """Raises PlanningError if the checked-out branch lacks planning files that the target has."""
     path = session.planning.path(feature.slug)
+    if session.planning.writes_in is not None:
+        return
     is_there = session.planning.names(target, path)
     if not is_there or session.planning.names(None, path):
         return
@@ -69,8 +82,22 @@ def check_here(session: "Session", feature: FeatureState, target: str) -> None:
 
 
 def check_at_target(session: "Session", feature: FeatureState, target: str) -> None:
-    """Raises Refused if a feature's target branch lacks its planning files."""
+    """Raises Refused if a feature's target branch lacks its planning files.
+
+    Where features land by pull requests, an open plan branch has them too, and the target's
+    upstream.
+    """
     path = session.planning.path(feature.slug)
+    if session.planning.is_by_pull_request:
+        if session.planning.names(target, path):
+            return
+        raise Refused(
+            "could not begin a package of",
+            guard="not_at_target",
+            place=feature.slug,
+            cause=f"its planning files are neither on {target} nor on {plan_branch(feature.slug)}",
+            hint="git fetch, or ask its author to push them: thence work finalize-tasks",
+        )
     with objects(session.project.repo) as store:
         tip = store.commit(f"{HEADS}{target}")
         entry = store.find(tip[1], path) if tip else None
@@ -101,7 +128,7 @@ def _report(session: "Session", committed: Commit, edited: list[str], target: st
         session.warnings.append(
             f"committed as they lie, with what you changed: {', '.join(edited)}"
         )
-    if target is not None and target != committed.branch:
+    if target not in (None, committed.branch) and session.planning.writes_in is None:
         session.warnings.append(
             f"the planning files are on {committed.branch}, and its packages begin at {target}:"
             f" merge {committed.branch} into {target}, or open a pull request, before implement"

@@ -307,8 +307,11 @@ def _events_of(move: Move, first: str) -> list[WorkEvent]:
 
 
 def is_mirrored(session: Session, feature: FeatureState) -> bool:
-    """Reports whether planning files of the feature show lanes."""
-    return any(_lanes(session, feature))
+    """Reports whether planning files of the feature show lanes.
+
+    Where features land by pull requests none does: no move is a commit there.
+    """
+    return not session.planning.is_by_pull_request and any(_lanes(session, feature))
 
 
 def mirror(session: Session, feature: FeatureState) -> None:

@@ -38,11 +38,19 @@ from thence.work.board.move_request import (
     MoveContext,
     reverted_by,
 )
-from thence.work.board.state import DOING, DONE, FOR_REVIEW, Board, FeatureState, PackageState
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    Board,
+    FeatureState,
+    PackageState,
+)
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
 from thence.work.project.configuration import read_rules, read_worktree
 from thence.work.project.package_refs import (
+    Target,
     base_of_package,
     record_base,
     record_base_if_missing,
@@ -51,6 +59,13 @@ from thence.work.project.package_refs import (
 from thence.work.session.session import Session
 
 NOWHERE = Landing()
+
+
+def _target_of(session: Session, feature: FeatureState, refs: Refs) -> Target:
+    """Returns a feature's target; where it lands by pull requests, the upstream alone counts."""
+    target = target_in(refs, session.target_of(feature))
+    is_alone = session.planning.is_by_pull_request and target.tip is not None
+    return target._replace(local=None) if is_alone else target
 
 
 def with_code(
@@ -84,7 +99,10 @@ def with_code(
     if tip and target_tip and branch in session.refs.branches:
         # a package that is handed in again may be in its target by now
         is_ahead = is_ahead or package.reviewed is not None
-        has_commits = is_ahead or not is_ancestor(session.project.repo, tip, target_tip)
+        is_at_base = reviewed is not None and tip == reviewed.base  # such as an open plan branch
+        has_commits = is_ahead or not (
+            is_at_base or is_ancestor(session.project.repo, tip, target_tip)
+        )
         context = replace(context, has_commits=has_commits)
     return replace(context, reviewed=reviewed)
 
@@ -272,7 +290,7 @@ class LandingCheck:
         self._repo: Repository = session.project.repo
         self._refs = refs or session.refs
         self.feature = feature
-        self.target = target_in(self._refs, session.target_of(feature))
+        self.target = _target_of(session, feature, self._refs)
 
     def of(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package, by its lane."""
@@ -362,6 +380,8 @@ class LandingCheck:
         if tip is None or not missing_commits(self._repo, tip, [reviewed.commit]):
             return tip or reviewed.commit
         is_here = not absent_of(self._repo, [reviewed.commit])
+        if not is_here and tip in {one.commit for one in package.reviews}:
+            return reviewed.commit  # a forge deleted the branch before this clone had fetched it
         is_later = is_here and bool(missing_commits(self._repo, reviewed.commit, [tip]))
         return tip if is_later else reviewed.commit
 
@@ -430,7 +450,7 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
             if not commits and package.reviewed is not None:
                 commits = (package.reviewed.commit,)
             name = session.target_of(feature)
-            target = target_in(session.refs, name)
+            target = _target_of(session, feature, session.refs)
             if commits and (tip := target.local or target.tip) is not None:
                 by_target[name, tip][feature.slug, wp_id] = commits
     landed: dict[tuple[str, str], str] = {}
@@ -485,9 +505,21 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
 
 
 def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:
-    """Returns the branches to begin at: those of dependencies that are not merged yet."""
+    """Returns the branches to begin at: those of dependencies that are not merged yet.
+
+    Where features land by pull requests, dependencies that have landed are in the target's
+    upstream, and without others a package begins at the open plan branch, or else there.
+    """
     target = session.target_of(feature)
     at = session.refs.branches.get(target)
+    if session.planning.is_by_pull_request:
+        aim, plan = target_in(session.refs, target), session.planning.open_plan(feature.slug)
+        at, target = aim.tip, plan.name if plan else aim.name
+        needed = package.dependencies
+        part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
+        codes = code_of_packages(session, [replace(feature, packages=part)], (FOR_REVIEW, DONE))
+        landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
+        package = replace(package, dependencies=tuple(n for n in needed if n not in landed))
     newest = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
     open_ones = [
         pair[0]

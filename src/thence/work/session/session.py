@@ -1,6 +1,6 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,7 @@ class CommandResult(msgspec.Struct, frozen=True):
         if self.events is not None:
             ids = [event.event_id for event in self.events]
         warnings = {"notes": list(self.warnings)} if self.warnings else {}
-        return {"ok": True, "events": ids, **self.data, **warnings}
+        return {"ok": not self.exit_code, "events": ids, **self.data, **warnings}
 
 
 _R = TypeVar("_R")
@@ -72,8 +72,11 @@ class Session:
 
     `board` is the board that the command has read; appends are guarded by it. `warnings` are for
     the command's user. `appended` are the command's own events, `events_received` counts the events
-    received from others. `journal_error` is set once the journal could not be written.
-    `feature_slug` names the feature that the command has chosen.
+    received from others. `journal_error` is set once the journal could not be written, `is_online`
+    is unset once others could not be asked. `feature_slug` names the feature that the command has
+    chosen. `after_first_look` is called at the end of the first `refresh`. `remotes` are those that
+    the command has asked, by the target branches for which it did; None for one that did not
+    answer.
     """
 
     def __init__(
@@ -84,17 +87,20 @@ class Session:
         self.agent = ""
         self.store = EventStore(self.project, actor=actor or ACTOR)
         self._emitter = EventEmitter(self.store)
-        self.planning = Planning(self.project, lambda: self.refs)
+        self.planning = Planning(self.project, lambda: self.refs, lambda: self.memo)
         self.warnings: list[str] = []
         self.appended: list[Event] = []
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
+        self.is_online = True
         self.board = Board()
         self._events: list[Event] = []
         self._appended_count = 0  # since the events were read
         self._position: Position | None = None
         self.feature_slug: str | None = None
         self._refs: Refs | None = None
+        self.remotes: dict[str, str | None] = {}
+        self.after_first_look: Callable[[Session], object] | None = None
 
     def current_actor(self) -> str:
         """Returns the actor: the named one, else an agent, else the user as git knows them.
@@ -152,7 +158,14 @@ class Session:
                 self._read()
         self._append_ticks()
         self._warn_of_lost_claims()
+        if (step := self.after_first_look) is not None:
+            self.after_first_look = None
+            step(self)
         return self.board
+
+    def forget_refs(self) -> None:
+        """Has the refs read again, as after a fetch."""
+        self._refs = None
 
     def refresh_events(self) -> Sequence[Event]:
         """Takes in the events that came since `refresh`, and returns all events."""

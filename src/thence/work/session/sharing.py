@@ -1,30 +1,46 @@
 """The exchange of a board with others: over its git remote now, and in the background.
 
-A board is shared once its branch was fetched or pushed, or sync with a server is enabled, and until
-sync was disabled here. The background is a detached `thence sync now`, one at work and one that
-waits; no command waits for it but one that claims a package, and that one WAIT_S at most.
+A board is shared from the first `thence sync now`: its branch was fetched or pushed, or an enabled
+server was asked; and until sync is disabled in this clone. The background is a detached `thence
+sync now`, one at work and one that waits; no command waits for it but one that claims a package,
+and that one WAIT_S at most.
 """
 
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.errors import GitFailed, ThenceError
+from thence.core.sentences.events import counted
+from thence.errors import GitFailed, HeadsMoved, Refused, ThenceError
+from thence.files import is_locked
 from thence.git.locks import EXCHANGING, locked
-from thence.sync.target import REMOTE, SyncReport, read_status, recorded, sync_folder
+from thence.git.refs import REMOTES
+from thence.log.open import OS_DISK
+from thence.sync import background
+from thence.sync.target import (
+    REMOTE,
+    SERVER,
+    SyncReport,
+    read_status,
+    recorded,
+    team_of,
+)
+from thence.work.board.board import is_claim, person
+from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.journal import board_branch
 from thence.work.journal.board_branch import Exchange
 from thence.work.journal.board_remote import BoardRemote, link_of
 from thence.work.journal.day_files import board_tip
 from thence.work.journal.seen_tips import load_seen, save_seen
+from thence.work.journal.store import WorkEvent
 from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
 from thence.work.session.session import Session
 
 WAIT_S = 5.0
-_WAITING = "waiting.lock"
+_PAUSE_S = 0.1
 _PRIVATE = "private"
 
 
@@ -36,9 +52,121 @@ def remote_of(session: Session) -> BoardRemote:
 
 def is_on_remote(session: Session) -> bool:
     """Reports whether the board is shared over a git remote. Raises GitFailed, PlanningError."""
-    if _private(session.project).exists():
+    if background.is_private(_private(session.project)):
         return False
     return board_tip(session.project, session.refs, session.board.targets) is not None
+
+
+def is_shared(session: Session) -> bool:
+    """Reports whether the board is shared in any way; if that can't be known, it is not."""
+    with suppress(OSError, ThenceError):
+        home = session.project.home
+        is_on_server = team_of(home) is not None and read_status(home) is not None
+        return is_on_server or is_on_remote(session)
+    return False
+
+
+def refresh_first(session: Session) -> float:
+    """Reads the board as `Session.refresh` does, after an exchange if it is shared.
+
+    For commands that claim a package: the remote is waited for WAIT_S at most. Returns until when
+    it may be waited for after the claim; 0 if the remote did not answer, which is a warning.
+    """
+    home, until_s = session.project.home, time.monotonic() + WAIT_S
+    session.refresh()
+    if not session.is_online or not is_shared(session):
+        return 0.0
+    is_answered = background.send(home, session.project.root, WAIT_S)
+    session.refresh()
+    last = read_status(home, _way(session))
+    if is_answered or (last and last.parked and not last.error_text):
+        return until_s
+    session.is_online = False
+    reason = last.error_text if last and last.error_text else f"no answer in {WAIT_S:g} s"
+    session.warnings.append(f"not asked whether somebody else has claimed it: {reason}")
+    return 0.0
+
+
+def give_way(
+    session: Session, feature: FeatureState, package: PackageState, until_s: float
+) -> None:
+    """Sends a claim at once; raises Refused if a claim of another clone was sent before it.
+
+    The other's claim counts then, which is recorded. `until_s` is the result of `refresh_first`.
+    """
+    claim = next((event for event in reversed(session.appended) if is_claim(event)), None)
+    home, wait_s = session.project.home, max(until_s - time.monotonic(), _PAUSE_S)
+    is_sent = until_s > 0 and background.send(home, session.project.root, wait_s)
+    if claim is None or not is_sent:
+        return
+    session.refresh()
+    for conflict in session.board.open_conflicts(package.subject):
+        others = [
+            event for event in conflict.events if is_claim(event) and event.node_id != claim.node_id
+        ]
+        if not others or claim.event_id not in {event.event_id for event in conflict.events}:
+            continue
+        first = others[-1]
+        payload = {
+            "wp_id": package.wp_id,
+            "previous_status": DOING,
+            "new_status": DOING,
+            "changed_by": person(first),
+            "feature_slug": feature.slug,
+            "reason": "claimed and shared first",
+        }
+        with suppress(HeadsMoved):
+            session.append_or_warn(WorkEvent("WPStatusChanged", payload, feature.slug))
+        raise Refused(
+            "could not begin work on",
+            guard="moved_meanwhile",
+            place=f"{feature.slug}/{package.wp_id}",
+            cause=f"{person(first)} claimed it first, at {first.timestamp}",
+            hint="look at `thence work status`, then take another package",
+        )
+
+
+def send_new(session: Session) -> bool:
+    """Sends what is new in the background, if the board is shared; reports whether it is."""
+    if not is_shared(session):
+        return False
+    background.send(session.project.home, session.project.root)
+    return True
+
+
+def after_command(session: Session) -> str | None:
+    """Sends what a command has appended, in the background; returns what is to be said of it.
+
+    That is nothing while the last exchange went well.
+    """
+    if not session.appended or not send_new(session):
+        return None
+    last = read_status(session.project.home, _way(session))
+    return _unshared_words(session) if last and last.error_text else None
+
+
+def status_words(session: Session) -> str | None:
+    """Returns what is to be said of the sharing beside the board, if anything."""
+    if is_shared(session):
+        last, home = read_status(session.project.home, _way(session)), session.project.home
+        is_sent = is_locked(home / EXCHANGING) or background.is_waiting(home)
+        return None if is_sent and last and not last.error_text else _unshared_words(session)
+    is_alone = not any(ref.startswith(REMOTES) for ref in session.refs.commits)
+    return None if is_alone or not session.events else "not shared yet: thence sync now"
+
+
+def _way(session: Session) -> str:
+    """Returns the way by which the board is shared: a git remote before a server."""
+    with suppress(OSError, ThenceError):
+        return REMOTE if is_on_remote(session) else SERVER
+    return SERVER
+
+
+def _unshared_words(session: Session) -> str | None:
+    if count := unshared(session):
+        verb = "is" if count == 1 else "are"
+        return f"{counted(count, 'event')} {verb} not shared yet: thence sync now"
+    return None
 
 
 def exchange(session: Session, remote: BoardRemote) -> Exchange:
@@ -99,17 +227,19 @@ def state_of(session: Session, *, is_checked: bool = False) -> BoardState:
 
 
 def unshared(session: Session) -> int:
-    """Returns how many events of the journal the remote is not known to have."""
+    """Returns how many events of the journal the others are not known to have."""
+    if _way(session) == SERVER and team_of(session.project.home) is not None:
+        from thence.sync.outbox import waiting_count  # seldom needed
+
+        with suppress(OSError):
+            return waiting_count(OS_DISK, session.project.home) or 0
+        return 0
     return max(0, session.events_count - load_seen(session.project).shared)
 
 
 def set_private(project: Project, *, is_private: bool) -> None:
     """Ends the sharing over a git remote here, or allows it again. Raises OSError."""
-    if is_private:
-        sync_folder(project.home).mkdir(parents=True, exist_ok=True)
-        _private(project).touch()
-    else:
-        _private(project).unlink(missing_ok=True)
+    background.set_private(_private(project), is_private=is_private)
 
 
 @contextmanager
@@ -119,17 +249,9 @@ def turn(project: Project) -> Iterator[None]:
     A process of the background lets the next one wait from then on.
     """
     with locked(project.home / EXCHANGING):
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(0), os.stat(_waiting(project))):
-                nothing = os.open(os.devnull, os.O_RDONLY)
-                os.dup2(nothing, 0)
-                os.close(nothing)
+        background.begin_turn(project.home)
         yield
 
 
 def _private(project: Project) -> Path:
-    return sync_folder(project.home) / _PRIVATE
-
-
-def _waiting(project: Project) -> Path:
-    return sync_folder(project.home) / _WAITING
+    return project.repo.common / "thence" / _PRIVATE

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore
     from thence.sync.target import SyncReport, SyncTarget
     from thence.work.project.project import Project
+    from thence.work.session.sharing import BoardState
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
@@ -144,8 +145,23 @@ def now_command(log_name: str | None) -> None:
             except ThenceError as error:
                 failure = error
         if project is None or is_enabled:
-            pulled = _sync_with_server(out, folder, counts, lines)
-            if pulled and place and project is not None and failure is None:
+            check_packages()
+            take_in_hooks(folder)
+            with open_log(folder, create=False) as log:
+                try:
+                    moved = drained(out, log)
+                finally:  # also after a round that failed once it had redacted; the sync stands
+                    try:
+                        unwritten = _redact_files(log)
+                    except (OSError, ThenceError) as error:
+                        unwritten = [str(error)]
+                    for reason in unwritten:
+                        again = "redacted text stays until the next `thence sync now`"
+                        out.notice(f"note: {again}: {reason}")
+            for name, count in moved.items():
+                counts[name] += count
+            lines.append(f"pulled {moved['pulled']:,}, pushed {moved['pushed']:,}")
+            if moved["pulled"] and place and project is not None and failure is None:
                 _exchange(out, project, counts, lines, may_begin=False)
     if failure is not None:
         raise failure
@@ -188,29 +204,6 @@ def _exchange(
                 " it first, the others send in the background; thence sync disable ends that"
             )
     return {"remote": remote.remote, "branch": remote.branch, "commit": result.commit}
-
-
-def _sync_with_server(out: Output, folder: Path, counts: dict[str, int], lines: list[str]) -> int:
-    """Syncs a log with its server, and redacts what a project's files hold of redacted lines.
-
-    Adds to the counts and the lines, and returns how many lines were pulled.
-    """
-    check_packages()
-    take_in_hooks(folder)
-    with open_log(folder, create=False) as log:
-        try:
-            moved = drained(out, log)
-        finally:  # also after a round that failed once it had redacted; the sync stands
-            try:
-                unwritten = _redact_files(log)
-            except (OSError, ThenceError) as error:
-                unwritten = [str(error)]
-            for reason in unwritten:
-                out.notice(f"note: redacted text stays until the next `thence sync now`: {reason}")
-    for name, count in moved.items():
-        counts[name] += count
-    lines.append(f"pulled {moved['pulled']:,}, pushed {moved['pushed']:,}")
-    return moved["pulled"]
 
 
 def _redact_files(log: Log) -> Sequence[str]:
@@ -360,37 +353,37 @@ def status_command(log_name: str | None, is_checked: bool) -> int:
     lines: list[str] = []
     is_in_sync = True
     if project is not None:
-        board, of_board = _board_state(project, is_checked=is_checked)
-        fields["board"] = board
-        lines += of_board if target is None or board["is_shared"] else []
-        is_in_sync = not board["differs"] and (target is not None or board["is_shared"] is True)
+        from thence.work.session import sharing
+        from thence.work.session.session import Session
+
+        with Session(project.here, create=False) as session:
+            session.refresh()
+            board = sharing.state_of(session, is_checked=is_checked)
+        fields["board"] = {**board._asdict(), "last": _as_json(board.last)}
+        is_in_sync = not board.differs and (target is not None or board.is_shared)
+        if target is None or board.is_shared:
+            lines += _board_lines(board)
     if project is None or target is not None:
-        of_server, of_log = _server_state(folder, is_checked=is_checked)
-        fields |= of_server
-        lines += of_log
-        is_in_sync &= of_server.get("is_in_sync", True) is True
-    out.result({**fields, "is_in_sync": is_in_sync} if is_checked else fields, lines)
+        check_packages()
+        from thence.sync.credentials import CredentialStore
+
+        store = CredentialStore()
+        differing: Differences | None = None
+        take_in_hooks(folder)
+        with open_log(folder, create=False) as log:
+            state = _state(log, store)
+            if is_checked:
+                differing = _differences(log, store)
+        fields |= {**state._asdict(), "last": _as_json(state.last)}
+        if differing is not None:
+            is_same = not differing.lines and not differing.values_lost and not state.parked
+            is_in_sync = is_in_sync and is_same
+            fields |= differing._asdict()
+        lines += _lines(state, differing)
+    if is_checked:
+        fields["is_in_sync"] = is_in_sync
+    out.result(fields, lines)
     return FAILED if is_checked and not is_in_sync else 0
-
-
-def _board_state(project: "Project", *, is_checked: bool) -> tuple[dict[str, object], list[str]]:
-    """Returns the state of a board's sharing over its git remote, for JSON and in lines."""
-    from thence.work.session import sharing
-    from thence.work.session.session import Session
-
-    with Session(project.here, create=False) as session:
-        session.refresh()
-        state = sharing.state_of(session, is_checked=is_checked)
-    lines = [f"board       {state.place or 'no git remote: git remote add NAME URL'}"]
-    if state.is_shared:
-        lines.append(f"unshared    {counted(state.unshared, 'event')}")
-    elif state.place:
-        lines.append("unshared    all: not shared yet: thence sync now")
-    lines += _last_lines(state.last)
-    if state.differs is not None:
-        words = "not the same as here: thence sync now" if state.differs else "the same as here"
-        lines.append(f"remote      {words}")
-    return {**state._asdict(), "last": _as_json(state.last)}, lines
 
 
 def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
@@ -499,6 +492,18 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
         values = lost_values(log, client)
     missing_here = max(0, count - len(own) + lacking - gone)
     return Differences(lacking - left_count, missing_here, *values)
+
+
+def _board_lines(board: "BoardState") -> Iterator[str]:
+    yield f"board       {board.place or 'no git remote: git remote add NAME URL'}"
+    if board.is_shared:
+        yield f"unshared    {counted(board.unshared, 'event')}"
+    elif board.place:
+        yield "unshared    all: not shared yet: thence sync now"
+    yield from _last_lines(board.last)
+    if board.differs is not None:
+        words = "not the same as here: thence sync now" if board.differs else "the same as here"
+        yield f"remote      {words}"
 
 
 def _last_lines(last: "SyncReport | None") -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The options that the commands of `thence work` share, and the way each one is run."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,12 +116,16 @@ def run(
                 raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
     operation = operation or context.command.name or ""
     with Session(actor=name, create=create) as session:
+        if create:  # commands that write also record what has landed since
+            session.after_first_look = _record_landings
         try:
             result = attempt(session, operation, entity, work)
         except BaseException:
+            _share(session)
             for note in session.warnings:
                 out.notice(f"note: {note}")
             raise
+        unshared = _share(session)
     for note in result.warnings:
         out.notice(f"note: {note}")
     if result.events is None:
@@ -132,12 +135,29 @@ def run(
     else:
         for line in result.lines:
             out.write(line)
-        if sys.stderr.isatty():  # a person sees the state of the project's sync
-            from thence.sync.target import status_word
-
-            if (word := status_word(session.project.home)) is not None:
-                out.notice(f"sync: {word}")
+    if unshared is not None:
+        out.notice(unshared)
     return result.exit_code
+
+
+def _record_landings(session: "Session") -> None:
+    """Records what has landed by pull requests; what prevents that is a note."""
+    if session.planning.is_by_pull_request:
+        from thence.work.session.pull_requests import record_landings
+
+        try:
+            record_landings(session)
+        except ThenceError as error:
+            session.warnings.append(f"what has landed was not recorded: {error}")
+
+
+def _share(session: "Session") -> str | None:
+    """Sends a command's events in the background; returns what is to be said of it."""
+    if not session.appended:
+        return None
+    from thence.work.session.sharing import after_command
+
+    return after_command(session)
 
 
 def attempt(

@@ -33,11 +33,11 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.package_code import code_to_show, reverted_in
 from thence.work.session.session import CommandResult, Session
+from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
-_LOOK = "thence work orchestrate, once that is settled"
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
@@ -84,7 +84,7 @@ def orchestrate(
     """
     place, rule = feature or "a feature", "begins an orchestration"
     refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
-    session.refresh()
+    refresh_first(session)
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
@@ -93,16 +93,20 @@ def orchestrate(
         session.project.here, state.slug, setup, shown.report, shown.turn, interruption
     )
     summary = orchestrator.run()
+    send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     session.refresh()
     codes = code_to_show(session, [session.board.features[state.slug]])
-    steps: dict[str, str] = {}
+    steps, where = dict[str, str](), session.board.option_of(state.slug)
     for wp_id in summary.stranded:
         needs = packages[wp_id].dependencies
         is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
-        past = f"thence work implement {wp_id} --force --reason TEXT" if is_rejected else _LOOK
-        code = codes.get((state.slug, wp_id))
-        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id), code)) or past
+        past = f"thence work orchestrate{where}, once that is settled"
+        if is_rejected:
+            past = f"thence work implement {wp_id}{where} --force --reason TEXT"
+        code, history = codes.get((state.slug, wp_id)), histories.get(wp_id)
+        following = next_steps(packages[wp_id], history, code, where=where)
+        steps[wp_id] = "; or ".join(following) or past
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],

@@ -1,0 +1,304 @@
+"""Features that land by pull requests: what goes on which branch, and who sees it when."""
+
+import json
+
+import pytest
+from tests.git.repositories import begin_work, commit, git, hook, patches, write
+from tests.work.boards import done, synced, work
+from tests.work.forges import Forge
+
+SLUG = "001-sync"
+PLAN = f"plan/{SLUG}"
+TREE = f".worktrees/plan-{SLUG}"
+TASKS = """# Tasks
+
+## Work Package WP01: Read
+
+- [ ] T001 Read it
+
+## Work Package WP02: Write
+
+### Dependencies
+
+- Depends on WP01
+"""
+
+
+@pytest.fixture
+def forge(tmp_path):
+    return Forge(tmp_path)
+
+
+@pytest.fixture
+def ada(forge):
+    """A clone in which a feature was begun, whose spec and packages are pushed."""
+    ada = forge.clone("ada")
+    done(ada, "setup-spec", "Sync", "--land", "pull-request")
+    planned(ada)
+    return ada
+
+
+def planned(clone, text=TASKS):
+    write(clone / TREE, {f"kitty-specs/{SLUG}/tasks.md": text})
+    return done(clone, "finalize-tasks", "--feature", SLUG, "--json").json
+
+
+def seen(clone):
+    git(clone, "fetch", "--quiet", "origin")
+
+
+def handed_over(clone, wp_id="WP01", **files):
+    """Implement a package, tick its boxes, push its branch."""
+    tree = done(clone, "implement", wp_id, "--json").json["worktree"]
+    commit(clone / tree, files or {f"{wp_id}.py": f"{wp_id}\n"})
+    if wp_id == "WP01":
+        done(clone, "mark-status", "T001")
+    return done(clone, "merge", wp_id, "--json").json
+
+
+def lanes(clone):
+    (feature,) = done(clone, "status", "--json").json["features"]
+    return {p["wp_id"]: lane for lane, ps in feature["lanes"].items() for p in ps}
+
+
+@pytest.mark.promise("L16")
+def test_spec_and_packages_are_pushed_on_a_branch_of_their_own(forge):
+    ada = forge.clone("ada")
+    begin_work(ada)
+    before, main = patches(ada), git(ada, "rev-parse", "main")
+    begun = done(ada, "setup-spec", "Sync", "--land", "pull-request", "--json").json
+    assert (begun["branch"], begun["pushed"]) == (PLAN, True)
+    assert begun["spec"] == f"{TREE}/kitty-specs/{SLUG}/spec.md"
+    finalized = planned(ada)
+    assert finalized["pushed"]
+    assert {".kittify/config.yaml", f"kitty-specs/{SLUG}/tasks/WP01-read.md"} <= forge.files(PLAN)
+    assert b"land: pull-request" in (ada / TREE / ".kittify/config.yaml").read_bytes()
+    assert (patches(ada), git(ada, "rev-parse", "main")) == (before, main)
+    assert git(ada, "branch", "--show-current") == "main"
+    assert git(ada, "status", "--porcelain") == "AM mine"
+    assert forge.main() == main
+
+
+@pytest.mark.promise("L16")
+def test_plan_begins_at_the_upstream_and_not_at_what_is_unpushed(forge):
+    ada = forge.clone("ada")
+    commit(ada, {"mine.py": "unpushed\n"})
+    done(ada, "setup-spec", "Sync", "--land", "pull-request")
+    assert "mine.py" not in forge.files(PLAN)
+
+
+@pytest.mark.promise("L16")
+def test_project_without_a_choice_lands_by_merge_and_says_so_once(forge):
+    ada = forge.clone("ada")
+    assert "--land pull-request" in done(ada, "setup-spec", "Sync").out
+    assert (ada / f"kitty-specs/{SLUG}/spec.md").exists()
+    assert "--land" not in done(ada, "setup-spec", "Other").out
+
+
+@pytest.mark.promise("L16")
+def test_unknown_way_to_land_is_refused_with_its_place(forge):
+    ada = forge.clone("ada")
+    write(ada, {".kittify/config.yaml": "land: rebase\n"})
+    ended = work(ada, "setup-spec", "Sync")
+    assert ended.code == 2
+    assert ".kittify/config.yaml:1" in ended.err
+    assert "write merge or pull-request" in ended.err
+
+
+@pytest.mark.promise("L16")
+def test_clone_finds_the_spec_before_it_has_landed(ada, forge):
+    synced(ada)
+    bob = forge.clone("bob")
+    seen(bob)
+    synced(bob)
+    begun = done(bob, "implement", "WP01", "--json").json
+    assert begun["base"] == git(forge.remote, "rev-parse", PLAN)
+    assert (bob / begun["worktree"] / f"kitty-specs/{SLUG}/tasks/WP01-read.md").exists()
+    assert (bob / begun["worktree"] / ".kittify/config.yaml").exists()
+
+
+@pytest.mark.promise("L16")
+def test_clone_has_the_project_id_of_a_plan_that_has_not_landed(forge):
+    ada = forge.clone("ada")
+    write(ada, {".kittify/config.yaml": "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"})
+    done(ada, "setup-spec", "Sync", "--land", "pull-request")
+    bob = forge.clone("bob")
+    done(bob, "setup-spec", "Other")
+    assert "6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1" in forge.configuration("plan/002-other")
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "pulled"])
+def test_package_begins_at_the_target_once_the_plan_has_landed_by_a_squash(ada, forge, is_fetched):
+    squash = forge.squash(PLAN)
+    seen(ada)
+    if not is_fetched:
+        git(ada, "pull", "--quiet")
+    begun = done(ada, "implement", "WP01", "--json").json
+    assert begun["base"] == squash
+
+
+@pytest.mark.promise("L16")
+def test_package_is_pushed_and_named_with_the_next_step(ada, forge):
+    main = forge.main()
+    told = handed_over(ada)
+    assert told["pushed"] == [f"{SLUG}-WP01"]
+    assert told["moved"] == ["WP01"]
+    assert f"{SLUG}-WP01" in forge.branches()
+    assert (forge.main(), git(ada, "rev-parse", "main")) == (main, main)
+    assert lanes(ada)["WP01"] == "for_review"
+
+
+@pytest.mark.promise("L16")
+def test_empty_package_is_not_handed_over(ada):
+    done(ada, "implement", "WP01")
+    done(ada, "mark-status", "T001")
+    ended = work(ada, "merge", "WP01", "--json")
+    assert ended.code == 1
+    assert "no commit of its own" in ended.err
+
+
+@pytest.mark.promise("S4")
+def test_without_the_remote_a_package_is_handed_over_and_said_to_be_unpushed(ada, forge):
+    forge.remote.rename(forge.remote.parent / "away.git")
+    tree = done(ada, "implement", "WP01", "--json").json["worktree"]
+    commit(ada / tree, {"a.py": "a\n"})
+    done(ada, "mark-status", "T001")
+    ended = done(ada, "merge", "WP01")
+    assert f"next: git push -u origin {SLUG}-WP01" in ended.out
+    assert "was not reached" in ended.err
+    (forge.remote.parent / "away.git").rename(forge.remote)
+    assert done(ada, "merge", "WP01", "--json").json["pushed"] == [f"{SLUG}-WP01"]
+
+
+@pytest.mark.promise("S4")
+def test_without_the_remote_a_spec_waits_here_and_goes_with_the_next_command(forge):
+    ada = forge.clone("ada")
+    forge.remote.rename(forge.remote.parent / "away.git")
+    begun = done(ada, "setup-spec", "Sync", "--land", "pull-request", "--json").json
+    assert not begun["pushed"]
+    (forge.remote.parent / "away.git").rename(forge.remote)
+    assert planned(ada)["pushed"]
+    assert PLAN in forge.branches()
+
+
+@pytest.mark.promise("L16")
+def test_push_that_the_remote_refuses_moves_nothing(ada, forge):
+    tree = done(ada, "implement", "WP01", "--json").json["worktree"]
+    commit(ada / tree, {"a.py": "a\n"})
+    done(ada, "mark-status", "T001")
+    hook(ada, "pre-push", "echo tests fail >&2; exit 1")
+    ended = work(ada, "merge", "WP01")
+    assert ended.code == 1
+    assert "tests fail" in ended.err
+    assert lanes(ada)["WP01"] == "doing"
+
+
+@pytest.mark.promise("L16")
+def test_one_package_is_pushed_where_features_land_by_merge(forge):
+    ada = forge.clone("ada")
+    done(ada, "finalize-tasks", "--add", "Read")
+    tree = done(ada, "implement", "WP01", "--json").json["worktree"]
+    commit(ada / tree, {"a.py": "a\n"})
+    main = git(ada, "rev-parse", "main")
+    told = done(ada, "merge", "WP01", "--push", "--json").json
+    assert told["pushed"] == ["000-general-WP01"]
+    assert git(ada, "rev-parse", "main") == main
+    assert "000-general-WP01" in forge.branches()
+
+
+@pytest.mark.promise("L11")
+def test_two_who_add_packages_at_once_are_united(ada, forge):
+    synced(ada)
+    bob = forge.clone("bob")
+    seen(bob)
+    synced(bob)
+    done(bob, "finalize-tasks", "--feature", SLUG, "--add", "Of Bob")
+    told = planned(ada, TASKS + "\n## Work Package WP04: Of Ada\n")
+    assert told["pushed"]
+    names = {"WP03-of-bob.md", "WP04-of-ada.md"}
+    assert {f"kitty-specs/{SLUG}/tasks/{name}" for name in names} <= forge.files(PLAN)
+    assert git(ada, "rev-parse", PLAN) == git(forge.remote, "rev-parse", PLAN)
+
+
+@pytest.mark.promise("L11")
+def test_two_who_edit_one_row_of_the_plan_meet_as_commits_do(ada, forge):
+    bob = forge.clone("bob")
+    synced(ada)
+    seen(bob)
+    synced(bob)
+    done(bob, "finalize-tasks", "--feature", SLUG)  # makes the worktree of the plan
+    path = f"kitty-specs/{SLUG}/tasks.md"
+    planned(bob, TASKS.replace("Read it", "Read all of it"))
+    write(ada / TREE, {path: TASKS.replace("Read it", "Read the half")})
+    git(ada / TREE, "commit", "--quiet", "--all", "--message", "Half")
+    ended = work(ada, "finalize-tasks", "--feature", SLUG)
+    assert ended.code == 1
+    assert f"both changed {path}" in ended.err
+    assert git(ada / TREE, "status", "--porcelain") == ""
+    git(ada / TREE, "merge", f"origin/{PLAN}", check=False)
+    ended = work(ada, "finalize-tasks", "--feature", SLUG)
+    assert "a merge is under way" in ended.err
+    write(ada / TREE, {path: TASKS.replace("Read it", "Read it twice")})
+    git(ada / TREE, "commit", "--quiet", "--all", "--no-edit")
+    assert done(ada, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
+
+
+@pytest.mark.promise("L16")
+def test_plan_goes_on_after_it_has_landed(ada, forge):
+    squash = forge.squash(PLAN)
+    told = planned(ada, TASKS + "\n## Work Package WP03: Look\n")
+    assert told["pushed"]
+    changed = git(forge.remote, "diff", "--name-only", f"{squash}...{PLAN}").splitlines()
+    assert changed == [
+        f"kitty-specs/{SLUG}/tasks.md",
+        f"kitty-specs/{SLUG}/tasks/WP03-look.md",
+    ]
+    begun = done(ada, "implement", "WP03", "--json").json
+    assert begun["base"] == git(forge.remote, "rev-parse", PLAN)
+
+
+@pytest.mark.promise("L16")
+def test_project_that_lands_by_merge_is_switched_and_its_main_can_be_pushed_again(forge):
+    ada = forge.clone("ada")
+    done(ada, "setup-spec", "Sync")
+    write(ada, {f"kitty-specs/{SLUG}/tasks.md": TASKS})
+    done(ada, "finalize-tasks")
+    commit(ada, {"mine.py": "mine\n"})
+    begin_work(ada)
+    tip = git(ada, "rev-parse", "main")
+    told = done(ada, "setup-spec", "--land", "pull-request")
+    assert git(ada, "rev-parse", "main") == tip
+    (line,) = [line for line in told.lines if "git reset --keep" in line]
+    git(ada, *line.rpartition("git ")[2].split())
+    assert git(ada, "rev-parse", "main") == forge.main()
+    assert (ada / "mine").read_text() == "half done\n"
+    assert {"mine.py", f"kitty-specs/{SLUG}/tasks/WP01-read.md"} <= forge.files(PLAN)
+    begun = done(ada, "implement", "WP01", "--json").json
+    assert begun["base"] == git(forge.remote, "rev-parse", PLAN)
+
+
+@pytest.mark.promise("L16")
+def test_switch_without_a_feature_is_refused(forge):
+    ended = work(forge.clone("ada"), "setup-spec", "--land", "pull-request")
+    assert ended.code == 2
+    assert "setup-spec TITLE --land pull-request" in ended.err
+
+
+@pytest.mark.promise("L16")
+def test_plan_of_a_remote_that_was_fetched_for_a_review_is_not_read(forge):
+    mallory, bob = forge.clone("mallory"), forge.clone("bob")
+    git(mallory, "remote", "set-url", "origin", forge.remote.parent / "away.git")
+    done(mallory, "setup-spec", "Sync", "--land", "pull-request")
+    git(bob, "fetch", "--quiet", mallory, f"{PLAN}:refs/remotes/mallory/{PLAN}")
+    done(bob, "finalize-tasks", "--add", "Read")
+    assert git(bob, "branch", "--format=%(refname:short)") == "main"
+
+
+@pytest.mark.promise("L16")
+def test_status_says_where_the_plan_is(ada, forge):
+    assert f"its planning files are on {PLAN}, and not in main yet" in done(ada, "status").out
+    forge.squash(PLAN)
+    seen(ada)
+    assert "planning files are on" not in done(ada, "status").out
+    assert json.loads(done(ada, "status", "--json").out)["features"][0]["feature_slug"] == SLUG
