@@ -399,6 +399,18 @@ def _hand_over(
     return session.result(data, lines)
 
 
+def _unpushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
+    """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
+    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
+    if push is None or upstream is None:
+        return None, []
+    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
+        return None, []
+    lacking = upstream.removeprefix(REMOTES)
+    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+    return lacking, [f"merged here, not pushed to {lacking}", f"next: {push}", switch]
+
+
 def _finish(
     session: Session,
     feature: FeatureState,
@@ -427,11 +439,7 @@ def _finish(
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
-    push, lacking = push_command(session.refs, target), None
-    upstream = session.refs.upstreams.get(HEADS + target)
-    if push is not None and upstream is not None:
-        is_there = is_ancestor(session.project.repo, plan.end, session.refs.commits[upstream])
-        lacking = None if is_there else upstream.removeprefix(REMOTES)
+    lacking, steps = _unpushed(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -460,11 +468,7 @@ def _finish(
         if error.guard != "not_landed"
     ]
     lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    if lacking is not None:
-        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
-        lines.append(
-            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
-        )
+    lines += steps
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
