@@ -86,7 +86,7 @@ def _project(top: Path) -> Path:
     _run(top, "git", "config", "user.name", "Ada")
     _run(top, "git", "config", "user.email", "ada@example.com")
     _run(top, "git", "commit", "--quiet", "--allow-empty", "--message", "Begin")
-    _run(top, PROGRAM, "work", "init")
+    _run(top, PROGRAM, "work", "setup-spec")
     _run(top, PROGRAM, "work", "setup-spec", "Idle")
     (top / "kitty-specs" / _SLUG / "tasks.md").write_text(f"# Tasks\n\n{packages}")
     _run(top, PROGRAM, "work", "finalize-tasks")

@@ -39,7 +39,6 @@ def feature(place: Path) -> Team:
     """Works a feature off, from its spec to done, and shares its events."""
     runner = _Runner(place)
     runner.begin()
-    runner.run("init", "init")
     runner.run("setup-spec", "setup-spec", "Sync")
     tasks = "".join(f"## Work Package WP{n:02}: Part {n}\n\n" for n in range(1, PACKAGES + 1))
     (runner.clone / f"kitty-specs/{SLUG}/tasks.md").write_text(f"# Tasks\n\n{tasks}")

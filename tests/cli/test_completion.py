@@ -62,7 +62,7 @@ def place(tmp_path_factory):
     home = tmp_path_factory.mktemp("place")
     folder = made(home / "shop", home)
     for words in (
-        ("init",),
+        ("setup-spec",),
         ("finalize-tasks", "--add", "Read"),
         ("finalize-tasks", "--add", "Write"),
     ):

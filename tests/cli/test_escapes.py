@@ -78,7 +78,7 @@ def test_no_text_of_a_log_is_obeyed_on_a_terminal(project):
     asked = [calls(words, command)[0] for words, command in KNOWN]
     asked += [[*words, "@last", "--log", "evil", "--json"] for words in (["show"], ["why"])]
     asked += [[word, "--log", "evil", "--json"] for word in ("log", "query", "tail", "stats")]
-    asked += [["work", "status", "--json"], ["work", "conflicts", "--json"]]
+    asked += [["work", "status", "--json"], ["work", "status", "--refused"]]
     with ThreadPoolExecutor(4) as pool:
         asked = some(asked, 12, "terminal")
         shown = pool.map(lambda each: on_terminal(project, *each, answer=ANSWER)[1], asked)
@@ -101,8 +101,7 @@ def test_the_log_that_is_shown_is_hostile_indeed(project):
         ("sim", "show", "evil-run"),
         ("sim", "list"),
         ("work", "status"),
-        ("work", "conflicts"),
-        ("work", "errors"),
+        ("work", "status", "--refused"),
         ("work", "finalize-tasks", "--feature", FEATURE),
     ):
         ended = warm(*arguments, cwd=project)

@@ -107,7 +107,7 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
         ("runs", "thence sim list"),
         ("sim runs", "thence sim list"),
         ("work ls", "thence work status"),
-        ("init", "thence hook install claude-code (your agents), thence work init (a board)"),
+        ("init", "thence hook install claude-code (your agents), thence work setup-spec (a board)"),
         ("status", "thence last (a log), thence hook status, thence work status"),
     ],
 )

@@ -79,7 +79,7 @@ def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -
 
 def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    for command in (("init",), ("finalize-tasks", "--add", "Read")):
+    for command in (("setup-spec",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=tmp_path)
     process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
@@ -99,7 +99,7 @@ def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
         subprocess.run(["git", "-C", repository, "config", key, value], check=True)
-    for command in (("init",), ("finalize-tasks", "--add", "Read")):
+    for command in (("setup-spec",), ("finalize-tasks", "--add", "Read")):
         thence("work", *command, cwd=repository)
     log = repository / ".git" / "thence" / "agents"
     thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)

@@ -29,7 +29,7 @@ def test_what_is_told_and_the_exit_code_are_the_same(tmp_path, orders):
     assert both("show", "nothing", "--log", "orders", cwd=tmp_path).code == 4
     assert both("nonsense", cwd=tmp_path).code == 2
     assert both("work", "status", "--json", cwd=tmp_path).json["error"]["code"] == "not_a_project"
-    assert both("work", "next", cwd=tmp_path, THENCE_ACTOR="a\nb").code == 2
+    assert both("work", "implement", cwd=tmp_path, THENCE_ACTOR="a\nb").code == 2
 
 
 def test_each_has_a_process_of_its_own(tmp_path):

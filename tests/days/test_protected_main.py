@@ -32,7 +32,7 @@ BOARD = {
     "planned": ("planned planned planned", 0),
     "Bob and Cleo are at work": ("doing doing planned", 0),
     "Bob has handed over": ("for_review doing planned", 0),
-    "WP01 has landed, and nobody has recorded it": ("for_review doing planned", 0),
+    "WP01 has landed, and nobody has recorded it": ("approved doing planned", 0),
     "Bob takes WP03, which records it": ("done doing doing", 1),
     "Cleo was offline": ("done for_review doing planned planned", 1),
     "WP02 was squashed with a suggestion": ("done for_review doing planned planned", 1),
@@ -90,6 +90,7 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     done(ada, "add-history", "WP03", "mind the prices")
     tree_3 = begun(bob, "WP03")
     assert (tree_3 / "prices.py").exists()
+    commit(tree_3, {"receipt.py": "def receipt(): ...\n"}, "Receipt")
     shows("Bob takes WP03, which records it", bob, ada)
     assert by_whom(bob, "WP01") == {"ada"}  # though two clones recorded it
 
@@ -130,11 +131,13 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     share(bob)
     shows("Bob has it again", bob, ada)
     again = begun(bob, "WP01")
-    git(again, "merge", "--quiet", "--no-edit", "origin/main")
-    git(again, "revert", "--no-edit", "origin/main")
+    git(again, "merge", "--quiet", "--no-edit", "origin/main")  # no planning file conflicts
+    assert (again / SPEC / "tasks/WP05-vouchers.md").exists()
+    assert (again / "prices.py").exists()
+    commit(again, {"prices.py": "PRICES = {'tea': 4, 'cup': 7}\n"}, "Dearer")
     for clone, wp_id in ((bob, "WP01"), (bob, "WP03"), (cleo, "WP04"), (ada, "WP05")):
         tree = begun(clone, wp_id)
-        if wp_id != "WP01":
+        if wp_id not in ("WP01", "WP03"):
             commit(tree, {f"{wp_id}.py": f"{wp_id}\n"})
         done(clone, "merge", wp_id)
         share(clone)

@@ -8,6 +8,7 @@ from tests.git.repositories import commit, git, make_repository
 
 import thence.git.repository as module
 from thence.errors import GitFailed
+from thence.git.refs import refs_of
 from thence.git.repository import (
     branches,
     current_branch,
@@ -144,8 +145,9 @@ def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
     top = make_repository(tmp_path / "top")
     add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
     git(top, *add, "part")
-    (only,) = list_worktrees(repository(top / "part"))
-    assert only.path == top / "part"
+    repo = repository(top / "part")
+    (only,) = list_worktrees(repo)
+    assert refs_of(repo).trees == {"main": only.path} == {"main": top / "part"}
     assert only.git_dir == top / ".git/modules/part"
 
 
@@ -204,12 +206,13 @@ def test_branch_that_a_stacked_rebase_will_move_is_in_use(tmp_path):
     assert rebase_of(repository(top), "middle") == top / ".git"
 
 
-def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
+@pytest.mark.parametrize("listed", [list_worktrees, lambda repo: refs_of(repo).trees])
+def test_worktree_that_is_just_being_made_is_waited_for(tmp_path, listed):
     folder = make_repository(tmp_path / "r")
-    git(folder, "worktree", "add", "--quiet", "--detach", tmp_path / "tree")
+    git(folder, "worktree", "add", "--quiet", "-b", "side", tmp_path / "tree")
     told = folder / ".git" / "worktrees" / "tree" / "commondir"
     hidden = told.with_name("hidden")
     told.rename(hidden)
     told.write_bytes(b"")  # as `git worktree add` leaves it for a moment
     threading.Timer(0.1, lambda: hidden.replace(told)).start()
-    assert len(list_worktrees(repository(folder))) == 2
+    assert len(listed(repository(folder))) == 2

@@ -36,7 +36,7 @@ def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> P
     git(first, "config", "user.name", "first")
     git(first, "config", "user.email", "first@example.org")
     commit(first, {"README.md": "# a project\n", **(files or {})}, "Begin")
-    assert work(first, "init").code == 0
+    assert work(first, "setup-spec").code == 0
     git(first, "push", "--quiet", "origin", "main")
     return path
 

@@ -69,7 +69,7 @@ class Chaos:
             words = f"- Depends on {', '.join(on)}" if on else "- None"
             heading = f"## Work Package {name}: Do {name} (Priority: P{number % 3})"
             parts.append(f"{heading}\n\n### Dependencies\n{words}")
-        for arguments in (["init"], ["setup-spec", "Chaos"]):
+        for arguments in (["setup-spec"], ["setup-spec", "Chaos"]):
             self._thence("work", *arguments)
         (self.top / f"kitty-specs/{SLUG}/tasks.md").write_text("\n\n".join(parts) + "\n")
         self._thence("work", "finalize-tasks")

@@ -224,7 +224,7 @@ class History:
             if (rows[at] in unit.forms) if unit.kind == "exact" else pattern.search(rows[at]):
                 end = at + 1
                 if rows[at].rstrip(";").endswith("(") or rows[at].strip().endswith(","):
-                    while ")" not in rows[end - 1]:  # a call that a formatter broke
+                    while end < len(rows) and ")" not in rows[end - 1]:  # a formatter broke it
                         end += 1
                 begin = at
                 while rows[begin].strip().endswith(",") and "(" not in rows[begin]:

@@ -145,9 +145,8 @@ def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path
     assert board_of(ada) == board_of(bob)
     shown = []
     for folder in (ada, bob):
-        ended = thence("work", "conflicts", "--json", cwd=folder)
-        assert ended.code == 3
-        shown.append(json.loads(ended.out)["conflicts"])
+        ended = thence("work", "status", "--json", cwd=folder)
+        shown.append(json.loads(ended.out)["here"]["conflicts"])
     assert shown[0] == shown[1]
     (conflict,) = shown[0]
     assert conflict["subject"].endswith(f"/{SLUG}/WP01")

@@ -11,7 +11,7 @@ from tests.work.project_events import work_event
 
 from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.moving import move_task
-from thence.cli.commands.work.planning import add, init, setup_spec
+from thence.cli.commands.work.planning import add, setup_spec
 from thence.cli.commands.work.recording import add_history
 from thence.core.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.vocabulary import WORK
@@ -67,7 +67,7 @@ def project(path):
     """Make a project of one feature with one package."""
     repo = make_repository(path)
     with Session(repo) as session:
-        init(session)
+        setup_spec(session)
     with Session(repo) as session:
         setup_spec(session, "Sync")
     with Session(repo) as session:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import commit, content, git, make_repository
 
-from thence.cli.commands.work.planning import init
+from thence.cli.commands.work.planning import setup_spec
 from thence.errors import PlanningError
 from thence.git.refs import refs_of
 from thence.work.journal.store import WorkEvent
@@ -87,7 +87,7 @@ def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
 def test_init_keeps_the_id_that_spec_kitty_gave(tmp_path: Path, config: str) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: config.format(ONE.upper())})
     with Session(here) as session:
-        assert init(session).data["project_uuid"] == ONE
+        assert setup_spec(session).data["project_uuid"] == ONE
     git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
     assert find_project(tmp_path / "clone").uuid == ONE
 
@@ -114,7 +114,7 @@ def test_clone_that_has_an_id_already_keeps_it_beside_that_of_spec_kitty(tmp_pat
 def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: "vcs: {type: git}"})
     with Session(here) as session:
-        made = init(session)
+        made = setup_spec(session)
     named = f"vcs: {{type: git}}\nproject_uuid: {made.data['project_uuid']}\n".encode()
     assert content(here, CONFIG) == named == (here / CONFIG).read_bytes()
     git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
@@ -125,12 +125,12 @@ def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) ->
 def test_init_gives_a_repository_made_from_a_template_its_own_id(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: f"a: 1\nproject_uuid: {ONE}\nb: 2\n"})
     with Session(here) as session:
-        made = init(session, has_new_id=True).data["project_uuid"]
+        made = setup_spec(session, has_new_id=True).data["project_uuid"]
     assert made != ONE
     assert content(here, CONFIG) == f"a: 1\nb: 2\nproject_uuid: {made}\n".encode()
     assert find_project(here).uuid == made
     with Session(here) as session:
-        assert init(session).data["project_uuid"] == made
+        assert setup_spec(session).data["project_uuid"] == made
 
 
 @pytest.mark.parametrize("before", [None, b"", b"a: 1", b"a: 1\n"])

@@ -10,7 +10,7 @@ import pytest
 from tests.git.repositories import make_repository
 from tests.work.boards import NAMED, exchange, on_remote
 
-from thence.cli.commands.work.planning import init
+from thence.cli.commands.work.planning import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 
@@ -141,7 +141,7 @@ def test_every_acknowledged_event_stays_whatever_git_does_beside(tmp_path):
     seed = random.randrange(2**32)
     folder = make_repository(tmp_path / "sync", NAMED)
     with Session(folder) as session:
-        init(session)
+        setup_spec(session)
     on_remote(folder, tmp_path / "remote.git")
     spawned = multiprocessing.get_context("spawn")
     stop = spawned.Event()

@@ -226,13 +226,13 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
             attempt(session, "move-task", "WP01", refuse)
     done(repo, "move-task", "WP01", "--to", "for_review", "--force", "--reason", SECRET)
     noted(repo)
-    assert SECRET in work(repo, "errors").out
+    assert SECRET in work(repo, "status", "--refused").out
     held = events_of(repo)
     events = [each for each in held if SECRET.encode() in each.line]
     assert {each.event_type for each in events} >= {"ErrorLogged", "WPStatusChanged"}
     take_back(repo, *events, *(each for each in held if each.event_type == "WPCreated"))
     assert holding(repo) == []
-    for command in (["status"], ["status", "--json"], ["errors"], ["conflicts"]):
+    for command in (["status", "--refused"], ["status", "--json"]):
         assert SECRET not in done(repo, *command).out
     done(repo, "finalize-tasks", "--add", "Second")
     take_back(repo, *events_of(repo))

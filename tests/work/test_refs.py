@@ -1,7 +1,5 @@
 """The refs as one look shows them: default branch, working trees, upstreams."""
 
-import threading
-
 from tests.git.repositories import commit, git, make_repository
 
 from thence.git.refs import refs_of
@@ -60,14 +58,6 @@ def test_branch_has_the_working_tree_that_is_there_the_main_one_first(tmp_path):
     assert found.trees == {"main": top, "side": tmp_path / "side\nwörk"}
 
 
-def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
-    make_repository(tmp_path / "part")
-    top = make_repository(tmp_path / "top")
-    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
-    git(top, *add, "part")
-    assert refs_of(repository(top / "part")).trees == {"main": top / "part"}
-
-
 def test_bare_repository_has_no_default_branch_by_who_looks_at_it(tmp_path):
     source = make_repository(tmp_path / "source")
     git(source, "branch", "--move", "alpha")
@@ -85,17 +75,6 @@ def test_packed_refs_are_like_any_others(tmp_path):
     before = refs_of(repository(top))
     git(top, "pack-refs", "--all")
     assert refs_of(repository(top)) == before
-
-
-def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
-    folder = make_repository(tmp_path / "r")
-    git(folder, "worktree", "add", "--quiet", "-b", "side", tmp_path / "tree")
-    told = folder / ".git" / "worktrees" / "tree" / "commondir"
-    hidden = told.with_name("hidden")
-    told.rename(hidden)
-    told.write_bytes(b"")  # as `git worktree add` leaves it for a moment
-    threading.Timer(0.1, lambda: hidden.replace(told)).start()
-    assert refs_of(repository(folder)).trees == {"main": folder, "side": tmp_path / "tree"}
 
 
 def test_command_that_looks_again_sees_what_has_moved(tmp_path):

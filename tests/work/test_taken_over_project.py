@@ -71,7 +71,7 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
     first = existing(tmp_path / "first", **MORE)
     git(tmp_path, "clone", "--quiet", "--bare", first, tmp_path / "remote.git")
     ada, bob = (clone(tmp_path / "remote.git", tmp_path / name) for name in ("ada", "bob"))
-    done(ada, "init")
+    done(ada, "setup-spec")
     step = "git rm -r --cached .kittify/events"
     assert step in done(ada, "finalize-tasks").err
     git(ada, *step.split()[1:])

@@ -316,7 +316,7 @@ POINTERS = {
     "graph": "thence serve --open",
     "help": "thence --help",
     "history": "thence log",
-    "init": "thence hook install claude-code (your agents), thence work init (a board)",
+    "init": "thence hook install claude-code (your agents), thence work setup-spec (a board)",
     "install": "thence hook install claude-code",
     "list": "thence log (events), thence sim list (runs)",
     "ls": "thence log (events), thence sim list (runs)",

@@ -6,6 +6,7 @@ packages are asked together, and where the branch has only moved on, its new com
 No message of a commit is read, and no working tree.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence, Set
 from contextlib import suppress
 from hashlib import sha256
@@ -332,10 +333,12 @@ def _ask(
     landed = {key: one for key, one in known.items() if one.commit not in lacking}
     sought = {key: code for key, code in codes.items() if key not in landed}
     landed |= _search(repo, target, sought, history, present)
-    parts = {
-        key: [one.ends for one in codes[key].reviews if one.patch and present.issuperset(one.ends)]
-        for key in landed.keys() & codes.keys()
-    }
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for key in landed.keys() & codes.keys():
+        ends = [one.ends for one in codes[key].reviews if one.patch]
+        # where the last one is not here, what was handed in before does not stand for it
+        is_here = not ends or present.issuperset(ends[-1])
+        parts[key] = [pair for pair in ends if present.issuperset(pair)] if is_here else []
     hunks = _hunks(repo, {pair for pairs in parts.values() for pair in pairs})
     standings = {key: standing_of([hunks[pair] for pair in parts.get(key, ())]) for key in landed}
     for key in landed:
@@ -407,7 +410,8 @@ def _search(
             landed[key] = Landed("ancestor", tip)
         else:
             rest[key] = chain
-    landed |= _found(repo, rest, history, present) if rest else {}
+    based = {key: chain for key, chain in rest.items() if chain[0].base}
+    landed |= _found(repo, based, history, present) if based else {}
     for key, chain in rest.items():
         tip = chain[-1].commit
         if key not in landed and tip in present and tip not in history.brought:
@@ -429,29 +433,31 @@ def _found(
         ends = [(chain[-1].commit, one.base) for one in chain]
         spans[key] = [span for span in ends if present >= {*span}]
         commits[key] = [(name,) for one in chain for name in one.commits if name in present]
-    changes = {one: None for asked in (commits, spans) for every in asked.values() for one in every}
+    changes = {one: None for every in (commits, spans) for rows in every.values() for one in rows}
     files = dict(zip(changes, files_of(repo, [*changes]), strict=True))
-    paths, sought = dict[str, set[bytes] | None](), dict[str, list[str]]()
+    paths, places = dict[str, set[bytes] | None](), dict[str, tuple[set[str], int]]()
     for key, chain in chains.items():
         before, begin = history.beside(chain[0].base)
-        before |= history.beside(chain[-1].commit)[0]
-        sought[key] = [
-            one
-            for one, number in history.brought.items()
-            if chain[0].base and number >= begin and one not in before
-        ]
+        places[key] = before | history.beside(chain[-1].commit)[0], begin
         held = {path for change in (*spans[key], *commits[key]) for path in files[change]}
         paths[key] = held if spans[key] else None
-    own = {one: None for every in sought.values() for one in every}
+    begin = min((begin for _, begin in places.values()), default=len(history.steps))
+    asked = [one for one, number in history.brought.items() if number >= begin]
     touched = {path for held in paths.values() for path in held or ()}
     is_by_path = None not in paths.values() and len(touched) <= PATHS_MAX
     restriction = sorted(map(path_of, touched)) if is_by_path else ()
-    theirs = dict(zip(own, files_of(repo, [(one,) for one in own], restriction), strict=True))
+    theirs = dict(zip(asked, files_of(repo, [(one,) for one in asked], restriction), strict=True))
+    by_path: dict[bytes, set[str]] = defaultdict(set)
+    for commit, changed in theirs.items():
+        for path in changed:
+            by_path[path].add(commit)
     found = dict[str, Landed]()
     for key, chain in chains.items():
-        ids = dict[str, str]()
-        for commit in sought[key]:
-            ids.setdefault(patch_id(theirs[commit], paths[key]), commit)
+        ids, own, (excluded, begin) = dict[str, str](), paths[key], places[key]
+        near = {*asked} if own is None else set[str]().union(*(by_path[path] for path in own))
+        for commit in sorted(near - excluded, key=history.brought.__getitem__):
+            if history.brought[commit] >= begin:
+                ids.setdefault(patch_id(theirs[commit], own), commit)
         way, ways = list[str](), list[list[str]]()
         for one in chain:  # what came alone, and then all the rest at once
             if (whole := patch_id(files.get((chain[-1].commit, one.base), {}))) in ids and whole:

@@ -183,13 +183,13 @@ def _remove_half_made(common: Path, tree: Path) -> None:
     import shutil  # seldom needed
 
     for own in (common / "worktrees").glob("*"):
-        names = os.listdir(own)
-        reason = (own / "locked").read_bytes().strip() if "locked" in names else None
-        is_begun = not names or (reason in (b"", b"initializing") and "index" not in names)
-        if own.name.startswith(tree.name) and is_begun:
-            with suppress(OSError):
+        with suppress(OSError):  # somebody else's may go meanwhile
+            names = os.listdir(own)
+            reason = (own / "locked").read_bytes().strip() if "locked" in names else None
+            is_begun = not names or (reason in (b"", b"initializing") and "index" not in names)
+            if own.name.startswith(tree.name) and is_begun:
                 TreeFiles(tree).unlink(".git")
-            shutil.rmtree(own, ignore_errors=True)
+                shutil.rmtree(own)
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:

@@ -28,6 +28,7 @@ from thence.git.repository import (
     branches,
     git_dir_of,
     is_ancestor,
+    is_standing,
     list_worktrees,
     operation_under_way,
 )
@@ -242,6 +243,14 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
     return (*os.fsdecode(out).split("\0")[:-1],)[:CHANGES_MAX]
+
+
+def ignored(path: Path) -> tuple[str, ...]:
+    """Returns the ignored files of a working tree, folders of nothing else as one; none if gone."""
+    if not is_standing(path):
+        return ()
+    arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
 
 
 def last_commit(path: Path) -> str:

@@ -41,7 +41,7 @@ def done(folder: Path, *arguments: object) -> Ended:
 def project(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
     """Make a repository that is a project, with nothing to do."""
     repo = make_repository(path, files)
-    done(repo, "init")
+    done(repo, "setup-spec")
     return repo
 
 

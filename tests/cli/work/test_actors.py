@@ -63,7 +63,7 @@ def test_the_agent_of_a_package_file_acts_where_nobody_is_named(finalized):
 
 def test_without_a_name_it_is_the_user(finalized):
     git(finalized, "config", "user.name", " ")
-    done(finalized, "next")
+    done(finalized, "implement")
     assert moves(finalized) == [("user", "user")]
 
 

@@ -31,13 +31,11 @@ def empty(tmp_path_factory):
 
 def test_package_has_a_file_and_is_on_the_board(tmp_path):
     repo = project(tmp_path / "r")
-    owns = ("--owns", "docs/a b.md,`src`", "--owns", "docs/a b.md")
-    done(repo, "finalize-tasks", "--add", "Read  the\nspec <!-- a", *owns)
+    done(repo, "finalize-tasks", "--add", "Read  the\nspec <!-- a")
     told = done(repo, "finalize-tasks", "--add", "Write it", "--after", "1", "--json").json
     assert (told["feature_slug"], told["wp_id"]) == ("000-general", "WP02")
     first, second = packages(repo).values()
     assert first.text("title") == "Read the spec <!-- a"
-    assert first.values["owns"] == ["docs/a b.md", "src"]
     assert (second.text("title"), second.values["dependencies"]) == ("Write it", ["WP01"])
     assert content(repo, f"{GENERAL}/tasks/WP02-write-it.md") is not None
     board = done(repo, "status", "--json").json["features"][0]["lanes"]["planned"]

@@ -143,7 +143,7 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [("status",), ("init",), ("finalize-tasks", "--add", "x"), ("next",), ("finalize-tasks",)],
+    [("status",), ("setup-spec",), ("finalize-tasks", "--add", "x"), ("implement",)],
 )
 def test_folder_without_git_is_no_project(tmp_path, command):
     ended = work(tmp_path, *command, "--json")
@@ -169,7 +169,7 @@ def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):
     repo = make_repository(tmp_path / "r")
     for folder in (bare, repo / ".git"):
         before = sorted(folder.rglob("*"))
-        for command in (("status",), ("init",), ("finalize-tasks", "--add", "x")):
+        for command in (("status",), ("setup-spec",), ("finalize-tasks", "--add", "x")):
             error = refused_there(folder, *command)
             assert error["cause"].startswith("no working tree is here")
         assert sorted(folder.rglob("*")) == before
@@ -187,13 +187,12 @@ def refused_there(folder, *arguments):
 
 def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
     repo = make_repository(tmp_path / "r")
-    keys = ("not_imported", "landed", "in_target_before_done", "overlaps", "claims", "next")
-    here = {key: [] for key in keys}
+    keys = ("not_imported", "conflicts", "refused", "landed", "in_target_before_done")
+    here = {key: [] for key in (*keys, "overlaps", "claims", "next")}
     board = done(repo, "status", "--json").json
     assert set(board.pop("summary").values()) == {0}
     assert board == {"ok": True, "events": [], "features": [], "here": here}
-    assert done(repo, "errors", "--json").json["errors"] == []
-    assert done(repo, "conflicts", "--json").json["conflicts"] == []
+    assert done(repo, "status", "--refused").lines[-1] == "nothing was refused"
     assert git(repo, "status", "--porcelain", "--ignored") == ""
     assert not (repo / ".git" / "thence").exists()
 
@@ -212,7 +211,7 @@ def test_repository_without_a_commit_gets_its_first(tmp_path):
 def test_detached_head_stops_only_who_needs_a_branch(finalized):
     git(finalized, "checkout", "--quiet", "--detach")
     try:
-        for command in (("init",), ("setup-spec", "New")):
+        for command in (("setup-spec",), ("setup-spec", "New")):
             error = refused(finalized, *command, code=1)
             assert (error["code"], error["cause"]) == ("git_failed", "HEAD is detached")
         ended = done(finalized, "finalize-tasks", "--add", "More", "--feature", "1", "--json")

@@ -54,7 +54,7 @@ def test_refusal_and_remark_are_causes_of_nothing_that_decides(project):
         heads = store.log.heads(store.subject(SLUG, "WP01"))
     left = silent & {head.event_id for head in heads}
     assert len(left) == 1, "one of them names those before, so that they don't add up"
-    assert warm("work", "conflicts", cwd=project).code == 0
+    assert done(project, "status")["summary"]["conflicts"] == 0
 
 
 def test_implement_names_the_package_its_dependencies_and_its_head(project):
@@ -79,9 +79,9 @@ def test_review_names_ticks_and_done_names_gates(project):
     assert names(tick, moved(project, "WP01", "doing"))
     assert names(moved(project, "WP01", "for_review"), tick)
     done(project, "merge", "WP01")
-    done(project, "gate", "WP01", "CI_CHECK", "failed")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=failed")
     refused(project, "gates_open", "move-task", "WP01", "--to", "done")
-    done(project, "gate", "WP01", "CI_CHECK", "passed")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=passed")
     done(project, "move-task", "WP01", "--to", "done")
     first, second = events(project, "GateResultChanged")
     assert "moved gate CI_CHECK from failed to passed" in WORK.summary(second)

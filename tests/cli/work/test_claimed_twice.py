@@ -34,10 +34,12 @@ def clones(tmp_path):
 
 
 def conflict_of(folder):
-    ended = work(folder, "conflicts", "--json")
-    assert ended.code == 3
-    (found,) = ended.json["conflicts"]
+    (found,) = done(folder, "status", "--json").json["here"]["conflicts"]
     return found
+
+
+def open_conflicts(folder):
+    return done(folder, "status", "--json").json["summary"]["conflicts"]
 
 
 def package(folder):
@@ -61,12 +63,12 @@ def test_conflict_names_people_package_and_commits(clones):
 def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
     ada, bob = clones
     ended = work(ada, "move-task", "WP01", "--to", "for_review", "--json")
-    step = "thence work implement WP01 --take-over"
+    step = "thence work implement WP01 --feature 001-sync --take-over"
     assert f"note: your claim of WP01 lost to bob's: {step} takes it back" in ended.err
     notes = done(ada, "status", "--json").json["notes"]
     assert any(note.startswith("your claim of WP01 lost to bob's") for note in notes)
     assert "lost" not in done(bob, "status").err
-    done(bob, "release", "WP01")
+    done(bob, "move-task", "WP01", "--to", "planned")
     synced(bob)
     synced(ada)
     assert "lost" not in done(ada, "status").err
@@ -76,13 +78,13 @@ def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
 def test_later_move_settles_the_conflict_in_both_clones(clones):
     ada, bob = clones
     assert package(bob)["agent"] == "bob"
-    done(bob, "release", "WP01")
-    assert work(bob, "conflicts").code == 0
+    done(bob, "move-task", "WP01", "--to", "planned")
+    assert open_conflicts(bob) == 0
     synced(bob)
     synced(ada)
     assert features(ada) == features(bob)
-    assert work(ada, "conflicts").code == 0
-    (past,) = done(ada, "conflicts", "--all", "--json").json["conflicts"]
+    assert open_conflicts(ada) == 0
+    past = conflict_of(ada)
     assert (past["rule"], past["open"]) == ("last_writer", False)
 
 
@@ -95,6 +97,6 @@ def test_who_lost_a_claim_takes_the_package_back_and_is_told_no_more(clones):
     assert features(ada) == features(bob)
     assert package(bob)["agent"] == "ada"
     done(ada, "move-task", "WP01", "--to", "for_review", "--force", "--reason", "so")
-    assert work(ada, "conflicts").code == 0
+    assert open_conflicts(ada) == 0
     (feature,) = json.loads(features(ada))
     assert [each["agent"] for each in feature["lanes"]["for_review"]] == ["ada"]

@@ -121,7 +121,7 @@ def test_target_that_is_not_there_is_told_and_keeps_nobody(tmp_path):
     git(repo, "switch", "--quiet", "--detach")
     git(repo, "branch", "--quiet", "--delete", "--force", "main")
     shown = done(repo, "status").out
-    assert (cause in shown, "reopen" in shown) == (True, False)
+    assert (cause in shown, "--to doing" in shown) == (True, False)
 
 
 def test_target_on_a_remote_alone_is_there(tmp_path):

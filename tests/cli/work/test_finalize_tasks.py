@@ -70,9 +70,8 @@ def test_file_that_is_there_stays_and_what_it_lacks_is_told(repo):
     assert content(repo, FILE) == theirs
 
 
-def test_package_that_was_added_says_what_it_owns_and_waits_for(repo):
+def test_package_that_was_added_says_what_it_waits_for(repo):
     done(repo, "finalize-tasks", "--add", "First")
-    done(repo, "finalize-tasks", "--add", "Second", "--owns", "src/a.py", "--after", "WP01")
+    done(repo, "finalize-tasks", "--add", "Second", "--after", "WP01")
     added = (content(repo, "kitty-specs/000-general/tasks/WP02-second.md") or b"").decode()
     assert "dependencies: [WP01]\n" in added
-    assert "owns:\n  - src/a.py\n" in added

@@ -86,7 +86,10 @@ def test_agent_sets_no_gate(make):
     project = make({"WP01": []}, gates=[TESTED])
     types = ("CI_CHECK", "MANUAL_REVIEW")
     project.tell(
-        WP01=[[*DO, *(command("gate", "WP01", each, "passed") for each in types)], TEST_IT]
+        WP01=[
+            [*DO, *(command("move-task", "WP01", "--gate", f"{each}=passed") for each in types)],
+            TEST_IT,
+        ]
     )
     ended = orchestrate(project)
     assert ended.code == 0, ended.err
@@ -130,9 +133,11 @@ def in_review(make):
 
 def test_what_a_person_says_of_a_gate_that_is_run_is_kept_and_opens_nothing(in_review):
     folder = in_review.folder
-    told = done(folder, "gate", "WP01", "ci_check", "passed", "--actor", "ada")
-    assert (told["status"], told["is_run"]) == ("passed", True)
-    said = thence("work", "gate", "WP01", "CI_CHECK", cwd=folder).out
+    told = done(folder, "move-task", "WP01", "--gate", "ci_check=passed", "--actor", "ada")
+    (gate,) = told["gates"]
+    assert (gate["gate_type"], gate["status"], gate["is_run"]) == ("CI_CHECK", "passed", True)
+    again = ("move-task", "WP01", "--gate", "CI_CHECK=passed", "--actor", "ada")
+    said = thence("work", *again, cwd=folder).out
     assert "as ada states" in said
     assert "thence work orchestrate" in said
     ended, told = work(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")
@@ -159,13 +164,14 @@ def test_agent_does_not_force_its_way_past_a_gate_that_is_run(in_review):
 def test_gate_that_nobody_runs_is_passed_by_a_person_and_never_from_an_agent(in_review):
     folder = in_review.folder
     in_review.setup()
-    done(folder, "gate", "WP01", "MANUAL_REVIEW")
-    error = as_agent(folder, "gate", "WP01", "MANUAL_REVIEW", "passed")
+    done(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=pending")
+    error = as_agent(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed")
     assert error["guard"] == "set_by_an_agent"
     assert "person" in error["hint"]
     assert work(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")[0].code == 1
-    told = done(folder, "gate", "WP01", "MANUAL_REVIEW", "passed", "--actor", "bob")
-    assert (told["status"], told["is_run"]) == ("passed", False)
+    told = done(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed", "--actor", "bob")
+    (gate,) = told["gates"]
+    assert (gate["status"], gate["is_run"]) == ("passed", False)
     done(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")
 
 

@@ -1,19 +1,49 @@
-"""The words that `thence work gate` takes are those that the events of gates may hold."""
+"""The results of gates that `thence work move-task` records, with a move or without."""
 
-import click
+import pytest
+from tests.cli.work.three_packages import done, refused, reviewed, work
 
-from thence.cli.commands.work.recording import gate_command
 from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES
 from thence.work.events import checked
 
+pytestmark = pytest.mark.promise("L9")
+PASSED = ("--gate", "CI_CHECK=passed")
 
-def test_command_takes_the_words_of_the_events_and_no_others():
-    choices = {
-        parameter.name: parameter.type.choices
-        for parameter in gate_command.params
-        if isinstance(parameter.type, click.Choice)
-    }
-    assert choices == {"gate_type": GATE_TYPES, "result": GATE_STATUSES}
+
+def gates(folder):
+    (feature,) = done(folder, "status")["features"]
+    packages = (package for lane in feature["lanes"].values() for package in lane)
+    return {gate["gate_type"]: gate["status"] for each in packages for gate in each["gates"]}
+
+
+def test_command_takes_the_words_of_the_events_and_no_others(project):
+    for gate, words in (("CI=passed", GATE_TYPES), ("CI_CHECK=ok", GATE_STATUSES)):
+        ended, told = work(project, "move-task", "WP01", "--gate", gate)
+        assert (ended.code, told["error"]["code"]) == (2, "usage")
+        assert told["error"]["message"].endswith(f" is not one of {', '.join(words)}")
     for gate_type in GATE_TYPES:
         payload = {"work_package_id": "WP01", "gate_type": gate_type, "gate_id": "0" * 26}
         assert checked("GateCreated", payload) == payload
+
+
+def test_asking_sets_no_gate(project):
+    assert work(project, "move-task", "WP01", "--gate", "CI_CHECK")[0].code == 2
+    assert gates(project) == {}
+
+
+def test_refused_move_sets_no_gate_and_one_that_is_made_sets_all(project):
+    refused(project, "not_in_lane", "move-task", "WP01", "--to", "done", *PASSED)
+    assert gates(project) == {}
+    more = ("--gate", "SECURITY_SCAN=pending")
+    told = done(project, "move-task", "WP03", "--to", "doing", *PASSED, *more)
+    assert (told["from"], told["to"]) == ("planned", "doing")
+    assert gates(project) == {"CI_CHECK": "passed", "SECURITY_SCAN": "pending"}
+
+
+def test_gate_that_passes_opens_the_move_that_it_comes_with(project):
+    reviewed(project)
+    done(project, "merge", "WP01")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=failed")
+    error = refused(project, "gates_open", "move-task", "WP01", "--to", "done")
+    assert "move-task WP01 --feature 001-sync --gate CI_CHECK=passed" in error["hint"]
+    assert done(project, "move-task", "WP01", "--to", "done", *PASSED)["overruled"] == []

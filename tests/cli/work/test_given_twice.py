@@ -97,11 +97,10 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
     shared(ada, bob)
     assert {"WP01", "WP02", "WP03"} == packages(ada).keys()
     late, title, early = by_fate(ada, bob)
-    told = work(late, "conflicts", "--json")
-    assert told.code == 3
-    assert told.json["conflicts"][0]["sentence"].startswith("WP03 was given twice: by ")
+    (told,) = done(late, "status", "--json").json["here"]["conflicts"]
+    assert told["sentence"].startswith("WP03 was given twice: by ")
     add_again = f"finalize-tasks --add '{title}' --feature {SLUG}"
-    assert work(early, "conflicts").lines[-1].endswith(add_again)
+    assert f"next: where it was made: thence work {add_again}\n" in done(early, "status").out
     for command in (("move-task", "WP03", "--to", "for_review"), ("implement", "WP03")):
         error = work(late, *command, *FEATURE, "--json").json["error"]
         assert error["guard"] == "number_given_twice"
@@ -114,7 +113,7 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
     git(late, "branch", "--move", before, after)
     git(late, "worktree", "move", f".worktrees/{before}", f".worktrees/{after}")
     shared(ada, bob)
-    assert work(early, "conflicts").code == 0
+    assert done(early, "status", "--json").json["summary"]["conflicts"] == 0
 
     to_done(early, "WP03")
     git(late, "pull", "--quiet", "--no-rebase", "--strategy-option=ours", "origin", "main")
@@ -137,7 +136,7 @@ def test_section_with_another_number_adds_the_lost_one_again(clones):
     done(bob, "finalize-tasks", *FEATURE)
     assert packages(bob)["WP04"] == ("Draw the board", "planned")
     done(bob, "mark-status", "T009", *FEATURE)
-    assert work(bob, "conflicts").code == 0
+    assert done(bob, "status", "--json").json["summary"]["conflicts"] == 0
 
 
 def test_features_of_one_number_stay_both_and_are_told_apart(tmp_path):

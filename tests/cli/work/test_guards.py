@@ -35,11 +35,11 @@ def test_done_waits_for_the_merge_and_for_every_gate(project):
     reviewed(project)
     refused(project, "not_landed", "accept", "WP01")
     done(project, "merge", "WP01")
-    done(project, "gate", "WP01", "CI_CHECK")
-    done(project, "gate", "WP01", "MANUAL_REVIEW", "passed")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=pending")
+    done(project, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed")
     error = refused(project, "gates_open", "accept", "WP01")
     assert "CI_CHECK" in error["cause"]
-    done(project, "gate", "WP01", "CI_CHECK", "failed")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=failed")
     refused(project, "gates_open", "accept", "WP01")
-    done(project, "gate", "WP01", "CI_CHECK", "passed")
+    done(project, "move-task", "WP01", "--gate", "CI_CHECK=passed")
     assert done(project, "accept", "WP01")["accepted"] == ["WP01"]

@@ -113,7 +113,7 @@ def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, tak
     assert "reverted in main by" in shown(project)
     for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
         error = refused(project, "not_landed", *command)
-        assert "move-task WP03 --to doing --reason TEXT" in error["hint"]
+        assert f"move-task WP03 --feature {SLUG} --to doing --reason TEXT" in error["hint"]
     ended, answer = work(project, "accept")
     assert (ended.code, answer["accepted"]) == (1, [])
 
@@ -151,18 +151,17 @@ def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
     assert "not in origin/main" not in shown(shallow)
     assert f"next: {UNSHALLOW}" in shown(shallow)
     reason = ("--reason", "its code is gone")
-    for command in (("reopen", "WP03"), ("move-task", "WP03", "--to", "doing")):
-        error = refused(shallow, "landing_unknown", *command, *reason)
-        assert UNSHALLOW in error["hint"]
-    done(shallow, "prune")
+    error = refused(shallow, "landing_unknown", "move-task", "WP03", "--to", "doing", *reason)
+    assert UNSHALLOW in error["hint"]
+    work(shallow, "merge")
     git(shallow, "fetch", "--quiet", "--unshallow")
     assert here(shallow) == "landed"
-    done(shallow, "reopen", "WP03", *reason)
+    done(shallow, "move-task", "WP03", "--to", "doing", *reason)
 
 
 @pytest.mark.promise("L15")
 def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
-    done(project, "reopen", "WP03", "--reason", "look again", "--actor", "ada")
+    done(project, "move-task", "WP03", "--to", "doing", "--reason", "look again", "--actor", "ada")
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
     synced(project)
     git(shallow, "fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")

@@ -30,23 +30,21 @@ REFUSED = ("work", "move-task", "WP02", "--to", "done", "--feature", "001-sync")
 START = (("work", "status"), ("work", "finalize-tasks"), ("log",))
 SHORT = (
     *START,
-    ("work", "init"),
+    ("work", "setup-spec"),
     ("work", "finalize-tasks", "--feature", "001-sync"),
     ("work", "implement", "WP01", "--feature", "001-sync"),
     REFUSED,
-    ("work", "errors"),
+    ("work", "status", "--refused"),
 )
 READING = (
-    ("work", "status"),
-    ("work", "errors"),
-    ("work", "conflicts"),
+    ("work", "status", "--refused"),
     ("log",),
     ("query",),
     ("why", "@last"),
     ("doctor",),
 )
 ALL = (
-    ("work", "init"),
+    ("work", "setup-spec"),
     ("work", "finalize-tasks"),
     ("work", "setup-spec", "Another thing"),
     ("work", "finalize-tasks", "--feature", "001-sync"),
@@ -54,9 +52,9 @@ ALL = (
     ("work", "implement", "WP01", "--feature", "001-sync"),
     ("work", "mark-status", "T001", "--feature", "001-sync"),
     ("work", "add-history", "WP01", "words", "--feature", "001-sync"),
-    ("work", "gate", "WP01", "CI_CHECK", "passed", "--feature", "001-sync"),
+    ("work", "move-task", "WP01", "--gate", "CI_CHECK=passed", "--feature", "001-sync"),
     ("work", "move-task", "WP01", "--to", "for_review", "--feature", "001-sync"),
-    ("work", "next", "--feature", "001-sync"),
+    ("work", "implement", "--feature", "001-sync"),
     ("work", "merge", "--feature", "001-sync"),
     ("work", "accept", "WP01", "--feature", "001-sync"),
     ("sync", "now"),
@@ -196,7 +194,7 @@ def test_reading_commands_write_in_the_git_folder_and_kittify_alone(tmp_path, ba
             and not path.is_relative_to(clone / ".kittify")
         }
 
-    reading = (*READING, ("work", "next"), ("tail",), ("last",))
+    reading = (*READING, ("tail",), ("last",))
     before = kept()
     for command in reading:
         warm(*command, cwd=clone)

@@ -101,7 +101,10 @@ def test_squash_with_a_suggestion_is_named_by_the_refusal(project):
     squash = git(project, "rev-parse", "HEAD")
     commit(project, {"unrelated.py": "by hand\n"})
     hint = refused(project, "not_landed", "accept", "WP03")["hint"]
-    assert f"(most like it: {squash[:7]}): thence work accept WP03 --landed COMMIT" in hint
+    assert (
+        f"(most like it: {squash[:7]}): thence work accept WP03 --feature {SLUG} --landed COMMIT"
+        in hint
+    )
     done(project, "accept", "WP03", "--landed", squash, "--actor", "bob")
     assert here(project) == "landed"
     git(project, "revert", "--no-edit", squash)
@@ -126,7 +129,7 @@ def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
     done(project, "move-task", "WP03", "--to", "doing")
     done(project, "move-task", "WP03", "--to", "for_review")
     refused(project, "not_landed", "move-task", "WP03", "--to", "done")
-    done(project, "move-task", "WP03", "--to", "done", "--no-code", "told the other team")
+    done(project, "accept", "WP03", "--no-code", "told the other team")
     assert told(project, "WPLanded")[0]["how"] == "no_code"
 
 
@@ -312,8 +315,17 @@ def test_nobody_approves_their_own_work_where_the_team_says_so(project):
         file.write("rules: {author_may_approve: false}\n")
     for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
         refused(project, "author_approves", *command, "--actor", "ada")
-    refused(project, "author_approves", "gate", "WP03", "MANUAL_REVIEW", "passed", "--actor", "ada")
-    done(project, "gate", "WP03", "MANUAL_REVIEW", "passed", "--actor", "bob")
+    refused(
+        project,
+        "author_approves",
+        "move-task",
+        "WP03",
+        "--gate",
+        "MANUAL_REVIEW=passed",
+        "--actor",
+        "ada",
+    )
+    done(project, "move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor", "bob")
     done(project, "accept", "WP03", "--actor", "bob")
 
 

@@ -41,13 +41,13 @@ def test_package_whose_reviewer_leaves_changes_goes_back_and_they_are_kept(make)
 @pytest.mark.promise("L9")
 def test_package_with_a_gate_that_a_person_has_not_passed_is_not_merged(make):
     project = make({"WP01": []})
-    done(project.folder, "gate", "WP01", "MANUAL_REVIEW", "pending", "--feature", SLUG)
+    done(project.folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=pending", "--feature", SLUG)
     ended = orchestrate(project, "--json")
     assert ended.code == 1
     (left,) = json.loads(ended.lines[-1])["stranded"]
     assert "MANUAL_REVIEW (pending)" in left["reason"]
     assert project.lanes() == {"WP01": "for_review"}
     assert not git(project.folder, "ls-files", "WP01.txt")
-    done(project.folder, "gate", "WP01", "MANUAL_REVIEW", "passed", "--feature", SLUG)
+    done(project.folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed", "--feature", SLUG)
     assert orchestrate(project).code == 0
     assert git(project.folder, "ls-files", "WP01.txt") == "WP01.txt"

@@ -45,9 +45,11 @@ def finished(folder):
 def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(project):
     worktree = begun(project)
     (worktree / "half.py").write_text("half done\n")
-    error = refused(project, "not_its_agent", "release", "WP03", "--actor", "bob")
+    error = refused(
+        project, "not_its_agent", "move-task", "WP03", "--to", "planned", "--actor", "bob"
+    )
     assert "ada" in error["cause"]
-    done(project, "release", "WP03", "--actor", "ada")
+    done(project, "move-task", "WP03", "--to", "planned", "--actor", "ada")
     assert package(project) == ("planned", None)
     assert begun(project, "bob") == worktree
     assert (worktree / "half.py").read_text() == "half done\n"
@@ -57,7 +59,7 @@ def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(proje
 @pytest.mark.promise("L17")
 def test_package_that_was_given_back_is_not_merged(project):
     commit(begun(project), {"page.py": "half a page\n"})
-    done(project, "release", "WP03", "--actor", "ada")
+    done(project, "move-task", "WP03", "--to", "planned", "--actor", "ada")
     main = git(project, "rev-parse", "main")
     refused(project, "not_in_lane", "merge", "WP03")
     assert git(project, "rev-parse", "main") == main
@@ -65,10 +67,19 @@ def test_package_that_was_given_back_is_not_merged(project):
 
 @pytest.mark.promise("L17")
 def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(project):
-    refused(project, "not_in_lane", "release", "WP03")
+    refused(project, "not_in_lane", "move-task", "WP03", "--to", "planned")
     begun(project)
     told = done(
-        project, "release", "WP03", "--actor", "bob", "--force", "--reason", "ada is on holiday"
+        project,
+        "move-task",
+        "WP03",
+        "--to",
+        "planned",
+        "--actor",
+        "bob",
+        "--force",
+        "--reason",
+        "ada is on holiday",
     )
     assert (told["to"], told["overruled"]) == ("planned", ["not_its_agent"])
 
@@ -76,9 +87,18 @@ def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(
 @pytest.mark.promise("L17")
 def test_reopened_package_needs_a_reason_and_gets_its_worktree_again(project):
     finished(project)
-    refused(project, "not_in_lane", "reopen", "WP01", "--reason", "so")
-    refused(project, "reason_missing", "reopen", "WP03", "--actor", "bob")
-    done(project, "reopen", "WP03", "--actor", "bob", "--reason", "it was reverted")
+    refused(project, "reason_missing", "move-task", "WP03", "--to", "doing", "--actor", "bob")
+    done(
+        project,
+        "move-task",
+        "WP03",
+        "--to",
+        "doing",
+        "--actor",
+        "bob",
+        "--reason",
+        "it was reverted",
+    )
     assert package(project) == ("doing", "bob")
     assert "next: thence work implement WP03" in thence("work", "status", cwd=project).out
     assert begun(project, "bob").is_dir()
@@ -98,7 +118,7 @@ def test_package_is_taken_over_and_who_had_it_learns_it(project):
     commands = (
         ("implement", "WP03"),
         ("move-task", "WP03", "--to", "for_review"),
-        ("release", "WP03"),
+        ("move-task", "WP03", "--to", "planned"),
     )
     for command in commands:
         error = refused(project, "not_its_agent", *command, "--actor", "ada")
@@ -126,35 +146,52 @@ def test_taking_over_rests_on_what_it_takes_over_and_changes_nothing_of_ones_own
 @pytest.mark.promise("L17")
 def test_landed_package_is_cleared_away_after_a_dry_run_has_told_so(project):
     worktree = finished(project)
-    told = done(project, "prune", "--dry-run")
-    assert ([each["wp_id"] for each in told["pruned"]], told["kept"]) == (["WP03"], [])
+    told = done(project, "merge", "--dry-run")
+    assert ([each["wp_id"] for each in told["cleared"]], told["kept"]) == (["WP03"], [])
     assert worktree.is_dir()
-    done(project, "prune")
+    done(project, "merge")
     assert not worktree.exists()
     assert git(project, "branch", "--list", BRANCH) == ""
     assert f"refs/thence/reviewed/{SLUG}/WP03" in git(project, "for-each-ref")
     assert done(project, "status")["here"]["landed"][0]["state"] == "landed"
-    assert done(project, "prune")["pruned"] == []
+    assert work(project, "merge")[1]["error"]["cause"].startswith("nothing is there to merge")
     assert git(project, "status", "--porcelain") == ""
 
 
 @pytest.mark.promise("L17")
-def test_refs_go_with_the_branch_where_that_is_asked(project):
-    finished(project)
-    done(project, "prune", "--refs")
-    assert "refs/thence/" not in git(project, "for-each-ref")
+def test_ignored_files_that_go_with_a_worktree_are_counted_first(project):
+    commit(project, {".gitignore": ".worktrees/\nresults/\n*.db\n.env\n"})
+    worktree = finished(project)
+    for name in ("results/1/a.txt", "results/b.txt", "run.db", ".env", "more.db"):
+        (worktree / name).parent.mkdir(parents=True, exist_ok=True)
+        (worktree / name).write_text("mine\n")
+    ignored = [".env", "more.db", "results/", "run.db"]
+    (gone,) = done(project, "merge", "--dry-run")["cleared"]
+    assert gone["ignored"] == ignored
+    said = thence("work", "merge", cwd=project).out
+    assert "are gone, with 4 ignored paths: .env, more.db, results/, …\n" in said
 
 
 @pytest.mark.promise("L17")
-@pytest.mark.parametrize("what", ["uncommitted", "later", "reset", "doing", "here"])
+def test_merge_of_named_packages_clears_only_these_and_merges_none_again(project):
+    worktree = finished(project)
+    main = git(project, "rev-parse", "main")
+    done(project, "implement", "WP01", "--actor", "bob")
+    told = done(project, "merge", "WP03")
+    assert [each["wp_id"] for each in told["cleared"]] == ["WP03"]
+    assert git(project, "rev-parse", "main") == main
+    assert not worktree.exists()
+
+
+@pytest.mark.promise("L17")
+@pytest.mark.parametrize("what", ["uncommitted", "later", "reset", "here"])
 @pytest.mark.whole(rows=3)
 def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
-    worktree = begun(project) if what == "doing" else finished(project)
+    worktree = finished(project)
     words = {
         "uncommitted": "uncommitted",
         "later": "not in main",
         "reset": "not landed",
-        "doing": "in doing",
         "here": "in its worktree",
     }[what]
     if what == "uncommitted":
@@ -164,8 +201,8 @@ def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
     elif what == "reset":
         git(project, "reset", "--quiet", "--hard", "HEAD~1")
     tip = git(project, "rev-parse", BRANCH)
-    told = done(worktree if what == "here" else project, "prune")
-    assert told["pruned"] == []
+    told = done(worktree if what == "here" else project, "merge")
+    assert told["cleared"] == []
     assert words in told["kept"][0]["reason"]
     assert worktree.is_dir()
     assert git(project, "rev-parse", BRANCH) == tip
@@ -179,7 +216,7 @@ def test_squashed_package_is_cleared_away_while_its_branch_is_what_was_reviewed(
     git(project, "merge", "--squash", "--quiet", BRANCH)
     git(project, "commit", "--quiet", "--message", "All of it")
     done(project, "accept", "WP03", "--actor", "bob")
-    assert [each["wp_id"] for each in done(project, "prune")["pruned"]] == ["WP03"]
+    assert [each["wp_id"] for each in done(project, "merge")["cleared"]] == ["WP03"]
     assert not worktree.exists()
 
 
@@ -206,7 +243,7 @@ def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
     assert "tries that failed: 1" in shown
     assert orchestrate(project).code == 0
     reason = ("--actor", "ada", "--reason", "it was reverted")
-    done(project.folder, "reopen", "WP01", "--feature", SLUG_BY_AGENTS, *reason)
+    done(project.folder, "move-task", "WP01", "--to", "doing", "--feature", SLUG_BY_AGENTS, *reason)
     done(project.folder, "implement", "WP01", "--actor", "ada")  # its feature is open again
 
 

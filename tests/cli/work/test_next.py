@@ -1,9 +1,12 @@
-"""`work next`: each package that is ready is taken by exactly one of all who ask."""
+"""`work implement` without a package: each that is ready is taken by exactly one of all who ask."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from tests.cli.work.projects import done, finalized_project, work
+from tests.cli.work.projects import FOLDER, TASKS, done, finalized_project, refused, work
+from tests.cli.work.three_packages import reviewed
+from tests.git.repositories import git, make_repository
 from tests.work.existing_projects import existing
 
 READY = 10
@@ -17,14 +20,14 @@ def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_pat
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(
             pool.map(
-                lambda number: work(repo, "next", "--actor", f"agent-{number}", "--json"),
+                lambda number: work(repo, "implement", "--actor", f"agent-{number}", "--json"),
                 range(AT_ONCE),
             )
         )
     codes = sorted(each.code for each in ended)
     assert codes == [0] * READY + [4] * (AT_ONCE - READY), [each.err for each in ended]
-    packages = [each.json["package"] for each in ended if each.code == 0]
-    assert all(each.json["package"] is None for each in ended if each.code == 4)
+    packages = [each.json for each in ended if each.code == 0]
+    assert all(each.json["wp_id"] is None for each in ended if each.code == 4)
     (feature,) = done(repo, "status", "--json").json["features"]
     held = {each["wp_id"]: each["agent"] for each in feature["lanes"]["doing"]}
     assert {each["wp_id"]: each["agent"] for each in packages} == held
@@ -34,16 +37,72 @@ def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_pat
 
 def test_packages_come_in_order_and_only_when_they_can_be_begun(tmp_path):
     repo = finalized_project(tmp_path / "r")
-    assert done(repo, "next").lines[0] == "WP01 of 001-sync is yours: First"
-    ended = work(repo, "next")
+    assert done(repo, "implement").lines[0] == "WP01 of 001-sync is in doing, by Ada: First"
+    ended = work(repo, "implement")
     assert (ended.code, ended.err) == (4, "")
-    assert ended.lines == ["nothing is ready", "WP02 of 001-sync waits for WP01"]
+    assert ended.lines == [
+        "nothing is ready",
+        "WP01 of 001-sync waits: it is in doing, with Ada",
+        "WP02 of 001-sync waits: WP02 needs what is not in review yet: WP01 (doing)",
+        "next: thence work status",
+    ]
 
 
 def test_features_that_were_never_brought_in_are_told(tmp_path):
     repo = existing(tmp_path / "r")
-    ended = work(repo, "next")
+    ended = work(repo, "implement")
     assert ended.code == 4
     assert ended.lines[-2:] == ["not in the log yet: 028-sync", "next: thence work finalize-tasks"]
     done(repo, "finalize-tasks")
-    assert done(repo, "next", "--json").json["package"]["wp_id"] == "WP03"
+    assert done(repo, "implement", "--json").json["wp_id"] == "WP03"
+
+
+@pytest.fixture
+def planned_elsewhere(tmp_path):
+    """A project whose feature goes to main, and was planned on another branch."""
+    repo = make_repository(tmp_path / "r")
+    git(repo, "switch", "--quiet", "--create", "plan")
+    done(repo, "setup-spec", "Sync", "--target-branch", "main")
+    (repo / FOLDER / "tasks.md").write_text(TASKS)
+    done(repo, "finalize-tasks")
+    return repo
+
+
+@pytest.mark.promise("L8")
+def test_no_package_begins_without_its_task_whoever_asks(planned_elsewhere):
+    repo, why = planned_elsewhere, "its planning files are not on main, where its packages begin"
+    ended = work(repo, "implement", "--json")
+    assert (ended.code, ended.json["ok"], ended.json["wp_id"]) == (4, False, None)
+    assert ended.json["waiting"][0]["why"].startswith(f"{why}; commit {FOLDER} there")
+    error = refused(repo, "implement", "WP01", code=1)
+    assert (error["guard"], error["cause"]) == ("not_at_target", why)
+    git(repo, "branch", "--force", "main", "plan")
+    taken = done(repo, "implement", "--json").json
+    assert (Path(taken["worktree"]) / FOLDER / "tasks.md").is_file()
+
+
+@pytest.mark.promise("L8")
+def test_own_package_without_a_worktree_begins_by_the_same_guard(planned_elsewhere):
+    done(planned_elsewhere, "move-task", "WP01", "--to", "doing")
+    assert refused(planned_elsewhere, "implement", "WP01", code=1)["guard"] == "not_at_target"
+    taken_over = ("implement", "WP01", "--take-over", "--actor", "bob")
+    assert refused(planned_elsewhere, *taken_over, code=1)["guard"] == "not_at_target"
+
+
+def test_what_is_waited_for_is_told_as_text_and_as_json(project):
+    done(project, "implement", "WP03", "--actor", "ada")
+    reviewed(project)
+    done(project, "implement", "WP02", "--actor", "bob")
+    ended = work(project, "implement", "--json")
+    assert [one["why"] for one in ended.json["waiting"]] == [
+        "it is in for_review, with ada",
+        "it is in doing, with bob",
+        "it is in doing, with ada",
+    ]
+    assert ended.json["next"] == "thence work status"
+    assert work(project, "implement").lines[-1] == "next: thence work status"
+
+
+def test_repository_that_is_no_project_is_told_how_to_begin(tmp_path):
+    ended = work(make_repository(tmp_path / "r"), "implement")
+    assert (ended.code, ended.lines[-1]) == (4, "next: thence work setup-spec TITLE")

@@ -23,13 +23,14 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f]")
 
 # what is typed, the exit code, the code of the error, and what its message has to name
 CASES = [
-    (("gate", "WP01"), 2, "usage", "'GATE'. Choose from: CI_CHECK, SECURITY_SCAN"),
-    (("gate", "WP01", "NOPE"), 2, "usage", "'NOPE' is not one of 'CI_CHECK'"),
-    (("gate", "WP01", "CI_CHECK", "maybe"), 2, "usage", "'maybe' is not one of 'pending'"),
+    (("move-task", "WP01", "--gate", "=passed"), 2, "usage", "'' is not one of CI_CHECK"),
+    (("move-task", "WP01", "--gate", "NOPE=passed"), 2, "usage", "'NOPE' is not one of CI_CHECK"),
+    (("move-task", "WP01", "--gate", "CI_CHECK"), 2, "usage", "'' is not one of pending, passed"),
+    (("move-task", "WP01", "--gate", "CI_CHECK=maybe"), 2, "usage", "'maybe' is not one of pend"),
     (("mark-status",), 2, "usage", "'T...'"),
     (("mark-status", ""), 1, "refused", "subtask ''"),
     (("mark-status", "T001 T002"), 1, "refused", "'T001 T002'"),
-    (("move-task", "WP01"), 2, "usage", "'--to'"),
+    (("move-task", "WP01"), 2, "usage", "--to LANE, --gate GATE=RESULT, or both"),
     (("move-task", "WP01", "--to", ""), 1, "refused", "001-sync/WP01 to ''"),
     (("move-task", "WP01", "--to", "\x1b[31mred"), 1, "refused", "to '\\x1b[31mred'"),
     (("move-task", "WP01", "--to", "doing", "--force"), 1, "refused", "001-sync/WP01 to doing"),
@@ -39,13 +40,15 @@ CASES = [
     (("add-history", "WP01", ODD), 2, "usage", "'TEXT': 'a\\udcff'"),
     (("finalize-tasks", "--add", " "), 2, "planning_error", "add a package"),
     (("finalize-tasks", "--add", ODD), 2, "usage", "'--add': 'a\\udcff'"),
-    (("finalize-tasks", "--add", "x", "--owns", ""), 2, "usage", "'--owns': it is empty"),
-    (("setup-spec", "x", "--mission", ""), 2, "planning_error", "begin a feature"),
+    (("finalize-tasks", "--after", "WP01"), 2, "usage", "--after is said of a package"),
+    (("setup-spec", ""), 2, "planning_error", "begin a feature"),
+    (("setup-spec", "--target-branch", "main"), 2, "usage", "name its TITLE"),
+    (("setup-spec", "x", "--new-id"), 2, "usage", "without TITLE first"),
     (("setup-spec", "x", "--target-branch", ""), 2, "planning_error", "branch ''"),
-    (("setup-spec", ODD), 2, "usage", "'TITLE': 'a\\udcff'"),
+    (("setup-spec", ODD), 2, "usage", "'[TITLE]': 'a\\udcff'"),
     (("status", "--actor", ""), 2, "usage", "'--actor': it is empty"),
-    (("next", "--actor", "ada\nbob"), 2, "usage", "--actor is 'ada\\nbob'"),
-    (("errors", "--last", "0"), 2, "usage", "'--last': 0"),
+    (("implement", "--actor", "ada\nbob"), 2, "usage", "--actor is 'ada\\nbob'"),
+    (("implement", "--take-over"), 2, "usage", "of one package: name it"),
     (("status", "extra"), 2, "usage", "(extra)"),
     (("implement", "WP01", "WP02"), 2, "usage", "(WP02)"),
     (("merge", "WP01"), 1, "refused", "001-sync/WP01"),
@@ -68,7 +71,7 @@ def test_odd_input_is_told_by_what_it_is(finalized, arguments, code, kind, named
 
 def test_actor_of_the_environment_has_to_be_a_name(finalized):
     for name in ("ada\nbob", " ", ODD):
-        ended = thence("work", "next", "--json", cwd=finalized, env={"THENCE_ACTOR": name})
+        ended = thence("work", "implement", "--json", cwd=finalized, env={"THENCE_ACTOR": name})
         assert ended.code == 2
         assert ended.json["error"]["message"].startswith("the name in THENCE_ACTOR is ")
 

@@ -25,7 +25,7 @@ class Clone:
         self._calls = place / "calls"
         counting = f'printf "%s\\n" "$*" >> {self._calls}'
         self._path = with_git(place / "bin", "-c", counting)
-        done(self.top, "init")
+        done(self.top, "setup-spec")
         done(self.top, "setup-spec", "Sync")
         (self.top / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
         done(self.top, "finalize-tasks")

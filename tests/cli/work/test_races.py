@@ -59,14 +59,14 @@ def stopped(folder, tmp_path, at, *arguments):
 def test_board_that_changed_between_look_and_append_is_looked_at_again(project, tmp_path):
     slow = ("move-task", "WP01", "--to", "doing")
     with stopped(project, tmp_path, "config --get", *slow) as process:
-        assert done(project, "next", "--actor", "ada")["package"]["wp_id"] == "WP01"
+        assert done(project, "implement", "--actor", "ada")["wp_id"] == "WP01"
         failures = logged(project)
     error = json.loads(process.communicate()[0])["error"]
     assert (process.returncode, error["guard"]) == (1, "moved_meanwhile")
     assert error["cause"] == "somebody else was faster: WP01 went from planned to doing, with ada"
     *known, event = logged(project)
     assert known == failures
-    last = done(project, "errors", "--last", "1")["errors"][0]
+    last = done(project, "status")["here"]["refused"][0]
     assert (last["error_id"], last["error_type"]) == (event["event_id"], "moved_meanwhile")
     assert len(moves(project)) == 1
 
@@ -111,7 +111,7 @@ def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_
     git(project, "fetch", "--quiet")
     away = ("move-task", "WP01", "--to", "rejected", "--reason", "not needed")
     refused(project, "conflict_provisional", *away)
-    assert work(project, "conflicts")[1]["conflicts"][0]["provisional"]
+    assert done(project, "status")["here"]["conflicts"][0]["provisional"]
     (other / name).write_bytes(whole)
     git(other, "commit", "--quiet", "--all", "--message", "Find it again")
     git(other, "push", "--quiet", "origin", "HEAD:thence-board")

@@ -33,8 +33,18 @@ def here(project):
 def reopened(project, *, is_pruned=False):
     """Reopen WP03 and begin it again; return its worktree and what implement says."""
     if is_pruned:
-        done(project, "prune")
-    done(project, "reopen", "WP03", "--reason", "it broke the build", "--actor", "ada")
+        done(project, "merge")
+    done(
+        project,
+        "move-task",
+        "WP03",
+        "--to",
+        "doing",
+        "--reason",
+        "it broke the build",
+        "--actor",
+        "ada",
+    )
     told = done(project, "implement", "WP03", "--actor", "ada")
     return Path(told["worktree"]), told
 
@@ -153,10 +163,13 @@ def test_nothing_begins_upon_reverted_code_and_nothing_of_it_is_pruned(project):
     git(project, "revert", "--no-edit", "-m", "1", merge)
     error = refused(project, "dependencies_open", "implement", "WP02", "--actor", "bob")
     assert "WP01 is reverted in main by" in error["cause"]
-    assert done(project, "next", "--actor", "bob")["package"]["wp_id"] == "WP03"
-    ended, answer = work(project, "next", "--actor", "bob")
-    assert (ended.code, answer["package"]) == (4, None)
-    kept = done(project, "prune")["kept"]
+    assert done(project, "implement", "--actor", "bob")["wp_id"] == "WP03"
+    ended, answer = work(project, "implement", "--actor", "bob")
+    assert (ended.code, answer["ok"], answer["wp_id"]) == (4, False, None)
+    why = {one["wp_id"]: one["why"] for one in answer["waiting"]}
+    assert why["WP03"] == "it is in doing, with bob"
+    assert "WP01 is reverted in main by" in why["WP02"]
+    kept = done(project, "merge")["kept"]
     assert "reverted in main by" in kept[0]["reason"]
     git(project, "revert", "--no-edit", "HEAD")
     done(project, "implement", "WP02", "--actor", "bob")
@@ -167,8 +180,20 @@ def test_orchestrator_begins_nothing_upon_reverted_code(make):
     project = make({"WP01": [], "WP02": ["WP01"]})
     assert orchestrate(project, "--feature", SLUG).code == 0
     first = git(project.folder, "log", "--merges", "--format=%H", "--grep=WP01", "-1")
-    done(project.folder, "reopen", "WP02", "--reason", "again", "--actor", "orchestrate")
-    done(project.folder, "release", "WP02", "--force", "--reason", "to an agent")
+    done(
+        project.folder,
+        "move-task",
+        "WP02",
+        "--to",
+        "doing",
+        "--reason",
+        "again",
+        "--actor",
+        "orchestrate",
+    )
+    done(
+        project.folder, "move-task", "WP02", "--to", "planned", "--force", "--reason", "to an agent"
+    )
     git(project.folder, "revert", "--no-edit", "-m", "1", first)
     ended = orchestrate(project)
     assert ended.code == 1
@@ -185,8 +210,20 @@ def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     merge = git(project.folder, "rev-parse", "HEAD")
     git(project.folder, "revert", "--no-edit", "-m", "1", merge)
     revert = git(project.folder, "rev-parse", "HEAD")
-    done(project.folder, "reopen", "WP01", "--reason", "it broke the build", "--actor", "coder")
-    done(project.folder, "release", "WP01", "--force", "--reason", "to an agent")
+    done(
+        project.folder,
+        "move-task",
+        "WP01",
+        "--to",
+        "doing",
+        "--reason",
+        "it broke the build",
+        "--actor",
+        "coder",
+    )
+    done(
+        project.folder, "move-task", "WP01", "--to", "planned", "--force", "--reason", "to an agent"
+    )
     fix = [["write", "fix.py", "fix\n"], ["commit", "Fix it"]]
     merge = ["run", "git", "merge", "--quiet", "--no-edit", "main"]
     back = [merge, ["run", "git", "revert", "--no-edit", revert]]

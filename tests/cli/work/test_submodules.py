@@ -57,7 +57,7 @@ def landed(project, worktree):
 
 def pruned(project):
     """Return why the worktree stays, "" where it is gone."""
-    told = done(project, "prune")
+    told = done(project, "merge")
     return told["kept"][0]["reason"] if told["kept"] else ""
 
 

@@ -95,7 +95,7 @@ def test_whole_feature_beside_a_submodule_in_a_moved_worktree(with_part):
     assert (project / "part/part.txt").read_text() == "half done\n"
     assert git(project, "ls-files", "--stage", "part").startswith("160000")
     assert git(project, "status", "--porcelain") == " M part"
-    (kept,) = done(project, "prune", "--actor", "bob")["kept"]
+    (kept,) = done(project, "merge", "--actor", "bob")["kept"]
     assert str(moved) in kept["reason"]
     assert (moved / "outbox.py").exists()  # where people have put a worktree, it stays
 

@@ -66,7 +66,7 @@ def refused(folder, guard, *arguments):
     assert error["hint"]
     assert len(ended.err.splitlines()) == 3
     assert looks(folder) == before
-    last = done(folder, "errors", "--last", "1")["errors"][0]
+    last = done(folder, "status")["here"]["refused"][0]
     assert last["error_type"] == guard
     assert last["context"]["remedy"] == error["hint"]
     *known, event = logged(folder)

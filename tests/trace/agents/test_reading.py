@@ -29,7 +29,7 @@ def test_log_of_agents_is_behind_this_folder_and_before_journal_and_runs(
     with thence.open(repository / "output" / "run") as log:
         log.append("prompt", {"prompt": "run"})
     assert first_prompt(repository, env) == "run"
-    for words in (("init",), ("setup-spec", "pay")):
+    for words in (("setup-spec",), ("setup-spec", "pay")):
         assert run("work", *words, "--actor", "ada", cwd=repository, env=env).code == 0
     assert '"SpecCreated"' in run("log", "--json", cwd=repository, env=env).out
     fire(hook("UserPromptSubmit", prompt="agents"), cwd=inside, env=env)

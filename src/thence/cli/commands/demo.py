@@ -154,7 +154,7 @@ def _kill_agent(folder: Path) -> None:
 
 def _play_team(folder: Path) -> None:
     """Cuts a feature into packages; one goes to review."""
-    _thence(folder, "work", "init")
+    _thence(folder, "work", "setup-spec")
     _thence(folder, "work", "setup-spec", "Refund an order")
     (folder / _TASKS).write_text(_PACKAGES)
     _thence(folder, "work", "finalize-tasks")

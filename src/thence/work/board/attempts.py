@@ -142,7 +142,7 @@ def _after_done(
         return (FETCH,)
     if code.kind == "local":
         return (code.push,) if code.push else ()
-    reopen = f"thence work reopen {wp_id}{where} --reason TEXT"
+    reopen = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
     is_on_branch = has_branch and code.kind in ("missing", "gone")
     return (f"thence work merge {wp_id}{where}", reopen) if is_on_branch else (reopen,)
 

@@ -358,9 +358,10 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
             for claim in lost
         ):
             name, other = package_name(conflict), person(winner)
+            slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
             yield (
-                f"your claim of {name} lost to {other}'s: thence work implement {name} --take-over"
-                f" takes it back, thence work next takes another"
+                f"your claim of {name} lost to {other}'s: thence work implement {name}"
+                f" --feature {slug} --take-over takes it back, thence work implement takes another"
             )
 
 

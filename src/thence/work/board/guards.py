@@ -108,7 +108,7 @@ def _taken_over(request: MoveRequest) -> Read:
     return GuardFailure(
         "not_its_agent",
         f"{package.agent} took {package.wp_id} over from {lost.previous} at {lost.at}",
-        f"leave it to {package.agent}; `thence work next` names a package that is free",
+        f"leave it to {package.agent}; `thence work implement` takes one that is free",
         may_be_forced=request.to != DOING,
     )
 
@@ -161,7 +161,7 @@ def _not_its_agent(request: MoveRequest) -> Read:
     return GuardFailure(
         "not_its_agent",
         f"{package.wp_id} is {role} {agent}, not {actor}",
-        f"leave it to {agent}; `thence work next` names a package that is free",
+        f"leave it to {agent}; `thence work implement` takes one that is free",
     )
 
 
@@ -189,7 +189,8 @@ def _dependencies_open(request: MoveRequest) -> Read:
         return GuardFailure(
             "dependencies_open",
             f"{package.wp_id} needs code that was taken out again: {reasons}",
-            f"thence work reopen {out[0]} --reason TEXT names the way to bring it back",
+            f"thence work move-task {out[0]} --feature {feature.slug} --to doing --reason TEXT"
+            " names the way to bring it back",
         )
     if not missing:
         closings = (closing_events(feature, package, wp_id) for wp_id in package.dependencies)
@@ -199,7 +200,7 @@ def _dependencies_open(request: MoveRequest) -> Read:
     return GuardFailure(
         "dependencies_open",
         f"{request.package.wp_id} needs what is not {state} yet: {names}",
-        "finish these first; `thence work next` names a package that is ready",
+        "finish these first; `thence work implement` takes a package that is ready",
     )
 
 
@@ -214,7 +215,8 @@ def _subtasks_open(request: MoveRequest) -> Read:
     return GuardFailure(
         "subtasks_open",
         f"{', '.join(missing)} of {request.package.wp_id} not ticked",
-        "do them and tick each: `thence work mark-status`",
+        "do them, then tick them: `thence work mark-status"
+        f" {' '.join(missing)} --feature {request.feature.slug}`",
     )
 
 
@@ -288,36 +290,40 @@ def _not_landed(request: MoveRequest) -> Read:
         return GuardFailure("not_landed", names, "leave it to a person", may_be_forced=False)
     if code.kind == "landed" or (code.kind == "local" and context.is_local):
         return ()
-    message, remedy = _why_not_landed(code, wp_id)
+    message, remedy = _why_not_landed(code, wp_id, f"{wp_id} --feature {request.feature.slug}")
     return GuardFailure("not_landed", message, remedy, may_be_forced=not context.is_agent)
 
 
-def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
-    """Returns the reason that a package is not done yet, and what to do next."""
+def _why_not_landed(code: LandingStatus, wp_id: str, which: str) -> tuple[str, str]:
+    """Returns the reason that a package is not done yet, and what to do next.
+
+    `which` are the words that name it to a command.
+    """
     likely = f" (most like it: {code.nearest[:SHORT]})" if code.nearest else ""
-    named = f"name the commit that merged it{likely}: thence work accept {wp_id} --landed COMMIT"
+    accept = f"thence work accept {which}"
+    named = f"name the commit that merged it{likely}: {accept} --landed COMMIT"
+    no_code = f"say why it has no code: {accept} --no-code REASON"
     if code.is_shallow:
         message = f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
         return message, f"{UNSHALLOW}, then try again"
     if code.kind == "reverted":
-        back = f"thence work move-task {wp_id} --to doing --reason TEXT"
+        back = f"thence work move-task {which} --to doing --reason TEXT"
         return f"{wp_id} is {reverted_by(code)}", f"{back}; then in its worktree: {code.revert}"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
-        return message, "push it, or accept it as it is: --local"
+        return message, f"push it, or accept it as it is: {accept} --local"
     if code.kind == "no_code":
-        remedy = "commit the work of the package, or say why it has none: --no-code REASON"
-        return f"{code.branch} changes nothing", remedy
+        return f"{code.branch} changes nothing", f"commit the work of the package, or {no_code}"
     if code.kind == "missing":
         message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
-        return message, f"thence work merge; or {named}"
+        return message, f"thence work merge {which}; or {named}"
     if code.kind == "unfetched":
         message = (
             f"the code of {wp_id} is not fetched here: {code.branch} or {code.target} lacks it"
         )
         return message, f"git fetch, then try again; or {named}"
     message = f"could not find the code of {wp_id}: there is no branch {code.branch}"
-    return message, f"{named}; or say why it has no code: --no-code REASON"
+    return message, f"{named}; or {no_code}"
 
 
 def _changed_since(request: MoveRequest) -> Read:
@@ -325,11 +331,11 @@ def _changed_since(request: MoveRequest) -> Read:
     code, wp_id = request.context.code, request.package.wp_id
     if request.to != DONE or code is None or code.changed_since is None:
         return ()
+    move = f"thence work move-task {wp_id} --feature {request.feature.slug}"
     return GuardFailure(
         "changed_since",
         f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
-        f"hand it in again: thence work move-task {wp_id} --to doing --reason TEXT,"
-        f" then thence work move-task {wp_id} --to for_review",
+        f"hand it in again: {move} --to doing --reason TEXT, then {move} --to for_review",
         may_be_forced=not request.context.is_agent,
     )
 
@@ -373,7 +379,11 @@ def _gates_open(request: MoveRequest) -> Read:
     if not unpassed:
         return passing_events(request.package, context)
     types = {gate.gate_type for gate in unpassed}
-    remedies = ["a person passes them: `thence work gate`"] if types - context.gates_run else []
+    named = f"{request.package.wp_id} --feature {request.feature.slug}"
+    remedies = [
+        f"a person passes it: `thence work move-task {named} --gate {gate_type}=passed`"
+        for gate_type in sorted(types - context.gates_run)
+    ]
     if run := sorted(types & context.gates_run):
         remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
     return GuardFailure(

@@ -214,6 +214,11 @@ class Board(msgspec.Struct, frozen=True):
         feature = self.features.get(feature_slug)
         return feature.packages.get(wp_id) if feature else None
 
+    def option_of(self, slug: str) -> str:
+        """Returns the option that names a feature to a command; "" for the only one in work."""
+        others = (one for one in self.features.values() if not one.is_completed)
+        return "" if [one.slug for one in others] == [slug] else f" --feature {slug}"
+
     def open_conflicts(self, subject: str) -> tuple[Conflict, ...]:
         """Returns the open conflicts on a subject: no event has seen all of their sides."""
         return tuple(

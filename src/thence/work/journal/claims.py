@@ -34,14 +34,15 @@ def claimed(home: Path, subject: str, *, is_passed: bool = False) -> Iterator[No
             _path(home, subject).unlink()
         lease = take(home, subject)
     if lease is None:
-        package = subject.rpartition("/")[2]
+        feature, _, package = subject.rpartition("/")
         raise Refused(
             "could not begin work on",
             guard="moved_meanwhile",
             place=package,
             cause=f"{sentence(holder(home, subject))} right now",
             hint="wait until it has ended, then look at `thence work status`; a person takes a"
-            f" package in doing from it by `thence work implement {package} --take-over`",
+            f" package in doing from it by `thence work implement {package} --feature"
+            f" {feature.rpartition('/')[2]} --take-over`",
         )
     try:
         yield

@@ -340,7 +340,8 @@ class Orchestrator:
         feature = self.shared.pending
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
         if package.lane == REVERTED:
-            return f"is {self.shared.reverted[wp_id]}: thence work reopen {wp_id} --reason TEXT"
+            back = f"thence work move-task {wp_id} --feature {self.slug} --to doing --reason TEXT"
+            return f"is {self.shared.reverted[wp_id]}: {back}"
         open_ones = [
             needed
             for needed in package.dependencies

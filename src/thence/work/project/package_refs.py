@@ -68,13 +68,6 @@ def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str
         repo.git.run("update-ref", ref, commit)
 
 
-def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
-    """Deletes a package's refs: the branch's base, and the reviewed commit."""
-    for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
-        if ref in refs.commits:
-            repo.git.run("update-ref", "-d", ref, refs.commits[ref])
-
-
 def _ref(kind: str, slug: str, wp_id: str) -> str:
     return f"{OURS}{kind}/{slug}/{wp_id}"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
-from thence.git.commits import Commit, FileEdit, commit_files
+from thence.git.commits import Commit, FileEdit, as_it_is, commit_files
 from thence.git.objects import is_folder, objects
 from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
@@ -55,7 +55,7 @@ def commit(
         )
         return None
     if committed is not None:
-        edited = [path for path in committed.edited if path in changes]
+        edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
         _report(session, committed, edited, target)
     return committed
 

@@ -380,6 +380,8 @@ class LandingCheck:
         if tip is None or not missing_commits(self._repo, tip, [reviewed.commit]):
             return tip or reviewed.commit
         is_here = not absent_of(self._repo, [reviewed.commit])
+        if not is_here and tip in {one.commit for one in package.reviews}:
+            return reviewed.commit  # a forge deleted the branch before this clone had fetched it
         is_later = is_here and bool(missing_commits(self._repo, reviewed.commit, [tip]))
         return tip if is_later else reviewed.commit
 

@@ -124,8 +124,8 @@ def take_plan_in(session: Session, feature: FeatureState, wp_id: str) -> None:
 
     Git does not know that a squash holds the plan's commits: later edits of the plan would conflict
     with the files as the package began with them. A commit that has the target's files, and both
-    for its parents, says so. Packages that are not clean stay as they are. Raises GitFailed for a
-    conflict, with nothing changed.
+    for its parents, says so. A package whose worktree is not clean stays as it is. Raises GitFailed
+    for a conflict, with nothing changed.
     """
     refs, project, slug = session.refs, session.project, feature.slug
     repo, branch, target = project.repo, branch_of(slug, wp_id), session.target_of(feature)

@@ -52,7 +52,7 @@ class CommandResult(msgspec.Struct, frozen=True):
         if self.events is not None:
             ids = [event.event_id for event in self.events]
         warnings = {"notes": list(self.warnings)} if self.warnings else {}
-        return {"ok": True, "events": ids, **self.data, **warnings}
+        return {"ok": not self.exit_code, "events": ids, **self.data, **warnings}
 
 
 _R = TypeVar("_R")
@@ -72,11 +72,11 @@ class Session:
 
     `board` is the board that the command has read; appends are guarded by it. `warnings` are for
     the command's user. `appended` are the command's own events, `events_received` counts the events
-    received from others. `journal_error` is set once the journal could not be written,
-    `is_online` is unset once others could not be asked.
-    `feature_slug` names the feature that the command has chosen. `after_first_look` is called at
-    the end of the first `refresh`. `remotes` are those that the command has asked, by the target
-    branches for which it did; None for one that did not answer.
+    received from others. `journal_error` is set once the journal could not be written, `is_online`
+    is unset once others could not be asked. `feature_slug` names the feature that the command has
+    chosen. `after_first_look` is called at the end of the first `refresh`. `remotes` are those that
+    the command has asked, by the target branches for which it did; None for one that did not
+    answer.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from thence.errors import GitFailed, HeadsMoved, Refused, ThenceError
 from thence.files import is_locked
 from thence.git.locks import EXCHANGING, locked
 from thence.git.refs import REMOTES
-from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.open import OS_DISK
 from thence.sync import background
 from thence.sync.target import (
     REMOTE,
@@ -231,7 +231,7 @@ def unshared(session: Session) -> int:
     if _way(session) == SERVER and team_of(session.project.home) is not None:
         from thence.sync.outbox import waiting_count  # seldom needed
 
-        with suppress(DiskError):
+        with suppress(OSError):
             return waiting_count(OS_DISK, session.project.home) or 0
         return 0
     return max(0, session.events_count - load_seen(session.project).shared)

@@ -140,15 +140,6 @@ def run(
     return result.exit_code
 
 
-def _share(session: "Session") -> str | None:
-    """Sends a command's events in the background; returns what is to be said of it."""
-    if not session.appended:
-        return None
-    from thence.work.session.sharing import after_command
-
-    return after_command(session)
-
-
 def _record_landings(session: "Session") -> None:
     """Records what has landed by pull requests; what prevents that is a note."""
     if session.planning.is_by_pull_request:
@@ -158,6 +149,15 @@ def _record_landings(session: "Session") -> None:
             record_landings(session)
         except ThenceError as error:
             session.warnings.append(f"what has landed was not recorded: {error}")
+
+
+def _share(session: "Session") -> str | None:
+    """Sends a command's events in the background; returns what is to be said of it."""
+    if not session.appended:
+        return None
+    from thence.work.session.sharing import after_command
+
+    return after_command(session)
 
 
 def attempt(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 from msgspec import to_builtins
 
-from thence.cli.commands.work.command_runner import command, feature_option, run, session_command
+from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.core.merge.conflicts import PACKAGE, Conflict
@@ -55,13 +55,13 @@ _NAMED_MAX = 10
 _SCREEN_LINES = 30  # of features in work, without --all
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
-CONFLICTS_FOUND = 3
+REFUSED_MAX = 20
 # by lane: the command by which a person settles a conflict otherwise than its rule did
 _SETTLING_MOVES: Mapping[str, str] = {
     PLANNED: "implement {}",
     DOING: "implement {} --take-over",
     FOR_REVIEW: "move-task {} --to doing --reason TEXT",
-    DONE: "reopen {} --reason TEXT",
+    DONE: "move-task {} --to doing --reason TEXT",
     REJECTED: "move-task {} --to planned --reason TEXT",
 }
 _COMMITS_MAX = 1000
@@ -76,7 +76,7 @@ class _FeatureStatus(NamedTuple):
     steps: Mapping[str, tuple[str, ...]]
     troubles: Mapping[str, str]
     overlaps: Sequence[Overlap]
-    conflicts: Sequence[str]
+    conflicts: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     holders: Mapping[str, int]
 
@@ -101,24 +101,31 @@ class _FeatureStatus(NamedTuple):
 
 @command("status", "thence work status --json")
 @click.option("--all", "is_all", is_flag=True, help="Show the packages of every feature.")
+@click.option(
+    "--refused", "has_refused", is_flag=True, help="Show recent refusals too, and what to do."
+)
 @feature_option
-def status_command(feature: str | None, is_all: bool) -> int:
+def status_command(feature: str | None, is_all: bool, has_refused: bool) -> int:
     """Show the board: the packages of features in work, a line for each other feature.
 
     It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
-    that settled them. So are packages at work whose branches change the same files.
+    that settled them, and the command that settles them otherwise. So are packages at work whose
+    branches change the same files.
     """
 
     def show(session: Session) -> CommandResult:
         current().keep(session)
-        return status(session, feature, is_all=is_all)
+        has_refusals = has_refused or current().is_json
+        return status(session, feature, is_all=is_all, has_refused=has_refusals)
 
     gc.disable()  # what is read of the log lives until the end
     return run(show, create=False)
 
 
-def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
-    """Returns the board, of one feature if one is named.
+def status(
+    session: Session, feature: str | None, *, is_all: bool = False, has_refused: bool = False
+) -> CommandResult:
+    """Returns the board, of one feature if one is named, with recent refusals if these are wanted.
 
     Features of which only planning files are there are named. The text shows the packages of
     features in work, and a line for each other feature; with `is_all`, or for a named feature, all
@@ -137,7 +144,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     early: _Early = {}
     with suppress(ThenceError):  # git failed, or a feature has no target
         early = in_target_before_done(session, board)
-    conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
+    conflicts = [_conflict_here(session, conflict) for conflict in board.conflicts]
     node_id = next_node_id(session.project.home)
     own = {event.event_id for event in session.events if event.node_id == node_id}
     parts = [
@@ -146,8 +153,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     ]
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
+    refused, refused_lines = _refused_here(session) if has_refused else ([], [])
     data["here"] = {
         "not_imported": unlogged,
+        "conflicts": conflicts,
+        "refused": refused,
         "landed": [
             _landing_json(slug, wp_id, code)
             for (slug, wp_id), code in codes.items()
@@ -196,7 +206,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     if unlogged:
         lines += [f"not in the log yet: {_listed(unlogged)}", "next: thence work finalize-tasks"]
     lines += filter(None, (status_words(session),))
-    return session.result(data, lines)
+    return session.result(data, lines + refused_lines)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -209,14 +219,13 @@ def _feature_status(
     feature: FeatureState,
     codes: _Codes,
     early: _Early,
-    conflicts: Sequence[tuple[str, str]],
+    conflicts: Sequence[Mapping[str, Any]],
     own: Collection[str],
 ) -> _FeatureStatus:
     home = session.project.home
     histories = attempt_histories(session.events, feature.slug)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
-    is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
-    where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
+    where = session.board.option_of(feature.slug)
     steps: dict[str, tuple[str, ...]] = {}
     holders: dict[str, int] = {}
     troubles = {
@@ -260,7 +269,7 @@ def _feature_status(
         steps,
         troubles,
         _forecast(session, feature),
-        [text for subject, text in conflicts if feature.is_about(subject)],
+        [one for one in conflicts if one["open"] and feature.is_about(one["subject"])],
         notes,
         holders,
     )
@@ -445,7 +454,9 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
             common |= {step for step in steps if wp_id not in step}  # such as a push: once for all
             for number, step in enumerate(steps):
                 yield f"{'':14}{'or' if number else 'next'}: {step}"
-    yield from (f"  conflict: {text}" for text in part.conflicts)
+    for conflict in part.conflicts:
+        yield f"  conflict: {conflict['sentence']}"
+        yield from (f"    next: {step}" for step in conflict["next"])
     yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
 
 
@@ -478,76 +489,36 @@ def _package_line(
     return f"{title}  ({'; '.join(notes)})" if notes else title
 
 
-@click.option("--all", "is_all", is_flag=True, help="Include those that somebody has resolved.")
-def conflicts(session: Session, is_all: bool) -> CommandResult:
-    """Show conflicting events that clones wrote at once.
-
-    A rule settles each conflict, and both sides stay in the log; a later move of the package
-    overrides the rule. Exit code 3 if a conflict is open.
-    """
-    session.refresh()
-    chosen = [one for one in session.board.conflicts if is_all or one.is_open]
-    sentences = [_sentence_here(session, conflict) for conflict in chosen]
-    data = {
-        "conflicts": [
-            {**conflict_json(conflict), "open": conflict.is_open, "sentence": text}
-            for conflict, text in zip(chosen, sentences, strict=True)
-        ]
+def _conflict_here(session: Session, conflict: Conflict) -> dict[str, Any]:
+    """Returns a conflict as JSON, with the steps by which a person settles it otherwise."""
+    slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
+    name, where = package_name(conflict), f" --feature {slug}"
+    package = session.board.package(slug, name)
+    steps = [
+        f"where it was made: thence work finalize-tasks --add {quote(one.title)}{where}"
+        for one in (package.lost if package and conflict.slot == PACKAGE.name else ())
+        if not one.is_added
+    ]
+    if conflict.slot == "lane" and package and package.lane in _SETTLING_MOVES:
+        steps = [f"thence work {_SETTLING_MOVES[package.lane].format(f'{name}{where}')}"]
+    return {
+        **conflict_json(conflict),
+        "open": conflict.is_open,
+        "sentence": _sentence_here(session, conflict),
+        "next": steps if conflict.is_open else [],
     }
-    lines = []
-    for conflict, text in zip(chosen, sentences, strict=True):
-        feature, _, name = conflict.subject.rpartition("/")
-        state = "open" if conflict.is_open else "resolved"
-        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
-        for event in conflict.events:
-            kept = "kept  " if event.event_id == conflict.winner.event_id else "passed"
-            lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
-        about = feature.rpartition("/")[2]
-        package = session.board.package(about, name)
-        lost = package.lost if package and conflict.slot == PACKAGE.name else ()
-        lines += [
-            f"  next, where it was made: thence work finalize-tasks --add {quote(one.title)}"
-            f" --feature {about}"
-            for one in lost
-            if not one.is_added
-        ]
-        if lost:
-            continue
-        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
-            move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
-            lines.append(f"  next: thence work {move}")
-    code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
-    return session.result(data, lines or ["no conflicts"], exit_code=code)
 
 
-conflicts_command = session_command(conflicts, "conflicts", "thence work conflicts", create=False)
-
-
-@click.option(
-    "--last",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    default=20,
-    show_default=True,
-    help="The last N refusals.",
-)
-def errors(session: Session, last: int) -> CommandResult:
-    """Show recent refusals, and what to do about each.
-
-    The newest come first.
-    """
-    records = ErrorStore(session.project).recent(last, session.warnings.append)
-    data = {"errors": [to_builtins(record) for record in records]}
-    lines = []
+def _refused_here(session: Session) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns the last refusals, the newest first, as JSON and as text."""
+    records = ErrorStore(session.project).recent(REFUSED_MAX, session.warnings.append)
+    lines = ["", "refused, the newest first:" if records else "nothing was refused"]
     for record in records:
         lines.append(f"{record.timestamp[:19]}  {record.error_type}  {record.attempted_operation}")
         lines.append(f"  {record.reason}")
         if remedy := record.context.get("remedy"):
             lines.append(f"  what to do: {remedy}")
-    return session.result(data, lines or ["nothing was refused"])
-
-
-errors_command = session_command(errors, "errors", "thence work errors --last 5", create=False)
+    return [to_builtins(record) for record in records], lines
 
 
 def _sentence_here(session: Session, conflict: Conflict) -> str:

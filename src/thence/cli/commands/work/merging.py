@@ -1,8 +1,7 @@
 """The commands of `thence work` by which the code of packages gets into its target."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import click
 from msgspec.structs import replace
@@ -15,14 +14,14 @@ from thence.cli.commands.work.command_runner import (
     session_command,
 )
 from thence.cli.shared.completing import complete_package
+from thence.cli.shared.render import counted
 from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
-from thence.git.landed import Landed, Question, landings
+from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, Refs, push_command
+from thence.git.refs import REMOTES, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
-from thence.git.worktrees import removable, remove
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -41,11 +40,11 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusals
-from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.names import branch_of, worktree_of, wp_id_of
+from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
-from thence.work.project.package_refs import forget_refs, target_in
+from thence.work.project.package_refs import target_in
+from thence.work.session.clearing import clear
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
@@ -72,17 +71,7 @@ _TO_DONE: Mapping[str, tuple[str, ...]] = {
     PLANNED: (DOING, FOR_REVIEW, DONE),
     DOING: (FOR_REVIEW, DONE),
 }
-_Landed = dict[tuple[str, str], LandingStatus]
-
-
-class _LocalPackage(NamedTuple):
-    """A package that has a branch or a worktree in this clone."""
-
-    feature: FeatureState
-    package: PackageState
-    branch: str
-    worktree: str
-    tip: str | None
+_IGNORED_SHOWN_MAX = 3
 
 
 @click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
@@ -111,21 +100,79 @@ def merge(
 
     Where features land by pull requests it merges nothing: it pushes the branches, and names the
     pull requests to open.
+
+    Worktrees and branches of packages that are done and have landed are cleared away. Uncommitted
+    or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
         refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
     session.refresh()
-    state = session.feature(feature, *packages)
-    target = session.target_of(state)
     wp_ids = [wp_id_of(name) for name in packages]
-    by_pull_request = is_pushed or session.planning.is_by_pull_request
+    slugs = list(session.board.features)
+    merged = None
+    is_named = bool(packages) or feature is not None
+    if is_named or not all(one.is_completed for one in session.board.features.values()):
+        state = session.feature(feature, *packages)
+        merged = _merge(
+            session,
+            state,
+            wp_ids,
+            reason,
+            is_forced=is_forced,
+            is_dry=is_dry,
+            by_pull_request=is_pushed or session.planning.is_by_pull_request,
+        )
+        slugs = [state.slug] if is_named else slugs
+    cleared = [*clear(session, slugs, wp_ids, is_dry=is_dry)]
+    if merged is None and not cleared:
+        raise PlanningError(
+            "could not merge",
+            place=session.feature_slug or "",
+            cause="nothing is there to merge: no package with a branch is in doing or for_review",
+            hint="thence work status",
+        )
+    lines, verb = list[str](), "would go" if is_dry else "are gone"
+    for one in cleared:
+        name = f"{one.wp_id} of {one.feature_slug}"
+        shown = ", ".join(one.ignored[:_IGNORED_SHOWN_MAX])
+        if len(one.ignored) > _IGNORED_SHOWN_MAX:
+            shown += ", …"
+        names = f", with {counted(len(one.ignored), 'ignored path')}: {shown}" if shown else ""
+        gone = f"{name}: its worktree and branch {verb}{names}"
+        lines.append(f"{name} stays here: {one.reason}" if one.reason else gone)
+    data = {"merged": [], "moved": [], "dry_run": is_dry} if merged is None else merged.data
+    kept = [one._asdict() for one in cleared if one.reason]
+    data = {**data, "cleared": [one._asdict() for one in cleared if not one.reason], "kept": kept}
+    return session.result(data, [*lines, *(merged.lines if merged else ())])
+
+
+merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
+
+
+def _merge(
+    session: Session,
+    state: FeatureState,
+    wp_ids: Sequence[str],
+    reason: str,
+    *,
+    is_forced: bool,
+    is_dry: bool,
+    by_pull_request: bool,
+) -> CommandResult | None:
+    """Merges packages of a feature, all in work if none is named; None if there is nothing to do.
+
+    Raises Refused, PlanningError, and GitFailed for a conflict, with nothing merged.
+    """
+    target = session.target_of(state)
     if by_pull_request and not is_dry:
         reached(session, target)
     # the newest commits by their branches, those on remotes with them
     branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
-    candidates = _mergeable(session.project.repo, state, wp_ids, tips)
+    candidates = _mergeable(session, state, wp_ids, tips)
+    if not candidates:
+        return None
     part = replace(state, packages={package.wp_id: package for package in candidates})
     before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
     codes = {wp_id: code for (_, wp_id), code in before.items()}
@@ -154,9 +201,6 @@ def merge(
     return _finish(session, state, merged, contexts, codes, stays)
 
 
-merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
-
-
 def _is_landed(code: LandingStatus) -> bool:
     """Reports whether a target has a package's changes by other commits than the package's own."""
     landed = code.landed
@@ -179,43 +223,44 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
 
 
 def _mergeable(
-    repo: Repository, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
+    session: Session, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
 ) -> tuple[PackageState, ...]:
-    if wp_ids:
-        named = [package_of(feature, wp_id) for wp_id in wp_ids]
-        for package in named:
-            if branch_of(feature.slug, package.wp_id) not in branches:
-                raise _without_branch(repo, feature, package)
-            if package.lane in (PLANNED, REJECTED):
-                raise Refused(
-                    "could not merge",
-                    guard="not_in_lane",
-                    place=f"{feature.slug}/{package.wp_id}",
-                    cause=f"it is in {package.lane}: nobody works on it",
-                    hint=f"thence work implement {package.wp_id} takes it up again",
-                )
-        return in_order(named)
-    packages = [
-        package
-        for package in feature.packages.values()
-        if package.lane in (DOING, FOR_REVIEW)
-        and branch_of(feature.slug, package.wp_id) in branches
-    ]
-    if not packages:
-        raise PlanningError(
-            "could not merge",
-            place=feature.slug,
-            cause="no package with a branch is in doing or for_review",
-            hint="thence work status",
+    """Returns the packages to merge; of those named not what is done and has landed."""
+    if not wp_ids:
+        return in_order(
+            [
+                package
+                for package in feature.packages.values()
+                if package.lane in (DOING, FOR_REVIEW)
+                and branch_of(feature.slug, package.wp_id) in branches
+            ]
         )
-    return in_order(packages)
+    named = [package_of(feature, wp_id) for wp_id in wp_ids]
+    part = replace(feature, packages={package.wp_id: package for package in named})
+    codes = code_of_packages(session, [part], (DONE,))
+    for package in named:
+        code = codes.get((feature.slug, package.wp_id))
+        if code is not None and code.kind == "landed":
+            named = [one for one in named if one != package]
+            continue
+        if branch_of(feature.slug, package.wp_id) not in branches:
+            raise _without_branch(session.project.repo, feature, package)
+        if package.lane in (PLANNED, REJECTED):
+            raise Refused(
+                "could not merge",
+                guard="not_in_lane",
+                place=f"{feature.slug}/{package.wp_id}",
+                cause=f"it is in {package.lane}: nobody works on it",
+                hint=f"thence work implement {package.wp_id} --feature {feature.slug} takes it up",
+            )
+    return in_order(named)
 
 
 def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
     branch = branch_of(feature.slug, package.wp_id)
     hint = (
         f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
-        f" else thence work implement {package.wp_id} makes it"
+        f" else thence work implement {package.wp_id} --feature {feature.slug} makes it"
     )
     if package.reviewed and repo.git.commit_of(package.reviewed.commit):  # it was here
         hint = f"git branch {branch} {package.reviewed.commit} puts it back"
@@ -358,12 +403,14 @@ def _finish(
         branch = plan.conflict.branch
         trees = worktrees_of(list_worktrees(session.project.repo), branch)
         wp_id = branch.removeprefix(f"{feature.slug}-")
-        place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+        made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
+        place = f"in {trees[0].path}" if trees else made
         raise GitFailed(
             "could not merge",
             place=f"{branch} into {target}",
             cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
+            f" --feature {feature.slug}",
         )
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
@@ -536,128 +583,3 @@ def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageStat
             hint="thence work status",
         )
     return in_order(in_review)
-
-
-@feature_option
-@click.option(
-    "--dry-run", "is_dry", is_flag=True, help="Only show what would be removed, and what stays."
-)
-@click.option(
-    "--refs", "takes_refs", is_flag=True, help="Also remove the refs that keep reviewed commits."
-)
-def prune(
-    session: Session, feature: str | None = None, *, is_dry: bool = False, takes_refs: bool = False
-) -> CommandResult:
-    """Remove worktrees and branches of packages whose code has landed.
-
-    Whatever is not committed or has not landed stays, and so does a worktree with a submodule,
-    another repository, a hidden change or a commit that no ref has; the command says what to type.
-    Ignored files go with the worktree's folder.
-    """
-    board = session.refresh()
-    slugs = [session.feature(feature).slug] if feature else list(board.features)
-    landed = code_of_packages(session, board.features.values())
-    refs = session.refs
-    pruned: list[_LocalPackage] = []
-    kept: list[tuple[_LocalPackage, str]] = []
-    for local in _local_packages(session, [board.features[slug] for slug in slugs], refs):
-        try:
-            _remove(session, local, refs, landed, is_dry=is_dry)
-        except Refused as error:
-            kept.append((local, error.cause))
-            continue
-        except GitFailed as error:
-            kept.append((local, f"{error.cause or error.message}; {error.hint}"))
-            continue
-        pruned.append(local)
-        if takes_refs and not is_dry:
-            forget_refs(session.project.repo, refs, local.feature.slug, local.package.wp_id)
-    data = {
-        "pruned": [_as_json(local) for local in pruned],
-        "kept": [{**_as_json(local), "reason": why} for local, why in kept],
-        "dry_run": is_dry,
-    }
-    verb = "would go" if is_dry else "are gone"
-    lines = [f"{_name(local)}: its worktree and branch {verb}" for local in pruned]
-    lines += [f"{_name(local)} stays: {why}" for local, why in kept]
-    return session.result(data, lines or ["no package has a branch or worktree here"])
-
-
-prune_command = session_command(prune, "prune", "thence work prune --dry-run")
-
-
-def _local_packages(
-    session: Session, features: list[FeatureState], refs: Refs
-) -> Iterator[_LocalPackage]:
-    standing = {
-        checkout.path.name
-        for checkout in list_worktrees(session.project.repo)
-        if not checkout.is_main
-    }
-    for feature in features:
-        for package in feature.packages.values():
-            branch = branch_of(feature.slug, package.wp_id)
-            worktree = worktree_of(feature.slug, package.wp_id)
-            tip = refs.commits.get(HEADS + branch)
-            if tip is not None or worktree.rpartition("/")[2] in standing:
-                yield _LocalPackage(feature, package, branch, worktree, tip)
-
-
-def _remove(
-    session: Session, local: _LocalPackage, refs: Refs, landed: _Landed, *, is_dry: bool
-) -> None:
-    """Removes a package's worktree and branch; raises Refused or GitFailed if they have to stay."""
-    package, path = local.package, session.project.root / local.worktree
-    if package.lane != DONE:
-        raise _refusal(local, f"it is in {package.lane}")
-    if path == session.project.here:
-        raise _refusal(local, "this command was given in its worktree")
-    code = landed.get((local.feature.slug, package.wp_id))
-    if code is None or code.kind != "landed":
-        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
-        state = reverted_by(code) if code and code.kind == "reverted" else state
-        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
-    into = _holder(session, local, refs)
-    repo = session.project.main
-    with claimed(session.project.home, package.subject):
-        if is_dry:
-            removable(repo, local.branch, path, into)
-            return
-        if package.landed is None and (landing := code.landed) is not None:
-            # without the branch it may not be found again
-            payload = landed_payload(package.wp_id, landing)
-            causes = package.events_of("lane")
-            session.append(WorkEvent("WPLanded", payload, local.feature.slug, causes))
-        remove(repo, local.branch, path, into)
-
-
-def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
-    """Returns a commit that contains the branch, and that is in the target or has landed there."""
-    target = target_in(refs, session.target_of(local.feature))
-    reviewed = local.package.reviewed
-    if target.tip is not None:
-        if local.tip is None or is_ancestor(session.project.repo, local.tip, target.tip):
-            return target.tip
-        if reviewed is not None and reviewed.commit == local.tip and reviewed.base:
-            (answer,) = landings(session.project.repo, target.tip, [Question(reviewed)])
-            if answer.landed:
-                return reviewed.commit
-    raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
-
-
-def _refusal(local: _LocalPackage, why: str) -> Refused:
-    hint = "thence work status"
-    return Refused("could not prune", guard="kept", place=_name(local), cause=why, hint=hint)
-
-
-def _name(local: _LocalPackage) -> str:
-    return f"{local.package.wp_id} of {local.feature.slug}"
-
-
-def _as_json(local: _LocalPackage) -> dict[str, str]:
-    return {
-        "feature_slug": local.feature.slug,
-        "wp_id": local.package.wp_id,
-        "branch": local.branch,
-        "worktree": local.worktree,
-    }

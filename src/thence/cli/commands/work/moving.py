@@ -1,30 +1,46 @@
 """The commands of `thence work` by which a package goes from lane to lane."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import click
 from msgspec.structs import replace
 
 from thence.cli.commands.work.command_runner import (
     feature_option,
     force_option,
-    local_option,
     reason_option,
     session_command,
 )
 from thence.cli.shared.completing import complete_package
 from thence.core.new_event import Unchanged
-from thence.errors import GitFailed, HeadsMoved, Refused
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
+from thence.git.refs import tip_of
 from thence.git.repository import branches
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.move_request import MoveContext, reverted_by
-from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
-from thence.work.board.transitions import DECIDING_TYPES, claimable
+from thence.work.board.move_request import (
+    GATE_STATUSES,
+    GATE_TYPES,
+    MoveContext,
+    reverted_by,
+)
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    PLANNED,
+    REJECTED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.board.transitions import DECIDING_TYPES, claimable, refusals
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
+from thence.work.project.configuration import gates_run
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.feature_choice import not_imported
+from thence.work.session.gating import set_gates
 from thence.work.session.lane_changes import (
-    actor_of,
     context_of,
     decide_move,
     is_mirrored,
@@ -35,19 +51,19 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.package_code import (
     LandingCheck,
-    code_of,
     reverted_in,
     workspace,
 )
 from thence.work.session.pull_requests import take_plan_in
-from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import give_way, refresh_first
 
-NOTHING_READY = 4  # the exit code of `next`
+NOTHING_READY = 4  # the exit code of `implement` without a package
 _NOT_MADE = "its worktree could not be made"
+_WAITING_SHOWN_MAX = 10
 
 
-@click.argument("package", metavar="WP", shell_complete=complete_package)
+@click.argument("package", metavar="[WP]", required=False, shell_complete=complete_package)
 @click.option(
     "--take-over",
     "takes_over",
@@ -59,7 +75,7 @@ _NOT_MADE = "its worktree could not be made"
 @reason_option
 def implement(
     session: Session,
-    package: str,
+    package: str | None = None,
     *,
     feature: str | None = None,
     reason: str = "",
@@ -70,17 +86,117 @@ def implement(
 
     The package goes from planned to doing. Its branch starts from the branches of its dependencies
     that are not merged yet, otherwise from the feature's target branch.
+
+    Without WP it takes the next package that is ready. If none is, the exit code is 4.
     """
+    if package is None and (takes_over or is_forced):
+        raise click.UsageError("--take-over and --force are said of one package: name it")
     until_s = refresh_first(session)
-    state = session.feature(feature, package)
-    taken = package_of(state, wp_id_of(package))
+    if package is not None:
+        state = session.feature(feature, package)
+        taken = package_of(state, wp_id_of(package))
+        return _take(
+            session, state, taken, until_s, reason, is_forced=is_forced, takes_over=takes_over
+        )
+    passed: dict[str, ThenceError] = {}  # by subject; by slug what keeps all of a feature
+    while True:
+        states = list(session.board.features.values())
+        chosen = states if feature is None else [session.feature(feature)]
+        ready = next(_ready(session, chosen, passed), None)
+        if ready is None:
+            return _nothing(session, chosen, passed)
+        state, taken = ready
+        session.feature_slug = state.slug
+        try:
+            return _take(session, state, taken, until_s)
+        except Refused as refusal:  # somebody else was faster
+            passed[taken.subject] = refusal
+        until_s = refresh_first(session)
+
+
+implement_command = session_command(
+    implement,
+    "implement",
+    "thence work implement --actor ada --json",
+    "thence work implement WP01",
+)
+
+
+def _ready(
+    session: Session, features: Sequence[FeatureState], passed: dict[str, ThenceError]
+) -> Iterator[tuple[FeatureState, PackageState]]:
+    """Yields the packages that can begin, apart from those passed over; adds to these."""
+    context = _claim_context(session)
+    for state in features:
+        context = replace(context, reverted=reverted_in(session, state))
+        for package in claimable(session.board, state.slug, context):
+            if package.subject in passed:
+                continue
+            try:
+                check_at_target(session, state, session.target_of(state))
+            except (PlanningError, Refused) as error:
+                passed[state.slug] = error
+                break
+            yield state, package
+
+
+def _claim_context(session: Session) -> MoveContext:
+    node_id = next_node_id(session.project.home)
+    return MoveContext(actor=session.current_actor(), node_id=node_id)
+
+
+def _nothing(
+    session: Session, features: Sequence[FeatureState], passed: dict[str, ThenceError]
+) -> CommandResult:
+    """Returns what is waited for, where no package is ready."""
+    context, waiting = _claim_context(session), list[dict[str, str]]()
+    for state in features:
+        context = replace(context, reverted=reverted_in(session, state))
+        for package in state.packages.values():
+            if package.lane in (DONE, REJECTED):
+                continue
+            who = f", with {package.agent}" if package.agent else ""
+            why = f"it is in {package.lane}{who}"
+            error = passed.get(package.subject) or passed.get(state.slug)
+            if package.lane == PLANNED:
+                found = refusals(session.board, state.slug, package.wp_id, DOING, context)
+                why = found[0].message if found else f"{error.cause}; {error.hint}" if error else ""
+            about = {"feature_slug": state.slug, "wp_id": package.wp_id, "lane": package.lane}
+            waiting.append({**about, "why": why})
+    unlogged = not_imported(session.board, session.planning)
+    step = "thence work status" if waiting else "thence work setup-spec TITLE"
+    step = "thence work finalize-tasks" if unlogged else step
+    shown = waiting[:_WAITING_SHOWN_MAX]
+    lines = [f"{one['wp_id']} of {one['feature_slug']} waits: {one['why']}" for one in shown]
+    if len(waiting) > len(shown):
+        lines.append(f"{len(waiting) - len(shown):,} more wait; --json names them")
+    if unlogged:
+        lines.append(f"not in the log yet: {', '.join(unlogged)}")
+    data = {"wp_id": None, "waiting": waiting, "not_imported": unlogged, "next": step}
+    return session.result(data, ["nothing is ready", *lines, f"next: {step}"], NOTHING_READY)
+
+
+def _take(
+    session: Session,
+    state: FeatureState,
+    taken: PackageState,
+    until_s: float,
+    reason: str = "",
+    *,
+    is_forced: bool = False,
+    takes_over: bool = False,
+) -> CommandResult:
+    """Takes a package, and makes its worktree."""
     # an agent that passed its own claim on would work unclaimed
     is_passed = takes_over and not is_started_by_agent()
+    branch = branch_of(state.slug, taken.wp_id)
     with claimed(session.project.home, taken.subject, is_passed=is_passed):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
-        previous = None
-        if takes_over and taken.lane == DOING and not is_mine:
+        is_taken_over, previous = takes_over and taken.lane == DOING and not is_mine, None
+        if (is_mine or is_taken_over) and tip_of(session.refs, branch) is None:
+            check_at_target(session, state, session.target_of(state))
+        if is_taken_over:
             payload = {"wp_id": taken.wp_id, "agent_id": context.actor, "phase": "implementation"}
             causes = tuple(dict.fromkeys(taken.events_of("lane", "agent")))
             guard = Unchanged(session.position, {taken.subject}, DECIDING_TYPES)
@@ -119,13 +235,15 @@ def implement(
     data: dict[str, object] = {
         "feature_slug": state.slug,
         "wp_id": taken.wp_id,
+        "title": taken.title,
+        "agent": context.actor,
         "worktree": str(worktree.path),
         "branch": worktree.branch,
         "base": worktree.head,
         "is_new": worktree.is_new,
     }
     lines = [
-        f"{taken.wp_id} of {state.slug} is in doing, by {context.actor}",
+        f"{taken.wp_id} of {state.slug} is in doing, by {context.actor}: {taken.title}",
         f"worktree: {worktree.path}",
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
@@ -134,11 +252,6 @@ def implement(
     if previous and worktree.is_new:
         lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
     return session.result(data, lines)
-
-
-implement_command = session_command(
-    implement, "implement", "thence work implement WP01 --actor ada"
-)
 
 
 def _revert_lines(
@@ -171,116 +284,92 @@ def _check_claimed(session: Session, feature: FeatureState, package: PackageStat
         )
 
 
-@feature_option
-def take_next(session: Session, feature: str | None = None) -> CommandResult:
-    """Claim the next package that is ready.
+class _GateResult(click.ParamType[tuple[str, str]]):
+    """A gate and its result, such as CI_CHECK=passed; the gate in upper or lower case."""
 
-    It goes from planned to doing. With nothing ready the exit code is 4.
-    """
-    for _ in range(ATTEMPTS_MAX):
-        until_s = refresh_first(session)
-        context = MoveContext(
-            actor=session.current_actor(), node_id=next_node_id(session.project.home)
-        )
-        states = list(session.board.features.values())
-        chosen = states if feature is None else [session.feature(feature)]
-        for state in chosen:
-            context = replace(context, reverted=reverted_in(session, state))
-            if ready := claimable(session.board, state.slug, context):
-                break
-        else:
-            return _nothing(session, chosen)
-        wp_id, title, slug = ready[0].wp_id, ready[0].title, state.slug
-        actor, changed_by = actor_of(session, state, wp_id), session.changed_by()
-        context = MoveContext(actor=actor, changed_by=changed_by, node_id=context.node_id)
-        try:
-            move(session, slug, wp_id, DOING, context)
-            give_way(session, state, ready[0], until_s)
-        except Refused:  # somebody else was faster
-            continue
-        data = {"feature_slug": slug, "package": {"wp_id": wp_id, "title": title, "agent": actor}}
-        next_line = f"next: thence work implement {wp_id} --feature {slug}"
-        return session.result(data, [f"{wp_id} of {slug} is yours: {title}", next_line])
-    raise moved_meanwhile(
-        "could not take a package", "", f"others were faster {ATTEMPTS_MAX} times", "try again"
-    )
+    name = "gate"
 
-
-next_command = session_command(take_next, "next", "thence work next --actor ada --json")
-
-
-def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
-    waiting = [
-        f"{package.wp_id} of {feature.slug} waits for {', '.join(package.dependencies)}"
-        for feature in features
-        for package in feature.packages.values()
-        if package.lane == PLANNED and package.dependencies
-    ]
-    unlogged = not_imported(session.board, session.planning)
-    if unlogged:
-        waiting += [
-            f"not in the log yet: {', '.join(unlogged)}",
-            "next: thence work finalize-tasks",
-        ]
-    return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Returns the gate and its result; fails for words that no event of a gate may hold."""
+        gate_type, _, status = value.partition("=")
+        gate_type = gate_type.upper()
+        for word, words in ((gate_type, GATE_TYPES), (status, GATE_STATUSES)):
+            if word not in words:
+                self.fail(f"{word!r} is not one of {', '.join(words)}", param, ctx)
+        return gate_type, status
 
 
 @click.argument("package", metavar="WP", shell_complete=complete_package)
+@click.option("--to", metavar="LANE", help="planned, doing, for_review, done, rejected.")
 @click.option(
-    "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="GATE=RESULT",
+    type=_GateResult(),
+    help="Record a gate's result: CI_CHECK, SECURITY_SCAN, MANUAL_REVIEW or ARCHITECTURE_REVIEW is"
+    " pending, passed or failed.",
 )
-@click.option("--no-code", metavar="REASON", help="The reason why a done package has no code.")
-@local_option
 @feature_option
 @force_option
 @reason_option
 def move_task(
     session: Session,
     package: str,
-    to: str,
+    to: str | None = None,
     *,
+    gates: Sequence[tuple[str, str]] = (),
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
-    is_local: bool = False,
-    no_code: str | None = None,
-    from_lane: str | None = None,
 ) -> CommandResult:
-    """Move a package to another lane, if its guards let it through.
+    """Move a package to another lane, or record the results of its gates.
 
-    A refused move changes nothing and names the guard that refused it, and what to do. The
-    lane is written into the package's file too, if that shows one.
+    From doing to planned gives it back, from done to doing reopens it. A refused move changes
+    nothing, and names the guard that refused it and what to do. The lane is written into the
+    package's file too, if that shows one. A package is done only when each of its gates is passed.
     """
+    if to is None and not gates:
+        raise click.UsageError("name what is to change: --to LANE, --gate GATE=RESULT, or both")
     session.refresh()
     state = session.feature(feature, package)
-    wp_id = wp_id_of(package)
+    slug, wp_id = state.slug, wp_id_of(package)
     moving = package_of(state, wp_id)
-    if from_lane is not None and moving.lane != from_lane:
-        raise Refused(
-            "could not move",
-            guard="not_in_lane",
-            place=wp_id,
-            cause=f"{wp_id} is in {moving.lane}, not in {from_lane}",
-            hint="look at `thence work status`; `thence work move-task` makes other moves",
-        )
-    with claimed(session.project.home, moving.subject):
+    data: dict[str, object] = {"feature_slug": slug, "wp_id": wp_id}
+    lines: list[str] = []
+    context = None
+    if to is not None:
         context = context_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
-        code = code_of(session, state, moving, None, no_code, reason) if to == DONE else None
-        context = replace(context, is_local=is_local, code=code)
+    if gates:
+        set_ones = set_gates(session, moving, slug, dict(gates), reason, to or "", context)
+        run = gates_run(session.project)
+        data["gates"] = [
+            {
+                "gate_id": gate.gate_id,
+                "gate_type": gate.gate_type,
+                "status": gate.status,
+                "is_run": gate.gate_type in run,
+            }
+            for gate in set_ones
+        ]
+        for gate in set_ones:
+            line = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
+            if gate.gate_type in run:
+                stated = f", as {gate.stated_by} states" if gate.stated_by else ""
+                line += f"{stated}; thence work orchestrate runs it, and goes by what it saw"
+            lines.append(line)
+    if to is None or context is None:
+        return session.result(data, lines)
+    with claimed(session.project.home, moving.subject):
         shows_lane = is_mirrored(session, state)
-        needs_log = from_lane is not None or not shows_lane
-        moved = move(session, state.slug, wp_id, to, context, needs_log=needs_log)
+        moved = move(session, slug, wp_id, to, context, needs_log=not shows_lane)
         if shows_lane and session.journal_error is None:
             session.refresh()
-        mirror(session, session.board.features.get(state.slug, state))
-    data: dict[str, object] = {
-        "feature_slug": state.slug,
-        "wp_id": wp_id,
-        "from": moved.previous,
-        "to": to,
-        "overruled": list(moved.overruled),
-    }
-    lines = [f"{wp_id} of {state.slug}: {moved.previous} -> {to}"]
+        mirror(session, session.board.features.get(slug, state))
+    data |= {"from": moved.previous, "to": to, "overruled": list(moved.overruled)}
+    lines.append(f"{wp_id} of {slug}: {moved.previous} -> {to}")
     lines += [f"overruled: {guard}" for guard in moved.overruled]
     for event in moved.follow_ups:
         if event.event_type == "DependencyResolved":
@@ -288,58 +377,16 @@ def move_task(
     if to == PLANNED and moved.previous == DOING:
         lines.append("its branch and worktree stay as they are")
     if to == DOING and moved.previous in (PLANNED, DONE):
-        lines.append(f"next: thence work implement {wp_id} --feature {state.slug}")
+        lines.append(f"next: thence work implement {wp_id} --feature {slug}")
     if to == DOING:
         lines += _revert_lines(session, state, moving, data)
     return session.result(data, lines)
 
 
 move_task_command = session_command(
-    move_task, "move-task", "thence work move-task WP01 --to for_review"
+    move_task,
+    "move-task",
+    "thence work move-task WP01 --to for_review",
+    "thence work move-task WP01 --gate CI_CHECK=passed",
+    "thence work move-task WP01 --to doing --reason 'the build broke'",
 )
-
-
-@click.argument("package", metavar="WP", shell_complete=complete_package)
-@feature_option
-@force_option
-@reason_option
-def release(
-    session: Session,
-    package: str,
-    *,
-    feature: str | None = None,
-    reason: str = "",
-    is_forced: bool = False,
-) -> CommandResult:
-    """Give back a package that you work on, so that anybody can take it.
-
-    It goes from doing to planned; its branch and worktree stay, and its next owner continues there.
-    """
-    return move_task(
-        session,
-        package,
-        PLANNED,
-        from_lane=DOING,
-        feature=feature,
-        reason=reason,
-        is_forced=is_forced,
-    )
-
-
-release_command = session_command(release, "release", "thence work release WP01")
-
-
-@click.argument("package", metavar="WP", shell_complete=complete_package)
-@feature_option
-@reason_option
-def reopen(
-    session: Session, package: str, *, feature: str | None = None, reason: str = ""
-) -> CommandResult:
-    """Reopen a package that is done.
-
-    It goes from done to doing, and is yours; `thence work implement` makes its worktree again.
-    """
-    return move_task(session, package, DOING, from_lane=DONE, feature=feature, reason=reason)
-
-
-reopen_command = session_command(reopen, "reopen", "thence work reopen WP01 --reason reverted")

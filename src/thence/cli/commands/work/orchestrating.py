@@ -40,7 +40,6 @@ STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
 OVERLAPS_SHOWN_MAX = 5
-_LOOK = "thence work orchestrate, once that is settled"
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
@@ -100,13 +99,16 @@ def orchestrate(
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     session.refresh()
     codes = code_to_show(session, [session.board.features[state.slug]])
-    steps: dict[str, str] = {}
+    steps, where = dict[str, str](), session.board.option_of(state.slug)
     for wp_id in summary.stranded:
         needs = packages[wp_id].dependencies
         is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
-        past = f"thence work implement {wp_id} --force --reason TEXT" if is_rejected else _LOOK
-        code = codes.get((state.slug, wp_id))
-        steps[wp_id] = "; or ".join(next_steps(packages[wp_id], histories.get(wp_id), code)) or past
+        past = f"thence work orchestrate{where}, once that is settled"
+        if is_rejected:
+            past = f"thence work implement {wp_id}{where} --force --reason TEXT"
+        code, history = codes.get((state.slug, wp_id)), histories.get(wp_id)
+        following = next_steps(packages[wp_id], history, code, where=where)
+        steps[wp_id] = "; or ".join(following) or past
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from stat import S_ISREG
 from typing import Any
@@ -12,7 +13,6 @@ import click
 
 from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
-from thence.cli.frame import checked_name
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import HeadsMoved, PlanningError, Refused
@@ -48,7 +48,7 @@ from thence.work.plan.tasks import PlannedPackage, packages_of, parse
 from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
 from thence.work.project.plan_refs import plan_refs
 from thence.work.project.project import KITTIFY
-from thence.work.project.project_id import CONFIG, with_another_id
+from thence.work.project.project_id import CONFIG, ids_in, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
 from thence.work.session.feature_choice import existing_branch, not_imported
 from thence.work.session.pull_requests import begin_plan, push_plan, reached, unpushed
@@ -67,20 +67,20 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 | to | do |
 |---|---|
 | see the board | `thence work status` |
-| take the next package that is ready | `thence work next --json` |
-| begin a package, in a worktree of its own | `thence work implement WP01` |
+| take the next package that is ready, in a worktree of its own | `thence work implement --json` |
+| take this one | `thence work implement WP01` |
 | tick a subtask | `thence work mark-status T001` |
 | say what others should know | `thence work add-history WP01 "..."` |
-| give a package back | `thence work release WP01` |
+| give a package back | `thence work move-task WP01 --to planned` |
 | hand a package over for review | `thence work move-task WP01 --to for_review` |
 | ask for changes | `thence work move-task WP01 --to doing --reason "..."` |
-| add a package | `thence work finalize-tasks --add "title" --owns PATH` |
+| add a package | `thence work finalize-tasks --add "title"` |
 | see why something is as it is | `thence why EVENT` |
 
 - Work in the worktree of your package, and commit there before you hand it over.
 - With several features name yours: `--feature 028-sync`.
 - A refused command changes nothing, exits 1 and says which guard stopped it and what to do next.
-  `thence work errors` shows the recent ones: read them before you try again.
+  `thence work status --refused` shows the recent ones: read them before you try again.
 - Somebody else was faster? Take the next package.
 - The task of each package is in `kitty-specs/<feature>/tasks/WP01-*.md`.
 <!-- thence:end -->
@@ -102,6 +102,24 @@ _SPEC = """# {title}
 _PLAN = """# How {slug} is built
 
 """
+_TASKS = """# Work packages of {slug}
+
+<!-- A section for each package, like the two below, outside of this comment. Then type
+thence work finalize-tasks --feature {slug}
+
+## Work Package WP01: What it does
+
+- [ ] T001 A step of it
+- [ ] T002 Another one
+
+## Work Package WP02: What comes after it
+
+- [ ] T003 A step of it
+
+### Dependencies
+- Depends on WP01
+-->
+"""
 _CREATION_TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
 _NOT_A_SLUG = "the folder is not named like 028-sync or sync-01KVTVZS, in lower case"
@@ -115,29 +133,131 @@ _GENERAL = "000-general"
 _GENERAL_TITLE = "General"
 
 
+@click.argument("title", required=False)
+@click.option(
+    "--land",
+    type=click.Choice(LANDS),
+    help="How features land: by merges here, or by pull requests, for a protected branch.",
+)
+@click.option(
+    "--target-branch",
+    metavar="BRANCH",
+    help="The branch for its packages; default: the one that is checked out.",
+)
 @click.option(
     "--new-id",
     "has_new_id",
     is_flag=True,
     help="Give the project an id of its own: the repository was made from a template.",
 )
-def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
-    """Make this repository a project, with instructions for coding agents.
+def setup_spec(
+    session: Session,
+    title: str | None = None,
+    *,
+    target_branch: str | None = None,
+    land: Land | None = None,
+    has_new_id: bool = False,
+) -> CommandResult:
+    """Begin a feature: its folder, its spec, the branch it goes to.
 
-    Its own files (.kittify/, a line of .gitignore, a section of AGENTS.md) are committed on the
-    branch that is checked out. Run again, it adds what is missing.
+    The folder kitty-specs/NNN-title/ with spec.md, plan.md, tasks.md and meta.json is committed on
+    the branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
+
+    The first one makes the repository a project, with instructions for coding agents: .kittify/, a
+    line of .gitignore, a section of AGENTS.md. Without TITLE only these are made, and what is
+    missing of them is added.
+
+    With --land pull-request nothing is committed on a branch that takes pull requests only: the
+    folder is committed on plan/NNN-title, in a worktree of its own, and pushed. The choice holds
+    for the project from then on; without TITLE it is all that the command sets.
     """
-    project_uuid = str(uuid4()) if has_new_id else session.project.uuid
-    changes: dict[str, FileEdit] = {
-        _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
-        _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
-        ".gitignore": lambda data: with_lines(data, _WORKTREES),
-        _AGENTS: with_section,
-    }
+    if title is None and land is not None:
+        return _switch(session, land)
+    if title is None:
+        if target_branch is not None:
+            raise click.UsageError("--target-branch is said of a feature: name its TITLE")
+        return _project_made(session, has_new_id=has_new_id)
     if has_new_id:
-        changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
+        raise click.UsageError("--new-id makes the project anew: type it without TITLE first")
+    title = title.strip()
+    if not title:
+        raise PlanningError(
+            "could not begin a feature",
+            cause="its title is empty",
+            hint='thence work setup-spec "Sync in the background"',
+        )
+    check_committer(session)
+    if target_branch is None:
+        branch = branch_of(session.project.main)
+    else:
+        branch = existing_branch(session.refs, target_branch)
+    note = _choose_land(session, land)
+    by_pull_request = session.planning.is_by_pull_request
+    if by_pull_request:
+        reached(session, branch)  # others may have taken a number meanwhile
+    with locked(session.project.shared_folder / PLANNING):
+        session.refresh()
+        names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
+        names += plan_refs(session.refs)
+        slug = _unrecorded_spec(session, title, branch) or new_slug(title, names)
+        payload = {
+            "feature_slug": slug,
+            "title": title,
+            "mission": _MISSION,
+            "target_branch": branch,
+        }
+        own = _files_of_first_use(session)
+        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
+        contents = {
+            "spec.md": _SPEC.format(title=title).encode(),
+            "plan.md": _PLAN.format(slug=slug).encode(),
+            "tasks.md": _TASKS.format(slug=slug).encode(),
+            "meta.json": Meta(slug[:3], slug, title, _MISSION, branch, now()).as_bytes(),
+        }
+        files = {
+            session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
+        }
+        if by_pull_request:
+            begin_plan(session, slug, branch)
+        committed = commit(session, own | files, f"Spec {slug}", "setup-spec", target=branch)
+    pushed = push_plan(session, slug, branch)
+    spec, tasks = (session.planning.shown(slug, name) for name in ("spec.md", "tasks.md"))
+    data = {
+        "feature_slug": slug,
+        "target_branch": branch,
+        "spec": spec,
+        "commit": committed.oid if committed else None,
+        **pushed.data,
+    }
+    lines = [
+        f"feature {slug}, to be merged into {branch}",
+        *note,
+        f"write {spec} and {tasks}",
+        *pushed.lines,
+        f"next: thence work finalize-tasks --feature {slug}",
+    ]
+    return session.result(data, lines)
+
+
+setup_spec_command = session_command(
+    setup_spec, "setup-spec", 'thence work setup-spec "Sync in the background"'
+)
+create_feature_command = session_command(
+    setup_spec, "create-feature", 'thence work create-feature "Sync in the background"'
+)
+
+
+def _project_made(session: Session, *, has_new_id: bool) -> CommandResult:
+    """Makes the repository a project, without a feature."""
+    if session.planning.is_by_pull_request:
+        raise PlanningError(
+            "could not commit the files of the project",
+            cause="features land by pull requests here: the first of them brings these files",
+            hint='thence work setup-spec "what the feature is"',
+        )
+    project_uuid, files = _project_files(session, has_new_id=has_new_id)
     branch = branch_of(session.project.main)
-    committed = commit(session, changes, "Make this repository a thence project", "init")
+    committed = commit(session, files, "Make this repository a thence project", "setup-spec")
     data = {
         "project_uuid": project_uuid,
         "branch": branch,
@@ -153,7 +273,33 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     return session.result(data, lines)
 
 
-init_command = session_command(init, "init", "thence work init")
+def _files_of_first_use(session: Session) -> dict[str, FileEdit]:
+    """Returns the edits of the project's own files; none if the branch here has the project.
+
+    Raises PlanningError if AGENTS.md can't get its section.
+    """
+    config = session.project.main.git.ask("cat-file", "blob", f"HEAD:{CONFIG}")
+    if config.status == 0 and ids_in(config.out, session.project.root / CONFIG):
+        return {}
+    with suppress(FileNotFoundError):
+        with_section(session.project.files.read(_AGENTS))
+    return _project_files(session)[1]
+
+
+def _project_files(
+    session: Session, *, has_new_id: bool = False
+) -> tuple[str, dict[str, FileEdit]]:
+    """Returns the project's id, and the edits of its own files."""
+    files: dict[str, FileEdit] = {
+        _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
+        _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
+        ".gitignore": lambda data: with_lines(data, _WORKTREES),
+        _AGENTS: with_section,
+    }
+    if not has_new_id:
+        return session.project.uuid, files
+    project_uuid = str(uuid4())
+    return project_uuid, {**files, CONFIG: partial(with_another_id, uuid=project_uuid)}
 
 
 def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
@@ -180,101 +326,6 @@ def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
             hint="leave one pair of them, the beginning first, or none",
         )
     return data[:start] + section.removesuffix(newline) + data[end + len(END) :]
-
-
-@click.argument("title", required=False)
-@click.option(
-    "--land",
-    type=click.Choice(LANDS),
-    help="How features land: by merges here, or by pull requests, for a protected branch.",
-)
-@click.option("--mission", default=_MISSION, show_default=True, help="The kind of work.")
-@click.option(
-    "--target-branch",
-    metavar="BRANCH",
-    help="The branch for its packages; default: the one that is checked out.",
-)
-def setup_spec(
-    session: Session,
-    title: str | None,
-    *,
-    mission: str = _MISSION,
-    target_branch: str | None = None,
-    land: Land | None = None,
-) -> CommandResult:
-    """Begin a feature: its folder, its spec, the branch it goes to.
-
-    The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
-    branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
-
-    With --land pull-request nothing is committed on a branch that takes pull requests only: the
-    folder is committed on plan/NNN-title, in a worktree of its own, and pushed. The choice holds
-    for the project from then on; without a title it is all that the command sets.
-    """
-    if title is None and land is not None:
-        return _switch(session, land)
-    title = title or ""
-    for word, text in (("title", title), ("mission", mission)):
-        if not text.strip():
-            raise PlanningError(
-                "could not begin a feature",
-                cause=f"its {word} is empty",
-                hint='thence work setup-spec "Sync in the background"',
-            )
-    check_committer(session)
-    if target_branch is None:
-        branch = branch_of(session.project.main)
-    else:
-        branch = existing_branch(session.refs, target_branch)
-    note = _choose_land(session, land)
-    by_pull_request = session.planning.is_by_pull_request
-    if by_pull_request:
-        reached(session, branch)  # others may have taken a number meanwhile
-    with locked(session.project.shared_folder / PLANNING):
-        session.refresh()
-        names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
-        names += plan_refs(session.refs)
-        slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
-        payload = {
-            "feature_slug": slug,
-            "title": title.strip(),
-            "mission": mission,
-            "target_branch": branch,
-        }
-        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
-        contents = {
-            "spec.md": _SPEC.format(title=title.strip()).encode(),
-            "plan.md": _PLAN.format(slug=slug).encode(),
-            "meta.json": Meta(slug[:3], slug, title.strip(), mission, branch, now()).as_bytes(),
-        }
-        files = {
-            session.planning.path(slug, name): if_missing(data) for name, data in contents.items()
-        }
-        if by_pull_request:
-            begin_plan(session, slug, branch)
-        committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
-    pushed = push_plan(session, slug, branch)
-    spec, tasks = (session.planning.shown(slug, name) for name in ("spec.md", "tasks.md"))
-    data = {
-        "feature_slug": slug,
-        "target_branch": branch,
-        "spec": spec,
-        "commit": committed.oid if committed else None,
-        **pushed.data,
-    }
-    lines = [
-        f"feature {slug}, to be merged into {branch}",
-        *note,
-        f"write {spec} and {tasks}",
-        *pushed.lines,
-        f"next: thence work finalize-tasks --feature {slug}",
-    ]
-    return session.result(data, lines)
-
-
-setup_spec_command = session_command(
-    setup_spec, "setup-spec", 'thence work setup-spec "Sync in the background"'
-)
 
 
 def _choose_land(session: Session, land: Land | None) -> list[str]:
@@ -335,13 +386,6 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
 
 @click.option("--add", "title", metavar="TITLE", help="Add one package that has no section.")
 @click.option(
-    "--owns",
-    multiple=True,
-    metavar="PATH",
-    callback=checked_name,
-    help="With --add: a path that only this package works on.",
-)
-@click.option(
     "--after", multiple=True, metavar="WP", help="With --add: a package that it depends on."
 )
 @feature_option
@@ -350,10 +394,18 @@ def finalize_tasks(
     feature: str | None = None,
     *,
     title: str | None = None,
-    owns: Sequence[str] = (),
     after: Sequence[str] = (),
 ) -> CommandResult:
     """Make work packages from the plan in tasks.md.
+
+    \b
+    The plan has a section for each package:
+      ## Work Package WP01: The queue
+      - [ ] T001 A step of it
+      ## Work Package WP02: The sender
+      - [ ] T002 A step of it
+      ### Dependencies
+      - Depends on WP01
 
     Each package gets a file in tasks/, and is planned on the board. All planning files
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
@@ -366,9 +418,9 @@ def finalize_tasks(
     the exit code is 3 then.
     """
     if title is not None:
-        return add(session, title, owns=owns, after=after, feature=feature)
-    if owns or after:
-        raise click.UsageError("--owns and --after are said of a package that --add adds")
+        return add(session, title, after=after, feature=feature)
+    if after:
+        raise click.UsageError("--after is said of a package that --add adds")
     session.refresh()
     slugs = not_imported(session.board, session.planning)
     if feature is not None:
@@ -378,14 +430,11 @@ def finalize_tasks(
     folders = [] if feature is not None else session.planning.other_folders()
     if slugs:
         return _adopt(session, slugs, folders)
-    for _ in range(ATTEMPTS_MAX):
-        session.refresh()
+
+    def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
         state = session.feature(feature)
-        branch = session.target_of(state)
+        _check_plan(session, state)
         path = session.planning.path(state.slug, "tasks.md")
-        if session.planning.is_by_pull_request:
-            begin_plan(session, state.slug, branch)
-        check_here(session, state, branch)
         data = session.planning.read(None, path)
         if data is None:
             raise PlanningError(
@@ -394,27 +443,11 @@ def finalize_tasks(
                 cause="there is no such file",
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
-        packages = packages_of(data, path)
-        events = _creation_events(session, state, branch, packages)
-        guard = session.guard(
-            (state.slug, state.slug),
-            *((state.slug, package.wp_id) for package in packages),
-            types=_CREATION_TYPES,
-        )
-        try:
-            if events:
-                session.append_or_warn(*events, guard=guard)
-                _tell_of_lost_branches(session, state, packages)
-            break
-        except HeadsMoved:  # somebody else finalizes it too
-            continue
-    else:
-        raise moved_meanwhile(
-            "could not make the packages of",
-            state.slug,
-            f"others changed them {ATTEMPTS_MAX} times meanwhile",
-        )
-    files = _files_of_plan(session, state.slug, packages, data)
+        return state, packages_of(data, path)
+
+    state, packages, events = _recorded(session, plan)
+    branch = session.target_of(state)
+    files = _files_of_plan(session, state.slug, packages)
     subject = f"Packages of {state.slug}"
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
     pushed = push_plan(session, state.slug, branch)
@@ -440,7 +473,7 @@ finalize_tasks_command = session_command(
     finalize_tasks,
     "finalize-tasks",
     "thence work finalize-tasks --feature 001",
-    'thence work finalize-tasks --add "Read the spec again" --owns docs/spec.md',
+    'thence work finalize-tasks --add "Read the spec again" --after WP01',
 )
 
 
@@ -464,6 +497,41 @@ def _adopt(session: Session, slugs: Sequence[str], folders: Sequence[str]) -> Co
         lines.append(f"not read: {len(unread) - _SHOWN_MAX:,} parts more; --json names them")
     lines.append("next: thence work status")
     return session.result(data, lines, DAMAGED if unread else 0)
+
+
+def _check_plan(session: Session, state: FeatureState) -> None:
+    """Raises PlanningError if the feature's planning files can't be written where they belong."""
+    branch = session.target_of(state)
+    if session.planning.is_by_pull_request:
+        begin_plan(session, state.slug, branch)
+    check_here(session, state, branch)
+
+
+def _recorded(
+    session: Session, plan: Callable[[], tuple[FeatureState, Sequence[PlannedPackage]]]
+) -> tuple[FeatureState, Sequence[PlannedPackage], list[WorkEvent]]:
+    """Appends the creation of planned packages, under ids that nobody else takes meanwhile.
+
+    `plan` returns the feature and its packages on the present board.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        session.refresh()
+        state, packages = plan()
+        events = _creation_events(session, state, session.target_of(state), packages)
+        created = ((state.slug, package.wp_id) for package in packages)
+        guard = session.guard((state.slug, state.slug), *created, types=_CREATION_TYPES)
+        try:
+            if events:
+                session.append_or_warn(*events, guard=guard)
+                _tell_of_lost_branches(session, state, packages)
+        except HeadsMoved:  # somebody else makes packages too
+            continue
+        return state, packages, events
+    raise moved_meanwhile(
+        "could not make the packages of",
+        session.feature_slug or _GENERAL,
+        f"others changed them {ATTEMPTS_MAX} times meanwhile",
+    )
 
 
 def _creation_events(
@@ -516,7 +584,7 @@ def _tell_of_lost_branches(
 
 
 def _files_of_plan(
-    session: Session, slug: str, packages: Sequence[PlannedPackage], data: bytes
+    session: Session, slug: str, packages: Sequence[PlannedPackage]
 ) -> dict[str, FileEdit]:
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
@@ -527,6 +595,7 @@ def _files_of_plan(
         name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
     ]
     package_files = [path for path, _ in session.planning.package_files(None, slug)]
+    data = session.planning.read(None, tasks) or b""
     for package in packages:
         body = text_of(data, tasks, package, tree)
         own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
@@ -563,7 +632,6 @@ def add(
     session: Session,
     title: str,
     *,
-    owns: Sequence[str] = (),
     after: Sequence[str] = (),
     feature: str | None = None,
 ) -> CommandResult:
@@ -576,10 +644,21 @@ def add(
             hint='thence work finalize-tasks --add "what is to be done"',
         )
     check_committer(session)
-    listed = (name.strip(" `\t\r\n").split() for paths in owns for name in paths.split(","))
-    owned = dict.fromkeys(" ".join(words) for words in listed if words)
-    planned = PlannedPackage("", title, owns=tuple(owned))
-    state, package = _append_package(session, feature, planned, after)
+
+    def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
+        if feature is None:
+            state = session.board.features.get(_GENERAL) or FeatureState(
+                project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
+            )
+        else:
+            state = session.feature(feature)
+        _check_plan(session, state)
+        ids = _ids_in_use(session, state)
+        wp_id = _unrecorded_package(session, state, title) or next_wp_id(ids)
+        needed = _dependencies(state, after, ids)
+        return state, [PlannedPackage(wp_id, title, dependencies=needed)]
+
+    state, (package,), _ = _recorded(session, plan)
     branch = session.target_of(state)
     message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
@@ -603,44 +682,6 @@ def add(
         f"next: thence work implement {package.wp_id} --feature {state.slug}",
     ]
     return session.result(data, lines)
-
-
-def _append_package(
-    session: Session, feature: str | None, planned: PlannedPackage, after: Sequence[str]
-) -> tuple[FeatureState, PlannedPackage]:
-    """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
-    for _ in range(ATTEMPTS_MAX):
-        session.refresh()
-        if feature is None:
-            state = session.board.features.get(_GENERAL) or FeatureState(
-                project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
-            )
-        else:
-            state = session.feature(feature)
-        branch = session.target_of(state)
-        if session.planning.is_by_pull_request:
-            begin_plan(session, state.slug, branch)
-        check_here(session, state, branch)
-        ids = _ids_in_use(session, state)
-        package = planned._replace(dependencies=_dependencies(state, after, ids))
-        wp_id = _unrecorded_package(session, state, planned.title) or next_wp_id(ids)
-        package = package._replace(wp_id=wp_id)
-        guard = session.guard(
-            (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
-        )
-        try:
-            if events := _creation_events(session, state, branch, [package]):
-                session.append_or_warn(*events, guard=guard)
-                _tell_of_lost_branches(session, state, [package])
-        except HeadsMoved:
-            continue
-        return state, package
-    raise moved_meanwhile(
-        "could not add a package to",
-        state.slug,
-        "others added packages again and again meanwhile",
-        "try again",
-    )
 
 
 def _unrecorded_package(session: Session, state: FeatureState, title: str) -> str | None:

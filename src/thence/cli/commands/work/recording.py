@@ -1,145 +1,27 @@
-"""The commands of `thence work` that record what is so of a package: gates, ticks, notes."""
+"""The commands of `thence work` that record what is so of a package: ticks, notes."""
 
 from collections.abc import Sequence
 
 import click
 
-from thence.cli.commands.work.command_runner import feature_option, reason_option, session_command
+from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.shared.completing import complete_package
-from thence.core.new_event import Unchanged
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import PlanningError, Refused
 from thence.git.commits import FileEdit, write_files
-from thence.log.open import new_id
-from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
-from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
+from thence.work.board.attempts import REVIEW
+from thence.work.board.state import APPROVED, FeatureState
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
-from thence.work.project.configuration import gates_run, read_rules
+from thence.work.session.gating import refuse_author
 from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
     package_of,
     refuse_agents,
 )
-from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.ticks import tick_event
-
-_DECIDING = ("GateCreated", "GateResultChanged")
-
-
-class _AnyCase(click.Choice[str]):
-    """A choice of words in capitals that may be written in small letters."""
-
-    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        """Returns a word as it is compared and shown."""
-        return str(choice).upper()
-
-
-@click.argument("package", metavar="WP", shell_complete=complete_package)
-@click.argument("gate_type", metavar="GATE", type=_AnyCase(GATE_TYPES, case_sensitive=False))
-@click.argument("result", required=False, type=click.Choice(GATE_STATUSES))
-@feature_option
-@reason_option
-def gate(
-    session: Session,
-    package: str,
-    gate_type: str,
-    result: str | None = None,
-    *,
-    feature: str | None = None,
-    reason: str = "",
-) -> CommandResult:
-    """Set a gate before a package, or record its result.
-
-    GATE is CI_CHECK, SECURITY_SCAN, MANUAL_REVIEW or ARCHITECTURE_REVIEW. A package is done only
-    when each of its gates is passed.
-    """
-    if result is not None:
-        place = f"{gate_type} of {package}"
-        refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
-    # a result stated for a gate that the configuration runs is recorded, and does not pass it
-    is_run = gate_type in gates_run(session.project)
-    for _ in range(ATTEMPTS_MAX):
-        session.refresh()
-        state = session.feature(feature, package)
-        gated = package_of(state, wp_id_of(package))
-        place = f"{gate_type} of {state.slug}/{gated.wp_id}"
-        is_review = result == PASSED and gate_type in REVIEWS
-        is_own = is_review and session.store.actor == gated.agent
-        if is_own and not read_rules(session.project).author_may_approve:
-            raise Refused(
-                "could not set the gate",
-                guard="author_approves",
-                place=place,
-                cause=f"it is the work of {gated.agent}, and nobody here may approve their own",
-                hint="have somebody else look at it",
-            )
-        present = next((one for one in gated.gates.values() if one.gate_type == gate_type), None)
-        events, after = _new_events(
-            state, gated, present, gate_type, result, reason, session.current_actor()
-        )
-        watched = {
-            gated.subject,
-            *(session.store.subject(state.slug, name) for name in gated.gates),
-        }
-        try:
-            if events:
-                session.append(*events, guard=Unchanged(session.position, watched, _DECIDING))
-            break
-        except HeadsMoved:
-            continue
-    else:
-        raise moved_meanwhile(
-            "could not set the gate",
-            place,
-            f"its gates changed {ATTEMPTS_MAX} times meanwhile",
-        )
-    data = {
-        "feature_slug": state.slug,
-        "wp_id": gated.wp_id,
-        "gate_id": after.gate_id,
-        "gate_type": gate_type,
-        "status": after.status,
-        "is_run": is_run,
-    }
-    line = f"gate {gate_type} of {gated.wp_id}: {after.status}"
-    if is_run:
-        stated = f", as {after.stated_by} states" if after.stated_by else ""
-        line += f"{stated}; thence work orchestrate runs it, and goes by what it saw"
-    return session.result(data, [line])
-
-
-gate_command = session_command(gate, "gate", "thence work gate WP01 CI_CHECK passed")
-
-
-def _new_events(
-    feature: FeatureState,
-    package: PackageState,
-    gate: GateState | None,
-    gate_type: str,
-    result: str | None,
-    reason: str,
-    actor: str,
-) -> tuple[list[WorkEvent], GateState]:
-    events = []
-    causes: tuple[str, ...] = ()
-    if gate is None:
-        gate = GateState(new_id(), gate_type)
-        payload = {
-            "work_package_id": package.wp_id,
-            "gate_type": gate_type,
-            "gate_id": gate.gate_id,
-        }
-        rests_on = package.events_of("lane") or package.events_of("package")
-        created = WorkEvent("GateCreated", payload, feature.slug, rests_on)
-        causes = (created.event_id,)
-        events.append(created)
-    if result is not None and result != gate.status:
-        text = gate_change(gate, result, **({"reason": reason} if reason else {}))
-        events.append(WorkEvent(text.event_type, text.payload, feature.slug, causes))
-        gate = GateState(gate.gate_id, gate_type, result, actor)
-    return events, gate
 
 
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
@@ -281,13 +163,15 @@ def add_history(
     kind: str = "note",
     feature: str | None = None,
 ) -> CommandResult:
-    """Record a note about a package.
+    """Record a note about a package, or a review of it.
 
-    It appends one event, and commits nothing.
+    It appends one event, and commits nothing. A review whose text is `approved` approves what was
+    handed in; to send it back: `thence work move-task WP --to doing --reason TEXT`.
     """
     session.refresh()
     state = session.feature(feature, package)
-    wp_id = package_of(state, wp_id_of(package)).wp_id
+    about = package_of(state, wp_id_of(package))
+    wp_id = about.wp_id
     if not text.strip():
         raise PlanningError(
             f"could not keep the {kind} on",
@@ -295,6 +179,10 @@ def add_history(
             cause="it says nothing",
             hint=f"thence work add-history {wp_id} 'what there is to say'",
         )
+    if (kind, text) == (REVIEW, APPROVED):
+        place = f"{state.slug}/{wp_id}"
+        refuse_agents("could not approve", place, "approved_by_an_agent", "approves a package")
+        refuse_author(session, about, "could not approve", place)
     payload = {
         "wp_id": wp_id,
         "entry_type": kind,
@@ -307,5 +195,8 @@ def add_history(
 
 
 add_history_command = session_command(
-    add_history, "add-history", "thence work add-history WP01 'It locks too long'"
+    add_history,
+    "add-history",
+    "thence work add-history WP01 'It locks too long'",
+    "thence work add-history WP01 approved --type review",
 )

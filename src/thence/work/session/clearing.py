@@ -1,0 +1,115 @@
+"""The worktrees and branches of this clone whose packages are done: cleared away once landed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from thence.errors import GitFailed, Refused
+from thence.git.landed import Question, landings
+from thence.git.repository import HEADS, is_ancestor, list_worktrees
+from thence.git.worktrees import ignored, removable, remove
+from thence.work.board.move_request import LandingStatus, reverted_by
+from thence.work.board.state import DONE, FeatureState, PackageState
+from thence.work.board.transitions import landed_payload
+from thence.work.journal.claims import claimed
+from thence.work.journal.store import WorkEvent
+from thence.work.names import branch_of, worktree_of
+from thence.work.project.package_refs import target_in
+from thence.work.session.package_code import code_of_packages
+from thence.work.session.session import Session
+
+
+class Cleared(NamedTuple):
+    """A package whose worktree and branch went, or stay for a `reason`.
+
+    `ignored` are the ignored files that go with the worktree.
+    """
+
+    feature_slug: str
+    wp_id: str
+    branch: str
+    worktree: str
+    ignored: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def clear(
+    session: Session, slugs: Sequence[str], wp_ids: Sequence[str], *, is_dry: bool
+) -> Iterator[Cleared]:
+    """Removes worktrees and branches of packages whose code has landed, of these if some are named.
+
+    What is not committed or has not landed stays, and so does a worktree with a submodule, another
+    repository, a hidden change or a commit that no ref has. Ignored files go with the worktree.
+    """
+    trees = list_worktrees(session.project.repo)
+    standing = {tree.path.name for tree in trees if not tree.is_main}
+    landed: Mapping[tuple[str, str], LandingStatus] | None = None
+    for feature in [session.board.features[slug] for slug in slugs]:
+        for wp_id, package in feature.packages.items():
+            branch, worktree = branch_of(feature.slug, wp_id), worktree_of(feature.slug, wp_id)
+            is_here = (
+                HEADS + branch in session.refs.commits or worktree.rpartition("/")[2] in standing
+            )
+            if package.lane != DONE or not is_here or (wp_ids and wp_id not in wp_ids):
+                continue
+            if landed is None:
+                landed = code_of_packages(session, session.board.features.values())
+            local = Cleared(feature.slug, wp_id, branch, worktree)
+            try:
+                code = landed.get((feature.slug, wp_id))
+                names = _remove(session, feature, package, local, code, is_dry=is_dry)
+            except Refused as error:
+                yield local._replace(reason=error.cause)
+            except GitFailed as error:
+                yield local._replace(reason=f"{error.cause or error.message}; {error.hint}")
+            else:
+                yield local._replace(ignored=names)
+
+
+def _remove(
+    session: Session,
+    feature: FeatureState,
+    package: PackageState,
+    local: Cleared,
+    code: LandingStatus | None,
+    *,
+    is_dry: bool,
+) -> tuple[str, ...]:
+    """Removes a package's worktree and branch, and returns the ignored files that go with them.
+
+    Raises Refused or GitFailed if they have to stay.
+    """
+    path, repo = session.project.root / local.worktree, session.project.main
+    if path == session.project.here:
+        raise _refusal(local, "this command was given in its worktree")
+    if code is None or code.kind != "landed":
+        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
+        state = reverted_by(code) if code and code.kind == "reverted" else state
+        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
+    # a commit that contains the branch, and that is in the target or has landed there
+    target, reviewed = target_in(session.refs, session.target_of(feature)), package.reviewed
+    tip, into = session.refs.commits.get(HEADS + local.branch), None
+    if target.tip is not None:
+        if tip is None or is_ancestor(repo, tip, target.tip):
+            into = target.tip
+        elif reviewed is not None and reviewed.commit == tip and reviewed.base:
+            (answer,) = landings(repo, target.tip, [Question(reviewed)])
+            into = reviewed.commit if answer.landed else None
+    if into is None:
+        raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
+    with claimed(session.project.home, package.subject):
+        names = ignored(path)
+        if is_dry:
+            removable(repo, local.branch, path, into)
+            return names
+        if package.landed is None and (landing := code.landed) is not None:
+            # without the branch it may not be found again
+            payload = landed_payload(package.wp_id, landing)
+            causes = package.events_of("lane")
+            session.append(WorkEvent("WPLanded", payload, feature.slug, causes))
+        remove(repo, local.branch, path, into)
+        return names
+
+
+def _refusal(local: Cleared, why: str) -> Refused:
+    place, hint = f"{local.wp_id} of {local.feature_slug}", "thence work status"
+    return Refused("could not clear away", guard="kept", place=place, cause=why, hint=hint)
