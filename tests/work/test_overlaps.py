@@ -9,7 +9,7 @@ from tests.git.repositories import commit, git, make_repository
 from thence.git.git import Git
 from thence.git.repository import branches, repository
 from thence.work import overlaps as module
-from thence.work.overlaps import EVERY_S, Forecast, Overlap, overlaps, sentence
+from thence.work.overlaps import Overlap, overlaps
 
 LINES = "".join(f"{number}\n" for number in range(30))
 FILES = {"a": LINES, "b": LINES, "folder/one": "1\n", "folder/two": "2\n", "ö ü\n.md": LINES}
@@ -148,75 +148,3 @@ def test_behind_so_many_pairs_only_files_are_compared(top, calls, monkeypatch):
     pairs = overlaps_of(top, "wp0", "wp1", "wp2")
     assert [pair.files for pair in pairs] == [("a",)] * 3
     assert len(calls) == 1 + 3 + 2
-
-
-LATER_S = 1_000.0
-
-
-class Looking:
-    """A forecast that is looked at as time goes by."""
-
-    def __init__(self, top: Path, *names: str) -> None:
-        self.forecast = Forecast()
-        self.repo = repository(top)
-        self.packages = {name.upper(): name for name in names}
-        self.now_s = 0.0
-
-    def look(self, after_s: float = LATER_S) -> tuple[Overlap, ...]:
-        """Look; return the overlaps, those that were told before too."""
-        self.news(after_s)
-        return self.forecast.overlaps
-
-    def news(self, after_s: float = LATER_S) -> tuple[Overlap, ...]:
-        self.now_s += after_s
-        return self.forecast.look(self.repo, "main", self.packages, self.now_s)
-
-
-def test_forecast_compares_only_after_a_branch_has_moved_and_not_all_the_time(top, calls):
-    for number in range(4):
-        branch(top, f"wp{number}", {f"file{number}": f"{number}\n"})
-    looking = Looking(top, "wp0", "wp1", "wp2", "wp3")
-    del calls[:]
-    assert looking.look() == ()
-    assert len(calls) == 1 + 4
-    del calls[:]
-    for _ in range(10):
-        looking.look()
-    assert len(calls) == 10, "nothing has moved: the branches are listed alone"
-    git(top, "switch", "--quiet", "wp1")
-    commit(top, {"file0": "1\n"})
-    del calls[:]
-    assert looking.look(EVERY_S / 2) == ()
-    assert calls == [], "it is too early"
-    overlap = Overlap("WP0", "WP1", ("file0",))
-    assert looking.look() == (overlap,)
-    commit(top, {"file0": "2\n"})
-    assert looking.look() == (overlap,)
-    looking.packages = {"WP0": "wp0"}
-    assert looking.look() == ()
-
-
-def test_forecast_tells_each_overlap_once(top):
-    branch(top, "wp1", {"a": changed(3, "x")})
-    branch(top, "wp2", {"a": changed(25, "y")})
-    looking = Looking(top, "wp1", "wp2")
-    assert [sentence(pair) for pair in looking.news()] == ["WP1 and WP2 both change a"]
-    git(top, "switch", "--quiet", "wp1")
-    commit(top, {"a": changed(25, "z"), "b": "1\n"})
-    assert looking.news() == ()
-
-
-def test_forecast_stays_as_it_was_where_git_fails_and_asks_again(top, calls):
-    branch(top, "wp1", {"a": "1\n"})
-    branch(top, "wp2", {"a": "2\n"})
-    looking = Looking(top, "wp1", "wp2")
-    before = looking.look()
-    whole, looking.repo = looking.repo, looking.repo._replace(top=top / "gone")
-    git(top, "switch", "--quiet", "wp2")
-    commit(top, {"a": "3\n", "b": "1\n"})
-    del calls[:]
-    assert looking.look() == looking.look() == before
-    assert len(calls) == 2
-    looking.repo = whole
-    git(top, "branch", "--quiet", "--force", "wp1", "main")
-    assert looking.look() == ()

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from thence.errors import ThenceError
-from thence.git.repository import Repository, branches
+from thence.git.repository import Repository
 from thence.work.board.state import DOING, FOR_REVIEW, FeatureState
 from thence.work.day_lines import FOLDER
 
 PAIRS_MAX = 100  # most pairs that are compared with each other, by two calls of git for each
 FILES_SHOWN_MAX = 3
-EVERY_S = 5.0
 
 # the new blob of each file that a branch has changed; zeros for a file that it has removed
 _Changes = Mapping[str, str]
@@ -28,39 +26,6 @@ class Overlap(NamedTuple):
     first: str
     second: str
     files: tuple[str, ...]
-
-
-class Forecast:
-    """The overlaps of packages at work, for repeated looks.
-
-    Git compares branches only when one of them has moved, at most every EVERY_S. If git fails the
-    last overlaps stay.
-    """
-
-    def __init__(self) -> None:
-        self.overlaps: tuple[Overlap, ...] = ()
-        self._compared: object = None
-        self._next_s = 0.0
-        self._reported: set[tuple[str, str]] = set()
-
-    def look(
-        self, repo: Repository, target: str, packages: Mapping[str, str], now_s: float
-    ) -> tuple[Overlap, ...]:
-        """Compares the branches if that is due; returns the overlaps not returned before."""
-        if now_s < self._next_s:
-            return ()
-        self._next_s = now_s + EVERY_S
-        try:
-            tips = branches(repo) if len(packages) > 1 else {}
-            state = [(wp_id, tips.get(name)) for wp_id, name in packages.items()]
-            if (tips.get(target), state) != self._compared:
-                self.overlaps = overlaps(repo, target, packages, tips)
-                self._compared = (tips.get(target), state)
-        except (ThenceError, OSError):
-            return ()  # asked again by a later look
-        new = [pair for pair in self.overlaps if pair[:2] not in self._reported]
-        self._reported.update(pair[:2] for pair in new)
-        return tuple(new)
 
 
 def at_work(feature: FeatureState) -> dict[str, str]:

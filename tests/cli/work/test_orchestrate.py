@@ -23,6 +23,8 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
     ended = orchestrate(project, "--json")
     assert ended.code == 0, ended.err
     *happenings, result = [json.loads(line) for line in ended.out.splitlines()]
+    members = ["kind", "text", "wp_id", "agent", "phase", "seconds"]
+    assert all(list(each["happening"]) == members for each in happenings)
     assert {"begun", "moved", "reviewed", "merged", "completed"} == {
         each["happening"]["kind"] for each in happenings
     }

@@ -2,42 +2,10 @@
 
 import json
 
-import pytest
 from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.terminals import Terminal
-from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, orchestrate
+from tests.cli.work.orchestra import DO, SLUG, orchestrate
 from tests.cli.work.three_packages import done
-
-MEET = "overlap    WP01 and WP02 both change shared"
-MERGING = [["run", "git", "merge", "main"], ["write", "shared", "both\n"], ["commit", "Merge"]]
-
-
-@pytest.fixture
-def meeting(make):
-    """A project whose packages write the same file, and then wait for another one."""
-    project = make({"WP01": [], "WP02": []}, slots=2)
-    project.go = project.folder.parent / "go"
-    both = [["write", "shared", "{wp}\n"], ["commit", "Do it"], ["wait_for", str(project.go)]]
-    project.tell(ANY=[both, MERGING])
-    return project
-
-
-def test_packages_that_change_the_same_file_are_told_as_json(meeting):
-    process = begun(meeting, "--json")
-    told = {"kind": ""}
-    while told["kind"] != "overlap":
-        told = json.loads(process.stdout.readline())["happening"]
-    assert told == {
-        "kind": "overlap",
-        "text": MEET.removeprefix("overlap    "),
-        "wp_id": None,
-        "agent": None,
-        "phase": None,
-        "seconds": None,
-    }
-    meeting.go.touch()
-    out, err = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, b'"overlap"' in out) == (0, False), err
 
 
 def test_tasks_that_can_not_be_read_at_the_start_are_told_at_once(make):

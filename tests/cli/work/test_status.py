@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from tests.cli.warm import warm
 from tests.cli.work.projects import SLUG, done, finalized_project
-from tests.git.repositories import commit
+from tests.git.repositories import commit, git, make_repository
 
 TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 
@@ -31,3 +32,11 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
     done(repo, "move-task", "WP02", "--to", "rejected", "--reason", "later")
     here = done(repo, "status", "--json").json["here"]
     assert [each["second"] for each in here["overlaps"]] == ["WP03"]
+
+
+def test_refused_command_where_no_project_is_makes_no_journal(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    for arguments in (("move-task", "WP01", "--to", "doing"), ("merge",), ("implement", "WP01")):
+        assert warm("work", *arguments, cwd=repo).code in (1, 2)
+    assert list((repo / ".git").rglob("events.jsonl")) == []
+    assert git(repo, "status", "--porcelain") == ""

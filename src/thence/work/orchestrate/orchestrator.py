@@ -24,7 +24,6 @@ from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRunResult, AgentSpec, start
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
 from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
-from thence.work.overlaps import Forecast, at_work, sentence
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
@@ -47,7 +46,7 @@ HELD_GRACE_S = 5.0
 class ProgressNote(NamedTuple):
     """A report of an orchestrator's step or observation.
 
-    `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, waiting, note, trouble,
     completed or stopped.
     """
 
@@ -135,7 +134,6 @@ class Orchestrator:
         self.slug = slug
         self.setup = setup
         self.progress = Progress(report)
-        self.forecast = Forecast()
         self._turn_ends = turn
         self.active: dict[str, Active] = {}
         self._folder = folder
@@ -168,7 +166,6 @@ class Orchestrator:
                 self.progress.collect(self.shared.session)
                 if summary is not None:
                     return summary
-                self._look_ahead()
                 self._turn_ends(self)
                 time.sleep(POLL_S)
             raise KeyboardInterrupt  # which a destructor may have swallowed
@@ -214,16 +211,6 @@ class Orchestrator:
         self.shared.reverted = reverted_in(self.shared.session, self.shared.feature)
         self.shared.histories = attempt_histories(self.shared.session.events, self.slug)
         self._journal_size = seen
-
-    def _look_ahead(self) -> None:
-        """Reports overlaps of packages at work, as soon as their branches show them."""
-        session = self.shared.session
-        feature, repo = session.board.features.get(self.slug), session.project.repo
-        if feature is None or not feature.target_branch:
-            return  # there was no look yet
-        target = session.target_of(feature)
-        for overlap in self.forecast.look(repo, target, at_work(feature), time.monotonic()):
-            self.progress.report("overlap", sentence(overlap))
 
     def _judge_ended(self) -> None:
         """Judges the tries that have ended; a result that can't be recorded is judged again."""

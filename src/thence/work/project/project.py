@@ -69,6 +69,11 @@ class Project(NamedTuple):
         return folder
 
     @property
+    def is_begun(self) -> bool:
+        """True if it has a journal, or the files of a project."""
+        return self.home.is_dir() or any(map(self.files.is_folder, _TRACES))
+
+    @property
     def files(self) -> TreeFiles:
         """The files of the main working tree."""
         return TreeFiles(self.root)

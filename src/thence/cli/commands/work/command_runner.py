@@ -163,10 +163,15 @@ def _share(session: "Session") -> str | None:
 def attempt(
     session: "Session", operation: str, entity: str, work: "Callable[[Session], Result]"
 ) -> "Result":
-    """Does a command's work; a failure is appended to the log, a refusal to errors/ too."""
+    """Does a command's work; a failure is appended to the log, a refusal to errors/ too.
+
+    A repository that is no project yet gets no journal for a refusal.
+    """
     try:
         return work(session)
     except ThenceError as error:
+        if not session.project.is_begun:
+            raise
         from thence.work.journal.refusals import ErrorStore, failure_event  # seldom needed
 
         try:

@@ -516,7 +516,12 @@ def accept(
     session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
-    chosen = _reviewed(state, [wp_id_of(name) for name in packages])
+    wp_ids = [wp_id_of(name) for name in packages]
+    recorded = [wp_id for name, wp_id in session.recorded if name == slug]
+    remaining = [wp_id for wp_id in wp_ids if wp_id not in recorded]
+    is_reviewing = any(one.lane == FOR_REVIEW for one in state.packages.values())
+    is_recorded = bool(recorded) and not (remaining if wp_ids else is_reviewing)
+    chosen = () if is_recorded else _reviewed(state, remaining)
     requests: list[tuple[str, str, MoveContext]] = []
     for package in chosen:
         code = code_of(session, state, package, landed, no_code, reason)
@@ -530,7 +535,7 @@ def accept(
             waived = frozenset() if code is None else _WITHOUT_COMMIT
             requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
     moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
-    accepted = [move.wp_id for move in moves if move.to == DONE]
+    accepted = recorded + [move.wp_id for move in moves if move.to == DONE]
     if accepted:
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved

@@ -17,14 +17,13 @@ from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
 from thence.work.board.attempts import next_steps
-from thence.work.board.state import LANES, REJECTED, FeatureState
+from thence.work.board.state import COLUMNS, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import (
     Interruption,
     Orchestrator,
     ProgressNote,
 )
 from thence.work.orchestrate.scheduling import plan, with_reverted
-from thence.work.overlaps import at_work, sentence
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -39,7 +38,6 @@ from thence.work.session.sharing import refresh_first, send_new
 STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
-OVERLAPS_SHOWN_MAX = 5
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
@@ -192,13 +190,13 @@ def line(progress_note: ProgressNote) -> str:
 
 
 def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
-    """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
+    """Yields the lines of the board: packages by column, packages at work."""
     feature = orchestrator.shared.feature
     packages = feature.packages
     counts = ", ".join(
-        f"{count} {lane}"
-        for lane in LANES
-        if (count := sum(package.lane == lane for package in packages.values()))
+        f"{count} {column}"
+        for column in COLUMNS
+        if (count := sum(package.column == column for package in packages.values()))
     )
     yield f"{orchestrator.slug}: {counts}"
     for wp_id, active in sorted(orchestrator.active.items()):
@@ -206,16 +204,6 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
         agent = f" by {task.agent}" if task.agent else ""
         title = packages[wp_id].title[:TITLE_CHARACTERS]
         yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
-    packages_at_work = at_work(feature)
-    overlaps = [
-        overlap
-        for overlap in orchestrator.forecast.overlaps
-        if {overlap.first, overlap.second} <= {*packages_at_work}
-    ]
-    for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
-        yield f"  {sentence(overlap)}"
-    if len(overlaps) > OVERLAPS_SHOWN_MAX:
-        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} pairs more"
 
 
 @contextmanager
