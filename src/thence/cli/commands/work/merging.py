@@ -19,7 +19,7 @@ from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
-from thence.git.merging import MergePlan
+from thence.git.merging import MergePlan, MergeStep
 from thence.git.refs import REMOTES, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
@@ -386,6 +386,20 @@ def _hand_over(
     return session.result(data, lines)
 
 
+def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
+    trees = worktrees_of(list_worktrees(session.project.repo), step.branch)
+    wp_id = step.branch.removeprefix(f"{feature.slug}-")
+    made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
+    place = f"in {trees[0].path}" if trees else made
+    return GitFailed(
+        "could not merge",
+        place=f"{step.branch} into {target}",
+        cause=f"both changed {', '.join(step.files)}; nothing is merged",
+        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
+        f" --feature {feature.slug}",
+    )
+
+
 def _finish(
     session: Session,
     feature: FeatureState,
@@ -400,31 +414,18 @@ def _finish(
     """
     target = plan.target
     if plan.conflict is not None:
-        branch = plan.conflict.branch
-        trees = worktrees_of(list_worktrees(session.project.repo), branch)
-        wp_id = branch.removeprefix(f"{feature.slug}-")
-        made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
-        place = f"in {trees[0].path}" if trees else made
-        raise GitFailed(
-            "could not merge",
-            place=f"{branch} into {target}",
-            cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
-            f" --feature {feature.slug}",
-        )
+        raise _conflict(session, feature, plan.conflict, target)
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
-    doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
-    moved: list[str] = []
-    if doing:
-        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
-        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
-        for error in unmoved.values():
-            raise error
-        moved = [move.wp_id for move in moves]
+    doing = [wp_id for wp_id in names if feature.packages[wp_id].lane == DOING]
+    requests = [(wp_id, FOR_REVIEW, contexts[wp_id]) for wp_id in doing]
+    moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
+    for error in unmoved.values():
+        raise error
+    moved = [move.wp_id for move in moves]
     approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
     requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
