@@ -188,14 +188,12 @@ class History:
         last = max((hunk.old_start for hunk in change.hunks), default=0)
         return change.is_new or len(self.tree.get(change.old_path, ())) >= last
 
-    def edit(
-        self, path: str, tree: str, new: list[str], old: list[str] | None, *, is_whole: bool = False
-    ) -> None:
+    def edit(self, path: str, tree: str, new: list[str], old: list[str]) -> None:
         """Lets the agent edit a file."""
         self.place += 2
         key = f"e{len(self.edits)}"
-        text = None if old is None else "\n".join(old)
-        edit = EditText(key, path, tree, self.place, self.place - 1, "\n".join(new), text, is_whole)
+        texts = "\n".join(new), "\n".join(old)
+        edit = EditText(key, path, tree, self.place, self.place - 1, *texts)
         self.edits[key] = edit
         begun = time.process_time()
         self.judge.add(edit)
@@ -275,15 +273,12 @@ class History:
                     where,
                     [line for sign, line, _ in rows if sign == "+"],
                     [],
-                    is_whole=True,
                 )
             if day != "draft":
-                self.edit_hunk(path, where, old, new, is_new=change.is_new)
+                self.edit_hunk(path, where, old, new)
         return persons
 
-    def edit_hunk(
-        self, path: str, tree: str, old: list[str], new: list[str], *, is_new: bool
-    ) -> None:
+    def edit_hunk(self, path: str, tree: str, old: list[str], new: list[str]) -> None:
         """Edits a hunk, with up to 3 lines of context, at times in two steps."""
         before, after = self.chance.randrange(4), self.chance.randrange(4)
         while before < 3 and old and new and old[0] == new[0]:
@@ -292,10 +287,10 @@ class History:
             old, new, after = old[:-1], new[:-1], after + 1
         if self.chance.random() < 0.15 and len(new) > 6:  # a first try, mended by the next edit
             first = [changed(line, self.chance) if at == 3 else line for at, line in enumerate(new)]
-            self.edit(path, tree, first, old, is_whole=is_new)
+            self.edit(path, tree, first, old)
             self.edit(path, tree, new[2:5], first[2:5])
         else:
-            self.edit(path, tree, new, old, is_whole=is_new)
+            self.edit(path, tree, new, old)
 
     def write_whole(self, tree: str, change: Change) -> set[tuple[str, int]]:
         """Writes the whole file; the first hunk of several was a person's, and not committed."""
@@ -303,7 +298,7 @@ class History:
         before = applied(old, change.hunks[:1]) if len(change.hunks) > 1 else old
         new = applied(old, change.hunks)
         if change.hunks:
-            self.edit(change.path, tree, new, before, is_whole=True)
+            self.edit(change.path, tree, new, before)
         if len(change.hunks) < 2:
             return set()
         return {(change.path, number) for number, _ in added(change.hunks[0])}
@@ -316,7 +311,7 @@ class History:
             at = self.chance.randrange(len(lines) - 5)
             short = [line for line in lines[at : at + 30] if sum(map(str.isalnum, line)) < 20]
             word = f"scratch_{self.chance.randrange(10**9)}"
-            self.edit(f"{word}.py", tree, [*short[:8], f"{word} = {word}_value"], [], is_whole=True)
+            self.edit(f"{word}.py", tree, [*short[:8], f"{word} = {word}_value"], [])
 
     def copied(self, day: str, tree: str, changes: list[Change]) -> None:
         """Lets an agent write, and commit, what the person's commit will copy."""
@@ -327,7 +322,7 @@ class History:
             at = self.chance.randrange(len(row) - 3)
             word = f"copied_{self.chance.randrange(10**9)}"
             lines = [f"{word}_first = 1", *row[at : at + self.chance.randint(3, 10)], f"{word} = 2"]
-            self.edit(f"{word}.py", tree, lines, [], is_whole=True)
+            self.edit(f"{word}.py", tree, lines, [])
             if day == "copies":
                 hunk = Hunk(f"{word}.py", f"{word}.py", 1, 1, tuple(("+", line) for line in lines))
                 self.place += 1

@@ -46,10 +46,15 @@ class Day:
         (folder / "home").mkdir(parents=True)
         self.env = clean_environment(folder / "home")
         self.ada = Person(self, "Ada")
-        run_git("init", "-q", "-b", "main", self.top, cwd=folder, env=self.env)
+        self.repository(self.top)
+
+    def repository(self, top: Path) -> Path:
+        """Makes a repository with hooks."""
+        run_git("init", "-q", "-b", "main", top, cwd=self.folder, env=self.env)
         for tool in ("claude-code", "codex", "git"):
-            ended = warm("hook", "install", tool, cwd=self.top, env=self.env)
+            ended = warm("hook", "install", tool, cwd=top, env=self.env)
             assert ended.code == 0, ended.err
+        return top
 
     @contextmanager
     def agent(self, name: str, root: Path | None = None) -> "Iterator[Agent]":
@@ -194,6 +199,14 @@ class Agent:
         out = self.run(words)
         self.hook("PostToolUse-Bash", **members)
         return out
+
+    def reads(self, path: str) -> None:
+        """Reads a file by the tool for it."""
+        text = (self.root / path).read_text()
+        members = self._members({"file_path": str(self.root / path)})
+        self.hook("PreToolUse-Read", **members)
+        answer = {"type": "text", "file": {"filePath": str(self.root / path), "content": text}}
+        self.hook("PostToolUse-Read", **members, tool_response=answer)
 
     def edits(self, path: str, old: str, new: str) -> None:
         """Replaces a text in a file by the tool for it."""

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.warm import warm
 from tests.days.people import Day, Person
+from tests.trace.agents.firing import events, log_in
 
 RUFF = Path(sys.executable).with_name("ruff")
 FORMATTER = f"""#!/bin/sh
@@ -471,3 +473,38 @@ ada?|    return json.loads(Path(path).read_text())
 """,
         }
     )
+
+
+CRATES = "def crates_of(order):\n    return [box for box in order.boxes if box.is_crate]\n"
+PALLETS = "\n\ndef pallets_of(order):\n    return order.total_weight_kg // PALLET_WEIGHT_KG + 1\n"
+
+
+@pytest.mark.promise("A8")
+def test_a_session_edits_a_second_repository_and_commits_there(day):
+    depot, attic = (day.repository(day.folder / name) for name in ("depot", "attic"))
+    day.ada.types({"depot.py": "PALLET_WEIGHT_KG = 400  # as the forklift says\n"}, depot)
+    day.ada.commits("The forklift", depot)
+    day.ada.types({"old.py": "OLD_PALLETS = 12  # nobody counts them\n"}, attic)
+    day.ada.commits("The attic", attic)
+    with day.agent("s-far") as agent:
+        agent.asked("Tidy the shop")
+        agent.writes("shop.py", "SHELVES_IN_THE_SHOP = 40\n")
+        agent.asked("Count crates in the depot")
+        agent.reads(str(attic / "old.py"))
+        agent.writes(str(depot / "crates.py"), CRATES)
+        agent.shell(f"git -C {depot} add crates.py && git -C {depot} commit -q -m Crates")
+        # whoever asks there has not asked in the session's own repository before
+        assert {(one.owner, one.ask) for one in day.told("crates.py", depot)} == {
+            ("s-far", "Count crates in the depot")
+        }
+        commit = day.ada.git("rev-parse", "HEAD", root=depot)
+        assert "by claude-code in session s-far" in warm("why", commit, cwd=depot, env=day.env).out
+        agent.asked("And the pallets")
+        agent.edits(str(depot / "depot.py"), "says\n", f"says\n{PALLETS}")
+    day.ada.commits("By hand", depot)
+    drawn = "\n".join(f"s-far|{line}" for line in PALLETS.splitlines())
+    day.judge({"depot.py": f"ada?|PALLET_WEIGHT_KG = 400  # as the forklift says\n{drawn}"}, depot)
+    assert day.told("depot.py", depot)[-1].ask == "And the pallets"
+    assert [event.header.source for event in events(log_in(attic))] == ["git"]
+    assert warm("unfinished", "--json", cwd=depot, env=day.env).json["unfinished"] == []
+    assert [one.owner for one in day.told("shop.py")] == ["s-far"]

@@ -265,6 +265,21 @@ def test_package_that_comes_after_a_stated_commit_was_reverted_is_there(folder):
     assert landing(folder, code, stated) == Landing(stated)
 
 
+@pytest.mark.promise("L15")
+def test_commit_that_is_stated_after_a_revert_has_brought_the_package_in_its_own_words(folder):
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines(l5="five")})
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    merged(folder, "work")
+    git(folder, "revert", "--no-edit", "-m", "1", "HEAD")
+    stated = Landed("stated", commit(folder, {"code.py": lines(l5="5")}), "with a suggestion")
+    assert landing(folder, code).reverts
+    assert landing(folder, code, stated) == Landing(stated)
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert landing(folder, code, stated).reverts == (git(folder, "rev-parse", "HEAD"),)
+
+
 def test_two_thousand_commits_of_the_target_are_looked_through(folder):
     code = code_of(folder, package(folder))
     brought = squashed(folder, "work")

@@ -353,8 +353,11 @@ def _ask(
         for key, one in landed.items()
         if one.commit in history.brought
     }
-    begins = {key: history.beside(pairs[0][1])[1] for key, pairs in parts.items() if pairs}
-    begins = brought | begins
+    begins = brought | {  # of a stated commit what it brought counts, whatever was before
+        key: history.beside(pairs[0][1])[1]
+        for key, pairs in parts.items()
+        if pairs and not (key in brought and landed[key].how == "stated")
+    }
     start = min(begins.values(), default=len(history.steps))
     changes = list[Change]()
     if start < len(history.steps):

@@ -149,10 +149,10 @@ class Session:
         file = self.root / path
         before = file.read_bytes().decode() if file.exists() else None
         write(self.root, {path: content})
-        answer = {"originalFile": before, "structuredPatch": []}
-        return self.edited("Write", path, {"added": content}, answer=answer)
+        texts = {"added": content, "removed": before or "", "is_hunk": True, "is_whole": True}
+        return self.edited("Write", path, texts, answer={"structuredPatch": []})
 
-    def edited(self, tool: str, path: str, texts: Mapping[str, str], **more: Any) -> Event:
+    def edited(self, tool: str, path: str, texts: Mapping[str, Any], **more: Any) -> Event:
         subject = f"tool/{next(_numbers)}"
         facts = {"tool": tool, "input": {"file_path": str(self.root / path)}}
         begun = self._record("tool.begun", subject, facts, begins=True)

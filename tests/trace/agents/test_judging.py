@@ -35,10 +35,9 @@ def edit(
     key: str = "e1",
     tree: str = "main",
     begun: int = 1,
-    is_whole: bool = False,
 ) -> EditText:
     """Returns an edit that ended right after its begin."""
-    return EditText(key, path, tree, begun + 1, begun, new, old, is_whole)
+    return EditText(key, path, tree, begun + 1, begun, new, old)
 
 
 def hunks(old: str, new: str, path: str = "a.py", old_path: str = "") -> tuple[Hunk, ...]:
@@ -139,12 +138,12 @@ AT_HAND = {
     "a row of the person's": (edit(CODE), KEPT, OTHER + KEPT, ["none"] * 2),
     "a second time": (edit(EQUAL), KEPT, EQUAL + KEPT + EQUAL, ["agent", "maybe again"]),
     "over a person's, as the hook noted them": (
-        edit(KEPT + CODE, KEPT, is_whole=True),
+        edit(KEPT + CODE, KEPT),
         "",
         KEPT + CODE,
         ["maybe beside"] + ["agent"] * 3,
     ),
-    "over what nobody noted": (edit(CODE, None, is_whole=True), "", CODE, ["maybe whole"] * 3),
+    "over what nobody noted": (edit(CODE, None), "", CODE, ["maybe whole"] * 3),
     "an edit that begun after the commit": (edit(CODE, begun=10), "", CODE, ["none"] * 3),
 }
 

@@ -1,5 +1,6 @@
 """A session stays one, in one log, wherever its shell goes."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,94 @@ def test_session_of_claude_code_stays_with_its_folder_in_a_nested_clone(
     )
     *_, commit = events(log_in(nested))
     assert commit.event_type == "commit"  # a commit is in the log of its repository
+
+
+EDIT = {"tool_name": "Edit", "tool_use_id": "t-2"}
+PATCH = "*** Begin Patch\n*** Update File: ../depot/far.py\n@@\n-far = 1\n+far = 2\n*** End Patch"
+
+
+@pytest.mark.promise("A5e")
+@pytest.mark.parametrize(
+    ("how", "is_there"),
+    [
+        ("patch", True),
+        ("link", True),
+        ("subagent", True),
+        ("read", False),
+        ("shell", False),
+        ("without hooks", False),
+    ],
+)
+def test_a_second_repository_has_a_session_that_edits_there(
+    repository: Path, tmp_path: Path, env: dict[str, str], how: str, is_there: bool
+) -> None:
+    depot = tmp_path / "depot"
+    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
+    (depot / "far.py").write_text("far = 1\n")
+    if how != "without hooks":
+        install_git(depot, env)
+    (repository / "near.py").symlink_to(depot / "far.py")
+    path = repository / "near.py" if how == "link" else depot / "far.py"
+    change = {"file_path": str(path), "old_string": "far = 1", "new_string": "far = 2"}
+    call = {
+        "patch": {"tool_name": "apply_patch", "tool_use_id": "t-2", "tool_input": PATCH},
+        "read": {"tool_name": "Read", "tool_use_id": "t-2", "tool_input": {"file_path": str(path)}},
+        "shell": {"tool_name": "Bash", "tool_use_id": "t-2", "tool_input": {"command": "ls"}},
+    }.get(how, EDIT | {"tool_input": change})
+    agent = {"agent_id": "a-1", "agent_type": "helper"} if how == "subagent" else {}
+    bridge = "codex" if how == "patch" else "claude-code"
+    begin = [hook("SessionStart", source="startup"), hook("UserPromptSubmit", prompt="Go far")]
+    task = {"tool_name": "Task", "tool_use_id": "t-1", "tool_input": {}}
+    begin += [hook("PreToolUse", **task), hook("SubagentStart", **agent)] if agent else []
+    answer = {"type": "text", "file": {"filePath": str(path), "content": "far = 1"}}
+    end = [hook("PreToolUse", **call, **agent), hook("PostToolUse", **call, **agent)]
+    end[-1]["tool_response"] = answer if how == "read" else {}
+    for record in (*begin, *end, hook("Stop")):
+        fire(record, cwd=repository, env=env, bridge=bridge)
+    if not is_there:
+        assert not log_in(depot).exists() or events(log_in(depot)) == []
+        return
+    there, here = events(log_in(depot)), events(log_in(repository))
+    assert [event.event_id for event in there] == [event.event_id for event in here]
+    assert [event.caused_by for event in there] == [event.caused_by for event in here]
+    assert [event.payload for event in there] == [event.payload for event in here]
+
+
+@pytest.mark.promise("A5e")
+def test_sessions_that_edit_in_each_others_repositories_are_in_both(
+    repository: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    depot = tmp_path / "depot"
+    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
+    for folder in (repository, depot):
+        install_git(folder, env)
+    for name, own, other in (("s-1", repository, depot), ("s-2", depot, repository)):
+        change = {"file_path": str(other / "new.py"), "content": f"{name} = 1\n"}
+        call = {"tool_name": "Write", "tool_use_id": f"t-{name}", "tool_input": change}
+        for record in (
+            hook("SessionStart", name, source="startup"),
+            hook("UserPromptSubmit", name, prompt="Go far"),
+            hook("PreToolUse", name, **call),
+            hook("PostToolUse", name, **call, tool_response={"type": "create"}),
+        ):
+            fire(record, cwd=own, env=env)
+    for folder in (repository, depot):
+        told = [(event.stream, event.event_type) for event in events(log_in(folder))]
+        kinds = ("session.begun", "prompt", "tool.begun", "tool.ended")
+        assert sorted(told) == sorted((name, kind) for name in ("s-1", "s-2") for kind in kinds)
+
+
+@pytest.mark.promise("A5e")
+def test_an_edit_is_known_where_the_sessions_own_log_is_gone(
+    repository: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    depot = tmp_path / "depot"
+    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
+    install_git(depot, env)
+    change = {"file_path": str(depot / "new.py"), "content": "new = 1\n"}
+    call = {"tool_name": "Write", "tool_use_id": "t-2", "tool_input": change}
+    for name in ("SessionStart", "PreToolUse", "PostToolUse"):
+        fire(hook(name, **(call if "Tool" in name else {})), cwd=repository, env=env)
+    shutil.rmtree(log_in(repository))
+    assert [event.event_type for event in events(log_in(depot))] == ["tool.begun", "tool.ended"]
+    assert not log_in(repository).exists()

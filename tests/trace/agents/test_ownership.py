@@ -365,12 +365,20 @@ def test_part_of_a_line_is_an_edit_of_it(played):
     assert [told(owner) for owner in owners(played, "rates.py")] == ["s2", "s1"]
 
 
+def test_what_the_user_changed_before_it_was_written_is_unknown_of_any_agent(played):
+    session = Session(played, "s1", ask="A")
+    texts = {"added": "the_rate_of_vat = 7\n", "removed": "", "is_user_modified": True}
+    write(played.top, {"rates.py": texts["added"]})
+    session.edited("write_file", "rates.py", texts)
+    played.person(played.top, {}, "Rates")
+    assert [owner.kind for owner in owners(played, "rates.py")] == ["unknown"]
+
+
 def test_edit_of_another_working_tree_by_its_whole_path_counts_there(played):
     tree = played.worktree("a")
     session = Session(played, "s1", ask="A")
     write(tree, {"far.py": "far = 1\n"})
-    texts, answer = {"added": "far = 1\n"}, {"originalFile": None}
-    session.edited("Write", str(tree / "far.py"), texts, answer=answer)
+    session.edited("Write", str(tree / "far.py"), {"added": "far = 1\n", "removed": ""})
     played.person(tree, {}, "By hand")
     assert [told(owner) for owner in owners(played, "far.py", tree)] == ["s1"]
 
@@ -382,8 +390,8 @@ def test_begin_of_a_call_counts_for_a_commit_before_its_end(played):
     begun = one._record("tool.begun", "tool/late", facts, begins=True)
     write(played.top, {"late.py": "late = 1\n"})
     two.commit("All of it")
-    files = [{"path": "late.py", "added": "late = 1\n"}]
-    payload = one.facts(tool="Write", files=files, answer={"originalFile": None})
+    files = [{"path": "late.py", "added": "late = 1\n", "removed": ""}]
+    payload = one.facts(tool="Write", files=files)
     played.record("tool.ended", payload, "tool/late", "claude-code", "s1", ends=begun.event_id)
     assert [told(owner) for owner in owners(played, "late.py")] == ["s1"]
 

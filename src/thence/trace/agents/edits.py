@@ -77,27 +77,25 @@ class RecordedWork:
                 check()
             if not self.first_moment and event.header.source != "transcript":
                 self.first_moment = event.timestamp or ""
-            self._note(event)
+            if event.event_type == "tool.begun":
+                self._begun[event.event_id] = self._place(event)
+            elif event.event_type == "tool.ended" and _FILES in event.line:
+                place = self._place(event)
+                self.edited.append((self._begun.get(event.ends or "", place), place, event))
+            elif event.event_type in ("commit", "rewrite"):
+                payload = event.cut_payload
+                names = (text_of(payload, name) or "" for name in ("commit", "old", "new"))
+                commit, old, new = (name if _COMMIT.fullmatch(name) else "" for name in names)
+                if event.event_type == "rewrite" and old and new and old != new:
+                    self.rewritten.setdefault(new, []).append(old)
+                elif event.event_type == "commit" and commit:
+                    where = self._tree(event, payload.get("root")), text_of(payload, "session")
+                    by = str(payload.get("by"))
+                    record = CommitRecord(self._place(event), event, commit, *where, by)
+                    first = self.commits.setdefault(commit, record)
+                    if first.maker != record.maker:
+                        self.disputed.add(commit)
         self.edited.sort(key=lambda edited: edited[0])
-
-    def _note(self, event: Event) -> None:
-        if event.event_type == "tool.begun":
-            self._begun[event.event_id] = self._place(event)
-        elif event.event_type == "tool.ended" and _FILES in event.line:
-            place = self._place(event)
-            self.edited.append((self._begun.get(event.ends or "", place), place, event))
-        elif event.event_type in ("commit", "rewrite"):
-            payload = event.cut_payload
-            commit, old, new = (_commit(payload.get(name)) for name in ("commit", "old", "new"))
-            if event.event_type == "rewrite" and old and new and old != new:
-                self.rewritten.setdefault(new, []).append(old)
-            elif event.event_type == "commit" and commit:
-                where = self._tree(event, payload.get("root")), text_of(payload, "session")
-                by = str(payload.get("by"))
-                record = CommitRecord(self._place(event), event, commit, *where, by)
-                first = self.commits.setdefault(commit, record)
-                if first.maker != record.maker:
-                    self.disputed.add(commit)
 
     def _place(self, event: Event) -> int:
         """Returns the next place of an event's node, or of its session in a transcript."""
@@ -132,7 +130,7 @@ class RecordedWork:
         except BodyMissing:
             return
         session = text_of(payload, "session") or event.stream
-        own_root, files = self._tree(event, payload.get("root")), payload.get("files")
+        own_tree, files = self._tree(event, payload.get("root")), payload.get("files")
         files = [
             file
             for file in (files if isinstance(files, list) else ())
@@ -140,25 +138,17 @@ class RecordedWork:
         ]
         answer = payload.get("answer") if len(files) == 1 else None
         for number, file in enumerate(files):
-            tree = self._tree(event, file.get("root")) or own_root
-            path, tree = self._placed(file, tree, self._of_node(event))
-            for part, (new, old, is_whole) in enumerate(_texts_of(file, answer)):
+            # the real path, as the hook saw it
+            path, tree = os.path.normpath(text_of(file, "real") or file["path"]), own_tree
+            folder = self._of_node(event) if os.path.isabs(path) or not tree else f"{tree}{os.sep}"
+            full_path = f"{folder}{path}"
+            if tops := [top for top in self._roots if full_path.startswith(f"{top}{os.sep}")]:
+                tree = max(tops, key=len)
+                path = full_path[len(tree) + 1 :]
+            for part, (new, old) in enumerate(_texts_of(file, answer)):
                 key = f"{event.event_id}/{number}.{part}"
-                text = EditText(key, path, tree, place, begun, new, old, is_whole, session)
+                text = EditText(key, path, tree, place, begun, new, old, session)
                 yield Edit(text, event, text_of(payload, "agent"))
-
-    def _placed(
-        self, file: Mapping[str, Any], root: str | None, node: str
-    ) -> tuple[str, str | None]:
-        """Returns a file's path relative to the working tree that it lies in, with that tree.
-
-        It is the real one, as the hook saw it.
-        """
-        told = os.path.normpath(text_of(file, "real") or file["path"])
-        place = f"{node}{told}" if os.path.isabs(told) or not root else f"{root}{os.sep}{told}"
-        roots = (top for top in self._roots if place.startswith(f"{top}{os.sep}"))
-        top = max(roots, key=len, default=None)
-        return (place[len(top) + 1 :], top) if top else (told, root)
 
     def _of_node(self, event: Event) -> str:
         """Returns what stands before the paths of an event: "" if it is of this log.
@@ -180,39 +170,27 @@ class RecordedWork:
         return frozenset(filter(None, (*tops, self._top)))
 
 
-def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None, bool]]:
-    """Yields what an edit left, what stood there before, and whether it is the whole file.
+def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None]]:
+    """Yields what an edit left, and what stood there before: None if that is unknown.
 
-    Claude Code's answer has hunks of whole lines and the file before. What the user changed before
-    it was written replaced something unknown.
+    Claude Code's answer has hunks of whole lines. What the user changed before it was written
+    replaced something unknown.
     """
     added, removed = file.get("added"), file.get("removed")
-    answer = answer if isinstance(answer, Mapping) else {}
-    hunks = answer.get("structuredPatch")
-    sides = [side for hunk in (hunks if isinstance(hunks, list) else ()) if (side := _sides(hunk))]
     if not isinstance(added, str):
         return
-    if answer.get("userModified") is True:
-        yield added, None, True
-    elif sides:
-        yield from ((new, old, False) for new, old in sides)
-    elif isinstance(removed, str):
-        yield added, removed, False
-    elif file.get("is_hunk") is True:  # of a patch, for a new file
-        yield added, "", True
-    elif "originalFile" in answer:
-        yield added, text_of(answer, "originalFile") or "", True
-    else:
-        yield added, None, True
-
-
-def _sides(hunk: Any) -> tuple[str, str] | None:
-    """Returns the text of a hunk after and before, None for what is no hunk."""
-    lines = hunk.get("lines") if isinstance(hunk, Mapping) else None
-    texts = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
-    new, old = ([line[1:] for line in texts if line[:1] in (" ", sign)] for sign in "+-")
-    return ("\n".join([*new, ""]), "\n".join([*old, ""])) if new else None
-
-
-def _commit(value: Any) -> str | None:
-    return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
+    if file.get("is_user_modified"):
+        yield added, None
+        return
+    hunks = answer.get("structuredPatch") if isinstance(answer, Mapping) else None
+    has_sides = False
+    for hunk in hunks if isinstance(hunks, list) else ():
+        lines = hunk.get("lines") if isinstance(hunk, Mapping) else None
+        texts = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+        new, old = ([line[1:] for line in texts if line[:1] in (" ", sign)] for sign in "+-")
+        if new:
+            has_sides = True
+            yield "\n".join([*new, ""]), "\n".join([*old, ""])
+    if not has_sides:
+        before = "" if file.get("is_hunk") is True else None  # a patch for a new file
+        yield added, removed if isinstance(removed, str) else before

@@ -25,7 +25,7 @@ from _json import make_encoder, make_scanner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any, NoReturn
 
 FORM = 1
@@ -39,6 +39,8 @@ READ_S_MAX = 8
 BEFORE_BYTES_MAX = 1024 * 1024
 WHOLE_WRITES = ("Write", "write_file", "write", "create_file")
 PATH_MEMBERS = ("file_path", "filePath", "notebook_path", "path")
+NEW_MEMBERS = ("new_string", "newString", "new_text", "content", "new_source")
+_SESSION_MEMBERS = ("session_id", "sessionId")
 _EVENT_MEMBERS = ("hook_event_name", "hookEventName", "hook_name", "hookName", "event")
 _TOOL_MEMBERS = ("tool_name", "toolName", "tool")
 _PATCH_LEADS = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
@@ -58,6 +60,7 @@ CODEX_SESSION, CODEX_THREAD = "CODEX_SESSION_ID", "CODEX_THREAD_ID"
 CODEX_CALL = "CODEX_TOOL_CALL_ID"
 NAMING_VARIABLES = (CLAUDE_SESSION, CLAUDE_FOLDER, CODEX_SESSION, CODEX_THREAD, CODEX_CALL)
 _VALUE_CHARACTERS_MAX = 4096
+_NAME_CHARACTERS_MAX = 200
 _BLOCK_BYTES = 1024 * 1024
 _MODULES = "/modules/"
 # what a shell between this program and its agent runs
@@ -242,6 +245,15 @@ def _give_up(*_: object) -> "NoReturn":
 
 def record(bridge: str, cwd: str, root: "str | None", data: bytes) -> bytes:
     """Returns the content of a spool file; the input stands in it as it came, from line 2 on."""
+    return _content_of(_head(bridge, cwd, root, data), data)
+
+
+def _content_of(head: "dict[str, object]", data: bytes) -> bytes:
+    return b'%b,"input":\n%b\n}' % (_written(head)[:-1], data.strip() or b"null")
+
+
+def _head(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str, Any]":
+    """Returns what a spool file has beside the input."""
     chain = ancestors(os.getppid())
     agent = next((process for process in chain if not _is_shell_of_hook(process[0])), None)
     values = {name: "" for name in AGENT_VARIABLES if os.environ.get(name)}
@@ -251,7 +263,7 @@ def record(bridge: str, cwd: str, root: "str | None", data: bytes) -> bytes:
     head["variables"] = {name: value[:_VALUE_CHARACTERS_MAX] for name, value in values.items()}
     if bridge != "git":
         head |= _noted(bridge, cwd, root, data)
-    return b'%b,"input":\n%b\n}' % (_written(head)[:-1], data.strip() or b"null")
+    return head
 
 
 def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str, object]":
@@ -278,9 +290,13 @@ def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str,
         next((one for name, one in texts if name in members), "")
         for members in (_EVENT_MEMBERS, _TOOL_MEMBERS)
     )
-    is_whole = event in ("PreToolUse", "BeforeTool") and tool in WHOLE_WRITES
+    is_before = event in ("PreToolUse", "BeforeTool")
+    is_whole = is_before and tool in WHOLE_WRITES
     before = _text_before(*next(iter(reals.items())), cwd, root) if is_whole and reals else None
     noted |= {"real": links} if links else {}
+    noted["session"] = next((one for name, one in texts if name in _SESSION_MEMBERS), "")
+    if is_before and (lines or any(name in NEW_MEMBERS for name, _ in texts)):
+        noted["edits_in"] = sorted({os.path.dirname(real) for real in reals.values()})
     return noted | ({"before": before} if before is not None else {})
 
 
@@ -405,15 +421,41 @@ def fire(arguments: "list[str]") -> None:
         note_error(folders, f"{bridge}: lost the input of a hook: it has {size} bytes")
         return
     name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(3).hex()}.json"
-    content = record(bridge, cwd, root, data)
-    failures = []
+    head = _head(bridge, cwd, root, data)
+    edits_in, failures = head.pop("edits_in", ()), []
+    content = _content_of(head, data)
     for folder in folders:
         try:
             keep(folder, name, content)
-            return
+            break
         except OSError as error:
             failures.append(f"{folder}: {error.strerror or error}")
-    note_error(folders, f"{bridge}: lost the input of a hook: {'; '.join(failures)}")
+    else:
+        note_error(folders, f"{bridge}: lost the input of a hook: {'; '.join(failures)}")
+    for other in _others(os.path.realpath(log), head.get("session", ""), edits_in):
+        keep(os.path.join(other, SPOOL), name, _content_of({**head, "log": log}, data))
+
+
+def _others(log: str, session: str, edits_in: "Iterable[str]") -> "list[str]":
+    """Returns the logs of other repositories in which a session has edited, or is about to.
+
+    They are noted in the spool, as what follows names no path there; one that is missing is not
+    made. Raises OSError.
+    """
+    plain = session.replace("-", "").replace("_", "")
+    if not (plain.isalnum() and plain.isascii() and len(session) <= _NAME_CHARACTERS_MAX):
+        return []
+    place = os.path.join(log, SPOOL, f".also-{session}")
+    others = [*filter(None, os.fsdecode(_content(place)).split("\0"))]
+    places = (found for folder in edits_in if (found := repository(folder)))
+    logs = {os.path.realpath(log_folder(git_folder)) for _, git_folder in places}
+    for other in logs.difference(others, [log]):
+        if os.path.isdir(other):
+            others.append(other)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(place, flags, 0o600), "wb", 0) as file:
+                file.write(os.fsencode(f"{other}\0"))
+    return [other for other in others if os.path.isdir(other)]
 
 
 def _cwd() -> str:

@@ -60,7 +60,7 @@ class Spooled(NamedTuple):
 
     `runner` is the name of who runs Claude Code's hooks without being it, "" if it gives none.
     `real` has the real paths of those that lead through a link, `before` the text of a file that
-    the call writes whole.
+    the call writes whole. `log` is that of the session, where it edits in another repository.
     """
 
     source_id: str
@@ -75,6 +75,7 @@ class Spooled(NamedTuple):
     runner: str | None = None
     real: Mapping[str, str] = {}
     before: str | None = None
+    log: str | None = None
 
     @property
     def actor(self) -> str:

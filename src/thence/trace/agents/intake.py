@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from thence.core.clock import timestamp_at
+from thence.core.event import Event
 from thence.core.new_event import HostEvent, Position
 from thence.core.ready import ready
 from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
@@ -30,8 +31,9 @@ from thence.files import FileBusy, file_lock, replace_file
 from thence.git.repository import asked
 from thence.log.files.disk import OS_DISK
 from thence.log.masking import read_redact_settings
-from thence.log.open import Log, LogSettings
+from thence.log.open import Log, LogSettings, open_log
 from thence.log.read.opening import opened_vocabulary
+from thence.trace.agents.dialects import in_claudes_form
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.trace.agents.hooked import Spooled, Unreadable, events_of
 from thence.trace.agents.known_agents import AGENTS
@@ -66,21 +68,15 @@ def make_log(folder: Path) -> None:
     (folder / SPOOL).mkdir(parents=True, exist_ok=True, mode=0o700)
     if is_new:
         folder.chmod(0o700)
-    _make_settings(folder)
-    opened_vocabulary(OS_DISK, folder, "plain", True)
-
-
-def _make_settings(folder: Path) -> None:
-    """Turns masking on, once for each log: whoever turns it off afterwards means it."""
     settings, settled = folder / ".thence" / "settings.toml", folder / SPOOL / _SETTLED
-    if settled.exists():
-        return
-    settings.parent.mkdir(exist_ok=True)
-    if not settings.exists():
-        replace_file(settings, _MASKED)
-    sync_folder(str(settings.parent))  # it may be another's, killed before that
-    sync_folder(str(folder))
-    replace_file(settled, b"", 0o600)
+    if not settled.exists():  # once for each log: whoever turns masking off afterwards means it
+        settings.parent.mkdir(exist_ok=True)
+        if not settings.exists():
+            replace_file(settings, _MASKED)
+        sync_folder(str(settings.parent))  # it may be another's, killed before that
+        sync_folder(str(folder))
+        replace_file(settled, b"", 0o600)
+    opened_vocabulary(OS_DISK, folder, "plain", True)
 
 
 def is_masked(folder: Path) -> bool:
@@ -205,14 +201,15 @@ class _Intake:
         for spool in self._spools:
             for draft in [*_drafts(Path(spool))]:
                 self._adopt(draft)
-        paths = [Path(spool, name) for spool in self._spools for name in _names(Path(spool))]
         count = size = 0
         events: dict[Path, list[HostEvent]] = {}
-        for path in sorted(paths, key=lambda path: path.name):
+        for path in _paths(self._spools):
             with suppress(OSError):
                 size += path.lstat().st_size
             try:
-                own = events_of(read_spooled(path), self._table, self._text_before)
+                spooled = read_spooled(path)
+                earlier = self._earlier(spooled) if spooled.log else []
+                own = [*earlier, *events_of(spooled, self._table, self._text_before)]
                 self._before |= {
                     event.event_id or "": (event.payload or {}).get("before")
                     for event in own
@@ -226,6 +223,45 @@ class _Intake:
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
+
+    def _earlier(self, spooled: Spooled) -> list[HostEvent]:
+        """Returns what a session of another repository did before it edited here, and notes it.
+
+        It is asked for once, of the session's own log and of what waits for that.
+        """
+        name = _session_of(spooled)
+        if spooled.log is None or name is None or name in self._table.sessions:
+            return []
+        files: list[Spooled] = []
+        for path in _paths(spools(spooled.log)):
+            with suppress(Unreadable, OSError):  # another command takes it in
+                files.append(read_spooled(path))
+        events: dict[str, HostEvent] = {}
+        with suppress(ThenceError), open_log(spooled.log, create=False) as log:
+            for event in log.read():
+                origin = event.header.source, event.header.source_id or ""
+                if event.stream == name and origin[0] != "git" and origin[1] < spooled.source_id:
+                    events[event.event_id] = HostEvent(
+                        event.event_type,
+                        event.payload,
+                        event.subject,
+                        event.actor,
+                        name,
+                        event.caused_by,
+                        event.event_id,
+                        timestamp=event.timestamp,
+                        begins=event.begins,
+                        ends=event.ends,
+                        source=origin[0],
+                        source_id=origin[1],
+                        inferred_causes=event.header.inferred_causes,
+                    )
+                    _note(self._table, event)
+        for file in files:
+            if _session_of(file) == name and file.source_id < spooled.source_id:
+                own = events_of(file, self._table, self._text_before)
+                events |= {event.event_id or "": event for event in own}
+        return [*events.values()]
 
     def _has(self, event_id: str) -> bool:
         """Reports whether the log has an event; ids begin with a time, so later ones are new."""
@@ -269,6 +305,16 @@ class _Intake:
             if not refused.is_symlink():
                 path.rename(refused / path.name)
         note_error(self._spools, f"{path.name} is refused: {why}")
+
+
+def _session_of(spooled: Spooled) -> str | None:
+    return text_of(in_claudes_form(spooled.input), "session_id")
+
+
+def _paths(folders: Iterable[str]) -> list[Path]:
+    """Returns what waits in the spools of a log, in its order."""
+    paths = [Path(folder, name) for folder in folders for name in _names(Path(folder))]
+    return sorted(paths, key=lambda path: path.name)
 
 
 def _names(spool: Path) -> Iterator[str]:
@@ -321,6 +367,7 @@ def read_spooled(path: Path) -> Spooled:
         head.get("runner"),
         head.get("real") or {},
         head.get("before"),
+        text_of(head, "log"),
     )
 
 
@@ -338,6 +385,15 @@ class _Kept(msgspec.Struct):
     newest_id: str
     position: Position
     table: SessionTable
+
+
+def _note(table: SessionTable, event: Event) -> None:
+    payload = event.cut_payload
+    if payload.get("tool") in SHELLS and event.body_entries:
+        with suppress(ThenceError):
+            payload = event.payload
+    causes = event.header.caused_by
+    table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
 
 
 def stored_table(log: Log) -> SessionTable:
@@ -359,12 +415,7 @@ def _stored(log: Log) -> tuple[SessionTable, str]:
     table, newest_id = (kept.table, kept.newest_id) if kept else (SessionTable(), "")
     count = 0
     for event in log.read(kept.position if kept else None):
-        payload = event.cut_payload
-        if payload.get("tool") in SHELLS and event.body_entries:
-            with suppress(ThenceError):
-                payload = event.payload
-        causes = event.header.caused_by
-        table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
+        _note(table, event)
         count, newest_id = count + 1, max(newest_id, event.event_id)
     if count > _KEPT_EVENTS_MIN:
         with suppress(ThenceError, OSError):

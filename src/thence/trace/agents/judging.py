@@ -38,8 +38,8 @@ class EditText(NamedTuple):
     `key` names the edit: the event's id, with the number of the file in the event. `path` is
     relative to the top of `tree`, the working tree. It wrote between `begun` and `place`, both in
     the log's order. `new` is the text that it left: a hunk with its context, a part of a file, or
-    a whole file. `old` is the text that `new` replaced: "" for a new file, None if unknown.
-    `session` names whoever wrote it.
+    a whole file. `old` is the text that `new` replaced: "" for a new file, None of a whole file if
+    unknown. `session` names whoever wrote it.
     """
 
     key: str
@@ -49,7 +49,6 @@ class EditText(NamedTuple):
     begun: int
     new: str
     old: str | None
-    is_whole: bool
     session: str | None = None
 
 
@@ -186,7 +185,12 @@ class Judge:
         answers: dict[tuple[str, int], Said] = {}
         removed = _removed((*commit.hunks, *commit.reverts))
         for text in hunks:
-            said = _in_rows(text, best[text])
+            said: dict[int, Said] = {}
+            for row in text.rows:  # beside an agent's line others are unknown
+                own = (one for line in row if (one := best[text].get(line)) and one.rank == AGENT)
+                owner = next(own, None)
+                beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
+                said |= {line: best[text].get(line, beside) for line in row}
             self._keep_former(text, said, removed, former)
             _say_wordless(text, said, at_hand[text.hunk.path])
             answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
@@ -271,7 +275,7 @@ class Judge:
             )
             if rank == AGENT and other * 2 > len(match.pairs):
                 rank, how = MAYBE, "again"
-            if rank == AGENT and edit.edit.is_whole and edit.edit.old is None:
+            if rank == AGENT and edit.edit.old is None:
                 rank, how = MAYBE, "whole"
             if rank == AGENT and commit.sessions and edit.edit.session not in commit.sessions:
                 rank, how = MAYBE, "other"
@@ -354,7 +358,11 @@ class Judge:
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
-            owners = {(other.rank, self._session(other)) if other else None for other in was}
+            edits = [self._edits.get(other.edit) if other else None for other in was]
+            owners = {
+                (other.rank, edit.edit.session if edit else None) if other else None
+                for other, edit in zip(was, edits, strict=True)
+            }
             is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
@@ -368,10 +376,6 @@ class Judge:
                 said[line] = Said(MAYBE, said[line].edit, how)
             elif not one.rank and is_sure and said[line].rank == MAYBE:
                 said[line] = NOTHING
-
-    def _session(self, said: Said) -> str | None:
-        edit = self._edits.get(said.edit)
-        return edit.edit.session if edit else None
 
 
 _OLD, _FORM, _NEW = range(3)  # of a line of an edit: there before, there in another form, new
@@ -583,16 +587,6 @@ def _alike(old: list[str], new: list[str]) -> int:
     """Returns how many lines two texts begin with alike."""
     pairs = enumerate(zip(old, new, strict=False))
     return next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
-
-
-def _in_rows(text: _HunkText, best: Mapping[int, Said]) -> dict[int, Said]:
-    """Returns what is said of each added line: beside an agent's in a row, others are unknown."""
-    said: dict[int, Said] = {}
-    for row in text.rows:
-        owner = next((best[line] for line in row if best.get(line, NOTHING).rank == AGENT), None)
-        beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
-        said |= {line: best.get(line, beside) for line in row}
-    return said
 
 
 class _Removed(NamedTuple):

@@ -230,7 +230,10 @@ class Ownership:
             self._lines = lines
             self.history.infos({line.commit for line in lines} - {""})
         if not line.commit:
-            return self._of_uncommitted(line)
+            said = self._uncommitted(line.paths[0]).get(line.number, NOTHING)
+            if said.rank:
+                return self._by_edit(said, line, Owner("unknown"))
+            return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
         if line.commit in self.history.shallow:
             reason = "this clone is shallow: the commits before are not here"
             return Owner("unknown", commit=line.commit, reason=reason)
@@ -240,12 +243,6 @@ class Ownership:
             return self._by_edit(said, line, owner) if is_agents else self._by_commit(said, line)
         except GitFailed as error:
             return _lacking(error)._replace(commit=line.commit)
-
-    def _of_uncommitted(self, line: BlamedLine) -> Owner:
-        said = self._uncommitted(line.paths[0]).get(line.number, NOTHING)
-        if said.rank:
-            return self._by_edit(said, line, Owner("unknown"))
-        return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
 
     def _by_edit(self, said: Said, line: BlamedLine, owner: Owner) -> Owner:
         """Returns the owner by what was said of a line of an owner's commit."""

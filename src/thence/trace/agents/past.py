@@ -346,25 +346,22 @@ def codex_firings(records: list[Record]) -> Iterator[Firing]:
             if given["tool_name"] == "apply_patch" and not _IS_PATCHED.search(str(output)):
                 given |= {"hook_event_name": "PostToolUseFailure", "error": output}
         elif use_id in answered and str(payload.get("type")).endswith("_call"):
-            calls[use_id] = {**_codex_call(payload), "tool_use_id": use_id}
+            tool = text_of(payload, "name") or ""
+            value = payload.get("arguments", payload.get("input"))
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value) if isinstance(value, str) else payload.get("action")
+            if tool == "apply_patch" and isinstance(value, str):
+                value = {"command": value}
+            elif tool in SHELLS and isinstance(value, dict):
+                command = value.get("cmd", value.get("command"))
+                command = " ".join(command) if isinstance(command, list) else command
+                tool, value = "Bash", {"command": command}
+            calls[use_id] = {"tool_name": tool, "tool_input": value, "tool_use_id": use_id}
             given |= {**calls[use_id], "hook_event_name": "PreToolUse"}
             name = f"{use_id}/begin"
         else:
             continue
         yield Firing(_time_ns(records[number]), name, given)
-
-
-def _codex_call(payload: Record) -> dict[str, Any]:
-    """Returns the name of a tool and its input, as Codex's hooks tell them."""
-    tool, value = text_of(payload, "name") or "", payload.get("arguments", payload.get("input"))
-    with suppress(ValueError, RecursionError):
-        value = json.loads(value) if isinstance(value, str) else payload.get("action")
-    if tool == "apply_patch" and isinstance(value, str):
-        value = {"command": value}
-    elif tool in SHELLS and isinstance(value, dict):
-        words = value.get("cmd", value.get("command"))
-        tool, value = "Bash", {"command": " ".join(words) if isinstance(words, list) else words}
-    return {"tool_name": tool, "tool_input": value}
 
 
 class _Texts:

@@ -202,6 +202,7 @@ def record_landings(session: Session) -> None:
         finally:
             session.actor, session.store.actor = before
         if moves:
+            session.recorded.append((slug, wp_id))
             who = package.approved_by
             session.warnings.append(f"{wp_id} of {slug} is done: {who} approved it, and it landed")
     if len(session.appended) > count:

@@ -76,7 +76,7 @@ class Session:
     is unset once others could not be asked. `feature_slug` names the feature that the command has
     chosen. `after_first_look` is called at the end of the first `refresh`. `remotes` are those that
     the command has asked, by the target branches for which it did; None for one that did not
-    answer.
+    answer. `recorded` are the packages, by feature and id, whose landing its first look recorded.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class Session:
         self.feature_slug: str | None = None
         self._refs: Refs | None = None
         self.remotes: dict[str, str | None] = {}
+        self.recorded: list[tuple[str, str]] = []
         self.after_first_look: Callable[[Session], object] | None = None
 
     def current_actor(self) -> str:

@@ -199,10 +199,7 @@ def _exchange(
         name = f"{remote.remote}/{remote.branch}"
         lines.append(f"pulled {session.events_received:,}, pushed {result.pushed:,}: {name}")
         if is_new and (result.commit or sharing.is_on_remote(session)):
-            out.notice(
-                f"the board is shared from now on, on {name}: commands that claim a package fetch"
-                " it first, the others send in the background; thence sync disable ends that"
-            )
+            out.notice(f"the board is shared from now on, on {name}; thence sync disable ends that")
     return {"remote": remote.remote, "branch": remote.branch, "commit": result.commit}
 
 

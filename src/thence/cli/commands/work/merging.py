@@ -19,7 +19,7 @@ from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
-from thence.git.merging import MergePlan, MergeStep
+from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, push_command
 from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
@@ -198,6 +198,19 @@ def _merge(
     by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    if merged.conflict is not None:
+        branch = merged.conflict.branch
+        trees = worktrees_of(list_worktrees(session.project.repo), branch)
+        wp_id = branch.removeprefix(f"{state.slug}-")
+        made = f"thence work implement {wp_id} --feature {state.slug}, and there"
+        place = f"in {trees[0].path}" if trees else made
+        raise GitFailed(
+            "could not merge",
+            place=f"{branch} into {target}",
+            cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
+            f" --feature {state.slug}",
+        )
     return _finish(session, state, merged, contexts, codes, stays)
 
 
@@ -386,18 +399,16 @@ def _hand_over(
     return session.result(data, lines)
 
 
-def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
-    trees = worktrees_of(list_worktrees(session.project.repo), step.branch)
-    wp_id = step.branch.removeprefix(f"{feature.slug}-")
-    made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
-    place = f"in {trees[0].path}" if trees else made
-    return GitFailed(
-        "could not merge",
-        place=f"{step.branch} into {target}",
-        cause=f"both changed {', '.join(step.files)}; nothing is merged",
-        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
-        f" --feature {feature.slug}",
-    )
+def _unpushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
+    """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
+    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
+    if push is None or upstream is None:
+        return None, []
+    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
+        return None, []
+    lacking = upstream.removeprefix(REMOTES)
+    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+    return lacking, [f"merged here, not pushed to {lacking}", f"next: {push}", switch]
 
 
 def _finish(
@@ -408,34 +419,27 @@ def _finish(
     codes: Mapping[str, LandingStatus],
     stays: Mapping[str, str],
 ) -> CommandResult:
-    """Moves the merged packages on; raises GitFailed for a conflict.
-
-    Those in doing go to for_review. Those that were approved and have landed are done.
-    """
+    """Moves merged packages on: from doing to for_review, approved ones that landed to done."""
     target = plan.target
-    if plan.conflict is not None:
-        raise _conflict(session, feature, plan.conflict, target)
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
-    doing = [wp_id for wp_id in names if feature.packages[wp_id].lane == DOING]
-    requests = [(wp_id, FOR_REVIEW, contexts[wp_id]) for wp_id in doing]
-    moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
-    for error in unmoved.values():
-        raise error
-    moved = [move.wp_id for move in moves]
+    doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
+    moved: list[str] = []
+    if doing:
+        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
+        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
+        for error in unmoved.values():
+            raise error
+        moved = [move.wp_id for move in moves]
     approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
     requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
-    push, lacking = push_command(session.refs, target), None
-    upstream = session.refs.upstreams.get(HEADS + target)
-    if push is not None and upstream is not None:
-        is_there = is_ancestor(session.project.repo, plan.end, session.refs.commits[upstream])
-        lacking = None if is_there else upstream.removeprefix(REMOTES)
+    lacking, steps = _unpushed(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -464,11 +468,7 @@ def _finish(
         if error.guard != "not_landed"
     ]
     lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    if lacking is not None:
-        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
-        lines.append(
-            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
-        )
+    lines += steps
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
@@ -517,7 +517,12 @@ def accept(
     session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
-    chosen = _reviewed(state, [wp_id_of(name) for name in packages])
+    wp_ids = [wp_id_of(name) for name in packages]
+    recorded = [wp_id for name, wp_id in session.recorded if name == slug]
+    remaining = [wp_id for wp_id in wp_ids if wp_id not in recorded]
+    is_reviewing = any(one.lane == FOR_REVIEW for one in state.packages.values())
+    is_recorded = bool(recorded) and not (remaining if wp_ids else is_reviewing)
+    chosen = () if is_recorded else _reviewed(state, remaining)
     requests: list[tuple[str, str, MoveContext]] = []
     for package in chosen:
         code = code_of(session, state, package, landed, no_code, reason)
@@ -531,7 +536,7 @@ def accept(
             waived = frozenset() if code is None else _WITHOUT_COMMIT
             requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
     moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
-    accepted = [move.wp_id for move in moves if move.to == DONE]
+    accepted = recorded + [move.wp_id for move in moves if move.to == DONE]
     if accepted:
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
