@@ -201,15 +201,13 @@ def _merge(
     if merged.conflict is not None:
         branch = merged.conflict.branch
         trees = worktrees_of(list_worktrees(session.project.repo), branch)
-        wp_id = branch.removeprefix(f"{state.slug}-")
-        made = f"thence work implement {wp_id} --feature {state.slug}, and there"
-        place = f"in {trees[0].path}" if trees else made
+        which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
+        place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
         raise GitFailed(
             "could not merge",
             place=f"{branch} into {target}",
             cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
-            f" --feature {state.slug}",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge {which}",
         )
     return _finish(session, state, merged, contexts, codes, stays)
 
@@ -426,14 +424,12 @@ def _finish(
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
-    doing = {wp_id: contexts[wp_id] for wp_id in names if feature.packages[wp_id].lane == DOING}
-    moved: list[str] = []
-    if doing:
-        requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in doing.items()]
-        moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
-        for error in unmoved.values():
-            raise error
-        moved = [move.wp_id for move in moves]
+    doing = [wp_id for wp_id in names if feature.packages[wp_id].lane == DOING]
+    requests = [(wp_id, FOR_REVIEW, contexts[wp_id]) for wp_id in doing]
+    moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
+    for error in unmoved.values():
+        raise error
+    moved = [move.wp_id for move in moves]
     approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
     requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
