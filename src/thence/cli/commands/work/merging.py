@@ -198,6 +198,19 @@ def _merge(
     by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    if merged.conflict is not None:
+        branch = merged.conflict.branch
+        trees = worktrees_of(list_worktrees(session.project.repo), branch)
+        wp_id = branch.removeprefix(f"{state.slug}-")
+        made = f"thence work implement {wp_id} --feature {state.slug}, and there"
+        place = f"in {trees[0].path}" if trees else made
+        raise GitFailed(
+            "could not merge",
+            place=f"{branch} into {target}",
+            cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
+            f" --feature {state.slug}",
+        )
     return _finish(session, state, merged, contexts, codes, stays)
 
 
@@ -406,24 +419,8 @@ def _finish(
     codes: Mapping[str, LandingStatus],
     stays: Mapping[str, str],
 ) -> CommandResult:
-    """Moves the merged packages on; raises GitFailed for a conflict.
-
-    Those in doing go to for_review. Those that were approved and have landed are done.
-    """
+    """Moves merged packages on: from doing to for_review, approved ones that landed to done."""
     target = plan.target
-    if plan.conflict is not None:
-        branch = plan.conflict.branch
-        trees = worktrees_of(list_worktrees(session.project.repo), branch)
-        wp_id = branch.removeprefix(f"{feature.slug}-")
-        made = f"thence work implement {wp_id} --feature {feature.slug}, and there"
-        place = f"in {trees[0].path}" if trees else made
-        raise GitFailed(
-            "could not merge",
-            place=f"{branch} into {target}",
-            cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge"
-            f" --feature {feature.slug}",
-        )
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
