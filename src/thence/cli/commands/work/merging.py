@@ -20,8 +20,7 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, push_command
-from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.git.repository import Repository, list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -60,7 +59,12 @@ from thence.work.session.package_code import (
     newest_branch,
     with_code,
 )
-from thence.work.session.pull_requests import push_packages, reached, take_plan_in
+from thence.work.session.pull_requests import (
+    not_pushed,
+    push_packages,
+    reached,
+    take_plan_in,
+)
 from thence.work.session.session import CommandResult, Session, moved_meanwhile
 
 # what has landed, or has no code, needs no commit on the package's branch
@@ -397,18 +401,6 @@ def _hand_over(
     return session.result(data, lines)
 
 
-def _unpushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
-    """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
-    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
-    if push is None or upstream is None:
-        return None, []
-    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
-        return None, []
-    lacking = upstream.removeprefix(REMOTES)
-    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
-    return lacking, [f"merged here, not pushed to {lacking}", f"next: {push}", switch]
-
-
 def _finish(
     session: Session,
     feature: FeatureState,
@@ -435,7 +427,7 @@ def _finish(
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
-    lacking, steps = _unpushed(session, target, plan.end)
+    lacking, steps = not_pushed(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
