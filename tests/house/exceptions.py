@@ -25,7 +25,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 96,
+    "cli": 95,
     "core": 29,
     "files": 1,
     "git": 28,
@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 127,
     "sim": 145,
     "sync": 39,
-    "trace": 66,
+    "trace": 65,
     "work": 182,
 }
 STARRED: dict[str, int] = {
@@ -48,7 +48,7 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11398, 53), (11300, 50)),
+    "cli": ((11388, 53), (11300, 50)),
     "core": ((6475, 32), (6500, 32)),
     "git": ((3499, 15), (3400, 14)),
     "log": ((13181, 50), (13300, 52)),
@@ -56,6 +56,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((13820, 57), (13900, 58)),
     "sync": ((3732, 16), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((7632, 30), (7000, 35)),
-    "work": ((11998, 57), (9500, 46)),
+    "trace": ((7629, 30), (7000, 35)),
+    "work": ((12010, 57), (9500, 46)),
 }
