@@ -13,6 +13,7 @@ from tests.log.pruned import filled
 from tests.sync.http_servers import TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.trace.agents.played import PlayedRepository, Session
+from tests.work.boards import settled
 
 from thence.files import file_lock
 from thence.sync.client import log_in
@@ -339,6 +340,26 @@ def test_login_without_a_terminal_names_the_option(ada, server):
     ended = ada("sync", "login", "http://thence.example", "--username", "ada", "--password-stdin")
     assert ended.code == 1
     assert is_three_lines(ended.err)
+
+
+@pytest.mark.promise("S4")
+def test_board_is_sent_to_its_server_in_the_background_once_somebody_asked(tmp_path, ada, server):
+    folder = make_repository(tmp_path / "project")
+    ada.log_in(server)
+    ada.done("work", "finalize-tasks", "--add", "Read the spec", cwd=folder)
+    ada.done("sync", "enable", cwd=folder)
+    ada.done("work", "add-history", "WP01", "before", cwd=folder)
+    assert not server.logs, "enabling sends nothing"
+    ada.done("sync", "now", cwd=folder)
+    (log,) = server.logs.values()
+    count = len(log.lines)
+    ada.done("work", "add-history", "WP01", "after", cwd=folder)
+    settled(folder)
+    assert len(log.lines) == count + 1
+    assert ada.done("work", "status", "--json", cwd=folder).json["here"]["sharing"] == {
+        "is_shared": True,
+        "unshared": 0,
+    }
 
 
 def test_sync_takes_the_log_that_is_listed_and_makes_no_journal(tmp_path, ada, server):

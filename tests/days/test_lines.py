@@ -479,7 +479,7 @@ CRATES = "def crates_of(order):\n    return [box for box in order.boxes if box.i
 PALLETS = "\n\ndef pallets_of(order):\n    return order.total_weight_kg // PALLET_WEIGHT_KG + 1\n"
 
 
-@pytest.mark.promise("A8")
+@pytest.mark.promise("A5e")
 def test_a_session_edits_a_second_repository_and_commits_there(day):
     depot, attic = (day.repository(day.folder / name) for name in ("depot", "attic"))
     day.ada.types({"depot.py": "PALLET_WEIGHT_KG = 400  # as the forklift says\n"}, depot)

@@ -49,30 +49,24 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     first_main = forge.main()
     ada = forge.clone("ada")
 
-    def shows(moment, *clones):
-        for clone in clones:
-            git(clone, "fetch", "--quiet", "origin")
-            share(clone)
-            assert board(clone) == BOARD[moment], (moment, clone.name)
-
     # Ada writes the spec; her main, and that of the forge, stay as they are
     done(ada, "setup-spec", "Shop", "--land", "pull-request")
     write(ada / TREE, {f"{SPEC}/spec.md": "# Shop\n", f"{SPEC}/tasks.md": TASKS})
     done(ada, "finalize-tasks")
-    share(ada)
+    synced(ada)
     assert git(ada, "rev-parse", "main") == forge.main() == first_main
     shows("planned", ada)
 
     # Bob clones before the plan has landed, Cleo after
     bob = forge.clone("bob")
-    share(bob)
+    synced(bob)
     shows("planned", bob)
     tree_1 = begun(bob, "WP01")
     assert (tree_1 / SPEC / "spec.md").read_text() == "# Shop\n"
-    share(bob)
+    synced(bob)
     forge.squash(PLAN)
     cleo = forge.clone("cleo")
-    share(cleo)
+    synced(cleo)
     tree_2 = begun(cleo, "WP02")
     assert (tree_2 / SPEC / "tasks/WP02-basket.md").exists()
     shows("Bob and Cleo are at work", cleo, bob, ada)
@@ -82,7 +76,7 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     assert handed["pushed"] == [f"{SLUG}-WP01"]
     shows("Bob has handed over", bob, ada)
     approve(ada, "WP01")
-    share(ada)
+    synced(ada)
     prices = forge.squash(f"{SLUG}-WP01")
     for clone in (ada, bob):  # who only looks records nothing
         git(clone, "fetch", "--quiet", "origin")
@@ -94,23 +88,7 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     shows("Bob takes WP03, which records it", bob, ada)
     assert by_whom(bob, "WP01") == {"ada"}  # though two clones recorded it
 
-    # Cleo is offline meanwhile; both she and Ada cut the feature further
-    forge.remote.rename(tmp_path / "away.git")
-    rows = "".join(f"    # row {number} of the basket\n" for number in range(6))
-    commit(tree_2, {"basket.py": f"def basket():\n{rows}    return []\n"}, "Basket")
-    done(cleo, "merge", "WP02")
-    done(cleo, "finalize-tasks", "--feature", SLUG, "--add", "Refunds")
-    (tmp_path / "away.git").rename(forge.remote)
-    path = f"{SPEC}/tasks.md"
-    write(ada / TREE, {path: TASKS + "## Work Package WP05: Vouchers\n"})
-    done(ada, "finalize-tasks", "--feature", SLUG)
-    share(ada)
-    share(cleo)
-    assert done(cleo, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
-    assert done(cleo, "merge", "WP02", "--json").json["pushed"] == [f"{SLUG}-WP02"]
-    share(cleo)
-    names = {f"{SPEC}/tasks/WP04-refunds.md", f"{SPEC}/tasks/WP05-vouchers.md"}
-    assert names <= forge.files(PLAN)
+    with_cleo_offline(forge, ada, cleo, tree_2)
     shows("Cleo was offline", cleo, ada, bob)
     forge.squash(PLAN)
 
@@ -121,14 +99,14 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     refused = work(ada, "accept", "WP02", "--json")
     assert basket[:7] in refused.err
     done(ada, "accept", "WP02", "--landed", basket)
-    share(ada)
+    synced(ada)
     shows("Ada names the commit", ada, cleo, bob)
 
     forge.revert(prices)
     shows("WP01 was reverted", ada, bob)
     assert "reverted" in done(bob, "status").out
     done(bob, "move-task", "WP01", "--to", "doing", "--reason", "reverted")
-    share(bob)
+    synced(bob)
     shows("Bob has it again", bob, ada)
     again = begun(bob, "WP01")
     git(again, "merge", "--quiet", "--no-edit", "origin/main")  # no planning file conflicts
@@ -139,21 +117,54 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
         tree = begun(clone, wp_id)
         if wp_id not in ("WP01", "WP03"):
             commit(tree, {f"{wp_id}.py": f"{wp_id}\n"})
-        done(clone, "merge", wp_id)
-        share(clone)
-        share(ada)
-        approve(ada, wp_id)
-        share(ada)
-        share(clone)
-        forge.squash(f"{SLUG}-{wp_id}")
-        git(ada, "fetch", "--quiet", "origin")
-        done(ada, "accept", wp_id)
-        share(ada)
+        reviewed_and_landed(forge, ada, clone, wp_id)
     shows("the end", ada, bob, cleo)
     for clone in (ada, bob, cleo):
         assert git(clone, "branch", "--show-current") == "main"
         assert git(clone, "status", "--porcelain") == ""
         assert not git(clone, "rev-list", "main", "--not", "--remotes=origin")
+
+
+def with_cleo_offline(forge, ada, cleo, tree):
+    """Have Ada and Cleo cut the feature further, of whom one has no network."""
+    away = forge.remote.with_name("away.git")
+    forge.remote.rename(away)
+    rows = "".join(f"    # row {number} of the basket\n" for number in range(6))
+    commit(tree, {"basket.py": f"def basket():\n{rows}    return []\n"}, "Basket")
+    done(cleo, "merge", "WP02")
+    done(cleo, "finalize-tasks", "--feature", SLUG, "--add", "Refunds")
+    away.rename(forge.remote)
+    write(ada / TREE, {f"{SPEC}/tasks.md": TASKS + "## Work Package WP05: Vouchers\n"})
+    done(ada, "finalize-tasks", "--feature", SLUG)
+    synced(ada)
+    synced(cleo)
+    assert done(cleo, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
+    assert done(cleo, "merge", "WP02", "--json").json["pushed"] == [f"{SLUG}-WP02"]
+    synced(cleo)
+    names = {f"{SPEC}/tasks/WP04-refunds.md", f"{SPEC}/tasks/WP05-vouchers.md"}
+    assert names <= forge.files(PLAN)
+
+
+def reviewed_and_landed(forge, ada, clone, wp_id):
+    """Have a package pushed, approved by Ada, squashed and accepted."""
+    done(clone, "merge", wp_id)
+    synced(clone)
+    synced(ada)
+    approve(ada, wp_id)
+    synced(ada)
+    synced(clone)
+    forge.squash(f"{SLUG}-{wp_id}")
+    git(ada, "fetch", "--quiet", "origin")
+    done(ada, "accept", wp_id)
+    synced(ada)
+
+
+def shows(moment, *clones):
+    """See that clones that have all show what is true."""
+    for clone in clones:
+        git(clone, "fetch", "--quiet", "origin")
+        synced(clone)
+        assert board(clone) == BOARD[moment], (moment, clone.name)
 
 
 def begun(clone, wp_id):
@@ -163,11 +174,6 @@ def begun(clone, wp_id):
 
 def approve(clone, wp_id):
     done(clone, "add-history", wp_id, "approved", "--type", "review")
-
-
-def share(clone):
-    """Exchange the board with the others."""
-    synced(clone)
 
 
 def board(clone):

@@ -34,8 +34,8 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 127,
     "sim": 145,
     "sync": 39,
-    "trace": 74,
-    "work": 183,
+    "trace": 66,
+    "work": 182,
 }
 STARRED: dict[str, int] = {
     "cli": 7,
@@ -48,14 +48,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((11403, 53), (11300, 50)),
+    "cli": ((11398, 53), (11300, 50)),
     "core": ((6475, 32), (6500, 32)),
-    "git": ((3496, 15), (3400, 14)),
+    "git": ((3499, 15), (3400, 14)),
     "log": ((13181, 50), (13300, 52)),
     "server": ((9957, 56), (11400, 50)),
     "sim": ((13820, 57), (13900, 58)),
     "sync": ((3732, 16), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
-    "trace": ((7572, 30), (7000, 35)),
-    "work": ((12039, 57), (9500, 46)),
+    "trace": ((7632, 30), (7000, 35)),
+    "work": ((11998, 57), (9500, 46)),
 }

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.cli.installed import on_terminal
 from tests.git.repositories import begin_work, commit, git, hook, patches, write
 from tests.work.boards import done, synced, work
 from tests.work.forges import Forge
@@ -93,6 +94,19 @@ def test_project_without_a_choice_lands_by_merge_and_says_so_once(forge):
     assert "--land pull-request" in done(ada, "setup-spec", "Sync").out
     assert (ada / f"kitty-specs/{SLUG}/spec.md").exists()
     assert "--land" not in done(ada, "setup-spec", "Other").out
+
+
+@pytest.mark.promise("L16")
+def test_person_is_asked_at_the_first_feature_where_there_is_a_remote(forge):
+    ada = forge.clone("ada")
+    answer = (rb"pull-request\) \[merge\]: ", b"pull-request\n")
+    begun = ("work", "setup-spec")
+    code, shown = on_terminal(ada, *begun, "Sync", answer=answer)
+    assert code == 0, shown
+    assert PLAN in forge.branches()
+    code, shown = on_terminal(ada, *begun, "Other")
+    assert code == 0
+    assert "How do branches land" not in shown
 
 
 @pytest.mark.promise("L16")

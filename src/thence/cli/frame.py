@@ -90,13 +90,15 @@ class LazyCommands(Commands):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
-        column = max(map(len, self.table)) + 2
+        sections: dict[str, dict[str, str]] = {}  # by the line, commands with one line as one
         for heading, lines in self._sections.items():
-            names: dict[str, list[str]] = {}
+            names = sections[heading] = {}
             for name, line in lines.items():
-                names.setdefault(line, []).append(name)
+                names[line] = f"{names[line]}, {name}" if line in names else name
+        column = max(len(name) for names in sections.values() for name in names.values()) + 2
+        for heading, names in sections.items():
             with formatter.section(heading):
-                pairs = [(f"{', '.join(same):{column}}", line) for line, same in names.items()]
+                pairs = [(f"{name:{column}}", line) for line, name in names.items()]
                 formatter.write_dl(pairs, col_spacing=0)
 
 

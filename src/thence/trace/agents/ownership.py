@@ -6,9 +6,9 @@ of the commits it came from. A line has that of the edit whose text it is, as it
 a person's is what a person committed and no agent's edit has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from thence.core.clock import timestamp_at
 from thence.core.event import Event
@@ -188,7 +188,12 @@ class Ownership:
             return Owner("unknown", info.author, reason=self._unseen(info))
         if record.by == "person":
             return Owner("person", info.author, commit_event=record.event)
-        reason = _doubt(record.event.cut_payload)
+        payload = record.event.cut_payload
+        reason = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
+        names = payload.get("fitting")
+        fitting = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
+        if fitting:
+            reason = f"{reason}: {', '.join(fitting)}"
         return Owner("unknown", info.author, commit_event=record.event, reason=reason)
 
     def _unseen(self, info: CommitInfo) -> str:
@@ -329,11 +334,3 @@ def chain_of(
             break
         chain.append(causes[0])
     return tuple(chain)
-
-
-def _doubt(payload: Mapping[str, Any]) -> str:
-    """Returns why the git hook could not say whose a commit is, with the sessions that fit."""
-    words = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
-    names = payload.get("fitting")
-    fitting = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return f"{words}: {', '.join(fitting)}" if fitting else words

@@ -20,8 +20,8 @@ from thence.git.git import Git, failure
 from thence.git.locks import COMMITTING, INDEX_LOCK, locked, naming, ref_locks
 from thence.git.merging import REFUSALS, signs_commits
 from thence.git.pushing import PullRequest, fetch, is_pushed, pull_request, push, remote_of
-from thence.git.refs import REMOTES
-from thence.git.repository import is_ancestor, operation_under_way, repository
+from thence.git.refs import REMOTES, push_command
+from thence.git.repository import HEADS, is_ancestor, operation_under_way, repository
 from thence.git.worktrees import make, uncommitted
 from thence.work.board.state import DONE, FOR_REVIEW, NOBODY, FeatureState
 from thence.work.names import branch_of, plan_branch, plan_worktree
@@ -220,6 +220,18 @@ def unpushed(session: Session, slug: str, target: str) -> list[str]:
     is_here = refs.here == target
     move = f"git reset --keep {aim.name}" if is_here else f"git branch -f {target} {aim.name}"
     return [f"{plan} has all commits that {aim.name} lacks; to take them off {target}: {move}"]
+
+
+def not_pushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
+    """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
+    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
+    if push is None or upstream is None:
+        return None, []
+    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
+        return None, []
+    lacking = upstream.removeprefix(REMOTES)
+    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+    return lacking, [f"merged here, not pushed to {lacking}", f"next: {push}", switch]
 
 
 def push_packages(

@@ -440,7 +440,13 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     yield from (f"  {note}" for note in part.notes)
     common: set[str] = set()
     for column, packages in part.feature.by_column().items():
-        quiet = _quietly_done(part) if column == DONE and not is_all else []
+        quiet = [  # of many done packages those of which there is nothing to say are one line
+            package.wp_id
+            for package in (packages if column == DONE and not is_all else ())
+            if not (part.steps.get(package.wp_id) or part.troubles.get(package.wp_id))
+            and not any(remarks(package, part.codes.get(package.wp_id)))
+        ]
+        quiet = quiet if len(quiet) > _NAMED_MAX else []
         if quiet:
             yield f"  {column:<10}  {_listed(quiet)}"
         for package in packages:
@@ -458,18 +464,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
         yield f"  conflict: {conflict['sentence']}"
         yield from (f"    next: {step}" for step in conflict["next"])
     yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
-
-
-def _quietly_done(part: _FeatureStatus) -> list[str]:
-    """Returns the done packages of which there is nothing to say, if they are many."""
-    quiet = [
-        wp_id
-        for wp_id, package in part.feature.packages.items()
-        if package.lane == DONE
-        and not (part.steps.get(wp_id) or part.troubles.get(wp_id))
-        and not any(remarks(package, part.codes.get(wp_id)))
-    ]
-    return quiet if len(quiet) > _NAMED_MAX else []
 
 
 def _package_line(

@@ -20,8 +20,7 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, push_command
-from thence.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.git.repository import Repository, list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -60,7 +59,12 @@ from thence.work.session.package_code import (
     newest_branch,
     with_code,
 )
-from thence.work.session.pull_requests import push_packages, reached, take_plan_in
+from thence.work.session.pull_requests import (
+    not_pushed,
+    push_packages,
+    reached,
+    take_plan_in,
+)
 from thence.work.session.session import CommandResult, Session, moved_meanwhile
 
 # what has landed, or has no code, needs no commit on the package's branch
@@ -198,6 +202,17 @@ def _merge(
     by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    if merged.conflict is not None:
+        branch = merged.conflict.branch
+        trees = worktrees_of(list_worktrees(session.project.repo), branch)
+        which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
+        place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
+        raise GitFailed(
+            "could not merge",
+            place=f"{branch} into {target}",
+            cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
+            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge {which}",
+        )
     return _finish(session, state, merged, contexts, codes, stays)
 
 
@@ -394,22 +409,8 @@ def _finish(
     codes: Mapping[str, LandingStatus],
     stays: Mapping[str, str],
 ) -> CommandResult:
-    """Moves the merged packages on; raises GitFailed for a conflict.
-
-    Those in doing go to for_review. Those that were approved and have landed are done.
-    """
+    """Moves merged packages on: from doing to for_review, approved ones that landed to done."""
     target = plan.target
-    if plan.conflict is not None:
-        branch = plan.conflict.branch
-        trees = worktrees_of(list_worktrees(session.project.repo), branch)
-        which = f"{branch.removeprefix(f'{feature.slug}-')} --feature {feature.slug}"
-        place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
-        raise GitFailed(
-            "could not merge",
-            place=f"{branch} into {target}",
-            cause=f"both changed {', '.join(plan.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge {which}",
-        )
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
@@ -426,11 +427,7 @@ def _finish(
     moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
     mirror(session, session.board.features.get(feature.slug, feature))
-    push, lacking = push_command(session.refs, target), None
-    upstream = session.refs.upstreams.get(HEADS + target)
-    if push is not None and upstream is not None:
-        is_there = is_ancestor(session.project.repo, plan.end, session.refs.commits[upstream])
-        lacking = None if is_there else upstream.removeprefix(REMOTES)
+    lacking, steps = not_pushed(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -459,11 +456,7 @@ def _finish(
         if error.guard != "not_landed"
     ]
     lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    if lacking is not None:
-        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
-        lines.append(
-            "or, if that takes pull requests only: thence work setup-spec --land pull-request"
-        )
+    lines += steps
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused

@@ -7,7 +7,7 @@ a line on stderr, and with --json a line of JSON on stdout.
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import click
@@ -16,7 +16,9 @@ from thence.cli.commands.work.command_runner import command, feature_option, run
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
+from thence.errors import ThenceError
 from thence.work.board.attempts import next_steps
+from thence.work.board.move_request import LandingStatus
 from thence.work.board.state import COLUMNS, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import (
     Interruption,
@@ -95,8 +97,11 @@ def orchestrate(
     summary = orchestrator.run()
     send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
-    session.refresh()
-    codes = code_to_show(session, [session.board.features[state.slug]])
+    codes: dict[tuple[str, str], LandingStatus] = {}
+    if summary.stranded:
+        with suppress(ThenceError):  # the run itself went well
+            session.refresh()
+            codes = code_to_show(session, [session.board.features[state.slug]])
     steps, where = dict[str, str](), session.board.option_of(state.slug)
     for wp_id in summary.stranded:
         needs = packages[wp_id].dependencies
