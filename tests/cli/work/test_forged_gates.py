@@ -168,6 +168,8 @@ def test_gate_that_nobody_runs_is_passed_by_a_person_and_never_from_an_agent(in_
     error = as_agent(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed")
     assert error["guard"] == "set_by_an_agent"
     assert "person" in error["hint"]
+    approval = ("add-history", "WP01", "approved", "--type", "review")
+    assert as_agent(folder, *approval)["guard"] == "approved_by_an_agent"
     assert work(folder, "move-task", "WP01", "--to", "done", "--actor", "bob")[0].code == 1
     told = done(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed", "--actor", "bob")
     (gate,) = told["gates"]

@@ -325,6 +325,8 @@ def test_nobody_approves_their_own_work_where_the_team_says_so(project):
         "--actor",
         "ada",
     )
+    approval = ("add-history", "WP03", "approved", "--type", "review")
+    refused(project, "author_approves", *approval, "--actor", "ada")
     done(project, "move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor", "bob")
     done(project, "accept", "WP03", "--actor", "bob")
 
