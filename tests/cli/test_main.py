@@ -134,7 +134,7 @@ def test_each_pointer_names_a_command_and_is_none():
     [
         ("serve", "'thence[server]'."),
         ("server", "'thence[server]'."),
-        ("sync", "'thence[sync]'."),
+        ("sync", "'thence[sync]' for a server."),
         ("hook join", "'thence[sync]'."),
         ("mcp", "'thence[mcp]'."),
         ("export", "'thence[tables]' for Parquet."),

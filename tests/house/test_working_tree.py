@@ -88,6 +88,7 @@ OF_THE_USER = {
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/orchestrator.py": _HOME,
     "orchestrate/package_task.py": _HOME,
+    "project/project.py:Project.is_begun": _HOME,
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
