@@ -24,6 +24,7 @@ _RECOVERABLE = frozenset(
         "read_failed",
         "server_busy",
         "server_unreachable",
+        "batch_failed",
     )
 )
 

@@ -407,7 +407,6 @@ class SyncEngine:
             place=error.place,
             cause=f"{error.cause}, twice, at {one.event_id}, a line of {len(one.line):,} bytes",
             hint="let its proxy pass bodies of 4 MiB; all else is pushed: thence sync status",
-            code=error.code,
         )
         if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
             raise error
