@@ -109,7 +109,7 @@ def test_target_that_is_not_there_is_told_and_keeps_nobody(tmp_path):
     cause = "main, its target, is neither here nor on a remote"
     hint = "git fetch, or make it again: git branch main COMMIT"
     shown = done(repo, "status")
-    assert [f"  {cause}", f"  next: {hint}"] == shown.lines[3:5], shown.out
+    assert [f"  {cause}", f"  next: {hint}"] == shown.lines[5:7], shown.out
     for command in (("implement", "WP02"), ("merge", "WP01"), ("accept", "WP01")):
         error = work(repo, *command, "--json").json["error"]
         assert (error["cause"], error["hint"]) == (cause, hint)
