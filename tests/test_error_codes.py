@@ -18,7 +18,7 @@ CODES = {
     "append_failed": (True, 1, 503, "unavailable"),
     "bad_answer": (False, 1, 503, "unavailable"),
     "bad_settings": (False, 2, 503, "unavailable"),
-    "batch_failed": (True, 1, 503, "unavailable"),
+    "batch_failed": (False, 1, 503, "unavailable"),
     "batch_refused": (False, 1, 400, "invalid_parameter"),
     "body_missing": (False, 3, 503, "unavailable"),
     "budget_spent": (False, 1, 503, "unavailable"),

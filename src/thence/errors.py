@@ -24,7 +24,6 @@ _RECOVERABLE = frozenset(
         "read_failed",
         "server_busy",
         "server_unreachable",
-        "batch_failed",
     )
 )
 

@@ -188,7 +188,12 @@ def refused_there(folder, *arguments):
 def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_looks(tmp_path):
     repo = make_repository(tmp_path / "r")
     keys = ("not_imported", "conflicts", "refused", "landed", "in_target_before_done")
-    here = {key: [] for key in (*keys, "overlaps", "claims", "next")}
+    here = {
+        "sharing": {"is_shared": False, "unshared": 0},
+        **{
+            key: [] for key in (*keys, "overlaps", "claims", "next", "waits_for_you", "blocks_most")
+        },
+    }
     board = done(repo, "status", "--json").json
     assert set(board.pop("summary").values()) == {0}
     assert board == {"ok": True, "events": [], "features": [], "here": here}
