@@ -127,7 +127,7 @@ def test_merge_is_refused_for_what_is_not_ready_and_merges_nothing(project):
     done(project, "implement", "WP03", "--actor", "ada")
     told = done(project, "merge")
     assert (told["merged"], sorted(told["stays"])) == ([], ["WP01", "WP03"])
-    refused(project, "not_its_agent", "merge", "WP03", "WP01")
+    refused(project, "subtasks_open", "merge", "WP03", "WP01")
     refused(project, "subtasks_open", "merge", "WP01")
     done(project, "mark-status", "T001")
     (worktree / "outbox.py").write_text("half done\n")
