@@ -127,13 +127,14 @@ def test_merge_is_refused_for_what_is_not_ready_and_merges_nothing(project):
     done(project, "implement", "WP03", "--actor", "ada")
     told = done(project, "merge")
     assert (told["merged"], sorted(told["stays"])) == ([], ["WP01", "WP03"])
-    refused(project, "subtasks_open", "merge", "WP03", "WP01")
-    refused(project, "subtasks_open", "merge", "WP01")
+    refused(project, "not_its_agent", "merge", "WP03", "WP01")
+    as_ada = ("--actor", "ada")
+    refused(project, "subtasks_open", "merge", "WP03", "WP01", *as_ada)
     done(project, "mark-status", "T001")
     (worktree / "outbox.py").write_text("half done\n")
-    refused(project, "worktree_dirty", "merge", "WP01")
+    refused(project, "worktree_dirty", "merge", "WP01", *as_ada)
     git(worktree, "checkout", "--quiet", ".")
-    assert done(project, "merge", "WP01")["moved"] == ["WP01"]
+    assert done(project, "merge", "WP01", *as_ada)["moved"] == ["WP01"]
 
 
 def test_rebase_under_way_keeps_its_branch_and_the_event_comes_with_the_next_commit(project):
