@@ -7,7 +7,7 @@ import pytest
 from tests.cli.warm import warm as thence
 from tests.cli.work.projects import done, planned
 from tests.git.repositories import git
-from tests.work.boards import NAMED, on_remote, shared_lines, synced
+from tests.work.boards import NAMED, keep_private, on_remote, shared_lines, synced
 
 from thence.work.project.project import find_project
 
@@ -74,6 +74,7 @@ def clones(tmp_path):
         done(first, "add-history", "WP01", f"note {number}")
     synced(first)
     git(tmp_path, "clone", "--quiet", origin, second)
+    keep_private(second)
     git(second, "config", "user.name", "Bob")
     git(second, "config", "user.email", "bob@example.org")
     done(second, "status")

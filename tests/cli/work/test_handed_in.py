@@ -5,7 +5,7 @@ from tests.cli.warm import warm
 from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import synced
+from tests.work.boards import keep_private, synced
 
 __all__ = ["remote"]  # a fixture
 UNSHALLOW = "git fetch --unshallow"
@@ -133,6 +133,7 @@ def shallow(project, remote, tmp_path):
     git(tmp_path, "clone", "--quiet", "--depth", "2", f"file://{remote}", clone)
     git(clone, "config", "user.name", "Bob")
     git(clone, "config", "user.email", "bob@example.org")
+    keep_private(clone)
     git(
         clone,
         "fetch",

@@ -11,7 +11,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import synced
+from tests.work.boards import keep_private, synced
 
 BRANCH = f"{SLUG}-WP03"
 
@@ -195,6 +195,7 @@ def test_landing_that_was_not_fetched_is_not_told_as_gone(
         git(project, "push", "--quiet", "origin", BRANCH)
     carl = tmp_path / "carl"
     git(tmp_path, "clone", "--quiet", remote, carl)
+    keep_private(carl)
     synced(project)
     board = ("fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
     git(carl, *board)
