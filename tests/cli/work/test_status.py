@@ -34,6 +34,15 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
     assert [each["second"] for each in here["overlaps"]] == ["WP03"]
 
 
+def test_of_a_few_features_those_that_nobody_has_begun_are_shown_too(tmp_path):
+    repo = finalized_project(tmp_path / "r", TASKS)
+    done(repo, "implement", "WP01")
+    done(repo, "finalize-tasks", "--add", "Vouchers")
+    lines = done(repo, "status").lines
+    assert "  planned     WP01  Vouchers" in lines
+    assert "  planned     WP02  No 2" in lines
+
+
 def test_refused_command_where_no_project_is_makes_no_journal(tmp_path):
     repo = make_repository(tmp_path / "r")
     for arguments in (("move-task", "WP01", "--to", "doing"), ("merge",), ("implement", "WP01")):

@@ -52,6 +52,8 @@ from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
+# so few features have room on a screen, begun or not
+_FEW = 4
 _SCREEN_LINES = 30  # of features in work, without --all
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
@@ -395,12 +397,15 @@ def _lines(
         f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
     )
     yield from asks
-    in_work = [part for part in parts if is_all or part.is_in_work]
-    if not in_work:  # what is to be begun next
-        in_work = [part for part in parts if not part.feature.is_completed][:1]
-    texts = {part.feature.slug: [*_feature_lines(part, is_all=is_all)] for part in in_work}
+    is_few = len(parts) <= _FEW
+    shown = [
+        part for part in parts if is_all or part.is_in_work or (is_few and not part.is_finished)
+    ]
+    if not shown:  # what is to be begun next
+        shown = [part for part in parts if not part.feature.is_completed][:1]
+    texts = {part.feature.slug: [*_feature_lines(part, is_all=is_all)] for part in shown}
     remaining = _SCREEN_LINES
-    for part in sorted(in_work, key=lambda part: part.moved_at, reverse=True):
+    for part in sorted(shown, key=lambda part: part.moved_at, reverse=True):
         remaining -= len(texts[part.feature.slug]) + 1
         if remaining < 0 and not is_all and len(texts) > 1:
             del texts[part.feature.slug]
