@@ -40,7 +40,7 @@ def replays(repo: Path, command: Callable[[Session], CommandResult]) -> tuple[in
         is_fold = getattr(frame, "f_code", None) is board.fold.__code__
         count += is_fold and event == "call"
 
-    with Session(repo, actor="ada") as session:
+    with Session(repo) as session:
         sys.setprofile(profile)
         try:
             result = command(session)
