@@ -332,6 +332,12 @@ def test_nobody_approves_their_own_work_where_the_team_says_so(project):
     done(project, "accept", "WP03", "--actor", "bob")
 
 
+def test_approval_of_what_is_not_in_review_says_that_it_does_not_count_yet(project):
+    ended, _ = work(project, "add-history", "WP01", "approved", "--type", "review")
+    assert ended.code == 0
+    assert "WP01 is in planned: an approval counts once it is in for_review" in ended.err
+
+
 def test_what_is_said_of_one_package_needs_its_name(project):
     ended, error = work(project, "accept", "--landed", "HEAD")
     assert ended.code != 0

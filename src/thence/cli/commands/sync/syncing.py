@@ -392,25 +392,6 @@ def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
     } or None
 
 
-def _server_state(folder: Path, *, is_checked: bool) -> tuple[dict[str, object], list[str]]:
-    """Returns the state of a log's sync with its server, for JSON and in lines."""
-    check_packages()
-    from thence.sync.credentials import CredentialStore
-
-    store = CredentialStore()
-    differing: Differences | None = None
-    take_in_hooks(folder)
-    with open_log(folder, create=False) as log:
-        state = _state(log, store)
-        if is_checked:
-            differing = _differences(log, store)
-    fields: dict[str, object] = {**state._asdict(), "last": _as_json(state.last)}
-    if differing is not None:
-        is_in_sync = not differing.lines and not differing.values_lost and not state.parked
-        fields |= {"is_in_sync": is_in_sync, **differing._asdict()}
-    return fields, list(_lines(state, differing))
-
-
 def _state(log: Log, store: "CredentialStore") -> SyncState:
     """Returns the state of a log's sync; raises `read_failed`, SyncRefused."""
     from thence.log.recovery.writers import next_node_id

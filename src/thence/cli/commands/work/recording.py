@@ -9,7 +9,7 @@ from thence.cli.shared.completing import complete_package
 from thence.errors import PlanningError, Refused
 from thence.git.commits import FileEdit, write_files
 from thence.work.board.attempts import REVIEW
-from thence.work.board.state import APPROVED, FeatureState
+from thence.work.board.state import APPROVED, FOR_REVIEW, FeatureState
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
@@ -183,6 +183,9 @@ def add_history(
         place = f"{state.slug}/{wp_id}"
         refuse_agents("could not approve", place, "approved_by_an_agent", "approves a package")
         refuse_author(session, about, "could not approve", place)
+        if about.lane != FOR_REVIEW:
+            words = f"{wp_id} is in {about.lane}: an approval counts once it is in {FOR_REVIEW}"
+            session.warnings.append(words)
     payload = {
         "wp_id": wp_id,
         "entry_type": kind,
