@@ -4,7 +4,6 @@ import gc
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from os.path import realpath
 from shlex import quote
@@ -40,10 +39,9 @@ from thence.work.board.state import (
 from thence.work.journal.claims import holder
 from thence.work.journal.claims import sentence as holder_sentence
 from thence.work.journal.refusals import ErrorStore
-from thence.work.names import branch_of, worktree_of
-from thence.work.overlaps import Overlap, at_work, overlaps
-from thence.work.overlaps import sentence as overlap_sentence
+from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
+from thence.work.plan.planning_files import OpenPlan
 from thence.work.project.package_refs import target_in
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_to_show, in_target_before_done
@@ -77,7 +75,6 @@ class _FeatureStatus(NamedTuple):
     early: Mapping[str, str]
     steps: Mapping[str, tuple[str, ...]]
     troubles: Mapping[str, str]
-    overlaps: Sequence[Overlap]
     conflicts: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     holders: Mapping[str, int]
@@ -169,11 +166,6 @@ def status(
             {"feature_slug": slug, "wp_id": wp_id, "target": target}
             for (slug, wp_id), target in early.items()
         ],
-        "overlaps": [
-            {"feature_slug": part.feature.slug, **overlap._asdict()}
-            for part in parts
-            for overlap in part.overlaps
-        ],
         "claims": [
             {"feature_slug": part.feature.slug, "wp_id": wp_id, "process": pid}
             for part in parts
@@ -244,7 +236,7 @@ def _feature_status(
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
             if plan := session.planning.open_plan(feature.slug):
-                notes.append(f"its planning files are on {plan.name}, and not in {target} yet")
+                notes += _plan_notes(feature, target, plan)
             for wp_id in _half_added(session, feature, target, own if has_files else ()):
                 reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
                 why = f"its file is not there: what added it ended half-way; {reject} takes it back"
@@ -270,11 +262,20 @@ def _feature_status(
         {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
         steps,
         troubles,
-        _forecast(session, feature),
         [one for one in conflicts if one["open"] and feature.is_about(one["subject"])],
         notes,
         holders,
     )
+
+
+def _plan_notes(feature: FeatureState, target: str, plan: OpenPlan) -> Iterator[str]:
+    if not plan.is_begun:
+        yield f"its planning files are on {plan.name}, and not in {target} yet"
+        return
+    yield f"its planning files are on {plan.name}, and {target} has another state of them"
+    away = f"git worktree remove {plan_worktree(feature.slug)}; " if plan.tree else ""
+    branch = plan_branch(feature.slug)
+    yield f"if they landed with changes: git fetch --prune; {away}git branch -D {branch}"
 
 
 def _half_added(
@@ -355,27 +356,6 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
 
 def _has_landed(code: LandingStatus | None) -> bool:
     return code is None or code.kind == "landed"
-
-
-def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
-    """Returns the packages at work that change the same files, as far as git knows."""
-    packages = at_work(feature)
-    if len(packages) < 2:
-        return ()
-    with suppress(ThenceError):  # no target, and no branch is checked out
-        target, tips = session.target_of(feature), session.refs.branches
-        commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        ask = partial(overlaps, session.project.repo, target, packages, tips)
-        try:
-            pairs = session.memo.last(
-                f"files of {feature.slug}", " ".join((*packages, *commits)), ask
-            )
-            return [Overlap(first, second, tuple(files)) for first, second, files in pairs]
-        except GitFailed as error:
-            session.warnings.append(
-                f"overlaps of {feature.slug} were not looked for: {error.cause}"
-            )
-    return ()
 
 
 def _lines(
@@ -468,7 +448,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     for conflict in part.conflicts:
         yield f"  conflict: {conflict['sentence']}"
         yield from (f"    next: {step}" for step in conflict["next"])
-    yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
 
 
 def _package_line(

@@ -25,7 +25,7 @@ from thence.work.orchestrate.orchestrator import (
     Orchestrator,
     ProgressNote,
 )
-from thence.work.orchestrate.scheduling import plan, with_reverted
+from thence.work.orchestrate.scheduling import plan
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -33,7 +33,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import code_to_show, reverted_in
+from thence.work.session.package_code import code_to_show
 from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import refresh_first, send_new
 
@@ -43,7 +43,9 @@ TITLE_CHARACTERS = 40
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="Show the plan, and what no agent can finish."
+)
 @feature_option
 def orchestrate_command(is_dry: bool, feature: str | None) -> int:
     """Have agent programs work on a feature until all of it is done.
@@ -62,7 +64,7 @@ def orchestrate_command(is_dry: bool, feature: str | None) -> int:
     current().resumption = "run the same command again; it continues this work"
 
     def work(session: Session) -> CommandResult:
-        with display(current(), interruption) as live:  # it ends before the result is written
+        with display(current()) as live:  # it ends before the result is written
             return orchestrate(session, live, interruption, feature=feature)
 
     return run(work)
@@ -114,7 +116,7 @@ def orchestrate(
         steps[wp_id] = "; or ".join(following) or past
     events = [event.event_id for event in session.appended]
     data = {
-        "events": [*events, *orchestrator.progress.appended],
+        "events": [*events, *orchestrator.appended],
         "feature_slug": state.slug,
         "status": summary.status,
         "done": list(summary.done),
@@ -143,20 +145,14 @@ def _feature(session: Session, name: str | None) -> FeatureState:
 
 
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Returns the plan of an orchestration: its waves, the critical path, the problems."""
+    """Returns the plan of an orchestration: its waves, and what is never begun."""
     session.refresh()
     state = _feature(session, feature)
-    pending = with_reverted(state, reverted_in(session, state))
-    dry_plan = plan(pending, planned(session, state), read_setup(session.project))
-    problems = [
-        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
-    ]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
-    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
+    dry_plan = plan(state, planned(session, state), read_setup(session.project))
+    problems = [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
     data = {
         "feature_slug": state.slug,
         "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
-        "critical_path": list(dry_plan.critical_path),
         "problems": problems,
         "dry_run": True,
     }
@@ -164,13 +160,11 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     for number, wave in enumerate(dry_plan.waves, 1):
         tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
         lines.append(f"wave {number}: {', '.join(tasks)}")
-    if dry_plan.critical_path:
-        lines.append(f"critical path: {' -> '.join(dry_plan.critical_path)}")
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
 @contextmanager
-def display(out: Output, interruption: Interruption) -> Iterator[Display]:
+def display(out: Output) -> Iterator[Display]:
     """Yields the display of an orchestration."""
 
     def report(progress_note: ProgressNote) -> None:
@@ -181,7 +175,7 @@ def display(out: Output, interruption: Interruption) -> Iterator[Display]:
             out.notice(line(progress_note))
 
     if is_drawn(out) and not out.is_json:
-        with _live_display(out, interruption) as drawn:
+        with _live_display(out) as drawn:
             yield drawn
     else:
         yield Display(report, lambda _: None)
@@ -212,8 +206,8 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
 
 
 @contextmanager
-def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
-    """Draws the board below the progress notes; a partly drawn board could not be erased."""
+def _live_display(out: Output) -> Iterator[Display]:
+    """Draws the board below the progress notes."""
     from rich.console import Group
     from rich.text import Text
 
@@ -221,8 +215,7 @@ def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
     with live(out, auto_refresh=False) as screen:
 
         def report(progress_note: ProgressNote) -> None:
-            with interruption.held():
-                screen.console.print(Text(printable(line(progress_note))))
+            screen.console.print(Text(printable(line(progress_note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
@@ -232,7 +225,6 @@ def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
                 head, *rest = map(printable, board(orchestrator, now_s))
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
-                with interruption.held():
-                    screen.update(Group(Text(head), cut), refresh=True)
+                screen.update(Group(Text(head), cut), refresh=True)
 
         yield Display(report, turn)
