@@ -195,9 +195,7 @@ class AgentRun:
         """Sends a signal to the group; returns False if nobody of it is left."""
         try:
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # macOS says so of a group of dead processes alone
+        except (ProcessLookupError, PermissionError):  # on macOS of a group of dead processes
             return False
         return True
 

@@ -30,7 +30,7 @@ from thence.work.journal.claims import sentence as sentence_on
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
-from thence.work.orchestrate.scheduling import Task, choose
+from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
@@ -331,13 +331,8 @@ class Orchestrator:
             return f"{self._holder_of(wp_id)}, and has been for {longer}"
         feature = self.shared.feature
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
-        open_ones = [
-            needed
-            for needed in package.dependencies
-            if needed not in feature.packages or feature.packages[needed].lane != DONE
-        ]
-        if open_ones:
-            return f"waits for {', '.join(open_ones)}"
+        if waits_for := open_dependencies(feature, package):
+            return f"waits for {', '.join(waits_for)}"
         if history is None:
             return f"is in {package.lane}, with {package.agent or 'somebody'}"
         if self._is_given_up(wp_id):

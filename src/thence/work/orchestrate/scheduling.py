@@ -142,7 +142,7 @@ def _ready(
             phase = "review"
         else:
             continue
-        if not _open_dependencies(feature, package):
+        if not open_dependencies(feature, package):
             yield package, phase
 
 
@@ -166,7 +166,8 @@ def _agent(
     )
 
 
-def _open_dependencies(feature: FeatureState, package: PackageState) -> tuple[str, ...]:
+def open_dependencies(feature: FeatureState, package: PackageState) -> tuple[str, ...]:
+    """Returns the dependencies that a package waits for."""
     needed = dict.fromkeys(package.dependencies)
     return tuple(dependency for dependency in needed if not is_closed(feature, package, dependency))
 
@@ -179,7 +180,7 @@ def _merged(feature: FeatureState, setup: OrchestratorConfig) -> FeatureState:
             for package in feature.packages.values()
             if package.lane == FOR_REVIEW
             and (not setup.review or package.is_approved)
-            and not _open_dependencies(feature, package)
+            and not open_dependencies(feature, package)
         }
         if not done:
             return feature
@@ -200,6 +201,6 @@ def _after(feature: FeatureState, setup: OrchestratorConfig, tasks: Sequence[Tas
 def _waits_for(feature: FeatureState, package: PackageState) -> str:
     names = [
         f"{wp_id} ({feature.packages[wp_id].lane if wp_id in feature.packages else 'unknown'})"
-        for wp_id in _open_dependencies(feature, package)
+        for wp_id in open_dependencies(feature, package)
     ]
     return f"it waits for {', '.join(names)}" if names else f"it is in {package.lane}"
