@@ -16,7 +16,6 @@ from thence.cli.shared.locate import places
 from thence.cli.shared.logs import (
     command,
     find_event,
-    index_options,
     names_event,
     open_for_reading,
 )
@@ -45,7 +44,6 @@ def event_options(command: _F) -> _F:
     """Adds the event, the options of an answer about it, and those of its measurement."""
     runs = click.IntRange(min=1)
     for added in (
-        index_options,
         click.option("--allow-calls", is_flag=True, help="Call models for missing answers."),
         click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
         click.option(
