@@ -54,7 +54,6 @@ def append_command(
     """
     # not for the help, and for completions in a shell
     from thence.cli.shared.locate import find_log, named_log
-    from thence.core.query.why import named_by, not_found
     from thence.log.open import open_log
 
     out = current()
@@ -65,6 +64,8 @@ def append_command(
         run = log.folder.absolute().name if log.vocabulary.is_folder_stream else None
         cause_events = []
         for text in causes:
+            from thence.core.query.why import named_by, not_found  # seldom needed
+
             cause = log.resolve(text)
             if named_by(text, cause) != "id":  # a subject or a type is too vague to be a cause
                 raise not_found(log.folder, text)

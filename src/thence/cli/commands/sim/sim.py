@@ -61,6 +61,7 @@ _NOTICES_SHOWN_MAX = 10
 _PARAMETER_CHARACTERS_MAX = 60
 # the variables that are shown unless the user names some
 _VARIABLES_SHOWN_MAX = 6
+_NUMBERS = ("int", "float")
 _VARIABLE_COLUMNS_MAX, _VALUE_CHARACTERS_MAX = 36, 40
 root_option = click.option(
     "--output-root",
@@ -238,7 +239,7 @@ def variable_courses(
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
         columns = fitting(values.columns[1:], patterns)
         if not patterns:
-            columns = [name for name in columns if values.kinds[name] in ("int", "float")]
+            columns = [name for name in values.columns[1:] if values.kinds[name] in _NUMBERS]
         keys = ("first", "last", "minimum", "maximum")
         courses: list[dict[str, Any]] = [
             {"variable": name, **dict.fromkeys(keys)} for name in columns

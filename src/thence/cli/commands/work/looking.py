@@ -157,17 +157,7 @@ def status(
         for part in parts
         for wp_id, row in part.rows.items()
     ]
-    waiting = [
-        {"feature_slug": part.feature.slug, "wp_id": package.wp_id, "state": state}
-        for part in parts
-        for package, state in waits_for(part.feature, session.current_actor())
-    ]
-    blocking: list[dict[str, Any]] = [
-        {"feature_slug": part.feature.slug, "wp_id": wp_id, "waiting": count}
-        for part in parts
-        for wp_id, count in waiting_for(part.feature).items()
-    ]
-    blocking.sort(key=lambda one: -one["waiting"])
+    waiting, blocking, asks = _asks(parts, session.current_actor())
     refused = ErrorStore(session.project).recent(REFUSED_MAX, session.warnings.append)
     here = {
         "not_imported": unlogged,
@@ -193,14 +183,6 @@ def status(
         "sharing": {"is_shared": is_shared(session), "unshared": unshared(session)},
     }
     summary = _summary(parts)
-    asks = []
-    if waiting:
-        heads = [f"{one['wp_id']} of {one['feature_slug']} ({one['state']})" for one in waiting]
-        asks.append(f"waits for you: {_listed(heads)}")
-    if blocking:
-        most = blocking[0]
-        count = counted(most["waiting"], "package")
-        asks.append(f"blocks most: {most['wp_id']} of {most['feature_slug']} ({count})")
     lines = [*_lines(parts, summary, asks, is_all=is_all or feature is not None)]
     if unlogged:
         lines += [f"not in the log yet: {_listed(unlogged)}", "next: thence work finalize-tasks"]
@@ -216,6 +198,32 @@ def status(
 
 
 status_command = session_command(status, "status", "thence work status --json", create=False)
+
+
+def _asks(
+    parts: Sequence[_FeatureStatus], actor: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Returns what waits for an actor, what most packages wait for, and lines that say so."""
+    waiting = [
+        {"feature_slug": part.feature.slug, "wp_id": package.wp_id, "state": state}
+        for part in parts
+        for package, state in waits_for(part.feature, actor)
+    ]
+    blocking: list[dict[str, Any]] = [
+        {"feature_slug": part.feature.slug, "wp_id": wp_id, "waiting": count}
+        for part in parts
+        for wp_id, count in waiting_for(part.feature).items()
+    ]
+    blocking.sort(key=lambda one: -one["waiting"])
+    asks = []
+    if waiting:
+        heads = [f"{one['wp_id']} of {one['feature_slug']} ({one['state']})" for one in waiting]
+        asks.append(f"waits for you: {_listed(heads)}")
+    if blocking:
+        most = blocking[0]
+        count = counted(most["waiting"], "package")
+        asks.append(f"blocks most: {most['wp_id']} of {most['feature_slug']} ({count})")
+    return waiting, blocking, asks
 
 
 def _listed(names: Sequence[str]) -> str:
