@@ -92,7 +92,6 @@ OF_THE_USER = {
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
-    "project/project.py:_has_git": "whether a git folder is there",
     "project/project.py:_home": "homes in the git folder",
     "project/project.py:_is_bare": _GIT,
     "project/project.py:_known_homes": "homes in the git folder",

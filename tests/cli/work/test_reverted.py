@@ -177,8 +177,6 @@ def test_orchestrator_begins_nothing_upon_reverted_code(make):
     assert ended.code == 1
     assert "reverted in main by" in ended.out + ended.err
     assert project.lanes() == {"WP01": "done", "WP02": "planned"}
-    plan = done(project.folder, "orchestrate", "--dry-run")
-    assert any("WP01 (reverted)" in problem for problem in plan["problems"])
 
 
 @pytest.mark.promise("L15")

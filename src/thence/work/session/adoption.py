@@ -357,7 +357,7 @@ def _meta(data: bytes | None, slug: str, unread: list[Unread]) -> dict[str, Any]
 
 def _package_fields(file: str, data: bytes, unread: list[Unread]) -> tuple[str, Fields]:
     """Returns a file's package, empty if it is that of none, and its fields."""
-    fields = Fields({}, "", 1)
+    fields = Fields({}, "")
     try:
         fields = read(data, file)
     except PlanningError as error:

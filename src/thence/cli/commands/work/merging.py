@@ -44,7 +44,7 @@ from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
 from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import target_in
-from thence.work.session.clearing import clear
+from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
@@ -106,7 +106,7 @@ def merge(
     Where features land by pull requests it merges nothing: it pushes the branches, and names the
     pull requests to open.
 
-    Worktrees and branches of packages that are done and have landed are cleared away. Uncommitted
+    Worktrees and branches of packages and plans that have landed are cleared away. Uncommitted
     or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
@@ -130,6 +130,7 @@ def merge(
         )
         slugs = [state.slug] if is_named else slugs
     cleared = [*clear(session, slugs, wp_ids, is_dry=is_dry)]
+    cleared += clear_plans(session, () if wp_ids else slugs, is_dry=is_dry)
     if merged is None and not cleared:
         raise PlanningError(
             "could not merge",
@@ -139,7 +140,7 @@ def merge(
         )
     lines, verb = list[str](), "would go" if is_dry else "are gone"
     for one in cleared:
-        name = f"{one.wp_id} of {one.feature_slug}"
+        name = f"{one.wp_id or 'the plan'} of {one.feature_slug}"
         shown = ", ".join(one.ignored[:_IGNORED_SHOWN_MAX])
         if len(one.ignored) > _IGNORED_SHOWN_MAX:
             shown += ", …"
