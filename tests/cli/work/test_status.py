@@ -37,6 +37,7 @@ def test_packages_that_changed_the_same_files_are_told_while_they_are_at_work(tm
 def test_of_a_few_features_those_that_nobody_has_begun_are_shown_too(tmp_path):
     repo = finalized_project(tmp_path / "r", TASKS)
     done(repo, "implement", "WP01")
+    done(repo, "setup-spec", "Other")
     done(repo, "finalize-tasks", "--add", "Vouchers")
     lines = done(repo, "status").lines
     assert "  planned     WP01  Vouchers" in lines

@@ -7,8 +7,8 @@ be repeated by another orchestrator if this one is killed after it.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -208,7 +208,7 @@ class PackageTask:
                 cause=stray,
                 hint=back,
             )
-        with self._acting_as(task.agent):
+        with self._shared.session.acting_as(task.agent):
             assigned = self._assign()
             give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
@@ -252,8 +252,8 @@ class PackageTask:
             "phase": task.phase,
             "retry_count": task.retry_count,
         }
-        failed = self._history.attempts
-        causes = tuple(event_id for phase, event_id in failed if phase == task.phase)
+        failed = self._history.failed
+        causes = tuple(one.event_id for one in failed if one.phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
         if self._package.lane == PLANNED:
             context = context_of(session, self._feature, task.wp_id)
@@ -345,7 +345,7 @@ class PackageTask:
     def _hand_in(self, ended: AgentRunResult) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
         session, slug = self._shared.session, self._feature.slug
-        with self._acting_as(self.task.agent):
+        with self._shared.session.acting_as(self.task.agent):
             try:
                 context = context_of(session, self._feature, self.task.wp_id)
                 move(
@@ -368,7 +368,7 @@ class PackageTask:
         if verdict is None:
             self._fail("its review ended without a line VERDICT:", ended.seconds)
         elif verdict.is_approved:
-            with self._acting_as(self.task.agent):
+            with self._shared.session.acting_as(self.task.agent):
                 self._append(self._history_event(REVIEW, APPROVED))
             self._report("reviewed", f"approved by {self.task.agent}", ended.seconds)
         else:
@@ -446,7 +446,7 @@ class PackageTask:
     ) -> None:
         """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
         session, wp_id = self._shared.session, self.task.wp_id
-        with self._acting_as(self._package.reviewer or ACTOR):
+        with self._shared.session.acting_as(self._package.reviewer or ACTOR):
             context = replace(
                 context_of(session, self._feature, wp_id),
                 waived_guards=_ANSWERS,
@@ -464,7 +464,7 @@ class PackageTask:
             gate_state.gate_type for gate_state in self._package.gates.values()
         }:
             payload = {"work_package_id": wp_id, "gate_type": gate.gate_type, "gate_id": new_id()}
-            with self._acting_as(ACTOR):
+            with self._shared.session.acting_as(ACTOR):
                 causes = self._package.events_of("lane")
                 self._append(WorkEvent("GateCreated", payload, slug, causes))
             session.refresh()
@@ -486,7 +486,7 @@ class PackageTask:
             seconds = round(ended.seconds, 3)
             status = PASSED if is_passed else FAILED
             change = gate_change(gate, status, commit=judged.commit, seconds=seconds)
-            with self._acting_as(ACTOR):
+            with self._shared.session.acting_as(ACTOR):
                 judges = self._package.events_of("lane")
                 event_id = self._append(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
@@ -504,7 +504,7 @@ class PackageTask:
     def interrupted(self) -> None:
         """Records that a try was stopped; anybody may go on with the package."""
         if self._gate is None:
-            with self._acting_as(ACTOR):
+            with self._shared.session.acting_as(ACTOR):
                 comment = "stopped before it ended; thence work orchestrate goes on"
                 self._shared.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
@@ -513,7 +513,7 @@ class PackageTask:
         self, reason: str, actor: str, *rests_on: str, is_conflict: bool = False
     ) -> None:
         session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
-        with self._acting_as(actor):
+        with self._shared.session.acting_as(actor):
             context = context_of(session, self._feature, wp_id, reason=reason)
             context = replace(context, waived_guards=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, context)
@@ -528,7 +528,7 @@ class PackageTask:
             "wp_id": self.task.wp_id,
             "agent_id": self.task.agent,
         }
-        with self._acting_as(self.task.agent):
+        with self._shared.session.acting_as(self.task.agent):
             self._append(WorkEvent("ErrorLogged", payload, self._feature.slug))
         self._shared.failed(self.task)
         self._report("failed", why, seconds)
@@ -551,16 +551,6 @@ class PackageTask:
     def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
         return self._shared.session.append(event)[0].event_id
-
-    @contextmanager
-    def _acting_as(self, actor: str) -> Iterator[None]:
-        session = self._shared.session
-        before = session.actor, session.store.actor
-        session.actor = session.store.actor = actor
-        try:
-            yield
-        finally:
-            session.actor, session.store.actor = before
 
     def _prompt(self, worktree: Path) -> str:
         session, feature = self._shared.session, self._feature
