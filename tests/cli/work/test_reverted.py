@@ -71,6 +71,9 @@ def test_package_in_review_that_was_reverted_is_refused_and_in_part_it_is_landed
     assert error["cause"] == f"WP03 is reverted in main by {reverts[0][:7]}, {reverts[1][:7]}"
     back = " && git revert ".join(reverts)
     assert f"git merge main && git revert {back}" in error["hint"]
+    better = commit(project, {"feature.py": "def feature(): better\n"})
+    hint = refused(project, "not_landed", "accept", "WP03")["hint"]
+    assert f"if it came back, name the commit that merged it (most like it: {better[:7]})" in hint
     git(project, "revert", "--no-edit", reverts[0])
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 

@@ -27,7 +27,6 @@ from thence.work.board.move_request import (
     LandingStatus,
     MoveContext,
     changed_since,
-    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -241,7 +240,7 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
         if code.kind == "reverted":
-            notes.append(f"{wp_id} is {reverted_by(code)}")
+            notes.append(f"{wp_id} is {code.sentence}")
     return notes
 
 

@@ -21,7 +21,6 @@ from thence.work.board.move_request import (
     GATE_STATUSES,
     GATE_TYPES,
     MoveContext,
-    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -258,7 +257,7 @@ def _revert_lines(
     if code.kind != "reverted":
         return []
     data["reverted_by"] = list(code.reverts)
-    return [f"{package.wp_id} is {reverted_by(code)}", f"in its worktree: {code.revert}"]
+    return [f"{package.wp_id} is {code.sentence}", f"in its worktree: {code.revert}"]
 
 
 def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:

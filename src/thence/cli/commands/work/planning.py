@@ -641,12 +641,15 @@ def add(
     check_committer(session)
 
     def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
-        if feature is None:
-            state = session.board.features.get(_GENERAL) or FeatureState(
+        features = session.board.features
+        named = feature or session.planning.feature_here()
+        open_ones = [s for s, one in features.items() if s != _GENERAL and not one.is_completed]
+        if feature or named in features or len(open_ones) == 1:
+            state = session.feature(named or open_ones[0])
+        else:
+            state = features.get(_GENERAL) or FeatureState(
                 project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
             )
-        else:
-            state = session.feature(feature)
         _check_plan(session, state)
         tasks = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
         numbers = {*state.packages, *(one.wp_id for one in parse(tasks or b"", "").packages)}
