@@ -173,26 +173,6 @@ def propagate(work: Any) -> Any:
     return Propagated(work, surroundings())
 
 
-class ThreadPoolExecutor(futures.ThreadPoolExecutor):
-    """`concurrent.futures.ThreadPoolExecutor`, whose work has the causes around its submission."""
-
-    def submit(
-        self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> futures.Future[_R]:
-        """Submits a function, as `propagate` returns it."""
-        return super().submit(propagate(fn), *args, **kwargs)
-
-
-class ProcessPoolExecutor(futures.ProcessPoolExecutor):
-    """`concurrent.futures.ProcessPoolExecutor`, whose work has the causes around its submission."""
-
-    def submit(
-        self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> futures.Future[_R]:
-        """Submits a function, as `propagate` returns it."""
-        return super().submit(propagate(fn), *args, **kwargs)
-
-
 class _PropagatingExecutor(futures.Executor):
     """An executor of somebody else, which is given functions that have their causes."""
 
