@@ -14,8 +14,8 @@ from tests.trace.agents.firing import COMMAND, Shop, events, hook
 
 import thence
 from thence.trace.agents import hooked, intake
-from thence.trace.agents.dialects import edits_in
 from thence.trace.agents.fired import SPOOL
+from thence.trace.agents.hooked import edits_in
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.sessions import SessionTable
 

@@ -33,9 +33,8 @@ from thence.log.files.disk import OS_DISK
 from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings, open_log
 from thence.log.read.opening import opened_vocabulary
-from thence.trace.agents.dialects import in_claudes_form
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
-from thence.trace.agents.hooked import Spooled, Unreadable, events_of
+from thence.trace.agents.hooked import Spooled, Unreadable, events_of, in_claudes_form
 from thence.trace.agents.known_agents import AGENTS
 from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
 
@@ -167,8 +166,7 @@ def open_agents_log(folder: Path) -> Log:
 def _judge(log: Log, roots: Iterable[str]) -> None:
     """Judges the new commits of some working trees, while git still has all of them."""
     from thence.trace.agents.blame import CommitHistory  # without a commit they are not needed
-    from thence.trace.agents.edits import RecordedWork
-    from thence.trace.agents.judged import Judgements
+    from thence.trace.agents.judged import Judgements, RecordedWork
 
     try:
         work = RecordedWork(log, None)
@@ -219,7 +217,11 @@ class _Intake:
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            events[path] = [event for event in own if not self._has(event.event_id or "")]
+            ids = [event.event_id or "" for event in own]  # they begin with a time: later are new
+            is_there = [one <= self._newest_id and self._log.holds(one) for one in ids]
+            events[path] = [
+                event for event, is_old in zip(own, is_there, strict=True) if not is_old
+            ]
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
@@ -262,10 +264,6 @@ class _Intake:
                 own = events_of(file, self._table, self._text_before)
                 events |= {event.event_id or "": event for event in own}
         return [*events.values()]
-
-    def _has(self, event_id: str) -> bool:
-        """Reports whether the log has an event; ids begin with a time, so later ones are new."""
-        return event_id <= self._newest_id and self._log.holds(event_id)
 
     def _adopt(self, draft: Path) -> None:
         """Gives the draft of a killed hook its name if it is whole, else removes it."""

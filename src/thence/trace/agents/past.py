@@ -31,9 +31,8 @@ from thence.files import file_lock
 from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
-from thence.trace.agents.dialects import edits_in
 from thence.trace.agents.fired import SPOOL, log_of, repository
-from thence.trace.agents.hooked import Spooled, events_of
+from thence.trace.agents.hooked import Spooled, edits_in, events_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
