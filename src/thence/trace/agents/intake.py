@@ -217,11 +217,7 @@ class _Intake:
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            ids = [event.event_id or "" for event in own]  # they begin with a time: later are new
-            is_there = [one <= self._newest_id and self._log.holds(one) for one in ids]
-            events[path] = [
-                event for event, is_old in zip(own, is_there, strict=True) if not is_old
-            ]
+            events[path] = [event for event in own if not self._has(event.event_id or "")]
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
@@ -264,6 +260,10 @@ class _Intake:
                 own = events_of(file, self._table, self._text_before)
                 events |= {event.event_id or "": event for event in own}
         return [*events.values()]
+
+    def _has(self, event_id: str) -> bool:
+        """Reports whether the log has an event; ids begin with a time, so later ones are new."""
+        return event_id <= self._newest_id and self._log.holds(event_id)
 
     def _adopt(self, draft: Path) -> None:
         """Gives the draft of a killed hook its name if it is whole, else removes it."""

@@ -160,14 +160,8 @@ class Sender:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
         sent, rejected, message = self.outcome
         new_count, text = 0, ""
-        # an answer of 200 says that the batch was taken, in whatever form
-        if not answer.startswith(b"{"):
-            with suppress(self._form.DecodeError):
-                new_count, text = self._form.partial_success_of(answer)
-        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
-            partial = msgspec.json.decode(answer).get("partialSuccess", {})
-            new_count = int(partial.get("rejectedSpans", 0))
-            text = str(partial.get("errorMessage", ""))
+        with suppress(self._form.DecodeError):  # the batch was taken, whatever the answer's form
+            new_count, text = self._form.partial_success_of(answer)
         new_count = min(max(new_count, 0), count)
         message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
         self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
