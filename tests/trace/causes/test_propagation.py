@@ -245,14 +245,6 @@ def test_what_is_no_token_is_refused(token):
     assert "thence.carry()" in refused.value.hint
 
 
-def test_block_is_entered_once_at_a_time(log):
-    block = thence.carried({})
-    with block, pytest.raises(InvalidEvent, match="entered already"), block:
-        pass
-    with block:
-        pass
-
-
 async def awaited():
     pass
 

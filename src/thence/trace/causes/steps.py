@@ -71,28 +71,35 @@ def because(*causes: Causes) -> "Because":
 
 
 class Because(contextlib.ContextDecorator):
-    """A block made by `because`: a context manager, or a decorator of a function."""
+    """A block of `because` or `carried`: a context manager, or a decorator of a function."""
 
-    def __init__(self, causes: tuple[str, ...]) -> None:
-        self._causes = causes
+    def __init__(
+        self,
+        causes: tuple[str, ...],
+        passed: tuple[PassedCause, ...] = (),
+        trace: tuple[str, str] | None = None,
+    ) -> None:
+        self._around = causes, passed, trace
         self._block: CauseScope | None = None
 
     def __enter__(self) -> None:
         if self._block is not None and not self._block.is_left:
             raise InvalidEvent(
                 "could not enter",
-                place="a because block",
+                place="a block of causes",
                 cause="it is entered already",
-                hint="call thence.because once more",
+                hint="call thence.because or thence.carried once more",
             )
-        self._block = CauseScope(self._causes, frame=owning_generator_frame(sys._getframe(1)))
+        causes, passed, trace = self._around
+        frame = owning_generator_frame(sys._getframe(1))
+        self._block = CauseScope(causes, frame=frame, passed=passed, trace=trace)
 
     def __exit__(self, *_: object) -> None:
         if self._block is not None:
             self._block.leave()
 
     def _recreate_cm(self) -> "Because":
-        return Because(self._causes)
+        return Because(*self._around)
 
 
 class TakenStep(Event):
