@@ -185,10 +185,10 @@ class Judge:
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
         for hunk in (*commit.hunks, *commit.reverts):
-            old = (line for line in hunk.lines if line[0] != "+")
-            for number, (sign, line) in enumerate(old, hunk.old_start):
-                if sign == "-" and (key := " ".join(_TOKEN.findall(line))):
-                    removed[key].append(_Removed(hunk, number, line))
+            before = (line for line in hunk.lines if line[0] != "+")
+            for number, (sign, gone) in enumerate(before, hunk.old_start):
+                if sign == "-" and (key := " ".join(_TOKEN.findall(gone))):
+                    removed[key].append(_Removed(hunk, number, gone))
         for text in hunks:
             said: dict[int, Said] = {}
             for row in text.rows:  # beside an agent's line others are unknown

@@ -175,10 +175,10 @@ class Ownership:
             agent = text_of(payload, "agent")
             types = (text_of(event.cut_payload, "agent_type") for event in chain)
             kind = next(filter(None, types), None) if agent else None
-            who = (record.event.actor or "", record.session, agent, kind)
+            who = (record.event.actor or "", record.session, agent, kind, record.commit)
             is_agent_unknown = payload.get("is_agent_unknown") is True
-            words = record.commit, record.event, chain
-            return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
+            owner = Owner("agent", *who, record.event, chain)
+            return owner._replace(is_agent_unknown=is_agent_unknown)
         if info is None and record is not None and record.by == "person":
             return Owner("person", commit_event=record.event)
         if info is None:
