@@ -243,7 +243,7 @@ def test_files_of_an_edit_are_bounded(shop: Shop) -> None:
     files = "".join(f"*** Add File: f{n}.py\n+x = {n}\n" for n in range(20_000))
     patch = f"*** Begin Patch\n{files}*** End Patch"
     for tool_input in (several, {"command": patch}):
-        shown, omitted = edits_of(tool_input, shop.top)
+        shown, omitted = edits_of(tool_input, shop)
         assert (len(shown), omitted) == (hooked.FILES_MAX, 20_000 - hooked.FILES_MAX)
     record = hook("PostToolUse", tool_name="Edit", tool_use_id="t", tool_input=several)
     shop.fire(record)
@@ -261,7 +261,7 @@ def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(shop: Shop) -
         "-    return charge(order)\n+    return charge(order, key=order.id)\n \n@@\n+last = 1\n"
         "*** Add File: keys.py\n+def key():\n+\n*** Delete File: old.py\n*** End Patch\n"
     )
-    files, _ = edits_of({"command": patch}, shop.top)
+    files, _ = edits_of({"command": patch}, shop)
     assert files == [
         {
             "path": "pay.py",

@@ -397,7 +397,14 @@ class Judgements:
             reverts = chain(*self._hunks_of(info.reverts).values())
             made = (*self.origins(commit),), (*reverts,), (*info.sessions,)
             text = CommitText(commit, tree, places[commit], hunks, *made)
-            kept.said[commit] = _runs(judge.judge(text, self._former))
+            runs = defaultdict[str, list[_Run]](list)  # of lines that an agent wrote, or may have
+            for (path, number), said in sorted(judge.judge(text, self._former).items()):
+                own = runs[path] if said.rank > NONE else []
+                if own and (own[-1].last, own[-1].said) == (number - 1, said):
+                    own[-1] = own[-1]._replace(last=number)
+                else:
+                    own.append(_Run(number, number, said))
+            kept.said[commit] = runs
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
         kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
@@ -536,15 +543,3 @@ def _added(hunks: Iterable[Hunk]) -> set[tuple[int, str, str]]:
         for sign, text in hunk.lines
         if sign == "+" and any(map(str.isalnum, text))
     }
-
-
-def _runs(said: Mapping[tuple[str, int], Said]) -> dict[str, list[_Run]]:
-    """Returns the answers of lines that an agent wrote, or may have."""
-    runs = defaultdict[str, list[_Run]](list)
-    for (path, number), one in sorted(said.items()):
-        own = runs[path] if one.rank > NONE else []
-        if own and (own[-1].last, own[-1].said) == (number - 1, one):
-            own[-1] = own[-1]._replace(last=number)
-        else:
-            own.append(_Run(number, number, one))
-    return runs

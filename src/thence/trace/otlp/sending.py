@@ -120,7 +120,13 @@ class Sender:
         while True:
             status, answer, after_s = self._tried(body)
             if 200 <= status < 300:
-                self._count(count, answer)
+                sent, rejected, message = self.outcome
+                new_count, text = 0, ""
+                with suppress(self._form.DecodeError):  # it was taken, whatever the answer's form
+                    new_count, text = self._form.partial_success_of(answer)
+                new_count = min(max(new_count, 0), count)
+                message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
+                self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
                 return
             cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
             if status and status not in _LATER:
@@ -155,16 +161,6 @@ class Sender:
             raise self._failed("server_unreachable", error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
             return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
-
-    def _count(self, count: int, answer: bytes) -> None:
-        """Counts a batch that was taken, but for the spans that a partial success rejects."""
-        sent, rejected, message = self.outcome
-        new_count, text = 0, ""
-        with suppress(self._form.DecodeError):  # the batch was taken, whatever the answer's form
-            new_count, text = self._form.partial_success_of(answer)
-        new_count = min(max(new_count, 0), count)
-        message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
-        self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
         """Returns the beginning of what an endpoint said, in one line, without our headers."""
