@@ -87,6 +87,24 @@ def hook(name: str, session: str = "s-1", **members: Any) -> dict[str, Any]:
     return {"session_id": session, "hook_event_name": name, **members}
 
 
+class SessionProcess:
+    """A process in the place of an agent, which runs commands as it is told."""
+
+    def __init__(self, cwd: Path, env: Mapping[str, str]) -> None:
+        words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("session_program.py"))]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(words, env=env, cwd=cwd, **pipes)
+
+    def run(self, shell: str, cwd: Path, stdin: str = "") -> str:
+        """Have it run a command, and return what that printed."""
+        order, answers = self.process.stdin, self.process.stdout
+        order.write(json.dumps({"shell": shell, "cwd": str(cwd), "stdin": stdin}) + "\n")
+        order.flush()
+        answer = json.loads(answers.readline())
+        assert answer["code"] == 0, (shell, answer["out"])
+        return str(answer["out"]).strip()
+
+
 class Shop:
     """A repository at `top`, with the environment of its user and its log of agents."""
 
