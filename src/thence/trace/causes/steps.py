@@ -82,7 +82,7 @@ class Because(contextlib.ContextDecorator):
         self._block: CauseScope | None = None
 
     def __enter__(self) -> None:
-        if self._block is not None and not self._block.is_left:
+        if self._block is not None:
             raise InvalidEvent(
                 "could not enter",
                 place="a block of causes",
@@ -96,6 +96,7 @@ class Because(contextlib.ContextDecorator):
     def __exit__(self, *_: object) -> None:
         if self._block is not None:
             self._block.leave()
+            self._block = None
 
     def _recreate_cm(self) -> "Because":
         return Because(*self._around)
