@@ -79,7 +79,14 @@ class LogHandler(logging.Handler):
             return
         try:
             fields = {key: value for key, value in vars(record).items() if key not in _USUAL}
-            is_now = _is_being_logged(record)
+            # what is around is the record's own in the call that made it; its thread, task and
+            # process don't say so: logging may be set to leave them out
+            frame: FrameType | None = sys._getframe()
+            while frame and (
+                frame.f_code is not _LOG or frame.f_locals.get("record") is not record
+            ):
+                frame = frame.f_back
+            is_now = frame is not None
             if not is_now:
                 fields = {"at": timestamp_at(int(record.created * 1_000_000)), **fields}
             repairs: tuple[Repair, ...] = ()
@@ -166,17 +173,6 @@ def _emit(
     kind = printable(text_of(level).lower())[:LEVEL_CHARACTERS_MAX]
     members = {"repairs": (*repairs, *changes)} if repairs or changes else None
     log._host_append((HostEvent(f"record.{kind}", payload, members=members),), timeout_s=None)
-
-
-def _is_being_logged(record: logging.LogRecord) -> bool:
-    """Reports whether a record is handled in the call that made it: what is around is its own."""
-    # its thread, task and process don't say so: logging may be set to leave them out
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _LOG and frame.f_locals.get("record") is record:
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _error_of(exc_info: object) -> BaseException | None:
