@@ -47,8 +47,7 @@ from thence.sync.wire.messages import (
     ServerHealth,
     TeamLog,
     Tokens,
-    joined_batch,
-    joined_pieces,
+    joined,
 )
 
 RETRY_AFTER_S_MAX = 600.0
@@ -66,7 +65,7 @@ _BEGINNING = Cursors()
 _T = TypeVar("_T")
 
 
-class TakenPage(NamedTuple):
+class PulledPage(NamedTuple):
     """A page of lines, without newlines; `next` is the cursor behind them."""
 
     lines: Sequence[bytes]
@@ -103,7 +102,7 @@ class SyncClient:
             _check_protocol(self._connection)
             self._is_checked = True
 
-    def page(self, after: str, seen: str = "") -> TakenPage:
+    def page(self, after: str, seen: str = "") -> PulledPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
 
         Raises `cursor_unknown`, for the place `seen` too.
@@ -119,10 +118,10 @@ class SyncClient:
                     hint=_ANEW,
                     code="cursor_unknown",
                 )
-            return TakenPage((), "", False)
+            return PulledPage((), "", False)
         page = self._decoded(answer, LinesPage)
         self._check_cursors(page.next)
-        return TakenPage(self._lines_of(page.events), page.next, page.more)
+        return PulledPage(self._lines_of(page.events), page.next, page.more)
 
     def logs(self) -> list[TeamLog]:
         """Returns the logs of the target's team that the login may read, by their names."""
@@ -150,7 +149,7 @@ class SyncClient:
         `nodes` are those under which the log wrote: the login's, if nobody else has them.
         """
         query = {**cursors._asdict(), "title": self._target.title}
-        answer = self._ask("POST", _BATCH, query=query, body=joined_batch(lines, nodes))
+        answer = self._ask("POST", _BATCH, query=query, body=joined(lines, nodes=nodes))
         results = self._decoded(answer, Results)
         self._check_cursors(results.after, results.seen)
         return results
@@ -170,12 +169,12 @@ class SyncClient:
         names = tuple(digests)
         return self._about("pieces/missing", names, DigestsRequest(names)).digests
 
-    def bring_pieces(self, lines: Sequence[bytes]) -> int:
+    def push_pieces(self, lines: Sequence[bytes]) -> int:
         """Brings lines of pieces; returns how many, from the first one on, the server holds now.
 
         Raises BatchRefused where one of them is not what it says.
         """
-        answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
+        answer = self._ask("POST", _PIECES, body=joined(lines, "pieces"))
         return self._decoded(answer, KeptPieces).count
 
     def pieces(self, digests: Sequence[str]) -> Sequence[bytes]:

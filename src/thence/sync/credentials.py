@@ -1,15 +1,12 @@
 """The logins of this user, in one file of the user's config folder.
 
-The file is readable by this user alone, replaced by renaming, and never reached through a symbolic
-link. A login is one of a server and a user name. Nobody judges a lifetime by a clock: an access
-token is good until the server answers 401. One process at a time asks for new tokens, and the
-others take what it got.
+The file is readable by this user alone, replaced by renaming, and no symbolic link. A login is one
+of a server and a user name. Nobody judges a lifetime by a clock: an access token is good until the
+server answers 401. One process at a time asks for new tokens, and the others take what it got.
 """
 
-import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -69,14 +66,10 @@ class _File(Secret, frozen=True):
 
 
 class CredentialStore:
-    """The file of logins in a folder, by default this user's; nothing is made before a save.
-
-    `notes` collects what was mended, in sentences for the user.
-    """
+    """The file of logins in a folder, by default this user's; nothing is made before a save."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or _user_folder()
-        self.notes: list[str] = []
 
     @property
     def path(self) -> Path:
@@ -158,7 +151,6 @@ class CredentialStore:
         """Gives the logins by their keys, under the lock, and stores what the block changes."""
         with self._failures():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_folder()
             lock = file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600)
         with lock:
             before = {login.key: login for login in self.logins()}
@@ -171,36 +163,15 @@ class CredentialStore:
                     with self._failures():
                         replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
 
-    def _check_folder(self) -> None:
-        """Refuses a folder that is a link or another user's, and closes it to others."""
-        status = self.folder.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise self._failure(
-                f"{self.folder} is a symbolic link", "put a folder in its place, then try again"
-            )
-        if status.st_uid != os.geteuid():
-            raise self._failure(
-                f"{self.folder} belongs to another user ({status.st_uid})",
-                "give it to yourself: chown",
-            )
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            self.folder.chmod(0o700)
-            self.notes.append(f"others could enter {self.folder}; now only you can")
-
     def _read(self) -> bytes | None:
-        """Reads the file, if there is one, without following a link."""
+        """Reads the file, if there is one, without following a link; closes it to others."""
         with self._failures():
-            with suppress(FileNotFoundError, NotADirectoryError):
-                self._check_folder()
             content = read_private(self.path, _BYTES_MAX)
             if content is None:
                 return None
             data, is_open = content
             if is_open:
                 self.path.chmod(0o600)
-                self.notes.append(
-                    f"others could read {self.path}; now only you can, but log in again if they did"
-                )
             return data
 
     @contextmanager

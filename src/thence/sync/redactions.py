@@ -1,6 +1,6 @@
 """The redactions of a log's lines: who may take one back, and which count here.
 
-A redaction counts if the login that brings it owns the line's node, or is an admin's: the server
+A redaction counts if the login that pushes it owns the line's node, or is an admin's: the server
 judges it. The order is that of what must survive a kill: a `log.redacted`, then the body goes.
 Whatever is missing after a kill, the same call again completes.
 """

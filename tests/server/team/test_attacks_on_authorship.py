@@ -170,7 +170,7 @@ def test_line_is_taken_from_anybody_and_kept_with_who_brought_it_first(
     assert eve.statuses(log, [said(1), relayed], nodes=[OTHER]) == ["duplicate", "success"]
     assert server.client("ada").statuses(log, [relayed]) == ["duplicate"]
     query = """
-        SELECT events.digest, events.brought_by FROM events JOIN logs
+        SELECT events.digest, events.pushed_by FROM events JOIN logs
         ON logs.team = events.team AND logs.id = events.log WHERE logs.name = :log
         ORDER BY events.number
     """

@@ -29,7 +29,7 @@ BODY_BYTES_MAX = 16 * 1024
 CHECKING_THREADS, WAITING_MAX = 2, 32
 
 
-class WaysIn:
+class AuthRoutes:
     """The routes by which people and programs come in.
 
     What checks no password runs in `reading`.
@@ -74,17 +74,17 @@ class WaysIn:
         """Returns the tokens of a new login by a password, from an address that was admitted."""
         name, address = credentials.username, address_of(request)
         try:
-            user = self._logins.check(name, credentials.password, address)
+            tokens = self._logins.log_in(name, credentials.password, address)
         except NotLoggedIn:
             # people type passwords in place of their name: one that no user has is not kept
             known_name = name if self._accounts.has_user(name) else None
             self._audit.record("login.failed", user=known_name, address=address)
             raise
         if credentials.new_password:
-            self._accounts.set_password(user, credentials.new_password)
-            self._audit.record("password.changed", user, user=user, address=address)
-        tokens = self._logins.begin(user)
-        self._audit.record("login.succeeded", user, address=address)
+            self._accounts.set_password(name, credentials.new_password)  # it ends this login too
+            self._audit.record("password.changed", name, user=name, address=address)
+            tokens = self._logins.begin(name)
+        self._audit.record("login.succeeded", name, address=address)
         return tokens
 
     def _refreshed(self, body: bytes) -> Tokens:

@@ -69,7 +69,7 @@ _SWEEP = """
 
 
 class NewPiece(NamedTuple):
-    """A piece that a client brings: its digest and that of the piece before, b"" for the first.
+    """A piece that a client pushes: its digest and that of the piece before, b"" for the first.
 
     `size` counts the bytes of the value up to its end.
     """
@@ -178,7 +178,7 @@ def lacking(
             words = "it names a large value by another size than it has, or over 64 MiB in all"
             refusals[digest] = LineRefusal(words, "bodies_refused")
         elif missing:
-            words = f"bring the pieces of {missing[0].digest[:16]}, which it names, before"
+            words = f"push the pieces of {missing[0].digest[:16]}, which it names, before"
             refusals[digest] = LineRefusal(words, BODIES_MISSING)
     return refusals
 
@@ -216,7 +216,7 @@ def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None
 def sweep(connection: Transaction, log: StoredLog) -> bool:
     """Removes all pieces that no line's value is made of; reports whether there were any.
 
-    Also those of lines to come: their client brings them again.
+    Also those of lines to come: their client pushes them again.
     """
     return bool(connection.execute(_SWEEP, _place(log)))
 
