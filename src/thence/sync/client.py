@@ -236,29 +236,25 @@ class SyncClient:
             self._login = self._store.refreshed(self._login, self._exchange)
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
-        is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
-        if path in (_BATCH, _PIECES) and is_refused:
-            raise self._batch_refused(answer)
-        has_failed = path in (_BATCH, _PIECES) and answer.status >= 500 and answer.status != 503
+        access, refusal = self._login.access, _refusal_of(answer)
+        is_push = path in (_BATCH, _PIECES)
+        if is_push and (answer.status == 413 or (answer.status == 400 and refusal.error)):
+            raise BatchRefused(
+                "could not push a batch to",
+                place=self._target.server,
+                cause=_text_of(answer, access) or f"status {answer.status}",
+                hint="the line that is refused is parked: thence sync parked",
+                bad={one.event_id: words(one.error, access) for one in refusal.details},
+            )
+        has_failed = is_push and answer.status >= 500 and answer.status != 503
         error = BatchFailed if has_failed else SyncRefused
-        raise _error_of(answer, "could not sync with", self._login.access, error=error)
+        raise _error_of(answer, "could not sync with", access, error=error)
 
     def _exchange(self, refresh: str) -> Tokens:
         answer = _post(self._connection, "token/refresh/", Refresh(refresh))
         if answer.status in _UNWELCOME:
             raise not_logged_in(self._login, "the server does not accept the login any more")
         return _tokens(answer, refresh)
-
-    def _batch_refused(self, answer: HttpAnswer) -> BatchRefused:
-        access = self._login.access
-        details = _refusal_of(answer).details
-        return BatchRefused(
-            "could not push a batch to",
-            place=self._target.server,
-            cause=_text_of(answer, access) or f"status {answer.status}",
-            hint="the line that is refused is parked: thence sync parked",
-            bad={one.event_id: words(one.error, access) for one in details if one.event_id},
-        )
 
     def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
         return _decoded(answer, kind, self._login.access)
@@ -369,7 +365,10 @@ def _error_of(
         cause = f"it redirects to {location}, and no login is sent there"
         hint = "if that is your server, log in there: thence sync login URL"
     elif status in (429, 503):
-        code, retry_after_s = "server_busy", _retry_after_s(answer)
+        text = answer.headers.get("retry-after", "")
+        is_number = text.isascii() and text.isdigit()
+        retry_after_s = min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
+        code = "server_busy"
         hint = f"nothing is lost; try again in {retry_after_s:g} s"
     elif status >= 500 or status == 408:
         code, hint = "server_unreachable", "nothing is lost; try again later"
@@ -409,13 +408,6 @@ def _text_of(answer: HttpAnswer, *secrets: str) -> str:
     """Returns the server's own words for a refusal, without anything secret; else nothing."""
     refusal = _refusal_of(answer)
     return words(refusal.problem.message or refusal.error, *secrets)
-
-
-def _retry_after_s(answer: HttpAnswer) -> float:
-    """Returns the seconds that a server asks to wait, at most ten minutes."""
-    text = answer.headers.get("retry-after", "")
-    is_number = text.isascii() and text.isdigit()
-    return min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
 
 
 def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:

@@ -66,10 +66,21 @@ class _File(Secret, frozen=True):
 
 
 class CredentialStore:
-    """The file of logins in a folder, by default this user's; nothing is made before a save."""
+    """The file of logins in a folder, by default this user's; nothing is made before a save.
+
+    Raises SyncRefused for a user without a config folder.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or _user_folder()
+        folder = folder or config_folder()
+        if folder is None:
+            raise SyncRefused(
+                "could not find your config folder",
+                cause="neither HOME nor XDG_CONFIG_HOME is set",
+                hint="set HOME, then try again",
+                code="sync_error",
+            )
+        self.folder = folder
 
     @property
     def path(self) -> Path:
@@ -78,9 +89,13 @@ class CredentialStore:
 
     def logins(self) -> tuple[Login, ...]:
         """Returns all logins, sorted by server and user name; raises SyncRefused."""
-        data = self._read()
-        if data is None:
+        with self._failures():
+            content = read_private(self.path, _BYTES_MAX)
+            if content is not None and content[1]:  # closed to others
+                self.path.chmod(0o600)
+        if content is None:
             return ()
+        data, _ = content
         try:
             logins = msgspec.json.decode(data, type=ready(_File)).logins
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -163,17 +178,6 @@ class CredentialStore:
                     with self._failures():
                         replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
 
-    def _read(self) -> bytes | None:
-        """Reads the file, if there is one, without following a link; closes it to others."""
-        with self._failures():
-            content = read_private(self.path, _BYTES_MAX)
-            if content is None:
-                return None
-            data, is_open = content
-            if is_open:
-                self.path.chmod(0o600)
-            return data
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         """Raises what goes wrong with a file in the enclosed block as an error of the logins."""
@@ -189,19 +193,6 @@ class CredentialStore:
     def _failure(self, cause: object, hint: str) -> SyncRefused:
         operation = "could not use your logins in"
         return SyncRefused(operation, place=self.path, cause=cause, hint=hint, code="sync_error")
-
-
-def _user_folder() -> Path:
-    """Returns this user's config folder, which may be missing; raises SyncRefused without one."""
-    folder = config_folder()
-    if folder is None:
-        raise SyncRefused(
-            "could not find your config folder",
-            cause="neither HOME nor XDG_CONFIG_HOME is set",
-            hint="set HOME, then try again",
-            code="sync_error",
-        )
-    return folder
 
 
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:

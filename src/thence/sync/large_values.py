@@ -110,7 +110,10 @@ class LargeValues:
         value = b"".join(reversed(parts))
         if len(value) != size or sha256(value).hexdigest() != digest:
             raise missing_body(digest, "the pieces that the server gave don't fit its digest")
-        self._keep(digest, value)
+        self._recent[digest] = value
+        size_bytes = sum(map(len, self._recent.values()))
+        while size_bytes > _KEPT_BYTES_MAX and len(self._recent) > 1:
+            size_bytes -= len(self._recent.pop(next(iter(self._recent))))
         return value
 
     def _here(self, name: str, end: int) -> bytes | None:
@@ -136,9 +139,3 @@ class LargeValues:
         if name not in self._waiting:
             raise missing_body(digest, "the server does not give all of its pieces")
         return self._waiting.pop(name)
-
-    def _keep(self, digest: str, value: bytes) -> None:
-        self._recent[digest] = value
-        size_bytes = sum(map(len, self._recent.values()))
-        while size_bytes > _KEPT_BYTES_MAX and len(self._recent) > 1:
-            size_bytes -= len(self._recent.pop(next(iter(self._recent))))

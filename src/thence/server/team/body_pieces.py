@@ -113,7 +113,8 @@ def keep_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPie
     if not new:
         return len(pieces)
     before = new[0].previous
-    chain = _chain(connection, log, before) if before else []
+    # digest, that of the one before, and end of each piece before, in order
+    chain = connection.execute(_CHAIN, {**_place(log), "sha256": before}) if before else []
     if before and not chain:
         return 0
     state, size, depth = sha256(), chain[-1][2] if chain else 0, len(chain)
@@ -219,13 +220,6 @@ def sweep(connection: Transaction, log: StoredLog) -> bool:
     Also those of lines to come: their client pushes them again.
     """
     return bool(connection.execute(_SWEEP, _place(log)))
-
-
-def _chain(
-    connection: Transaction, log: StoredLog, digest: bytes
-) -> list[tuple[bytes, bytes, int]]:
-    """Returns digest, that of the one before, and end of each piece of a value, in order."""
-    return [(*row,) for row in connection.execute(_CHAIN, {**_place(log), "sha256": digest})]
 
 
 def _data(connection: Transaction, log: StoredLog, digest: bytes) -> bytes:

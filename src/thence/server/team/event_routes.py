@@ -1,7 +1,7 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -35,7 +35,6 @@ from thence.sync.wire.messages import (
 T = TypeVar("T")
 EVENTS = "events"  # the log of lines that name none
 _REQUEST = "could not read the request:"
-_NOWHERE = (EVENTS, "plain")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII | re.IGNORECASE)
 
 
@@ -104,10 +103,14 @@ def push_batch(call: Call) -> Results:
     return Results(tuple(_spread(service, team, lines, login)))
 
 
-def _spread(service: SyncService, team: str, lines: list[bytes], login: str) -> list[EventVerdict]:
-    """Commits lines of a client that names no log; returns their verdicts in order.
+def _spread(
+    service: SyncService, team: str, lines: Sequence[bytes], login: str
+) -> Iterator[EventVerdict]:
+    """Commits lines of a client that names no log; yields their verdicts in order.
 
-    Such a client does not halve a batch: a bad line is rejected and leaves the others alone.
+    Such a client does not halve a batch: a bad line is rejected and leaves the others alone. Other
+    tools' lines need a ULID: other ids of theirs may be one for several events. A line goes to the
+    log that its members name, and a new one has the kind that goes with them.
     """
     groups: dict[tuple[str, str], list[int]] = {}
     verdicts: dict[int, EventVerdict] = {}
@@ -116,39 +119,27 @@ def _spread(service: SyncService, team: str, lines: list[bytes], login: str) -> 
             names = msgspec.json.decode(line, type=ready(_Names))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             names = _Names()
-        reason = _unfit(line)
+        reason = ""
+        try:
+            row = checked([line]).rows[0]
+            if row.seq == 0 and not _ULID.fullmatch(row.event_id):
+                reason = "invalid event_id: it is not a ULID"
+        except BatchRefused as error:
+            reason = next(iter(error.bad.values()))
         if reason:
             event_id = names.event_id if isinstance(names.event_id, str) else ""
             verdicts[place] = EventVerdict(event_id, "rejected", reason, "invalid_event")
-        else:
-            groups.setdefault(_home(names), []).append(place)
+            continue
+        home = (EVENTS, "plain")
+        for name, kind in ((names.simulation_id, "sim"), (names.project_uuid, "work")):
+            if isinstance(name, str) and LOG_NAME.fullmatch(name):
+                home = name, kind
+        groups.setdefault(home, []).append(place)
     for (log, new_kind), places in groups.items():
         group = [lines[place] for place in places]
         results = service.batch(team, log, None, group, new_kind, login=login).results
         verdicts |= zip(places, results, strict=True)
-    return [verdicts[place] for place in range(len(lines))]
-
-
-def _unfit(line: bytes) -> str:
-    """Returns why a line of a client that names no log is not taken, "" for one that is.
-
-    Other tools' lines need a ULID: other ids of theirs may be one for several events.
-    """
-    try:
-        row = checked([line]).rows[0]
-    except BatchRefused as error:
-        return next(iter(error.bad.values()))
-    if row.seq == 0 and not _ULID.fullmatch(row.event_id):
-        return "invalid event_id: it is not a ULID"
-    return ""
-
-
-def _home(names: _Names) -> tuple[str, str]:
-    """Returns the name of the log that a line's members name, and its kind if it is new."""
-    for name, kind in ((names.project_uuid, "work"), (names.simulation_id, "sim")):
-        if isinstance(name, str) and LOG_NAME.fullmatch(name):
-            return name, kind
-    return _NOWHERE
+    yield from (verdicts[place] for place in range(len(lines)))
 
 
 def pull_page(call: Call) -> bytes:

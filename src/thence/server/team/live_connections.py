@@ -119,7 +119,6 @@ class LiveConnections:
         await receive()  # websocket.connect
         try:
             listener = await self._admitted(HTTPConnection(scope))
-            self._add(listener)
         except Exception as error:  # boundary: a client gets one form of error
             await deny(_reported(error), scope, receive, send)
             return
@@ -133,36 +132,31 @@ class LiveConnections:
             self._listeners.discard(listener)
 
     async def _admitted(self, request: HTTPConnection) -> _Listener:
-        """Returns the listener of a request; raises what refuses it."""
+        """Returns the listener of a request, in its place; raises what refuses it."""
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
-        login, member = await self._reading.run(partial(self._opened_by, request))
-        request.state.login = member.user
-        until = asyncio.get_running_loop().time() + ACCESS_S
-        listener = _Listener(request, login.login, member, until)
-        listener.cursor = await self._reading.run(partial(self._service.mark, *listener.key))
-        return listener
-
-    def _opened_by(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
-        """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
         live_token, access = request.query_params.get("token", ""), token_of(request)
         if is_live_token(access):  # clients of other tools send no parameter
             live_token = live_token or access
-        if live_token:
-            login = self._logins.live_login(live_token)
-        elif access:
-            login = self._logins.login_of(access, request.headers.get("x-team-slug"))
-        else:
-            raise NotLoggedIn(
-                "could not open the connection",
-                cause="the request has no token",
-                hint="ask for one: POST /api/v1/ws-token/",
-            )
-        return login, self._accounts.member(login.user, login.team)
 
-    def _add(self, listener: _Listener) -> None:
-        """Gives a listener its place; raises `server_busy` if too many have one."""
-        user = listener.member.user
+        def opened() -> tuple[LiveLogin, Member]:
+            if live_token:
+                login = self._logins.live_login(live_token)
+            elif access:
+                login = self._logins.login_of(access, request.headers.get("x-team-slug"))
+            else:
+                raise NotLoggedIn(
+                    "could not open the connection",
+                    cause="the request has no token",
+                    hint="ask for one: POST /api/v1/ws-token/",
+                )
+            return login, self._accounts.member(login.user, login.team)
+
+        login, member = await self._reading.run(opened)
+        request.state.login = user = member.user
+        until = asyncio.get_running_loop().time() + ACCESS_S
+        listener = _Listener(request, login.login, member, until)
+        listener.cursor = await self._reading.run(partial(self._service.mark, *listener.key))
         cause = "too many are open" if len(self._listeners) >= self._limit else ""
         if sum(one.member.user == user for one in self._listeners) >= self._user_limit:
             cause = f"{self._user_limit} of {user} are open"
@@ -172,6 +166,7 @@ class LiveConnections:
         self.committed(*listener.key)  # perhaps, since it was admitted
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
+        return listener
 
     async def _serve(self, listener: _Listener, connection: "_Connection") -> None:
         await connection.send({"type": "websocket.accept"})

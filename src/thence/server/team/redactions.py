@@ -177,7 +177,11 @@ class AppliedPush:
         for row in self._fresh.values():
             if row.digest in self.refusals:
                 continue
-            if row.digest in announced and self._counts(row, announced[row.digest]):
+            counts = any(
+                event_id == row.event_id and self._authority.may_redact(row.node, login)
+                for login, event_id in announced.get(row.digest, ())
+            )
+            if counts and _can_be_redacted(self._log, row.node, row.line):
                 self._store_redacted(row)
             elif row.digest not in bodiless:
                 self.lines.append(row)
@@ -185,12 +189,6 @@ class AppliedPush:
                 self._store_redacted(row)
             else:
                 self.refusals[row.digest] = _BODY_MISSING
-
-    def _counts(self, row: NewLine, announced: Sequence[tuple[str, str]]) -> bool:
-        return _can_be_redacted(self._log, row.node, row.line) and any(
-            event_id == row.event_id and self._authority.may_redact(row.node, login)
-            for login, event_id in announced
-        )
 
     def _store_redacted(self, row: NewLine) -> None:
         names = {**self._names(row.digest), "event_id": row.event_id}

@@ -251,7 +251,7 @@ def _commit(
     login: str,
     nodes: Sequence[str],
 ) -> tuple[Ingested, bool]:
-    """Inserts what is new, with numbers; returns also if stored lines were replaced."""
+    """Inserts what is new behind the last line; returns also if stored lines were replaced."""
     stored = _digests_matching(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in stored] if stored else lines
     lacking = body_pieces.lacking(connection, log, new)
@@ -261,29 +261,22 @@ def _commit(
     authority = Authority(connection, log.team, login, {*nodes, *(line.node for line in lines)})
     claimed = authority.claim(nodes)
     push = apply_redactions(connection, log, lines, new, authority)
-    end = _append(connection, log, push.lines, login)
+    number, chain = _end(connection, log)
+    rows = []
+    for line in push.lines:
+        number, chain = number + 1, chained(chain, line.digest)
+        rows.append((log.team, log.id, number, *line, chain, login))
+    if rows:
+        connection.insert("events", EVENT_COLUMNS, rows)
+        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
     body_pieces.add_names(connection, log, push.lines)
     # a line that came whole, with its pieces, may be one that was redacted before
     whole = [line.digest for line in lines if BODIES_SIGN in line.line]
     has_redacted = push.has_redacted
     if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
         has_redacted |= body_pieces.sweep(connection, log)
+    end = LogPlace(number, chain)
     return Ingested(stored, push.refusals | lacking, log.last, end, claimed), has_redacted
-
-
-def _append(
-    connection: Transaction, log: StoredLog, lines: Sequence[NewLine], login: str
-) -> LogPlace:
-    """Inserts lines behind the last one of a log; returns the place behind them."""
-    number, chain = _end(connection, log)
-    rows = []
-    for line in lines:
-        number, chain = number + 1, chained(chain, line.digest)
-        rows.append((log.team, log.id, number, *line, chain, login))
-    if rows:
-        connection.insert("events", EVENT_COLUMNS, rows)
-        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
-    return LogPlace(number, chain)
 
 
 def _end(connection: Transaction, log: StoredLog) -> LogPlace:
