@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -83,6 +85,30 @@ def test_whatever_a_server_makes_is_its_owners_alone_whatever_the_umask(tmp_path
     command("restore", "copy.db")
     assert open_files() == []
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
+
+
+KILLED = """
+import os, signal, sys
+link = os.link
+def killing(*paths):
+    if {is_behind}:
+        link(*paths)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.link = killing
+from thence.cli.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_init_that_was_killed_left_all_of_a_server_or_nothing(
+    tmp_path: Path, is_behind: bool
+) -> None:
+    argv = [sys.executable, "-c", KILLED.format(is_behind=is_behind), "server", "init"]
+    assert subprocess.run(argv, cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert server("init", cwd=tmp_path).code == int(is_behind)
+    assert server("user", "add", "ada", "--json", cwd=tmp_path).json["team"] == "team"
 
 
 @pytest.mark.promise("P6")

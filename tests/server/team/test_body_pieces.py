@@ -277,22 +277,3 @@ def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: W
     assert statuses(found, [line]) == ["success"]
     assert counted(database) == 0
     assert b"body_sha256" in found.page("red", "log").lines[1]
-
-
-def test_damage_of_pieces_is_told(writer: Writer) -> None:
-    database = with_teams()
-    store = Store(database)
-    lines = writer.said(COMMON, COMMON + "more")
-    brought(SyncService(store), writer)
-    assert statuses(SyncService(store), lines) == ["success"] * 2
-    log = store.log("red", "log")
-    assert log is not None
-    assert store.pieces(log, body_pieces.damaged_value) is None
-    changes = (
-        ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}),
-        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}),
-    )
-    for change, params in changes:
-        with database.writing() as connection:
-            connection.execute(change, params)
-        assert store.pieces(log, body_pieces.damaged_value) is not None

@@ -338,7 +338,7 @@ def _set_up(connection: _Connection, *, is_reader: bool = False) -> None:
     levels = psycopg.IsolationLevel
     connection.adapters.register_dumper(_Digests, _DigestsDumper)
     connection.isolation_level = levels.REPEATABLE_READ if is_reader else levels.READ_COMMITTED
-    connection.read_only = is_reader
+    connection.read_only = is_reader or None  # False would override what the database says
 
 
 @contextmanager
