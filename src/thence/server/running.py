@@ -21,7 +21,6 @@ from thence.sync.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-    from uvicorn import Config, Server
 
 HOST = "127.0.0.1"
 # the names of this machine for itself
@@ -147,8 +146,12 @@ def serve_team(
     brings something, such as a batch, has 8 seconds to end once a signal came; a second signal ends
     it too. Files that this process makes from then on are its owner's alone.
     """
+    from prometheus_client import disable_created_metrics
+
     from thence.server.app import create_team_app
 
+    # a series more for each, which says when the process first counted
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     os.umask(OWNER_UMASK)
     hosts = _hosts(listener, host)
     app = create_team_app(
@@ -175,20 +178,18 @@ def _run(
     is_live: bool = False,
     is_behind_proxy: bool = False,
 ) -> None:
-    from prometheus_client import disable_created_metrics
-
-    # a series more for each, which says when the process first counted
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    sys.setswitchinterval(_SWITCH_S)
-    config = _config(app, is_live=is_live, is_behind_proxy=is_behind_proxy)
-    _server(config).run(sockets=[listener])
-
-
-def _server(config: "Config") -> "Server":
+    """Runs an app until a signal; `is_live` if it takes WebSockets."""
     import asyncio
     import logging
 
-    from uvicorn import Server
+    from uvicorn import Config, Server
+
+    from thence.server.http.protocol import Protocol, WebSocketProtocol, connections_max
+
+    def brings(connection: Any) -> bool:
+        """Reports whether a connection of uvicorn is amid a POST."""
+        cycle = getattr(connection, "cycle", None)
+        return bool(cycle and not cycle.response_complete and cycle.scope["method"] == "POST")
 
     class QuietServer(Server):
         """A server that ends without a word."""
@@ -198,8 +199,7 @@ def _server(config: "Config") -> "Server":
             for server in self.servers:
                 server.close()
             end_s = monotonic() + _BRINGING_S
-            connections = self.server_state.connections
-            while any(map(_brings, connections)):
+            while any(map(brings, self.server_state.connections)):
                 if monotonic() > end_s or self.force_exit:
                     break
                 await asyncio.sleep(_LOOK_S)
@@ -211,15 +211,8 @@ def _server(config: "Config") -> "Server":
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 
-    return QuietServer(config)
-
-
-def _config(app: "ASGIApp", *, is_live: bool, is_behind_proxy: bool) -> "Config":
-    from uvicorn import Config
-
-    from thence.server.http.protocol import Protocol, WebSocketProtocol, connections_max
-
-    return Config(
+    sys.setswitchinterval(_SWITCH_S)
+    config = Config(
         app,
         loop="asyncio",
         http=Protocol,
@@ -236,12 +229,7 @@ def _config(app: "ASGIApp", *, is_live: bool, is_behind_proxy: bool) -> "Config"
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
     )
-
-
-def _brings(connection: Any) -> bool:
-    """Reports whether a connection of uvicorn is amid a POST."""
-    cycle = getattr(connection, "cycle", None)
-    return bool(cycle and not cycle.response_complete and cycle.scope["method"] == "POST")
+    QuietServer(config).run(sockets=[listener])
 
 
 def end_on_sigterm() -> None:
