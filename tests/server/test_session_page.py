@@ -231,14 +231,6 @@ def test_file_that_can_not_be_shown_says_why(tmp_path: Path) -> None:
         assert html.count('id="L') == files.LINES_MAX
 
 
-def test_file_whose_name_looks_like_a_pattern_is_shown(tmp_path: Path) -> None:
-    played = PlayedRepository(tmp_path / "shop", {"[id].py": "one\n", "i.py": "two\n"})
-    played.log.close()
-    with serving(played.top) as server:
-        (link,) = [one for one in page(server, "/runs/agents/files").links if "%5Bid" in one]
-        assert "1oneunknown" in page(server, link).text
-
-
 def test_without_a_repository_there_are_no_files(played: PlayedRepository) -> None:
     log = played.top / ".git/thence/agents"
     for root in (log, log.parent):

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thence.core.diff import Difference, difference, side
+from thence.core.diff import Difference, LogSide, difference, side
 from thence.errors import ThenceError
 from thence.server.http.workers import Stopped
 from thence.server.logs.root import FoundLog
@@ -34,25 +34,27 @@ async def compare(
     """
     state = app_state(request)
 
-    def locate() -> list[FoundLog]:
-        logs = [state.logs.find(log_id, is_simulation) for log_id in ids]
-        for log in logs:
+    def locate() -> tuple[FoundLog, FoundLog]:
+        a, b = (state.logs.find(log_id, is_simulation) for log_id in ids)
+        for log in (a, b):
             if size_bytes(log) > LOG_BYTES_MAX:
                 limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
                 raise HTTPException(422, f"{log.id} is over {limit}: {_HINT}")
-        return logs
+        return a, b
 
     def work(stop: Signal) -> Response:
-        logs, sides = locate(), []
+        def read(log: FoundLog) -> LogSide:
+            if stop.is_set():
+                raise Stopped
+            return side(log.new_reader().arrived())
+
+        a, b = locate()
         try:
-            for log in logs:
-                if stop.is_set():
-                    raise Stopped
-                sides.append(side(log.new_reader().arrived()))
+            result = difference(read(a), read(b))
         except (OSError, ThenceError):
             locate()  # is one of them gone?
             raise
-        return respond(*logs, difference(*sides))
+        return respond(a, b, result)
 
     await state.workers.run(locate)
     try:

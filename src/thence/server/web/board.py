@@ -78,7 +78,7 @@ def board_section(log: OpenLog, events: int, at: str | None) -> tuple[list[Child
             el("a", "Now", href=f"{address}#board") if at else None,
         ]
         parts.append(el("nav", *steps, class_="pages", aria_label="The board through time"))
-    finished = []
+    finished: list[Html] = []
     for feature in board.features.values():
         lanes = {package.lane for package in feature.packages.values()}
         is_finished = bool(lanes) and lanes <= {DONE, REJECTED}

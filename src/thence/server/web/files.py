@@ -67,8 +67,7 @@ def files_page(log: OpenLog, repo: Repository, find: str) -> Response:
 
 def _listed(repo: Repository, *names: str) -> list[str]:
     """Returns the files that git lists, all or those of some paths; none where it fails."""
-    paths = [f":(literal){name}" for name in names]  # "[id].tsx" is a pattern too
-    answer = repo.git.ask("ls-files", "-z", "--deduplicate", "--", *paths)
+    answer = repo.git.ask("ls-files", "-z", "--deduplicate", "--", *names)
     return os.fsdecode(answer.out).split("\0")[:-1] if answer.status == 0 else []
 
 

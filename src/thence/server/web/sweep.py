@@ -115,7 +115,7 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
         Column("Failures", "number", "failures"),
         *(Column(cut(name, 60), "number value", visible(cut(name, 60))) for name in shown_names),
     ]
-    summed = [run.log and summaries.listed(run.log) for run in sweep.runs]
+    summed = [summaries.listed(run.log) if run.log else None for run in sweep.runs]
     rows: list[list[Child]] = []
     for run, listed in zip(sweep.runs, summed, strict=True):
         name, record = words(run.run_id), run.record
