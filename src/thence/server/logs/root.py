@@ -30,7 +30,7 @@ from thence.log.files.segment import own_folder, segments
 from thence.log.index.connection import Index
 from thence.log.index.tiles import Kept
 from thence.log.log_reader import Reader
-from thence.log.read.opening import known_info, opened_vocabulary
+from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
 
 ID_BYTES_MAX = 255
@@ -53,11 +53,15 @@ T = TypeVar("T")
 
 
 class FoundLog(msgspec.Struct, frozen=True):
-    """A log under the root: its id, its folder, its vocabulary."""
+    """A log under the root: its id, its folder, its vocabulary.
+
+    `key` is path, file id and vocabulary: they change when another log takes the folder.
+    """
 
     id: str
     folder: Path
     vocabulary: Vocabulary
+    key: LogKey
 
     @property
     def is_simulation(self) -> bool:
@@ -70,12 +74,6 @@ class FoundLog(msgspec.Struct, frozen=True):
         if self.folder.parts[-2:] == _AGENTS:
             return AGENTS
         return {SIM.name: "run", WORK.name: "project"}.get(self.vocabulary.name, "log")
-
-    @property
-    def key(self) -> LogKey:
-        """Path, file id and vocabulary: they change when another log takes the folder."""
-        path_id = OS_DISK.path_id(str(self.folder))
-        return str(self.folder), path_id[0] if path_id else NOWHERE, self.vocabulary.name
 
     def new_reader(self) -> Reader:
         """Returns a reader of the log that shares nothing with others."""
@@ -99,8 +97,7 @@ class OpenLog(FoundLog, frozen=True):
     @property
     def mark(self) -> str:
         """The mark of this log's cursors: two folders may hold copies, which then grow apart."""
-        info = known_info(OS_DISK, self.folder)
-        return f"{info.log_id if info else ''} {self.folder.name}"
+        return f"{self.key}"
 
 
 class Root:
@@ -232,7 +229,9 @@ class Root:
             if not is_named and first_event(folder, PLAIN) is None:
                 vocabulary = SIM
             kept = self._vocabularies[folder] = state, vocabulary
-        return FoundLog(name, folder, kept[1])
+        path_id = OS_DISK.path_id(str(folder))
+        key = str(folder), path_id[0] if path_id else NOWHERE, kept[1].name
+        return FoundLog(name, folder, kept[1], key)
 
 
 class LacksIndex(Exception):
@@ -315,7 +314,9 @@ class Logs:
             closing = [self._opened.pop(key) for key in idle]
         _close(closing)
         try:
-            yield OpenLog(found.id, found.folder, found.vocabulary, shared.reader, shared.counted)
+            yield OpenLog(
+                found.id, found.folder, found.vocabulary, key, shared.reader, shared.counted
+            )
         finally:
             with self._mutex:
                 shared.users -= 1
