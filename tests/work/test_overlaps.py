@@ -4,10 +4,10 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import commit, git, make_repository
+from tests.git.repositories import branches, commit, git, make_repository
 
 from thence.git.git import Git
-from thence.git.repository import branches, repository
+from thence.git.repository import repository
 from thence.work import overlaps as module
 from thence.work.overlaps import Overlap, overlaps
 

@@ -20,7 +20,7 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.repository import Repository, list_worktrees, worktrees_of
+from thence.git.repository import Repository
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -195,7 +195,8 @@ def _merge(
     if by_pull_request and (aim := target_in(session.refs, target).tip):
         tips[target] = aim
     if is_dry:
-        planned = merging.plan(session.project.repo, target, names, tips)
+        commits = {**session.refs.branches, **tips}
+        planned = merging.plan(session.project.repo, target, names, commits)
         return _dry(session, state, planned, codes, stays)
     if by_pull_request:
         return _hand_over(session, state, names, contexts, codes, stays)
@@ -204,9 +205,9 @@ def _merge(
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
     if merged.conflict is not None:
         branch = merged.conflict.branch
-        trees = worktrees_of(list_worktrees(session.project.repo), branch)
         which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
-        place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
+        tree = session.refs.trees.get(branch)
+        place = f"in {tree}" if tree else f"thence work implement {which}, and there"
         raise GitFailed(
             "could not merge",
             place=f"{branch} into {target}",
