@@ -27,9 +27,10 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     `key_env` names the environment variable that holds the key. `timeout_s` are the seconds of
     one request, which is sent again `retries` times at most. Sampling is sent if it is set, and all
-    of `body`; `seed: run` sends a number of the run's seed, the agent and the turn. `headers` are texts, or {env: VARIABLE} for secrets. The limits a minute count
-    requests as they are sent, and tokens as answers report them. Prices are per million tokens, in
-    a currency of the user's; without `price_cached` cached tokens cost as others.
+    of `body`; `seed: run` sends a number of the run's seed, the agent and the turn. `headers` are
+    texts, or {env: VARIABLE} for secrets. The limits a minute count requests as they are sent, and
+    tokens as answers report them. Prices are per million tokens, in a currency of the user's;
+    without `price_cached` cached tokens cost as others.
     """
 
     base_url: str

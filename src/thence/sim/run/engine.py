@@ -64,7 +64,7 @@ class View(RecordedView, kw_only=True, eq=False):
     _roster: Roster | None = None
     _outer: tuple[WriteScope, ...] = ()
     _asked: tuple[Any, ...] = ()
-    _entrances: dict[str, int] = {}
+    _entrances: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def phase(self) -> str:  # type: ignore[override]
@@ -309,12 +309,13 @@ class Writes:
         scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
         recorder = self._recorder
         nth = self._views[agent, phase] = self._views.get((agent, phase), 0) + 1
-        self._state.begin_scope(f"{agent}/{phase}~{nth}")  # draws between two actions share nothing
+        site = f"{phase}~{nth}"
+        self._state.begin_scope(f"{agent}/{site}")  # draws between two actions share nothing
         return View(
             self._ledger,
             recorder.turn,
             agent,
-            site=f"~{nth}",
+            site=site,
             _recorder=recorder,
             _scope=scope,
             _accepted=accepted,

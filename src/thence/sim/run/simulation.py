@@ -189,9 +189,7 @@ class Simulation:
             from thence.sim.models import asking
 
             folder = config.source.parent if config.source else None
-            self.models = asking.Models(
-                config.llm, self.outcomes, config.simulation.seed, folder
-            )
+            self.models = asking.Models(config.llm, self.outcomes, config.simulation.seed, folder)
         self._emit = emit
         self._waits = Waits()
         entries: dict[str, Any] = {"engine": config.engine, "validator": config.validator}

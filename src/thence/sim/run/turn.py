@@ -387,9 +387,7 @@ class Turn:
         """Returns each proposal's verdict with the causes of the validator's reads."""
         judge = self._context.validator.validate_action
         states = [
-            RecordedState(
-                self._ledger, self.number, proposal.action.agent_id, site=proposal.phase
-            )
+            RecordedState(self._ledger, self.number, proposal.action.agent_id, site=proposal.phase)
             for proposal in proposals
         ]
 
