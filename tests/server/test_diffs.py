@@ -30,18 +30,6 @@ def test_difference_is_that_of_the_library(shop: Shop) -> None:
     assert (same["same"], same["first"]) == (60, None)
 
 
-def test_first_divergence_is_told_with_what_differs(tmp_path: Path) -> None:
-    for name, last in (("a", 3), ("b", 4)):
-        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.STATE) as writer:
-            event = create_state_event("run", 0, "grain", 1, 2, "ada")
-            writer.emit(event)
-            writer.emit(create_state_event("run", 1, "grain", 2, last, "ada", caused_by=[event]))
-    with serving(tmp_path) as server:
-        told = server.json("/simulations/a/diff/b")
-        assert told["first"]["differs"] or told["only_a"] == told["only_b"] == 1
-        assert told["same"] == 1
-
-
 @pytest.mark.parametrize(
     ("followed", "words"), [(0, ""), (1, "1 later event follows from it"), (2, "2 later events")]
 )

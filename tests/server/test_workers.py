@@ -7,16 +7,6 @@ from starlette.exceptions import HTTPException
 from thence.server.http.workers import ClientGone, Slow, Workers
 
 
-def test_work_is_done_in_a_thread_and_its_error_raised() -> None:
-    async def asked() -> None:
-        workers = Workers()
-        assert await workers.run(threading.get_ident) != threading.get_ident()
-        with pytest.raises(ZeroDivisionError):
-            await workers.run(lambda: 1 // 0)
-
-    anyio.run(asked)
-
-
 @pytest.mark.promise("Q5")
 def test_who_comes_when_too_many_wait_is_refused_at_once() -> None:
     go = threading.Event()

@@ -112,7 +112,7 @@ def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange.batch("blue", "c", "plain", lines(1))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux alone")  # noqa: TID251
 @pytest.mark.promise("S12")
 def test_full_disk_refuses_batches_for_now_and_loses_nothing(tmp_path: Path) -> None:
     with team_server(tmp_path / "data") as server:
