@@ -62,7 +62,6 @@ def test_file_that_is_there_stays(repo):
 
 
 def test_package_that_was_added_says_what_it_waits_for(repo):
-    done(repo, "finalize-tasks", "--add", "First")
-    done(repo, "finalize-tasks", "--add", "Second", "--after", "WP01")
-    added = (content(repo, "kitty-specs/000-general/tasks/WP02-second.md") or b"").decode()
+    told = done(repo, "finalize-tasks", "--add", "Second", "--after", "WP01", "--json").json
+    added = (content(repo, f"{FOLDER}/tasks/{told['wp_id']}-second.md") or b"").decode()
     assert "dependencies: [WP01]\n" in added

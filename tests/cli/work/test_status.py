@@ -10,6 +10,7 @@ TASKS = "\n".join(f"## Work Package WP{n:02}: No {n}\n" for n in range(1, 4))
 def test_of_a_few_features_those_that_nobody_has_begun_are_shown_too(tmp_path):
     repo = finalized_project(tmp_path / "r", TASKS)
     done(repo, "implement", "WP01")
+    done(repo, "setup-spec", "Other")
     done(repo, "finalize-tasks", "--add", "Vouchers")
     lines = done(repo, "status").lines
     assert "  planned     WP01  Vouchers" in lines

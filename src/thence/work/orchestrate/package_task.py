@@ -7,8 +7,8 @@ be repeated by another orchestrator if this one is killed after it.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -159,7 +159,7 @@ class PackageTask:
                 cause=stray,
                 hint=back,
             )
-        with self._acting_as(task.agent):
+        with self._shared.session.acting_as(task.agent):
             assigned = self._assign()
             give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
@@ -225,8 +225,8 @@ class PackageTask:
             "phase": task.phase,
             "retry_count": task.retry_count,
         }
-        failed = self._history.attempts
-        causes = tuple(event_id for phase, event_id in failed if phase == task.phase)
+        failed = self._history.failed
+        causes = tuple(one.event_id for one in failed if one.phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
         if self._package.lane == PLANNED:
             self._move(DOING, self._context(), (event,))
@@ -313,7 +313,7 @@ class PackageTask:
 
     def _hand_in(self, ended: AgentRunResult) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
-        with self._acting_as(self.task.agent):
+        with self._shared.session.acting_as(self.task.agent):
             try:
                 self._move(FOR_REVIEW, self._context())
             except Refused as refused:
@@ -408,7 +408,7 @@ class PackageTask:
     ) -> None:
         """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
         wp_id = self.task.wp_id
-        with self._acting_as(self._package.reviewer or ACTOR):
+        with self._shared.session.acting_as(self._package.reviewer or ACTOR):
             context = replace(
                 self._context(),
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
@@ -462,7 +462,7 @@ class PackageTask:
     ) -> None:
         """Moves the package back to doing; its failed tries count no more."""
         shared, wp_id = self._shared, self.task.wp_id
-        with self._acting_as(actor):
+        with self._shared.session.acting_as(actor):
             self._move(DOING, replace(self._context(reason), rests_on=rests_on))
         (shared.conflicted if is_conflict else shared.changes_requested)[wp_id] += 1
         shared.failures = {key: one for key, one in shared.failures.items() if key[0] != wp_id}
@@ -497,16 +497,6 @@ class PackageTask:
         """Appends an event, and returns its id; raises where the journal can't be written."""
         event = WorkEvent(event_type, payload, self._feature.slug, tuple(causes), actor)
         return self._shared.session.append(event)[0].event_id
-
-    @contextmanager
-    def _acting_as(self, actor: str) -> Iterator[None]:
-        session = self._shared.session
-        before = session.actor, session.store.actor
-        session.actor = session.store.actor = actor
-        try:
-            yield
-        finally:
-            session.actor, session.store.actor = before
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task

@@ -7,7 +7,7 @@ from thence.errors import GitFailed, Refused
 from thence.git.landed import Question, landings
 from thence.git.repository import HEADS, is_ancestor, list_worktrees
 from thence.git.worktrees import ignored, removable, remove
-from thence.work.board.move_request import LandingStatus, reverted_by
+from thence.work.board.move_request import LandingStatus
 from thence.work.board.state import DONE, FeatureState, PackageState
 from thence.work.board.transitions import landed_payload
 from thence.work.journal.claims import claimed
@@ -55,16 +55,14 @@ def clear(
                 continue
             if landed is None:
                 landed = code_of_packages(session, session.board.features.values())
+            code = landed.get((feature.slug, wp_id))
             local = Cleared(feature.slug, wp_id, branch, worktree)
             try:
-                code = landed.get((feature.slug, wp_id))
-                names = _remove(session, feature, package, local, code, is_dry=is_dry)
-            except Refused as error:
+                yield _clear(session, feature, package, local, code, is_dry=is_dry)
+            except Refused as error:  # a process is at work on it
                 yield local._replace(reason=error.cause)
             except GitFailed as error:
                 yield local._replace(reason=f"{error.cause or error.message}; {error.hint}")
-            else:
-                yield local._replace(ignored=names)
 
 
 def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iterator[Cleared]:
@@ -84,8 +82,8 @@ def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iter
         local, path = Cleared(slug, "", branch, worktree), session.project.root / worktree
         try:
             if path == session.project.here:
-                raise _refusal(local, "this command was given in its worktree")
-            if has_landed(repo, tip, aim):
+                yield local._replace(reason="this command was given in its worktree")
+            elif has_landed(repo, tip, aim):
                 names = ignored(path)
                 (removable if is_dry else remove)(repo, branch, path, tip)
                 yield local._replace(ignored=names)
@@ -93,7 +91,7 @@ def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iter
             yield local._replace(reason=error.cause or error.message)
 
 
-def _remove(
+def _clear(
     session: Session,
     feature: FeatureState,
     package: PackageState,
@@ -101,18 +99,15 @@ def _remove(
     code: LandingStatus | None,
     *,
     is_dry: bool,
-) -> tuple[str, ...]:
-    """Removes a package's worktree and branch, and returns the ignored files that go with them.
-
-    Raises Refused or GitFailed if they have to stay.
-    """
+) -> Cleared:
+    """Removes a package's worktree and branch, unless there is a reason that they have to stay."""
     path, repo = session.project.root / local.worktree, session.project.main
     if path == session.project.here:
-        raise _refusal(local, "this command was given in its worktree")
+        return local._replace(reason="this command was given in its worktree")
     if code is None or code.kind != "landed":
-        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
-        state = reverted_by(code) if code and code.kind == "reverted" else state
-        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
+        is_said = code is not None and code.kind in ("local", "reverted")
+        state = code.sentence if code and is_said else "not landed"
+        return local._replace(reason=f"it is done, and {state}; see `thence work status`")
     # a commit that contains the branch, and that is in the target or has landed there
     target, reviewed = target_in(session.refs, session.target_of(feature)), package.reviewed
     tip, into = session.refs.commits.get(HEADS + local.branch), None
@@ -123,21 +118,16 @@ def _remove(
             (answer,) = landings(repo, target.tip, [Question(reviewed)])
             into = reviewed.commit if answer.landed else None
     if into is None:
-        raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
+        return local._replace(reason=f"{local.branch} has commits that are not in {target.name}")
     with claimed(session.project.home, package.subject):
         names = ignored(path)
         if is_dry:
             removable(repo, local.branch, path, into)
-            return names
+            return local._replace(ignored=names)
         if package.landed is None and (landing := code.landed) is not None:
             # without the branch it may not be found again
             payload = landed_payload(package.wp_id, landing)
             causes = package.events_of("lane")
             session.append(WorkEvent("WPLanded", payload, feature.slug, causes))
         remove(repo, local.branch, path, into)
-        return names
-
-
-def _refusal(local: Cleared, why: str) -> Refused:
-    place, hint = f"{local.wp_id} of {local.feature_slug}", "thence work status"
-    return Refused("could not clear away", guard="kept", place=place, cause=why, hint=hint)
+        return local._replace(ignored=names)
