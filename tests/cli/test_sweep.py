@@ -62,7 +62,8 @@ def test_seeds_that_make_no_difference_are_told_by_sweep_table_and_plot(tmp_path
     village = written(tmp_path, "http://127.0.0.1:1")
     with Endpoint(generous) as endpoint:
         url = f"llm.endpoints.local.base_url={endpoint.base_url}"
-        ended = sweep(tmp_path, village, "--set", url, "--seeds", "1-3")
+        settings = ("--set", url, "--set", "events.verbosity=STATE")
+        ended = sweep(tmp_path, village, *settings, "--seeds", "1-3")
     told = "the runs of all seeds end in the same state, so that 3 of them show what one does; "
     assert (ended.code, ended.err.count(told)) == (0, 1)
     words = ("swept", "--output", "a.csv"), ("swept", "--variable", "*/money", "--output", "a.svg")

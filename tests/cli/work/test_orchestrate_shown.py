@@ -1,13 +1,10 @@
 """A terminal shows the board of an orchestration, redrawn below what happened."""
 
 import re
-import signal
 
 import pytest
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import DO, SLUG
-
-from thence.work.orchestrate.orchestrator import Interruption
 
 HEAD = f"{SLUG}: "
 
@@ -90,26 +87,6 @@ def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
     stops = [f"stopped    {wp_id}  stopped; its claim is free" for wp_id in ("WP01", "WP02")]
     assert [line for line in told if line.startswith("stopped")] == stops
     assert "Traceback" not in str(terminal.screen)
-
-
-def test_only_the_first_signal_interrupts_and_after_what_is_not_to_be_cut():
-    interruption, done = Interruption(), []
-
-    def step():
-        with interruption.held():
-            with interruption.held():
-                interruption(signal.SIGINT, None)
-                done.append("a step")
-            done.append("and the one around it")
-
-    with pytest.raises(KeyboardInterrupt):
-        step()
-    interruption(signal.SIGTERM, None)
-    with interruption.held():
-        done.append("agents are ended")
-    assert done == ["a step", "and the one around it", "agents are ended"]
-    with pytest.raises(KeyboardInterrupt):
-        Interruption()(signal.SIGHUP, None)
 
 
 def test_terminal_that_can_not_redraw_gets_lines(make, shown):

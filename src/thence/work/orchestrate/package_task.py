@@ -240,7 +240,8 @@ class PackageTask:
         session = self._shared.session
         session.refresh()
         if self._gate is not None:
-            self._judge_gate(*self._gate, ended)
+            gate, commit = self._gate
+            self._judge_gate(gate, commit, ended)
             return
         package, is_review = self._package, self.task.phase == REVIEW
         if package.lane != (FOR_REVIEW if is_review else DOING):
