@@ -91,7 +91,6 @@ OF_THE_USER = {
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
-    "project/project.py:_has_git": "whether a git folder is there",
     "project/project.py:_home": "homes in the git folder",
     "project/project.py:_is_bare": _GIT,
     "project/project.py:_known_homes": "homes in the git folder",
@@ -104,7 +103,7 @@ OF_THE_USER = {
     "git/worktrees.py:_hide": _GIT,
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "git/worktrees.py:_only_here": "names, by which no link is followed; a reflog",
-    "git/worktrees.py:_reflog": _GIT,
+    "git/worktrees.py:commits_made": _GIT,
     "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

@@ -83,19 +83,6 @@ def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
     )
 
 
-@pytest.mark.promise("P6")
-@pytest.mark.parametrize(
-    ("arguments", "cause"),
-    [
-        ([""], "its title is empty"),
-        ([" \n\t"], "its title is empty"),
-    ],
-)
-def test_what_can_not_be_added_is_refused(empty, arguments, cause):
-    error = refused(empty, "finalize-tasks", "--add", *arguments)
-    assert (error["code"], error["cause"]) == ("planning_error", cause)
-
-
 @pytest.mark.promise("L8")
 @pytest.mark.parametrize(
     ("arguments", "guard", "cause"),

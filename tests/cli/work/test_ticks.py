@@ -62,8 +62,7 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
 
 
-def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(repo):
     done(repo, "implement", "WP01", "--actor", "ada")
     commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
     done(repo, "mark-status", "T001", "--actor", "ada")

@@ -8,7 +8,7 @@ sides of a conflict as people, packages and commits, the same in all clones.
 
 from collections.abc import Collection, Iterable, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -200,15 +200,6 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
 
 
 _TIMES = {2: "twice", 3: "three times"}
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-class Commits(NamedTuple):
-    """The number of a person's commits that are on a branch, and not in the target."""
-
-    person: str
-    branch: str
-    number: int
 
 
 def person(event: Event) -> str:
@@ -227,8 +218,8 @@ def is_claim(event: Event) -> bool:
     return is_move and event.payload.get("new_status") == DOING and not is_send_back(event)
 
 
-def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
-    """Returns a conflict in one sentence: the authors, their commits, and the winner."""
+def sentence(conflict: Conflict) -> str:
+    """Returns a conflict in one sentence: the authors, their actions, and the winner."""
     name = conflict.subject.rpartition("/")[2]
     titles = {event.payload.get("title") for event in conflict.events}
     if conflict.slot == PACKAGE.name and len(titles) > 1:
@@ -242,14 +233,8 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
             text = f"{names[0]} took {name} in two clones"
     else:
         text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
-    locations = [
-        f"{share.person}'s {_number(share.number)} {'lie' if share.number > 1 else 'lies'}"
-        f" on {share.branch}"
-        for share in commits
-    ]
     sure = ", provisionally" if conflict.is_provisional else ""
-    rule = f"{action_of(conflict.winner)} counts ({conflict.rule}){sure}"
-    return "; ".join([text, *locations, rule])
+    return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule}){sure}"
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:
@@ -277,11 +262,6 @@ def action_of(event: Event) -> str:
 def package_name(conflict: Conflict) -> str:
     """Returns the name of the package that a conflict is about."""
     return conflict.subject.rpartition("/")[2]
-
-
-def _number(count: int) -> str:
-    text = _WORDS[count] if count < len(_WORDS) else str(count)
-    return f"{text} commit{'' if count == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

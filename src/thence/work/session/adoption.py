@@ -42,9 +42,8 @@ from thence.work.names import branch_of, digits_of, is_wp_id, name_of
 from thence.work.plan.frontmatter import Fields, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, parse
-from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import LandingCheck
-from thence.work.session.session import Session
+from thence.work.session.session import Session, not_imported
 
 SOURCE = "kitty-specs"
 _STATUS = "status.events.jsonl"
@@ -247,7 +246,7 @@ class _Files:
 
     def package(self, path: str) -> tuple[str, Fields]:
         """Returns a file's package, empty if it is that of none, and its fields."""
-        fields, name = Fields({}, "", 1), PurePosixPath(path).name
+        fields, name = Fields({}, ""), PurePosixPath(path).name
         try:
             fields = read(self.read(path), path)
         except PlanningError as error:
@@ -305,7 +304,7 @@ class _Files:
 def _package(
     wp_id: str, planned: PlannedPackage | None, fields: Fields | None, move: LastMove
 ) -> AdoptedPackage:
-    planned, fields = planned or PlannedPackage(wp_id, wp_id), fields or Fields({}, "", 1)
+    planned, fields = planned or PlannedPackage(wp_id, wp_id), fields or Fields({}, "")
     listed = fields.values.get("dependencies")
     names = [str(name) for name in listed] if isinstance(listed, list) else []
     return AdoptedPackage(

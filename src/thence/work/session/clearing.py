@@ -1,4 +1,4 @@
-"""The worktrees and branches of this clone whose packages are done: cleared away once landed."""
+"""The worktrees and branches of this clone for packages and plans: cleared away once landed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,14 +12,16 @@ from thence.work.board.state import DONE, FeatureState, PackageState
 from thence.work.board.transitions import landed_payload
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.names import branch_of, worktree_of
+from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
+from thence.work.plan.planning_files import has_landed
+from thence.work.project.configuration import PULL_REQUEST, land_in, read_configuration
 from thence.work.project.package_refs import target_in
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import Session
 
 
 class Cleared(NamedTuple):
-    """A package whose worktree and branch went, or stay for a `reason`.
+    """A package, or a plan without `wp_id`, whose worktree and branch went, or stay for a `reason`.
 
     `ignored` are the ignored files that go with the worktree.
     """
@@ -61,6 +63,32 @@ def clear(
                 yield local._replace(reason=error.cause)
             except GitFailed as error:
                 yield local._replace(reason=f"{error.cause or error.message}; {error.hint}")
+
+
+def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iterator[Cleared]:
+    """Removes worktrees and branches of plans that have landed; of a plan the package is empty.
+
+    What is not committed or has not landed stays, as of packages; so do all where the main working
+    tree does not say yet that features land by pull requests.
+    """
+    repo, refs = session.project.main, session.refs
+    is_said = land_in(read_configuration(session.project)) == PULL_REQUEST
+    for slug in slugs if is_said else ():
+        branch, worktree = plan_branch(slug), plan_worktree(slug)
+        tip = refs.branches.get(branch)
+        aim = target_in(refs, session.target_of(session.board.features[slug])).tip
+        if tip is None or aim is None or session.planning.open_plan(slug) is not None:
+            continue
+        local, path = Cleared(slug, "", branch, worktree), session.project.root / worktree
+        try:
+            if path == session.project.here:
+                yield local._replace(reason="this command was given in its worktree")
+            elif has_landed(repo, tip, aim):
+                names = ignored(path)
+                (removable if is_dry else remove)(repo, branch, path, tip)
+                yield local._replace(ignored=names)
+        except GitFailed as error:
+            yield local._replace(reason=error.cause or error.message)
 
 
 def _clear(

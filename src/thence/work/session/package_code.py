@@ -43,7 +43,7 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.configuration import read_rules, read_worktree
+from thence.work.project.configuration import read_rules
 from thence.work.project.package_refs import (
     Target,
     base_of_package,
@@ -481,8 +481,7 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
-    setup = read_worktree(session.project).setup
-    worktree = make(session.project.repo, branch, path, bases, refs.branches, setup)
+    worktree = make(session.project.repo, branch, path, bases, refs.branches)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
         record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)

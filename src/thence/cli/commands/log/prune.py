@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from thence.cli.frame import check_agreed, help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, write_some
 from thence.core.clock import dated, microseconds, timestamp_at
-from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning
+from thence.log.check.pruning import PlannedSegment, Pruning
 from thence.log.files.disk import wall_ns
 from thence.log.open import OS_DISK, Log
 
@@ -97,7 +97,14 @@ def prune_command(
         with nullcontext() if is_dry else pruning.alone():
             plan = pruning.plan(before, keep_bytes or 0, _undelivered(log))
             if not out.is_json:
-                _show(out, plan, archive)
+                write_some(out, plan.segments, FILES_SHOWN_MAX, "file", _lines)
+                count, size = plan.pruned.events, plan.pruned.bytes
+                words = f"{counted(plan.pruned.files, 'file')}, {counted(count, 'event')}"
+                lies = f"into {archive}" if archive else "removed for good"
+                in_all = f"in all {words}, {size:,} bytes: {lies}"
+                out.write(in_all if plan.segments else "nothing to prune")
+                if plan.rest:
+                    out.notice(plan.rest)
             is_done = bool(plan.segments) and not is_dry
             if is_done:
                 question = "Move them there?" if archive else "It can't be undone. Remove them?"
@@ -138,20 +145,6 @@ def _undelivered(log: Log) -> Mapping[str, int]:
         return outbox.undelivered()
 
 
-def _show(out: Output, plan: PrunePlan, archive: Path | None) -> None:
-    """Shows what would go, and why no more does."""
-
-    def lines(segment: PlannedSegment) -> list[str]:
-        size = f"{counted(segment.events, 'event')}, {segment.bytes:,} bytes"
-        return [f"{segment.name}  {size}, up to {segment.until[:10]}"]
-
-    write_some(out, plan.segments, FILES_SHOWN_MAX, "file", lines)
-    if plan.segments:
-        lies = f"into {archive}" if archive else "removed for good"
-        all_of = plan.pruned
-        words = f"{counted(all_of.files, 'file')}, {counted(all_of.events, 'event')}"
-        out.write(f"in all {words}, {all_of.bytes:,} bytes: {lies}")
-    else:
-        out.write("nothing to prune")
-    if plan.rest:
-        out.notice(plan.rest)
+def _lines(segment: PlannedSegment) -> list[str]:
+    size = f"{counted(segment.events, 'event')}, {segment.bytes:,} bytes"
+    return [f"{segment.name}  {size}, up to {segment.until[:10]}"]

@@ -12,14 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import msgspec
 
-from thence.cli import INTERRUPTED
-from thence.cli.frame import checked_name, help_with
+from thence.cli.frame import checked_name, help_with, log_options
 from thence.cli.output import Output, current, escaped
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
     filter_options,
-    index_options,
     keys,
     names_events,
     open_for_reading,
@@ -115,7 +113,7 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     "--limit", type=click.IntRange(min=1), metavar="N", help="A page: the first N events."
 )
 @filter_options
-@index_options
+@log_options
 def export_command(
     is_csv: bool,
     is_parquet: bool,
@@ -238,10 +236,8 @@ def _export_spans(
     from thence.trace.otlp.sending import Sender, SpansSent, headers_of
 
     if is_open is not None:
-        try:
-            follow_spans(out, to, wait_s, log_name, conditions, is_open=is_open)
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(INTERRUPTED) from None
+        out.is_endless = True
+        follow_spans(out, to, wait_s, log_name, conditions, is_open=is_open)
     batches = span_batches(out, log_name, limit, conditions)
     if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
