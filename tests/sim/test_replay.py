@@ -147,19 +147,6 @@ def _anew():
     return [Counter("ada", model([])), Doer("zoe", lambda seen: None)]
 
 
-def test_replay_asks_nothing_and_gives_one_hash(tmp_path):
-    first = toy_run(tmp_path, [], "run").run()
-    asked = []
-    agents = [Counter("ada", model(asked))]
-    again = replay(first.output_dir, agents=agents, engine=Adder())
-    assert (again.step, again.turns, asked) == ("", 6, [])
-    other = toy_run(tmp_path, [], "other").run()
-    assert (
-        again.sha256
-        == replay(other.output_dir, agents=[Counter("ada", model([]))], engine=Adder()).sha256
-    )
-
-
 def test_replay_names_the_first_difference(tmp_path):
     class Other(Adder):
         def apply_action(self, view, action):
