@@ -35,7 +35,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "sim": 145,
     "sync": 39,
     "trace": 65,
-    "work": 182,
+    "work": 127,
 }
 STARRED: dict[str, int] = {
     "cli": 7,
@@ -57,5 +57,5 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sync": ((3731, 16), (3100, 14)),
     "thence": ((1000, 6), (1000, 8)),
     "trace": ((7629, 30), (7000, 35)),
-    "work": ((12010, 57), (9500, 46)),
+    "work": ((10494, 52), (9500, 46)),
 }

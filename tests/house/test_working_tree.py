@@ -103,7 +103,7 @@ OF_THE_USER = {
     "git/worktrees.py:_hide": _GIT,
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "git/worktrees.py:_only_here": "names, by which no link is followed; a reflog",
-    "git/worktrees.py:_reflog": _GIT,
+    "git/worktrees.py:commits_made": _GIT,
     "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

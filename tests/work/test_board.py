@@ -174,16 +174,6 @@ def test_later_move_that_names_both_sides_settles_a_conflict_in_any_order(chance
 
 
 @pytest.mark.promise("L10")
-def test_move_that_has_not_seen_one_side_settles_nothing():
-    ada, bob, first, _ = taken_twice()
-    bob = Clone("b", [event for event in bob.events if event != first])
-    late = bob.move("WP01", "doing", "for_review", actor="bob")
-    ada.take_in(bob)
-    (conflict,) = fold(ada.events).conflicts
-    assert (conflict.is_open, {*conflict.heads}) == (True, {first, late})
-
-
-@pytest.mark.promise("L10")
 def test_conflict_is_shown_with_its_own_feature():
     claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}
     elsewhere = {"feature_slug": "029-other"}

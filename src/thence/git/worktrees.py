@@ -247,29 +247,19 @@ def ignored(path: Path) -> tuple[str, ...]:
     return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
 
 
-def last_commit(path: Path) -> str:
-    """Returns the last commit that the reflog of a working tree tells of, "" if none."""
-    last = _reflog(path)[-1:]
-    fields = last[0].split(maxsplit=2) if last else []
-    return fields[1].decode("ascii", "replace") if len(fields) > 1 else ""
-
-
 def commits_made(path: Path) -> tuple[str, ...]:
     """Returns the commits that were made in a worktree, the latest first; empty if git keeps none.
 
     Only the last 64 KiB of the worktree's reflog are read.
     """
-    matches = map(_MADE.match, reversed(_reflog(path)))
-    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
-
-
-def _reflog(path: Path) -> list[bytes]:
     try:
         with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
-            return file.read().splitlines()
+            lines = file.read().splitlines()
     except OSError:
-        return []
+        return ()
+    matches = map(_MADE.match, reversed(lines))
+    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
 
 
 def _make_empty(

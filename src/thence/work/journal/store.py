@@ -15,7 +15,7 @@ no git command touches it while it is written. Either may be deleted at any mome
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
@@ -216,10 +216,10 @@ def with_event_store(command: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> Result:
-        if keywords.get("event_store") is not None:
+        with ExitStack() as stack:
+            if keywords.get("event_store") is None:
+                keywords["event_store"] = stack.enter_context(EventStore.at())
             return command(*arguments, **keywords)
-        with EventStore.at() as store:
-            return command(*arguments, **{**keywords, "event_store": store})
 
     return hide_keyword("event_store", with_store)
 

@@ -42,9 +42,8 @@ from thence.work.names import branch_of, digits_of, is_wp_id, name_of
 from thence.work.plan.frontmatter import Fields, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, parse
-from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import LandingCheck
-from thence.work.session.session import Session
+from thence.work.session.session import Session, not_imported
 
 SOURCE = "kitty-specs"
 _STATUS = "status.events.jsonl"

@@ -87,7 +87,7 @@ def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iter
                 names = ignored(path)
                 (removable if is_dry else remove)(repo, branch, path, tip)
                 yield local._replace(ignored=names)
-        except (Refused, GitFailed) as error:
+        except GitFailed as error:
             yield local._replace(reason=error.cause or error.message)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.git.commits import Commit, FileEdit, as_it_is, commit_files
 from thence.git.objects import is_folder, objects
+from thence.git.refs import Refs
 from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
 from thence.work.names import plan_branch
@@ -122,3 +123,15 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
             cause=cause,
             hint=hint,
         )
+
+
+def existing_branch(refs: Refs, name: str) -> str:
+    """Returns the name of a local branch; raises PlanningError if there is none of this name."""
+    if name not in refs.branches:
+        raise PlanningError(
+            "could not find the branch",
+            place=repr(name),
+            cause="there is none of this name in the repository",
+            hint="name one that is there (git branch --list), or make it first",
+        )
+    return name

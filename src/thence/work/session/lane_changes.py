@@ -1,11 +1,11 @@
-"""Moves of packages on the board: decided on a board, appended if that board still holds.
+"""Moves of packages and results of gates: decided on a board, appended if it still holds.
 
 `mirror` shows the lanes in planning files, for people and other tools, where a file has them. The
 changes stay in the main working tree until the next commit. A package's file without a `lane:` line
 never gets one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -19,8 +19,16 @@ from thence.git.repository import operation_under_way
 from thence.git.worktrees import state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.move_request import GuardFailure, Move, MoveContext
-from thence.work.board.state import DONE, LANES, Board, FeatureState, PackageState
+from thence.work.board.move_request import REVIEWS, GuardFailure, Move, MoveContext, gate_change
+from thence.work.board.state import (
+    DONE,
+    LANES,
+    PASSED,
+    Board,
+    FeatureState,
+    GateState,
+    PackageState,
+)
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
 from thence.work.journal.store import WorkEvent
@@ -28,11 +36,12 @@ from thence.work.names import branch_of, worktree_of
 from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
-from thence.work.project.configuration import gates_run
+from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
 from thence.work.session.session import Decision, Session
 
+_GATE_TYPES = ("GateCreated", "GateResultChanged")
 RUN_VARIABLE = "THENCE_RUN"  # agents and gates have it, and what they start
 
 
@@ -319,3 +328,75 @@ def _with_lane(lane: str, path: str) -> FileEdit:
         return data
 
     return edit
+
+
+def set_gates(
+    session: Session,
+    package: PackageState,
+    slug: str,
+    results: Mapping[str, str],
+    reason: str,
+    to: str,
+    context: MoveContext | None,
+) -> list[GateState]:
+    """Records the results of gates, and returns the gates.
+
+    With a `context` it records nothing if the move to `to` would be refused, and raises Refused. A
+    result stated for a gate that the configuration runs does not pass it.
+    """
+    place = f"{', '.join(results)} of {slug}/{package.wp_id}"
+    refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
+    if any(results.get(gate_type) == PASSED for gate_type in REVIEWS):
+        refuse_author(session, package, "could not set the gate", place)
+    gates: dict[str, GateState] = {}
+
+    def decided() -> Decision:
+        state = session.board.features[slug]
+        about = package_of(state, package.wp_id)
+        gates.clear()
+        gates.update(about.gates)
+        events = list[WorkEvent]()
+        for gate_type, result in results.items():
+            present = (gate for gate in about.gates.values() if gate.gate_type == gate_type)
+            gate, causes = next(present, None), tuple[str, ...]()
+            if gate is None:
+                gate = GateState(new_id(), gate_type)
+                payload = {
+                    "work_package_id": about.wp_id,
+                    "gate_type": gate_type,
+                    "gate_id": gate.gate_id,
+                }
+                rests_on = about.events_of("lane") or about.events_of("package")
+                created = WorkEvent("GateCreated", payload, slug, rests_on)
+                events.append(created)
+                causes = (created.event_id,)
+            if result != gate.status:
+                change = gate_change(gate, result, **({"reason": reason} if reason else {}))
+                events.append(WorkEvent(change.event_type, change.payload, slug, causes))
+                gate = GateState(gate.gate_id, gate_type, result, session.current_actor())
+            gates[gate.gate_id] = gate
+        if context is not None:
+            moving = with_code(session, state, about.wp_id, to, context)
+            after = {**state.packages, about.wp_id: replace(about, gates=gates)}
+            features = {**session.board.features, slug: replace(state, packages=after)}
+            board = replace(session.board, features=features)
+            decide_move(session, slug, about.wp_id, to, moving, board)
+        watched = {about.subject, *(session.store.subject(slug, name) for name in gates)}
+        return events, Unchanged(session.position, watched, _GATE_TYPES)
+
+    if session.run(decided, "could not set the gate", place):
+        session.refresh()
+    return [gate for gate in gates.values() if gate.gate_type in results]
+
+
+def refuse_author(session: Session, package: PackageState, operation: str, place: str) -> None:
+    """Raises Refused if the actor did the package, and no one here may approve their own."""
+    is_own = session.current_actor() == package.agent
+    if is_own and not read_rules(session.project).author_may_approve:
+        raise Refused(
+            operation,
+            guard="author_approves",
+            place=place,
+            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
+            hint="have somebody else look at it",
+        )

@@ -1,7 +1,7 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.names import wp_id_of
+from thence.work.names import is_slug, resolve, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
-from thence.work.session.feature_choice import choose_feature, not_imported
 
 # a command decides on the board: the events to append, as long as the guard holds
 Decision = tuple[Sequence[WorkEvent], Unchanged]
@@ -60,6 +59,19 @@ def moved_meanwhile(
 ) -> Refused:
     """Returns the refusal of a command on a board that others have changed meanwhile."""
     return Refused(operation, guard="moved_meanwhile", place=place, cause=cause, hint=hint)
+
+
+def not_imported(board: Board, planning: Planning) -> list[str]:
+    """Returns the features that have planning files, and whose beginning is not in the log.
+
+    `thence work finalize-tasks` adopts them.
+    """
+    known = {feature.folder for feature in board.features.values() if feature.folder}
+    for slug, feature in board.features.items():
+        created = (package.created_event for package in feature.packages.values())
+        if any((feature.spec_event, feature.created_event, *created)):
+            known.add(slug)
+    return [slug for slug in planning.slugs() if is_slug(slug) and slug not in known]
 
 
 class Session:
@@ -188,14 +200,29 @@ class Session:
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
 
-        Without a name it may be the only one that has the named packages. Raises Refused for one
-        that is not there, and for a package that was made here and has lost its number,
-        PlanningError where it is not clear which.
+        That is the only open one, or the only one that has the named packages. Raises Refused for
+        one that is not on the board, and for a package that was made here and has lost its number,
+        PlanningError where several are possible or none is open.
         """
-        here, wp_ids = self.planning.feature_here(), [wp_id_of(package) for package in packages]
-        feature = choose_feature(
-            name, self.board, here, not_imported(self.board, self.planning), wp_ids
-        )
+        features, here = self.board.features, self.planning.feature_here()
+        wp_ids = [wp_id_of(package) for package in packages]
+        remaining = [slug for slug, one in features.items() if not one.is_completed]
+        owners = [slug for slug in features if wp_ids and {*wp_ids} <= {*features[slug].packages}]
+        if name is not None:
+            feature = self._feature_named(name)
+        elif here in features:
+            feature = features[here]
+        elif len(remaining) == 1 or len(owners) == 1:
+            feature = features[remaining[0] if len(remaining) == 1 else owners[0]]
+        else:
+            cause, hint = f"there are {', '.join(remaining)}", "name one with --feature"
+            if owners:
+                cause = f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
+            elif not remaining:
+                unlogged = not_imported(self.board, self.planning)
+                cause = "there is none that is not completed"
+                hint = f"thence work {'finalize-tasks' if unlogged else 'setup-spec TITLE'}"
+            raise PlanningError("could not decide which feature is meant", cause=cause, hint=hint)
         self.feature_slug = feature.slug
         for package in filter(None, map(feature.packages.get, wp_ids)):
             node_id = next_node_id(self.project.home) if package.lost else None
@@ -204,6 +231,23 @@ class Session:
                 place = f"{feature.slug}/{package.wp_id}"
                 raise refusal.error("could not use the package", place, is_agent=False)
         return feature
+
+    def _feature_named(self, name: str) -> FeatureState:
+        features = self.board.features
+        try:
+            return features[resolve(name, features)]
+        except Refused:
+            renamed = {one.folder: one for one in features.values() if one.folder}
+            with suppress(Refused):
+                return renamed[resolve(name, renamed)]
+            slug = resolve(name, [*features, *not_imported(self.board, self.planning)])
+            raise Refused(
+                "could not use the feature",
+                guard="not_imported",
+                place=slug,
+                cause="its planning files were never brought into the log",
+                hint=f"thence work finalize-tasks --feature {slug}",
+            ) from None
 
     def target_of(self, feature: FeatureState) -> str:
         """Returns the branch that a feature goes to.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.sentences.events import counted
-from thence.errors import GitFailed, HeadsMoved, Refused, ThenceError
+from thence.errors import GitFailed, HeadsMoved, ThenceError
 from thence.files import is_locked
 from thence.git.locks import EXCHANGING, locked
 from thence.git.refs import REMOTES
@@ -36,7 +36,7 @@ from thence.work.journal.day_files import board_tip, load_seen, save_seen
 from thence.work.journal.store import WorkEvent
 from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
-from thence.work.session.session import Session
+from thence.work.session.session import Session, moved_meanwhile
 
 WAIT_S = 5.0
 _PAUSE_S = 0.1
@@ -116,12 +116,11 @@ def give_way(
         }
         with suppress(HeadsMoved):
             session.append_or_warn(WorkEvent("WPStatusChanged", payload, feature.slug))
-        raise Refused(
+        raise moved_meanwhile(
             "could not begin work on",
-            guard="moved_meanwhile",
-            place=f"{feature.slug}/{package.wp_id}",
-            cause=f"{person(first)} claimed it first, at {first.timestamp}",
-            hint="look at `thence work status`, then take another package",
+            f"{feature.slug}/{package.wp_id}",
+            f"{person(first)} claimed it first, at {first.timestamp}",
+            "look at `thence work status`, then take another package",
         )
 
 

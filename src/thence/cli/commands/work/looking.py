@@ -39,9 +39,8 @@ from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.planning_files import OpenPlan
-from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_to_show, in_target_before_done
-from thence.work.session.session import CommandResult, Session
+from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60

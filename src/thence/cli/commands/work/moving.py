@@ -35,8 +35,6 @@ from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.project.configuration import gates_run
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.feature_choice import not_imported
-from thence.work.session.gating import set_gates
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
@@ -45,6 +43,7 @@ from thence.work.session.lane_changes import (
     mirror,
     move,
     package_of,
+    set_gates,
 )
 from thence.work.session.package_code import (
     LandingCheck,
@@ -52,7 +51,7 @@ from thence.work.session.package_code import (
     workspace,
 )
 from thence.work.session.pull_requests import take_plan_in
-from thence.work.session.session import CommandResult, Session, moved_meanwhile
+from thence.work.session.session import CommandResult, Session, moved_meanwhile, not_imported
 from thence.work.session.sharing import give_way, refresh_first
 
 NOTHING_READY = 4  # the exit code of `implement` without a package

@@ -28,13 +28,12 @@ from thence.work.orchestrate.orchestrator import (
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
-from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
 from thence.work.session.package_code import code_to_show
-from thence.work.session.session import CommandResult, Session
+from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1

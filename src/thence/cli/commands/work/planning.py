@@ -16,7 +16,7 @@ from thence.cli.commands.work.command_runner import feature_option, session_comm
 from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import PlanningError, Refused
 from thence.git.commits import FileEdit, as_it_is, if_missing
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
@@ -47,10 +47,14 @@ from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
 from thence.work.project.plan_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, ids_in, with_another_id
-from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.feature_choice import existing_branch, not_imported
+from thence.work.session.command_commit import (
+    check_committer,
+    check_here,
+    commit,
+    existing_branch,
+)
 from thence.work.session.pull_requests import begin_plan, push_plan, reached, unpushed
-from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.session.session import CommandResult, Decision, Session, not_imported
 
 BEGIN = b"<!-- thence:begin -->"
 END = b"<!-- thence:end -->"
@@ -500,33 +504,32 @@ def _recorded(
 
     `plan` returns the feature and its packages on the present board.
     """
-    for _ in range(ATTEMPTS_MAX):
-        session.refresh()
-        state, packages = plan()
+    planned: tuple[FeatureState, Sequence[PlannedPackage]]
+    events: list[WorkEvent] = []
+
+    def decided() -> Decision:
+        nonlocal planned, events
+        planned = state, packages = plan()
         events = _creation_events(session, state, session.target_of(state), packages)
         created = ((state.slug, package.wp_id) for package in packages)
         guard = session.guard((state.slug, state.slug), *created, types=_CREATION_TYPES)
-        try:
-            if events:
-                session.append_or_warn(*events, guard=guard)
-        except HeadsMoved:  # somebody else makes packages too
-            continue
-        for wp_id, keeper in state.packages.items() if events else ():
-            lost = {one.title for one in keeper.lost if not one.is_added}
-            before = package_branch(state.slug, wp_id)
-            for package in packages if before in session.refs.branches else ():
-                if package.title in lost:  # it has another number now
-                    after = package_branch(state.slug, package.wp_id)
-                    session.warnings.append(
-                        f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
-                        f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
-                    )
-        return state, packages, events
-    raise moved_meanwhile(
-        "could not make the packages of",
-        session.feature_slug or _GENERAL,
-        f"others changed them {ATTEMPTS_MAX} times meanwhile",
-    )
+        return events, guard
+
+    session.refresh()
+    operation, place = "could not make the packages of", session.feature_slug or _GENERAL
+    session.run(decided, operation, place, needs_log=False)
+    state, packages = planned
+    for wp_id, keeper in state.packages.items() if events else ():
+        lost = {one.title for one in keeper.lost if not one.is_added}
+        before = package_branch(state.slug, wp_id)
+        for package in packages if before in session.refs.branches else ():
+            if package.title in lost:  # it has another number now
+                after = package_branch(state.slug, package.wp_id)
+                session.warnings.append(
+                    f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
+                    f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
+                )
+    return state, packages, events
 
 
 def _creation_events(

@@ -12,12 +12,12 @@ from thence.work.board.state import APPROVED, FOR_REVIEW
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import parse, tick
-from thence.work.session.gating import refuse_author
 from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
     package_of,
     refuse_agents,
+    refuse_author,
     tick_event,
 )
 from thence.work.session.session import CommandResult, Session
@@ -64,7 +64,8 @@ def mark_status(
     for package, box in chosen:
         on_board = state.packages.get(package.wp_id)
         in_log = on_board is not None and bool(on_board.subtasks.get(box.id))
-        states.append((package, box, box.is_done or in_log))
+        # a box that somebody ticked by hand has no event yet
+        states.append((package, box, in_log or (not is_done and box.is_done)))
     changed = [(package, box) for package, box, was in states if was is not is_done]
     if changed:
         append = session.append_or_warn if is_mirrored(session, state) else session.append
