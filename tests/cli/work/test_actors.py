@@ -1,7 +1,7 @@
-"""Who acts: the one that is named, the package's agent, else the user as git knows them."""
+"""Who acts: the one that is named, else the user as git knows them."""
 
 import pytest
-from tests.cli.work.projects import SLUG, done, refused, work
+from tests.cli.work.projects import done, refused, work
 from tests.git.repositories import git
 
 from thence.work.journal.store import EventStore
@@ -47,13 +47,6 @@ def test_who_is_named_acts_under_that_name(repo):
     done(repo, "implement", "WP01", "--actor", "coder")
     assert moves(repo) == [("coder", "coder")]
     assert agent(repo) == "coder"
-
-
-def test_the_agent_of_a_package_file_acts_where_nobody_is_named(repo):
-    (path,) = (repo / f"kitty-specs/{SLUG}/tasks").glob("WP01*.md")
-    path.write_text(path.read_text().replace("---\n", "---\nagent: claude\n", 1))
-    done(repo, "implement", "WP01")
-    assert moves(repo) == [("claude", "claude")]
 
 
 def test_without_a_name_it_is_the_user(repo):

@@ -163,9 +163,7 @@ def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_look
     keys = ("not_imported", "conflicts", "refused", "landed", "in_target_before_done")
     here = {
         "sharing": {"is_shared": False, "unshared": 0},
-        **{
-            key: [] for key in (*keys, "overlaps", "claims", "next", "waits_for_you", "blocks_most")
-        },
+        **{key: [] for key in (*keys, "claims", "next", "waits_for_you", "blocks_most")},
     }
     board = done(repo, "status", "--json").json
     assert set(board.pop("summary").values()) == {0}

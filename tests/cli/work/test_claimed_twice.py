@@ -54,20 +54,6 @@ def test_conflict_names_people_and_package_the_same_in_both_clones(clones):
     assert features(ada) == features(bob)
 
 
-def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
-    ada, bob = clones
-    ended = work(ada, "move-task", "WP01", "--to", "for_review", "--json")
-    step = "thence work implement WP01 --feature 001-sync --take-over"
-    assert f"note: your claim of WP01 lost to bob's: {step} takes it back" in ended.err
-    notes = done(ada, "status", "--json").json["notes"]
-    assert any(note.startswith("your claim of WP01 lost to bob's") for note in notes)
-    assert "lost" not in done(bob, "status").err
-    done(bob, "move-task", "WP01", "--to", "planned")
-    synced(bob)
-    synced(ada)
-    assert "lost" not in done(ada, "status").err
-
-
 @pytest.mark.promise("L11")
 def test_later_move_settles_the_conflict_in_both_clones(clones):
     ada, bob = clones
@@ -82,10 +68,11 @@ def test_later_move_settles_the_conflict_in_both_clones(clones):
     assert (past["rule"], past["open"]) == ("last_writer", False)
 
 
-def test_who_lost_a_claim_takes_the_package_back_and_is_told_no_more(clones):
+def test_who_lost_a_claim_is_refused_and_takes_the_package_back(clones):
     ada, bob = clones
+    ended = work(ada, "move-task", "WP01", "--to", "for_review", "--json")
+    assert "WP01 is the work of bob, not ada" in ended.err
     done(ada, "implement", "WP01", "--take-over")
-    assert "lost" not in done(ada, "status").err
     synced(ada)
     synced(bob)
     assert features(ada) == features(bob)

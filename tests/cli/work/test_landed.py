@@ -148,6 +148,24 @@ def test_merged_here_and_not_pushed_is_not_done(project, remote):
 
 
 @pytest.mark.promise("L15")
+def test_revert_shows_before_it_is_pushed(project, remote):
+    handed_in(project)
+    merge = done(project, "merge", "WP03")["merge_commit"]
+    git(project, "push", "--quiet", "origin", "main")
+    done(project, "accept", "WP03")
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    revert = git(project, "rev-parse", "HEAD")
+    for target in ("main", "origin/main"):
+        assert here(project) == "reverted"
+        assert f"reverted in {target} by {revert[:7]}" in shown(project)
+        git(project, "push", "--quiet", "origin", "main")
+    git(project, "revert", "--no-edit", revert)
+    git(project, "push", "--quiet", "origin", "main")
+    git(project, "reset", "--quiet", "--hard", revert)
+    assert here(project) == "landed", "the branch here is only older"
+
+
+@pytest.mark.promise("L15")
 def test_reset_after_a_refused_push_is_shown(project, remote):
     handed_in(project)
     done(project, "merge", "WP03")

@@ -94,14 +94,14 @@ def test_package_is_taken_over_and_who_had_it_learns_it(project):
     taken = done(project, "implement", "WP03", "--actor", "bob", "--take-over")
     assert Path(taken["worktree"]) == worktree
     assert package(project) == ("doing", "bob")
-    commands = (
-        ("implement", "WP03"),
-        ("move-task", "WP03", "--to", "for_review"),
-        ("move-task", "WP03", "--to", "planned"),
+    assert (
+        "with bob"
+        in refused(project, "not_in_lane", "implement", "WP03", "--actor", "ada")["cause"]
     )
-    for command in commands:
-        error = refused(project, "not_its_agent", *command, "--actor", "ada")
-        assert "bob took WP03 over from ada at 20" in error["cause"]
+    for lane in ("for_review", "planned"):
+        command = ("move-task", "WP03", "--to", lane, "--actor", "ada")
+        error = refused(project, "not_its_agent", *command)
+        assert "WP03 is the work of bob, not ada" in error["cause"]
         assert "--actor" not in error["hint"], "nobody is told to take another's name"
     commit(worktree, {"page.py": "a page\n"})
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "bob")

@@ -221,8 +221,6 @@ def test_each_step_of_a_conflict_works_as_printed(clones):
     for folder in clones:
         ended = warm("work", "status", cwd=folder)
         settling = "thence work implement WP01 --feature 001-sync --take-over"
-        told = re.findall(f"lost to .*: ({settling})", ended.err)
-        assert len(told) == (folder.name == "ada"), "bob's claim counts"
         assert steps(ended.out) == [settling]
         typed(folder, settling, folder.name)
 

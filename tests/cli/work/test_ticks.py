@@ -72,17 +72,6 @@ def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(repo):
     assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
 
 
-def test_a_box_ticked_by_hand_is_recorded_once_by_the_next_command(project):
-    path = project / FOLDER / "tasks.md"
-    path.write_text(path.read_text().replace("- [ ] T001", "- [x] T001"))
-    done(project, "status")
-    done(project, "status")
-    assert ticks(project) == (["SubtaskCompleted"], True)
-    done(project, "mark-status", "T001", "--undo")
-    done(project, "status")
-    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
-
-
 def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):
     (path,) = (project / FOLDER / "tasks").glob("WP01-*")
     head = git(project, "rev-parse", "HEAD")

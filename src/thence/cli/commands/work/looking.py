@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from os.path import realpath
 from shlex import quote
 from typing import Any, NamedTuple
@@ -37,10 +36,9 @@ from thence.work.board.state import (
 from thence.work.journal.claims import holder
 from thence.work.journal.claims import sentence as holder_sentence
 from thence.work.journal.refusals import ErrorStore
-from thence.work.names import branch_of, worktree_of
-from thence.work.overlaps import Overlap, at_work, overlaps
-from thence.work.overlaps import sentence as overlap_sentence
+from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
+from thence.work.plan.planning_files import OpenPlan
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_to_show, in_target_before_done
 from thence.work.session.session import CommandResult, Session
@@ -88,7 +86,6 @@ class _FeatureStatus(NamedTuple):
 
     feature: FeatureState
     rows: Mapping[str, _Row]
-    overlaps: Sequence[Overlap]
     conflicts: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
 
@@ -171,11 +168,6 @@ def status(
         "in_target_before_done": [
             about | {"target": row.early} for about, row in rows if row.early
         ],
-        "overlaps": [
-            {"feature_slug": part.feature.slug, **overlap._asdict()}
-            for part in parts
-            for overlap in part.overlaps
-        ],
         "claims": [about | {"process": row.process} for about, row in rows if row.process],
         "next": [about | {"next": "; or ".join(row.steps)} for about, row in rows if row.steps],
         "waits_for_you": waiting,
@@ -253,7 +245,7 @@ def _feature_status(
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
             if plan := session.planning.open_plan(slug):
-                notes.append(f"its planning files are on {plan.name}, and not in {target} yet")
+                notes += _plan_notes(feature, target, plan)
             half_added = [
                 wp_id
                 for wp_id, package in feature.packages.items()
@@ -288,7 +280,17 @@ def _feature_status(
             troubles.append(_stray(session, slug, wp_id))
         text = "; ".join(filter(None, troubles))
         rows[wp_id] = _Row(package, code, early.get((slug, wp_id)), steps, text, pid)
-    return _FeatureStatus(feature, rows, _forecast(session, feature), conflicts, notes)
+    return _FeatureStatus(feature, rows, conflicts, notes)
+
+
+def _plan_notes(feature: FeatureState, target: str, plan: OpenPlan) -> Iterator[str]:
+    if not plan.is_begun:
+        yield f"its planning files are on {plan.name}, and not in {target} yet"
+        return
+    yield f"its planning files are on {plan.name}, and {target} has another state of them"
+    away = f"git worktree remove {plan_worktree(feature.slug)}; " if plan.tree else ""
+    branch = plan_branch(feature.slug)
+    yield f"if they landed with changes: git fetch --prune; {away}git branch -D {branch}"
 
 
 def _stray(session: Session, slug: str, wp_id: str) -> str:
@@ -336,27 +338,6 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
         "blocked": len(blocked),
         "conflicts": sum(len(part.conflicts) for part in parts),
     }
-
-
-def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
-    """Returns the packages at work that change the same files, as far as git knows."""
-    packages = at_work(feature)
-    if len(packages) < 2:
-        return ()
-    with suppress(ThenceError):  # no target, and no branch is checked out
-        target, tips = session.target_of(feature), session.refs.branches
-        commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        ask = partial(overlaps, session.project.repo, target, packages, tips)
-        try:
-            pairs = session.memo.last(
-                f"files of {feature.slug}", " ".join((*packages, *commits)), ask
-            )
-            return [Overlap(first, second, tuple(files)) for first, second, files in pairs]
-        except GitFailed as error:
-            session.warnings.append(
-                f"overlaps of {feature.slug} were not looked for: {error.cause}"
-            )
-    return ()
 
 
 def _lines(
@@ -451,7 +432,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
     for conflict in part.conflicts:
         yield f"  conflict: {conflict['sentence']}"
         yield from (f"    next: {step}" for step in conflict["next"])
-    yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
 
 
 def _conflict_here(session: Session, conflict: Conflict) -> dict[str, Any]:

@@ -20,14 +20,12 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.repository import list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
     LandingStatus,
     MoveContext,
     changed_since,
-    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -44,7 +42,7 @@ from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
 from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import target_in
-from thence.work.session.clearing import clear
+from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
@@ -106,7 +104,7 @@ def merge(
     Where features land by pull requests it merges nothing: it pushes the branches, and names the
     pull requests to open.
 
-    Worktrees and branches of packages that are done and have landed are cleared away. Uncommitted
+    Worktrees and branches of packages and plans that have landed are cleared away. Uncommitted
     or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
@@ -130,6 +128,7 @@ def merge(
         )
         slugs = [state.slug] if is_named else slugs
     cleared = [*clear(session, slugs, wp_ids, is_dry=is_dry)]
+    cleared += clear_plans(session, () if wp_ids else slugs, is_dry=is_dry)
     if merged is None and not cleared:
         raise PlanningError(
             "could not merge",
@@ -139,7 +138,7 @@ def merge(
         )
     lines, verb = list[str](), "would go" if is_dry else "are gone"
     for one in cleared:
-        name = f"{one.wp_id} of {one.feature_slug}"
+        name = f"{one.wp_id or 'the plan'} of {one.feature_slug}"
         shown = ", ".join(one.ignored[:_IGNORED_SHOWN_MAX])
         if len(one.ignored) > _IGNORED_SHOWN_MAX:
             shown += ", …"
@@ -190,7 +189,8 @@ def _merge(
         tips[target] = aim
     staying = [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if is_dry:
-        planned = merging.plan(session.project.repo, target, names, tips)
+        commits = {**session.refs.branches, **tips}
+        planned = merging.plan(session.project.repo, target, names, commits)
         data: dict[str, Any] = {"steps": [], "dry_run": True}
         lines = [f"into {target}:"]
         for step in planned.steps:
@@ -208,9 +208,9 @@ def _merge(
         merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
         if merged.conflict is not None:
             branch = merged.conflict.branch
-            trees = worktrees_of(list_worktrees(session.project.repo), branch)
+            tree = session.refs.trees.get(branch)
             which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
-            place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
+            place = f"in {tree}" if tree else f"thence work implement {which}, and there"
             then = f"git merge {target}, resolve and commit; then thence work merge {which}"
             raise GitFailed(
                 "could not merge",
@@ -240,7 +240,7 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
         if code.kind == "reverted":
-            notes.append(f"{wp_id} is {reverted_by(code)}")
+            notes.append(f"{wp_id} is {code.sentence}")
     return notes
 
 

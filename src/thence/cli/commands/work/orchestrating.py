@@ -25,7 +25,7 @@ from thence.work.orchestrate.orchestrator import (
     Orchestrator,
     ProgressNote,
 )
-from thence.work.orchestrate.scheduling import plan, with_reverted
+from thence.work.orchestrate.scheduling import plan
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -33,7 +33,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import code_to_show, reverted_in
+from thence.work.session.package_code import code_to_show
 from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import refresh_first, send_new
 
@@ -49,7 +49,9 @@ class Display(NamedTuple):
     turn: Callable[[Orchestrator], None]
 
 
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="Show the plan, and what no agent can finish."
+)
 @feature_option
 def orchestrate(
     session: Session, *, feature: str | None = None, is_dry: bool = False
@@ -73,7 +75,7 @@ def orchestrate(
     state = _feature(session, feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
-    with _display(current(), interruption) as shown:  # it ends before the result is written
+    with _display(current()) as shown:  # it ends before the result is written
         orchestrator = Orchestrator(
             session.project.here, state.slug, setup, shown.report, shown.turn, interruption
         )
@@ -104,7 +106,7 @@ def orchestrate(
     data = {
         "events": [
             *(event.event_id for event in session.appended),
-            *orchestrator.progress.appended,
+            *orchestrator.appended,
         ],
         "feature_slug": state.slug,
         "status": summary.status,
@@ -129,20 +131,14 @@ def _feature(session: Session, name: str | None) -> FeatureState:
 
 
 def _dry_run(session: Session, feature: str | None) -> CommandResult:
-    """Returns the plan of an orchestration: its waves, the critical path, the problems."""
+    """Returns the plan of an orchestration: its waves, and what is never begun."""
     session.refresh()
     state = _feature(session, feature)
-    pending = with_reverted(state, reverted_in(session, state))
-    dry_plan = plan(pending, planned(session, state), read_setup(session.project))
-    problems = [
-        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
-    ]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
-    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
+    dry_plan = plan(state, planned(session, state), read_setup(session.project))
+    problems = [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
     data = {
         "feature_slug": state.slug,
         "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
-        "critical_path": list(dry_plan.critical_path),
         "problems": problems,
         "dry_run": True,
     }
@@ -150,8 +146,6 @@ def _dry_run(session: Session, feature: str | None) -> CommandResult:
     for number, wave in enumerate(dry_plan.waves, 1):
         tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
         lines.append(f"wave {number}: {', '.join(tasks)}")
-    if dry_plan.critical_path:
-        lines.append(f"critical path: {' -> '.join(dry_plan.critical_path)}")
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
@@ -180,11 +174,8 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
 
 
 @contextmanager
-def _display(out: Output, interruption: Interruption) -> Iterator[Display]:
-    """Yields the display of an orchestration.
-
-    On a terminal it draws the board below the notes; a partly drawn board could not be erased.
-    """
+def _display(out: Output) -> Iterator[Display]:
+    """Yields the display of an orchestration: on a terminal the board below the notes."""
     if out.is_json or not is_drawn(out):
 
         def report(note: ProgressNote) -> None:
@@ -203,8 +194,7 @@ def _display(out: Output, interruption: Interruption) -> Iterator[Display]:
     with live(out, auto_refresh=False) as screen:
 
         def print_note(note: ProgressNote) -> None:
-            with interruption.held():
-                screen.console.print(Text(printable(line(note))))
+            screen.console.print(Text(printable(line(note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
@@ -214,7 +204,6 @@ def _display(out: Output, interruption: Interruption) -> Iterator[Display]:
                 head, *rest = map(printable, board(orchestrator, now_s))
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
-                with interruption.held():
-                    screen.update(Group(Text(head), cut), refresh=True)
+                screen.update(Group(Text(head), cut), refresh=True)
 
         yield Display(print_note, turn)

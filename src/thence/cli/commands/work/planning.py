@@ -36,12 +36,9 @@ from thence.work.names import (
 )
 from thence.work.plan.package_files import (
     READ_FIRST,
-    holds,
     is_file_of,
-    is_made_here,
     path_of,
     render,
-    text_of,
     title_of,
 )
 from thence.work.plan.planning_files import Meta
@@ -617,20 +614,12 @@ def _files_of_plan(
         name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
     ]
     package_files = [path for path, _ in session.planning.package_files(None, slug)]
-    data = session.planning.read(None, tasks) or b""
     for package in packages:
-        body = text_of(data, tasks, package, tree)
         own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
         files |= dict.fromkeys(own_files, as_it_is)
-        for path in own_files:
-            text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
-            if is_made_here(text, package.wp_id) and not holds(text, body):
-                session.warnings.append(
-                    f"{path} stays as it is: tasks.md says more of {package.wp_id}"
-                )
         if not own_files:
             path = session.planning.path(slug, path_of(package))
-            files[path] = if_missing(render(package, slug, body, reading))
+            files[path] = if_missing(render(package, slug, tasks, reading))
     return files
 
 
@@ -652,12 +641,15 @@ def add(
     check_committer(session)
 
     def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
-        if feature is None:
-            state = session.board.features.get(_GENERAL) or FeatureState(
+        features = session.board.features
+        named = feature or session.planning.feature_here()
+        open_ones = [s for s, one in features.items() if s != _GENERAL and not one.is_completed]
+        if feature or named in features or len(open_ones) == 1:
+            state = session.feature(named or open_ones[0])
+        else:
+            state = features.get(_GENERAL) or FeatureState(
                 project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
             )
-        else:
-            state = session.feature(feature)
         _check_plan(session, state)
         tasks = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
         numbers = {*state.packages, *(one.wp_id for one in parse(tasks or b"", "").packages)}
@@ -685,7 +677,7 @@ def add(
     state, (package,), _ = _recorded(session, plan)
     # tasks.md stays as it is, so that two clones that both add never meet in one file
     path = session.planning.path(state.slug, path_of(package))
-    files = {path: if_missing(render(package, state.slug, ""))}
+    files = {path: if_missing(render(package, state.slug))}
     if state.slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
         branch = session.target_of(state)
         meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)

@@ -18,9 +18,9 @@ from thence.work.session.lane_changes import (
     mirror,
     package_of,
     refuse_agents,
+    tick_event,
 )
 from thence.work.session.session import CommandResult, Session
-from thence.work.session.ticks import tick_event
 
 
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
