@@ -151,7 +151,7 @@ TRACES, ORDERS = "--log traces", "--log orders"
     [
         (f"import --otlp spans.json {TRACES}", "_host_append", "the same command again"),
         (f"redact @last {ORDERS} --yes", "project_of", "thence redact "),
-        (f"prune {ORDERS} --keep-bytes 1 --yes", "renew", "the same command again"),
+        (f"prune {ORDERS} --keep-bytes 1 --yes", "_remove", "the same command again"),
     ],
 )
 @pytest.mark.whole(rows=2)
