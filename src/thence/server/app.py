@@ -64,7 +64,38 @@ def create_app(
         with closing(state):
             yield
 
-    app = _logs_app(state, lifespan)
+    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
+    app = _empty_app(lifespan)
+    app.state.served = state
+    add_error_handlers(app, problem_page)
+    app.add_api_route(
+        "/health",
+        _health,
+        name="health",
+        tags=["health"],
+        response_model=Health,
+        responses={422: refusals[422]},
+    )
+    app.add_api_route(
+        "/schemas",
+        _schemas,
+        name="schemas",
+        tags=["schemas"],
+        response_model=Schemas,
+        responses=refusals,
+    )
+    for kind in logs.KINDS:
+        app.include_router(logs.routes_of(kind))
+        app.include_router(look.routes_of(kind))
+    app.add_api_route("/openapi.json", _document, include_in_schema=False)
+    app.include_router(pages.router)
+    app.router.routes.append(static_route())
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=PACKED_BYTES_MIN,
+        compresslevel=1,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, logs.NDJSON),
+    )
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:
@@ -111,43 +142,6 @@ def create_team_app(
     add_error_handlers(app)
     app.router.routes.extend(team.routes())
     _add_doors(app, allowed_hosts)
-    return app
-
-
-def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI]) -> FastAPI:
-    """Returns an app with the routes of the query API and its pages."""
-    app = _empty_app(lifespan)
-    app.state.served = state
-    add_error_handlers(app, problem_page)
-    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
-    app.add_api_route(
-        "/health",
-        _health,
-        name="health",
-        tags=["health"],
-        response_model=Health,
-        responses={422: refusals[422]},
-    )
-    app.add_api_route(
-        "/schemas",
-        _schemas,
-        name="schemas",
-        tags=["schemas"],
-        response_model=Schemas,
-        responses=refusals,
-    )
-    for kind in logs.KINDS:
-        app.include_router(logs.routes_of(kind))
-        app.include_router(look.routes_of(kind))
-    app.add_api_route("/openapi.json", _document, include_in_schema=False)
-    app.include_router(pages.router)
-    app.router.routes.append(static_route())
-    app.add_middleware(
-        GZipMiddleware,
-        minimum_size=PACKED_BYTES_MIN,
-        compresslevel=1,
-        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, logs.NDJSON),
-    )
     return app
 
 
