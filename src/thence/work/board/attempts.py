@@ -169,8 +169,7 @@ def _is_tried(history: AttemptHistory, lane: str) -> bool:
 def _apply_move(history: AttemptHistory, _: Event, payload: dict[str, Any]) -> None:
     old, new = payload.get("previous_status"), payload.get("new_status")
     if new == FOR_REVIEW:
-        history.attempts = [pair for pair in history.attempts if pair[0] != REVIEW]
-        history.failures = {key: n for key, n in history.failures.items() if key[0] != REVIEW}
+        history.failures, history.attempts = {}, []
         history.return_reason = history.failure_message = ""
     elif new == DOING and old == FOR_REVIEW:
         history.return_reason, history.failure_message = str(payload.get("reason") or ""), ""
