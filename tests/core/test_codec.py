@@ -24,7 +24,7 @@ from tests.events import (
 
 from thence.core import codec
 from thence.core.clock import CLOCK_MAX
-from thence.core.codec import BadLine, draft, parse, parsed, pieces, stamper, unnumbered
+from thence.core.codec import BadLine, draft, parse, parsed, pieces, unnumbered
 from thence.core.event import LINE_DEPTH_MAX, Event, EventFields
 from thence.core.ids import LENGTH
 from thence.core.redaction import digests
@@ -139,6 +139,7 @@ UNFIT = "the checksum fits, seq or lamport_clock doesn't"
         (sealed(HEAD + b',"seq":1,"lamport_clock":0'), "bad_line", UNFIT),
         (sealed(HEAD + b',"seq":1,"lamport_clock":9007199254740992'), "bad_line", UNFIT),
         (sealed(HEAD + b',"seq":1,"lamport_clock":1,"payload":{'), "bad_line", ""),
+        (sealed(HEAD + b',"seq":1,"lamport_clock":1,"payload":{"\xed\xa0\x80":1}'), "bad_line", ""),
         (sealed(HEAD + b',"seq":1,"lamport_clock":1,"p":' + b"[" * 99_999), "bad_line", ""),
     ],
 )
@@ -173,13 +174,6 @@ def test_absent_members_are_left_out_and_zero_is_kept():
     assert read["turn_number"] == 0
     payload = {"kept": [], "also": {}, "and": None}
     assert json.loads(line_of(payload))["payload"] == payload
-
-
-@pytest.mark.parametrize("cause", ['a"b', 'x","seq":5,"y":"', "\n", "\\", "é"])
-def test_cause_can_not_break_out_of_its_quotes(cause):
-    event = parse(line_of(causes=[cause])[:-1], PLAIN)
-    assert isinstance(event, Event)
-    assert event.caused_by == (cause,)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +310,7 @@ def test_line_may_be_nested_as_deep_as_told_and_no_deeper():
         (FOREIGN, b"theirs"),
         (b'{"note":1,"event_id":"late"}', b"late"),
         (b'{"event_id":"\\u0061\\u0062"}', b"ab"),
+        (b'{"event_id":"","note":"x"}', b""),
         (b'{"note":1}', b'{"note":1}'),
         (b'{"note":"\xff"', b'{"note":"\xff"'),
         (b"no json", b"no json"),
@@ -347,11 +342,6 @@ def test_numbers_of_another_tools_line_are_not_guessed():
     assert codec.numbers(FOREIGN) is None
 
 
-def test_stamper_numbers_many_drafts_in_a_row():
-    lines = stamper(NODE)([drafted(new_id(), "t", {}) for _ in range(3)], 5, 17)
-    assert [codec.numbers(line) for line in lines] == [(NODE, 5, 17), (NODE, 6, 18), (NODE, 7, 19)]
-
-
 def test_draft_reads_as_the_event_that_it_will_be_without_numbers():
     made = drafted(new_id(), "t", {"agent_id": "ada", "details": {"a": 1}}, ["c"])
     event = unnumbered(made, SIM)
@@ -367,12 +357,6 @@ def test_line_of_another_tool_may_be_a_byte_short_of_the_limit():
     found = parse(longer, PLAIN)
     assert isinstance(found, BadLine)
     assert found.code == "bad_line"
-
-
-def test_what_stands_late_in_a_cut_line_does_not_make_it_one_of_ours():
-    near, far = b"x" * 390 + b'"seq":', b"x" * 400 + b'"seq":'
-    codes = [found.code for found in (parse(near, PLAIN), parse(far, PLAIN)) if found]
-    assert codes == ["bad_line", "bad_line"]
 
 
 def test_host_member_of_a_wrong_type_counts_as_absent_and_the_event_is_kept():
@@ -446,41 +430,9 @@ def test_bytes_that_are_no_text_spoil_a_line_wherever_they_stand():
         assert isinstance(parse(sealed(NUMBERED + member), PLAIN), BadLine)
 
 
-def test_many_lines_are_read_by_the_words_of_their_host():
-    line = stamped(drafted(new_id(), "t", {"agent_id": "ada", "details": {"n": 1}}), 1, 1)[:-1]
-    for event in (*(parsed(line, [line], SIM) or ()), parse(line, SIM)):
-        assert isinstance(event, Event)
-        assert (event.actor, event.payload) == ("ada", {"n": 1})
-
-
-def test_empty_id_of_another_tool_is_read_as_it_stands():
-    assert codec.event_id_of(b'{"event_id":"","note":"x"}') == b""
-
-
-def numbered(seq=1, clock=1, **members):
-    line = {"event_id": "a", "event_type": "t", "node_id": "n", "seq": seq}
-    line |= {"lamport_clock": clock, **members}
-    return sealed(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()[:-1])
-
-
-def nest_of(levels, bracket):
-    value = 1
-    for _ in range(levels):
-        value = [value] if bracket == "[" else {"a": value}
-    return value
-
-
 @given(causal_graphs().filter(bool))
 def test_what_is_decoded_is_what_the_parser_reads(events):
     assert headers([event.line for event in events]) == [event.header for event in events]
-
-
-@pytest.mark.parametrize("bracket", ["[", "{"])
-@pytest.mark.parametrize("levels", [LINE_DEPTH_MAX - 2, LINE_DEPTH_MAX - 1, LINE_DEPTH_MAX])
-def test_depth_of_a_line_has_the_limit_of_the_parser(bracket, levels):
-    lines = [numbered(), numbered(payload=nest_of(levels, bracket))]
-    is_event = isinstance(parse(lines[1], PLAIN), Event)
-    assert (headers(lines) is not None) == is_event == (levels < LINE_DEPTH_MAX - 1)
 
 
 A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
@@ -567,11 +519,6 @@ def test_checksum_of_a_part_is_no_event():
     line = sealed(start) + b"}"
     (part,) = pieces(line, PLAIN)
     assert isinstance(part.content, BadLine)
-
-
-def test_many_joined_events_are_all_found_in_reasonable_time():
-    lines = [line_of({"n": n})[:-1] for n in range(3000)]
-    assert [part.data for part in pieces(b"".join(lines), PLAIN)][::2] == lines
 
 
 @pytest.mark.parametrize("before", [b":", b",", b"["])

@@ -3,13 +3,12 @@
 import copy
 import json
 import pickle
-from typing import Any
 
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
 from thence.core.codec import BadLine, parse
-from thence.core.event import LINE_DEPTH_MAX, Event, EventFields, EventHeader, is_deep
+from thence.core.event import Event, EventFields, EventHeader
 from thence.core.vocabulary import SIM, VOCABULARIES
 
 
@@ -111,15 +110,6 @@ def test_members_of_a_simulation_are_read_by_its_words():
     assert not event.is_foreign
 
 
-def test_event_of_one_id_may_be_written_twice_with_other_numbers():
-    first = event_of(line_of({"a": 1}, event_id="x", seq=1, lamport_clock=1))
-    again = event_of(line_of({"a": 1}, event_id="x", seq=9, lamport_clock=9, node_id="0" * 12))
-    other = event_of(line_of({"a": 2}, event_id="x", seq=1, lamport_clock=1))
-    assert first.says_the_same_as(again)
-    assert not first.says_the_same_as(other)
-    assert not first.says_the_same_as(event_of(line_of({"a": 1}, event_id="y")))
-
-
 def test_event_shows_its_id_type_and_number():
     event = event_of(line_of(event_id="x", event_type="t", seq=7))
     assert repr(event) == "<Event x t seq=7>"
@@ -132,24 +122,6 @@ def test_number_that_python_can_not_hold_stands_as_its_digits():
     assert dict(event.payload) == {"f": "1e400", "i": digits, "n": -1500.0, "m": 7}
     for odd in (b'"\\ud800"', b"NaN", b"[1,]"):  # no JSON beside such a number either
         assert isinstance(parse(b'{"event_id":"x","n":1e400,"m":%b}' % odd, SIM), BadLine)
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda v: [0, v],
-        lambda v: [v, []],
-        lambda v: {"a": 0, "b": v},
-        lambda v: {"a": v, "b": {}},
-        lambda v: [[], v, {}],
-    ],
-)
-def test_value_is_deep_beyond_two_hundred_levels(wrap):
-    value: Any = 1
-    for _ in range(LINE_DEPTH_MAX - 1):
-        value = wrap(value)
-    assert not is_deep(value)
-    assert is_deep(wrap(value))
 
 
 def test_many_events_hash_apart():

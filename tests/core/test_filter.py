@@ -332,32 +332,3 @@ def test_anything_at_all_is_a_filter_or_refused_as_one(asked):
     else:
         assert asking.matches(event) in (True, False)
         assert all(name.encode() for name in (*asking.types, *asking.actors))
-
-
-EVENT = parse_line(
-    b'{"event_id":"x","event_type":"ACTION","simulation_id":"r","turn_number":5,'
-    b'"timestamp":"2026-11-20T07:13:00.000001Z"}',
-    SIM,
-)
-BEFORE, AT, AFTER = (f"2026-11-20T07:13:00.00000{n}Z" for n in range(3))
-
-
-@pytest.mark.parametrize(
-    ("asked", "is_shown"),
-    [
-        ({"turn": (5, None)}, True),
-        ({"turn": (6, None)}, False),
-        ({"turn": (None, 5)}, True),
-        ({"turn": (None, 4)}, False),
-        ({"turn": 5}, True),
-        ({"turn": (4, 6)}, True),
-        ({"since": AT}, True),
-        ({"since": AFTER}, False),
-        ({"until": AT}, True),
-        ({"until": BEFORE}, False),
-        ({"since": AT, "until": AT}, True),
-        ({"since": BEFORE, "until": AFTER}, True),
-    ],
-)
-def test_both_ends_of_a_span_belong_to_it(asked, is_shown):
-    assert Filter.of(**asked).matches(EVENT) is is_shown

@@ -211,6 +211,9 @@ def test_plain_maps_are_told_from_others():
         {1: 1},
         {"a": math.nan},
         {"a": 2**64},
+        {"a": -(2**63) - 1},
+        {"a": b""},
+        {"a": ()},
         {"a": [1]},
         {"a": {"b": {1}}},
         {**fine, "g": [1]},
@@ -258,13 +261,6 @@ def test_scalar_of_json_needs_no_look_and_no_repair(value):
     assert repair({"a": value}) == ({"a": value}, [])
 
 
-@pytest.mark.parametrize(
-    "value", [2**64, -(2**63) - 1, math.nan, math.inf, b"", (), [], object(), Colour.RED]
-)
-def test_value_that_may_need_a_look_is_not_plain(value):
-    assert not is_plain({"a": value})
-
-
 def test_refusal_finds_the_fault_behind_what_is_fine():
     value = {"a": ["x", (1, {"b": None, "c": [True, object()]})]}
     with pytest.raises(InvalidEvent) as caught:
@@ -298,8 +294,8 @@ def test_what_lies_too_deep_is_named_by_its_type(kind, name):
 
 
 def test_set_of_all_kinds_is_a_list_of_numbers_then_texts_then_others():
-    repaired, repairs = repair({"b", 2, "a", 1.5, (1, 0), (1,), None, 10, "é", -3})
-    assert repaired == [-3, 1.5, 2, 10, "a", "b", "é", None, [1, 0], [1]]
+    repaired, repairs = repair({"b'", 2, "a", 1.5, (1, 0), (1,), None, 10, "é", -3})
+    assert repaired == [-3, 1.5, 2, 10, "a", "b'", "é", None, [1, 0], [1]]
     assert repairs == [{"path": "", "was": "set"}]
 
 
@@ -335,10 +331,6 @@ def test_texts_are_cut_beyond_the_length_with_their_paths():
         {"path": "details.b", "was": "7 characters"},
     ]
     assert shorten(cut, 5) == (cut, [])
-
-
-def test_texts_of_a_set_are_in_their_own_order():
-    assert repair({"b'", "a"})[0] == ["a", "b'"]
 
 
 def test_truth_stays_truth():

@@ -81,23 +81,6 @@ def made(seq, subject="order/1", event_type="paid", node_id=NODE):
     return event_of(stamped(drafted(new_id(), event_type, members), seq, seq, node_id))
 
 
-def test_event_behind_the_position_breaks_a_guard_on_its_subject():
-    known, later = made(1), made(2)
-    guard = Unchanged(Position().after([known]), {"order/1", "order/2"})
-    assert guard.is_broken_by(later)
-    assert guard.is_broken_by(made(2, "order/2", "noted"))
-    assert not guard.is_broken_by(known)
-    assert not guard.is_broken_by(made(2, "order/3"))
-    assert not guard.is_broken_by(made(2, ""))
-
-
-def test_types_narrow_a_guard_to_events_of_these_types_on_its_subjects():
-    guard = Unchanged(Position(), ["order/1"], ["paid", "sent"])
-    assert guard.is_broken_by(made(1))
-    assert not guard.is_broken_by(made(1, event_type="noted"))
-    assert not guard.is_broken_by(made(1, "order/2"))
-
-
 @pytest.mark.parametrize("name", ["subjects", "types"])
 def test_text_in_place_of_a_collection_of_texts_is_refused(name):
     fields = {"subjects": {"order/1"}, "types": {"paid"}} | {name: "order/1"}
@@ -236,18 +219,6 @@ def test_read_goes_on_behind_a_position(tmp_path):
         assert list(log.read(after=position)) == [last]
         assert list(log.read(after=Position().after(first[1:]))) != [last]
         assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
-
-
-def test_numbers_are_kept_as_intervals_that_lie_apart():
-    def own(*seqs):
-        return [numbered(NODE, seq) for seq in seqs]
-
-    position = Position().after(own(5, 3, 1, 2, 8))
-    assert position.intervals == {NODE: ((1, 3), (5, 5), (8, 8))}
-    assert position.after(own(4)).intervals == {NODE: ((1, 5), (8, 8))}
-    inside = Position({NODE: ((1, 9),)}).after(own(4, 5))
-    assert inside.intervals == {NODE: ((1, 9),)}
-    assert inside.after(own(8, 10)).intervals == {NODE: ((1, 10),)}
 
 
 def test_event_of_another_tool_is_held_by_its_id():

@@ -2,8 +2,7 @@
 
 import re
 
-import pytest
-from tests.house.tree import ROOT, texts
+from tests.house.tree import texts
 
 # Written in pieces, for this file is scanned too.
 HOSTS = ("pypi" + ".org", "python" + "hosted", "npmjs" + ".", "debian" + ".org", "crates" + ".io")
@@ -36,12 +35,3 @@ def test_scan_bites():
 
 def test_scan_lets_rooms_and_addresses_be():
     assert not findings("a", "src/thence/work/events.py and https://example.org/home/x, ~/work/x")
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*.lock")))
-def test_lock_has_hashes_and_no_host(name):
-    lock = (ROOT / name).read_text()
-    assert "://" not in lock
-    pins = [line for line in lock.splitlines() if re.match(r"[a-z0-9]", line)]
-    assert pins
-    assert all("==" in pin and pin.endswith("\\") for pin in pins)

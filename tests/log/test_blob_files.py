@@ -47,10 +47,6 @@ def pieces(folder: Path) -> list[bytes]:
     ]
 
 
-def size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.jsonl"))
-
-
 def redact(log: Log, event: thence.Event) -> int:
     line = log.get(event.event_id).line
     return log.redactions.take_back([Redaction(event.event_id, digests(line).line.hex())])
@@ -174,14 +170,6 @@ def test_lines_stay_whole_where_other_tools_read_them(tmp_path, vocabulary, at_l
         assert event.line == event.whole_line
         assert PROMPT in json.loads(event.line)[log.vocabulary.payload_key]["prompt"]
     assert not (tmp_path / BODIES).exists()
-
-
-def test_calls_of_models_are_cut_in_simulations(tmp_path):
-    with opened(tmp_path, "sim") as log:
-        details = {"error_type": "llm_call", "status": "success", "prompt": PROMPT}
-        event = log.append("SYSTEM", details)
-        assert event.payload == details
-    assert len(event.line) < 1_000
 
 
 @pytest.mark.promise("A6")
@@ -362,16 +350,6 @@ def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
         assert log.verify().findings == ()
         redact(log, longer)
         assert pieces(tmp_path) == []
-
-
-def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
-    with opened(tmp_path) as log:
-        events = [log.append(KIND, {"text": SECRET * 300, "n": n}) for n in range(2)]
-        redact(log, events[0])
-        assert log.get(events[1].event_id).payload["text"] == SECRET * 300
-        redact(log, events[1])
-        assert pieces(tmp_path) == []
-        assert log.verify().findings == ()
 
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
@@ -637,15 +615,6 @@ def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_pa
         ]
         assert other.verify().findings == ()
     assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
-
-
-def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):
-    with opened(tmp_path):
-        pass
-    (tmp_path / ".thence" / "sync").mkdir()
-    (tmp_path / ".thence" / "sync" / "target.json").write_text("{}")
-    with opened(tmp_path) as log:
-        assert log.append(KIND, {"text": PROMPT}).body_entries
 
 
 def test_digests_cover_what_a_line_names(tmp_path):

@@ -11,7 +11,7 @@ from tests.log.faults import WAIT_S
 import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.errors import HeadsMoved, IdReused, InvalidEvent, ThenceError
+from thence.errors import HeadsMoved, IdReused, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings, new_id
 from thence.log.write.conditions import (
@@ -178,13 +178,6 @@ def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
     assert found.count(None) == 1
     assert len({event.line for event in found if event}) == 1
     assert len(lines_of(log.current_file)) == 2
-
-
-@pytest.mark.parametrize("event_id", ["", "a b", 'a"b', "é" * 26, "x" * 200, 7], ids=range(6))
-def test_id_that_would_spoil_the_line_is_refused(log, event_id):
-    with pytest.raises(InvalidEvent):
-        log.append("paid", event_id=event_id)
-    assert list(log.read()) == []
 
 
 def test_whole_lines_come_from_the_last_on(tmp_path):

@@ -9,7 +9,7 @@ from tests.log.committers import append_notice
 from tests.log.kills import appended, filled, told, unclean, zeroed
 
 import thence
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK, opened
 from thence.log.files.identity import Identity, Own
 from thence.log.files.segment import CURRENT
@@ -80,14 +80,6 @@ def test_bytes_that_no_crash_leaves_are_no_region(folder):
     assert found_in(folder) == []
 
 
-def test_region_tells_only_what_it_knows():
-    region = Region("a", 5, 7, "bad_line")
-    facts = {"file": "a", "offset": 5, "bytes": 7, "reason": "bad_line"}
-    assert region.facts() == facts
-    assert region._replace(regions=1).facts() == facts
-    assert region._replace(regions=2).facts() == facts | {"regions": 2}
-
-
 def test_scope_begins_where_the_session_was_durable(folder):
     older = written(folder, own(1), name=OLDER)
     newer = written(folder, own(2), own(3), name=NEWER)
@@ -143,24 +135,6 @@ def test_told_region_holds_what_lies_in_it_with_its_newline_or_without(kind):
     assert not record.holds(NEWER, 100, 20)
 
 
-@pytest.mark.parametrize("kind", ["recovered", "gap", "node_changed", "joined", "write_failed"])
-def test_other_notices_tell_no_region(kind):
-    assert not told_by(notice(kind, region())).holds(CURRENT, 100, 20)
-
-
-def test_what_is_no_notice_tells_nothing():
-    spoken = event_of(stamped(drafted("01A", "torn", {"payload": region()}), 5, 5))
-    assert not told_by(spoken).holds(CURRENT, 100, 20)
-
-
-def test_several_regions_of_a_segment_are_told_side_by_side():
-    record = told_by(notice("torn", region(100, 20)), notice("torn", region(300, 5)))
-    assert record.holds(CURRENT, 300, 5)
-    assert record.holds(CURRENT, 100, 20)
-    assert not record.holds(CURRENT, 200, 1)
-    assert not record.holds(CURRENT, 100, 205)
-
-
 def test_only_what_this_log_wrote_itself_is_believed():
     strange = notice("torn", region(), OTHER_NODE)
     assert not told_by(strange).holds(CURRENT, 100, 20)
@@ -174,30 +148,6 @@ def test_only_what_this_log_wrote_itself_is_believed():
     assert told_by(strange, own=()).holds(CURRENT, 100, 20)
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"file": CURRENT, "offset": 100},
-        {"file": CURRENT, "bytes": 20},
-        {"offset": 100, "bytes": 20},
-        {"file": 7, "offset": 100, "bytes": 20},
-        {"file": CURRENT, "offset": "100", "bytes": 20},
-        {"file": CURRENT, "offset": 100, "bytes": True},
-        {"file": CURRENT, "offset": 100.0, "bytes": 20},
-    ],
-)
-def test_region_without_a_place_is_none(facts):
-    record = told_by(notice("torn", facts))
-    assert not record.holds(CURRENT, 100, 1)
-
-
-def test_region_at_the_beginning_of_a_file_counts():
-    record = told_by(notice("torn", region(0, 0)))
-    assert record.holds(CURRENT, 0, 0)
-    assert record.holds(CURRENT, 0, 1)
-    assert not record.holds(CURRENT, 0, 2)
-
-
 def test_current_segment_of_a_notice_is_the_one_it_stands_in_or_the_one_before():
     within = told_by(notice("torn", region(100, 20)), file=NEWER, offset=120, older=OLDER)
     assert within.holds(NEWER, 100, 20)
@@ -207,13 +157,6 @@ def test_current_segment_of_a_notice_is_the_one_it_stands_in_or_the_one_before()
     assert not before.holds(NEWER, 100, 20)
     nothing_before = told_by(notice("torn", region(100, 20)), file=NEWER, offset=0)
     assert nothing_before.holds(NEWER, 100, 20)
-
-
-def test_region_of_a_named_segment_is_of_that_one():
-    record = told_by(notice("torn", region(file=OLDER)), file=NEWER, older=CURRENT)
-    assert record.holds(OLDER, 100, 20)
-    assert not record.holds(NEWER, 100, 20)
-    assert not record.holds(CURRENT, 100, 20)
 
 
 def test_segment_written_anew_has_the_regions_that_its_notice_records_alone():
@@ -230,15 +173,6 @@ def test_segment_written_anew_has_the_regions_that_its_notice_records_alone():
     record.add(first, NEWER, 10_000, None)
     record.add(anew, NEWER, 10_000, None)
     assert not record.holds(NEWER, 100, 20)
-
-
-def test_types_that_may_be_notices_are_known_by_the_vocabulary():
-    plain, sim = DamageRecord(PLAIN, ()), DamageRecord(SIM, ())
-    assert plain.may_be_notice(["noted", "log.gap"])
-    assert not plain.may_be_notice(["noted", "catalog.gap", "SYSTEM"])
-    assert not plain.may_be_notice([])
-    assert sim.may_be_notice(["ACTION", "SYSTEM"])
-    assert not sim.may_be_notice(["ACTION", "log.gap"])
 
 
 def test_page_of_zeros_inside_is_told_once_and_no_number_there_is_lost(tmp_path):

@@ -124,12 +124,6 @@ def test_backlog_does_not_delay_the_stop(tmp_path):
     assert list(stream) == []
 
 
-def test_foreign_lines_are_served_and_bad_bytes_passed_over(tmp_path, follower):
-    foreign, own = b'{"event_id":"theirs"}\n', line_of()
-    (tmp_path / "events.jsonl").write_bytes(b"\0\0\n\n" + foreign + b"hello\n" + own + own)
-    assert list(follower.events()) == [event_of(foreign), event_of(own)]
-
-
 def test_log_may_begin_to_exist_later(tmp_path):
     folder = tmp_path / "deep" / "log"
     with Follower(OS_DISK, folder, PLAIN) as follower:

@@ -7,7 +7,6 @@ import pytest
 from tests.events import drafted, new_id
 
 import thence
-from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import stamper
 from thence.core.order import total_order_key
 from thence.core.vocabulary import WORK
@@ -53,31 +52,6 @@ def test_line_of_another_node_is_kept_byte_for_byte_and_its_clock_is_witnessed(l
     assert log.verify().ok
 
 
-def test_line_is_taken_once_however_often_it_comes(log):
-    line = line_of(1, 2)
-    assert len(taken(log, [line, line]).taken) == 1
-    again = taken(log, [line])
-    assert (again.taken, again.known) == ((), 1)
-    assert lines_of(log).count(line) == 1
-
-
-def test_line_that_does_not_verify_stays_out_and_is_told(log):
-    line = line_of(1, 2)
-    bent = line.replace(b"WP01", b"WP02")
-    result = taken(log, [bent, b"<<<<<<< ours", line])
-    assert [bad for bad, _ in result.bad] == [bent, b"<<<<<<< ours"]
-    assert [reason.code for _, reason in result.bad] == ["bad_line", "bad_line"]
-    assert lines_of(log)[1:] == [line]
-
-
-def test_clock_that_no_log_may_believe_is_parked(log):
-    far = line_of(1, CLOCK_AHEAD_MAX + 4)  # one event is there, two come
-    near = line_of(2, CLOCK_AHEAD_MAX + 3)
-    result = taken(log, [far, near])
-    assert [event.line for event in result.parked] == [far]
-    assert [event.line for event in result.taken] == [near]
-
-
 def own_line(log, seq, clock, node_id=None):
     own = next(iter(log.read()))
     made = drafted(new_id(), "WPCreated", {"aggregate_id": "WP01", "payload": {}})
@@ -96,23 +70,6 @@ def test_lines_of_our_own_that_the_log_lost_come_back_in_order_under_another_nod
     again = taken(log, lines)
     assert (again.taken, again.ours, again.known) == ((), (), 3)
     assert log.verify().ok
-
-
-def test_lines_of_our_own_that_come_late_are_no_damage(log):
-    lines = [own_line(log, number, number) for number in (2, 3, 4)]
-    for line in reversed(lines):
-        taken(log, [line])
-    assert [line for line in lines_of(log) if line in lines] == lines[::-1]
-    assert log.verify().ok
-
-
-def test_events_with_one_number_are_both_kept(log):
-    mine = log.append("WPCreated", {}, subject="WP02")
-    ours, theirs = own_line(log, mine.seq, 5), [line_of(1, 6), line_of(1, 7)]
-    result = taken(log, [ours, *theirs])
-    assert [event.line for event in result.taken] == [*theirs, ours]
-    assert {mine.line, ours, *theirs} <= set(lines_of(log))
-    assert [each.code for each in log.verify().damage] == ["inconsistent"] * 2
 
 
 def test_foreign_line_is_taken_as_unverified_and_its_clock_is_witnessed(log):

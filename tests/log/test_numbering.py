@@ -6,7 +6,7 @@ from tests.disks import Scripted
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
-from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX
 from thence.core.codec import Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
@@ -42,70 +42,6 @@ def read(numbering, path):
         OS_DISK.close(descriptor)
 
 
-def test_numbers_begin_at_one_and_are_given_again_until_they_are_counted(tmp_path):
-    numbering = begun(tmp_path)
-    assert (numbering.seq, numbering.node_id, numbering.previous_node) == (0, NODE, "")
-    assert next_of(numbering, 2) == [(NODE, 1, 1), (NODE, 2, 2)]
-    assert next_of(numbering) == [(NODE, 1, 1)]
-    numbering.count([b""] * 2)
-    assert numbering.seq == 2
-    assert next_of(numbering) == [(NODE, 3, 3)]
-    numbering.count([b""] * 1)
-    assert next_of(numbering) == [(NODE, 4, 4)]
-
-
-def test_new_node_numbers_anew_and_keeps_the_clock(tmp_path):
-    numbering = begun(tmp_path)
-    numbering.count([b""] * 7)
-    numbering.begin(OTHER_NODE, NODE)
-    assert (numbering.node_id, numbering.previous_node) == (OTHER_NODE, NODE)
-    assert next_of(numbering) == [(OTHER_NODE, 1, 8)]
-    numbering.begin(OTHER_NODE)
-    assert numbering.previous_node == ""
-
-
-def test_each_clock_is_measured_by_the_own_one_alone(tmp_path):
-    numbering = begun(tmp_path)
-    numbering.witness(CLOCK_AHEAD_MAX + 5)
-    numbering.witness(CLOCK_AHEAD_MAX)
-    assert next_of(numbering) == [(NODE, 1, CLOCK_AHEAD_MAX + 1)]
-    assert numbering.rejected_clocks == [CLOCK_AHEAD_MAX + 5]
-
-
-def test_numbers_that_were_read_are_gone_on_from(tmp_path):
-    numbering = begun(tmp_path)
-    path = tmp_path / "a"
-    file_of(tmp_path, "a", line_of(seq=6, lamport_clock=9), line_of(seq=7, lamport_clock=11))
-    assert read(numbering, path) == 7
-    assert next_of(numbering) == [(NODE, 8, 12)]
-    numbering.count([b""] * 10)
-    assert read(numbering, path) == 7  # never back
-    assert next_of(numbering) == [(NODE, 18, 22)]
-
-
-def test_first_event_of_a_node_is_one_of_it(tmp_path):
-    numbering = begun(tmp_path)
-    file_of(tmp_path, "a", line_of())
-    assert read(numbering, tmp_path / "a") == 1
-
-
-def test_lines_of_another_node_give_the_clock_alone(tmp_path):
-    numbering = begun(tmp_path)
-    file_of(tmp_path, "a", line_of(seq=6, lamport_clock=9, node_id=OTHER_NODE))
-    assert read(numbering, tmp_path / "a") == 0
-    assert next_of(numbering) == [(NODE, 1, 10)]
-    file_of(tmp_path, "a")
-    assert read(numbering, tmp_path / "a") == 0
-    assert next_of(numbering) == [(NODE, 1, 10)]
-
-
-def test_lines_of_a_forerunner_give_the_clock_alone(tmp_path):
-    numbering = begun(tmp_path, OTHER_NODE, NODE)
-    file_of(tmp_path, "a", line_of(seq=6, lamport_clock=9))
-    assert read(numbering, tmp_path / "a") == 6
-    assert next_of(numbering) == [(OTHER_NODE, 1, 10)]
-
-
 THEIRS = line_of(seq=4, lamport_clock=5, node_id=OTHER_NODE)
 
 
@@ -135,12 +71,6 @@ def test_older_segments_are_read_back_to_a_smaller_number_of_a_node(
     assert [call[1].name for call in disk.calls if call[0] == "open_read"] == names
     assert disk.count("close") == len(names)
     assert next_of(numbering) == [numbers]
-
-
-def test_nothing_older_is_nothing(tmp_path):
-    numbering = begun(tmp_path)
-    numbering.read_older(0)
-    assert next_of(numbering) == [(NODE, 1, 1)]
 
 
 def test_lines_that_are_relayed_keep_their_numbers_and_give_the_clock_alone(tmp_path):
@@ -248,14 +178,6 @@ def test_batch_that_does_not_fit_is_refused_whole(tmp_path):
             log.append_many([{"event_type": "over"}] * 3)
         # a notice of the refusal comes before it
         assert log.append("fits").lamport_clock == CLOCK_MAX
-
-
-def test_clock_of_its_own_ends_at_the_same_place():
-    clock = LamportClock(CLOCK_MAX - 1)
-    assert clock.tick() == CLOCK_MAX
-    for call in (clock.tick, lambda: clock.update(3)):
-        with raises_code("clock_exhausted"):
-            call()
 
 
 def test_received_clocks_move_a_log_on_by_its_events_however_often_they_come(tmp_path):

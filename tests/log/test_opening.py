@@ -22,12 +22,6 @@ from thence.log.open import Log, LogSettings
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
 
 
-def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):
-    assert thence.open(tmp_path / "a").vocabulary.name == "plain"
-    assert thence.open(tmp_path / "b", "sim").vocabulary.name == "sim"
-    assert thence.open(tmp_path / "b").vocabulary.name == "sim"
-
-
 def test_names_above_a_new_log_are_on_the_device_before_it_is_there():
     disk = SimulatedDisk()
     disk.make_folder(Path("/there"))  # by another process that has not synced it yet

@@ -4,7 +4,6 @@ import errno
 import multiprocessing.util
 import os
 from multiprocessing import get_context
-from threading import Thread
 
 import pytest
 from tests.disks import Scripted
@@ -18,7 +17,7 @@ from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.files.disk import DiskError
-from thence.log.files.process_state import at_worker_end, new_id, now
+from thence.log.files.process_state import at_worker_end, new_id
 from thence.log.open import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -62,38 +61,6 @@ def test_fork_leaves_the_append_lock_with_the_parent_that_holds_it(tmp_path):
     disk.gate.set()
     assert log.close()
     assert told(tmp_path) == ["before", "held"]
-
-
-@pytest.mark.promise("W9")
-@pytest.mark.xdist_group("heavy")
-def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
-    log = thence.open(tmp_path)
-    is_over = False
-
-    def work():
-        while not is_over:
-            log.emit("parent")
-            log.append("parent")
-
-    threads = [Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-
-    def child():
-        for _ in range(10):
-            log.emit("child")
-            log.append("child")
-        log.close()
-
-    for _ in range(8):
-        in_child(child)
-    is_over = True
-    for thread in threads:
-        thread.join()
-    log.close()
-    found = told(tmp_path)
-    assert found.count("child") == 8 * 20
-    assert found.count("parent") + found.count("child") == len(found)
 
 
 @pytest.mark.usefixtures("prepared")
@@ -157,11 +124,6 @@ def test_ids_of_a_child_are_others_than_those_of_its_parent():
     assert all(map(is_ulid, theirs))
     assert theirs == sorted(theirs)
     assert {event_id[-8:] for event_id in theirs}.isdisjoint({i[-8:] for i in mine})
-
-
-def test_now_is_a_time_for_people():
-    assert len(now()) == 27
-    assert now().endswith("Z")
 
 
 class Told:

@@ -199,8 +199,6 @@ def test_reading_that_fails_leaves_no_descriptor(tmp_path, call, way):
 
 CURRENT = "events.jsonl"
 OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
-OLDER = "events_2026-11-20_07-13-05-000001.jsonl"
-FOREIGN = b'{"event_id":"theirs","event_type":"a"}\n'
 
 
 def stand(folder, *lines, name=CURRENT):
@@ -221,21 +219,6 @@ def test_blocks_of_one_segment_begin_where_they_are_asked_to(tmp_path):
     assert list(reader.blocks_of(OS_DISK, path)) == [Block(OLDEST, 0, b"first\nsecond")]
     assert list(reader.blocks_of(OS_DISK, path, 6)) == [Block(OLDEST, 6, b"second")]
     assert list(reader.blocks_of(OS_DISK, path, 13)) == []
-
-
-def test_rest_of_the_current_segment_is_one_line_that_is_not_whole(tmp_path):
-    half = own(1)[:-1]
-    stand(tmp_path, own(2), half)
-    *_, line = reader.lines(OS_DISK, tmp_path, SIM)
-    assert (line.file, line.offset, line.data, line.is_whole, line.length) == (
-        CURRENT,
-        len(own(2)),
-        half,
-        False,
-        len(half),
-    )
-    assert line.content.line == half
-    assert line.content.vocabulary is SIM
 
 
 def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
@@ -268,29 +251,6 @@ def test_of_several_contents_of_one_id_the_smaller_digest_is_served(tmp_path, or
         served,
         between,
     ]
-
-
-def test_verified_line_is_served_where_a_line_of_another_tool_with_its_id_stands(tmp_path):
-    theirs, others = (b'{"event_id":"%b","a":%d}\n' % (b"Z" * 26, n) for n in (1, 2))
-    before, between = own(8), own(9)
-    lines = rival_lines(2, 1)
-    served = first_of(lines)
-    stand(tmp_path, before, theirs, between, others, *lines)
-    assert lines_read(tmp_path) == [before, served, between]
-    assert [event.line + b"\n" for event in reader.all_events(OS_DISK, tmp_path, PLAIN)] == [
-        before,
-        served,
-        between,
-    ]
-
-
-def test_event_whose_id_comes_again_is_served_once_where_it_first_stands(tmp_path):
-    lines = [own(seq) for seq in range(1, 5)]
-    foreign = b'{"event_id":"Z","event_type":"a"}\n'
-    stand(tmp_path, *lines[:2], name=OLDEST)
-    stand(tmp_path, lines[2], foreign, lines[1], name=OLDER)
-    stand(tmp_path, lines[3], foreign, lines[2])
-    assert lines_read(tmp_path) == [lines[0], lines[1], lines[2], foreign, lines[3]]
 
 
 def test_cursor_is_closed_once(tmp_path):

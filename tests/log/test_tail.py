@@ -290,23 +290,6 @@ def test_lines_are_read_backwards(tmp_path_factory, parts, data):
     assert found == text[start:].split(b"\n")[::-1]
 
 
-def test_numbers_go_on_from_the_last_own_line_and_the_highest_clock(tmp_path):
-    path = tmp_path / "events.jsonl"
-    parts = [
-        line_of(seq=6, lamport_clock=90),
-        line_of(seq=7, lamport_clock=91),
-        line_of(node_id=OTHER_NODE, seq=700, lamport_clock=300),
-        line_of(node_id=OTHER_NODE, seq=701, lamport_clock=200),
-    ]
-    path.write_bytes(b"".join(parts))
-    descriptor = OS_DISK.open_read(path)
-    size = path.stat().st_size
-    assert last_numbers(OS_DISK, descriptor, 0, size, NODE) == (7, 300)
-    assert last_numbers(OS_DISK, descriptor, size - len(parts[3]), size, NODE) == (0, 200)
-    assert last_numbers(OS_DISK, descriptor, size, size, NODE) is None
-    OS_DISK.close(descriptor)
-
-
 LONG = 600_000  # more than two of the blocks that are read at once
 
 
@@ -423,6 +406,10 @@ def own(seq, clock=0):
     return line_of(seq=seq, lamport_clock=clock or seq)
 
 
+def theirs(clock):
+    return line_of(node_id=OTHER_NODE, lamport_clock=clock)
+
+
 def spoilt(seq):
     return own(seq)[:-5] + b'0"}\n'
 
@@ -443,7 +430,8 @@ def spoilt(seq):
         ([own(7), own(8), b"x" * LINE_BYTES_MAX + own(9)], (8, 8)),
         ([own(7), own(8), spoilt(9)[:-1]], (8, 8)),  # never acknowledged
         ([own(7), spoilt(8), own(9)], (9, 9)),
-        ([line_of(node_id=OTHER_NODE, lamport_clock=9)], (0, 9)),
+        ([own(6, 90), own(7, 91), theirs(300), theirs(200)], (7, 300)),
+        ([theirs(9)], (0, 9)),
         ([b"hello\n"], None),
         ([], None),
     ],

@@ -5,9 +5,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id, sealed
+from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id
 
-import thence
 from thence.core.sentences.events import counted
 from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import NumberRanges, subtract, verify
@@ -145,49 +144,6 @@ def test_numbers_missing_at_recorded_damage_are_no_loss_and_the_others_are(tmp_p
     of_bytes = [("torn", None, 1), ("bad_line", None, 1)]
     of_numbers = [("torn", 2, 2), ("events_lost", 5, 2), ("events_lost", 8, 2)]
     assert told == of_bytes + of_numbers
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b'{"a":"\xff"}',
-        b'{"\xed\xa0\x80":1}',
-        b'{"a":' + b"[" * 4000 + b"]" * 4000 + b"}",
-        b'{"a":' + b"[" * 300 + b"]" * 300 + b"}",
-    ],
-    ids=["no utf-8", "surrogate", "4,000 deep", "300 deep"],
-)
-def test_line_whose_checksum_fits_and_whose_payload_does_not_decode_is_told(tmp_path, payload):
-    line = sealed(line_of(seq=2, lamport_clock=2)[:-19] + b',"payload":' + payload) + b"\n"
-    first, third = numbered(1, 3)
-    result = found(tmp_path, first, line, third)
-    assert [f.code for f in result.findings] == ["bad_line", "events_lost"]
-    assert len(list(thence.open(tmp_path).read())) == 2
-
-
-@pytest.mark.parametrize(
-    ("number", "value"),
-    [
-        (b"1e400", "1e400"),
-        (b"9" * 400, int("9" * 400)),
-        (b"-1e999", "-1e999"),
-        (b"9" * 5000, "9" * 5000),
-        (b"1.5", 1.5),
-    ],
-    ids=range(5),
-)
-def test_numbers_that_python_can_not_hold_are_read_as_their_digits(tmp_path, number, value):
-    line = sealed(line_of()[:-19] + b',"payload":{"a":' + number + b',"b":0.5}') + b"\n"
-    assert found(tmp_path, line).findings == ()
-    (event,) = thence.open(tmp_path).read()
-    assert event.payload == {"a": value, "b": 0.5}
-
-
-def test_member_of_a_wrong_type_is_absent_and_its_event_is_there(tmp_path):
-    line = sealed(line_of()[:-19] + b',"subject":5,"actor":"ada"') + b"\n"
-    assert found(tmp_path, line).findings == ()
-    (event,) = thence.open(tmp_path).read()
-    assert (event.subject, event.actor, event.seq) == (None, "ada", 1)
 
 
 def test_events_beside_damage_are_served_and_the_damage_is_told_with_its_place(tmp_path):

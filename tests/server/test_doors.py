@@ -9,7 +9,7 @@ from tests.server.runs import make_run
 from tests.server.serving import app_serving, serving
 
 from thence.server.app import create_app
-from thence.server.http.middleware import COOKIE_S, host_of
+from thence.server.http.middleware import COOKIE_S
 
 TOKEN = "a+b/c token ß"
 HEADER = {"Authorization": f"Bearer {TOKEN}".encode()}
@@ -36,11 +36,6 @@ def test_foreign_hosts_are_refused(shop: Shop, host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8377"])
 def test_names_of_this_machine_are_answered(shop: Shop, host: str) -> None:
     assert shop.server.get("/simulations", headers={"Host": host}).status_code == 200
-
-
-def test_host_is_read_without_its_port() -> None:
-    read = {"a:1": "a", "A": "a", "[::1]:8": "[::1]", "[::1]": "[::1]", "::1": "::1", "a:b": "a:b"}
-    assert {header: host_of(header) for header in read} == read
 
 
 @pytest.mark.promise("Q8", "P5")

@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import stored
 
 EVENTS = "/simulations/first/events"
 
@@ -50,28 +49,11 @@ def test_wrong_request_is_told_by_its_code(shop: Shop, path, params, status, cod
 
 
 @pytest.mark.promise("Q5")
-def test_message_names_the_parameter_and_the_one_that_is_meant(shop: Shop) -> None:
-    told = shop.server.get(EVENTS, params={"event_type": "ACTION"}).json()["message"]
-    assert told == "event_type: there is no such parameter; did you mean event_types?"
-    assert "turn_start" in shop.server.get(EVENTS, params={"turn_start": "x"}).json()["message"]
-
-
-@pytest.mark.promise("Q5")
 def test_other_methods_are_refused_with_those_that_are_allowed(shop: Shop) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
         answer = shop.server.client.request(method, EVENTS)
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
         assert answer.headers["allow"] == "GET, HEAD"
-
-
-@pytest.mark.promise("Q5")
-def test_cursor_of_another_question_is_refused(shop: Shop) -> None:
-    cursor = shop.server.json(EVENTS, limit=5)["next_cursor"]
-    assert shop.server.code(EVENTS, limit=5, cursor=cursor, turn_end=3)[1] == "invalid_cursor"
-    other = "/simulations/second/events"
-    assert shop.server.code(other, limit=5, cursor=cursor)[1] == "invalid_cursor"
-    cut = shop.server.code(EVENTS, limit=5, cursor=cursor[:-3])
-    assert cut == (422, "invalid_cursor")
 
 
 def test_answers_are_kept_from_guessing_browsers_and_caches(shop: Shop) -> None:
@@ -80,13 +62,6 @@ def test_answers_are_kept_from_guessing_browsers_and_caches(shop: Shop) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert headers["content-type"] == "application/json"
-
-
-def test_event_ids_of_any_shape_are_looked_for(shop: Shop) -> None:
-    event_id = stored(shop.root / "first")[0].event_id
-    assert shop.server.json(f"{EVENTS}/{event_id}")["event_id"] == event_id
-    for odd in (event_id.lower(), event_id + "x", "%00", "%ff", "e" * 10_000, "%F0%9F%A6%80"):
-        assert shop.server.get(f"{EVENTS}/{odd}").status_code == 404
 
 
 ODD = [

@@ -122,18 +122,6 @@ def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path:
 
 
 @pytest.mark.promise("Q5")
-def test_run_that_is_deleted_is_not_found_and_comes_back(server: Serving, tmp_path: Path) -> None:
-    folder = make_run(tmp_path, "run", count=4)
-    assert server.json("/simulations/run/events")["total"] == 4
-    remove(folder)
-    assert server.code("/simulations/run/events") == (404, "simulation_not_found")
-    assert server.json("/simulations")["simulations"] == []
-    make_run(tmp_path, "run", count=6)
-    assert server.json("/simulations/run/events")["total"] == 6
-    assert server.json("/simulations/run")["event_count"] == 6
-
-
-@pytest.mark.promise("Q5")
 def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(
     server: Serving, tmp_path: Path
 ) -> None:
@@ -160,14 +148,3 @@ def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(
         done.set()
         churning.join()
     assert 200 in seen
-
-
-@pytest.mark.promise("Q6")
-def test_rotated_files_are_one_simulation(server: Serving, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    with EventWriter(folder, "run", max_file_size=1_000) as writer:
-        for number in range(30):
-            writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
-    assert len(list(folder.glob("events_*.jsonl"))) > 3
-    found = server.json("/simulations/run/events", turn_start=3, turn_end=25)
-    assert [event["turn_number"] for event in found["events"]] == list(range(3, 26))

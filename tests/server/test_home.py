@@ -265,13 +265,6 @@ def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path) -> None:
         assert "1 more can't be read" in page(server, "/").text
 
 
-def test_empty_root_says_how_to_make_a_run(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        home = page(server, "/")
-        assert "thence sim run" in home.text
-        assert not home.all("table")
-
-
 @pytest.mark.whole
 def test_thousand_runs_are_all_listed(tmp_path: Path) -> None:
     for number in range(RUNS):

@@ -265,20 +265,6 @@ def test_line_that_stands_twice_comes_once(server: Serving, run: Path) -> None:
     assert [frame.id for frame in last] == ["other-0002"]
 
 
-@pytest.mark.promise("Q9")
-def test_old_line_that_stands_at_the_end_again_hides_nothing(server: Serving, run: Path) -> None:
-    whole = arrived(run)
-    with (run / "events.jsonl").open("ab") as file:
-        file.write(b"".join(line + b"\n" for line in whole[3:6]))
-    assert [frame.data for frame in heard(server, LIVE, 60)] == whole
-    last = Listening(server.url, LIVE, 1, headers={"Last-Event-ID": heard(server, LIVE, 60)[-1].id})
-    assert last.is_open.wait(60)
-    with (run / "events.jsonl").open("ab") as file:
-        file.write(whole[5] + b"\n" + foreign(1))
-    last.join(60)
-    assert last.ids == ["other-0001"]
-
-
 @pytest.mark.promise("Q9", "Q5")
 def test_ids_and_lines_of_other_tools_keep_the_stream_whole(
     server: Serving, tmp_path: Path

@@ -126,14 +126,6 @@ def test_cursor_of_a_run_is_none_of_its_copy(tmp_path: Path) -> None:
     assert answers[1].json()["code"] == "invalid_cursor"
 
 
-@pytest.mark.promise("Q2")
-def test_cursor_pages_within_its_filter(shop):
-    asked = {"event_types": ["ACTION", "STATE"], "turn_start": 2}
-    pages = list(shop.server.pages(PATH, limit=3, **asked))
-    assert [event for page in pages for event in page["events"]] == expected(shop, **asked)
-    assert len({page["total"] for page in pages}) == 1
-
-
 @pytest.mark.promise("Q3")
 def test_one_event_comes_as_stored(shop):
     for event in stored(shop.root / "first")[::13]:

@@ -85,13 +85,6 @@ def test_annotations_beside_those_of_json_are_read(tmp_path):
     ]
 
 
-def test_class_that_refuses_its_parameters_is_a_problem_of_the_scenario(tmp_path):
-    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', times: 4}")
-    with pytest.raises(ScenarioError, match="nobody greets more than 3 times"):
-        SimulationOrchestrator(path, output_root=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def test_file_that_fails_when_imported_is_a_problem_of_the_scenario(tmp_path):
     (tmp_path / "broken.py").write_text("1 / 0")
     path = scenario(tmp_path, "{name: ada, type: './broken.py:X'}")
@@ -115,13 +108,6 @@ def test_class_of_a_module(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: 'thence.sim.run.agents:BaseAgent'}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is BaseAgent
-
-
-@pytest.mark.parametrize("names", [["ada", "ada"], ["-"], ["a b"], [None]])
-def test_agents_given_as_objects_need_names_of_their_own(names):
-    given = SimulationConfig.from_mapping({"simulation": {"name": "x"}})
-    with pytest.raises(ScenarioError):
-        make_components(given, agents=[BaseAgent(name) for name in names])
 
 
 def test_component_whose_making_raises_anything_is_told_with_its_line(tmp_path):

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.log.processes import ran
 
 from thence.core.codec import parse
 from thence.core.query.filter import Filter
@@ -175,28 +174,3 @@ def test_filter_is_frozen_and_equal_to_its_like():
     assert asking == EventFilter(event_types=("NOTE",), limit=5)
     with pytest.raises(AttributeError):
         asking.limit = 6
-
-
-FORKING = """
-import faulthandler, os, threading
-from thence.sim.record.event_filter import EventFilter
-
-def ask():
-    while True:
-        EventFilter(event_types=["STATE"])
-
-threading.Thread(target=ask, daemon=True).start()
-ends = []
-for _ in range(20):
-    child = os.fork()
-    if child == 0:  # one that is bound ends, and says where it was
-        faulthandler.dump_traceback_later(50, exit=True)
-        EventFilter(limit=4)
-        os._exit(0)
-    ends.append(os.waitpid(child, 0)[1])
-assert not any(ends), ends
-"""
-
-
-def test_child_forked_while_a_thread_makes_a_filter_is_not_bound():
-    ran(FORKING)

@@ -227,11 +227,3 @@ def test_run_keeps_its_agents_and_never_reads_the_table_again(read, tmp_path):
     assert branched.status == "completed"
     again = json.loads((branched.output_dir / "config.json").read_bytes())
     assert (again["scenario"], again["tables"]) == (config["scenario"], config["tables"])
-
-
-def test_agent_that_refuses_its_parameters_is_told_with_the_line_of_the_table(read, tmp_path):
-    with pytest.raises(ScenarioError):
-        read(TOWN_IS_TEXT, TABLE.replace("17.5", "young"))
-    validated = warm("sim", "validate", "folk.yaml", cwd=tmp_path)
-    assert validated.code == 2
-    assert validated.out.startswith("people.csv:3: agents[1].age: should be a number, not 'young'")

@@ -20,11 +20,9 @@ from tests.sim.toys import (
     told,
 )
 
-from thence.errors import ScenarioError
 from thence.sim import replay, resume
 from thence.sim.run.agents import BaseValidator, Verdict
 from thence.sim.run.calls import Caller, ComponentRef
-from thence.sim.scenario.scenario import SimulationConfig
 
 WAIT_S = 60
 ADA = {"name": "ada", "type": "trader", "goods": [], "places": []}
@@ -355,21 +353,6 @@ def test_replay_does_not_depend_on_speed(tmp_path, mode, monkeypatch):
 
 
 @pytest.mark.promise("O9a")
-def test_agents_that_block_wait_side_by_side():
-    together = threading.Barrier(20, timeout=60)
-
-    def answer(seen):
-        together.wait()
-        return add()
-
-    agents = [Doer(f"a{number}", answer) for number in range(20)]
-    for agent in agents:
-        agent.blocks = True
-    played(config(turns=1), agents)
-    assert not together.broken
-
-
-@pytest.mark.promise("O9a")
 @pytest.mark.parametrize("threads", [0, 1, 5])
 def test_setting_bounds_the_threads(threads):
     inside, most, lock = 0, 0, threading.Lock()
@@ -428,19 +411,3 @@ def test_engine_and_validator_that_block_are_called_in_threads():
 
     played(config(turns=2), [Doer("ada", always(add()))], Slow(look), Strict(look))
     assert threads == {False}
-
-
-@pytest.mark.promise("O8")
-def test_blocks_is_a_key_of_agents_engine_and_validator():
-    entry = {"blocks": True}
-    scenario = {
-        "simulation": {"name": "toy"},
-        "agents": [{**ADA, **entry, "count": 2}],
-        "engine": entry,
-        "validator": entry,
-    }
-    read = SimulationConfig.from_mapping(scenario)
-    assert [agent.blocks for agent in read.agents] == [True, True]
-    assert (read.engine.blocks, read.validator.blocks) == (True, True)
-    with pytest.raises(ScenarioError, match="true or false"):
-        SimulationConfig.from_mapping({**scenario, "engine": {"blocks": "often"}})

@@ -18,7 +18,6 @@ from tests.sim.toys import orchestrator as toy
 from thence.errors import ThenceError
 from thence.sim import (
     Action,
-    Orchestrator,
     RunResult,
     SimulationOrchestrator,
     VerbosityLevel,
@@ -67,15 +66,6 @@ class TestRun:
         assert (type(result), result.status, result.turns) == (RunResult, "completed", 3)
         assert result.to_dict()["turns"] == 3
 
-    def test_awaited_result_is_the_runs(self, tmp_path):
-        async def inside():
-            run = orchestrator(tmp_path)
-            return await run.run(), run.result
-
-        result, of_run = asyncio.run(inside())
-        assert result == of_run
-        assert result.to_dict() == of_run.to_dict()
-
     def test_result_that_is_not_played_yet_says_so(self, tmp_path):
         async def inside():
             run = orchestrator(tmp_path)
@@ -107,9 +97,6 @@ class TestRun:
         status, error = asyncio.run(inside())
         assert status == "failed"
         assert "ZeroDivisionError" in error
-
-    def test_run_async_is_always_a_coroutine(self, tmp_path):
-        assert asyncio.run(orchestrator(tmp_path).run_async()).turns == 3
 
     def test_step_plays_one_turn_at_a_time(self, tmp_path):
         run = orchestrator(tmp_path, turns=2)
@@ -179,9 +166,6 @@ class TestRun:
             return await asyncio.gather(first.run_async(), second.run_async())
 
         assert [result.turns for result in asyncio.run(both())] == [3, 5]
-
-    def test_short_name_is_the_same_class(self):
-        assert Orchestrator is SimulationOrchestrator
 
     def test_progress_is_told_after_each_turn(self, tmp_path):
         told = []

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
 from tests.sim.models.village import act, generous, user, written
-from tests.sim.toys import at_turn, causes, killed, lines, told
+from tests.sim.toys import causes, lines
 from tests.tiers import some
 
 import thence
@@ -18,13 +18,14 @@ from thence.sim.models.asking import Models, write_cassette
 from thence.sim.models.client import ModelRequest
 from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.record.outcomes import Outcomes, read_outcomes
+from thence.sim.scenario.scenario import SimulationConfig
 
 pytestmark = pytest.mark.promise("O12")
 
 
-def run_of(scenario, **settings):
+def run_of(scenario, config=None, **settings):
     settings = {"output_root": scenario.parent / "runs", "verbosity": "STATE", **settings}
-    return SimulationOrchestrator(scenario, **settings)
+    return SimulationOrchestrator(config or scenario, **settings)
 
 
 def events_of(folder, kind=None):
@@ -273,12 +274,6 @@ def test_turn_to_which_no_paid_answer_was_of_use_pauses_the_run(tmp_path, turn, 
     assert replay(result.output_dir).step == ""
 
 
-def test_turn_in_which_one_agent_could_use_its_answer_pauses_nothing(tmp_path):
-    with Endpoint(of_no_use_to("ann", "ben")) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url), max_turns=3).run()
-    assert (result.status, result.decisions_failed) == ("completed", 6)
-
-
 def test_run_that_is_paused_before_any_answer_was_of_use_is_interrupted(tmp_path):
     with Endpoint(lambda body: "no") as endpoint:
         scenario = written(tmp_path, endpoint.base_url)
@@ -357,27 +352,6 @@ def test_cost_with_gaps_is_told_as_such_and_holds_a_limit_up(tmp_path, gaps):
     assert replay(bounded.output_dir).step == ""
 
 
-def test_run_that_failed_for_a_model_is_resumed_and_asks_again(tmp_path):
-    is_broken = True
-
-    def script(body):
-        if is_broken and "ben" in user(body).split(".")[0] and "turn 2" in user(body):
-            return Reply({"error": {"message": "no"}}, 400)
-        return generous(body)
-
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, policy="fail")
-        result = run_of(scenario).run()
-        assert (result.status, result.turns) == ("failed", 1)
-        assert "agent ben failed" in result.error
-        before = len(endpoint.requests)
-        is_broken = False
-        assert resume(result.output_dir).run().status == "completed"
-    again = [one for one in endpoint.requests[before:] if "turn 2" in user(one.body)]
-    assert len(again) == 1
-    assert replay(result.output_dir).step == ""
-
-
 def test_dead_endpoint_pauses_the_run_which_goes_on_later(tmp_path):
     with Endpoint(generous) as endpoint:
         scenario = written(tmp_path, endpoint.base_url)
@@ -445,7 +419,8 @@ def test_cassette_answers_each_step_as_it_was_answered_whatever_was_asked_before
 
     async def play(steps, url, outcomes, cassette=None):
         local = EndpointSettings(base_url=url, model="qwen")
-        models = Models(ModelSettings(endpoints={"local": local}, cassette=cassette), outcomes)
+        settings = ModelSettings(endpoints={"local": local}, cassette=cassette)
+        models = Models(settings, outcomes, seed=1)
         calls = [await models.ask(step, request, {}.keys()) for step in steps]
         await models.close()
         return [call.outcome.text() for call in calls]
@@ -544,34 +519,6 @@ def test_branch_has_paid_for_nothing_that_it_took_from_its_run(tmp_path):
     assert replay(paused.output_dir).step == ""
 
 
-def noting(body):
-    """Notes the turn, of great importance in the first one; repeats what it remembers."""
-    turn = int(re.search(r"It is turn (\d+)", user(body)).group(1))
-    note = {"note": f"it was {turn}", "importance": 9 if turn == 1 else 2}
-    return json.dumps({"action": {"do": "none"}, **note})
-
-
-@pytest.mark.promise("O12", tier="person")
-def test_notes_are_bounded_recalled_by_importance_and_survive_a_kill(tmp_path):
-    with Endpoint(noting) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, keys="memory: 2")
-        settings = {"max_turns": 5, "mode": "sync"}
-        killed(lambda: run_of(scenario, run_id="a", on_turn=at_turn(4), **settings).run())
-        result = resume(tmp_path / "runs" / "a").run()
-        text = next(
-            user(one.body)
-            for one in endpoint.requests
-            if "You are ann. It is turn 5" in user(one.body)
-        )
-        whole = run_of(scenario, **settings).run()
-    assert [line[:17] for line in text.splitlines() if line.startswith("turn ")] == [
-        'turn 1: "it was 1',
-        'turn 4: "it was 4',
-    ]
-    assert told(result.output_dir)[-1][1] == told(whole.output_dir)[-1][1]
-    assert replay(result.output_dir).sha256 == replay(whole.output_dir).sha256
-
-
 def test_what_is_recalled_into_a_prompt_is_a_cause(tmp_path):
     def script(body):
         note = {"note": "n", "importance": 5}
@@ -659,3 +606,28 @@ def test_answer_may_be_huge_and_is_kept_whole(tmp_path):
     assert {len(call.payload["answer"]) > 200_000 for call in calls.values()} == {True}
     assert (result.output_dir / "events.jsonl").stat().st_size < 20_000
     assert replay(result.output_dir).step == ""
+
+
+def seeds_sent(scenario, seed):
+    """Returns the seed of each request, by turn and agent, of a run with a seed."""
+    sent = {}
+
+    def answer(body):
+        turn, name = re.search(r"turn (\d+)", user(body)), re.search(r"You are (\w+)", user(body))
+        sent[turn[1], name[1]] = body.get("seed")
+        return generous(body)
+
+    with Endpoint(answer) as endpoint:
+        key = "llm.endpoints.local.base_url"
+        given = SimulationConfig.from_file(scenario, {key: endpoint.base_url})
+        run_of(scenario, config=given, seed=seed).run()
+    return sent
+
+
+def test_endpoint_with_the_seed_of_the_run_gets_a_number_of_seed_agent_and_turn(tmp_path):
+    scenario = written(tmp_path, "http://127.0.0.1:1", qwen="qwen, seed: run")
+    first, again, other = (seeds_sent(scenario, seed) for seed in (1, 1, 2))
+    assert first == again
+    numbers = [*first.values(), *other.values()]
+    assert len(set(numbers)) == len(numbers) == 2 * 12
+    assert all(0 <= number < 2**31 for number in numbers)

@@ -292,16 +292,6 @@ def test_script_that_is_none_is_refused(tmp_path, keys, reason):
         run_of(scripted(tmp_path, keys))
 
 
-def test_declared_validator_refuses_what_an_agent_does_not_declare(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, **{"retries: 2": "retries: 0"})
-        decide = {"to": "zoe", "amount": 1}
-        change = {"action_type": "give", "payload": decide}
-        result = run_of(scenario, max_turns=1).run(alter={"1.decide.ann.0": change})
-    rejection = events_of(result.output_dir)["1.reject.ann.0"].payload
-    assert "Invalid enum value 'zoe'" in rejection["reason"]
-
-
 def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
     (tmp_path / "prompt.md").write_text("Be kind. Äpfel.\n")
     with Endpoint(lambda body: act()) as endpoint:
@@ -382,18 +372,6 @@ def statuses(folder):
     """Returns the status of each call of a model by its step."""
     calls = events_of(folder, "llm_call")
     return {step: call.payload["status"] for step, call in calls.items()}
-
-
-def test_answer_that_an_engine_refuses_is_a_call_that_failed(tmp_path):
-    with Endpoint(lambda body: "ann 7" if len(body["messages"]) > 1 else "ann x") as endpoint:
-        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
-        result = run_of(scenario, max_turns=1, engine=Storm()).run()
-    assert statuses(result.output_dir) == {
-        "1.llm-rules.-.0": "failure",
-        "1.llm-rules.-.1": "success",
-    }
-    assert result.usage["by_agent"]["rules"]["unusable"] == 1
-    assert replay(result.output_dir, engine=Storm()).step == ""
 
 
 class Ruled(Storm):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from tests.sim.models.endpoint import Endpoint, Reply
-from tests.sim.models.village import act, generous, user, written
+from tests.sim.models.village import act, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 from tests.sim.toys import Doer, add, at_turn, config, killed, told
 
@@ -38,15 +38,6 @@ def prompt(endpoint, name: str, turn: int) -> str:
 
 def remembered(text: str) -> list[str]:
     return text.partition("You remember:\n")[2].partition("\n\n")[0].splitlines()
-
-
-def test_agent_remembers_what_it_did(tmp_path):
-    with Endpoint(giving) as endpoint:
-        run_of(written(tmp_path, endpoint.base_url, keys="memory: 5"), max_turns=2).run()
-    assert remembered(prompt(endpoint, "ann", 2)) == [
-        'turn 1: "so it was" I did give {"to":"ben","amount":1}.'
-    ]
-    assert remembered(prompt(endpoint, "ben", 2)) == ['turn 1: "so it was" I did nothing.']
 
 
 @pytest.mark.promise("O12", tier="person")
@@ -361,10 +352,3 @@ def test_agent_learns_what_it_heard_and_asked(tmp_path):
     assert heard[2, "ben"] == (("ann", "hello"),)
     assert {words for key, words in heard.items() if key != (2, "ben")} == {()}
     assert all("It is turn" in asked[1]["content"] for *_, asked in kept)
-
-
-def test_generous_agents_play_as_before_without_memory(tmp_path):
-    with Endpoint(generous) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url)).run()
-    assert result.status == "completed"
-    assert "You remember" not in prompt(endpoint, "ann", 4)

@@ -103,26 +103,6 @@ def test_other_seed_plays_another_run(given):
     assert [e.details for e in first] != [e.details for e in second]
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        StandingOrder("buy", "Mill", 3, "grain"),
-        StandingOrder("sell", "Mill", 12, "ore"),
-        StandingOrder("restock", "Abbey", 8),
-        StandingOrder("travel", "Ember", until=12),
-        StandingOrder("rest", "Ember", until=4),
-    ],
-)
-def test_order_reads_back_as_it_was(order):
-    assert parse(order.text) == order
-
-
-@pytest.mark.parametrize("text", ["", "buy", "steal 3 grain at Mill", "buy x grain at Mill"])
-def test_text_that_is_no_order_is_refused(text):
-    with pytest.raises(ValueError, match=r"."):
-        parse(text)
-
-
 def test_traveller_is_on_the_road_until_the_turn_before_arrival():
     order = StandingOrder("travel", "Ember", until=5)
     assert [order.whereabouts(turn) for turn in (2, 3, 4)] == ["road", "road", "Ember"]

@@ -281,31 +281,6 @@ def test_step_in_another_log_is_an_external_cause_of_a_piece(
         assert line["external_causes"] == [cause]
 
 
-@pytest.mark.promise("W5")
-def test_block_waits_for_room_and_loses_nothing(tmp_path: Path) -> None:
-    disk = GatedDisk()
-    writer = EventWriter(tmp_path, "run", max_queue_size=10, on_full="block", disk=disk)
-
-    def produce(first: int) -> None:
-        for number in range(first, first + 100):
-            assert writer.emit(action(number))
-
-    threads = [Thread(target=produce, args=(first,)) for first in range(0, 800, 100)]
-    for thread in threads:
-        thread.start()
-    assert disk.arrived.wait(30)
-    disk.gate.set()
-    for thread in threads:
-        thread.join()
-    assert writer.close()
-    assert writer.dropped_count == 0
-    written = numbers(tmp_path)
-    assert sorted(written) == list(range(800))  # type: ignore[type-var]
-    for first in range(0, 800, 100):
-        own = [n for n in written if isinstance(n, int) and first <= n < first + 100]
-        assert own == sorted(own)
-
-
 @pytest.mark.promise("W6")
 def test_stop_drains_is_idempotent_and_ends_the_writer(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path, "run")
@@ -394,22 +369,6 @@ def test_events_inside_because_name_its_causes_beside_their_own(tmp_path: Path) 
     assert named == [None, None, [first.event_id], [second.event_id, first.event_id]]
 
 
-@pytest.mark.promise("O6")
-def test_more_than_32_causes_are_gathered_by_notices(tmp_path: Path) -> None:
-    writer = EventWriter(tmp_path, "run", mode="sync")
-    causes = [action(n) for n in range(100)]
-    for event in causes:
-        writer.emit(event)
-    last = create_decision_event("run", 2, "bob", "trade", caused_by=causes)
-    writer.emit(last)
-    writer.close()
-    assert len(notices(tmp_path, "causes_joined")) == 4
-    with thence.open(tmp_path) as log:
-        assert all(len(event.caused_by) <= 32 for event in log.read())
-        cone = {event.event_id for event, _ in log.why(last.event_id).cone}
-    assert cone > {event.event_id for event in causes}
-
-
 @pytest.mark.promise("W11")
 def test_start_rotation_and_stop_are_structured_records_with_the_mode(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as records:
@@ -422,22 +381,6 @@ def test_start_rotation_and_stop_are_structured_records_with_the_mode(tmp_path: 
     assert "event_writer_rotated" in names
     assert names[-1] == "event_writer_stopped"
     assert {record["mode"] for record in records} == {"sync"}
-
-
-@pytest.mark.promise("W8")
-def test_rotation_loses_nothing_and_counts_the_bytes_of_a_restart(tmp_path: Path) -> None:
-    for first in range(0, 60, 20):
-        writer = EventWriter(tmp_path, "run", mode="sync", max_file_size=2_000)
-        there = tmp_path / "events.jsonl"
-        assert writer.current_size == (there.stat().st_size if there.exists() else 0)
-        for number in range(first, first + 20):
-            writer.emit(action(number))
-        writer.close()
-    assert numbers(tmp_path) == list(range(60))
-    sizes = [path.stat().st_size for path in tmp_path.glob("events_*.jsonl")]
-    longest = max(len(json.dumps(line)) for line in lines(tmp_path))
-    assert len(sizes) > 5
-    assert all(2_000 <= size < 2_000 + longest for size in sizes)
 
 
 def test_a_plain_log_is_not_taken_for_a_simulation(tmp_path: Path) -> None:
@@ -516,13 +459,6 @@ def test_all_hands_at_once_lose_and_double_nothing(tmp_path: Path, mode: str, co
     assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
     with thence.open(tmp_path) as log:
         assert log.verify().findings == ()
-
-
-def test_event_that_needed_no_repair_names_none(tmp_path):
-    event = create_action_event("run", 1, "ada", "sell", {"goods": ["salt", 3]})
-    with EventWriter(tmp_path, "run", mode="sync") as writer:
-        assert writer.emit(event)
-    assert "repairs" not in json.loads((tmp_path / "events.jsonl").read_bytes())
 
 
 @pytest.mark.promise("W10")
@@ -605,17 +541,6 @@ def test_written_events_name_written_ones_and_reach_what_they_would_have_reached
             for cause in causes:
                 others = back([other for other in causes if other != cause], named)
                 assert cause not in others
-
-
-def test_many_causes_are_cut_down_to_those_that_no_other_implies():
-    forwarding = CauseForwarding()
-    chain = [f"{number:04}" for number in range(50)]
-    for before, event in pairwise(chain):
-        forwarding.written(event, (before,))
-    assert forwarding.resolve(chain) == (chain[-1],)
-    assert forwarding.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
-    apart = [f"a{number:04}" for number in range(40)]
-    assert forwarding.resolve([*chain, *apart]) == (chain[-1], *apart)
 
 
 def test_as_many_are_remembered_as_told():

@@ -11,7 +11,7 @@ from tests.disks import BROKEN, FULL, Scripted
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
-from thence.errors import LogFull, ThenceError
+from thence.errors import LogFull
 from thence.sim import EventWriter, create_action_event
 
 
@@ -34,30 +34,6 @@ def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path
     (notice,) = notices(tmp_path, "write_failed")
     assert notice["count"] == 2
     assert "caused_by" not in lines(tmp_path)[-1]
-
-
-@pytest.mark.promise("W10")
-def test_async_keeps_what_a_full_disk_refused_and_tries_again(tmp_path: Path) -> None:
-    disk = Scripted()
-    writer = EventWriter(tmp_path, "run", disk=disk, max_queue_size=50)
-    writer.emit(action(0))
-    writer.flush()
-    disk.error["write"] = FULL
-    with structlog.testing.capture_logs() as records:
-        answers = [writer.emit(action(n)) for n in range(1, 101)]
-        while not [r for r in records if r["event"] == "event_writer_refused"]:
-            pass
-        answers += [writer.emit(action(n)) for n in range(101, 201)]
-    assert answers.count(True) < 200
-    assert answers.count(False) == writer.dropped_count
-    disk.error["write"] = None
-    assert writer.close(timeout=30) is True
-    assert writer.failed_count == 0
-    kept = [0, *(n for n, taken in enumerate(answers, 1) if taken)]
-    assert numbers(tmp_path) == kept
-    assert sum(int(str(n["count"])) for n in notices(tmp_path, "write_failed")) >= 1
-    with thence.open(tmp_path) as log:
-        assert log.verify().ok
 
 
 @pytest.mark.promise("W10")
@@ -87,25 +63,6 @@ def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> Non
     writer.close()
     assert writer.failed_count == 2
     assert set(numbers(tmp_path)) == {0, 1, 3}  # what was in doubt is written again, and counted
-
-
-@pytest.mark.promise("W10")
-@pytest.mark.parametrize("is_well_again", [False, True])
-def test_a_failed_sync_counts_what_was_queued_as_failed_if_none_succeeds(
-    tmp_path: Path, is_well_again: bool
-) -> None:
-    disk = Scripted()
-    writer = EventWriter(tmp_path, "run", disk=disk)
-    writer.emit(action(0))
-    writer.flush()
-    disk.error["sync_data"] = BROKEN
-    writer.emit(action(1))
-    with pytest.raises(ThenceError):
-        writer.flush()
-    disk.error["sync_data"] = None if is_well_again else BROKEN
-    writer.emit(action(2))
-    assert writer.close(timeout=2) is is_well_again
-    assert writer.failed_count == (0 if is_well_again else 2)
 
 
 @pytest.mark.promise("W10")
@@ -188,55 +145,6 @@ def test_a_forked_child_counts_its_own_failures(tmp_path: Path) -> None:
     assert writer.failed_count == 1
 
 
-@pytest.mark.promise("W10")
-def test_async_keeps_what_is_emitted_while_nothing_can_be_read(tmp_path: Path) -> None:
-    disk = Scripted()
-    writer = EventWriter(tmp_path, "run", disk=disk)
-    disk.error["read_at"] = BROKEN
-    assert writer.emit(action(0))
-    disk.error["read_at"] = None
-    assert writer.close()
-    assert numbers(tmp_path) == [0]
-    assert writer.failed_count == 0
-
-
-PROGRAM = """
-import gc, os, sys, threading
-from thence.sim import EventWriter, create_action_event
-
-def emit(writer):
-    for number in range(500):
-        assert writer.emit(create_action_event("run", number, "ada", "move"))
-
-def used_and_forgotten():
-    emit(EventWriter(sys.argv[1], "run"))
-
-writer = EventWriter(sys.argv[1], "run")
-"""
-
-ENDINGS = {
-    "the end of the program": "emit(writer)",
-    "an unhandled exception": "emit(writer)\nraise KeyError('gone')",
-    "sys.exit": "emit(writer)\nsys.exit(3)",
-    "Ctrl-C": "emit(writer)\nimport signal\nsignal.raise_signal(signal.SIGINT)",
-    "the end of a thread": "threading.Thread(target=emit, args=(writer,)).start()",
-    "garbage collection": "used_and_forgotten()\ngc.collect()\nos._exit(0)",
-    "an atexit callback": "import atexit\natexit.register(emit, writer)",
-}
-
-
-@pytest.mark.promise("W6")
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.whole(rows=4)
-def test_the_writer_drains_at(tmp_path: Path, ending: str) -> None:
-    program = PROGRAM + ENDINGS[ending]
-    subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, timeout=60)
-    with thence.open(tmp_path, create=False) as log:
-        written = [event.turn_number for event in log.read()]
-        assert written == list(range(500))
-        assert log.verify().ok
-
-
 WORKER = """
 import multiprocessing, sys
 from thence.sim import EventWriter, create_action_event
@@ -283,47 +191,3 @@ def test_the_writer_drains_at_the_end_of_a_multiprocessing_child(
     assert ended.returncode == 0, ended.stderr
     with thence.open(folder, create=False) as log:
         assert [event.turn_number for event in log.read()] == list(range(500))
-
-
-POOL = """
-import multiprocessing, sys
-import thence
-
-kept = []
-
-def work(number):
-    if not kept:
-        kept.append(thence.open(sys.argv[1]))
-    for each in range(50):
-        kept[0].emit("t", {"n": number * 50 + each})
-
-if __name__ == "__main__":
-    multiprocessing.set_start_method(sys.argv[2])
-    ENDING
-"""
-POOL_ENDINGS = {
-    "closed and joined": """with multiprocessing.Pool(2) as pool:
-        pool.map(work, range(10))
-        pool.close()
-        pool.join()""",
-    "an executor": """from concurrent.futures import ProcessPoolExecutor
-    with ProcessPoolExecutor(2) as pool:
-        list(pool.map(work, range(10)))""",
-}
-
-
-@pytest.mark.promise("W6")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("ending", POOL_ENDINGS)
-def test_workers_of_a_pool_that_end_normally_drain(
-    tmp_path: Path, ending: str, method: str
-) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(POOL.replace("ENDING", POOL_ENDINGS[ending]))
-    log = tmp_path / "log"
-    argv = [sys.executable, program, log, method]
-    subprocess.run(argv, capture_output=True, timeout=60, check=True)
-    with thence.open(log, create=False) as opened:
-        written = [e.payload["n"] for e in opened.read() if e.event_type == "t"]
-        assert sorted(written) == list(range(500))
-        assert not any(e.event_type == "log.gap" for e in opened.read())

@@ -24,8 +24,6 @@ from thence.files import file_lock
 from thence.git.files import TreeFiles
 from thence.git.git import Git, failure
 
-# a thread takes them in this order
-ORCHESTRATING = "thence/orchestrate.lock"  # of the merges of orchestrators
 PLANNING = "features.lock"  # beside the home, of the numbers of features, and of adoptions
 EXCHANGING = "exchange.lock"  # in the home
 MAKING = "thence/worktrees.lock"

@@ -1,7 +1,6 @@
 """Conflicts are found from causes alone, and settled the same wherever the same is held."""
 
 import time
-from itertools import combinations
 
 import pytest
 from hypothesis import assume, given
@@ -140,16 +139,6 @@ def test_double_claim_between_clones_is_one_conflict_and_the_last_writer_wins():
 
 
 @pytest.mark.promise("L10")
-def test_claims_of_one_number_in_two_features_or_projects_are_no_conflict():
-    subjects = (WP01, "p/029-other/WP01", "q/028-sync/WP01")
-    events = [
-        move(subject, "planned", "doing", node=node)
-        for subject, node in zip(subjects, "abc", strict=True)
-    ]
-    assert conflicts_of(events) == ()
-
-
-@pytest.mark.promise("L10")
 @pytest.mark.parametrize("lane", ["doing", "planned"])
 @pytest.mark.parametrize("key", ["previous_status", "old_status"])
 def test_send_back_beats_a_concurrent_done_though_done_is_later(lane, key):
@@ -172,14 +161,6 @@ def test_branch_that_was_sent_back_wins_by_its_latest_event():
     assert judgement([review, back, again, done]).beaten == {done.event_id}
 
 
-def test_done_that_has_seen_the_send_back_is_no_conflict():
-    review = move(WP01, "doing", "for_review")
-    back = move(WP01, "for_review", "doing", node="a", clock=2, causes=[review])
-    again = move(WP01, "doing", "for_review", node="a", clock=3, causes=[back])
-    done = move(WP01, "for_review", "done", node="b", clock=9, causes=[again])
-    assert conflicts_of([review, back, again, done]) == ()
-
-
 def test_equal_values_both_stand_and_merged_ones_are_kept():
     done = [move(WP01, "for_review", "done", node=node) for node in "ab"]
     assert conflicts_of(done) == ()
@@ -189,15 +170,6 @@ def test_equal_values_both_stand_and_merged_ones_are_kept():
     noted = [on("s", {"text": node}, event_type="noted", node=node) for node in "ab"]
     (conflict,) = find_conflicts([*tags, *counts, *noted], PLAIN)
     assert set(conflict.events) == set(noted)
-
-
-def test_link_through_another_subject_is_a_cause():
-    first = move(WP01, "planned", "doing")
-    between = on("elsewhere", {"x": 1}, event_type="noted", clock=2, causes=[first])
-    last = move(WP01, "doing", "rejected", node="b", clock=3, causes=[between])
-    assert conflicts_of([first, between, last]) == ()
-    (conflict,) = conflicts_of([first, last])  # what links them has not arrived
-    assert conflict.is_provisional
 
 
 def test_cause_in_another_log_is_not_missed():
@@ -289,10 +261,3 @@ def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided
         ordering.append(ordered - start)
         assert len(found) == count
     assert min(finding) < 20 * min(ordering)
-
-
-def test_pairs_of_conflicts_are_no_more_than_the_clusters_hold():
-    events = [move(WP01, "planned", "doing", node=node) for node in "abc"]
-    (conflict,) = conflicts_of(events)
-    assert len(conflict.events) == 3
-    assert all(is_concurrent(*pair, events) for pair in combinations(conflict.events, 2))

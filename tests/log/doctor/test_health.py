@@ -58,7 +58,7 @@ def test_error_while_looking_is_what_is_found():
     assert checked("log", broken).is_damage
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of Linux alone")  # noqa: TID251
 @pytest.mark.parametrize("folder", ["/", "/proc", "/dev/shm", "."])
 def test_filesystem_is_what_df_says(folder):
     told = subprocess.run(

@@ -160,14 +160,6 @@ def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, 
                     )
 
 
-def test_event_that_is_nowhere_is_told(tmp_path):
-    with thence.open(tmp_path) as log:
-        for ask in (log.read, log.follow):
-            with pytest.raises(EventNotFound) as caught:
-                next(ask("nobody"))
-            assert caught.value.place == "nobody"
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[tuple[thence.Log, ReadingDisk, int]]:
     """Opens a log of 12,000 events with an index, by a disk that counts what it reads."""

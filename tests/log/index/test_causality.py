@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
-from tests.events import drafted, line_of, stamped
+from tests.events import line_of
 from tests.log.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
 from tests.plain_order import named
 from tests.tiers import examples
@@ -129,18 +129,6 @@ def test_heads_of_the_index_are_those_of_core(batches):
             assert causality.heads(index, subject, but) == plain_order.heads(subject, events, but)
 
 
-def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
-    ids = [f"{number:026d}" for number in range(4)]
-    subjects = ["a", None, "a", "a"]
-    causes = [[], ids[:1], ids[1:2], []]
-    batch = [
-        stamped(drafted(event_id, "t", {"subject": subject} if subject else {}, named), n, n)
-        for n, (event_id, subject, named) in enumerate(zip(ids, subjects, causes, strict=True), 1)
-    ]
-    with world([batch]) as (index, _):
-        assert [event.event_id for event in causality.heads(index, "a")] == ids[2:]
-
-
 def asked(ask):
     """Return what a lookup finds, or the error that it raises."""
     try:
@@ -176,19 +164,6 @@ def test_ids_of_other_tools_are_found_by_their_beginning_whatever_they_hold():
         for text in (*ids, "order:\U0010ffff"[:7], "éééééé", "Order:"):
             found = asked(lambda text=text: lookup.find(index, text))
             assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
-
-
-def test_answers_about_an_event_that_is_not_there_say_so():
-    with world([[line_of()]]) as (index, _):
-        for ask in (
-            lambda: causality.causality(index, MISSING),
-            lambda: causality.why(index, MISSING, PLAIN),
-            lambda: causality.effects(index, MISSING, PLAIN),
-            lambda: causality.concurrent(index, MISSING),
-            lambda: causality.common_causes(index, [MISSING]),
-        ):
-            with pytest.raises(EventNotFound, match="no event of the log"):
-                ask()
 
 
 def grown(seed, events, reach, causes):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,13 +60,6 @@ def log(tmp_path: Path) -> Iterator[Log]:
         yield found
 
 
-def indexed(log: Log) -> list[bytes]:
-    """Returns the lines that the index of a log finds, in total order."""
-    with Index(OS_DISK, log.folder, log.vocabulary) as index:
-        found: list[bytes] = told(index)["lines"]
-        return found
-
-
 def written(log: Log) -> list[bytes]:
     """Returns the lines that a plain reading of the log finds, in total order."""
     return [event.line for event in totally_ordered(log.read())]
@@ -82,13 +74,6 @@ def following(folder: Path) -> subprocess.Popen[str]:
 def ended(follower: subprocess.Popen[str]) -> None:
     with follower:
         follower.kill()
-
-
-def test_an_index_holds_what_the_log_holds_and_follows_it(log: Log) -> None:
-    first = log.append("a", {"n": 1})
-    assert indexed(log) == written(log) == [first.line]
-    log.append("b", caused_by=[first])
-    assert indexed(log) == written(log)
 
 
 def test_nothing_new_is_seen_without_reading_the_log_or_writing_the_database(log: Log) -> None:
@@ -116,21 +101,6 @@ def test_one_reading_sees_one_state(log: Log) -> None:
             assert index.answer(lambda other: other.execute(count).fetchone()) == (2,)
 
         index.answer(work)
-
-
-def test_threads_ask_at_once_while_the_log_grows(log: Log) -> None:
-    with index_of(log.folder) as index, ThreadPoolExecutor(8) as pool:
-
-        def ask(number: int) -> bool:
-            event = log.append("a", {"n": number})
-            find = "SELECT segment, offset, length, event_id FROM events WHERE event_id = ?"
-            found = index.answer(
-                lambda db: index.fetch(db, db.execute(find, (event.event_id,)).fetchall())
-            )
-            return found == [event]
-
-        assert all(pool.map(ask, range(200)))
-        fits(index, log.folder)
 
 
 def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log) -> None:

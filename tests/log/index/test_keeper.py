@@ -274,12 +274,6 @@ def test_what_is_no_database_is_not_held_open(tmp_path: Path) -> None:
     assert descriptors(tmp_path) == []
 
 
-def test_a_folder_that_holds_events_alone_is_indexed(tmp_path: Path) -> None:
-    add(tmp_path, [line_of(), b'{"event_id":"x"}\n'])
-    with index_of(tmp_path) as index:
-        fits(index, tmp_path)
-
-
 def test_nothing_there_is_an_empty_index(tmp_path: Path) -> None:
     with index_of(tmp_path / "nowhere") as index:
         assert told(index)["lines"] == []

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.codes import raises_code
-from tests.events import OTHER_NODE, event_of, line_of, payloads, scalars
+from tests.events import event_of, line_of, payloads, scalars
 from tests.log.index.asked import filters, lines, matching, read, write
 from tests.log.index.logs import add, generation
-from tests.log.processes import ran
 from tests.plain_order import page_of_events
 from tests.tiers import examples
 
@@ -123,41 +122,6 @@ def test_pages_of_a_growing_log_are_disjoint_and_complete(drawn, filter, limit, 
             if data.draw(st.booleans()):
                 index.rebuild()
         assert found == due
-
-
-@pytest.mark.promise("Q2")
-@pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("way", [0, 1], ids=["index", "reading"])
-def test_event_that_arrives_late_stands_on_no_page_that_was_begun_before(way, descending):
-    clocks = [1, 10, 20, 30]
-    with log_of([line_of(seq=clock, lamport_clock=clock) for clock in clocks]) as (folder, index):
-        pages = all_pages(both(folder, index)[way], ALL, limit=2, descending=descending)
-        found = list(next(pages).events)
-        write(folder, [line_of(node_id=OTHER_NODE, lamport_clock=clock) for clock in (5, 15, 25)])
-        found += [event for turned in pages for event in turned.events]
-        expected = clocks[::-1] if descending else clocks
-        assert [event.lamport_clock for event in found] == expected
-        assert page(index, ALL).total == 7
-
-
-@pytest.mark.promise("Q2")
-def test_pages_go_on_while_another_process_appends(tmp_path):
-    code = """
-import sys, thence
-with thence.open(sys.argv[1]) as log:
-    log.append_many([{"event_type": sys.argv[2], "payload": {"n": n}} for n in range(50)])
-"""
-    ran(code, tmp_path, "a")
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.refresh()
-        due = matching(read(tmp_path), ALL)
-        found: list[Event] = []
-        for turned in all_pages(lambda *a, **k: page(index, *a, **k), ALL, limit=20):
-            found += turned.events
-            ran(code, tmp_path, "b")
-            index.refresh()
-        assert found == due
-        assert count(index, ALL) == 50 * 4
 
 
 @pytest.mark.promise("Q2")

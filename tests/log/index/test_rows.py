@@ -1,9 +1,7 @@
 """What is indexed of a line: the same whether it is read with others or by itself."""
 
-import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,11 +32,6 @@ def test_many_times_are_read_as_each_alone(timestamps: list[str]) -> None:
         moments = map(microseconds, timestamps)
         expected = [NULL if moment is None else moment for moment in moments]
         assert times_of(timestamps) == expected
-
-
-def test_what_is_missing_is_stored_as_null() -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        assert connection.execute("SELECT typeof(?), ?", (NULL, NULL)).fetchone() == ("null", None)
 
 
 MEMBERS = ("event_id", "event_type", "seq", "lamport_clock", "timestamp", "node_id", "caused_by")
@@ -87,14 +80,6 @@ def test_changes_of_a_simulations_state(scope: Any, variable: Any) -> None:
             assert entries([line[:-1]], SIM), "texts need not be read the slow way"
 
 
-def test_a_change_is_about_its_variable() -> None:
-    details = {"scope": "ada", "variable_name": "grain"}
-    line = stamped(drafted(new_id(), "STATE", {"details": details}), 1, 1)
-    found = entries([line[:-1]], SIM)
-    assert found
-    assert found[0].subject == "ada/grain"
-
-
 @pytest.mark.parametrize("vocabulary", [PLAIN, SIM, WORK])
 def test_no_line_of_an_opened_log_is_read_by_itself(tmp_path: Path, vocabulary: Vocabulary) -> None:
     with thence.open(tmp_path, vocabulary=vocabulary) as log:
@@ -122,9 +107,3 @@ def slow_reads(work: Callable[[], object]) -> int:
     finally:
         sys.setprofile(None)
     return calls
-
-
-@pytest.mark.parametrize("numbers", [(0, 1), (1, 0), (1, 2**53), (2**53, 1)])
-def test_a_line_whose_numbers_dont_fit_is_left_to_the_parser(numbers: tuple[int, int]) -> None:
-    line = stamped(drafted(new_id(), "noted", {}), *numbers)
-    assert entries([line[:-1]], PLAIN) is None

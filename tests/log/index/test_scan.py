@@ -190,18 +190,6 @@ def test_pages_of_a_growing_log_hold_what_was_there_at_the_first(log, filter, de
 
 
 @pytest.mark.promise("Q2")
-def test_turns_at_random_are_counted_all_the_same(tmp_path):
-    folder = tmp_path / "log"
-    odd = (
-        stamped(drafted(new_id(), "a", said(at, turn_number=at * 7_919 % 40)), at + 1, at + 1)
-        for at in range(EVENTS)
-    )
-    add(folder, odd)
-    with index_of(folder) as index:
-        tells(index, folder, [*SPANS[:4], *BOTH[:1], *BOTH[2:]])
-
-
-@pytest.mark.promise("Q2")
 @settings(max_examples=examples(150), deadline=None)
 @given(
     drawn=st.lists(random_lines(), min_size=1, max_size=3),

@@ -20,12 +20,10 @@ from tests.log.processes import ran
 import thence
 from thence.core.codec import CAUSES_MAX
 from thence.core.ids import is_ulid
-from thence.core.new_event import HostEvent, NewEvent, Position, Unchanged
-from thence.core.vocabulary import PLAIN, SIM, WORK
-from thence.errors import EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
-from thence.log.files.disk import OS_DISK
-from thence.log.open import Log, LogSettings, open_host_log
-from thence.log.write.drafting import NoticeMaker
+from thence.core.new_event import HostEvent, NewEvent, Position
+from thence.core.vocabulary import WORK
+from thence.errors import EventNotFound, InvalidEvent
+from thence.log.open import Log, open_host_log
 from thence.work import EventStore, WorkEvent
 
 
@@ -42,24 +40,6 @@ def test_appended_event_is_what_was_said_and_what_is_in_the_file(log, tmp_path):
     assert list(log.read()) == [event]
     bare = log.append("t")
     assert (bare.payload, bare.subject, bare.actor, bare.stream) == ({}, None, None, None)
-
-
-@pytest.mark.promise("P1")
-def test_payload_of_an_event_can_be_appended_again(log):
-    first = log.append("a", {"m": {"list": [{"deep": 1}]}, "text": "é"})
-    second = log.append("b", first.payload)
-    assert type(second.payload["m"]["list"]) is list
-    assert second.payload == first.payload
-
-
-@pytest.mark.promise("P1")
-def test_changing_what_one_caller_was_given_changes_no_other_answer(log):
-    event = log.append("t", {"m": {"list": [1]}}, subject="s")
-    for given in (event, log.get(event.event_id), next(iter(log.read())), *log.query().events):
-        given.payload["m"]["list"].append(2)
-        given.payload.clear()
-        assert json.dumps(given.payload) == '{"m": {"list": [1]}}'
-    assert [e.payload for e in log.query(subject="s").events] == [{"m": {"list": [1]}}]
 
 
 @pytest.mark.promise("P1")
@@ -110,20 +90,6 @@ def test_why_goes_back_to_the_root_and_effects_forward(log):
     for ask in (log.why, log.effects, log.get):
         with pytest.raises(EventNotFound):
             ask("0" * 26)
-
-
-@pytest.mark.promise("O6")
-def test_more_than_32_causes_are_gathered_by_notices(log):
-    causes = [log.append("t") for _ in range(CAUSES_MAX + 1)]
-    event = log.append("joined", caused_by=causes)
-    notices = [event for event in log.read() if event.event_type == "log.joined"]
-    assert event.caused_by == tuple(notice.event_id for notice in notices)
-    assert [notice.payload["count"] for notice in notices] == [32, 1]
-    assert {cause for cause, _ in log.why(event).cone} == {*causes, *notices}
-    emitted = log.emit("joined", caused_by=causes)
-    log.flush()
-    assert len(log.get(emitted).caused_by) == 2
-    assert log.verify().findings == ()
 
 
 @pytest.mark.promise("P1")
@@ -181,12 +147,6 @@ def test_event_is_found_by_id_prefix_and_last(log):
         log.resolve("0" * 26)
 
 
-def test_last_of_an_empty_log_is_not_found(log):
-    for text in ("@last", "@last-error"):
-        with pytest.raises(EventNotFound):
-            log.resolve(text)
-
-
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
@@ -216,34 +176,11 @@ def test_words_that_are_no_text_are_refused(log, field, value):
     assert list(log.read()) == []
 
 
-def test_circle_and_two_mebibytes_are_refused(log):
-    circle: dict = {}
-    circle["self"] = circle
-    with pytest.raises(InvalidEvent, match="a cycle"):
-        log.append("t", circle)
-    with pytest.raises(EventTooLarge):
-        log.append("t", {str(number): "x" * 1_000 for number in range(2_100)})
-    with pytest.raises(EventTooLarge):
-        log.emit("t", {str(number): "x" * 1_000 for number in range(2_100)})
-    assert log.append("next").seq == 1
-
-
 def test_simulation_has_no_subject_of_its_own(tmp_path):
     with thence.open(tmp_path, "sim") as log:
         with pytest.raises(InvalidEvent, match="subject"):
             log.append("t", subject="x")
         assert log.append("t", {"a": 1}, actor="ada", stream="run").members["details"] == {"a": 1}
-
-
-@pytest.mark.parametrize("vocabulary", [PLAIN, SIM])
-def test_notices_are_events_of_their_host(vocabulary):
-    context = {"simulation_id": "run", "turn_number": 4} if vocabulary is SIM else {}
-    notice = NoticeMaker(vocabulary, context)
-    for kind in ("recovered", "joined", "events_dropped", "write_failed"):
-        made = notice(kind, {"reason": "é\udc80", "count": 1})
-        assert b"count" in made.tail
-        assert b"\\\\udc80" in made.tail
-        assert (b'"turn_number":4' in made.tail) == (vocabulary is SIM)
 
 
 def test_log_in_a_folder_whose_name_is_no_utf_8_tells_its_failures(tmp_path):
@@ -257,15 +194,6 @@ def test_log_in_a_folder_whose_name_is_no_utf_8_tells_its_failures(tmp_path):
         (folder / "events.jsonl").rmdir()
         log.append("c")
         assert [event.event_type for event in log.read()] == ["log.write_failed", "c"]
-
-
-def test_current_file_and_its_size_are_known_before_the_first_append(tmp_path):
-    assert Log(tmp_path, PLAIN).current_size == 0
-    with thence.open(tmp_path) as log:
-        log.append("t")
-    log = Log(tmp_path, PLAIN, disk=OS_DISK)
-    assert log.current_file == tmp_path / "events.jsonl"
-    assert log.current_size == log.current_file.stat().st_size
 
 
 ENDS = {
@@ -314,12 +242,6 @@ log.emit("never")
     done = ran(code, tmp_path, check=False)
     assert "KeyboardInterrupt" in done.stderr
     assert [event.event_type for event in thence.open(tmp_path).read()] == ["t"]
-
-
-@pytest.mark.parametrize("options", [{"max_queue_size": 0}, {"on_full": "x"}, {"max_file_size": 0}])
-def test_options_out_of_range_are_refused(tmp_path, options):
-    with pytest.raises(InvalidEvent, match="max_queue_size"):
-        Log(tmp_path, PLAIN, LogSettings(**options))
 
 
 SOURCES = Path(thence.__file__).parent
@@ -413,35 +335,6 @@ def test_remark_is_no_head_for_what_decides(tmp_path):
         remark = log.append("HistoryAdded", **words)
         assert remark.caused_by == (decided.event_id,)
         assert log.append("WPStatusChanged", **words).caused_by == (decided.event_id,)
-
-
-def test_many_are_refused_together_when_their_guard_is_broken(tmp_path):
-    with thence.open(tmp_path) as log:
-        guard = Unchanged(log.position(), {"s"})
-        log.append("a", subject="s")
-        with pytest.raises(HeadsMoved):
-            log.append_many([NewEvent("b"), NewEvent("c")], guard=guard)
-        assert [event.event_type for event in log.read()] == ["a"]
-
-
-def test_what_ends_something_names_it(tmp_path):
-    with thence.open(tmp_path) as log:
-        (begun,) = log._host_append([HostEvent("a", begins=True)])
-        cause = log.append("cause")
-        new = HostEvent("b", caused_by=cause, ends=begun.event_id)
-        (ended,) = log._host_append([new])
-    assert ended.caused_by == (cause.event_id, begun.event_id)
-    assert (begun.header.begins, ended.header.ends) == (True, begun.event_id)
-
-
-def test_new_event_names_no_text_that_is_no_cause(tmp_path):
-    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent):
-        log.append_many([NewEvent("a", caused_by="nothing")])
-
-
-def test_what_is_no_new_event_is_refused(tmp_path):
-    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="not a mapping of"):
-        log.append_many(["a"])
 
 
 def test_log_by_a_relative_path_stays_where_it_is_when_the_program_changes_its_folder(

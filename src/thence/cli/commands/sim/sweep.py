@@ -9,9 +9,8 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED
-from thence.cli.frame import help_with, json_or_text, output_options
+from thence.cli.frame import PATH, help_with, json_or_text, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_run
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
@@ -19,6 +18,7 @@ from thence.sim.again.on_ray import play_on_ray
 from thence.sim.again.sweep import (
     Sweep,
     command_of,
+    equal_seeds,
     is_completed,
     keep_plan,
     make_plan,
@@ -76,7 +76,7 @@ def check_ending(path: Path, *endings: str) -> None:
         raise click.BadParameter(reason, param_hint="--output")
 
 
-_file_option = click.option(
+file_option = click.option(
     *("-o", "--output"),
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
@@ -99,7 +99,7 @@ setting_option = click.option(
         extra="ray for --on ray",
     ),
 )
-@click.argument("scenario", required=False, shell_complete=complete_scenario)
+@click.argument("scenario", required=False, type=PATH)
 @setting_option
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="As 1-50; default: the scenario's.")
 @click.option(
@@ -165,6 +165,7 @@ def sweep_command(
     result = {"folder": str(folder), "status": status, "runs": count}
     line = f"sweep {status}: {sweep.completed} of {counted(count, 'run')} completed, {folder}"
     out.result({**result, "completed": sweep.completed, "failed": failed}, [line])
+    _warn_of_equal_seeds(folder)
     for run in failed:
         out.report(f"run {run['run_id']} is not completed", run["error"], run["next"])
     if code == INTERRUPTED:
@@ -176,8 +177,8 @@ def sweep_command(
     "table",
     **help_with("thence sim table my-sweep --output runs.parquet", extra="tables for Parquet"),
 )
-@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
-@_file_option
+@click.argument("folder", metavar="SWEEP|RUN", type=PATH)
+@file_option
 @click.option(
     "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
 )
@@ -190,20 +191,22 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     """
     out = current()
     check_ending(output, ".parquet", ".csv")
-    table = sweep_table(_folder(out, folder), rows)
+    place = _folder(out, folder)
+    table = sweep_table(place, rows)
     write = table.to_csv if output.suffix == ".csv" else table.to_parquet
     write(output)
     told = f"{counted(len(table), 'row')} in {output}"
     out.result({"rows": len(table), "columns": table.columns, "file": str(output)}, [told])
+    _warn_of_equal_seeds(place)
 
 
 @click.command(
     "plot",
     **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg", extra="plot"),
 )
-@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
+@click.argument("folder", metavar="SWEEP|RUN", type=PATH)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
-@_file_option
+@file_option
 @click.option("--map", "turn", type=click.IntRange(min=0), help="Draw a map of this turn.")
 @output_options
 def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int | None) -> None:
@@ -214,9 +217,16 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     """
     out = current()
     check_ending(output, ".png", ".svg")
+    place = _folder(out, folder)
     with bar(out, "runs") as show:
-        plot(_folder(out, folder), variable, output, turn, show)
+        plot(place, variable, output, turn, show)
     out.result({"file": str(output)}, [str(output)])
+    _warn_of_equal_seeds(place)
+
+
+def _warn_of_equal_seeds(folder: Path) -> None:
+    if told := equal_seeds(folder):
+        current().notice(told)
 
 
 def _folder(out: Output, name: str) -> Path:
