@@ -1,10 +1,9 @@
 """The program git: nobody else's variables, its own words, no lock left behind."""
 
 import os
-import threading
 
 import pytest
-from tests.git.repositories import WAIT_S, git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.errors import GitFailed
 from thence.git.git import Git, disk_hint, in_one_line
@@ -106,21 +105,6 @@ def test_words_are_one_line_without_advice_and_not_endless():
     told = b"warning: old\nerror: no\n\nfatal: never\nhint: try\n"
     assert in_one_line(told) == "no; never"
     assert len(in_one_line(b"word " * 1000)) <= 601
-
-
-def test_one_git_serves_many_threads(tmp_path):
-    runner = Git(make_repository(tmp_path))
-    found: list[bytes] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(runner.run("rev-parse", "HEAD")))
-        for _ in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_S)
-    assert len(found) == 16
-    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize(

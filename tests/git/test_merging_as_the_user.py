@@ -109,14 +109,6 @@ def test_dirty_files_are_in_the_way_only_if_the_merge_changes_them(top):
     before = git(top, "status", "--porcelain")
     merge(repository(top), "main", NAMES)
     assert git(top, "status", "--porcelain") == before
-    git(top, "reset", "--quiet", "--keep", "main~3")
-    write(top, {"shared": "dirty\n"})
-    before = git(top, "status", "--porcelain")
-    with pytest.raises(GitFailed, match="shared") as caught:
-        merge(repository(top), "main", NAMES)
-    assert "commit your changes" in caught.value.hint
-    assert git(top, "status", "--porcelain") == before
-    assert not left_of(top)
 
 
 def test_sparse_checkout_stays_sparse(top):

@@ -183,13 +183,6 @@ def test_operation_of_the_user_is_seen_until_it_ends(tmp_path, command, name, is
     assert rebase_of(repo, "side") is None
 
 
-def test_patches_being_applied_are_an_operation(tmp_path):
-    top = two_that_differ(tmp_path)
-    patch = git(top, "format-patch", "--stdout", "-1", "main")
-    git(top, "am", stdin=patch.encode(), check=False)
-    assert operation_under_way(repository(top).git_dir) == "am"
-
-
 def test_branch_that_a_stacked_rebase_will_move_is_in_use(tmp_path):
     top = two_that_differ(tmp_path)
     git(top, "branch", "middle")

@@ -9,6 +9,7 @@ post-merge, pre-push and update, none for the merge commits.
 """
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -230,11 +231,23 @@ def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFail
             git = Git(folder, keeps=(note,), is_users=True)
             git.run(*arguments, operation=f"could not bring the merge into {target} in", hint=hint)
     except GitFailed as error:
+        aside = tree and _stash_of(tree, planned)
         if any(refusal in error.cause for refusal in REFUSALS):
             error.hint = (
-                "commit your changes of that file, or put them aside: git stash push"
-                " --include-untracked; then merge again (where a git was killed, they are what it"
-                " wrote of the merge)"
+                f"commit your changes of that file, or put them aside: {aside}; then merge again"
+                " (where a git was killed, they are what it wrote of the merge)"
             )
+        elif aside:
+            error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"
         return error
     return None
+
+
+def _stash_of(tree: Path, planned: MergePlan) -> str:
+    """Returns the command that puts aside the files in the way of a move; "" if none is."""
+    git = Git(tree)
+    listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
+    moved = {*os.fsdecode(git.run(*listing)).split("\0")}
+    states = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    names = [state[3:] for state in os.fsdecode(states).split("\0") if state[3:] in moved - {""}]
+    return f"git stash push --include-untracked -- {shlex.join(names)}" if names else ""

@@ -83,6 +83,8 @@ def words(case):
 def copy(source, place, name="project"):
     """Copy a project with its worktrees."""
     copied = shutil.copytree(source, place / name, symlinks=True)
+    for tree in copied.glob(".worktrees/*"):
+        (tree / ".git").write_text(f"gitdir: {copied}/.git/worktrees/{tree.name}\n")
     git(copied, "worktree", "repair", *copied.glob(".worktrees/*"))
     git(copied, "update-index", "-q", "--refresh")
     return copied

@@ -49,6 +49,8 @@ def typed_each(project, tmp_path, text):
     for number, step in enumerate(printed):
         copied = tmp_path / f"copy {number}" / project.name
         shutil.copytree(project, copied, symlinks=True)
+        for tree in copied.glob(".worktrees/*"):
+            (tree / ".git").write_text(f"gitdir: {copied}/.git/worktrees/{tree.name}\n")
         git(copied, "worktree", "repair", *copied.glob(".worktrees/*"))
         typed(copied, step)
     return printed

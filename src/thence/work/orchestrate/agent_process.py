@@ -266,7 +266,7 @@ def words_of(ended: AgentRunResult) -> str:
     how = {
         "failed": by_itself if ended.code is not None else f"it died of signal {ended.signal}",
         "killed": f"it was killed by signal {ended.signal}",
-        "timed_out": f"it took longer than {ended.seconds:.0f} s",
+        "timed_out": f"it took longer than {int(ended.seconds)} s",
         "stalled": "it printed and committed nothing for too long",
         "not_started": "it could not be started",
         "too_much_output": "it printed too much",

@@ -374,7 +374,7 @@ class PackageTask:
                 "could not finish",
                 guard="not_landed",
                 place=f"{feature.slug}/{self.task.wp_id}",
-                cause=f"it is approved, and {code.target} does not have it yet",
+                cause=f"{code.target} does not have it yet",
                 hint=f"{request or f'git push -u origin {branch}'}; then thence work orchestrate",
             )
         self._decide(move, commit)
