@@ -200,10 +200,7 @@ class WriterClosed(ThenceError):
 
 
 class LogBusy(ThenceError):
-    """Error: another process held the append lock for the whole wait; nothing was appended.
-
-    A command with --no-wait ends with it too, where an index must be made first.
-    """
+    """Error: another process held the append lock for the whole wait; nothing was appended."""
 
 
 class LogReadOnly(ThenceError):

@@ -5,8 +5,6 @@ import sys
 
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
-from tests.docs.walk import made
-from tests.server.runs import make_run
 
 SOURCED = 'eval "$(thence completion bash)"\n'
 ASKED = """
@@ -56,46 +54,6 @@ def test_bash_completes_commands_options_and_choices(tmp_path, words, completed)
     assert in_bash(tmp_path, words) == completed
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A repository with a project, a scenario of its own and a run."""
-    home = tmp_path_factory.mktemp("place")
-    folder = made(home / "shop", home)
-    for words in (
-        ("setup-spec",),
-        ("finalize-tasks", "--add", "Read"),
-        ("finalize-tasks", "--add", "Write"),
-    ):
-        assert thence("work", *words, cwd=folder).code == 0
-    make_run(folder / "output", "market-1", count=3)
-    (folder / "mine.yaml").write_text("name: mine\n")
-    return folder
-
-
-@pytest.mark.promise("P6")
-@pytest.mark.parametrize(
-    ("words", "completed"),
-    [
-        ("thence sim run ne", ["negotiation"]),
-        ("thence sim sweep mi", ["mine.yaml"]),
-        ("thence sim resume ''", ["market-1"]),
-        ("thence sim plot mar", ["market-1"]),
-        ("thence work implement ''", ["WP01", "WP02"]),
-        ("thence work merge WP01 WP", ["WP01", "WP02"]),
-    ],
-)
-@pytest.mark.whole(rows=3)
-def test_bash_completes_names_of_scenarios_runs_and_packages(place, words, completed):
-    assert in_bash(place, words) == completed
-
-
-def test_names_of_a_broken_place_complete_nothing(tmp_path):
-    (tmp_path / ".git").write_text("gitdir: nowhere\n")
-    (tmp_path / "output").write_text("a file")
-    assert in_bash(tmp_path, "thence work implement W") == []
-    assert in_bash(tmp_path, "thence sim resume m") == []
-
-
 def answered(tmp_path, shell, words, place):
     """Ask the command itself, as the script of a shell does, what completes some words."""
     asked = {"_THENCE_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
@@ -104,9 +62,10 @@ def answered(tmp_path, shell, words, place):
     return done.out
 
 
-def test_bash_completes_the_path_of_a_log(tmp_path):
+@pytest.mark.parametrize("words", ["thence log --log out", "thence sim resume out"])
+def test_bash_completes_the_path_of_a_log(tmp_path, words):
     """Compopt works while bash completes only, so the answer is asked for itself."""
-    assert answered(tmp_path, "bash", "thence log --log out", 3) == "file,out\n"
+    assert answered(tmp_path, "bash", words, 3) == "file,out\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

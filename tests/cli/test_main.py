@@ -8,7 +8,7 @@ import pytest
 from tests.cli.installed import THENCE, begin, in_python, in_shell, is_three_lines, ran, thence
 from tests.cli.warm import warm
 
-from thence.cli.frame import POINTERS, root
+from thence.cli.frame import root
 
 MORE_THAN_A_PIPE_HOLDS = 1024 * 1024
 HEAVY = ("structlog", "ruamel", "pydantic", "rich", "asyncio", "thence.sim")
@@ -97,36 +97,6 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     assert is_three_lines(ended.err)
     start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
     assert ended.err.splitlines()[2].startswith(f"  next: {start}")
-
-
-@pytest.mark.parametrize(
-    ("word", "instead"),
-    [
-        ("ls", "thence log (events), thence sim list (runs)"),
-        ("list", "thence log (events), thence sim list (runs)"),
-        ("runs", "thence sim list"),
-        ("sim runs", "thence sim list"),
-        ("work ls", "thence work status"),
-        ("init", "thence hook install claude-code (your agents), thence work setup-spec (a board)"),
-        ("status", "thence last (a log), thence hook status, thence work status"),
-    ],
-)
-def test_words_of_other_tools_point_to_what_to_type(tmp_path, word, instead):
-    ended = warm(*word.split(), "--whatever", cwd=tmp_path)
-    assert (ended.code, ended.out) == (2, "")
-    assert is_three_lines(ended.err)
-    assert ended.err.splitlines()[2] == f"  next: {instead}"
-
-
-def test_each_pointer_names_a_command_and_is_none():
-    for word, instead in POINTERS.items():
-        assert word not in {" ".join(path) for path in COMMANDS}
-        typed = re.findall(r"thence ([a-z-]+)(?: ([a-z-]+))?", instead.replace("thence --", ""))
-        for name, child in typed:
-            command = root.get_command(click.Context(root), name)
-            assert command is not None, instead
-            if isinstance(command, click.Group):
-                assert child in command.list_commands(click.Context(command)), instead
 
 
 @pytest.mark.parametrize(

@@ -115,24 +115,6 @@ def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):
     assert f"{EVENTS:,}" in ended.out
 
 
-def test_no_wait_fails_where_the_index_must_be_made_first(tmp_path, large, orders):
-    index = large / ".thence" / "index.db"
-    for question in (("why", "@last"), ("log", "--count"), ("stats",), ("timeline",)):
-        ended = warm(*question, "--no-wait", "--json", "--log", "large", cwd=tmp_path)
-        assert (ended.code, index.exists()) == (1, False), question
-        assert ended.json["error"]["code"] == "log_busy"
-        assert "it must be made first, from 60," in ended.err
-        assert "thence rebuild" in ended.err
-    # a small log's is made in no time
-    assert warm("stats", "--no-wait", "--log", "orders", cwd=tmp_path).code == 0
-    assert warm("rebuild", "--log", "large", cwd=tmp_path).code == 0
-    assert warm("stats", "--no-wait", "--log", "large", cwd=tmp_path).code == 0
-    # one that is damaged is found out when it is opened
-    index.write_bytes(b"x" * 10_000)
-    ended = warm("stats", "--no-wait", "--log", "large", cwd=tmp_path)
-    assert (ended.code, index.exists()) == (1, False)
-
-
 def test_small_questions_need_no_index(tmp_path, large):
     lines = (large / "events.jsonl").read_text().splitlines()
     middle = json.loads(lines[20_000])["event_id"]

@@ -18,7 +18,6 @@ from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 from tests.tiers import tenth
 
-from thence.cli.commands.sim import sim
 from thence.server.running import PORT, listening
 from thence.trace.agents import fired
 
@@ -277,27 +276,3 @@ def test_connections_of_the_start_wait_until_the_app_is_imported(tmp_path: Path)
         "/healthevil.example": b"403",
         "/healthy127.0.0.1": b"404",
     }
-
-
-def test_run_is_watched_while_it_plays_and_served_until_ctrl_c(tmp_path: Path) -> None:
-    scenario = ("sim", "run", "spatial_trade_network", "--turns", "60", "--run-id", "mine")
-    process = begin(THENCE, *scenario, "--serve", "--json", cwd=tmp_path)
-    url = process.stderr.readline().split("watch it: ")[1].strip()
-    assert url.endswith("/runs/mine")
-    with urlopen(url) as answer:
-        assert "spatial-trade-network" in answer.read().decode()
-    assert "Ctrl-C ends the server" in process.stderr.readline()
-    with urlopen(url) as answer:
-        page = answer.read().decode()
-    assert "</bdi>, 60 turns; 0 of " in page
-    code, out, err = ended(process, signal.SIGINT)
-    assert (code, json.loads(out)["status"], err) == (0, "completed", "")
-    with pytest.raises(OSError, match="refused"):
-        urlopen(url)
-
-
-def test_run_whose_page_is_not_served_plays_all_the_same(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with sim.serving_beside(tmp_path) as (url, server):
-        assert url == ""
-        assert server.wait() == 1

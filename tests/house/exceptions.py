@@ -43,7 +43,7 @@ STARRED: dict[str, int] = {
     "server": 5,
     "sim": 10,
     "trace": 6,
-    "work": 1,
+    "work": 4,
 }
 
 # room: (lines, files) of src today, and where it is to end

@@ -1,5 +1,6 @@
 """The board of a project as a page: columns, cards, who waits, and the board as it was."""
 
+import json
 import re
 from pathlib import Path
 
@@ -172,3 +173,17 @@ def test_log_without_a_board_has_none(tmp_path: Path) -> None:
     make_orders(tmp_path)
     with serving(tmp_path) as server:
         assert "Board" not in page(server, "/runs/orders").text
+
+
+@pytest.mark.promise("Q5")
+@pytest.mark.parametrize("time", ["yesterday", "2026-11-20T07:13:00", ""])
+def test_card_of_a_move_by_another_tool_at_no_time_stands_on_the_board(
+    tmp_path: Path, clone: Clone, time: str
+) -> None:
+    line = json.loads(clone.move("WP03", "planned", "doing").line) | {"timestamp": time}
+    del clone.events[-1], line["seq"], line["crc"]
+    with (write(tmp_path, clone) / "events.jsonl").open("a") as file:
+        print(json.dumps(line), file=file)
+    with serving(tmp_path) as server:
+        page(server, "/runs/project")
+        assert columns(server, "/runs/project")["Doing"] == ["WP03"]

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,11 +9,10 @@ from select import select
 
 import msgspec
 import pytest
-from bench.load import grown, processor_s
-from tests.ratios import least_s
+from bench.load import grown
 from tests.server.conftest import Shop
 from tests.server.runs import make_run, stored
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving, altered_serving, serving
 
 from thence.core.diff import as_json, difference, side
 from thence.server.routes.diffs import LOG_BYTES_MAX
@@ -89,15 +87,13 @@ COMPARISONS = 8
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Serves two runs of which a comparison takes seconds, and a small one."""
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of which a comparison takes seconds, and a small one."""
     root = tmp_path_factory.mktemp("large")
     for name in "ab":
         grown(root / name, LARGE_EVENTS)
     make_run(root, "small", 3)
-    with serving(root) as server:
-        server.json("/simulations/small/events")
-        yield server
+    return root
 
 
 @contextmanager
@@ -112,41 +108,18 @@ def asking(server: Serving, count: int) -> Iterator[list[socket.socket]]:
 
 
 @pytest.mark.promise("Q7")
-def test_comparisons_hold_up_no_other_question(large: Serving) -> None:
-    with asking(large, COMPARISONS) as asked:
+def test_comparisons_hold_up_no_other_question(large: Path) -> None:
+    with serving(large) as server, asking(server, COMPARISONS) as asked:
         assert select(asked, [], [], 60)[0]  # they are under way
         for _ in range(3):
-            large.json("/simulations/small/events", limit=1)
+            server.json("/simulations/small/events", limit=1)
         assert len(select(asked, [], [], 0)[0]) < COMPARISONS / 2
 
 
-@pytest.mark.promise("Q7")
-def test_comparison_ends_when_its_client_goes(large: Serving) -> None:
-    """Told by what the server had of the processor: how long it took, others have a part in."""
-
-    def spent_s(begun_s: float) -> float:
-        large.json("/simulations/small/diff/small")  # which waits for those before it
-        return processor_s(server) - begun_s
-
-    server = large.process.pid
-    begun_s = processor_s(server)
-    large.json("/simulations/a/diff/b")
-    one_s = spent_s(begun_s)
-
-    def of_many_s() -> float:
-        begun_s = processor_s(server)
-        with asking(large, COMPARISONS):
-            large.json("/simulations/small/events", limit=1)
-        return spent_s(begun_s)
-
-    def of_one_under_way_s() -> float:
-        begun_s = processor_s(server)
-        with asking(large, 1):
-            while processor_s(server) - begun_s < one_s / 4:
-                time.sleep(0.001)
-        return spent_s(begun_s)
-
-    many_s, broken_off_s = least_s(of_many_s, 3 * one_s), least_s(of_one_under_way_s, 0.6 * one_s)
-    print(f"of the processor: one {one_s:.2f} s, {many_s:.2f} and {broken_off_s:.2f} broken off")
-    assert many_s < 3 * one_s
-    assert broken_off_s < 0.6 * one_s, "one that is under way goes on for nobody"
+def test_comparison_that_takes_too_long_is_refused_with_the_command_for_it(large: Path) -> None:
+    soon = "from thence.server.routes import diffs\ndiffs.COMPARED_S = 0.01"
+    with altered_serving(large, soon) as server:
+        answer = server.get("/simulations/a/diff/b")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+        for told in (answer.json()["message"], server.get("/runs/a/diff/b").text):
+            assert "it took over 0.01 s: use the command thence diff" in told

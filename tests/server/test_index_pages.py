@@ -64,7 +64,7 @@ def test_pages_that_come_at_once_wait_for_an_index_together(large) -> None:
     async def wait() -> None:
         while True:
             try:
-                return await state.wait_for_index("large")
+                return await state.ask("large", lambda log: None, is_patient=False)
             except HTTPException:  # it is not ready yet
                 await asyncio.sleep(0)
 

@@ -217,6 +217,7 @@ def test_errors_are_pages(shop: Shop) -> None:
     ):
         found = page(shop.server, address, 404)
         assert "Not found" in found.text
+        assert "openapi" not in found.text, "a person has no use for that"
         assert "/" in found.links
     for wrong in (
         "turn=abc",

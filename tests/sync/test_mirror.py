@@ -228,6 +228,13 @@ def test_command_mirrors_once_or_until_it_is_ended(
         assert json.loads(process.stdout.readline())["pulled"] == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+    with subprocess.Popen(
+        [THENCE, *words, "--follow", "--json"], env=environment(**env), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["pulled"] == 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
     assert rita.said("stock") == ["two", "three"]
     with serving(rita.root) as shown:
         assert "<bdi>first</bdi>" in shown.get("/runs/run").text, "the id in its first event"

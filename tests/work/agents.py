@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.work.journal import claims
-from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec, start
+from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec
 
 WAIT_S = 60.0
 LONG_S = 600.0
@@ -87,7 +87,7 @@ def children() -> list[tuple[int, str]]:
 def main(home: str, told: str) -> None:
     lease = claims.take(Path(home), "it")
     assert lease is not None
-    run = start(order(Path(told).parent, Path(told), lease=lease))
+    run = AgentRun(order(Path(told).parent, Path(told), lease=lease))
     claims.give(lease, run.pid)
     while run.poll() is None:
         time.sleep(PAUSE_S)

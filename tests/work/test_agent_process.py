@@ -21,7 +21,7 @@ from tests.work.agents import (
 )
 
 from thence.work.orchestrate import agent_process as running
-from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, last_words, start
+from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, AgentRun, last_words
 
 
 def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, mo
     words = ("", "a b", "'\"$HOME`*", "-n", "ö\n", "{}")
     kept = os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(kept, True)
-    run = start(order(tmp_path, told, env=variables, prompt=prompt))
+    run = AgentRun(order(tmp_path, told, env=variables, prompt=prompt))
     assert ended(run).how == "done"
     os.close(kept)
     said = json.loads((tmp_path / "told.json").read_text())
@@ -47,7 +47,7 @@ def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, mo
     assert (tmp_path / "prompt").read_bytes() == prompt
     assert (tmp_path / "script.json.*.implementation.1").exists()
     show = "import sys; print(sys.argv[1:])"
-    run = start(order(tmp_path, told, argv=(sys.executable, "-c", show, *words)))
+    run = AgentRun(order(tmp_path, told, argv=(sys.executable, "-c", show, *words)))
     assert ended(run).tail == str(list(words))
 
 
@@ -63,7 +63,7 @@ def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, mo
 )
 def test_agent_that_ends_by_itself_is_done_or_failed(tmp_path, steps, how, code, number):
     told = script(tmp_path, ["print", "first\nlast"], *steps)
-    found = ended(start(order(tmp_path, told)))
+    found = ended(AgentRun(order(tmp_path, told)))
     assert found[:3] == (how, code, number)
     assert found.tail == "first\nlast"
     assert found.seconds > 0
@@ -104,7 +104,7 @@ UNSTARTABLE = (
 
 @pytest.mark.parametrize("what", UNSTARTABLE.split(", "))
 def test_agent_that_cannot_be_started_is_told_with_the_reason(tmp_path, what):
-    found = start(order(tmp_path, script(tmp_path), **unstartable(tmp_path, what))).poll()
+    found = AgentRun(order(tmp_path, script(tmp_path), **unstartable(tmp_path, what))).poll()
     assert found[:3] == ("not_started", None, None)
     assert found.tail
     assert not list(tmp_path.glob("script.json.*"))
@@ -112,22 +112,22 @@ def test_agent_that_cannot_be_started_is_told_with_the_reason(tmp_path, what):
 
 def test_megabytes_go_to_the_file_and_too_many_end_the_agent(tmp_path):
     told = script(tmp_path, ["flood", 8_000_000], ["print", "\nlast"])
-    found = ended(start(order(tmp_path, told)))
+    found = ended(AgentRun(order(tmp_path, told)))
     assert (found.how, found.tail.splitlines()[-1]) == ("done", "last")
     assert (tmp_path / "output").stat().st_size == 8_000_006
     told = script(tmp_path, ["fork", "child", [["flood", -1]]], ["flood", -1])
-    found = ended(start(order(tmp_path, told)))
+    found = ended(AgentRun(order(tmp_path, told)))
     assert found.how == "too_much_output"
     assert 0 < len(found.tail) <= 2_000
     assert (tmp_path / "output").stat().st_size == OUTPUT_BYTES_MAX
     assert not living(str(told))
     told = script(tmp_path, ["flood", OUTPUT_BYTES_MAX + 1])
-    assert ended(start(order(tmp_path, told))).how == "too_much_output"
+    assert ended(AgentRun(order(tmp_path, told))).how == "too_much_output"
 
 
 def test_hanging_agent_is_ended_at_its_time(tmp_path, monkeypatch):
     told = script(tmp_path, ["ignore", "SIGTERM"], ["note", str(tmp_path / "ready")], ["hang"])
-    run = start(order(tmp_path, told, timeout_s=2.0))
+    run = AgentRun(order(tmp_path, told, timeout_s=2.0))
     found = ended(run)
     assert found.how == "timed_out"
     assert found.seconds >= 2.0
@@ -135,7 +135,7 @@ def test_hanging_agent_is_ended_at_its_time(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "GRACE_S", WAIT_S)
     ready = ["note", str(tmp_path / "asks")]
     told = script(tmp_path, ["on_term", [["print", "asked"], ["exit", 0]]], ready, ["hang"])
-    run = start(order(tmp_path, told, timeout_s=3.0))
+    run = AgentRun(order(tmp_path, told, timeout_s=3.0))
     there(tmp_path / "asks")  # nobody polls before, so its time is not up
     found = ended(run)
     assert (found.how, found.code, found.tail) == ("timed_out", 0, "asked")
@@ -143,17 +143,17 @@ def test_hanging_agent_is_ended_at_its_time(tmp_path, monkeypatch):
 
 def test_silent_agent_stalls_and_one_that_prints_or_commits_does_not(tmp_path):
     told = script(tmp_path, ["hang"])
-    assert ended(start(order(tmp_path, told, stall_s=0.5))).how == "stalled"
+    assert ended(AgentRun(order(tmp_path, told, stall_s=0.5))).how == "stalled"
     commits = iter(range(1_000_000))
-    run = start(order(tmp_path, told, stall_s=0.2, timeout_s=2.0))
+    run = AgentRun(order(tmp_path, told, stall_s=0.2, timeout_s=2.0))
     assert ended(run, lambda: next(commits)).how == "timed_out"
-    run = start(order(tmp_path, told, stall_s=0.2))
+    run = AgentRun(order(tmp_path, told, stall_s=0.2))
     assert ended(run, lambda: "the same commit").how == "stalled"
 
 
 def test_output_keeps_an_agent_from_stalling(tmp_path):
     told = script(tmp_path, ["fork", "child", [["beat", "/dev/stdout"]]], ["hang"])
-    run = start(order(tmp_path, told, timeout_s=6.0, stall_s=5.5))
+    run = AgentRun(order(tmp_path, told, timeout_s=6.0, stall_s=5.5))
     while not (tmp_path / "output").stat().st_size:  # nobody polls before, so it stalls later
         time.sleep(0.01)
     assert ended(run).how == "timed_out"
@@ -163,7 +163,7 @@ def test_children_that_an_agent_leaves_behind_are_ended(tmp_path):
     ready = tmp_path / "ready"
     left = [["ignore", "SIGTERM"], ["note", str(ready)], ["hang"]]
     told = script(tmp_path, ["fork", "child", left], ["wait_for", str(ready)], ["exit", 5])
-    found = ended(start(order(tmp_path, told)))
+    found = ended(AgentRun(order(tmp_path, told)))
     assert found[:2] == ("failed", 5)
     assert not living(str(told))
 
@@ -177,7 +177,7 @@ def test_stopped_agent_is_asked_first_and_its_children_too(tmp_path):
 
     forks = [["fork", "child", steps(file)] for file in files[:2]]
     told = script(tmp_path, *forks, *steps(files[2]))
-    run = start(order(tmp_path, told))
+    run = AgentRun(order(tmp_path, told))
     there(*files)
     run.stop(LONG_S)
     found = ended(run)
@@ -191,7 +191,7 @@ def test_stop_kills_after_the_grace_or_when_told_again(tmp_path):
     ready = tmp_path / "ready"
     told = script(tmp_path, ["ignore", "SIGTERM"], ["note", str(ready)], ["hang"])
     for graces in ((0,), (0.3,), (LONG_S, 0)):
-        run = start(order(tmp_path, told))
+        run = AgentRun(order(tmp_path, told))
         there(ready)
         for grace_s in graces:
             run.stop(grace_s)
@@ -200,7 +200,7 @@ def test_stop_kills_after_the_grace_or_when_told_again(tmp_path):
 
 
 def test_stop_of_an_agent_that_has_ended_changes_nothing(tmp_path):
-    run = start(order(tmp_path, script(tmp_path, ["exit", 7])))
+    run = AgentRun(order(tmp_path, script(tmp_path, ["exit", 7])))
     os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # nobody has looked yet
     run.stop(0)
     assert ended(run)[:2] == ("failed", 7)
@@ -215,7 +215,7 @@ def test_runs_leave_no_descriptor_and_no_process_behind(tmp_path):
     more = ({}, {"argv": ("nowhere",)}, {"folder": tmp_path / "gone"}, {"output": tmp_path})
     before, known = descriptors(), children()
     for each in (*more, *more):
-        ended(start(order(tmp_path, told, **each)))
+        ended(AgentRun(order(tmp_path, told, **each)))
     assert descriptors() == before
     assert set(children()) <= set(known)
 

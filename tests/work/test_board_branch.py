@@ -86,16 +86,6 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
         assert named == {"project_uuid": session.project.uuid}
 
 
-def test_nothing_new_makes_no_commit(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    assert synced(ada)["commit"] is None, "no event, no branch"
-    done(ada, "finalize-tasks", "--add", "First")
-    first = synced(ada)["commit"]
-    told = synced(ada)
-    assert (told["commit"], told["pushed"]) == (None, 0)
-    assert git(remote, "rev-parse", BOARD) == first
-
-
 def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "finalize-tasks", "--add", "First")

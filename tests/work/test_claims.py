@@ -13,7 +13,7 @@ from tests.work.agents import ended, living, order, script, there
 
 from thence.errors import Refused
 from thence.work.journal import claims
-from thence.work.orchestrate.agent_process import start
+from thence.work.orchestrate.agent_process import AgentRun
 
 ROOT = Path(__file__).parents[2]
 TAKING = """
@@ -81,7 +81,7 @@ def test_claim_that_is_dropped_is_free_though_a_child_of_the_agent_has_inherited
     forks = ["fork", "session", [["note", str(note)], ["hang"]]]
     lease = claims.take(tmp_path, "it")
     assert lease is not None
-    run = start(order(tmp_path, script(tmp_path, forks, ["wait_for", str(note)]), lease=lease))
+    run = AgentRun(order(tmp_path, script(tmp_path, forks, ["wait_for", str(note)]), lease=lease))
     (child,) = there(note)
     assert ended(run).how == "done"
     assert claims.take(tmp_path, "it") is None

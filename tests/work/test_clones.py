@@ -134,30 +134,6 @@ def test_feature_that_goes_to_another_branch_is_shown_alike_in_every_clone(tmp_p
     assert b'"doing": [{"wp_id": "WP01"' in board_of(other)
 
 
-@pytest.mark.promise("L10")
-def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path):
-    ada, bob, _ = two_clones(tmp_path)
-    for folder in (ada, bob):
-        done(folder, "implement", "WP01", "--actor", folder.name)
-    synced(ada)
-    synced(bob)
-    git(ada, "fetch", "--quiet")
-    assert board_of(ada) == board_of(bob)
-    shown = []
-    for folder in (ada, bob):
-        ended = thence("work", "status", "--json", cwd=folder)
-        shown.append(json.loads(ended.out)["here"]["conflicts"])
-    assert shown[0] == shown[1]
-    (conflict,) = shown[0]
-    assert conflict["subject"].endswith(f"/{SLUG}/WP01")
-    assert len(conflict["events"]) == 2
-    assert conflict["winner"] in conflict["events"]
-    assert conflict["rule"] == "last_writer"
-    text = thence("work", "status", cwd=ada).out
-    assert " both took WP01; " in text
-    assert "'s claim counts (last_writer)" in text
-
-
 def day_lines(folder: Path) -> list[bytes]:
     paths = sorted((folder / ".kittify" / "events").glob("*.jsonl"))
     return [line for path in paths for line in path.read_bytes().splitlines()]

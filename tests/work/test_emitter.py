@@ -1,7 +1,6 @@
 """One emitter a project, one method a type, an outcome that says whether the event is durable."""
 
 import inspect
-import threading
 
 import pytest
 from tests.git.repositories import git, make_repository
@@ -120,22 +119,3 @@ def test_causation_ids_are_ids_and_new_each_time(emitter):
     made = {emitter.generate_causation_id() for _ in range(100)}
     assert len(made) == 100
     assert all(len(each) == len(new_id()) for each in made)
-
-
-def test_threads_tell_at_once_and_each_event_is_there_once(emitter):
-    def tell(number):
-        for count in range(20):
-            assert emitter.history_added(SLUG, f"WP{number:02}", f"{count}").is_durable
-
-    threads = [threading.Thread(target=tell, args=(number,)) for number in range(1, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    told = [
-        (event.header.aggregate_id, event.payload["entry_content"])
-        for event in emitter.store.read()
-    ]
-    assert sorted(told) == sorted(
-        (f"WP{number:02}", f"{count}") for number in range(1, 7) for count in range(20)
-    )

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.plan.frontmatter import FIELDS_BYTES_MAX, Fields, read, with_lane
+from thence.work.plan.frontmatter import Fields, read, with_lane
 
 FILE = b"""---
 work_package_id: "WP01"
@@ -76,7 +76,6 @@ def test_fields_are_read_as_they_were_meant(start, end):
         "last": None,
     }
     assert fields.body.replace("\r\n", "\n") == "\n# WP01\n\nlane: done\n---\n"
-    assert FILE.split(b"\n")[fields.line - 1 :][:2] == [b"", b"# WP01"]
 
 
 def test_field_is_given_as_text():
@@ -86,11 +85,11 @@ def test_field_is_given_as_text():
 
 
 def test_file_without_fields_has_a_body_alone():
-    assert read(b"\xef\xbb\xbf# a\r\n\xff", "a.md") == Fields({}, "# a\r\n\ufffd", 1)
-    assert read(b"", "a.md") == Fields({}, "", 1)
+    assert read(b"\xef\xbb\xbf# a\r\n\xff", "a.md") == Fields({}, "# a\r\n\ufffd")
+    assert read(b"", "a.md") == Fields({}, "")
     assert read(b"----\na: 1\n---\n", "a.md").values == {}
-    assert read(b"---\n---", "a.md") == Fields({}, "", 2)
-    assert read(b"---  \n# note\n\n---\t\nb", "a.md") == Fields({}, "b", 5)
+    assert read(b"---\n---", "a.md") == Fields({}, "")
+    assert read(b"---  \n# note\n\n---\t\nb", "a.md") == Fields({}, "b")
 
 
 @pytest.mark.parametrize(
@@ -108,10 +107,9 @@ def test_file_without_fields_has_a_body_alone():
         (b"---\na: 1\nb: 1\na: 2\n---\n", "4:1", "a appears twice"),
         (b"---\na: &x [*x]\n---\n", "2:8", "it holds itself"),
         (b"---\na: " + b"[" * 600 + b"\n---\n", "2:54", "it is deeper than 50 levels"),
-        (b"---\na: 1\n%YAML 1.3\n---\n", "3:1", "a directive has no place here"),
         (b'---\na: "\\U00110000"\n---\n', "1:1", "chr() arg not in range"),
         (b"---\na: 1\n...\nb\n---\n", "4:1", "but found another document"),
-        (b"---\na: " + b"x" * FIELDS_BYTES_MAX + b"\n---\n", "1:1", "the fields have 65540 bytes"),
+        (b"---\na: " + b"x" * 2**18 + b"\n---\n", "1:1", "it has 262152 bytes"),
     ],
 )
 def test_fields_that_are_broken_are_refused_with_line_and_column(data, place, cause):
@@ -137,8 +135,6 @@ def test_aliases_that_multiply_are_refused_with_the_line_where_they_go_too_far()
         (b"lane:   planned   #", "for review: 1", b'lane:   "for review: 1"   #'),
         (b"lane:   'planned' #", "doing", b"lane:   'doing' #"),
         (b'"lane" : "planned"', "for_review", b'"lane" : "for_review"'),
-        (b"lane:", "doing", b"lane: doing"),
-        (b"lane: ", "doing", b"lane: doing"),
         (b"lane: two words", "doing", b"lane: doing"),
     ],
 )
@@ -151,21 +147,19 @@ def test_lane_is_written_in_its_place(was, lane, now, end):
     assert with_lane(changed, lane) is changed
 
 
-def test_absent_lane_is_added_before_the_end():
-    assert with_lane(b"---\r\na: 1\r\n---\r\nb", "doing") == (
-        b"---\r\na: 1\r\nlane: doing\r\n---\r\nb"
-    )
-    assert with_lane(b"---\n  a: |\n    b\n\n  # c\n---", "doing") == (
-        b"---\n  a: |\n    b\n\n  # c\n  lane: doing\n---"
-    )
-    assert with_lane(b"---\n---\n", "doing") == b"---\nlane: doing\n---\n"
-
-
-def test_file_without_fields_gets_them_on_top():
-    assert with_lane(b"", "doing") == b"---\nlane: doing\n---\n"
-    assert with_lane(b"\xef\xbb\xbf# a\r\nb\n", "doing") == (
-        b"\xef\xbb\xbf---\r\nlane: doing\r\n---\r\n# a\r\nb\n"
-    )
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"# a\nlane: x\n",
+        b"---\n---\n",
+        b"---\r\na: 1\r\n---\r\nlane: x",
+        b"---\nlane:\n---\n",
+        b"---\na: |\n  lane: x\n---\n",
+    ],
+)
+def test_file_without_a_lane_stays(data):
+    assert with_lane(data, "doing") is data
 
 
 @pytest.mark.parametrize(
@@ -173,19 +167,17 @@ def test_file_without_fields_gets_them_on_top():
     [
         b"---\na: 1\nlane: [doing]\n---\n",
         b"---\nlane:\n  a: 1\n---\n",
-        b"---\n{a: 1}\n---\n",
         b"---\n{a: 1, lane: x}\n---\n",
         b"---\nlane: |\n  planned\n---\n",
         b"---\nlane: planned\n  and more\n---\n",
         b"---\nlane: !!str planned\n---\n",
         b"---\nlane: &x a\nb: *x\n---\n",
         b"---\na: &x b\nlane: *x\n---\n",
-        b"---\n? lane\n---\n",
-        b"---\na: 1\n...\n---\n",
+        b"---\n  lane: x\n---\n",
     ],
 )
 def test_lane_in_another_form_is_refused(data):
-    assert refused(data, "doing") == ("2:1", "the lane can't be changed alone")
+    assert refused(data, "doing")[1] == "the lane can't be changed alone"
 
 
 def test_yaml_is_imported_only_when_a_file_is_read():
@@ -214,9 +206,7 @@ above = st.sampled_from(
 )
 lane = st.sampled_from(
     [
-        "",
         "lane: planned\n",
-        "lane:\n",
         "lane:   'planned'  # c\n",
         '"lane" : planned\n',
         "lane: 2025-11-20\n",
@@ -235,7 +225,6 @@ values = st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.sa
     values,
     st.booleans(),
 )
-@example([], "lane:\n", ["# comment: é😀\n"], "x", True)
 def test_any_value_reads_back_and_all_other_bytes_stay(before, of_lane, after, value, is_crlf):
     after = [each for each in after if each.startswith(("#", "\n")) or each not in before]
     head, tail = "---\n" + "".join(before), "".join(after)
@@ -246,7 +235,7 @@ def test_any_value_reads_back_and_all_other_bytes_stay(before, of_lane, after, v
     old, new = read(data.encode(), "a.md"), read(changed.encode(), "a.md")
     assert new.values == {**old.values, "lane": value}
     assert changed.startswith(head)
-    end = (tail if of_lane else "") + ("---\r\nlane: body\r\n" if is_crlf else "---\nlane: body\n")
+    end = tail + ("---\r\nlane: body\r\n" if is_crlf else "---\nlane: body\n")
     assert changed.endswith(end)
     assert with_lane(changed.encode(), value) == changed.encode()
 
@@ -255,20 +244,8 @@ def test_any_bytes_are_read_and_changed_or_refused():
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    pieces = (b"&x ", b"*x", b"!!int ", b"%YAML 1.3\n", b"? ", b": ", b"- ", b"|", b">+2\n")
-    pieces += (
-        b"{",
-        b"]",
-        b"'",
-        b'"',
-        b"\t",
-        b"\r",
-        b"\n",
-        b"\\U00110000",
-        b"<<: ",
-        b"\x00",
-        b"lane",
-    )
+    pieces = (b"&x ", b"*x", b"!!int ", b"%YAML 1.3\n", b"? ", b": ", b"- ", b"|", b">+2\n", b"{")
+    pieces += (b"]", b"'", b'"', b"\t", b"\r", b"\n", b"\\U00110000", b"<<: ", b"\x00", b"lane")
     outcomes = set()
     for _ in range(400):
         data = bytearray(FILE)
@@ -277,7 +254,8 @@ def test_any_bytes_are_read_and_changed_or_refused():
             data[start : start + chance.randrange(3)] = chance.choice(pieces)
         try:
             changed = with_lane(bytes(data), "for review")
-            assert read(changed, "a.md").text("lane") == "for review"
+            had = read(bytes(data), "a.md").values.get("lane")
+            assert read(changed, "a.md").values.get("lane") == (had and "for review")
             outcomes.add("changed")
         except PlanningError:
             outcomes.add("refused")

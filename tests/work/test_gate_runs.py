@@ -5,11 +5,10 @@ from tests.git.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed
 from thence.git.repository import repository
-from thence.work.orchestrate.package_task import GateRun
-from thence.work.project.configuration import GateConfig
+from thence.git.worktrees import discard
+from thence.work.orchestrate.package_task import check_out_for_gate
 
 PACKAGE = ("001-sync", "WP01")
-GATE = GateConfig("CI_CHECK", ("true",), 60)
 
 
 def test_checkout_holds_the_commit_alone_and_goes(tmp_path):
@@ -17,14 +16,13 @@ def test_checkout_holds_the_commit_alone_and_goes(tmp_path):
     first = commit(root, {"kept": "1\n", ".gitignore": "left\n"})
     commit(root, {"kept": "2\n"})
     write(root, {"left": "behind\n", "loose": "too\n"})
-    made = GateRun(repository(root), root, PACKAGE, GATE, first)
-    names = sorted(each.name for each in made.folder.iterdir())
+    folder = check_out_for_gate(repository(root), root, PACKAGE, first)
+    names = sorted(each.name for each in folder.iterdir())
     assert names == [".git", ".gitignore", "README.md", "kept"]
-    assert (made.folder / "kept").read_text() == "1\n"
-    assert git(made.folder, "rev-parse", "HEAD") == first
-    write(made.folder, {"built": "by the gate\n", "kept": "3\n"})
-    made.close()
-    made.close()
+    assert (folder / "kept").read_text() == "1\n"
+    assert git(folder, "rev-parse", "HEAD") == first
+    write(folder, {"built": "by the gate\n", "kept": "3\n"})
+    discard(repository(root), folder)
     assert not [*(root / ".worktrees").iterdir()]
     assert git(root, "worktree", "list").count("\n") == 0
     assert git(root, "status", "--porcelain") == "?? loose"
@@ -33,11 +31,11 @@ def test_checkout_holds_the_commit_alone_and_goes(tmp_path):
 def test_what_was_left_of_the_package_is_taken_away_and_nothing_else(tmp_path):
     root = make_repository(tmp_path / "r")
     head = git(root, "rev-parse", "HEAD")
-    other = GateRun(repository(root), root, ("001-sync", "WP02"), GATE, head)
-    left = GateRun(repository(root), root, PACKAGE, GATE, head)
-    made = GateRun(repository(root), root, PACKAGE, GATE, head)
-    assert {*(root / ".worktrees").iterdir()} == {other.folder, made.folder}
-    assert str(left.folder) not in git(root, "worktree", "list")
+    other = check_out_for_gate(repository(root), root, ("001-sync", "WP02"), head)
+    left = check_out_for_gate(repository(root), root, PACKAGE, head)
+    made = check_out_for_gate(repository(root), root, PACKAGE, head)
+    assert {*(root / ".worktrees").iterdir()} == {other, made}
+    assert str(left) not in git(root, "worktree", "list")
 
 
 def test_link_in_the_place_of_the_worktrees_is_refused(tmp_path):
@@ -45,5 +43,5 @@ def test_link_in_the_place_of_the_worktrees_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (root / ".worktrees").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(GitFailed, match="link"):
-        GateRun(repository(root), root, PACKAGE, GATE, git(root, "rev-parse", "HEAD"))
+        check_out_for_gate(repository(root), root, PACKAGE, git(root, "rev-parse", "HEAD"))
     assert not [*(tmp_path / "elsewhere").iterdir()]

@@ -9,7 +9,6 @@ from thence.work.board.move_request import (
     GATE_TYPES,
     MoveContext,
     gate_change,
-    gate_results,
     open_gates,
 )
 from thence.work.events import checked
@@ -37,7 +36,6 @@ def test_result_of_a_gate_may_come_again_and_change(gate_type, before, after):
     }
     clone.tell(found.event_type, found.payload)
     package = fold(clone.events).package(SLUG, "WP02")
-    assert gate_results(package) == [{"gate_type": gate_type, "status": after}]
     assert [gate.gate_id for gate in open_gates(package, MoveContext(actor="ada"))] == (
         [] if after == "passed" else [GATE]
     )

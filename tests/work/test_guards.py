@@ -1,7 +1,7 @@
 """Each guard says no to what it is there for, by its code, and lets the rest pass."""
 
 import pytest
-from tests.work.project_events import SLUG, Clone, planned
+from tests.work.project_events import SLUG, planned
 
 from thence.work.board.board import fold
 from thence.work.board.move_request import MATRIX, GuardFailure, Move, MoveContext
@@ -135,23 +135,6 @@ def test_review_that_was_given_to_an_agent_is_done_by_no_other():
     for lane in ("done", "doing", "planned"):
         assert refused(clone, lane, actor="eve") is None, "the verdict is given"
     assert approval.event_id in tried(clone, "done", actor="eve").caused_by
-
-
-@pytest.mark.promise("L10")
-def test_conflict_is_passed_by_force_alone_while_a_cause_is_missing():
-    ada = planned("a")
-    bob = Clone("b", ada.events)
-    note = {"wp_id": "WP01", "entry_type": "note", "entry_content": "not arrived yet"}
-    missing = bob.tell("HistoryAdded", note)
-    bob.move("WP01", "planned", "doing", actor="bob")
-    ada.move("WP01", "planned", "doing", actor="ada")
-    ada.take_in(bob)
-    ada.events.remove(missing)
-    found = tried(ada, "for_review", actor="bob")
-    assert (found.guard, found.may_be_forced) == ("conflict_provisional", True)
-    assert isinstance(tried(ada, "for_review", actor="bob", is_forced=True), Move)
-    ada.events.append(missing)
-    assert refused(ada, "for_review", actor="bob") is None
 
 
 @pytest.mark.promise("L8")

@@ -22,8 +22,7 @@ from thence.work.orchestrate.prompts import (
     section_of,
     verdict_of,
 )
-from thence.work.plan.planning_files import Planning
-from thence.work.project.project import find_project
+from thence.work.session.session import Session
 
 TASKS = b"""# Tasks
 
@@ -91,7 +90,8 @@ def test_assignment_is_gathered_from_the_target_branch(tmp_path):
     git(root, "switch", "--quiet", "main")
     package = PackageState(wp_id="WP01", subject="", subtasks={"T003": True})
     feature = FeatureState(project_uuid=None, slug="001-x", packages={"WP01": package})
-    planning = Planning(find_project(root))
+    with Session(root) as session:
+        planning = session.planning
     found = assignment(planning, feature, package, "work", root / "w")
     assert found == Assignment(
         feature="001-x",

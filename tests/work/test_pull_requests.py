@@ -316,3 +316,33 @@ def test_status_says_where_the_plan_is(ada, forge):
     seen(ada)
     assert "planning files are on" not in done(ada, "status").out
     assert json.loads(done(ada, "status", "--json").out)["features"][0]["feature_slug"] == SLUG
+    git(ada, "worktree", "remove", TREE)
+    git(ada, "branch", "-D", PLAN)
+    planned_again = done(ada, "finalize-tasks", "--feature", SLUG, "--add", "More")
+    assert "is pushed" in planned_again.out
+    forge.squash(PLAN, {f"kitty-specs/{SLUG}/tasks/WP03-more.md": "# As suggested\n"})
+    seen(ada)
+    told = done(ada, "status").out
+    assert f"its planning files are on {PLAN}, and main has another state of them" in told
+    away = f"git fetch --prune; git worktree remove {TREE}; git branch -D {PLAN}"
+    assert f"if they landed with changes: {away}" in told
+
+
+@pytest.mark.promise("L16")
+def test_merge_clears_a_plan_away_that_has_landed_and_no_other(ada, forge):
+    assert "cleared" not in work(ada, "merge", "--json").out
+    forge.squash(PLAN)
+    git(ada, "pull", "--quiet")
+    write(ada / TREE, {"mine": "half done\n"})
+    (kept,) = done(ada, "merge", "--json").json["kept"]
+    assert (kept["branch"], kept["worktree"]) == (PLAN, TREE)
+    assert "uncommitted" in kept["reason"]
+    (ada / TREE / "mine").unlink()
+    assert (
+        f"the plan of {SLUG}: its worktree and branch would go"
+        in done(ada, "merge", "--dry-run").out
+    )
+    assert f"the plan of {SLUG}: its worktree and branch are gone" in done(ada, "merge").out
+    assert not (ada / TREE).exists()
+    assert git(ada, "branch", "--format=%(refname:short)") == "main"
+    assert done(ada, "finalize-tasks", "--feature", SLUG, "--add", "Look", "--json").json["pushed"]

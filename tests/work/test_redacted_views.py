@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import commit, git, write
+from tests.git.repositories import git, write
 from tests.work.boards import (
     clone,
     done,
@@ -27,7 +27,7 @@ from thence.core.redaction import Redaction, digests, redacted
 from thence.core.vocabulary import WORK
 from thence.errors import Refused
 from thence.work.journal import redacted_views, shared_view
-from thence.work.journal.redacted_views import SharedCopies, redact_shared
+from thence.work.journal.redacted_views import SharedCopies, redact_files
 from thence.work.session.session import Session
 
 SECRET = "swordfish"
@@ -57,12 +57,12 @@ def take_back(folder: Path, *events: Event) -> SharedCopies:
             [Redaction(each.event_id, digests(each.line).line.hex()) for each in events]
         )
         log.rebuild()
-        return redact_shared(session.project, log)
+        return redact_files(session.project, log)
 
 
 def redact_again(folder: Path) -> SharedCopies:
     with Session(folder) as session:
-        return redact_shared(session.project, session.store.log)
+        return redact_files(session.project, session.store.log)
 
 
 def holding(folder: Path) -> list[Path]:
@@ -121,21 +121,6 @@ def test_day_file_is_made_anew_in_its_place_and_what_comes_again_goes_too(repo, 
     assert "passed over" not in work(repo, "status").err
     done(repo, "add-history", "WP01", "on")
     assert sorted(view_lines(repo)) == sorted(journal(repo))
-
-
-def test_branches_whose_tips_hold_the_line_are_named(repo):
-    secret = noted(repo)
-    day = f".kittify/events/{view(repo).name}"
-    git(repo, "switch", "--quiet", "--create", "clean")
-    commit(repo, {"a": f"{secret.event_id}\n"}, "It is not a day file")
-    for name in ("holds", "holds-too"):
-        git(repo, "switch", "--quiet", "--create", name)
-        git(repo, "add", "--force", "--", day)
-        git(repo, "commit", "--quiet", "--allow-empty", "--message", "Hold it")
-    git(repo, "rm", "--quiet", "--cached", "--", day)
-    git(repo, "commit", "--quiet", "--message", "Hold it no longer")
-    (named,) = [copy for copy in take_back(repo, secret).unreached if "commits of " in copy]
-    assert named.startswith("commits of holds, and tags on them"), named
 
 
 def test_parked_line_is_redacted_and_tried_again(repo):

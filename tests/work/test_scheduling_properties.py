@@ -15,13 +15,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.orchestrate.scheduling import (
-    Failed,
-    Running,
-    choose,
-    pause_s,
-    plan,
-)
+from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s, plan
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
@@ -55,7 +49,7 @@ def features(draw, is_orderly=False):
 def setups(draw):
     implement, review = draw(names.filter(bool)), draw(names)
     slots = {name: draw(st.integers(1, 3)) for name in "abc"}
-    agents = {name: AgentConfig((name,), "stdin", slots[name], 9, 9, {}) for name in "abc"}
+    agents = {name: AgentConfig((name,), slots[name], 9, 9, {}) for name in "abc"}
     limits = draw(st.integers(1, 5)), draw(st.integers(0, 2))
     return OrchestratorConfig(*limits, 5.0, tuple(implement), tuple(review), agents, ())
 
@@ -64,21 +58,14 @@ rankings = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("P0", "P1", "P
     lambda found: {wp_id: PlannedPackage(wp_id, wp_id, each) for wp_id, each in found.items()}
 )
 runs = st.lists(
-    st.builds(Running, st.sampled_from(IDS), phases, st.sampled_from("abcd")),
+    st.builds(Task, st.sampled_from(IDS), phases, st.sampled_from("abcd"), st.just(0)),
     max_size=4,
     unique_by=lambda each: each.wp_id,
 )
-failures = st.lists(
-    st.builds(
-        Failed,
-        st.sampled_from(IDS),
-        phases,
-        st.sampled_from("abc"),
-        st.integers(1, 4),
-        st.sampled_from((0.0, 5.0, 15.0)),
-    ),
+failures = st.dictionaries(
+    st.tuples(st.sampled_from(IDS), phases, st.sampled_from("abc")),
+    st.builds(Failures, st.integers(1, 4), st.sampled_from((0.0, 5.0, 15.0))),
     max_size=12,
-    unique_by=lambda each: (each.wp_id, each.phase, each.agent),
 )
 situations = st.tuples(
     features(), rankings, setups(), runs, failures, st.sets(st.sampled_from(IDS), max_size=3)
@@ -97,9 +84,9 @@ def turns(setup, package, phase, failed):
     if phase == "review":
         order = [name for name in setup.review if name != package.agent] or setup.review
     gone = {
-        each.agent
-        for each in failed
-        if (each.wp_id, each.phase) == (package.wp_id, phase) and each.count > setup.retries
+        agent
+        for (wp_id, failing, agent), one in failed.items()
+        if (wp_id, failing) == (package.wp_id, phase) and one.failed > setup.retries
     }
     return [name for name in order if name not in gone]
 
@@ -111,11 +98,8 @@ def phase_of(package, setup):
 
 
 def is_paused(failed, package, phase, agent):
-    return any(
-        (each.wp_id, each.phase, each.agent) == (package.wp_id, phase, agent)
-        and each.not_before_s > NOW_S
-        for each in failed
-    )
+    one = failed.get((package.wp_id, phase, agent))
+    return one is not None and one.not_before_s > NOW_S
 
 
 def ids(tasks):
@@ -144,7 +128,7 @@ def test_nothing_is_begun_that_is_held_runs_waits_or_is_closed(situation):
         assert task.phase == phase_of(package, setup)
         assert not is_paused(failed, package, task.phase, task.agent)
         assert task.agent == turns(setup, package, task.phase, failed)[0]
-        tries = [each.count for each in failed if (each.wp_id, each.phase) == task[:2]]
+        tries = [one.failed for key, one in failed.items() if key[:2] == task[:2]]
         assert task.retry_count == sum(tries)
 
 
@@ -186,8 +170,8 @@ def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
     failed, running, now_s = {}, [], 0.0
     tries = len(setup.agents) * (setup.retries + 1)
     for _ in range(2 * len(feature.packages) * tries + 1):
-        tasks = choose(feature, ranks, setup, running, list(failed.values()), (), now_s)
-        running += [Running(*task[:3]) for task in tasks]
+        tasks = choose(feature, ranks, setup, running, failed, (), now_s)
+        running += tasks
         if not running:
             later = [each.not_before_s for each in failed.values() if each.not_before_s > now_s]
             if not later:
@@ -197,9 +181,8 @@ def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
         ended = running.pop(chance.randrange(len(running)))
         package = feature.packages[ended.wp_id]
         if chance.random() < 0.3:
-            known = failed.get(ended)
-            count = known.count + 1 if known else 1
-            failed[ended] = Failed(*ended, count, now_s + pause_s(setup, count))
+            count = failed[ended[:3]].failed + 1 if ended[:3] in failed else 1
+            failed[ended[:3]] = Failures(count, now_s + pause_s(setup, count))
             lane = DOING if ended.phase == "implementation" else FOR_REVIEW
         else:
             lane = DONE if ended.phase == "review" or not setup.review else FOR_REVIEW
@@ -210,7 +193,7 @@ def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
         package.wp_id
         for package in feature.packages.values()
         if (phase := phase_of(package, setup)) and may_begin(feature, package)
-        if not turns(setup, package, phase, list(failed.values()))
+        if not turns(setup, package, phase, failed)
     }
     for wp_id, package in feature.packages.items():
         if package.lane != DONE and wp_id not in stuck:
@@ -229,16 +212,3 @@ def test_plan_brings_all_to_its_end_or_tells_why_not(feature, ranks, setup):
     waiting = {wp_id for wp_id in left if feature.packages[wp_id].lane in (PLANNED, DOING)}
     assert waiting - set(begun) <= set(found.stranded) <= left
     assert not set(begun) & set(found.stranded)
-    assert set(found.critical_path) <= left
-    for before, after in zip(found.critical_path, found.critical_path[1:], strict=False):
-        assert before in feature.packages[after].dependencies
-
-
-@given(features(is_orderly=True), setups())
-def test_critical_path_is_the_longest_chain(feature, setup):
-    longest = {}
-    for wp_id, package in feature.packages.items():
-        longest[wp_id] = 1 + max((longest[each] for each in package.dependencies), default=0)
-    found = plan(feature, {}, setup)
-    assert len(found.critical_path) == max(longest.values(), default=0)
-    assert len(found.waves) >= len(found.critical_path) * (2 if setup.review else 1)

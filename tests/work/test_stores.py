@@ -1,6 +1,5 @@
 """A project's journal as its programs meet it: the store, its decorators, refusals, the clock."""
 
-import asyncio
 import inspect
 import json
 import os
@@ -232,29 +231,6 @@ def test_project_is_looked_for_only_by_a_command_that_is_given_no_store(
     assert isinstance(command(**{keyword: None}), store)
 
 
-@pytest.mark.promise("L6")
-def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-
-    @with_event_store
-    async def command(*, event_store):
-        await asyncio.sleep(0)
-        return event_store.append(note())[0].event_id
-
-    made = asyncio.run(command())
-    assert inspect.iscoroutinefunction(command)
-    assert clock_of(folder)["value"] == 1, "it was closed behind the command"
-    with EventStore.at(folder) as store:
-        assert [event.event_id for event in store.read()] == [made]
-
-
-@pytest.mark.promise("L6")
-def test_command_outside_of_a_project_says_so(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with raises_code("not_a_project"):
-        with_event_store(lambda event_store: None)()
-
-
 @pytest.mark.promise("L8")
 def test_refusals_are_lines_of_their_day_the_newest_first(folder):
     errors = ErrorStore.at(folder)
@@ -302,17 +278,6 @@ def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
     for words, reason in zip(told, ("symbolic link", "neither a file", "directory"), strict=True):
         assert reason in words
     assert errors.recent() == [kept]
-
-
-@pytest.mark.parametrize("made", ["file", "nothing"])
-def test_folder_of_refusals_that_is_none_is_told_if_something_is_there(folder, made):
-    errors = ErrorStore.at(folder)
-    if made == "file":
-        (folder / ".kittify").mkdir()
-        (folder / ".kittify" / "errors").write_text("no folder")
-    told = []
-    assert errors.recent(report=told.append) == []
-    assert told == [".kittify/errors was not read: Not a directory"][: made == "file"]
 
 
 def test_reason_of_any_length_makes_one_line(folder):

@@ -44,14 +44,6 @@ class Failure(NamedTuple):
     hint: str
 
 
-class Misnamed(click.UsageError):
-    """A word of another tool in the place of a command; `instead` is what to type here."""
-
-    def __init__(self, name: str, instead: str, context: click.Context) -> None:
-        super().__init__(f"No such command '{name}'.", context)
-        self.instead = instead
-
-
 def report_error(error: Exception, out: Output) -> int:
     """Reports an error and returns the exit code.
 
@@ -134,8 +126,6 @@ def _misuse(error: click.ClickException) -> Failure:
         hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "usage: " + " ".join(usage.split())
-    if isinstance(error, Misnamed):
-        cause, hint = "thence uses another name for it", error.instead
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")
     if not message[:2].isupper():  # such as THENCE_LOG
         message = message[:1].lower() + message[1:]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thence.cli.failure import Misnamed, report_error
+from thence.cli.failure import report_error
 from thence.cli.output import Output, current
 from thence.errors import ExtraMissing, ThenceError
 from thence.settings import from_environment
@@ -22,7 +22,7 @@ _V = TypeVar("_V")
 
 
 class Commands(click.Group):
-    """A group that points to a command for a word of another tool, or suggests the nearest name."""
+    """A group that suggests the nearest name for one that no command has."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -32,9 +32,6 @@ class Commands(click.Group):
         names = self.list_commands(ctx)
         if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        words = " ".join((*ctx.command_path.split()[1:], name))
-        if words in POINTERS:
-            raise Misnamed(name, POINTERS[words], ctx)
         from thence.core.nearest import TYPO_LIKENESS, nearest
 
         near = nearest(name, names, likeness=TYPO_LIKENESS)
@@ -203,12 +200,12 @@ def checked_name(context: click.Context, parameter: click.Parameter, value: _V) 
 
 
 # of any text, which need be no path; by it the shell completes one
-_LOG_TYPE = click.Path(readable=False)
+PATH = click.Path(readable=False)
 
 
 def log_argument(name: str) -> Callable[[_F], _F]:
     """Adds an argument to a command that names a log as --log does."""
-    return click.argument(name, metavar=name.upper(), type=_LOG_TYPE, callback=checked_name)
+    return click.argument(name, metavar=name.upper(), type=PATH, callback=checked_name)
 
 
 def output_options(command: _F) -> _F:
@@ -237,7 +234,7 @@ def log_options(command: _F) -> _F:
         "--log",
         "log_name",
         metavar="LOG",
-        type=_LOG_TYPE,
+        type=PATH,
         callback=checked_name,
         help=f"The log: its folder, one of its files, or a run's id. {LOG_ORDER}",
     )(output_options(command))
@@ -310,38 +307,6 @@ TABLE = {
 }
 
 
-# what people type first who know git, docker or a task runner
-POINTERS = {
-    "annotate": "thence blame FILE",
-    "events": "thence log",
-    "find": "thence log | grep WORD",
-    "graph": "thence serve --open",
-    "help": "thence --help",
-    "history": "thence log",
-    "init": "thence hook install claude-code (your agents), thence work setup-spec (a board)",
-    "install": "thence hook install claude-code",
-    "list": "thence log (events), thence sim list (runs)",
-    "ls": "thence log (events), thence sim list (runs)",
-    "open": "thence serve --open",
-    "record": "thence hook install claude-code (your agents), thence append TYPE (one event)",
-    "run": "thence sim run EXAMPLE",
-    "runs": "thence sim list",
-    "search": "thence log | grep WORD",
-    "sim history": "thence sim list",
-    "sim ls": "thence sim list",
-    "sim runs": "thence sim list",
-    "start": "thence serve --open",
-    "status": "thence last (a log), thence hook status, thence work status",
-    "trace": "thence timeline",
-    "ui": "thence serve --open",
-    "version": "thence --version",
-    "web": "thence serve --open",
-    "work list": "thence work status",
-    "work ls": "thence work status",
-    "work show": "thence work status",
-}
-
-
 @click.group(
     "thence",
     cls=LazyCommands,
@@ -397,12 +362,8 @@ def completion_command(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None, f"click knows {shell}"
-    out = current()
     script = kind(root, {}, "thence", COMPLETING).source()
-    if out.is_json:
-        out.json({"shell": shell, "script": script})
-    else:
-        out.line(script.strip("\n").encode())
+    current().result({"shell": shell, "script": script}, script.strip("\n").split("\n"))
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -51,7 +51,7 @@ def escaped(json: bytes) -> bytes:
     if json.isascii() and b"\x7f" not in json and b"\r" not in json:
         return json
     text = json.decode(errors="replace").replace("\r", " ")  # a blank between members
-    return _CONTROL.sub(_escaped, text).encode()
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
 def drawn(line: Line) -> str:
@@ -89,9 +89,9 @@ class Output:
         self.is_debug = "--debug" in arguments
         self.is_quiet = False
         self.is_verbose = False
-        self.is_impatient = False
         self.has_lost_stdout = False
         self.resumption = ""  # how to go on after Ctrl-C, where there is a way
+        self.is_endless = False  # Ctrl-C is the usual end, which needs no report
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -183,7 +183,8 @@ class Output:
         """Reports that Ctrl-C ended the command; the pipe may be gone as well."""
         try:
             self.flush()
-            click.echo("interrupted", err=True)
+            if not self.is_endless:
+                click.echo("interrupted", err=True)
             if self.resumption:
                 click.echo(f"next: {self.resumption}", err=True)
         except OSError:
@@ -207,10 +208,6 @@ class Output:
         """Sends unwritten output to /dev/null: the interpreter flushes stdout once more."""
         self.has_lost_stdout = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
 
 
 def exit_code(ended: KeyboardInterrupt | SystemExit) -> int:

@@ -481,8 +481,11 @@ def _found(
     return found
 
 
-def nearest(repo: Repository, target: str, code: Reviewed) -> str | None:
-    """Returns the commit of the target since a package began that shares most words with it."""
+def nearest(repo: Repository, target: str, code: Reviewed, since: str | None = None) -> str | None:
+    """Returns the commit of the target that shares most words with a package.
+
+    It is looked for `since` a commit, by default since the package began.
+    """
     base = next((one.base for one in code.chain if one.base), None)
     if base is None or absent_of(repo, [base, code.commit]):
         return None
@@ -490,7 +493,7 @@ def nearest(repo: Repository, target: str, code: Reviewed) -> str | None:
     own = words_of(row for hunk in hunks for row in hunk.added)
     shared = {
         change.commit: len(own & words_of(row for hunk in change.hunks for row in hunk.added))
-        for change in _changes(repo, target, base)
+        for change in _changes(repo, target, since or base)
     }
     best = max(shared, key=shared.__getitem__, default=None)
     return best if best and shared[best] else None

@@ -25,14 +25,13 @@ from thence.files import file_lock
 from thence.git.files import TreeFiles
 from thence.git.git import Git, failure
 
-ORCHESTRATING = "thence/orchestrate.lock"  # of the merges of orchestrators
 PLANNING = "features.lock"  # beside the home, of the numbers of features, and of adoptions
 EXCHANGING = "exchange.lock"  # in the home
 MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/git.lock"  # of commits in the main working tree, and of moves of a target
 WRITING = "thence/writing.lock"  # of files that thence writes in the main working tree
 # the order in which one thread takes them, told in ARCHITECTURE.md
-ORDER = (ORCHESTRATING, PLANNING, EXCHANGING, MAKING, COMMITTING, WRITING)
+ORDER = (PLANNING, EXCHANGING, MAKING, COMMITTING, WRITING)
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
 WAIT_S = 120.0
 _GIT_WAIT_S = 10.0  # for the git of a command that was killed

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +34,7 @@ from thence.git.repository import (
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
-SETUP_TIMEOUT_S = 600.0  # for all commands of `worktree.setup` together
+SETUP_TIMEOUT_S = 600.0  # for a command in a new worktree
 _REFLOG_BYTES = 65_536  # of which the last lines are looked at
 # old commit, new commit, who, when, and then how; a rebase's start and end make no commit
 _MADE = re.compile(
@@ -86,7 +85,6 @@ def make(
     path: Path,
     base: str | Sequence[str],
     tips: Mapping[str, str] | None = None,
-    setup: Sequence[Sequence[str]] = (),
 ) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
@@ -98,7 +96,7 @@ def make(
     tree no part of the path may be a link: a clone could hold one that leads elsewhere.
 
     When its files are there, submodules are initialised that the main working tree has so, and the
-    repository's hook post-checkout runs, or the commands of `setup` in its place, once.
+    repository's hook post-checkout runs, once.
     """
     _check_path(repo, path)
     tree, is_new = None, False
@@ -112,13 +110,10 @@ def make(
         head = tree.head or ""
         update = ("git", "submodule", "--quiet", "update")
         if TreeFiles(path).look(".gitmodules") is not None:
-            warnings = _set_up(path, "could not fill its submodules", [update])
-        if setup:
-            warnings += _set_up(path, "worktree.setup failed", setup)
-        else:
-            running = ("git", "hook", "run", "--ignore-missing", "post-checkout", "--")
-            hook = (*running, "0" * len(head), head, "1")
-            warnings += _set_up(path, "the hook post-checkout failed", [hook])
+            warnings = _set_up(path, "could not fill its submodules", update)
+        running = ("git", "hook", "run", "--ignore-missing", "post-checkout", "--")
+        hook = (*running, "0" * len(head), head, "1")
+        warnings += _set_up(path, "the hook post-checkout failed", hook)
     return Worktree(path, branch, tree.head or "", is_new, warnings)
 
 
@@ -417,37 +412,33 @@ def _fill(tree: WorktreeInfo) -> bool:
     return False
 
 
-def _set_up(path: Path, failed: str, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Runs commands in a new worktree up to the first that fails; returns its failure.
+def _set_up(path: Path, failed: str, command: Sequence[str]) -> tuple[str, ...]:
+    """Runs a command of git in a new worktree; returns how it failed, if it did.
 
-    Those of git reach remotes as the user's do, and ask nobody.
+    It reaches remotes as the user's git does, and asks nobody.
     """
     from tempfile import TemporaryFile  # seldom needed
 
-    ends_s = time.monotonic() + SETUP_TIMEOUT_S
-    for command in commands:
-        with TemporaryFile() as out:  # no pipe: what a command leaves running holds it open
-            try:
-                process = subprocess.Popen(
-                    command,
-                    cwd=path,
-                    env=own_variables(REACH) | SILENT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    start_new_session=True,
-                )
-                status = process.wait(max(0.0, ends_s - time.monotonic()))
-                out.seek(0)
-                why = in_one_line(out.read()) or f"it exited with {status}"
-            except OSError as error:
-                status, why = 1, str(error.strerror)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
-        if status:
-            return (f"{failed} in {path}: {' '.join(command)}: {why}",)
-    return ()
+    with TemporaryFile() as out:  # no pipe: what a hook leaves running holds it open
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=path,
+                env=own_variables(REACH) | SILENT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+            status = process.wait(SETUP_TIMEOUT_S)
+            out.seek(0)
+            why = in_one_line(out.read()) or f"it exited with {status}"
+        except OSError as error:
+            status, why = 1, str(error.strerror)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
+    return (f"{failed} in {path}: {' '.join(command)}: {why}",) if status else ()
 
 
 def _hide(repo: Repository, path: Path) -> None:

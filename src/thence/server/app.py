@@ -64,69 +64,10 @@ def create_app(
         with closing(state):
             yield
 
-    app = _logs_app(state, lifespan)
-    if token is not None:
-        app.add_middleware(Auth, token=token)
-    if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(cors_origins),
-            allow_methods=["GET", "HEAD"],
-            allow_headers=["Authorization", "Last-Event-ID"],
-        )
-    _add_doors(app, allowed_hosts)
-    return app
-
-
-def create_team_app(
-    database: str | Path,
-    *,
-    data: Path | None = None,
-    allowed_hosts: Collection[str] | None = None,
-    metrics_token: str | None = None,
-) -> FastAPI:
-    """Returns an app at which the logs of a team meet, by the routes of wire.md.
-
-    `database` is the file that `thence server init` made, or an address of PostgreSQL. The audit
-    log is in the folder `data`, else beside the database's file. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. The `metrics_token` gives the counts of
-    the whole server at `/metrics`. Raises `not_a_server` if there is no such database,
-    `database_unavailable` if it can't be reached, ValueError for an address without a folder
-    `data`.
-    """
-    from thence.server.team.audit import AuditLog
-    from thence.server.team.engines import is_address, open_database
-    from thence.server.team.metrics import Metrics, OperatorMetrics, RequestCounter
-    from thence.server.team.team_app import Team
-
-    if data is None and is_address(database):
-        raise ValueError("data is missing: a database in PostgreSQL has no folder")
-    audit = AuditLog((data or Path(database).parent).absolute())
-    team = Team(open_database(database), audit)
-    metrics = Metrics(team)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with closing(team):
-            await team.begin()
-            yield
-
-    app = _empty_app(lifespan)
-    add_error_handlers(app)
-    app.router.routes.extend(team.routes())
-    if metrics_token:
-        app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
-    app.add_middleware(RequestCounter, metrics=metrics)
-    _add_doors(app, allowed_hosts)
-    return app
-
-
-def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI]) -> FastAPI:
-    """Returns an app with the routes of the query API and its pages."""
+    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app, problem_page)
-    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
     app.add_api_route(
         "/health",
         _health,
@@ -155,6 +96,52 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI]) -> FastAPI:
         compresslevel=1,
         exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, logs.NDJSON),
     )
+    if token is not None:
+        app.add_middleware(Auth, token=token)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "HEAD"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+        )
+    _add_doors(app, allowed_hosts)
+    return app
+
+
+def create_team_app(
+    database: str | Path,
+    *,
+    data: Path | None = None,
+    allowed_hosts: Collection[str] | None = None,
+) -> FastAPI:
+    """Returns an app at which the logs of a team meet, by the routes of wire.md.
+
+    `database` is the file that `thence server init` made, or an address of PostgreSQL. The audit
+    log is in the folder `data`, else beside the database's file. Host names are not checked unless
+    `allowed_hosts` lists the accepted ones, without ports. Raises `not_a_server` if there is no
+    such database, `database_unavailable` if it can't be reached, ValueError for an address without
+    a folder `data`.
+    """
+    from thence.server.team.audit import AuditLog
+    from thence.server.team.engines import is_address, open_database
+    from thence.server.team.team_app import Team
+
+    if data is None and is_address(database):
+        raise ValueError("data is missing: a database in PostgreSQL has no folder")
+    audit = AuditLog((data or Path(database).parent).absolute())
+    team = Team(open_database(database), audit)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with closing(team):
+            await team.begin()
+            yield
+
+    app = _empty_app(lifespan)
+    add_error_handlers(app)
+    app.router.routes.extend(team.routes())
+    _add_doors(app, allowed_hosts)
     return app
 
 

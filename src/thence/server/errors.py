@@ -105,7 +105,8 @@ def refused(scope: Scope, error: Exception) -> Response:
         return wire_response(wire_refusal(error, scope["path"]))
     told = refusal(scope, error)
     if not is_page(scope["path"]):
-        return query_response(told)
+        body = {"code": told.code, "message": _text(told.words)}
+        return _json(body, told)
     response: Response = page(told.status, told.words)
     headers = told.headers or {}
     if "Retry-After" in headers:  # a browser comes back by itself
@@ -122,12 +123,6 @@ async def _unheard(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-def query_response(refusal: Refusal) -> Response:
-    """Returns a refusal in the form of the query API."""
-    body = {"code": refusal.code, "message": _text(refusal.words)}
-    return Response(msgspec.json.encode(body), refusal.status, refusal.headers, "application/json")
-
-
 def wire_response(refusal: Refusal) -> Response:
     """Returns a refusal in the form of the wire."""
     text = _text(refusal.message)
@@ -136,6 +131,10 @@ def wire_response(refusal: Refusal) -> Response:
     if refusal.details is not None:
         pairs = refusal.details.items()
         body["details"] = [{"event_id": name, "error": reason} for name, reason in pairs]
+    return _json(body, refusal)
+
+
+def _json(body: object, refusal: Refusal) -> Response:
     return Response(msgspec.json.encode(body), refusal.status, refusal.headers, "application/json")
 
 
@@ -169,7 +168,8 @@ def refusal(scope: Scope, error: Exception) -> Refusal:
         return _invalid_parameter(scope, error)
     told = wire_refusal(error, scope["path"])
     if isinstance(error, HTTPException):
-        return told._replace(hint="see /openapi.json") if told.status in (404, 405) else told
+        is_of_api = told.status in (404, 405) and not is_page(scope["path"])
+        return told._replace(hint="see /openapi.json") if is_of_api else told
     told = told._replace(code=_judged(error)[1], details=None)
     if isinstance(error, EventNotFound):
         log_id = scope.get("path_params", {}).get("id", "")

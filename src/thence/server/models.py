@@ -182,22 +182,19 @@ class Differing(BaseModel):
     b: Any = None
 
 
-class Divergence(BaseModel):
-    """The first difference of two logs; null for the side that has no such event."""
-
-    a: StoredEvent | None
-    b: StoredEvent | None
-    differs: list[Differing]
-    follow_a: int = Field(ge=0, description="How many later events follow from it.")
-    follow_b: int = Field(ge=0)
-
-
 class RootOfDifference(BaseModel):
     """An event that differs and that nothing different led to; null where a log has none."""
 
     a: StoredEvent | None
     b: StoredEvent | None
     differs: list[Differing]
+
+
+class Divergence(RootOfDifference):
+    """The first difference of two logs; null for the side that has no such event."""
+
+    follow_a: int = Field(ge=0, description="How many later events follow from it.")
+    follow_b: int = Field(ge=0)
 
 
 class ChangedEvent(BaseModel):

@@ -101,16 +101,33 @@ def resolve(name: str, names: Iterable[str]) -> str:
     For `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in upper or
     lower case. Raises Refused (unknown_feature) if no feature or more than one matches.
     """
-    slugs = sorted(set(names))
-    folded = _folded(name.strip().rstrip("/"))
-    for rule in (_is_whole, _is_number, _is_name, _is_beginning):
-        matches = [slug for slug in slugs if rule(folded, _folded(slug), _folded(name_of(slug)))]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise _unresolved(name, f"it may be {', '.join(matches)}", "write one of them out")
-    cause = f"the features are {', '.join(slugs)}" if slugs else "there are no features yet"
-    raise _unresolved(name, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
+    text = _folded(name.strip().rstrip("/"))
+    known = {slug: (_folded(slug), _folded(name_of(slug))) for slug in sorted(set(names))}
+    number = text[:9] if text.isdecimal() and text.isascii() else ""
+    rules = (
+        [slug for slug, (whole, _) in known.items() if whole == text],
+        [slug for slug in known if number and digits_of(slug) and number_of(slug) == int(number)],
+        [slug for slug, (_, words) in known.items() if words == text],
+        [
+            slug
+            for slug, both in known.items()
+            if len(text) > 1 and any(one.startswith(text) for one in both)
+        ],
+    )
+    matches = next(filter(None, rules), [])
+    if len(matches) == 1:
+        return matches[0]
+    cause = f"the features are {', '.join(known)}" if known else "there are no features yet"
+    hint = "name one of them" if known else "thence work setup-spec TITLE"
+    if matches:
+        cause, hint = f"it may be {', '.join(matches)}", "write one of them out"
+    raise Refused(
+        "could not find the feature",
+        guard="unknown_feature",
+        place=repr(name),
+        cause=cause,
+        hint=hint,
+    )
 
 
 def wp_id_of(name: str) -> str:
@@ -175,31 +192,3 @@ def planned_in(name: str) -> str | None:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _is_whole(text: str, slug: str, name: str) -> bool:
-    return text == slug
-
-
-def _is_number(text: str, slug: str, name: str) -> bool:
-    if not (text.isdecimal() and text.isascii()) or digits_of(slug) is None:
-        return False
-    return int(text[:9]) == number_of(slug)
-
-
-def _is_name(text: str, slug: str, name: str) -> bool:
-    return text == name
-
-
-def _is_beginning(text: str, slug: str, name: str) -> bool:
-    return len(text) > 1 and (slug.startswith(text) or name.startswith(text))
-
-
-def _unresolved(name: str, cause: str, hint: str) -> Refused:
-    return Refused(
-        "could not find the feature",
-        guard="unknown_feature",
-        place=repr(name),
-        cause=cause,
-        hint=hint,
-    )

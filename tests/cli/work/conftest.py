@@ -7,6 +7,7 @@ import pytest
 from tests.cli.work.orchestra import Project, tasks
 from tests.cli.work.projects import finalized_project
 from tests.cli.work.three_packages import plan
+from tests.work.boards import NAMED
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,17 @@ def make(tmp_path, tmp_path_factory, templates):
 def three(tmp_path_factory):
     """A project with three packages, all planned, to be copied."""
     return plan(tmp_path_factory.mktemp("three") / "sync")
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory):
+    """A project with two packages, both planned, to be copied; WP02 needs WP01, which has T001."""
+    return finalized_project(tmp_path_factory.mktemp("two") / "r", files=NAMED)
+
+
+@pytest.fixture
+def repo(two, tmp_path):
+    return shutil.copytree(two, tmp_path / "r", symlinks=True)
 
 
 @pytest.fixture(scope="module")

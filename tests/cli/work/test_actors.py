@@ -1,18 +1,13 @@
-"""Who acts: the one that is named, the package's agent, else the user as git knows them."""
+"""Who acts: the one that is named, else the user as git knows them."""
 
 import pytest
-from tests.cli.work.projects import SLUG, done, finalized_project, refused, work
+from tests.cli.work.projects import done, refused, work
 from tests.git.repositories import git
 
 from thence.work.journal.store import EventStore
 from thence.work.project.project import find_project
 
 pytestmark = pytest.mark.promise("L8")
-
-
-@pytest.fixture
-def finalized(tmp_path):
-    return finalized_project(tmp_path / "r")
 
 
 def moves(repo):
@@ -27,49 +22,42 @@ def agent(repo):
     return feature["lanes"]["doing"][0]["agent"]
 
 
-def test_a_person_acts_under_the_name_that_git_knows(finalized):
-    told = done(finalized, "implement", "WP01").out
+def test_a_person_acts_under_the_name_that_git_knows(repo):
+    told = done(repo, "implement", "WP01").out
     assert "WP01 of 001-sync is in doing, by Ada" in told
-    assert moves(finalized) == [("Ada", "user")]
-    assert agent(finalized) == "Ada"
+    assert moves(repo) == [("Ada", "user")]
+    assert agent(repo) == "Ada"
 
 
-def test_two_people_are_two(finalized):
-    done(finalized, "implement", "WP01")
-    git(finalized, "config", "user.name", "Grace Hopper")
-    error = refused(finalized, "implement", "WP01", code=1)
+def test_two_people_are_two(repo):
+    done(repo, "implement", "WP01")
+    git(repo, "config", "user.name", "Grace Hopper")
+    error = refused(repo, "implement", "WP01", code=1)
     assert error["guard"] == "not_in_lane"
     assert "already in doing, with Ada since 20" in error["cause"]
-    ended = work(finalized, "move-task", "WP01", "--to", "for_review", "--json")
+    ended = work(repo, "move-task", "WP01", "--to", "for_review", "--json")
     assert ended.json["error"]["guard"] == "not_its_agent"
     assert "the work of Ada, not Grace Hopper" in ended.json["error"]["cause"]
     assert "--actor" not in ended.json["error"]["hint"]
-    git(finalized, "config", "user.name", "Ada")
-    assert "is in doing, by Ada" in done(finalized, "implement", "WP01").out
+    git(repo, "config", "user.name", "Ada")
+    assert "is in doing, by Ada" in done(repo, "implement", "WP01").out
 
 
-def test_who_is_named_acts_under_that_name(finalized):
-    done(finalized, "implement", "WP01", "--actor", "coder")
-    assert moves(finalized) == [("coder", "coder")]
-    assert agent(finalized) == "coder"
+def test_who_is_named_acts_under_that_name(repo):
+    done(repo, "implement", "WP01", "--actor", "coder")
+    assert moves(repo) == [("coder", "coder")]
+    assert agent(repo) == "coder"
 
 
-def test_the_agent_of_a_package_file_acts_where_nobody_is_named(finalized):
-    (path,) = (finalized / f"kitty-specs/{SLUG}/tasks").glob("WP01*.md")
-    path.write_text(path.read_text().replace("---\n", "---\nagent: claude\n", 1))
-    done(finalized, "implement", "WP01")
-    assert moves(finalized) == [("claude", "claude")]
+def test_without_a_name_it_is_the_user(repo):
+    git(repo, "config", "user.name", " ")
+    done(repo, "implement")
+    assert moves(repo) == [("user", "user")]
 
 
-def test_without_a_name_it_is_the_user(finalized):
-    git(finalized, "config", "user.name", " ")
-    done(finalized, "implement")
-    assert moves(finalized) == [("user", "user")]
-
-
-def test_what_the_user_of_an_older_log_began_is_any_persons_to_go_on_with(finalized):
-    git(finalized, "config", "user.name", " ")
-    done(finalized, "implement", "WP01")
-    git(finalized, "config", "user.name", "Ada")
-    assert "is in doing, by Ada" in done(finalized, "implement", "WP01").out
-    assert work(finalized, "implement", "WP01", "--actor", "coder").code == 1
+def test_what_the_user_of_an_older_log_began_is_any_persons_to_go_on_with(repo):
+    git(repo, "config", "user.name", " ")
+    done(repo, "implement", "WP01")
+    git(repo, "config", "user.name", "Ada")
+    assert "is in doing, by Ada" in done(repo, "implement", "WP01").out
+    assert work(repo, "implement", "WP01", "--actor", "coder").code == 1

@@ -43,9 +43,17 @@ def test_package_has_a_file_and_is_on_the_board(tmp_path):
     assert git(repo, "status", "--porcelain") == ""
 
 
+def test_package_goes_to_the_only_open_feature(tmp_path):
+    repo = project(tmp_path / "r")
+    for title, slug in (("Sync", "001-sync"), ("Log", "000-general"), (None, "000-general")):
+        if title:
+            done(repo, "setup-spec", title)
+        told = done(repo, "finalize-tasks", "--add", "More", "--json").json
+        assert told["feature_slug"] == slug
+
+
 @pytest.mark.promise("L11")
-@pytest.mark.parametrize("feature", [[], ["--feature", "1"]])
-def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
+def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path):
     remote = bare(tmp_path / "remote")
     first = clone(remote, tmp_path / "first")
     done(first, "setup-spec", "Sync")
@@ -54,11 +62,10 @@ def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path, feature):
     synced(first)
     git(first, "push", "--quiet", "origin", "main")
     ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
-    done(ada, "finalize-tasks", "--add", "From Ada", *feature)
-    done(bob, "finalize-tasks", "--add", "From Bob", *feature)
+    done(ada, "finalize-tasks", "--add", "From Ada")
+    done(bob, "finalize-tasks", "--add", "From Bob")
     git(ada, "pull", "--quiet", "--no-rebase", "--no-edit", bob, "main")
-    folder = FOLDER if feature else GENERAL
-    names = git(ada, "ls-tree", "--name-only", f"main:{folder}/tasks")
+    names = git(ada, "ls-tree", "--name-only", f"main:{FOLDER}/tasks")
     assert {"from-ada.md", "from-bob.md"} == {n[5:] for n in names.splitlines() if "from" in n}
     assert git(ada, "status", "--porcelain") == ""
 
@@ -74,19 +81,6 @@ def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
         done(repo, "finalize-tasks", "--add", "Next", "--feature", "1", "--json").json["wp_id"]
         == "WP41"
     )
-
-
-@pytest.mark.promise("P6")
-@pytest.mark.parametrize(
-    ("arguments", "cause"),
-    [
-        ([""], "its title is empty"),
-        ([" \n\t"], "its title is empty"),
-    ],
-)
-def test_what_can_not_be_added_is_refused(empty, arguments, cause):
-    error = refused(empty, "finalize-tasks", "--add", *arguments)
-    assert (error["code"], error["cause"]) == ("planning_error", cause)
 
 
 @pytest.mark.promise("L8")

@@ -8,7 +8,6 @@ from tests.cli.work.projects import (
     SLUG,
     TASKS,
     done,
-    finalized_project,
     left,
     planned,
     refused,
@@ -51,8 +50,7 @@ def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
     assert (repo / FOLDER / "tasks.md").read_bytes() == data.replace(b"[ ]", b"[x]")
 
 
-def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(repo):
     show_lanes(repo)
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
@@ -66,8 +64,7 @@ def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path)
     assert [each["wp_id"] for each in feature["lanes"]["rejected"]] == ["WP01"]
 
 
-def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(repo):
     path = f"{FOLDER}/tasks/WP01-first.md"
     made = content(repo, path)
     git(repo, "rm", "--quiet", path)
@@ -77,15 +74,6 @@ def test_file_of_a_package_that_vanished_is_missed_by_nobody_and_made_anew(tmp_p
     assert content(repo, path) is None
     done(repo, "finalize-tasks")
     assert content(repo, path) == made
-
-
-@pytest.mark.promise("L8")
-def test_lane_that_nobody_knows_is_refused_and_never_forced(finalized):
-    told = ("move-task", "WP01", "--to", "parked")
-    for options in ((), ("--force", "--reason", "because")):
-        error = refused(finalized, *told, *options, code=1)
-        assert (error["code"], error["guard"]) == ("refused", "unknown_lane")
-        assert error["hint"] == "name one of planned, doing, for_review, done, rejected"
 
 
 @pytest.mark.promise("L7")
@@ -103,22 +91,7 @@ def test_lane_that_another_tool_named_is_shown_and_can_be_left(tmp_path):
     done(repo, "move-task", "WP01", "--to", "rejected", "--reason", "nobody parks here")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "cause"),
-    [
-        (("setup-spec", ""), "its title is empty"),
-        (("setup-spec", " \t"), "its title is empty"),
-        (("setup-spec", "x", "--target-branch", "gone"), "there is none of this name"),
-    ],
-)
-def test_title_or_branch_that_is_none_is_refused(finalized, arguments, cause):
-    error = refused(finalized, *arguments)
-    assert error["code"] == "planning_error"
-    assert error["cause"].startswith(cause)
-
-
-def test_day_file_that_hands_went_through_is_read_line_by_line(tmp_path):
-    repo = finalized_project(tmp_path / "r", files=NAMED)
+def test_day_file_that_hands_went_through_is_read_line_by_line(repo):
     day = view(repo)
     good = day.read_bytes()
     lines = [b"<<<<<<< HEAD", *good.splitlines(), b"=======", b">>>>>>> theirs", b"", b"{}", b"no"]
@@ -190,9 +163,7 @@ def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_look
     keys = ("not_imported", "conflicts", "refused", "landed", "in_target_before_done")
     here = {
         "sharing": {"is_shared": False, "unshared": 0},
-        **{
-            key: [] for key in (*keys, "overlaps", "claims", "next", "waits_for_you", "blocks_most")
-        },
+        **{key: [] for key in (*keys, "claims", "next", "waits_for_you", "blocks_most")},
     }
     board = done(repo, "status", "--json").json
     assert set(board.pop("summary").values()) == {0}
@@ -200,17 +171,6 @@ def test_repository_in_which_no_project_was_begun_is_left_alone_by_who_only_look
     assert done(repo, "status", "--refused").lines[-1] == "nothing was refused"
     assert git(repo, "status", "--porcelain", "--ignored") == ""
     assert not (repo / ".git" / "thence").exists()
-
-
-def test_repository_without_a_commit_gets_its_first(tmp_path):
-    repo = tmp_path / "r"
-    repo.mkdir()
-    git(repo, "init", "--quiet", "--initial-branch", "main")
-    git(repo, "config", "user.name", "Ada")
-    git(repo, "config", "user.email", "ada@example.org")
-    assert done(repo, "finalize-tasks", "--add", "First", "--json").json["commit"]
-    done(repo, "implement", "WP01")
-    assert (repo / ".worktrees" / "000-general-WP01" / "kitty-specs").is_dir()
 
 
 def test_detached_head_stops_only_who_needs_a_branch(finalized):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,22 +10,12 @@ import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
-from tests.cli.work.projects import done, finalized_project, project
+from tests.cli.work.projects import done, project
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED, bare, clone, synced, work
 
 BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
 NOT_THERE = "its worktree is not there yet"
-
-
-@pytest.fixture(scope="module")
-def finalized(tmp_path_factory):
-    return finalized_project(tmp_path_factory.mktemp("half") / "r", files=NAMED)
-
-
-@pytest.fixture
-def repo(finalized, tmp_path):
-    return shutil.copytree(finalized, tmp_path / "r", symlinks=True)
 
 
 def typed(repo, command):
@@ -102,8 +91,7 @@ def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where)
     assert warm("verify", cwd=repo).code == 0
 
 
-def test_target_that_is_not_there_is_told_and_keeps_nobody(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_target_that_is_not_there_is_told_and_keeps_nobody(repo):
     tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
     git(repo, "branch", "--move", "main", "trunk")
     cause = "main, its target, is neither here nor on a remote"

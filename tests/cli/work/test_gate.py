@@ -1,10 +1,7 @@
 """The results of gates that `thence work move-task` records, with a move or without."""
 
 import pytest
-from tests.cli.work.three_packages import done, refused, reviewed, work
-
-from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES
-from thence.work.events import checked
+from tests.cli.work.three_packages import done, refused, reviewed
 
 pytestmark = pytest.mark.promise("L9")
 PASSED = ("--gate", "CI_CHECK=passed")
@@ -14,21 +11,6 @@ def gates(folder):
     (feature,) = done(folder, "status")["features"]
     packages = (package for lane in feature["lanes"].values() for package in lane)
     return {gate["gate_type"]: gate["status"] for each in packages for gate in each["gates"]}
-
-
-def test_command_takes_the_words_of_the_events_and_no_others(project):
-    for gate, words in (("CI=passed", GATE_TYPES), ("CI_CHECK=ok", GATE_STATUSES)):
-        ended, told = work(project, "move-task", "WP01", "--gate", gate)
-        assert (ended.code, told["error"]["code"]) == (2, "usage")
-        assert told["error"]["message"].endswith(f" is not one of {', '.join(words)}")
-    for gate_type in GATE_TYPES:
-        payload = {"work_package_id": "WP01", "gate_type": gate_type, "gate_id": "0" * 26}
-        assert checked("GateCreated", payload) == payload
-
-
-def test_asking_sets_no_gate(project):
-    assert work(project, "move-task", "WP01", "--gate", "CI_CHECK")[0].code == 2
-    assert gates(project) == {}
 
 
 def test_refused_move_sets_no_gate_and_one_that_is_made_sets_all(project):

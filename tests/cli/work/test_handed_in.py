@@ -5,10 +5,11 @@ from tests.cli.warm import warm
 from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import keep_private, synced
+from tests.work.boards import BOARD, clone, synced
 
 __all__ = ["remote"]  # a fixture
 UNSHALLOW = "git fetch --unshallow"
+FETCH_BOARD = ("fetch", "--quiet", "origin", f"{BOARD}:refs/remotes/origin/{BOARD}")
 
 
 def amended(worktree):
@@ -70,10 +71,7 @@ def test_commit_with_another_message_alone_is_no_change(project):
 def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, remote, tmp_path):
     worktree = handed_in(project)
     git(worktree, "push", "--quiet", "origin", BRANCH)
-    other = tmp_path / "other"
-    git(tmp_path, "clone", "--quiet", "--branch", BRANCH, remote, other)
-    git(other, "config", "user.name", "Eve")
-    git(other, "config", "user.email", "eve@example.org")
+    other = clone(remote, tmp_path / "other", "--branch", BRANCH)
     commit(other, {"more.py": "nobody has seen it\n"})
     git(other, "push", "--quiet", "origin", BRANCH)
     git(project, "fetch", "--quiet")
@@ -129,31 +127,17 @@ def shallow(project, remote, tmp_path):
     git(project, "push", "--quiet", "origin", "main")
     done(project, "accept", "WP03")
     synced(project)
-    clone = tmp_path / "shallow"
-    git(tmp_path, "clone", "--quiet", "--depth", "2", f"file://{remote}", clone)
-    git(clone, "config", "user.name", "Bob")
-    git(clone, "config", "user.email", "bob@example.org")
-    keep_private(clone)
-    git(
-        clone,
-        "fetch",
-        "--quiet",
-        "--depth",
-        "2",
-        "origin",
-        "thence-board:refs/remotes/origin/thence-board",
-    )
-    return clone
+    shallow = clone(remote, tmp_path / "shallow", "--depth", "2")
+    git(shallow, *FETCH_BOARD, "--depth", "2")
+    return shallow
 
 
 @pytest.mark.promise("L15")
 def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
-    assert here(shallow) == "unknown"
+    assert here(shallow) == "shallow"
     assert "not in origin/main" not in shown(shallow)
     assert f"next: {UNSHALLOW}" in shown(shallow)
     reason = ("--reason", "its code is gone")
-    error = refused(shallow, "landing_unknown", "move-task", "WP03", "--to", "doing", *reason)
-    assert UNSHALLOW in error["hint"]
     work(shallow, "merge")
     git(shallow, "fetch", "--quiet", "--unshallow")
     assert here(shallow) == "landed"
@@ -165,7 +149,7 @@ def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
     done(project, "move-task", "WP03", "--to", "doing", "--reason", "look again", "--actor", "ada")
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
     synced(project)
-    git(shallow, "fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
+    git(shallow, *FETCH_BOARD)
     assert f"next: {UNSHALLOW}" in shown(shallow)
     for more in ((), ("--no-code", "none")):
         error = refused(shallow, "not_landed", "accept", "WP03", *more)

@@ -11,7 +11,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
 from tests.cli.work.three_packages import SLUG, done, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import keep_private, synced
+from tests.work.boards import keep_private, on_remote, synced
 
 BRANCH = f"{SLUG}-WP03"
 
@@ -19,11 +19,7 @@ BRANCH = f"{SLUG}-WP03"
 @pytest.fixture
 def remote(project, tmp_path):
     """A bare remote that the project's main has as its upstream."""
-    path = tmp_path / "remote.git"
-    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", path)
-    git(project, "remote", "add", "origin", path)
-    git(project, "push", "--quiet", "--set-upstream", "origin", "main")
-    return path
+    return on_remote(project, tmp_path / "remote.git")
 
 
 def handed_in(project, files=None):
@@ -149,6 +145,24 @@ def test_merged_here_and_not_pushed_is_not_done(project, remote):
     git(project, "push", "--quiet", "origin", "main")
     done(project, "accept", "WP03")
     assert here(project) == "landed"
+
+
+@pytest.mark.promise("L15")
+def test_revert_shows_before_it_is_pushed(project, remote):
+    handed_in(project)
+    merge = done(project, "merge", "WP03")["merge_commit"]
+    git(project, "push", "--quiet", "origin", "main")
+    done(project, "accept", "WP03")
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    revert = git(project, "rev-parse", "HEAD")
+    for target in ("main", "origin/main"):
+        assert here(project) == "reverted"
+        assert f"reverted in {target} by {revert[:7]}" in shown(project)
+        git(project, "push", "--quiet", "origin", "main")
+    git(project, "revert", "--no-edit", revert)
+    git(project, "push", "--quiet", "origin", "main")
+    git(project, "reset", "--quiet", "--hard", revert)
+    assert here(project) == "landed", "the branch here is only older"
 
 
 @pytest.mark.promise("L15")
@@ -316,19 +330,11 @@ def test_nobody_approves_their_own_work_where_the_team_says_so(project):
         file.write("rules: {author_may_approve: false}\n")
     for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
         refused(project, "author_approves", *command, "--actor", "ada")
-    refused(
-        project,
-        "author_approves",
-        "move-task",
-        "WP03",
-        "--gate",
-        "MANUAL_REVIEW=passed",
-        "--actor",
-        "ada",
-    )
+    passed = ("move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor")
+    refused(project, "author_approves", *passed, "ada")
     approval = ("add-history", "WP03", "approved", "--type", "review")
     refused(project, "author_approves", *approval, "--actor", "ada")
-    done(project, "move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor", "bob")
+    done(project, *passed, "bob")
     done(project, "accept", "WP03", "--actor", "bob")
 
 
@@ -347,10 +353,7 @@ def test_what_is_said_of_one_package_needs_its_name(project):
 @pytest.mark.promise("L15")
 def test_orchestrator_waits_for_the_push_only_where_it_is_told_to(make, tmp_path):
     project = make({"WP01": []}, landed="upstream")
-    path = tmp_path / "remote.git"
-    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", path)
-    git(project.folder, "remote", "add", "origin", path)
-    git(project.folder, "push", "--quiet", "--set-upstream", "origin", "main")
+    on_remote(project.folder, tmp_path / "remote.git")
     ended = orchestrate(project)
     assert ended.code == 1
     assert "not pushed to origin/main" in ended.out + ended.err

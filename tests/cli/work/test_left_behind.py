@@ -7,6 +7,11 @@ from tests.cli.work.orchestra import APPROVE, DO, SLUG, orchestrate
 from tests.cli.work.three_packages import done
 from tests.git.repositories import git
 
+from thence.work.orchestrate import orchestrator
+from thence.work.orchestrate.orchestrator import Interruption, Orchestrator
+from thence.work.project.configuration import read_setup
+from thence.work.project.project import find_project
+
 ONCE = '[ -e "$0" ] || { touch "$0"; echo more >> WP01.txt; }'
 AGAIN = [["run", "grep", "-q", "more", "WP01.txt"], ["commit", "Keep what was left"]]
 
@@ -51,3 +56,25 @@ def test_package_with_a_gate_that_a_person_has_not_passed_is_not_merged(make):
     done(project.folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed", "--feature", SLUG)
     assert orchestrate(project).code == 0
     assert git(project.folder, "ls-files", "WP01.txt") == "WP01.txt"
+
+
+@pytest.mark.promise("L9")
+def test_package_that_a_person_lets_pass_goes_on_while_others_are_at_work(make, monkeypatch):
+    monkeypatch.setattr(orchestrator, "REFUSED_MAX", 0)  # nothing is tried again by itself
+    project = make({"WP01": [], "WP02": []}, slots=2)
+    go, notes, passed = project.folder.parent / "go", [], []
+    project.tell(WP02=[[["wait_for", str(go)], *DO]])
+    gate = ("move-task", "WP01", "--feature", SLUG, "--gate")
+    done(project.folder, *gate, "MANUAL_REVIEW=pending")
+
+    def turn(running):
+        if not passed and any(note.kind == "waiting" for note in notes):
+            passed.append(done(project.folder, *gate, "MANUAL_REVIEW=passed"))
+        if running.shared.feature.packages["WP01"].lane == "done":
+            go.touch()
+
+    setup = read_setup(find_project(project.folder))
+    run = Orchestrator(project.folder, SLUG, setup, notes.append, turn, Interruption())
+    assert run.run().status == "completed"
+    (waiting,) = [note for note in notes if note.kind == "waiting"]
+    assert "MANUAL_REVIEW (pending)" in waiting.text

@@ -8,7 +8,7 @@ from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
-from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.cli.work.three_packages import SLUG, done, moved, refused, work
 from tests.git.repositories import commit, git
 
 WORKTREE = f".worktrees/{SLUG}-WP03"
@@ -69,18 +69,7 @@ def test_package_that_was_given_back_is_not_merged(project):
 def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(project):
     refused(project, "not_in_lane", "move-task", "WP03", "--to", "planned")
     begun(project)
-    told = done(
-        project,
-        "move-task",
-        "WP03",
-        "--to",
-        "planned",
-        "--actor",
-        "bob",
-        "--force",
-        "--reason",
-        "ada is on holiday",
-    )
+    told = moved(project, "WP03", "planned", "--force", actor="bob", reason="ada is on holiday")
     assert (told["to"], told["overruled"]) == ("planned", ["not_its_agent"])
 
 
@@ -88,17 +77,7 @@ def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(
 def test_reopened_package_needs_a_reason_and_gets_its_worktree_again(project):
     finished(project)
     refused(project, "reason_missing", "move-task", "WP03", "--to", "doing", "--actor", "bob")
-    done(
-        project,
-        "move-task",
-        "WP03",
-        "--to",
-        "doing",
-        "--actor",
-        "bob",
-        "--reason",
-        "it was reverted",
-    )
+    moved(project, "WP03", "doing", actor="bob", reason="it was reverted")
     assert package(project) == ("doing", "bob")
     assert "next: thence work implement WP03" in thence("work", "status", cwd=project).out
     assert begun(project, "bob").is_dir()
@@ -115,14 +94,14 @@ def test_package_is_taken_over_and_who_had_it_learns_it(project):
     taken = done(project, "implement", "WP03", "--actor", "bob", "--take-over")
     assert Path(taken["worktree"]) == worktree
     assert package(project) == ("doing", "bob")
-    commands = (
-        ("implement", "WP03"),
-        ("move-task", "WP03", "--to", "for_review"),
-        ("move-task", "WP03", "--to", "planned"),
+    assert (
+        "with bob"
+        in refused(project, "not_in_lane", "implement", "WP03", "--actor", "ada")["cause"]
     )
-    for command in commands:
-        error = refused(project, "not_its_agent", *command, "--actor", "ada")
-        assert "bob took WP03 over from ada at 20" in error["cause"]
+    for lane in ("for_review", "planned"):
+        command = ("move-task", "WP03", "--to", lane, "--actor", "ada")
+        error = refused(project, "not_its_agent", *command)
+        assert "WP03 is the work of bob, not ada" in error["cause"]
         assert "--actor" not in error["hint"], "nobody is told to take another's name"
     commit(worktree, {"page.py": "a page\n"})
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "bob")

@@ -74,9 +74,10 @@ def test_name_of_nothing_is_a_guard_that_tells_the_names_there_are(
 @pytest.mark.promise("P6")
 def test_package_that_only_one_feature_has_needs_no_feature(tmp_path):
     repo = finalized_project(tmp_path / "r")
+    done(repo, "setup-spec", "Other")
     done(repo, "finalize-tasks", "--add", "Apart")
     done(repo, "add-history", "WP02", "it is of the first")
     error = refused(repo, "add-history", "WP01", "of which?")
     assert error["cause"] == f"WP01: several features have it, 000-general, {SLUG}"
     error = refused(repo, "add-history", "WP07", "of none")
-    assert error["cause"] == f"there are 000-general, {SLUG}"
+    assert error["cause"] == f"there are 000-general, {SLUG}, 002-other"

@@ -35,8 +35,7 @@ def test_each_package_is_taken_exactly_once_and_the_rest_get_exit_code_4(tmp_pat
     assert feature["conflicts"] == []
 
 
-def test_packages_come_in_order_and_only_when_they_can_be_begun(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_packages_come_in_order_and_only_when_they_can_be_begun(repo):
     assert done(repo, "implement").lines[0] == "WP01 of 001-sync is in doing, by Ada: First"
     ended = work(repo, "implement")
     assert (ended.code, ended.err) == (4, "")
@@ -64,7 +63,7 @@ def planned_elsewhere(tmp_path):
     git(repo, "switch", "--quiet", "--create", "plan")
     done(repo, "setup-spec", "Sync", "--target-branch", "main")
     (repo / FOLDER / "tasks.md").write_text(TASKS)
-    done(repo, "finalize-tasks")
+    assert done(repo, "finalize-tasks").lines[-1] == "next: thence work status"
     return repo
 
 

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import done, finalized_project, refused
+from tests.cli.work.projects import done, refused
 from tests.tiers import tenth
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("odd_input")]
@@ -105,9 +105,8 @@ def test_reader_that_closes_its_pipe_hears_no_complaint(finalized, options):
 
 @pytest.mark.parametrize("seed", range(tenth(4, 1)))
 @pytest.mark.whole
-def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp_path, seed):
+def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(repo, seed):
     rng = Random(seed)
-    repo = finalized_project(tmp_path / "r")
     begun = time.monotonic()
     told = ("add-history", "WP01", "how long a command takes here")
     assert thence("work", *told, cwd=repo).code == 0

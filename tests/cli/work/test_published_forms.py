@@ -3,7 +3,7 @@
 import jsonschema_rs
 import pytest
 from tests.cli.work.orchestra import orchestrate
-from tests.cli.work.projects import done, finalized_project, refused
+from tests.cli.work.projects import done, refused
 from tests.git.repositories import commit
 
 from thence.work.events import EVENT_TYPES, schema
@@ -29,8 +29,7 @@ def checked_events(folder):
 
 
 @pytest.mark.promise("L2")
-def test_events_of_each_command_fit_the_shipped_schemas(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_events_of_each_command_fit_the_shipped_schemas(repo):
     done(repo, "implement", "WP01")
     worktree = repo / ".worktrees/001-sync-WP01"
     commit(worktree, {"made.txt": "made\n"})

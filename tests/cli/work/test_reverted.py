@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
-from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.cli.work.three_packages import SLUG, done, moved, refused, work
 from tests.git.repositories import commit, git
 from tests.tiers import tenth
 
@@ -34,17 +34,7 @@ def reopened(project, *, is_pruned=False):
     """Reopen WP03 and begin it again; return its worktree and what implement says."""
     if is_pruned:
         done(project, "merge")
-    done(
-        project,
-        "move-task",
-        "WP03",
-        "--to",
-        "doing",
-        "--reason",
-        "it broke the build",
-        "--actor",
-        "ada",
-    )
+    moved(project, "WP03", "doing", reason="it broke the build")
     told = done(project, "implement", "WP03", "--actor", "ada")
     return Path(told["worktree"]), told
 
@@ -81,6 +71,9 @@ def test_package_in_review_that_was_reverted_is_refused_and_in_part_it_is_landed
     assert error["cause"] == f"WP03 is reverted in main by {reverts[0][:7]}, {reverts[1][:7]}"
     back = " && git revert ".join(reverts)
     assert f"git merge main && git revert {back}" in error["hint"]
+    better = commit(project, {"feature.py": "def feature(): better\n"})
+    hint = refused(project, "not_landed", "accept", "WP03")["hint"]
+    assert f"if it came back, name the commit that merged it (most like it: {better[:7]})" in hint
     git(project, "revert", "--no-edit", reverts[0])
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
@@ -180,27 +173,13 @@ def test_orchestrator_begins_nothing_upon_reverted_code(make):
     project = make({"WP01": [], "WP02": ["WP01"]})
     assert orchestrate(project, "--feature", SLUG).code == 0
     first = git(project.folder, "log", "--merges", "--format=%H", "--grep=WP01", "-1")
-    done(
-        project.folder,
-        "move-task",
-        "WP02",
-        "--to",
-        "doing",
-        "--reason",
-        "again",
-        "--actor",
-        "orchestrate",
-    )
-    done(
-        project.folder, "move-task", "WP02", "--to", "planned", "--force", "--reason", "to an agent"
-    )
+    moved(project.folder, "WP02", "doing", actor="orchestrate", reason="again")
+    moved(project.folder, "WP02", "planned", "--force", reason="to an agent")
     git(project.folder, "revert", "--no-edit", "-m", "1", first)
     ended = orchestrate(project)
     assert ended.code == 1
     assert "reverted in main by" in ended.out + ended.err
     assert project.lanes() == {"WP01": "done", "WP02": "planned"}
-    plan = done(project.folder, "orchestrate", "--dry-run")
-    assert any("WP01 (reverted)" in problem for problem in plan["problems"])
 
 
 @pytest.mark.promise("L15")
@@ -210,20 +189,8 @@ def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     merge = git(project.folder, "rev-parse", "HEAD")
     git(project.folder, "revert", "--no-edit", "-m", "1", merge)
     revert = git(project.folder, "rev-parse", "HEAD")
-    done(
-        project.folder,
-        "move-task",
-        "WP01",
-        "--to",
-        "doing",
-        "--reason",
-        "it broke the build",
-        "--actor",
-        "coder",
-    )
-    done(
-        project.folder, "move-task", "WP01", "--to", "planned", "--force", "--reason", "to an agent"
-    )
+    moved(project.folder, "WP01", "doing", actor="coder", reason="it broke the build")
+    moved(project.folder, "WP01", "planned", "--force", reason="to an agent")
     fix = [["write", "fix.py", "fix\n"], ["commit", "Fix it"]]
     merge = ["run", "git", "merge", "--quiet", "--no-edit", "main"]
     back = [merge, ["run", "git", "revert", "--no-edit", revert]]

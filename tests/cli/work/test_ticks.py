@@ -62,8 +62,7 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
 
 
-def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(tmp_path):
-    repo = finalized_project(tmp_path / "r")
+def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(repo):
     done(repo, "implement", "WP01", "--actor", "ada")
     commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
     done(repo, "mark-status", "T001", "--actor", "ada")
@@ -71,17 +70,6 @@ def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(tmp_path
     assert git(repo, "status", "--porcelain") == ""
     done(repo, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
     assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
-
-
-def test_a_box_ticked_by_hand_is_recorded_once_by_the_next_command(project):
-    path = project / FOLDER / "tasks.md"
-    path.write_text(path.read_text().replace("- [ ] T001", "- [x] T001"))
-    done(project, "status")
-    done(project, "status")
-    assert ticks(project) == (["SubtaskCompleted"], True)
-    done(project, "mark-status", "T001", "--undo")
-    done(project, "status")
-    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
 
 
 def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):

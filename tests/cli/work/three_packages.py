@@ -94,6 +94,12 @@ def begun(folder, wp_id="WP01", actor="ada"):
     return done(folder, "implement", wp_id, "--actor", actor)["worktree"]
 
 
+def moved(folder, wp_id, to, *options, actor="ada", reason=""):
+    """Move a package; return what the command answers."""
+    why = ("--reason", reason) if reason else ()
+    return done(folder, "move-task", wp_id, "--to", to, "--actor", actor, *why, *options)
+
+
 def reviewed(folder):
     worktree = Path(begun(folder))
     commit(worktree, {"outbox.py": "kept\n"})

@@ -75,49 +75,6 @@ def demo_command() -> None:
             folder.mkdir(parents=True)
             break
     _show(1, "A coding agent, killed at work", _AGENT)
-    _begin(folder)
-    _git(folder, "switch", "--quiet", "--create", BRANCH)
-    _kill_agent(folder)
-    _git(folder, "switch", "--quiet", "main")
-    _git(folder, "merge", "--quiet", "--squash", BRANCH)
-    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
-    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
-    _ask(folder, "unfinished")
-    _ask(folder, "why", f"{FILE}:{LINE}")
-    _show(2, "A simulation", _SIMULATION)
-    _thence(folder, "sim", "run", "negotiation", "--quiet")
-    _ask(folder, "why", "agent/south/claim")
-    _show(3, "A feature on its board", _BOARD)
-    _play_team(folder)
-    _ask(folder, "work", "status")
-    words = program()
-    out.write("", Painted("Ask more", bold=True), f"  cd {shlex.quote(str(folder))}")
-    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
-        out.write(f"  {_from_elsewhere(words)} {command}")
-    out.write("", Painted("Look at all three", bold=True))
-    out.write(f"  {_from_elsewhere(words)} serve {shlex.quote(str(folder.absolute()))} --open")
-
-
-def _show(number: int, title: str, text: str) -> None:
-    out = current()
-    out.write(*[""] * (number > 1), Painted(f"{number}. {title}", bold=True))
-    out.write(*(f"   {line}" for line in text.splitlines()))
-
-
-def _ask(folder: Path, *words: str) -> None:
-    """Shows a command and its answer, without what to type next."""
-    lines = [line for line in _thence(folder, *words).splitlines() if line[:6] != "next: "]
-    current().write("", f"$ thence {shlex.join(words)}", *lines)
-
-
-def _from_elsewhere(words: str) -> str:
-    """Returns the program as a shell in any folder finds it."""
-    is_path = words != "thence" and not words.startswith("/")
-    return str(Path(words).absolute()) if is_path else words
-
-
-def _begin(folder: Path) -> None:
-    """Makes the repository, as Ada has it before the agent comes."""
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _git(folder, "config", "user.name", _PERSON)
     _git(folder, "config", "user.email", _MAIL)
@@ -128,13 +85,10 @@ def _begin(folder: Path) -> None:
     _git(folder, "commit", "--quiet", "--message", "Pay orders")
     _thence(folder, "hook", "install", "git")
     _thence(folder, "hook", "install", "claude-code", "--project")
-
-
-def _kill_agent(folder: Path) -> None:
-    """Runs the agent as far as the call that never ends, and kills it."""
-    words = (sys.executable, "-m", "thence.trace.agents.demo_session", ".")
+    _git(folder, "switch", "--quiet", "--create", BRANCH)
+    # the agent goes as far as a call that never ends
     with subprocess.Popen(
-        words,
+        (sys.executable, "-m", "thence.trace.agents.demo_session", "."),
         cwd=folder,
         env={**_variables(), CLAUDE_SESSION: SESSION, CLAUDE_FOLDER: str(folder.absolute())},
         stdin=subprocess.PIPE,
@@ -150,10 +104,16 @@ def _kill_agent(folder: Path) -> None:
                 raise ThenceError("could not play the agent", cause=cause)
         finally:
             agent.kill()
-
-
-def _play_team(folder: Path) -> None:
-    """Cuts a feature into packages; one goes to review."""
+    _git(folder, "switch", "--quiet", "main")
+    _git(folder, "merge", "--quiet", "--squash", BRANCH)
+    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
+    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
+    _ask(folder, "unfinished")
+    _ask(folder, "why", f"{FILE}:{LINE}")
+    _show(2, "A simulation", _SIMULATION)
+    _thence(folder, "sim", "run", "negotiation", "--quiet")
+    _ask(folder, "why", "agent/south/claim")
+    _show(3, "A feature on its board", _BOARD)
     _thence(folder, "work", "setup-spec")
     _thence(folder, "work", "setup-spec", "Refund an order")
     (folder / _TASKS).write_text(_PACKAGES)
@@ -166,6 +126,27 @@ def _play_team(folder: Path) -> None:
     _thence(tree, "work", "mark-status", "T001")
     _thence(tree, "work", "move-task", "WP01", "--to", "for_review")
     _thence(folder, "work", "implement", "WP02", "--actor", "Bob")
+    _ask(folder, "work", "status")
+    words = program()
+    if words != "thence":  # as a shell in any folder finds it
+        words = str(Path(words).absolute())
+    out.write("", Painted("Ask more", bold=True), f"  cd {shlex.quote(str(folder))}")
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+        out.write(f"  {words} {command}")
+    out.write("", Painted("Look at all three", bold=True))
+    out.write(f"  {words} serve {shlex.quote(str(folder.absolute()))} --open")
+
+
+def _show(number: int, title: str, text: str) -> None:
+    out = current()
+    out.write(*[""] * (number > 1), Painted(f"{number}. {title}", bold=True))
+    out.write(*(f"   {line}" for line in text.splitlines()))
+
+
+def _ask(folder: Path, *words: str) -> None:
+    """Shows a command and its answer, without what to type next."""
+    lines = [line for line in _thence(folder, *words).splitlines() if line[:6] != "next: "]
+    current().write("", f"$ thence {shlex.join(words)}", *lines)
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
-from thence.cli.frame import log_options, set_flag
 from thence.cli.output import Output
 from thence.cli.shared.locate import (
     Place,
@@ -29,7 +28,7 @@ from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
-from thence.errors import EventNotFound, LogBusy, SuppressCodes, ThenceError
+from thence.errors import EventNotFound, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
 from thence.log.log_reader import INDEXED_BYTES_MIN
@@ -199,21 +198,6 @@ def take_in_hooks(folder: Path) -> bool:
     return is_waiting(folder)
 
 
-def index_options(command: _F) -> _F:
-    """Adds --no-wait to the options of a command that asks the index of a log."""
-    return log_options(_no_wait_option(command))
-
-
-_no_wait_option = click.option(
-    "--no-wait",
-    "is_impatient",
-    is_flag=True,
-    expose_value=False,
-    callback=set_flag,
-    help="Fail if the log's index has to be built first.",
-)
-
-
 @contextmanager
 def open_for_reading(
     out: Output,
@@ -230,9 +214,9 @@ def open_for_reading(
     `about` is the folder that a question is about. Where no log is named, the first that `has` what
     is asked for is taken; an EventNotFound of the block then says which logs lack it.
 
-    Where the index must be made first, stderr says how far it is; with --no-wait LogBusy is raised.
-    A question that `is_small` does without one. Damaged or unfinished lines, which are passed over,
-    are counted on stderr: without `by_index`, for a command that asks no index, by reading the log.
+    Where the index must be made first, stderr says how far it is. A question that `is_small` does
+    without one. Damaged or unfinished lines, which are passed over, are counted on stderr: without
+    `by_index`, for a command that asks no index, by reading the log.
     """
     with ExitStack() as stack:
 
@@ -327,13 +311,6 @@ def _make_index(out: Output, log: Log, log_name: str | None) -> None:
         shows: list[Show] = []
 
         def show(done: int) -> None:
-            if out.is_impatient:
-                raise LogBusy(
-                    "could not use the index of",
-                    place=log.folder,
-                    cause=f"it must be made first, from {size:,} bytes",
-                    hint=f"leave out --no-wait, or run `{command('rebuild', log_name)}`",
-                )
             if not shows:
                 from thence.cli.shared.progress import INDEX_AFTER_S, bar
 

@@ -1,6 +1,5 @@
-"""The rendering as text of events (a line, a page, sentences), and of the courses of variables."""
+"""The rendering as text of events (a line, a page, sentences), tables and bars."""
 
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,6 @@ from thence.cli.output import Line, Output, Painted, wrapped
 from thence.core.json_values import printable
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import counted as counted
-from thence.core.sentences.table import INTEGER_MAX
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -229,101 +227,3 @@ def _value(value: object) -> str:
     if isinstance(value, str):
         return printable(value)
     return printable(msgspec.json.encode(value).decode())
-
-
-# the most points that are kept of a variable, each the last value of some turns
-POINTS_MAX = 60
-BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII_BLOCKS = "_.-:=+*#"
-_COURSE_NAME_COLUMNS_MAX = 36
-_BLOCKS_MIN = 8
-_TEXT_CHARACTERS_MAX = 40
-
-
-class Course(msgspec.Struct, kw_only=True):
-    """The values of a variable over the turns of a run.
-
-    `turns` and `values` are points, as many as are kept; the other members are of all turns.
-    `minimum` and `maximum` are None for what is no number.
-    """
-
-    variable: str
-    first: Any = None
-    last: Any = None
-    minimum: float | None = None
-    maximum: float | None = None
-    turns: list[int] = []
-    values: list[Any] = []
-
-    @property
-    def is_constant(self) -> bool:
-        """True if the variable had one value in all turns; known of numbers alone."""
-        return self.minimum is not None and self.minimum == self.maximum
-
-
-def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[str]) -> list[Course]:
-    """Returns the courses of some columns; the rows have a column `turn` and are read once."""
-    variables = [Course(variable=column) for column in columns]
-    points = min(length, POINTS_MAX)
-    for index, row in enumerate(rows):
-        is_point = (index + 1) * points // length > index * points // length
-        for course in variables:
-            value = row[course.variable]
-            if course.first is None:  # an agent that came later had none before
-                course.first = value
-            course.last = value
-            if _is_number(value):
-                course.minimum = value if course.minimum is None else min(course.minimum, value)
-                course.maximum = value if course.maximum is None else max(course.maximum, value)
-            if is_point:
-                course.turns.append(row["turn"])
-                course.values.append(value)
-    return variables
-
-
-def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> list[str]:
-    """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
-    names = [clipped(printable(course.variable), _COURSE_NAME_COLUMNS_MAX) for course in courses]
-    longest = max(map(len, names), default=0)
-    tails, numbers = [], [0]
-    for course in courses:
-        tail = f"{_text(course.first)} to {_text(course.last)}"
-        if course.minimum is not None:
-            tail += f" ({_text(course.minimum)}..{_text(course.maximum)})"
-            numbers.append(len(tail))
-        tails.append(tail)
-    room = width - longest - max(numbers) - 6
-    blocks = BLOCKS if has_blocks else ASCII_BLOCKS
-    lines = []
-    for name, course, tail in zip(names, courses, tails, strict=True):
-        drawn = sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
-        middle = f"{drawn}  " if drawn else ""
-        lines.append(clipped(f"  {name:{longest}}  {middle}{tail}", max(width, _BLOCKS_MIN)))
-    return lines
-
-
-def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
-    """Returns numbers as blocks, blank before the first; "" where one is no number."""
-    later = [*itertools.dropwhile(lambda value: value is None, values)]
-    if not later or not all(map(_is_number, later)):
-        return ""
-    count = min(columns, len(values))
-    heights = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
-    numbers = [value for value in heights if value is not None]
-    low, high = min(numbers), max(numbers)
-    top, span = len(blocks) - 1, high / 2 - low / 2  # halves: their difference is finite
-    drawn = [blocks[round((value / 2 - low / 2) / (span or 1) * top)] for value in numbers]
-    return " " * (count - len(drawn)) + "".join(drawn)
-
-
-def _is_number(value: object) -> bool:
-    """Reports whether a value can be drawn: a float, or an integer of 64 bits."""
-    return type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)
-
-
-def _text(value: object) -> str:
-    if type(value) is int:
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return clipped(printable(msgspec.json.encode(value).decode()), _TEXT_CHARACTERS_MAX)

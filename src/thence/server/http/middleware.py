@@ -14,11 +14,11 @@ sent. /health is open to all, as it reports numbers and no names, and so are scr
 from collections.abc import Collection
 from hashlib import sha256
 from hmac import compare_digest
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from anyio import CancelScope
 from starlette.exceptions import HTTPException
-from starlette.requests import cookie_parser
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -133,74 +133,49 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, redirects a browser, or answers with 401."""
-        is_open = scope["type"] != "http" or scope["path"] in OPEN_PATHS
-        is_open = is_open or scope["path"].startswith(OPEN_PREFIX)
-        if is_open or has_bearer(scope, self._token) or self._has_cookie(scope):
-            await self._app(scope, receive, send)
-        elif scope["method"] == "GET" and self._has_parameter(scope):
-            await _redirect_without(scope, self._digest)(scope, receive, send)
-        else:
-            await _unauthorized(scope)(scope, receive, send)
+        app = self._app_for(HTTPConnection(scope)) if scope["type"] == "http" else self._app
+        await app(scope, receive, send)
 
-    def _has_cookie(self, scope: Scope) -> bool:
-        cookies = cookie_parser(_header(scope, b"cookie").decode("latin-1"))
-        cookie = cookies.get(cookie_name(scope), "")
-        return compare_digest(cookie.encode(), self._digest.encode())
-
-    def _has_parameter(self, scope: Scope) -> bool:
-        """Reports whether the parameters of a request hold the token, and no other one."""
-        query = scope["query_string"]
-        tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
-        token = tokens[0] if len(tokens) == 1 else ""
-        return compare_digest(token.encode(errors="surrogateescape"), self._token)
+    def _app_for(self, asked: HTTPConnection) -> ASGIApp:
+        scope, path, query = asked.scope, asked.scope["path"], asked.query_params
+        cookie = asked.cookies.get(cookie_name(scope), "").encode()
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+            return self._app
+        if has_bearer(scope, self._token) or compare_digest(cookie, self._digest.encode()):
+            return self._app
+        tokens = query.getlist(_PARAMETER)
+        is_shown = len(tokens) == 1 and compare_digest(tokens[0].encode(), self._token)
+        if not is_shown or scope["method"] != "GET":
+            message = (
+                "open this address once with ?token=TOKEN at its end, with the token of this server"
+                if is_page(path)
+                else "send the header Authorization: Bearer TOKEN with the token of this server"
+            )
+            return refused(scope, HTTPException(401, message, {"WWW-Authenticate": "Bearer"}))
+        # the same page without the token, with a cookie in its place; a path never begins with two
+        # slashes: that would be another host
+        rest = urlencode([pair for pair in query.multi_items() if pair[0] != _PARAMETER])
+        address = "/" + quote(path.lstrip("/")) + (f"?{rest}" if rest else "")
+        answer = RedirectResponse(address, 303)
+        answer.set_cookie(
+            cookie_name(scope),
+            self._digest,
+            max_age=COOKIE_S,
+            httponly=True,
+            samesite="strict",
+            secure=scope.get("scheme") == "https",
+        )
+        return answer
 
 
 def has_bearer(scope: Scope, token: bytes) -> bool:
     """Reports whether a request shows a token as its bearer, in the same time for any other."""
-    kind, _, bearer = _header(scope, b"authorization").partition(b" ")
+    header = HTTPConnection(scope).headers.get("authorization", "").encode("latin-1")
+    kind, _, bearer = header.partition(b" ")
     return kind.lower() == b"bearer" and compare_digest(bearer.strip(), token)
-
-
-def _redirect_without(scope: Scope, cookie: str) -> RedirectResponse:
-    """Returns a redirect to the same page without the token, with a cookie in its place."""
-    rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
-    # a path never begins with two slashes: that would be another host
-    path = "/" + quote(scope["path"].lstrip("/"))
-    answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
-    is_secure = scope.get("scheme") == "https"
-    answer.set_cookie(
-        cookie_name(scope),
-        cookie,
-        max_age=COOKIE_S,
-        httponly=True,
-        samesite="strict",
-        secure=is_secure,
-    )
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
 
 
 def cookie_name(scope: Scope) -> str:
     """Returns the cookie's name, by port: all servers of one host share its cookies."""
     _, port = scope.get("server") or ("", None)
     return f"thence_{port or 0}"
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    return headers.get(name, b"")
-
-
-def _parameters(query: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
-
-
-def _unauthorized(scope: Scope) -> Response:
-    """Returns the answer to a request without a valid token: a page, or JSON."""
-    message = (
-        "open this address once with ?token=TOKEN at its end, with the token of this server"
-        if is_page(scope["path"])
-        else "send the header Authorization: Bearer TOKEN with the token of this server"
-    )
-    return refused(scope, HTTPException(401, message, {"WWW-Authenticate": "Bearer"}))

@@ -18,24 +18,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar, Unpack
+from typing import TypeVar
+
+import msgspec
 
 from thence.core.event import Event
-from thence.core.query.filter import Filter
-from thence.core.query.why import Why
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId, reading
 from thence.log.files.segment import own_folder, segments
-from thence.log.index import causality, query
-from thence.log.index.causality import CausalityLines
 from thence.log.index.connection import Index
-from thence.log.index.page import Page, PageBounds, PageOfLines
 from thence.log.index.tiles import Kept
 from thence.log.log_reader import Reader
-from thence.log.read.opening import known_info, opened_vocabulary
+from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
-from thence.server.http.workers import Slow
 
 ID_BYTES_MAX = 255
 # between the name of a sweep and that of its run
@@ -56,13 +52,21 @@ Fingerprint = tuple[tuple[str, int, int, int], ...]
 T = TypeVar("T")
 
 
-class FoundLog(NamedTuple):
-    """A log under the root: its id, its folder, its vocabulary."""
+class FoundLog(msgspec.Struct, frozen=True):
+    """A log under the root: its id, its folder, its vocabulary.
+
+    `key` is path, file id and vocabulary: they change when another log takes the folder.
+    """
 
     id: str
     folder: Path
     vocabulary: Vocabulary
-    is_simulation: bool
+    key: LogKey
+
+    @property
+    def is_simulation(self) -> bool:
+        """Whether the log is a run of a simulation."""
+        return self.vocabulary.name == SIM.name
 
     @property
     def kind(self) -> str:
@@ -71,11 +75,29 @@ class FoundLog(NamedTuple):
             return AGENTS
         return {SIM.name: "run", WORK.name: "project"}.get(self.vocabulary.name, "log")
 
+    def new_reader(self) -> Reader:
+        """Returns a reader of the log that shares nothing with others."""
+        return Reader(OS_DISK, self.folder, self.vocabulary)
+
+
+class OpenLog(FoundLog, frozen=True):
+    """A log while a request reads it: its reader, and what pictures keep of it, are shared.
+
+    All questions to the reader block, and raise `read_failed`.
+    """
+
+    reader: Reader
+    counted: Kept
+
     @property
-    def key(self) -> LogKey:
-        """Path, file id and vocabulary: they change when another log takes the folder."""
-        path_id = OS_DISK.path_id(str(self.folder))
-        return str(self.folder), path_id[0] if path_id else NOWHERE, self.vocabulary.name
+    def index(self) -> Index:
+        """The index that answers for the log."""
+        return self.reader.index()
+
+    @property
+    def mark(self) -> str:
+        """The mark of this log's cursors: two folders may hold copies, which then grow apart."""
+        return f"{self.key}"
 
 
 class Root:
@@ -182,88 +204,51 @@ class Root:
             if not _has_log(folder):
                 return None
         own = str(own_folder(folder))
-        if not self._is_inside(str(folder), own):
-            return None
+        places = (str(folder), own)
+        # a folder that is no link lies inside the root; others are resolved
+        if any(_mode(place, stat.S_IFDIR) != stat.S_IFDIR for place in places):
+            root = os.path.realpath(self.folder)
+            if not all(Path(os.path.realpath(place)).is_relative_to(root) for place in places):
+                return None
         files = [f"{own}/{file}" for file in _OWN_FILES]
         files += map(str, segments(OS_DISK, folder))
         return folder if all(_is_plain(file, True) for file in files) else None
 
     def _log_of(self, name: str, folder: Path) -> FoundLog:
-        """Returns a log with its vocabulary, which is read anew once a file of it has changed."""
+        """Returns a log with its vocabulary, which is read anew once a file of it has changed.
+
+        A log without any event yet counts as a simulation.
+        """
         state = fingerprint(folder, ".thence/log.json")
         kept = self._vocabularies.get(folder)
         if kept is None or kept[0] != state:
             if len(self._vocabularies) >= NAMES_MAX:
                 self._vocabularies.clear()
-            kept = self._vocabularies[folder] = state, _vocabulary_of(folder)
-        return FoundLog(name, folder, kept[1], kept[1].name == SIM.name)
-
-    def _is_inside(self, folder: str, own: str) -> bool:
-        """Reports whether a log's folder is the root or stays inside the root.
-
-        It does if neither the folder nor the log's own folder is a link; links are resolved.
-        """
-        if _mode(folder, stat.S_IFDIR) == stat.S_IFDIR == _mode(own, stat.S_IFDIR):
-            return True
-        root = os.path.realpath(self.folder)
-        return all(Path(os.path.realpath(path)).is_relative_to(root) for path in (folder, own))
+            vocabulary = opened_vocabulary(OS_DISK, folder, None, create=False)
+            is_named = vocabulary.name != PLAIN.name or (own_folder(folder) / "log.json").exists()
+            if not is_named and first_event(folder, PLAIN) is None:
+                vocabulary = SIM
+            kept = self._vocabularies[folder] = state, vocabulary
+        path_id = OS_DISK.path_id(str(folder))
+        key = str(folder), path_id[0] if path_id else NOWHERE, kept[1].name
+        return FoundLog(name, folder, kept[1], key)
 
 
-class OpenLog:
-    """A log that is open for reading: its folder, its vocabulary, its reader.
+class LacksIndex(Exception):
+    """Raised instead of a question that would build an index first, which takes seconds."""
 
-    All queries block, and raise `read_failed`.
-    """
+    def __init__(self, log: FoundLog) -> None:
+        super().__init__(log.id)
+        self.log = log
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
-        self.folder = folder
-        self.vocabulary = vocabulary
-        self.reader = Reader(OS_DISK, folder, vocabulary)
+
+class _Shared:
+    """The reader of an open log, with what pictures keep, and how many requests use it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
         self.counted: Kept = {}
         self.users = 0
-        self._mark = ""
-
-    @property
-    def index(self) -> Index:
-        """The index that answers for the log."""
-        return self.reader.index()
-
-    @property
-    def mark(self) -> str:
-        """The mark of this log's cursors: two folders may hold copies, which then grow apart.
-
-        The log's identity is read as soon as it exists, then kept. Raises `read_failed`.
-        """
-        if not self._mark:
-            info = known_info(OS_DISK, self.folder)
-            if info is None:
-                return f" {self.folder.name}"
-            self._mark = f"{info.log_id} {self.folder.name}"
-        return self._mark
-
-    def page(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:
-        """Returns a page of the events that match; raises `invalid_cursor`."""
-        return query.page(self.index, event_filter, self.mark, **paging)
-
-    def page_of_lines(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
-        """Returns what `page` does, with the stored bytes of each event."""
-        return query.page_of_lines(self.index, event_filter, self.mark, **paging)
-
-    def hint(self, event_filter: Filter) -> str | None:
-        """Returns a hint that names the key in `where` that no event has."""
-        return self.reader.unknown_key(event_filter.where)
-
-    def event(self, event_id: str) -> Event:
-        """Returns the event of an id; raises EventNotFound."""
-        return self.reader.get(event_id)
-
-    def causality(self, event_id: str, depth: int) -> CausalityLines:
-        """Returns an event's causes and effects up to `depth`; raises EventNotFound."""
-        return causality.causality(self.index, event_id, depth)
-
-    def why(self, event: str) -> Why:
-        """Returns the causes of an event that is named as in `find`; raises `ambiguous_id` too."""
-        return self.reader.why(event)
 
 
 class Logs:
@@ -277,80 +262,72 @@ class Logs:
         self.on_gone: Callable[[str], None] = lambda log_id: None
         self._open_max = open_max
         self._mutex = Lock()
-        self._opened: OrderedDict[LogKey, OpenLog] = OrderedDict()
+        self._opened: OrderedDict[LogKey, _Shared] = OrderedDict()
 
-    def find(self, log_id: str, is_simulation: bool) -> FoundLog:
+    def find(self, log_id: str, is_simulation: bool = False) -> FoundLog:
         """Finds a log under the root, where it is asked for a simulation; raises `read_failed`.
 
         Raises NotALog for one that is missing, or is not a simulation where that is asked for.
         """
         try:
-            location = self.root.find(log_id)
+            log = self.root.find(log_id)
         except NotALog:
             self.on_gone(log_id)
             raise
-        if is_simulation and not location.is_simulation:
+        if is_simulation and not log.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
-        return location
+        return log
 
-    def inspect(
-        self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool, is_patient: bool
+    def ask(
+        self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool, may_build: bool
     ) -> T:
-        """Returns the result of work on a log's location; raises as `find`, and what it raises.
+        """Returns the result of work on an open log; raises as `find`, and what it raises.
 
-        Unless `is_patient`, raises Slow for a log without an index.
+        Unless it `may_build`, raises LacksIndex for a log without an index.
         """
-        location = self.find(log_id, is_simulation)
+        found = self.find(log_id, is_simulation)
         try:
-            if not is_patient and self.lacks_index(location):
-                raise Slow
-            return work(location)
+            with self.using(found) as log:
+                if not may_build and log.reader.lacks_index():
+                    raise LacksIndex(found)
+                return work(log)
         except (OSError, ThenceError):
             self.find(log_id, is_simulation)  # is it gone?
             raise
 
-    def ask(
-        self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool, is_patient: bool
-    ) -> T:
-        """Returns the result of work on an open log, as `inspect` does."""
-
-        def work_on_open(location: FoundLog) -> T:
-            with self.using(location) as log:
-                return work(log)
-
-        return self.inspect(log_id, work_on_open, is_simulation, is_patient)
-
     @contextmanager
-    def using(self, location: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
+    def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
         """Opens a log until the block ends, and longer if `is_kept` or while few are open."""
-        key = location.key
+        key = found.key
         with self._mutex:
-            log = self._opened.get(key)
-            if log is None:
-                log = OpenLog(location.folder, location.vocabulary)
+            shared = self._opened.get(key)
+            if shared is None:
+                shared = _Shared(found.new_reader())
                 if is_kept or len(self._opened) < self._open_max:
-                    self._opened[key] = log
+                    self._opened[key] = shared
             if is_kept:
                 self._opened.move_to_end(key)
-            log.users += 1
+            shared.users += 1
             # logs over the bound, least recently used first; those in use stay
             over = max(len(self._opened) - self._open_max, 0)
-            idle = [key for key, open_log in self._opened.items() if not open_log.users][:over]
+            idle = [key for key, one in self._opened.items() if not one.users][:over]
             closing = [self._opened.pop(key) for key in idle]
         _close(closing)
         try:
-            yield log
+            yield OpenLog(
+                found.id, found.folder, found.vocabulary, key, shared.reader, shared.counted
+            )
         finally:
             with self._mutex:
-                log.users -= 1
-                is_kept = self._opened.get(key) is log
+                shared.users -= 1
+                is_kept = self._opened.get(key) is shared
             if not is_kept:
-                _close([log])
+                _close([shared])
 
-    def lacks_index(self, location: FoundLog) -> bool:
+    def lacks_index(self, found: FoundLog) -> bool:
         """Reports whether the next question to a log builds its index, which takes seconds."""
-        log = self._opened.get(location.key) or OpenLog(location.folder, location.vocabulary)
-        return log.reader.lacks_index()
+        shared = self._opened.get(found.key)
+        return (shared.reader if shared else found.new_reader()).lacks_index()
 
     @property
     def open(self) -> int:
@@ -365,7 +342,7 @@ class Logs:
         _close(logs)
 
 
-def _close(logs: list[OpenLog]) -> None:
+def _close(logs: list[_Shared]) -> None:
     for log in logs:
         log.reader.close_index()
 
@@ -398,15 +375,11 @@ def fingerprint(folder: Path, *others: str) -> Fingerprint:
     return tuple(files)
 
 
-def _vocabulary_of(folder: Path) -> Vocabulary:
-    """Returns the vocabulary of a log; one without any event yet counts as a simulation."""
-    vocabulary = opened_vocabulary(OS_DISK, folder, None, create=False)
-    if vocabulary.name == PLAIN.name and not (own_folder(folder) / "log.json").exists():
-        with reading(folder):
-            every_line = lines(OS_DISK, folder, PLAIN)
-            if not any(isinstance(line.content, Event) for line in every_line):
-                vocabulary = SIM
-    return vocabulary
+def first_event(folder: Path, vocabulary: Vocabulary) -> Event | None:
+    """Returns the first event of a log, None if there is none yet; raises `read_failed`."""
+    with reading(folder):
+        contents = (line.content for line in lines(OS_DISK, folder, vocabulary))
+        return next((one for one in contents if isinstance(one, Event)), None)
 
 
 def is_name(text: str) -> bool:

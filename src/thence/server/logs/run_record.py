@@ -6,14 +6,12 @@ from typing import Any
 
 import msgspec
 
-from thence.core.event import Event
 from thence.core.ready import ready
 from thence.errors import SuppressCodes
-from thence.log.files.disk import OS_DISK, reading
+from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import mirror_path
-from thence.log.read.reader import lines
 from thence.log.recovery.writers import RunStatus, outcome, run_status
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import FoundLog, Root, first_event
 from thence.sync.wire.messages import MirroredLog
 
 MIRROR_BYTES_MAX = 64 * 1024
@@ -48,57 +46,45 @@ class RunRecord(msgspec.Struct, frozen=True):
     mirrored: MirroredLog | None = None
 
 
-def read_record(root: Root, location: FoundLog) -> RunRecord:
+def read_record(root: Root, log: FoundLog) -> RunRecord:
     """Reads a run's own files, as far as they exist and are valid."""
-    config = run_object(root, location, "config.json")
-    scenario, altered = config.get("scenario"), config.get("altered")
-    section = scenario.get("simulation") if isinstance(scenario, dict) else None
-    result = run_object(root, location, "result.json")
-    status = _text(result.get("status")) or _status(root, location)
-    in_force = config.get("simulation")
-    in_force = in_force if isinstance(in_force, dict) else {}
-    settings = flattened(
-        {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
-    )
-    named = _text(section.get("name") if isinstance(section, dict) else None)
-    mirrored = _mirrored(root, location)
+    config, result = (run_object(root, log, f"{name}.json") for name in ("config", "result"))
+    scenario, in_force = _object(config.get("scenario")), _object(config.get("simulation"))
+    named = _text(_object(scenario.get("simulation")).get("name"))
+    settings = flattened({**scenario, "simulation": in_force})
+    parent, seed = _object(config.get("parent")), in_force.get("seed")
+    origin, turn = _text(parent.get("run_id")), parent.get("turn")
+    if origin is not None and type(turn) is int:
+        origin += f" at turn {turn}"
+    status = _text(result.get("status"))
+    if status is None:
+        status = "interrupted"
+        with suppress(OSError):
+            status = outcome(OS_DISK, log.folder) if root.is_safe(log.folder) else status
+    file = mirror_path(log.folder)
+    data, mirrored = root.read(file.parent, file.name, MIRROR_BYTES_MAX), None
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        mirrored = msgspec.json.decode(data, type=ready(MirroredLog)) if data else None
     if mirrored is not None:
-        named = _simulation_id(location) or mirrored.log.title or None
-    seed = in_force.get("seed")
+        named = mirrored.log.title or None
+        with SuppressCodes("read_failed"):  # in a mirror no file names the run
+            first = first_event(log.folder, log.vocabulary) if log.is_simulation else None
+            named = (_text(first.members.get("simulation_id")) if first else None) or named
     return RunRecord(
-        name=named or location.id,
+        name=named or log.id,
         status=status,
         ended=run_status(status, result),
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
-        altered=tuple(altered) if isinstance(altered, dict) else (),
-        parent=_parent(config.get("parent")),
-        variables=_variables(scenario),
+        altered=tuple(_object(config.get("altered"))),
+        parent=origin,
+        variables=_variables(_object(scenario.get("state_variables"))),
         scenario=named if config and named else "",
         seed=seed if type(seed) is int else None,
         settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
         final=flattened(result.get("final_state"), "/"),
         mirrored=mirrored,
     )
-
-
-def _mirrored(root: Root, location: FoundLog) -> MirroredLog | None:
-    file = mirror_path(location.folder)
-    data = root.read(file.parent, file.name, MIRROR_BYTES_MAX)
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return msgspec.json.decode(data, type=ready(MirroredLog)) if data else None
-    return None
-
-
-def _simulation_id(location: FoundLog) -> str | None:
-    """Returns the id in a run's first event: in a mirror no file names the run."""
-    if not location.is_simulation:
-        return None
-    with SuppressCodes("read_failed"), reading(location.folder):
-        for line in lines(OS_DISK, location.folder, location.vocabulary):
-            if isinstance(line.content, Event):
-                return _text(line.content.members.get("simulation_id"))
-    return None
 
 
 def flattened(value: object, mark: str = ".") -> dict[str, str]:
@@ -117,47 +103,34 @@ def flattened(value: object, mark: str = ".") -> dict[str, str]:
     return texts
 
 
-def _variables(scenario: object) -> tuple[str, ...]:
-    section = scenario.get("state_variables") if isinstance(scenario, dict) else None
-    names: list[str] = []
-    for scope in ("agent_vars", "place_vars", "global_vars"):
-        declared = section.get(scope) if isinstance(section, dict) else None
-        for entry in declared if isinstance(declared, list) else ():
-            name = entry.get("name") if isinstance(entry, dict) else None
-            if isinstance(name, str) and entry.get("type") in ("int", "float"):
-                names.append(name)
-    return tuple(dict.fromkeys(name for name in names if " " not in name))[:VARIABLES_MAX]
-
-
 def _named(parts: Sequence[object]) -> Iterator[tuple[str, object]]:
     """Yields the parts of a list by the names that they have, as `--set` calls them, or numbers."""
     for at, part in enumerate(parts):
-        name = part.get("name") if isinstance(part, dict) else None
-        yield (name if isinstance(name, str) else str(at)), part
+        name = _text(_object(part).get("name"))
+        yield (str(at) if name is None else name), part
 
 
-def _parent(value: object) -> str | None:
-    """Returns a parent as "r-1 at turn 4"."""
-    if not isinstance(value, dict) or not isinstance(value.get("run_id"), str):
-        return None
-    turn = value.get("turn")
-    return f"{value['run_id']} at turn {turn}" if type(turn) is int else str(value["run_id"])
+def _variables(section: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the names of the numbers that a scenario declares."""
+    names: list[str] = []
+    for scope in ("agent_vars", "place_vars", "global_vars"):
+        declared = section.get(scope)
+        for entry in declared if isinstance(declared, list) else ():
+            kind, name = _object(entry).get("type"), _text(_object(entry).get("name"))
+            if name and kind in ("int", "float") and " " not in name:
+                names.append(name)
+    return tuple(dict.fromkeys(names))[:VARIABLES_MAX]
 
 
-def _status(root: Root, location: FoundLog) -> str:
-    """Returns the status of a run without a result; only plain files are read."""
-    try:
-        return outcome(OS_DISK, location.folder) if root.is_safe(location.folder) else "interrupted"
-    except OSError:
-        return "interrupted"
-
-
-def run_object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
+def run_object(root: Root, log: FoundLog, name: str) -> dict[str, Any]:
     """Reads a file of a run that is a JSON object; {} where there is none."""
     try:
-        value = msgspec.json.decode(root.read(location.folder, name, FILE_BYTES_MAX) or b"{}")
+        return _object(msgspec.json.decode(root.read(log.folder, name, FILE_BYTES_MAX) or b"{}"))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
+
+
+def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 

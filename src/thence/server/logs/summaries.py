@@ -5,6 +5,7 @@ inode. The totals of these logs are returned from memory, without disk access.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -14,7 +15,7 @@ from msgspec import structs
 
 from thence.core.codec import BadLine
 from thence.core.vocabulary import Vocabulary
-from thence.errors import SuppressCodes, ThenceError
+from thence.errors import ThenceError
 from thence.log.files.disk import OS_DISK, reading
 from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.index.overview import (
@@ -50,7 +51,13 @@ def summarize(log: OpenLog) -> LogFacts:
     with reading(log.folder):
         facts, read_bytes = overview(log.index)
         tail = list(_tail(log.folder, log.vocabulary, read_bytes.get(CURRENT, 0)))
-        stray_files = list(_strays(log.folder))
+        # files that look like segments and are none, as `verify` reports them
+        stray_files = []
+        for path in strays(OS_DISK, log.folder):
+            status = OS_DISK.path_id(str(path))
+            reason = "its name is not a segment's: nothing in it is read"
+            bad = BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
+            stray_files.append(bad)
     return structs.replace(
         facts,
         damaged_lines=facts.damaged_lines + len(tail) + len(stray_files),
@@ -63,23 +70,12 @@ def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadByte
     path = current_path(folder)
     if OS_DISK.path_id(str(path)) is None:
         return
-    cursor = Cursor(OS_DISK, path.name, OS_DISK.open_read(path), offset)
-    try:
+    with closing(Cursor(OS_DISK, path.name, OS_DISK.open_read(path), offset)) as cursor:
         for _ in cursor.blocks():  # the lines since the index was built
             pass
         for line in chain.from_iterable(lines_of(rest, vocabulary) for rest in cursor.rest()):
             if isinstance(line.content, BadLine):
                 yield BadBytes(line.file, line.offset, line.length, *line.content)
-    finally:
-        cursor.close()
-
-
-def _strays(folder: Path) -> Iterator[BadBytes]:
-    """Yields the files that look like segments and are none, as `verify` reports them."""
-    for path in strays(OS_DISK, folder):
-        status = OS_DISK.path_id(str(path))
-        reason = "its name is not a segment's: nothing in it is read"
-        yield BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
 
 
 class _Kept(NamedTuple):
@@ -88,7 +84,6 @@ class _Kept(NamedTuple):
     fingerprint: Fingerprint
     is_simulation: bool
     facts: LogFacts
-    figures: Figures | None
 
 
 class Listed(NamedTuple):
@@ -105,59 +100,50 @@ class Summaries:
         self._logs = logs
         self._mutex = Lock()
         self._summaries: dict[str, _Kept] = {}
+        self._listed: dict[str, Listed] = {}
         self._records: dict[str, tuple[Fingerprint, RunRecord]] = {}
         self.unreadable: set[str] = set()
         logs.on_gone = self._forget
 
-    def of(self, location: FoundLog) -> LogFacts:
+    def of(self, log: FoundLog) -> LogFacts:
         """Returns the summary of a log; raises `read_failed`."""
-        return self._kept(location, has_figures=False).facts
+        state = fingerprint(log.folder), log.is_simulation
+        kept = self._summaries.get(log.id)
+        if kept is None or kept[:2] != state:
+            with self._logs.using(log, is_kept=False) as opened:
+                kept = _Kept(*state, summarize(opened))
+            with self._mutex:
+                self._summaries[log.id] = kept
+        return kept.facts
 
-    def count(self, location: FoundLog) -> None:
+    def count(self, log: FoundLog) -> None:
         """Reads what a list shows of a log, unless it is kept, or notes that it is unreadable."""
         try:
-            self._kept(location, has_figures=True)
-            self.unreadable.discard(location.id)
+            facts, listed = self.of(log), self._listed.get(log.id)
+            if listed is None or listed.facts is not facts:
+                has_turns = log.is_simulation and facts.turns
+                key: Literal["turn", "time"] = "turn" if has_turns else "time"
+                with self._logs.using(log, is_kept=False) as opened:
+                    listed = Listed(facts, figures(opened.index, key))
+                with self._mutex:
+                    self._listed[log.id] = listed
+            self.unreadable.discard(log.id)
         except (OSError, ThenceError):
-            self.unreadable.add(location.id)
+            self.unreadable.add(log.id)
 
-    def listed(self, location: FoundLog) -> Listed | None:
+    def listed(self, log: FoundLog) -> Listed | None:
         """Returns what is kept of a log for a list; it reads nothing."""
-        kept = self._summaries.get(location.id)
-        if kept is None or kept.figures is None or kept.is_simulation != location.is_simulation:
-            return None
-        return Listed(kept.facts, kept.figures)
+        return self._listed.get(log.id)
 
-    def record(self, root: Root, location: FoundLog) -> RunRecord:
+    def record(self, root: Root, log: FoundLog) -> RunRecord:
         """Returns a run's record; one that has ended is read once, until a file of it changes."""
-        state = fingerprint(location.folder, *_RECORDED)
-        kept = self._records.get(location.id)
+        state = fingerprint(log.folder, *_RECORDED)
+        kept = self._records.get(log.id)
         if kept is None or kept[0] != state or kept[1].status == "running":
-            kept = state, read_record(root, location)
+            kept = state, read_record(root, log)
             with self._mutex:
-                self._records[location.id] = kept
+                self._records[log.id] = kept
         return kept[1]
-
-    def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:
-        state = fingerprint(location.folder), location.is_simulation
-        kept = self._summaries.get(location.id)
-        if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
-            return kept
-        with self._logs.using(location, is_kept=False) as log:
-            facts = summarize(log)
-            key: Literal["turn", "time"] = (
-                "turn" if location.is_simulation and facts.turns else "time"
-            )
-            course = figures(log.index, key) if has_figures else None
-        with self._mutex:
-            kept = self._summaries[location.id] = _Kept(*state, facts, course)
-        return kept
-
-    def readable(self, location: FoundLog) -> LogFacts | None:
-        """Returns the summary of a log; None for one that can't be read now."""
-        with SuppressCodes("read_failed"):
-            return self.of(location)
-        return None
 
     def has(self, log_id: str) -> bool:
         """Reports whether a log has a summary, maybe from before it changed."""
@@ -165,18 +151,15 @@ class Summaries:
 
     def keep_only(self, ids: set[str]) -> None:
         """Forgets the logs whose ids are not in `ids`; those of sweeps are kept."""
-        with self._mutex:
-            self._summaries = {
-                key: kept
-                for key, kept in self._summaries.items()
-                if key in ids or SWEEP_MARK in key
-            }
-            self._records = {key: self._records[key] for key in ids & self._records.keys()}
+        for log_id in {*self._summaries} - ids:
+            if SWEEP_MARK not in log_id:
+                self._forget(log_id)
 
     def _forget(self, log_id: str) -> None:
         """Forgets a log that is gone."""
         with self._mutex:
-            self._summaries.pop(log_id, None)
+            for kept in (self._summaries, self._listed, self._records):
+                kept.pop(log_id, None)
 
     def totals(self) -> dict[str, int]:
         """Returns the totals of the logs that were asked for, as `/health` names them."""

@@ -16,6 +16,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -31,7 +32,7 @@ from thence.core.query.filter import Filter
 from thence.errors import NotALog, ThenceError
 from thence.log.files.segment import current_path
 from thence.log.index import arrivals
-from thence.server.logs.root import FoundLog, LogKey, OpenLog
+from thence.server.logs.root import LogKey, OpenLog
 from thence.server.routes.parameters import LogLive, SimulationLive
 from thence.server.routes.state import ServerState, app_state
 
@@ -44,7 +45,6 @@ TICK_S = 0.25
 STREAMS_MAX = 200
 # a part is copied on its way, some times over, and waits there until its client takes it
 PART_BYTES = 32 * 1024
-_PLAIN_ID = re.compile(r"[!-$&-~]+", re.ASCII)
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
@@ -75,7 +75,10 @@ async def event_stream(
     header: str | None,
 ) -> Response:
     """Returns the stream of a log's events; the header, if sent, says after which it begins."""
-    named = event_id(_text(header or "") or parameters.last_event_id or "")
+    name = header or ""
+    with suppress(UnicodeError):  # a browser encodes it in UTF-8
+        name = name.encode("latin-1").decode()
+    named = event_id(name or parameters.last_event_id or "")
     cursor = EventCursor(parameters.filter(), named or parameters.tail)
     return await open_stream(request, log_id, is_simulation, cursor.read)
 
@@ -108,8 +111,6 @@ def frame_bytes(event: Event) -> bytes:
 
 def id_text(event_id: str) -> str:
     """Returns an id as a frame names it."""
-    if _PLAIN_ID.fullmatch(event_id):
-        return event_id
     return quote(event_id, safe=_SAFE, errors="surrogatepass")
 
 
@@ -119,14 +120,6 @@ def event_id(text: str) -> str:
         return unquote(text, errors="surrogatepass")
     except UnicodeDecodeError:  # no frame holds such a text
         return text
-
-
-def _text(header: str) -> str:
-    """Returns the text of a header that a browser encoded in UTF-8."""
-    try:
-        return header.encode("latin-1").decode()
-    except UnicodeError:
-        return header
 
 
 async def open_stream(
@@ -150,7 +143,8 @@ class StreamResponse(StreamingResponse):
 
     def __init__(self, state: ServerState, log_id: str) -> None:
         if len(state.streams) >= STREAMS_MAX:
-            raise _refusal(f"{STREAMS_MAX} streams are open already")
+            text = f"{STREAMS_MAX} streams are open already"
+            raise HTTPException(503, text, {"Retry-After": "1"})
         headers = {"X-Accel-Buffering": "no"}
         super().__init__(self._sent(), headers=headers, media_type="text/event-stream")
         self._state = state
@@ -161,16 +155,15 @@ class StreamResponse(StreamingResponse):
     async def begin(self, is_simulation: bool, read: Callable[[OpenLog], News]) -> None:
         """Reads the first frames."""
 
-        def work(location: FoundLog) -> News:
-            if self._key not in (None, location.key):
-                raise NotALog("could not follow", place=location.id, cause="another took its place")
-            self._key = location.key
-            self._file = current_path(location.folder)
+        def work(log: OpenLog) -> News:
+            if self._key not in (None, log.key):
+                raise NotALog("could not follow", place=log.id, cause="another took its place")
+            self._key = log.key
+            self._file = current_path(log.folder)
             self._seen = _stat(self._file)  # before the reading: what comes after it is seen
-            with self._state.logs.using(location) as log:
-                return read(log)
+            return read(log)
 
-        self._read = partial(self._state.inspect, self._log_id, work, is_simulation)
+        self._read = partial(self._state.ask, self._log_id, work, is_simulation)
         self._news: News = await self._read()
 
     def leave(self) -> None:
@@ -206,10 +199,6 @@ class StreamResponse(StreamingResponse):
                     self._news = await self._read()
         except (ThenceError, OSError, HTTPException):
             return  # the error is reported when the client connects again
-
-
-def _refusal(text: str) -> HTTPException:
-    return HTTPException(503, text, {"Retry-After": "1"})
 
 
 def _stat(file: Path) -> tuple[int, int, int] | None:

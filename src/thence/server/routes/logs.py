@@ -5,16 +5,9 @@ stored lines. All lines of a log are sent in batches, in memory that does not gr
 number.
 """
 
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -25,8 +18,10 @@ from thence.core.diff import as_json
 from thence.core.event import readable_lines
 from thence.core.query.filter import Filter
 from thence.core.query.why import Why
-from thence.log.index.causality import CausalityLines
-from thence.log.index.page import PageOfLines
+from thence.errors import ThenceError
+from thence.log.index.causality import causality
+from thence.log.index.page import PageBounds, PageOfLines
+from thence.log.index.query import page_of_lines
 from thence.server.errors import LIVE_RESPONSE, NDJSON_RESPONSE, RESPONSES
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.models import (
@@ -58,6 +53,7 @@ from thence.server.routes.state import ServerState, app_state
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 BATCH_EVENTS = 1_000
+T = TypeVar("T")
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
 Named = Annotated[
     str,
@@ -120,6 +116,9 @@ def routes_of(kind: Kind) -> APIRouter:
     event_filter: Any = kind.filter
     start: Any = kind.live
 
+    def ask(request: Request, log_id: str, work: Callable[[OpenLog], T]) -> Awaitable[T]:
+        return app_state(request).ask(log_id, work, is_simulation)
+
     @router.get("", response_model=kind.list, description=kind.list_words)
     async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
         state = app_state(request)
@@ -130,22 +129,22 @@ def routes_of(kind: Kind) -> APIRouter:
     async def log(
         request: Request, id: str, parameters: Annotated[Parameters, Query()]
     ) -> Response:
-        state = app_state(request)
-        return answer(
-            await state.inspect(id, partial(_summary, state, is_simulation), is_simulation)
-        )
+        return await ask(request, id, partial(_summary, app_state(request), is_simulation))
 
     @router.get("/{id}/events", response_model=kind.events, responses=NDJSON_RESPONSE)
     async def events(request: Request, id: str, parameters: Annotated[page, Query()]) -> Response:
         """Returns a page of events in total order; all as lines for application/x-ndjson."""
-        return await _events_answer(request, id, parameters, is_simulation)
+        event_filter, bounds = parameters.filter(), parameters.checked()
+        if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
+            return await _all_lines(partial(ask, request, id), event_filter)
+        return await ask(request, id, lambda log: _page(log, event_filter, bounds, is_simulation))
 
     @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
     async def lines(
         request: Request, id: str, parameters: Annotated[event_filter, Query()]
     ) -> Response:
         """Returns all events that match as lines, in memory that doesn't grow with their number."""
-        return await _all_lines(app_state(request), id, parameters.filter(), is_simulation)
+        return await _all_lines(partial(ask, request, id), parameters.filter())
 
     @router.get("/{id}/events/live", response_class=Response, responses=LIVE_RESPONSE)
     async def live(  # before an event that is named "live"
@@ -162,11 +161,8 @@ def routes_of(kind: Kind) -> APIRouter:
         request: Request, id: str, event_id: EventId, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Returns one event as it is stored."""
-
-        def work(log: OpenLog) -> Response:
-            return Response(log.event(event_id).readable_line, media_type=JSON)
-
-        return await app_state(request).ask(id, work, is_simulation)
+        line = await ask(request, id, lambda log: log.reader.get(event_id).readable_line)
+        return Response(line, media_type=JSON)
 
     @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
     async def causality(
@@ -176,19 +172,14 @@ def routes_of(kind: Kind) -> APIRouter:
         parameters: Annotated[CausalityParameters, Query()],
     ) -> Response:
         """Returns the causes and effects of an event, nearest first."""
-
-        def work(log: OpenLog) -> Response:
-            return _causality_answer(log.causality(event_id, parameters.depth))
-
-        return await app_state(request).ask(id, work, is_simulation)
+        return await ask(request, id, lambda log: _causality(log, event_id, parameters.depth))
 
     @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
     async def why(
         request: Request, id: str, event_id: Named, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Explains an event: one line of causes, root first, and sentences."""
-        state = app_state(request)
-        return await state.ask(id, lambda log: _why_answer(log.why(event_id)), is_simulation)
+        return await ask(request, id, lambda log: _why(log.reader.why(event_id)))
 
     @router.get("/{id}/diff/{other}", response_model=DiffAnswer)
     async def diff(
@@ -209,9 +200,10 @@ def _entries(
     for location in locations:
         if location is None or location.is_simulation != is_simulation:
             continue
-        facts = state.summaries.readable(location)
-        if facts is None:
-            continue
+        try:
+            facts = state.summaries.of(location)
+        except ThenceError:
+            continue  # it can't be read now
         entry: dict[str, Any] = {"id": location.id, "name": location.id}
         if is_simulation:
             run = state.summaries.record(state.root, location)
@@ -223,105 +215,78 @@ def _entries(
     return entries
 
 
-def _summary(state: ServerState, is_simulation: bool, location: FoundLog) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(state.summaries.of(location))
+def _summary(state: ServerState, is_simulation: bool, log: OpenLog) -> Response:
+    facts: dict[str, Any] = msgspec.to_builtins(state.summaries.of(log))
     summary = {
-        "id": location.id,
-        "name": location.id,
-        "vocabulary": location.vocabulary.name,
+        "id": log.id,
+        "name": log.id,
+        "vocabulary": log.vocabulary.name,
         "event_count": facts.pop("events"),
     }
     if is_simulation:
-        run = state.summaries.record(state.root, location)
+        run = state.summaries.record(state.root, log)
         summary |= {"name": run.name, "status": run.status}
         summary |= {"reason": run.reason, "error": run.error}
     else:
         del facts["turns"]
-    return summary | facts
+    return answer(summary | facts)
 
 
-async def _events_answer(
-    request: Request, log_id: str, parameters: SimulationPage | LogPage, is_simulation: bool
-) -> Response:
-    """Returns a page of events in total order; all of them as lines for application/x-ndjson.
-
-    An empty page of a log, which takes a `where`, has a hint.
-    """
-    state, event_filter = app_state(request), parameters.filter()
-    parameters.checked()
-    if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
-        return await _all_lines(state, log_id, event_filter, is_simulation)
-
-    bounds = parameters.page
-
-    def work(log: OpenLog) -> Response:
-        page = log.page_of_lines(event_filter, **bounds)
-        hint = None if page.total or is_simulation else log.hint(event_filter)
-        paging = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
-        hints = {} if hint is None else {"hint": hint}
-        return answer({"events": _json_array(page.lines), **paging, **hints})
-
-    return await state.ask(log_id, work, is_simulation)
+def _page(log: OpenLog, event_filter: Filter, bounds: PageBounds, is_simulation: bool) -> Response:
+    """Returns a page; an empty one of a log, which takes a `where`, has a hint."""
+    page = page_of_lines(log.index, event_filter, log.mark, **bounds)
+    is_explained = page.total or is_simulation
+    hint = None if is_explained else log.reader.unknown_key(event_filter.where)
+    paging = {"total": page.total, "has_more": page.has_more, "next_cursor": page.next_cursor}
+    hints = {} if hint is None else {"hint": hint}
+    return answer({"events": _json_array(page.lines), **paging, **hints})
 
 
 async def _all_lines(
-    state: ServerState, log_id: str, event_filter: Filter, is_simulation: bool
+    ask: Callable[[Callable[[OpenLog], PageOfLines]], Awaitable[PageOfLines]], event_filter: Filter
 ) -> Response:
     """Returns all events that match, in total order, a line each.
 
     A failure before the first line is an error like any other; later the connection is
-    broken off, so that half of a run is never taken for all of it.
+    broken off, so that half of a run is never taken for all of it. Between batches the log is not
+    held: a client that disconnects leaves no log to be released by the garbage collector, which may
+    run anywhere, even in code that holds a lock.
     """
 
     def batch(cursor: str | None) -> Awaitable[PageOfLines]:
-        return state.ask(
-            log_id,
-            lambda log: log.page_of_lines(event_filter, limit=BATCH_EVENTS, cursor=cursor),
-            is_simulation,
-        )
+        bounds: PageBounds = {"limit": BATCH_EVENTS, "cursor": cursor}
+        return ask(lambda log: page_of_lines(log.index, event_filter, log.mark, **bounds))
 
-    return StreamingResponse(_batches(batch, await batch(None)), media_type=NDJSON)
+    async def batches(page: PageOfLines) -> AsyncIterator[bytes]:
+        while page.lines:
+            yield b"\n".join(page.lines) + b"\n"
+            if page.next_cursor is None:
+                return
+            page = await batch(page.next_cursor)
 
-
-async def _batches(
-    batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
-) -> AsyncIterator[bytes]:
-    """Yields the lines of one page after the other.
-
-    Between pages the log is not held: a client that disconnects leaves no log to be released by
-    the garbage collector, which may run anywhere, even in code that holds a lock.
-    """
-    while page.lines:
-        yield b"\n".join(page.lines) + b"\n"
-        if page.next_cursor is None:
-            return
-        page = await batch(page.next_cursor)
+    return StreamingResponse(batches(await batch(None)), media_type=NDJSON)
 
 
-def _causality_answer(cone: CausalityLines) -> Response:
-    """Returns an event with its causes and effects as an answer."""
+def _causality(log: OpenLog, event_id: str, depth: int) -> Response:
+    cone = causality(log.index, event_id, depth)
     return answer(
         {
             "event_id": cone.event.event_id,
             "event": msgspec.Raw(cone.event.readable_line),
-            "upstream": _json_array(readable_lines(cone.upstream, cone.event.vocabulary)),
-            "downstream": _json_array(readable_lines(cone.downstream, cone.event.vocabulary)),
+            "upstream": _json_array(readable_lines(cone.upstream, log.vocabulary)),
+            "downstream": _json_array(readable_lines(cone.downstream, log.vocabulary)),
             "truncated": cone.truncated,
         }
     )
 
 
-def _why_answer(why: Why) -> Response:
-    """Returns the causes of an event, with sentences, as an answer."""
-    causes: list[Mapping[str, Any]] = [
-        {"event_id": cause.event_id, "depth": depth} for cause, depth in why.cone
-    ]
+def _why(why: Why) -> Response:
     return answer(
         {
             "event_id": why.event.event_id,
             "sentences": why.sentences,
             "chain": _json_array(event.readable_line for event in why.chain),
-            "causes": causes,
+            "causes": [{"event_id": one.event_id, "depth": depth} for one, depth in why.cone],
             "truncated": why.truncated,
         }
     )

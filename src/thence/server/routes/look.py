@@ -160,11 +160,6 @@ def routes_of(kind: Kind) -> APIRouter:
         """Returns the values of a variable by turn, of 200 lanes."""
         return await ask(request, id, lambda view: tiles.series(view, it.variable))
 
-    _add_growth(router, kind.is_simulation)
-    return router
-
-
-def _add_growth(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
     async def growth(
         request: Request,
@@ -173,38 +168,42 @@ def _add_growth(router: APIRouter, is_simulation: bool) -> None:
         last_event_id: LastEventId = None,
     ) -> Response:
         """Sends how much the log holds whenever that changes, 4 times a second at most."""
-        await app_state(request).wait_for_index(id)
-        sent: _Mark | None = None
-        since = _mark(last_event_id or "")
+        numbers = _MARK.fullmatch(last_event_id or "")
+        read = Growth(numbers and (int(numbers[1]), int(numbers[2]))).read
+        return await open_stream(request, id, kind.is_simulation, read)
 
-        def read(log: OpenLog) -> News:
-            nonlocal sent, since
-            growth = _read(log, lambda view: tiles.growth(view, since))
-            again_s = TICK_S if growth["behind"] else None
-            since = growth["generation"], growth["events"]
-            if since == sent:
-                return News(b"", again_s)
-            sent = since
-            return News(b"id: %d-%d\ndata: %b\n\n" % (*sent, msgspec.json.encode(growth)), again_s)
+    return router
 
-        return await open_stream(request, id, is_simulation, read)
+
+class Growth:
+    """How much a log holds: what of it a stream has sent, and what its client had before.
+
+    A mark is a generation, and how many events it had.
+    """
+
+    def __init__(self, since: tuple[int, int] | None) -> None:
+        self._since = since
+        self._sent: tuple[int, int] | None = None
+
+    def read(self, log: OpenLog) -> News:
+        """Returns a frame if the log has changed."""
+        growth = _read(log, lambda view: tiles.growth(view, self._since))
+        again_s = TICK_S if growth["behind"] else None
+        self._since = mark = growth["generation"], growth["events"]
+        if mark == self._sent:
+            return News(b"", again_s)
+        self._sent = mark
+        return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)), again_s)
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
     """Returns an answer; 503 while the index is made."""
-    state = app_state(request)
-    await state.wait_for_index(log_id)
-    return await state.ask(log_id, lambda log: answer(_read(log, work)), is_simulation)
+
+    def question(log: OpenLog) -> Response:
+        return answer(_read(log, work))
+
+    return await app_state(request).ask(log_id, question, is_simulation, is_patient=False)
 
 
 def _read(log: OpenLog, work: Work) -> dict[str, Any]:
     return tiles.read(log.index, log.counted, work)
-
-
-_Mark = tuple[int, int]  # the generation, and how many events it had
-
-
-def _mark(text: str) -> _Mark | None:
-    """Returns the mark of a frame by its id, None of any other text."""
-    numbers = _MARK.fullmatch(text)
-    return numbers and (int(numbers[1]), int(numbers[2]))

@@ -74,14 +74,10 @@ class Paging(Parameters):
         ),
     ] = None
 
-    def checked(self) -> None:
-        """Raises InvalidFilter for a cursor with an offset."""
+    def checked(self) -> PageBounds:
+        """Returns the bounds of the requested page; raises InvalidFilter for cursor and offset."""
         if self.cursor is not None and "offset" in self.model_fields_set:
             raise invalid("offset", "the cursor knows where to go on", "leave one of them out")
-
-    @property
-    def page(self) -> PageBounds:
-        """The bounds of the requested page."""
         return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
     @property

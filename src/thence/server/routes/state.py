@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from thence.errors import SuppressCodes, ThenceError
-from thence.server.http.workers import Slow, Workers
-from thence.server.logs.root import AGENTS, FoundLog, Logs, OpenLog, Root
+from thence.server.http.workers import Workers
+from thence.server.logs.root import AGENTS, FoundLog, LacksIndex, Logs, OpenLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
 
 # how long a page waits for an index, and after how long it loads again
@@ -41,22 +41,34 @@ class ServerState:
         self._counting: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
 
-    async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
-        """Runs work on an open log in a thread and returns its result.
+    async def ask(
+        self,
+        log_id: str,
+        work: Callable[[OpenLog], T],
+        is_simulation: bool = False,
+        *,
+        is_patient: bool = True,
+    ) -> T:
+        """Runs work on an open log, once it has an index, in a thread and returns its result.
 
-        Raises NotALog for a missing log, or for one that is no simulation where
-        one is asked for, and what the work raises.
+        Unless it `is_patient`, it waits for the index a moment only, and then raises 503 with how
+        far that is. Raises NotALog for a missing log, or for one that is no simulation where one is
+        asked for, and what the work raises.
         """
-
-        return await self.workers.run_patiently(
-            lambda is_patient: self.logs.ask(log_id, work, is_simulation, is_patient)
-        )
-
-    async def inspect(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
-        """Runs work on the location of a log, as `ask` does."""
-        return await self.workers.run_patiently(
-            lambda is_patient: self.logs.inspect(log_id, work, is_simulation, is_patient)
-        )
+        question = partial(self.logs.ask, log_id, work, is_simulation)
+        if log_id not in self._making:
+            try:
+                return await self.workers.run(partial(question, False))
+            except LacksIndex as lacking:
+                self._begin_index(lacking.log)
+        wait_s = None if is_patient else INDEX_WAIT_S
+        done, _ = await asyncio.wait({self._making[log_id]}, timeout=wait_s)
+        if not done:
+            read, about = self._read_events.get(log_id, (0, 0))
+            progress = f"{read:,} of about {about:,} events" if about else "waiting for another one"
+            words = f"the index of {log_id} is being made: {progress}"
+            raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
+        return await self.workers.run(partial(question, True))
 
     def locate(self) -> list[FoundLog | None]:
         """Lists the logs under the root, None for one that can't be read."""
@@ -65,15 +77,15 @@ class ServerState:
         return logs
 
     async def inspect_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
-        """Runs work on the locations of all logs."""
+        """Runs work on all logs, once each has an index."""
 
-        def attempt(is_patient: bool) -> T:
+        def locate() -> tuple[list[FoundLog | None], list[FoundLog]]:
             logs = self.locate()
-            if not is_patient and any(map(self._needs_index, filter(None, logs))):
-                raise Slow
-            return work(logs)
+            return logs, [log for log in logs if log is not None and self._needs_index(log)]
 
-        return await self.workers.run_patiently(attempt)
+        logs, missing = await self.workers.run(locate)
+        await self._make_indexes(missing)
+        return await self.workers.run(partial(work, logs))
 
     async def list_logs(
         self,
@@ -100,64 +112,45 @@ class ServerState:
             self.summaries.count(log)
             return True
 
-        async def make_indexes() -> None:
-            for log in missing:
-                await self._begin_index(log)
-
         try:
             missing = [log for log in logs if not await self.workers.run(partial(is_counted, log))]
         except (OSError, ThenceError, HTTPException):
             return  # the next list counts on
         if missing and (self._indexing is None or self._indexing.done()):
-            self._indexing = asyncio.ensure_future(make_indexes())
+            self._indexing = asyncio.ensure_future(self._make_indexes(missing))
 
-    async def wait_for_index(self, log_id: str) -> None:
-        """Returns when the log of a page has an index; raises NotALog.
+    async def _make_indexes(self, logs: Sequence[FoundLog]) -> None:
+        """Makes the indexes of logs one after another."""
+        for log in logs:
+            self._begin_index(log)
+            await asyncio.wait({self._making[log.id]})
 
-        While it is made, raises 503 with how far it is; the page loads again by itself.
-        """
-        if log_id not in self._making:
-            location = await self.workers.run(partial(self.logs.find, log_id, False))
-            if not await self.workers.run(partial(self.logs.lacks_index, location)):
-                return
-            self._begin_index(location)
-        done, _ = await asyncio.wait({self._making[log_id]}, timeout=INDEX_WAIT_S)
-        if not done:
-            read, about = self._read_events.get(log_id, (0, 0))
-            progress = f"{read:,} of about {about:,} events" if about else "waiting for another one"
-            words = f"the index of {log_id} is being made: {progress}"
-            raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
-
-    def _begin_index(self, location: FoundLog) -> asyncio.Task[None]:
+    def _begin_index(self, log: FoundLog) -> None:
         """Begins to make the index of a log, unless that has begun."""
-        if location.id not in self._making:
-            self._making[location.id] = asyncio.ensure_future(self._make_index(location))
-        return self._making[location.id]
+        if log.id not in self._making:
+            self._making[log.id] = asyncio.ensure_future(self._make_index(log))
 
-    async def _make_index(self, location: FoundLog) -> None:
-        """Makes the index of a log; what fails is raised by the page's own question."""
+    async def _make_index(self, found: FoundLog) -> None:
+        """Makes the index of a log; what fails is raised by the question to it."""
 
-        def make(is_patient: bool) -> None:
-            if not is_patient:
-                raise Slow
-            with self.logs.using(location) as log, SuppressCodes("read_failed"):
-                length = line_bytes(log.folder)
-                size = log.reader.size()
+        def make() -> None:
+            with self.logs.using(found) as log, SuppressCodes("read_failed"):
+                length, size = line_bytes(log.folder), log.reader.size()
 
                 def note(read: int) -> None:
-                    self._read_events[location.id] = round(read / length), round(size / length)
+                    self._read_events[found.id] = round(read / length), round(size / length)
 
                 note(0)
                 log.index.refresh(on_read=note)
-            self.summaries.count(location)  # of many logs in memory not all stay open
+            self.summaries.count(found)  # of many logs in memory not all stay open
 
         try:
-            await self.workers.run_patiently(make)
+            await self.workers.run(make, "index")
         except (OSError, ThenceError, HTTPException):
             return
         finally:
-            del self._making[location.id]
-            self._read_events.pop(location.id, None)
+            del self._making[found.id]
+            self._read_events.pop(found.id, None)
 
     def _needs_index(self, location: FoundLog) -> bool:
         """Reports whether summing up a log would take seconds, as it has no index yet."""

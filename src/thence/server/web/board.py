@@ -4,16 +4,17 @@ Where the log is the journal of a repository on this machine, the cards of the b
 say where the code is, and have the task's text. Only the cache of git's answers is written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.markup import Child, Html, el, link, moment, path, words
-from thence.core.sentences.events import counted
+from thence.core.sentences.events import counted, duration
 from thence.errors import ThenceError
 from thence.server.logs.root import FoundLog, OpenLog
+from thence.server.web.parts import event_address, seconds_between
 from thence.work.board.board import fold, people
 from thence.work.board.move_request import SHORT, LandingStatus, can_begin_on
 from thence.work.board.remarks import remarks
@@ -39,12 +40,9 @@ _HEADS = {
     "done": "Done",
     "rejected": "Rejected",
 }
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
-def board_section(
-    log: OpenLog, location: FoundLog, events: int, at: str | None
-) -> tuple[list[Child], Html]:
+def board_section(log: OpenLog, events: int, at: str | None) -> tuple[list[Child], Html]:
     """Returns the board of a project's log, after the event `at` or after all of them.
 
     Before it stands its verdict: what waits longest, and what is held up.
@@ -61,61 +59,78 @@ def board_section(
         return [], Html()
     times = {event.event_id: event.timestamp for event in replayed}
     now = max(times.values()) if at else datetime.now(UTC).isoformat()
-    board = fold(replayed)
-    here = _here(location, board) if at is None else _Here({}, {})
-    look = _Look(location, times, now, here)
-    features = board.features.values()
-    parts = [
-        *_conflicts(location, board),
-        _slider(location, replayed, events, at),
-        *(_feature(look, feature) for feature in features if not _is_finished(feature)),
-    ]
-    if finished := [feature for feature in features if _is_finished(feature)]:
-        head = el("summary", f"{counted(len(finished), 'finished feature')}")
-        parts.append(el("details", head, *(_feature(look, feature) for feature in finished)))
+    board, address = fold(replayed), path("runs", log.id)
+    codes, texts = _known_here(log, board) if at is None else ({}, {})
+    look = _Look(log, times, now, codes, texts)
+    parts: list[Html] = []
+    for conflict in board.conflicts:
+        if conflict.is_open:
+            subject = conflict.subject.rpartition("/")[2]
+            text = f"{subject}: an open conflict of {', '.join(people(conflict))}"
+            to_winner = link(words(text), event_address(log, conflict.winner.event_id))
+            parts.append(el("p", to_winner, role="alert"))
+    if events > 1:  # the script makes a slider of these links
+        before = path("runs", log.id, board=replayed[-2].event_id) if len(replayed) > 1 else None
+        place = f"after {len(replayed):,} of {events:,} events, "
+        steps = [
+            el("a", "Earlier", href=f"{before}#board", rel="prev") if before else None,
+            el("span", place, moment(replayed[-1].timestamp)),
+            el("a", "Now", href=f"{address}#board") if at else None,
+        ]
+        parts.append(el("nav", *steps, class_="pages", aria_label="The board through time"))
+    finished: list[Html] = []
+    for feature in board.features.values():
+        lanes = {package.lane for package in feature.packages.values()}
+        is_finished = bool(lanes) and lanes <= {DONE, REJECTED}
+        (finished if is_finished else parts).append(_feature(look, feature))
+    if finished:
+        head = el("summary", counted(len(finished), "finished feature"))
+        parts.append(el("details", head, *finished))
     section = el(
         "section",
         el("h2", "Board"),
         el("div", *parts, class_="board-at", data_at=len(replayed), data_events=events),
         id="board",
-        data_log=path("logs", location.id),
-        data_pages=path("runs", location.id),
+        data_log=path("logs", log.id),
+        data_pages=address,
     )
     return _verdict(board, times, now), section
 
 
-class _Here(NamedTuple):
-    """What this machine knows: where packages' code is, and their text, by feature and package."""
-
-    codes: Mapping[tuple[str, str], LandingStatus]
-    texts: Mapping[tuple[str, str], str]
+# by feature and package
+_Codes = Mapping[tuple[str, str], LandingStatus]
+_Texts = Mapping[tuple[str, str], str]
 
 
 class _Look(NamedTuple):
-    """What cards are drawn from: the log, the events' times, now, and what is known here."""
+    """What cards are drawn from: the log, the events' times, now, and what this machine knows.
 
-    location: FoundLog
+    That is where packages' code is, and their text.
+    """
+
+    log: FoundLog
     times: Mapping[str, str]
     now: str
-    here: _Here
+    codes: _Codes
+    texts: _Texts
 
 
-def _here(location: FoundLog, board: Board) -> _Here:
+def _known_here(log: FoundLog, board: Board) -> tuple[_Codes, _Texts]:
     """Returns what the repository says whose journal the log is; nothing for other logs."""
     from thence.work.orchestrate.prompts import assignment  # for journals alone
     from thence.work.session.package_code import code_of_packages
     from thence.work.session.session import Session
 
-    codes: Mapping[tuple[str, str], LandingStatus] = {}
+    codes: _Codes = {}
     texts: dict[tuple[str, str], str] = {}
-    git_folder = location.folder.parent.parent
-    if git_folder.name != ".git" or location.folder.parent.name != "thence":
-        return _Here(codes, texts)
+    git_folder = log.folder.parent.parent
+    if git_folder.name != ".git" or log.folder.parent.name != "thence":
+        return codes, texts
     with (
         suppress(ThenceError, OSError),
         Session(git_folder.parent, create=False) as session,
     ):
-        if session.project.home == location.folder:
+        if session.project.home == log.folder:
             session.show(board)
             codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
             for feature in board.features.values():
@@ -126,12 +141,7 @@ def _here(location: FoundLog, board: Board) -> _Here:
                         target, folder = session.target_of(feature), session.project.root
                         task = assignment(session.planning, feature, package, target, folder)
                         texts[feature.slug, package.wp_id] = task.text or task.section
-    return _Here(codes, texts)
-
-
-def _is_finished(feature: FeatureState) -> bool:
-    lanes = {package.lane for package in feature.packages.values()}
-    return bool(lanes) and lanes <= {DONE, REJECTED}
+    return codes, texts
 
 
 def _verdict(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
@@ -151,55 +161,16 @@ def _verdict(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
     parts = f"{done:,} of {len(packages):,} packages done"
     parts += f", {blocked:,} blocked" if blocked else ""
     parts += f", {counted(conflicts, 'open conflict')}" if conflicts else ""
-    waiting = _waits_longest(board, times, now)
-    return [*waiting, "; ", parts] if waiting else [parts]
-
-
-def _waits_longest(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
-    """Returns which package waits longest for a review; nothing if none does."""
     waiting = [
-        (times.get(package.lane_event or "", now), package, feature)
-        for feature in board.features.values()
-        for package in feature.packages.values()
+        (times.get(package.lane_event or "", now), package.wp_id, feature.slug)
+        for feature, package in packages
         if package.lane == FOR_REVIEW and not package.is_approved
     ]
     if not waiting:
-        return []
-    since, package, feature = min(waiting, key=lambda one: one[0])
-    name = words(f"{package.wp_id} of {feature.slug}")
-    return ["waits longest for review: ", name, f", for {_span(since, now)}"]
-
-
-def _conflicts(location: FoundLog, board: Board) -> Iterator[Html]:
-    for conflict in board.conflicts:
-        if conflict.is_open:
-            subject = conflict.subject.rpartition("/")[2]
-            text = f"{subject}: an open conflict of {', '.join(people(conflict))}"
-            yield el(
-                "p", link(words(text), _event(location, conflict.winner.event_id)), role="alert"
-            )
-
-
-def _slider(
-    location: FoundLog, replayed: Sequence[Event], events: int, at: str | None
-) -> Html | None:
-    """Returns the links through time; the script makes a slider of them."""
-    if events < 2:
-        return None
-    board = path("runs", location.id)
-    before = replayed[-2].event_id if len(replayed) > 1 else None
-    parts: list[Child] = [
-        el("a", "Earlier", href=path("runs", location.id, board=before) + "#board", rel="prev")
-        if before
-        else None,
-        el(
-            "span",
-            f"after {len(replayed):,} of {events:,} events, ",
-            moment(replayed[-1].timestamp),
-        ),
-        el("a", "Now", href=f"{board}#board") if at else None,
-    ]
-    return el("nav", *parts, class_="pages", aria_label="The board through time")
+        return [parts]
+    since, wp_id, slug = min(waiting, key=lambda one: one[0])
+    name = words(f"{wp_id} of {slug}")
+    return ["waits longest for review: ", name, f", {_for(since, now)}; {parts}"]
 
 
 def _feature(look: _Look, feature: FeatureState) -> Html:
@@ -242,8 +213,8 @@ def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
     if package.agent:
         facts.append(words(package.agent, 60))
     if package.lane_event in times:
-        facts.append(f"for {_span(times[package.lane_event or ''], look.now)}")
-    facts += map(words, remarks(package, look.here.codes.get(key)))
+        facts.append(_for(times[package.lane_event or ""], look.now))
+    facts += map(words, remarks(package, look.codes.get(key)))
     if package.times_sent_back:
         facts.append(f"sent back {counted(package.times_sent_back, 'time')}")
     if package.dependencies and package.lane != DONE:
@@ -258,22 +229,14 @@ def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
     elif package.lane == DONE:
         facts.append("landing not recorded")
     listed = [part for fact in facts for part in (", ", fact)][1:]
-    heading = link(name, _event(look.location, last)) if last else name
+    heading = link(name, event_address(look.log, last)) if last else name
     below = el("div", *listed, class_="quiet") if listed else None
-    text = look.here.texts.get(key)
+    text = look.texts.get(key)
     task = words(text, TEXT_CHARACTERS_MAX) if text else None
     details = el("details", el("summary", "task"), el("pre", task)) if task else None
     return el("li", heading, below, details)
 
 
-def _event(location: FoundLog, event_id: str) -> str:
-    return path("runs", location.id, "events", event_id)
-
-
-def _span(since: str, now: str) -> str:
-    """Returns the time between two timestamps in words."""
-    seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return counted(int(seconds // size), unit)
-    return "less than a minute"
+def _for(begin: str, end: str) -> str:
+    seconds = seconds_between(begin, end)
+    return f"for {duration(seconds) if seconds >= 60 else 'less than a minute'}"

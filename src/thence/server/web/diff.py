@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.diff import ALONE, Difference, DifferingMember, FirstDifference, contrast
-from thence.core.event import Event
+from thence.core.diff import ALONE, Difference, FirstDifference, contrast
 from thence.core.markup import (
     Child,
     Column,
@@ -15,8 +14,6 @@ from thence.core.markup import (
     el,
     facts,
     joined,
-    link,
-    path,
     table,
     words,
 )
@@ -24,7 +21,7 @@ from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
 from thence.server.web.charts import strip
 from thence.server.web.layout import page
-from thence.server.web.run import trail
+from thence.server.web.parts import event_link, log_link
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50
@@ -41,8 +38,8 @@ def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
         _verdict(difference),
         facts(
             (
-                ("A", trail(a)),
-                ("B", trail(b)),
+                ("A", log_link(a)),
+                ("B", log_link(b)),
                 ("The same", f"{len(difference.aligned) - changed:,} events"),
                 ("Changed", f"{changed:,}"),
                 ("Only in A", f"{len(difference.only_a):,}"),
@@ -50,11 +47,11 @@ def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
             )
         ),
         _strips(difference),
-        _first_difference(a, b, difference.first),
+        _first_divergence(a, b, difference.first),
         _differing(a, b, difference),
     )
     current = el("span", "compared with ", words(b.id, 60), aria_current="page")
-    return page("Comparison", *body, trail=(trail(a), current))
+    return page("Comparison", *body, trail=(log_link(a), current))
 
 
 def _verdict(difference: Difference) -> Html | None:
@@ -147,8 +144,8 @@ def _beside(a: FoundLog, b: FoundLog, difference: Difference, x: int, y: int) ->
     """Returns both sides of a row; where their sentences are alike, with the place that differs."""
     of_a, of_b = difference.sides(x, y)
     if of_a is None or of_b is None:
-        return _event(a, of_a) if of_a else None, _event(b, of_b) if of_b else None
-    sides = (_event(a, of_a), _event(b, of_b))
+        return event_link(a, of_a) if of_a else None, event_link(b, of_b) if of_b else None
+    sides = (event_link(a, of_a), event_link(b, of_b))
     if a.vocabulary.summary(of_a) != b.vocabulary.summary(of_b):
         return sides
     differs = contrast(of_a, of_b)[:1]
@@ -157,39 +154,30 @@ def _beside(a: FoundLog, b: FoundLog, difference: Difference, x: int, y: int) ->
     return tuple(joined(side, note) for side, note in zip(sides, notes, strict=True))
 
 
-def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
+def _first_divergence(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
     if first is None:
         return el("p", "Both logs have the same content.", class_="empty")
-    sides = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
-    return joined(el("h2", "First divergence"), facts(sides), _differing_members(first.differs))
-
-
-def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
-    if event is None:
-        return "has no such event"
-    later = "1 later event follows" if follow == 1 else f"{follow:,} later events follow"
-    return joined(_event(log, event), f"; {later} from it" if follow else "")
-
-
-def _differing_members(differs: Sequence[DifferingMember]) -> Html | None:
-    if not differs:
-        return None
+    sides: list[tuple[str, Child]] = []
+    for name, log, event, follow in (
+        ("A", a, first.a, first.follow_a),
+        ("B", b, first.b, first.follow_b),
+    ):
+        later = f"; {counted(follow, 'later event')} follow{'s' * (follow == 1)} from it"
+        side = joined(event_link(log, event), later if follow else "") if event else None
+        sides.append((name, side or "has no such event"))
     rows = [
         (el("span", words(member.path), class_="id"), _value(member.a), _value(member.b))
-        for member in differs[:PLACES_SHOWN_MAX]
+        for member in first.differs[:PLACES_SHOWN_MAX]
     ]
     caption = "Where the two events differ"
-    if len(rows) < len(differs):
-        caption += f"; the first {len(rows)} of {len(differs):,} places"
-    return table(caption, (Column("Place"), Column("A", name="A"), Column("B", name="B")), rows)
+    if len(rows) < len(first.differs):
+        caption += f"; the first {len(rows)} of {len(first.differs):,} places"
+    columns = (Column("Place"), Column("A", name="A"), Column("B", name="B"))
+    differing = table(caption, columns, rows) if rows else None
+    return joined(el("h2", "First divergence"), facts(sides), differing)
 
 
 def _value(value: object) -> Html:
     if value is msgspec.UNSET:
         return el("span", "missing", class_="quiet")
     return words(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-
-
-def _event(log: FoundLog, event: Event) -> Html:
-    sentence = log.vocabulary.summary(event)
-    return link(words(sentence), path("runs", log.id, "events", event.event_id))

@@ -13,10 +13,10 @@ from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line
 from thence.core.sentences.events import conversation
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
-from thence.server.logs.root import FoundLog, OpenLog
+from thence.log.index.causality import causality
+from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
-from thence.server.web.run import event_link, sentences, trail
-from thence.server.web.verdict import mark
+from thence.server.web.parts import event_items, event_link, log_link, mark
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
@@ -29,42 +29,18 @@ _BODY_MISSING = (
 )
 
 
-def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
+def event_page(log: OpenLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, `read_failed`."""
-    neighbors = log.causality(event_id, 1)
+    neighbors = causality(log.index, event_id, 1)
     event = neighbors.event
-    why = log.why(event.event_id)
+    why = log.reader.why(event.event_id)
     causes = _events(log, neighbors.upstream)
     sentence = log.vocabulary.summary(event)
-    title = cut(sentence, 80)
-    body = (
-        el("h1", words(sentence)),
-        _facts(location, event),
-        *(
-            joined(el("h2", f"Model, {by}"), _text(text))
-            for by, text in conversation(event, causes)
-        ),
-        el("h2", "Payload"),
-        _payload(log, location, event, neighbors.downstream),
-        el("h2", "Why"),
-        _why(log, location, why),
-        el("h2", "Named causes"),
-        _causes(log, location, event, causes),
-        el("h2", "Direct effects"),
-        _effects(log, location, neighbors.downstream, neighbors.truncated),
-        el("h2", "Stored line"),
-        _text(event.line.decode(errors="replace")),
-    )
-    current = el("span", words(event.event_type, 60), aria_current="page")
-    return page(title, *body, trail=(trail(location), current))
-
-
-def _facts(location: FoundLog, event: Event) -> Html:
     writer: Child = "another tool; nothing verifies the line"
     if not event.is_foreign:
         writer = joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
-    stored = path("logs", location.id, "events", event.event_id)
-    return facts(
+    stored = path("logs", log.id, "events", event.event_id)
+    about = facts(
         (
             ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
             ("Type", event.event_type),
@@ -78,51 +54,64 @@ def _facts(location: FoundLog, event: Event) -> Html:
             ("Written by", writer),
         )
     )
+    body = (
+        el("h1", words(sentence)),
+        about,
+        *(
+            joined(el("h2", f"Model, {by}"), _text(text))
+            for by, text in conversation(event, causes)
+        ),
+        el("h2", "Payload"),
+        _payload(log, event, neighbors.downstream),
+        el("h2", "Why"),
+        _why(log, why),
+        el("h2", "Named causes"),
+        _causes(log, event, causes),
+        el("h2", "Direct effects"),
+        _effects(log, neighbors.downstream, neighbors.truncated),
+        el("h2", "Stored line"),
+        _text(event.line.decode(errors="replace")),
+    )
+    current = el("span", words(event.event_type, 60), aria_current="page")
+    return page(cut(sentence, 80), *body, trail=(log_link(log), current))
 
 
-def _why(log: OpenLog, location: FoundLog, why: Why) -> Html:
+def _why(log: OpenLog, why: Why) -> Html:
     if len(why.chain) < 2:
         return el("p", "It is a root: it names no cause that is here.", class_="quiet")
-    *causes, last = why.chain
+    causes = why.chain[:-1]
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
     at_least = "more than " if why.truncated else ""
-    count = f"{at_least}{len(why.cone):,} in all"
-    caption = f"One line of causes, the earliest first, of {count}."
-    items = [el("li", event_link(location, cause, log)) for cause in near]
-    items.append(el("li", words(log.vocabulary.summary(last)), aria_current="true"))
+    caption = f"One line of causes, the earliest first, of {at_least}{len(why.cone):,} in all."
+    earlier = None
+    if last := first[-CHAIN_SHOWN_MAX:]:
+        part = f", of which the last {len(last)} are here" if len(last) < len(first) else ""
+        head = el("summary", f"{len(first):,} earlier ones{part}")
+        start = str(len(first) - len(last) + 1)
+        items = event_items(log, last)
+        earlier = el("details", head, el("ol", *items, class_="why far", start=start))
+    items = event_items(log, near)
+    items.append(el("li", words(log.vocabulary.summary(why.event)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
-    return joined(el("p", caption, class_="quiet"), _earlier(log, location, first), line)
+    return joined(el("p", caption, class_="quiet"), earlier, line)
 
 
-def _earlier(log: OpenLog, location: FoundLog, causes: Sequence[Event]) -> Html | None:
-    """Returns the earlier causes in a folded list; only the last CHAIN_SHOWN_MAX of them."""
-    if not causes:
-        return None
-    last = causes[-CHAIN_SHOWN_MAX:]
-    items = [el("li", event_link(location, cause, log)) for cause in last]
-    part = f", of which the last {len(last)} are here" if len(last) < len(causes) else ""
-    heading = el("summary", f"{len(causes):,} earlier ones{part}")
-    start = str(len(causes) - len(last) + 1)
-    return el("details", heading, el("ol", *items, class_="why far", start=start))
-
-
-def _causes(log: OpenLog, location: FoundLog, event: Event, shown_events: Sequence[Event]) -> Html:
-    present = {cause.event_id for cause in shown_events}
+def _causes(log: OpenLog, event: Event, causes: Sequence[Event]) -> Html:
+    present = {cause.event_id for cause in causes}
     missing = [cause for cause in event.caused_by if cause not in present]
-    items = sentences(log, location, shown_events)
-    items += [el("li", words(cause, 100), " (not in this log)") for cause in missing]
-    items += [el("li", words(cause, 100), " (in another log)") for cause in event.external_causes]
-    items += [
-        el("li", words(cause, 100), " (only concluded)") for cause in event.header.inferred_causes
-    ]
+    items = event_items(log, causes)
+    for ids, where in (
+        (missing, "not in this log"),
+        (event.external_causes, "in another log"),
+        (event.header.inferred_causes, "only concluded"),
+    ):
+        items += [el("li", words(cause, 100), f" ({where})") for cause in ids]
     return _list(items, "It names none.")
 
 
-def _effects(
-    log: OpenLog, location: FoundLog, shown_events: Sequence[bytes], is_more: bool
-) -> Html:
-    items = sentences(log, location, _events(log, shown_events[:EVENTS_SHOWN_MAX]))
-    if is_more or len(shown_events) > EVENTS_SHOWN_MAX:
+def _effects(log: OpenLog, effects: Sequence[bytes], is_more: bool) -> Html:
+    items = event_items(log, _events(log, effects[:EVENTS_SHOWN_MAX]))
+    if is_more or len(effects) > EVENTS_SHOWN_MAX:
         items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
     return _list(items, "Nothing names it as a cause.")
 
@@ -136,9 +125,9 @@ def _list(items: list[Html], empty: str) -> Html:
     return el("ul", *items, class_="events") if items else el("p", empty, class_="quiet")
 
 
-def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+def _payload(log: OpenLog, event: Event, effects: Sequence[bytes]) -> Html:
     if BODY_DIGEST in event.members:
-        return _missing_body(log, location, event, effects)
+        return _missing_body(log, event, effects)
     payload, unreadable = event.readable_payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
@@ -151,27 +140,17 @@ def _text(text: str) -> Html:
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
 
 
-def _missing_body(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+def _missing_body(log: OpenLog, event: Event, effects: Sequence[bytes]) -> Html:
     """Returns why the body of an event is not here, with the notices that took it back."""
     digest = same_line_key(event)
     if digest not in read_redactions(OS_DISK, log.folder):
         return el("p", _BODY_MISSING, class_="empty")
-    notices = [notice for notice in _events(log, effects) if _takes_back(log, notice, digest)]
-    items = [
-        el(
-            "li",
-            event_link(location, notice, log),
-            ", by ",
-            el("span", notice.node_id, class_="id"),
-        )
-        for notice in notices
-    ]
+    items = []
+    for notice in _events(log, effects):
+        is_redaction = log.vocabulary.notice_kind(notice) == REDACTED
+        redaction = redaction_in(notice) if is_redaction else None
+        if redaction is not None and redaction.digest == digest:
+            by = el("span", notice.node_id, class_="id")
+            items.append(el("li", event_link(log, notice), ", by ", by))
     text = el("p", _TAKEN_BACK, class_="empty")
     return joined(text, el("ul", *items, class_="events")) if items else text
-
-
-def _takes_back(log: OpenLog, event: Event, digest: bytes) -> bool:
-    if log.vocabulary.notice_kind(event) != REDACTED:
-        return False
-    redaction = redaction_in(event)
-    return redaction is not None and redaction.digest == digest

@@ -17,11 +17,13 @@ from thence.core.json_values import is_utf8
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
 from thence.git.repository import Repository
+from thence.log.index import query
 from thence.log.open import open_log
-from thence.server.http.workers import ClientGone
+from thence.server.http.workers import Stopped
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
-from thence.server.web.session import edited_paths, event_link, first_words
+from thence.server.web.parts import event_address, event_link, form, log_link
+from thence.server.web.session import edited_paths, first_words
 from thence.trace.agents.blame import BlamedLine, lines_of
 from thence.trace.agents.ownership import OID_SHOWN, Owner, Ownership
 
@@ -38,38 +40,29 @@ _LINES = (
 )
 
 
-def files_link(location: FoundLog) -> Html:
+def files_link(log: FoundLog) -> Html:
     """Returns the link to the files of a log's repository."""
-    return link("Files, with the owner of each line", path("runs", location.id, "files"))
+    return link("Files, with the owner of each line", path("runs", log.id, "files"))
 
 
-def files_page(location: FoundLog, repo: Repository, log: OpenLog, find: str) -> Response:
+def files_page(log: OpenLog, repo: Repository, find: str) -> Response:
     """Returns the list of files whose path holds a text, those that agents edited last first."""
-    calls = log.page(Filter(types=("tool.ended",)), limit=EDITS_MAX, descending=True).events
+    calls = query.page(log.index, Filter(types=("tool.ended",)), limit=EDITS_MAX, descending=True)
     edited = dict.fromkeys(name for call in calls for name in edited_paths(call))
     places = {name: place for place, name in enumerate(edited)}
     names = [name for name in _listed(repo) if find.casefold() in name.casefold()]
     names.sort(key=lambda name: places.get(name, len(places)))
     items = [
-        el("li", link(words(name), path("runs", location.id, "files", *name.split("/"))))
+        el("li", link(words(name), path("runs", log.id, "files", *name.split("/"))))
         for name in names[:FILES_MAX]
     ]
-    form = el(
-        "form",
-        el("label", "Path holds", for_="find"),
-        el("div", el("input", id="find", name="find", value=find), class_="fields"),
-        el("div", el("button", "Show", type="submit"), class_="do"),
-        role="search",
-        aria_label="Filter the files",
-    )
+    field = el("label", "Path holds", for_="find"), el("input", id="find", name="find", value=find)
+    button = el("button", "Show", type="submit")
+    search = form([el("div", *field)], button, role="search", aria_label="Filter the files")
     part = f"the first {FILES_MAX:,} of " if len(names) > FILES_MAX else ""
     about = f"{part}{len(names):,} files that git lists, those that agents edited last first"
-    listing = joined(form, el("p", about, class_="quiet"), el("ul", *items, class_="files"))
-    return page("Files", el("h1", "Files"), listing, trail=(_log_link(location),))
-
-
-def _log_link(location: FoundLog) -> Html:
-    return link(words(location.id, 60), path("runs", location.id))
+    listing = joined(search, el("p", about, class_="quiet"), el("ul", *items, class_="files"))
+    return page("Files", el("h1", "Files"), listing, trail=(log_link(log),))
 
 
 def _listed(repo: Repository, *names: str) -> list[str]:
@@ -78,15 +71,15 @@ def _listed(repo: Repository, *names: str) -> list[str]:
     return os.fsdecode(answer.out).split("\0")[:-1] if answer.status == 0 else []
 
 
-def file_page(location: FoundLog, repo: Repository, name: str, stop: Signal) -> Response:
+def file_page(log: FoundLog, repo: Repository, name: str, stop: Signal) -> Response:
     """Returns a file's lines with their owners.
 
-    Raises HTTPException for what git does not list, or can't be shown, ClientGone after the signal.
+    Raises HTTPException for what git does not list, or can't be shown, Stopped after the signal.
     """
 
     def check() -> None:
         if stop.is_set():
-            raise ClientGone
+            raise Stopped
 
     if not is_utf8(name) or "\0" in name or _listed(repo, name) != [name]:
         raise HTTPException(404, "git lists no such file")
@@ -94,17 +87,17 @@ def file_page(location: FoundLog, repo: Repository, name: str, stop: Signal) -> 
     lines = lines_of(repo, name, (1, LINES_MAX) if count > LINES_MAX else None) if count else []
     rows: list[Sequence[Child]] = []
     previous: object = None
-    with open_log(location.folder, create=False) as log:
-        ownership = Ownership(log, repo, check)
+    with open_log(log.folder, create=False) as opened:
+        ownership = Ownership(opened, repo, check)
         for at, line in enumerate(lines):
             check()
             owner = ownership.of_line(lines, at)
             key = (owner.key, line.commit, owner.chain[:1], owner.reason)
-            rows.append(_row(location, ownership, line, owner, key != previous))
+            rows.append(_row(log, ownership, line, owner, key != previous))
             previous = key
     part = f"the first {LINES_MAX:,} of " if count > LINES_MAX else ""
     body = table(f"{part}{count:,} lines", _LINES, rows)
-    trail = (_log_link(location), link("Files", path("runs", location.id, "files")))
+    trail = (log_link(log), link("Files", path("runs", log.id, "files")))
     return page(name[:80], el("h1", words(name)), body, trail=trail)
 
 
@@ -127,11 +120,11 @@ def _lines_in(place: str) -> int:
 
 
 def _row(
-    location: FoundLog, ownership: Ownership, line: BlamedLine, owner: Owner, is_first: bool
+    log: FoundLog, ownership: Ownership, line: BlamedLine, owner: Owner, is_first: bool
 ) -> Sequence[Child]:
     """Returns the cells of a line; those of its owner only where the owner differs from above."""
     event = owner.edit or owner.commit_event
-    address = path("runs", location.id, "events", event.event_id) if event else None
+    address = event_address(log, event.event_id) if event else None
     place = f"L{line.number}"
     number = el("a", f"{line.number:,}", id=place, href=address or f"#{place}")
     if not is_first:
@@ -153,5 +146,5 @@ def _row(
     about = el("div", moment(when), commit, class_="quiet")
     what: Child = words(owner.reason) if owner.reason else None
     if owner.prompt is not None:
-        what = event_link(location, owner.prompt, first_words(owner.prompt))
+        what = event_link(log, owner.prompt, first_words(owner.prompt))
     return number, el("code", words(line.text)), joined(*who, about), what

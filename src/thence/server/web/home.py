@@ -16,6 +16,7 @@ from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
 from thence.server.web.files import files_link
 from thence.server.web.layout import page
+from thence.server.web.parts import failures_link, status
 
 LOGS_SHOWN_MAX = 1_000
 SETTINGS_SHOWN_MAX = 4
@@ -150,7 +151,15 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     box = el("input", **tick, aria_label=f"Compare {log.id}") if is_compared else None
     failed = listed.facts.failures if listed else None
     state_words = status(run, failed) if log.is_simulation else log.kind
-    name = _name(row, state.has_files(log))
+    altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
+    origin = "; ".join(filter(None, (f"branch of {run.parent}" if run.parent else "", altered)))
+    name = joined(
+        el("a", words(run.name), href=path("runs", log.id)),
+        el("div", words(log.id), class_="quiet id") if run.name != log.id else None,
+        el("div", words(row.differs), class_="quiet") if row.differs else None,
+        el("div", words(origin), class_="quiet") if origin else None,
+        el("div", files_link(log)) if state.has_files(log) else None,
+    )
     if listed is None:
         about = el("span", "not counted yet", class_="quiet")
         return box, joined(name, el("div", about)), _number(run.seed), state_words, *_NONE
@@ -170,7 +179,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
         state_words,
         turns,
         _number(facts.events),
-        failures(log, listed),
+        failures_link(log, facts.failures, class_="status-failed"),
         _number(figures.tokens),
         cost,
         duration(lasted_us / 1e6) if lasted_us > 0 else None,
@@ -183,36 +192,5 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
 _NONE: tuple[Child, ...] = (None,) * (len(_COLUMNS) - 4)
 
 
-def _name(row: _Row, has_files: bool) -> Html:
-    log, run = row.log, row.record
-    files = el("div", files_link(log)) if has_files else None
-    beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
-    altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
-    origin = "; ".join(filter(None, (f"branch of {run.parent}" if run.parent else "", altered)))
-    of = el("div", words(origin), class_="quiet") if origin else None
-    settings = el("div", words(row.differs), class_="quiet") if row.differs else None
-    return joined(el("a", words(run.name), href=path("runs", log.id)), beside, settings, of, files)
-
-
-def failures(log: FoundLog, listed: Listed) -> Html:
-    """Returns the number of a log's failures, which leads to them."""
-    count = listed.facts.failures
-    address = path("runs", log.id, failed="1") + "#events"
-    return el("a", f"{count:,}", href=address, class_="status-failed") if count else Html("0")
-
-
 def _number(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
-
-
-def status(run: RunRecord, failures: int | None) -> Html:
-    """Returns the status of a run in words; the colour adds no information.
-
-    A run that completed, and whose decisions nothing counts, is as good as its `failures` say.
-    """
-    is_good: bool | None = run.ended.is_good
-    if run.status == "completed" and not run.ended.decisions:
-        is_good = None if failures is None else failures == 0
-    is_bad = is_good is False and run.status in ("completed", "failed")
-    style = "completed" if is_good else "failed" if is_bad else None
-    return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)

@@ -30,13 +30,17 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
     """Returns a page; `trail` is the path of links from the list of all logs to the page."""
     home = el("a", "thence", href="/", class_="brand")
     steps = [el("li", step) for step in (home, *trail)]
+    base, names = static_base(), static_names()
+    modules = [f"{base}/{name}" for name in names if name.endswith(".js")]
     head = joined(
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
         el("title", f"{title} · thence" if trail or status != 200 else title),
         el("link", rel="icon", href="data:,"),
-        *_linked_files(),
+        el("link", rel="stylesheet", href=f"{base}/style.css"),
+        *(el("link", rel="modulepreload", href=module) for module in modules),
+        el("script", type="module", src=f"{base}/{_START}"),
     )
     content = joined(
         el("a", "Skip to the content", href="#content", class_="skip"),
@@ -75,17 +79,6 @@ def problem_page(status: int, message: str) -> Response:
     # who may see nothing here gets no link to more of it
     home_link = el("p", el("a", "All runs and logs", href=path())) if status != 401 else None
     return page(heading, el("h1", heading), *words, home_link, status=status)
-
-
-def _linked_files() -> list[Html]:
-    """Returns the links of a page's head to its style and its script."""
-    base = static_base()
-    modules = [name for name in static_names() if name.endswith(".js")]
-    return [
-        el("link", rel="stylesheet", href=f"{base}/style.css"),
-        *(el("link", rel="modulepreload", href=f"{base}/{name}") for name in modules),
-        el("script", type="module", src=f"{base}/{_START}") if modules else Html(),
-    ]
 
 
 class _KeptFiles(StaticFiles):

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from thence.core.markup import el, path
 from thence.git.repository import asked
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
@@ -17,10 +17,11 @@ from thence.server.web.event import event_page
 from thence.server.web.files import file_page, files_link, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
-from thence.server.web.run import OTHERS_MAX, read_question, run_page
+from thence.server.web.run import read_question, run_page
 from thence.server.web.sweep import find_sweep, listed_sweeps, sweep_page
 from thence.server.web.world_map import map_section
 
+OTHERS_MAX = 500  # of the logs for a comparison
 FILES_S = 10.0  # how long a page waits for git and the log
 
 router = APIRouter(include_in_schema=False)
@@ -51,41 +52,31 @@ async def chosen(request: Request) -> Response:
 @router.get("/runs/{id}")
 async def run(request: Request, id: str) -> Response:
     """Shows a run or another log, and a page of its events."""
-    state = app_state(request)
-    question, at = read_question(request.query_params), request.query_params.get("board")
+    state, query = app_state(request), request.query_params
+    question = read_question(query)
 
-    def work(location: FoundLog) -> Response:
-        summary = state.summaries.of(location)
-        with state.logs.using(location) as log:
-            run = state.summaries.record(state.root, location)
-            others = [*islice(state.root.others(id), OTHERS_MAX)]
-            beside = map_section(state.root, log, location, summary, question)
-            if state.has_files(location):
-                beside = el("p", files_link(location))
-            return run_page(log, location, run, summary, question, others, at, beside)
+    def work(log: OpenLog) -> Response:
+        summary, run = state.summaries.of(log), state.summaries.record(state.root, log)
+        others = [*islice(state.root.others(id), OTHERS_MAX)]
+        beside = map_section(state.root, log, summary, question)
+        if state.has_files(log):
+            beside = el("p", files_link(log))
+        return run_page(log, run, summary, question, others, query.get("board"), beside)
 
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:
         logs = [run.log for run in sweep.runs if run.log is not None]
-        variable = request.query_params.get("var", "")
         return await state.list_logs(
-            lambda: [*logs], lambda _: sweep_page(sweep, state.summaries, variable)
+            lambda: [*logs], lambda _: sweep_page(sweep, state.summaries, query.get("var", ""))
         )
-    await state.wait_for_index(id)
-    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
+    return part_of(await state.ask(id, work, is_patient=False), query.get("part"))
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
 async def event(request: Request, id: str, event_id: str) -> Response:
     """Shows one event."""
-    state = app_state(request)
-
-    def work(location: FoundLog) -> Response:
-        with state.logs.using(location) as log:
-            return event_page(log, location, event_id)
-
-    await state.wait_for_index(id)
-    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
+    page = await app_state(request).ask(id, lambda log: event_page(log, event_id), is_patient=False)
+    return part_of(page, request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/files")
@@ -93,20 +84,20 @@ async def event(request: Request, id: str, event_id: str) -> Response:
 async def files(request: Request, id: str, find: str = "") -> Response:
     """Lists the files of the repository, or shows the lines of one with their owners."""
     state, name = app_state(request), request.path_params.get("name")
+    repository = state.repository
+    is_offered = await state.ask(id, state.has_files, is_patient=False)
+    if repository is None or not is_offered:
+        raise HTTPException(404, "there is no such page")
 
     def read(stop: Signal) -> Response:
-        location = state.logs.find(id, False)
-        if state.repository is None or not state.has_files(location):
-            raise HTTPException(404, "there is no such page")
-        repo = asked(state.repository)
-        if name is None:
-            with state.logs.using(location) as log:
-                return files_page(location, repo, log, find.strip())
-        return file_page(location, repo, name, stop)
+        log, repo = state.logs.find(id), asked(repository)
+        if name is not None:
+            return file_page(log, repo, name, stop)
+        with state.logs.using(log) as opened:
+            return files_page(opened, repo, find.strip())
 
-    await state.wait_for_index(id)
     try:
-        return await state.workers.run_for(read, FILES_S)
+        return await state.workers.run_for(read, FILES_S, "files")
     except TimeoutError:
         text = f"git and the log took over {FILES_S:g} s; in a terminal: thence blame FILE"
         raise HTTPException(504, text) from None

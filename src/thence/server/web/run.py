@@ -1,14 +1,14 @@
 """The page of one run or log: its summary, the form of its filter, its events in total order."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from thence.core.event import Event
 from thence.core.markup import (
     Child,
     Column,
@@ -28,21 +28,20 @@ from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidFilter
+from thence.log.index import query
 from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
-from thence.server.web.home import status
 from thence.server.web.layout import page
+from thence.server.web.parts import choice, event_link, failures_link, form, log_link, mark, status
 from thence.server.web.session import sessions_section
-from thence.server.web.verdict import failures_link, is_of_agents, mark, verdict
-from thence.sync.wire.messages import MirroredLog
+from thence.server.web.verdict import is_of_agents, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
-OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
 _OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
@@ -116,14 +115,8 @@ def read_question(query: QueryParams) -> Question:
         return Question(fields, problem=f"{error}; {error.hint}" if error.hint else str(error))
 
 
-def shown_values(question: Question, name: str) -> Iterable[str]:
-    """Returns the texts of a field of the form, at least one."""
-    return question.fields.get(name) or [""]
-
-
 def run_page(
     log: OpenLog,
-    location: FoundLog,
     run: RunRecord,
     summary: LogFacts,
     question: Question,
@@ -138,120 +131,94 @@ def run_page(
     """
     events = Html()
     if question.problem is None:
-        is_descending = question.is_newest_first
-        paging: PageBounds = {
-            "limit": EVENTS,
-            "cursor": question.cursor,
-            "descending": is_descending,
-        }
-        results = log.page(question.filter, **paging)
-        events = _events(log, location, question, results)
+        bounds: PageBounds = {"limit": EVENTS, "cursor": question.cursor}
+        bounds["descending"] = question.is_newest_first
+        events = _events(log, question, query.page(log.index, question.filter, log.mark, **bounds))
     problem = el("p", question.problem, role="alert") if question.problem else None
     of_board: list[Child] = []
     section = Html()
-    if location.vocabulary.name == WORK.name:
+    if log.vocabulary.name == WORK.name:
         from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
-        of_board, section = board_section(log, location, summary.events, at)
-    elif location.vocabulary.name == PLAIN.name and is_of_agents(log, summary):
-        section = sessions_section(log, location, summary)
+        of_board, section = board_section(log, summary.events, at)
+    elif log.vocabulary.name == PLAIN.name and is_of_agents(log, summary):
+        section = sessions_section(log, summary)
     # the script fills it
     picture = el(
         "section",
         id="look",
         class_="look",
         aria_label="The picture of the log",
-        data_log=path("logs", location.id),
-        data_pages=path("runs", location.id),
-        data_axis="turn" if location.is_simulation else None,
+        data_log=path("logs", log.id),
+        data_pages=path("runs", log.id),
+        data_axis="turn" if log.is_simulation else None,
         data_variables=" ".join(run.variables) or None,
         hidden=True,
     )
     body = (
         el("h1", words(run.name)),
-        verdict(log, location, run, summary, of_board),
-        _summary(location, run, summary),
+        verdict(log, run, summary, of_board),
+        _summary(log, run, summary),
         _damage(summary),
         section,
         picture,
         beside,
-        _comparison(location, names),
+        _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
-        _form(location, question),
+        _form(log, question),
         events,
     )
-    return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
+    return page(cut(run.name, 80), *body, trail=(log_link(log),), status=422 if problem else 200)
 
 
-def trail(location: FoundLog) -> Html:
-    """Returns the link to the page of a log."""
-    return el("a", words(location.id, 60), href=path("runs", location.id))
-
-
-def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
-    is_run = location.is_simulation
-    events = f"{summary.events:,}"
+def _summary(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
+    is_run, mirrors, events = log.is_simulation, None, f"{summary.events:,}"
+    if (mirrored := run.mirrored) is not None:
+        of = mirrored.log
+        mirrors = f"the log {of.log} of team {mirrored.team} at {mirrored.server}"
+        mirrors += f", last pushed by {of.last_by}" if of.last_by else ""
+        mirrors += f"; not up to date: {mirrored.withdrawn}" if mirrored.withdrawn else ""
     if summary.unverified:
         events += f", {summary.unverified:,} of them another tool's, which nothing verifies"
     return facts(
         (
             ("Status", status(run, summary.failures) if is_run else None),
-            ("Mirrors", _mirrored(run.mirrored) if run.mirrored else None),
+            ("Mirrors", mirrors),
             ("Reason", run.reason),
             ("Error", run.error),
             ("Branch of", run.parent),
             ("Altered", ", ".join(run.altered)),
             ("Events", events),
-            ("Failures", failures_link(location, summary.failures, f"{summary.failures:,}")),
+            ("Failures", failures_link(log, summary.failures)),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
-            ("Types", _names(location, "type", summary.by_type)),
-            ("Actors", _names(location, "actor", summary.by_actor, "STATE" in summary.by_type)),
+            ("Types", _names(log, "type", summary.by_type)),
+            ("Actors", _names(log, "actor", summary.by_actor, "STATE" in summary.by_type)),
         )
     )
 
 
-def _mirrored(mirrored: MirroredLog) -> Html:
-    """Returns which log of a team a mirror has, and whether that can still be read there."""
-    log = mirrored.log
-    last = f", last pushed by {log.last_by}" if log.last_by else ""
-    text = f"the log {log.log} of team {mirrored.team} at {mirrored.server}{last}"
-    if mirrored.withdrawn:
-        text += f"; not up to date: {mirrored.withdrawn}"
-    return words(text)
-
-
 def _names(
-    location: FoundLog, key: str, counts: Mapping[str, int], has_variables: bool = False
+    log: FoundLog, key: str, counts: Mapping[str, int], has_variables: bool = False
 ) -> Html | None:
-    if not counts:
-        return None
-    first = list(counts.items())[:NAMES_SHOWN_MAX]
-    items: list[Child] = [
-        el(
-            "li",
-            link(words(name or "(empty)", 60), _filtered(location, **{key: name})),
-            " ",
-            el("span", f"{count:,}", class_="quiet"),
-            *(_variables(location, name) if has_variables and location.is_simulation else ()),
-        )
-        for name, count in first
-    ]
-    if len(counts) > len(first):
-        items.append(el("li", f"and {len(counts) - len(first):,} more", class_="quiet"))
-    return el("ul", *items, class_="flat")
+    """Returns names with their numbers; an agent's also lead to its variables, without an actor."""
 
+    def filtered(content: Child, **fields: str) -> Html:
+        return link(content, path("runs", log.id, **fields) + "#events")
 
-def _variables(location: FoundLog, agent: str) -> tuple[Child, ...]:
-    """Returns a link to the changes of an agent's variables, which name no actor."""
-    scope = json.dumps(f"agent/{agent}", ensure_ascii=False)
-    return " ", link("variables", _filtered(location, type="STATE", where=f"scope = {scope}"))
-
-
-def _filtered(location: FoundLog, **fields: str) -> str:
-    return path("runs", location.id, **fields) + "#events"
+    items: list[Child] = []
+    for name, count in islice(counts.items(), NAMES_SHOWN_MAX):
+        named = filtered(words(name, 60), **{key: name}) if name else "(empty)"
+        parts: list[Child] = [named, el("span", f"{count:,}", class_="quiet")]
+        if has_variables and log.is_simulation:
+            scope = json.dumps(f"agent/{name}", ensure_ascii=False)
+            parts.append(filtered("variables", type="STATE", where=f"scope = {scope}"))
+        items.append(el("li", *[child for part in parts for child in (" ", part)][1:]))
+    if len(counts) > len(items):
+        items.append(el("li", f"and {len(counts) - len(items):,} more", class_="quiet"))
+    return el("ul", *items, class_="flat") if items else None
 
 
 def _damage(summary: LogFacts) -> Html | None:
@@ -269,36 +236,24 @@ def _damage(summary: LogFacts) -> Html | None:
     return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
 
 
-def _form(location: FoundLog, question: Question) -> Html:
+def _form(log: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
     fields.append(choice("failed", "Failures", failed, outcomes))
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
     order = choice("order", "Order", orders[question.is_newest_first][0], orders)
-    form = el(
-        "form",
-        el("div", *fields, order, where, class_="fields"),
-        el(
-            "div",
-            el("button", "Show", type="submit"),
-            el("a", "All events", href=path("runs", location.id)),
-            class_="do",
-        ),
+    address = path("runs", log.id)
+    body = form(
+        [*fields, order, where],
+        el("button", "Show", type="submit"),
+        el("a", "All events", href=address),
         method="get",
-        action=path("runs", location.id) + "#events",
+        action=f"{address}#events",
         role="search",
         aria_label="Filter the events",
     )
-    return el("details", el("summary", "Filter and order"), form, open=bool(question.fields))
-
-
-def choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
-    """Returns a field of a form with some values and their texts, of which one is chosen."""
-    options = [
-        el("option", cut(text, 80), value=key, selected=key == value) for key, text in choices
-    ]
-    return el("div", el("label", label, for_=name), el("select", *options, id=name, name=name))
+    return el("details", el("summary", "Filter and order"), body, open=bool(question.fields))
 
 
 def _field(question: Question, name: str, label: str, example: str) -> Html:
@@ -313,87 +268,57 @@ def _field(question: Question, name: str, label: str, example: str) -> Html:
             spellcheck="false",
             aria_label=label if number else None,
         )
-        for number, value in enumerate(shown_values(question, name))
+        for number, value in enumerate(question.fields.get(name) or [""])
     ]
     kind = "wide" if name == "where" else None
     return el("div", el("label", label, for_=name), *inputs, class_=kind)
 
 
-def _comparison(location: FoundLog, names: Sequence[str]) -> Html | None:
-    others = [name for name in names if name != location.id][:OTHERS_MAX]
-    if not others:
+def _comparison(log: FoundLog, names: Sequence[str]) -> Html | None:
+    if not names:
         return None
-    field = choice("other", "With", "", [(name, name) for name in others])
-    form = el(
-        "form",
-        el("div", field, class_="fields"),
-        el("div", el("button", "Compare", type="submit"), class_="do"),
-        method="get",
-        action=path("runs", location.id, "diff"),
-    )
-    return el("details", el("summary", "Compare with another"), form)
+    field = choice("other", "With", "", [(name, name) for name in names])
+    button, address = el("button", "Compare", type="submit"), path("runs", log.id, "diff")
+    body = form([field], button, method="get", action=address)
+    return el("details", el("summary", "Compare with another"), body)
 
 
-def _events(log: OpenLog, location: FoundLog, question: Question, results: Page) -> Html:
+def _events(log: OpenLog, question: Question, results: Page) -> Html:
     if not results.events:
-        hint = None if results.total else log.hint(question.filter)
+        hint = None if results.total else log.reader.unknown_key(question.filter.where)
         text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
-    is_run = location.is_simulation
-    rows = [_row(log, location, event, is_run) for event in results.events]
+    columns = [column for column in _EVENTS if log.is_simulation or column.name != "turn"]
+    rows = []
+    for event in results.events:
+        turn = None if event.turn_number is None else f"{event.turn_number}"
+        # what the other columns leave out
+        text = log.vocabulary.in_columns(event) or short_id(event.event_id)
+        outcome, what = mark(event), event_link(log, event, text)
+        if outcome is not None:
+            what = joined(outcome, " ", what)
+        if BODY_DIGEST in event.members:
+            what = joined(what, " ", el("span", "without its body", class_="quiet"))
+        rows.append(
+            [
+                moment(event.timestamp),
+                *((turn,) if log.is_simulation else ()),
+                words(event.event_type, 60),
+                words(event.actor, 60) if event.actor else None,
+                what,
+            ]
+        )
     order = "newest first" if question.is_newest_first else "in total order"
-    part = (
-        f"{len(rows):,} of {results.total:,}" if results.total > len(rows) else f"{results.total:,}"
-    )
+    part = f"{len(rows):,} of " if results.total > len(rows) else ""
     behind = ", behind those of the pages before" if question.cursor else ""
-    caption = f"{part} events, {order}{behind}"
-    columns = [column for column in _EVENTS if is_run or column.name != "turn"]
-    return joined(table(caption, columns, rows), _page_links(location, question, results))
-
-
-def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> list[Child]:
-    turn = None if event.turn_number is None else f"{event.turn_number}"
-    return [
-        moment(event.timestamp),
-        *((turn,) if is_run else ()),
-        words(event.event_type, 60),
-        words(event.actor, 60) if event.actor else None,
-        _text_link(location, event, log),
-    ]
-
-
-def _text_link(location: FoundLog, event: Event, log: OpenLog) -> Html:
-    """Returns the text that the other columns leave out, else the short id, as a link."""
-    text = log.vocabulary.in_columns(event) or short_id(event.event_id)
-    event_mark = mark(event)
-    event_text = link(words(text), path("runs", location.id, "events", event.event_id))
-    if event_mark is not None:
-        event_text = joined(event_mark, " ", event_text)
-    if BODY_DIGEST in event.members:
-        return joined(event_text, " ", el("span", "without its body", class_="quiet"))
-    return event_text
-
-
-def event_link(location: FoundLog, event: Event, log: OpenLog) -> Html:
-    """Returns the sentence of an event as a link to its page."""
-    return link(
-        words(log.vocabulary.summary(event)), path("runs", location.id, "events", event.event_id)
-    )
-
-
-def _page_links(location: FoundLog, question: Question, results: Page) -> Html:
-    links: list[Child] = []
+    listing = table(f"{part}{results.total:,} events, {order}{behind}", columns, rows)
+    asked, links = question.query(), list[Child]()
     if question.cursor:
-        links.append(el("a", "First page", href=path("runs", location.id, **question.query())))
+        links.append(el("a", "First page", href=path("runs", log.id, **asked)))
     if results.next_cursor:
-        address = path("runs", location.id, **question.query(cursor=results.next_cursor))
+        address = path("runs", log.id, **question.query(cursor=results.next_cursor))
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
-    same = {key: value for key, value in question.query().items() if key != "order"}
-    links.append(el("a", "As JSON", href=path("logs", location.id, "events", **same)))
-    links.append(el("a", "As lines", href=path("logs", location.id, "events.ndjson", **same)))
-    return el("nav", *links, class_="pages", aria_label="Pages of events")
-
-
-def sentences(log: OpenLog, location: FoundLog, events: Sequence[Event]) -> list[Html]:
-    """Returns the sentences of events as list items, each a link."""
-    return [el("li", event_link(location, event, log)) for event in events]
+    asked.pop("order", None)
+    for name, kind in (("As JSON", "events"), ("As lines", "events.ndjson")):
+        links.append(el("a", name, href=path("logs", log.id, kind, **asked)))
+    return joined(listing, el("nav", *links, class_="pages", aria_label="Pages of events"))

@@ -10,6 +10,7 @@ from thence.core.sentences.events import clipped, counted
 from thence.core.sentences.events import line as in_line
 from thence.log.index.overview import LogFacts, StreamEvents, newest_streams, standing
 from thence.server.logs.root import FoundLog, OpenLog
+from thence.server.web.parts import event_link
 from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50
@@ -30,20 +31,20 @@ _COLUMNS = (
 )
 
 
-def sessions_section(log: OpenLog, location: FoundLog, facts: LogFacts) -> Html:
+def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
     """Returns what is in flight, and the newest sessions with their prompts.
 
     Raises `read_failed`.
     """
     now = standing(log.index, OPEN_MAX)
     in_flight = [
-        el("li", event_link(location, event, log.vocabulary.summary(event)), since(event, facts))
+        el("li", event_link(log, event), since(event, facts))
         for event in now.newest
         if event.event_type != SESSION
     ]
     reads = {"prompt": PROMPTS_MAX, "tool.ended": EDITS_READ_MAX}
     streams, events = newest_streams(log.index, _TYPES, SESSIONS_MAX + 1, EVENTS_MAX, reads)
-    sections = [_session(location, stream, events) for stream in streams[:SESSIONS_MAX]]
+    sections = [_session(log, stream, events) for stream in streams[:SESSIONS_MAX]]
     if len(streams) > SESSIONS_MAX:
         text = f"The {SESSIONS_MAX:,} newest sessions are shown."
         sections.append(el("p", text, class_="quiet"))
@@ -54,7 +55,7 @@ def sessions_section(log: OpenLog, location: FoundLog, facts: LogFacts) -> Html:
     return joined(el("h2", "Sessions", id="sessions"), *sections) if sections else Html()
 
 
-def _session(location: FoundLog, stream: StreamEvents, read: Mapping[int, Event]) -> Html:
+def _session(log: FoundLog, stream: StreamEvents, read: Mapping[int, Event]) -> Html:
     """Returns a session's prompts that were read, with what followed each up to the next."""
     rows: list[Sequence[Child]] = []
     end, number, who = len(stream.events), 0, ""
@@ -63,32 +64,24 @@ def _session(location: FoundLog, stream: StreamEvents, read: Mapping[int, Event]
         if kind == "prompt":
             prompt, number = read.get(arrival), number + 1
             if prompt is not None:
-                who = who or prompt.actor or ""
-                followed = _followed(stream.events[place + 1 : end], read)
-                text = event_link(location, prompt, first_words(prompt))
-                rows.append((moment(prompt.timestamp), text, *followed))
+                who, followed = who or prompt.actor or "", stream.events[place + 1 : end]
+                counts = Counter(kind for _, kind, _ in followed)
+                failures = sum(is_failed for *_, is_failed in followed)
+                edits = [read.get(at) for at, kind, _ in followed if kind == "tool.ended"]
+                files = len({name for edit in edits if edit for name in edited_paths(edit)})
+                numbers = (counts["tool.begun"], failures, files, counts["commit"])
+                texts = [f"{number:,}" if number else None for number in numbers]
+                if None in edits:
+                    texts[2] = f"{files:,} or more"
+                text = event_link(log, prompt, first_words(prompt))
+                rows.append((moment(prompt.timestamp), text, *texts))
             end = place
-    name = link(words(stream.name, 60), path("runs", location.id, stream=stream.name))
+    name = link(words(stream.name, 60), path("runs", log.id, stream=stream.name))
     caption = counted(number, "prompt")
     caption += f", the last {len(rows):,} of them shown" if number > len(rows) else ""
     caption += "; what is earlier is not counted" if stream.is_cut else ""
     heading = el("h3", words(who or "an agent", 60), ", session ", name)
     return joined(heading, table(caption, _COLUMNS, rows[::-1]))
-
-
-def _followed(
-    events: Sequence[tuple[int, str, bool]], read: Mapping[int, Event]
-) -> list[str | None]:
-    """Returns the numbers of calls, failures, changed files and commits among some events."""
-    counts = Counter(kind for _, kind, _ in events)
-    failures = sum(is_failed for *_, is_failed in events)
-    edits = [read.get(arrival) for arrival, kind, _ in events if kind == "tool.ended"]
-    files = len({name for event in edits if event for name in edited_paths(event)})
-    numbers = [counts["tool.begun"], failures, files, counts["commit"]]
-    texts = [f"{number:,}" if number else None for number in numbers]
-    if None in edits:
-        texts[2] = f"{files:,} or more"
-    return texts
 
 
 def edited_paths(event: Event) -> Iterator[str]:
@@ -109,8 +102,3 @@ def first_words(prompt: Event) -> str:
         return "an empty prompt"
     is_cut = any(first_key(entry.pointer) == "prompt" for entry in prompt.body_entries)
     return clipped(in_line(text) + "…" * is_cut, PROMPT_CHARACTERS_MAX)
-
-
-def event_link(location: FoundLog, event: Event, text: str) -> Html:
-    """Returns a text as a link to the page of an event."""
-    return link(words(text), path("runs", location.id, "events", event.event_id))

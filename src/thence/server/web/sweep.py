@@ -29,9 +29,9 @@ from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
 from thence.server.logs.summaries import Summaries
 from thence.server.web.charts import spread
-from thence.server.web.home import RELOADED_AFTER_S, failures, status
+from thence.server.web.home import RELOADED_AFTER_S
 from thence.server.web.layout import page
-from thence.server.web.run import choice
+from thence.server.web.parts import choice, failures_link, status
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
@@ -115,7 +115,7 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
         Column("Failures", "number", "failures"),
         *(Column(cut(name, 60), "number value", visible(cut(name, 60))) for name in shown_names),
     ]
-    summed = [run.log and summaries.listed(run.log) for run in sweep.runs]
+    summed = [summaries.listed(run.log) if run.log else None for run in sweep.runs]
     rows: list[list[Child]] = []
     for run, listed in zip(sweep.runs, summed, strict=True):
         name, record = words(run.run_id), run.record
@@ -128,7 +128,9 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
                 if record
                 else "not begun",
                 f"{listed.facts.turns:,}" if listed else None,
-                failures(run.log, listed) if run.log and listed else None,
+                failures_link(run.log, listed.facts.failures, class_="status-failed")
+                if run.log and listed
+                else None,
                 *(words(record.final.get(key, ""), 40) if record else None for key in shown_names),
             ]
         )

@@ -19,7 +19,7 @@ from thence.core.sentences.events import counted
 from thence.log.index.lookup import values_at
 from thence.log.index.overview import LogFacts
 from thence.log.index.query import count
-from thence.server.logs.root import FoundLog, OpenLog, Root
+from thence.server.logs.root import OpenLog, Root
 from thence.server.logs.run_record import run_object
 from thence.server.web.run import Question
 
@@ -46,15 +46,13 @@ class _World(NamedTuple):
     groups: Sequence[str]
 
 
-def map_section(
-    root: Root, log: OpenLog, location: FoundLog, summary: LogFacts, question: Question
-) -> Html | None:
+def map_section(root: Root, log: OpenLog, summary: LogFacts, question: Question) -> Html | None:
     """Returns the map after the last turn that the question names; None of a run without one."""
-    config = run_object(root, location, "config.json") if location.is_simulation else {}
+    config = run_object(root, log, "config.json") if log.is_simulation else {}
     world = _world(config.get("scenario"))
     if world is None:
         return None
-    state = run_object(root, location, "result.json").get("final_state")
+    state = run_object(root, log, "result.json").get("final_state")
     scopes = state.items() if isinstance(state, dict) else ()
     values = end = {scope: of.get(world.variable) for scope, of in scopes if isinstance(of, dict)}
     last = turn = summary.turns
@@ -77,7 +75,7 @@ def map_section(
     text += f", {elsewhere:,} elsewhere" if elsewhere else ""
     text += "" if end else "; an agent that has not moved yet is not on it"
     links = [
-        el("a", name, href=path("runs", location.id, **question.query(turn=f"{to}")) + "#map")
+        el("a", name, href=path("runs", log.id, **question.query(turn=f"{to}")) + "#map")
         for name, to in (("A turn earlier", turn - 1), ("A turn later", turn + 1))
         if has_turns and 0 <= to <= last
     ]

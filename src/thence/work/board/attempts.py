@@ -6,9 +6,12 @@ agent. The feedback of a send-back is the reason of the move.
 `next_steps` derives from a package's state what a person can do about it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import shorten
-from typing import Any
+from typing import NamedTuple
+
+import msgspec
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
@@ -20,40 +23,57 @@ TRY_FAILED = "orchestrate: "  # how the message of a failed attempt begins
 _WHY_CHARACTERS_MAX = 80
 
 
-class AttemptHistory:
+class FailedAttempt(NamedTuple):
+    """An attempt that failed, by the id of its error."""
+
+    phase: str
+    agent: str
+    event_id: str
+    message: str
+
+
+class AttemptHistory(msgspec.Struct):
     """The orchestrators' attempts at one package since it was last claimed afresh.
 
-    `assigned` is the last WPAssigned, `failures` counts failed attempts by (phase, agent).
-    `return_reason` is the reason of the last send-back, `failure_message` that of the last failed
-    attempt since then. `attempts` are the phases and ids of the failed attempts that count.
+    `assigned` is the last WPAssigned, `failed` are the failed attempts that count, `return_reason`
+    is the reason of the last send-back.
     """
 
-    assigned: Event | None
-    failures: dict[tuple[str, str], int]
-    return_reason: str
-    failure_message: str
-    attempts: list[tuple[str, str]]
+    assigned: Event | None = None
+    failed: list[FailedAttempt] = msgspec.field(default_factory=list)
+    return_reason: str = ""
 
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Clears everything."""
-        self.assigned = None
-        self.failures = {}
-        self.return_reason = ""
-        self.failure_message = ""
-        self.attempts = []
+    @property
+    def failures(self) -> Counter[tuple[str, str]]:
+        """The number of failed attempts by phase and agent."""
+        return Counter((one.phase, one.agent) for one in self.failed)
 
     @property
     def feedback(self) -> str:
         """The feedback for the next attempt."""
-        return "\n".join(filter(None, (self.return_reason, self.failure_message)))
+        messages = [self.return_reason, *(one.message for one in self.failed[-1:])]
+        return "\n".join(filter(None, messages))
 
-    @property
-    def phase(self) -> str:
-        """The phase of the last attempt."""
-        return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
+    def add(self, event: Event) -> None:
+        """Adds an event on the package."""
+        kind, payload = event.header.event_type, event.payload
+        old, new = payload.get("previous_status"), payload.get("new_status")
+        if kind == "WPAssigned" and payload.get("retry_count") is not None:
+            self.assigned = event
+        elif kind == "ErrorLogged":
+            agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
+            if isinstance(agent, str) and message.startswith(TRY_FAILED):
+                phase = self.assigned.payload.get("phase") if self.assigned else None
+                message = message.removeprefix(TRY_FAILED)
+                self.failed.append(
+                    FailedAttempt(str(phase or IMPLEMENTATION), agent, event.event_id, message)
+                )
+        elif new == FOR_REVIEW:
+            self.return_reason, self.failed = "", []
+        elif new == DOING and old == FOR_REVIEW:
+            self.return_reason, self.failed = str(payload.get("reason") or ""), []
+        elif new != DONE:  # it was given back, or somebody took it over
+            self.assigned, self.return_reason, self.failed = None, "", []
 
 
 def attempt_histories(events: Sequence[Event], slug: str) -> dict[str, AttemptHistory]:
@@ -64,13 +84,15 @@ def attempt_histories(events: Sequence[Event], slug: str) -> dict[str, AttemptHi
     if not any(event.header.event_type == "WPAssigned" for event in events):
         return {}
     histories: dict[str, AttemptHistory] = {}
-    for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
-        step = _STEPS.get(event.header.event_type)
-        payload = _payload(event)
-        wp_id = payload.get("wp_id")
-        if step is not None and isinstance(wp_id, str):
-            step(histories.setdefault(wp_id, AttemptHistory()), event, payload)
+    of_feature = [one for one in events if one.header.feature_slug == slug]
+    for event in totally_ordered([one for one in of_feature if one.header.event_type in _TYPES]):
+        wp_id = event.payload.get("wp_id")
+        if isinstance(wp_id, str):
+            histories.setdefault(wp_id, AttemptHistory()).add(event)
     return {wp_id: one for wp_id, one in histories.items() if one.assigned is not None}
+
+
+_TYPES = ("WPStatusChanged", "WPAssigned", "ErrorLogged")
 
 
 def next_steps(
@@ -89,62 +111,35 @@ def next_steps(
     where a command needs it.
     """
     wp_id, lane = package.wp_id, package.lane
-    back = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
-    if lane == DONE:
-        return _after_done(wp_id, code, where, has_branch=has_branch)
-    if lane == FOR_REVIEW:
-        return _after_review(wp_id, history, code, back, where)
+    kind = code.kind if code else None
     implement = f"thence work implement {wp_id}{where}"
-    if lane in (PLANNED, DOING) and history is not None and _is_tried(history, lane):
-        return (
-            f"thence work orchestrate{where}",
-            f"{implement} --take-over" if lane == DOING else implement,
-        )
-    if lane == DOING and package.workspace is None:
-        return (implement,)
-    return ()
-
-
-def _after_review(
-    wp_id: str, history: AttemptHistory | None, code: LandingStatus | None, back: str, where: str
-) -> tuple[str, ...]:
-    """Returns the commands for a package in review, by the place where its code is."""
-    if code is not None and code.is_shallow:
-        return (UNSHALLOW,)
-    if code is not None and (code.kind == "reverted" or code.changed_since is not None):
-        return (back,)
-    if code is not None and code.kind == "unfetched":
-        return (FETCH,)
-    if code is not None and code.kind == "unknown":  # of what was never seen nothing is advised
-        return ()
-    accept = f"thence work accept {wp_id}{where}"
-    if code is not None and code.kind == "landed":
-        return accept, back
-    if code is not None and code.kind == "local":
-        return (*((code.push,) if code.push else ()), f"{accept} --local")
-    if code is not None and code.kind == "no_code":
-        return f"{accept} --no-code REASON", back
-    merge = f"thence work merge {wp_id}{where}"
+    accept, merge = f"thence work accept {wp_id}{where}", f"thence work merge {wp_id}{where}"
     orchestrate = f"thence work orchestrate{where}"
-    is_tried = history is not None and _is_tried(history, FOR_REVIEW)
-    return (orchestrate, merge, back) if is_tried else (merge, back)
-
-
-def _after_done(
-    wp_id: str, code: LandingStatus | None, where: str, *, has_branch: bool
-) -> tuple[str, ...]:
-    """Returns the commands for a package that is done and whose code is not in its target."""
-    if code is None or (code.kind in ("landed", "no_code", "unknown") and not code.is_shallow):
-        return ()  # of what was never seen here nothing is advised
-    if code.is_shallow:
+    back = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
+    is_tried, is_done = history is not None and _is_tried(history, lane), lane == DONE
+    if lane in (PLANNED, DOING) and is_tried:
+        return orchestrate, f"{implement} --take-over" if lane == DOING else implement
+    if lane not in (FOR_REVIEW, DONE):
+        return (implement,) if lane == DOING and package.workspace is None else ()
+    if kind == "shallow":
         return (UNSHALLOW,)
-    if code.kind == "unfetched":
+    if kind == "reverted" or (code is not None and code.changed_since is not None):
+        return (back,)
+    if kind == "unfetched":
         return (FETCH,)
-    if code.kind == "local":
-        return (code.push,) if code.push else ()
-    reopen = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
-    is_on_branch = has_branch and code.kind in ("missing", "gone")
-    return (f"thence work merge {wp_id}{where}", reopen) if is_on_branch else (reopen,)
+    # of what was never seen here nothing is advised
+    if kind == "unknown" or (is_done and kind in (None, "landed", "no_code")):
+        return ()
+    if kind == "landed":
+        return accept, back
+    if kind == "local":
+        push = (code.push,) if code and code.push else ()
+        return push if is_done else (*push, f"{accept} --local")
+    if kind == "no_code":
+        return f"{accept} --no-code REASON", back
+    if is_done and not has_branch:
+        return (back,)
+    return (orchestrate, merge, back) if is_tried and not is_done else (merge, back)
 
 
 def trouble(package: PackageState, history: AttemptHistory | None) -> str:
@@ -153,54 +148,11 @@ def trouble(package: PackageState, history: AttemptHistory | None) -> str:
     if history is None or lane not in (PLANNED, DOING, FOR_REVIEW) or not _is_tried(history, lane):
         return ""
     why = shorten(history.feedback.partition("\n")[0], _WHY_CHARACTERS_MAX, placeholder=" …")
-    failure_count = sum(history.failures.values())
-    what = (
-        f"tries that failed: {failure_count}"
-        if failure_count
-        else f"times sent back: {package.times_sent_back}"
-    )
+    what = f"times sent back: {package.times_sent_back}"
+    if history.failed:
+        what = f"tries that failed: {len(history.failed)}"
     return f"{what}: {why}"
 
 
 def _is_tried(history: AttemptHistory, lane: str) -> bool:
-    return bool(history.failures or (history.return_reason and lane == DOING))
-
-
-def _apply_move(history: AttemptHistory, _: Event, payload: dict[str, Any]) -> None:
-    old, new = payload.get("previous_status"), payload.get("new_status")
-    if new == FOR_REVIEW:
-        history.attempts = [pair for pair in history.attempts if pair[0] != REVIEW]
-        history.failures = {key: n for key, n in history.failures.items() if key[0] != REVIEW}
-        history.return_reason = history.failure_message = ""
-    elif new == DOING and old == FOR_REVIEW:
-        history.return_reason, history.failure_message = str(payload.get("reason") or ""), ""
-        history.failures, history.attempts = {}, []
-    elif new != DONE:
-        history.clear()
-
-
-def _apply_assignment(history: AttemptHistory, event: Event, payload: dict[str, Any]) -> None:
-    if payload.get("retry_count") is None:  # it is no attempt: somebody took the package over
-        history.clear()
-    else:
-        history.assigned = event
-
-
-def _apply_failure(history: AttemptHistory, event: Event, payload: dict[str, Any]) -> None:
-    agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
-    if isinstance(agent, str) and message.startswith(TRY_FAILED):
-        key = (history.phase, agent)
-        history.failures[key] = history.failures.get(key, 0) + 1
-        history.attempts.append((history.phase, event.event_id))
-        history.failure_message = message.removeprefix(TRY_FAILED)
-
-
-_STEPS = {
-    "WPStatusChanged": _apply_move,
-    "WPAssigned": _apply_assignment,
-    "ErrorLogged": _apply_failure,
-}
-
-
-def _payload(event: Event | None) -> dict[str, Any]:
-    return dict(event.payload) if event is not None else {}
+    return bool(history.failed or (history.return_reason and lane == DOING))

@@ -6,9 +6,9 @@ of the losing side change no lane, no agent and no gate, and stay in the log. Se
 sides of a conflict as people, packages and commits, the same in all clones.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -17,7 +17,6 @@ from thence.core.merge.ancestry import history
 from thence.core.merge.conflicts import (
     PACKAGE,
     Conflict,
-    Judgement,
     counting,
     is_send_back,
     judged,
@@ -26,20 +25,12 @@ from thence.core.merge.conflicts import (
 from thence.core.order import totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject
-from thence.work.board.replay import (
-    STEPS,
-    FeatureFold,
-    PackageFold,
-    ReplayedEvent,
-    members_of,
-    text,
-)
+from thence.work.board.replay import TYPES, FeatureFold, apply, text
 from thence.work.board.state import (
     DOING,
     NOBODY,
     Board,
     FeatureState,
-    IgnoredEvent,
     LostPackage,
     PackageState,
 )
@@ -58,16 +49,44 @@ def fold(
     """
     ordered = totally_ordered(events)
     counted, duplicates = counting(ordered)
+    own = {*aliases, None}
     if project_uuid is None:
-        named = {event.header.project_uuid for event in ordered} - {None, *aliases}
+        named = {event.header.project_uuid for event in ordered} - own
         project_uuid = min(filter(None, named), default=None)
-    replay = _Replay(project_uuid, {*aliases, None})
-    subjects = list(map(replay.subject_of, ordered))
+
+    def project_of(event: Event) -> str | None:
+        project = event.header.project_uuid
+        return project_uuid if project in own else project
+
+    def subject_of(event: Event) -> str | None:
+        header = event.header
+        if not header.aggregate_id or header.aggregate_type == _LOG:
+            return None
+        return work_subject(project_of(event), _feature_of(event), header.aggregate_id)
+
+    subjects = list(map(subject_of, ordered))
     judgement = judged(ordered, subjects, slots_of(WORK), duplicates)
+    features: dict[str, FeatureFold] = {}
     for event in _in_causal_order(counted):
-        replay.take(event, event.header.event_id in judgement.beaten)
+        project, slug = project_of(event), _feature_of(event)
+        if event.header.event_type not in TYPES or event.event_id in judgement.beaten or not slug:
+            continue
+        key = slug if project == project_uuid else f"{project}/{slug}"
+        if key not in features:
+            features[key] = FeatureFold(project, slug)
+        apply(event, features[key])
     conflicts, lost = _numbers_given_twice(judgement.conflicts, ordered, subjects)
-    return replay.board(judgement, conflicts, lost)
+    states = {key: feature.state(lost) for key, feature in sorted(features.items())}
+    return Board(project_uuid, MappingProxyType(states), conflicts)
+
+
+def _feature_of(event: Event) -> str | None:
+    """Returns the feature of an event; another program may name it in the payload alone."""
+    header = event.header
+    if header.feature_slug:
+        return header.feature_slug
+    named = text(event.cut_payload.get("feature_slug"))
+    return named or (header.aggregate_id if header.aggregate_type in _FEATURE_TYPES else None)
 
 
 def _numbers_given_twice(
@@ -94,7 +113,7 @@ def _numbers_given_twice(
             and (subject or "").startswith(feature)
         }
         lost[conflict.subject] = tuple(
-            LostPackage(text(name) or "", event.event_id, event.node_id, is_added=name in again)
+            LostPackage(text(name) or "", event.node_id, is_added=name in again)
             for name, event in reversed(others.items())
         )
         if others.keys() <= again.keys():
@@ -111,84 +130,6 @@ def _in_causal_order(ordered: list[Event]) -> list[Event]:
         return ordered
     ranks = history([event.header for event in ordered], {}).ranks
     return [ordered[rank] for rank in ranks]
-
-
-class _Replay:
-    """A board while its events are applied."""
-
-    def __init__(self, project: str | None, own: Collection[str | None]) -> None:
-        self._project = project
-        self._own_ids = own
-        self._features: dict[str, FeatureFold] = {}
-        self._names: dict[tuple[str | None, str], FeatureFold] = {}
-        self._skipped: list[IgnoredEvent] = []
-
-    def subject_of(self, event: Event) -> str | None:
-        """Returns an event's subject, the same under any id of the project."""
-        header = event.header
-        if not header.aggregate_id or header.aggregate_type == _LOG:
-            return None
-        project = self._project if header.project_uuid in self._own_ids else header.project_uuid
-        slug = header.feature_slug
-        if slug is None:
-            slug = _feature_slug(event)
-        return work_subject(project, slug, header.aggregate_id)
-
-    def take(self, event: Event, is_beaten: bool) -> None:
-        """Applies an event to the board; an event that lost a conflict changes nothing."""
-        header = event.header
-        step = STEPS.get(header.event_type)
-        if step is None or is_beaten:
-            return
-        slug = header.feature_slug or _feature_slug(event)
-        if slug is None:
-            reason: str | PackageFold | None = "it names no feature"
-        else:
-            feature = self._feature(header.project_uuid, slug)
-            reason = step(ReplayedEvent(header, members_of(event), feature))
-        if isinstance(reason, str):
-            self._skipped.append(IgnoredEvent(header.event_id, header.event_type, reason))
-        elif reason is not None:
-            reason.last_event = header.event_id
-
-    def _feature(self, project: str | None, slug: str) -> FeatureFold:
-        feature = self._names.get((project, slug))
-        if feature is None:
-            project = self._project if project in self._own_ids else project
-            key = slug if project == self._project else f"{project}/{slug}"
-            feature = self._features.get(key)
-            if feature is None:
-                feature = self._features[key] = FeatureFold(project, slug)
-            self._names[(project, slug)] = feature
-        return feature
-
-    def board(
-        self,
-        judgement: Judgement,
-        conflicts: tuple[Conflict, ...],
-        lost: Mapping[str, tuple[LostPackage, ...]],
-    ) -> Board:
-        """Returns the board after all applied events; `lost` is that of PackageState."""
-        heads = {
-            subject: tuple([event.header.event_id for event in events])
-            for subject, events in judgement.heads.items()
-        }
-        features = {
-            key: feature.state(heads, lost) for key, feature in sorted(self._features.items())
-        }
-        return Board(
-            project_uuid=self._project,
-            features=MappingProxyType(features),
-            conflicts=conflicts,
-            skipped=tuple(self._skipped),
-        )
-
-
-def _feature_slug(event: Event) -> str | None:
-    """Returns the feature that an event of another program names in its payload, if any."""
-    header = event.header
-    named = text(members_of(event).feature_slug)
-    return named or (header.aggregate_id if header.aggregate_type in _FEATURE_TYPES else None)
 
 
 def as_json(board: Board) -> dict[str, Any]:
@@ -259,15 +200,6 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
 
 
 _TIMES = {2: "twice", 3: "three times"}
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-class Commits(NamedTuple):
-    """The number of a person's commits that are on a branch, and not in the target."""
-
-    person: str
-    branch: str
-    number: int
 
 
 def person(event: Event) -> str:
@@ -286,8 +218,8 @@ def is_claim(event: Event) -> bool:
     return is_move and event.payload.get("new_status") == DOING and not is_send_back(event)
 
 
-def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
-    """Returns a conflict in one sentence: the authors, their commits, and the winner."""
+def sentence(conflict: Conflict) -> str:
+    """Returns a conflict in one sentence: the authors, their actions, and the winner."""
     name = conflict.subject.rpartition("/")[2]
     titles = {event.payload.get("title") for event in conflict.events}
     if conflict.slot == PACKAGE.name and len(titles) > 1:
@@ -301,14 +233,8 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
             text = f"{names[0]} took {name} in two clones"
     else:
         text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
-    locations = [
-        f"{share.person}'s {_number(share.number)} {'lie' if share.number > 1 else 'lies'}"
-        f" on {share.branch}"
-        for share in commits
-    ]
     sure = ", provisionally" if conflict.is_provisional else ""
-    rule = f"{action_of(conflict.winner)} counts ({conflict.rule}){sure}"
-    return "; ".join([text, *locations, rule])
+    return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule}){sure}"
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:
@@ -333,51 +259,9 @@ def action_of(event: Event) -> str:
     return f"{person(event)}'s {what}"
 
 
-def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool) -> Iterator[str]:
-    """Yields a warning on each claim of an actor that lost in a conflict that is still open.
-
-    An actor that was not named stands for anybody who claims packages in this clone.
-    """
-    for conflict in board.conflicts:
-        winner = conflict.winner
-        is_decided = conflict.is_open and not conflict.is_provisional
-        if not is_decided or conflict.slot != "lane":
-            continue
-        if _agent_of(board, conflict.subject) == actor:  # they have taken it over since
-            continue
-        lost = [
-            claim
-            for claim in conflict.events
-            if is_claim(claim)
-            and claim.event_id != winner.event_id
-            and claim.node_id != winner.node_id
-        ]
-        if any(
-            (person(claim) == actor != person(winner))
-            or (not is_named and claim.node_id == node_id)
-            for claim in lost
-        ):
-            name, other = package_name(conflict), person(winner)
-            slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
-            yield (
-                f"your claim of {name} lost to {other}'s: thence work implement {name}"
-                f" --feature {slug} --take-over takes it back, thence work implement takes another"
-            )
-
-
-def _agent_of(board: Board, subject: str) -> str | None:
-    packages = (p for feature in board.features.values() for p in feature.packages.values())
-    return next((package.agent for package in packages if package.subject == subject), None)
-
-
 def package_name(conflict: Conflict) -> str:
     """Returns the name of the package that a conflict is about."""
     return conflict.subject.rpartition("/")[2]
-
-
-def _number(count: int) -> str:
-    text = _WORDS[count] if count < len(_WORDS) else str(count)
-    return f"{text} commit{'' if count == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ A dependency on a package that is not among them is ignored: the reader of the p
 reports it, with its line.
 """
 
-import heapq
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol, TypeVar
@@ -36,24 +35,19 @@ def in_order(packages: Sequence[P]) -> tuple[P, ...]:
 
     Raises PlanningError that names a cycle if there is one.
     """
-    sorter = _sorter(packages)
-    try:
-        sorter.prepare()
-    except CycleError:
-        raise PlanningError(
-            "could not order the packages",
-            cause=f"they wait for each other: {describe(cycles(packages)[0])}",
-            hint="take one of these dependencies out",
-        ) from None
-    positions = {package.wp_id: position for position, package in enumerate(packages)}
-    ready: list[int] = []
-    ordered: list[P] = []
-    while sorter.is_active():
-        for wp_id in sorter.get_ready():
-            heapq.heappush(ready, positions[wp_id])
-        package = packages[heapq.heappop(ready)]  # the first one that is ready
+    remaining, ordered = list(packages), list[P]()
+    while remaining:
+        open_ones = {package.wp_id for package in remaining}
+        ready = (one for one in remaining if open_ones.isdisjoint(one.dependencies))
+        package = next(ready, None)
+        if package is None:
+            raise PlanningError(
+                "could not order the packages",
+                cause=f"they wait for each other: {describe(cycles(packages)[0])}",
+                hint="take one of these dependencies out",
+            )
+        remaining.remove(package)
         ordered.append(package)
-        sorter.done(package.wp_id)
     return tuple(ordered)
 
 
@@ -66,8 +60,11 @@ def cycles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
     remaining = list(packages)
     circles: list[tuple[str, ...]] = []
     while len(circles) < CYCLES_MAX:
+        sorter: TopologicalSorter[str] = TopologicalSorter()
+        for package in remaining:
+            sorter.add(package.wp_id, *(one for one in package.dependencies if one in positions))
         try:
-            _sorter(remaining).prepare()
+            sorter.prepare()
             break
         except CycleError as error:
             circle = error.args[1][:0:-1]  # graphlib names each before the one that depends on it
@@ -80,11 +77,3 @@ def cycles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
 def describe(cycle: Sequence[str]) -> str:
     """Returns a cycle as text: `WP01 → WP02 → WP01`."""
     return " → ".join((*cycle, cycle[0]))
-
-
-def _sorter(packages: Sequence[Depending]) -> TopologicalSorter[str]:
-    names = {package.wp_id for package in packages}
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for package in packages:
-        sorter.add(package.wp_id, *(wp_id for wp_id in package.dependencies if wp_id in names))
-    return sorter

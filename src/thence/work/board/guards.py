@@ -17,13 +17,10 @@ from thence.work.board.move_request import (
     GuardFailure,
     LandingStatus,
     MoveRequest,
-    can_begin_on,
     changed_since,
     closing_events,
-    is_closed,
     open_gates,
-    passing_events,
-    reverted_by,
+    passed_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -37,9 +34,7 @@ from thence.work.board.state import (
     GateState,
     PackageState,
 )
-from thence.work.names import branch_of
 
-_SHALLOW = "this clone is shallow"
 Read = GuardFailure | tuple[str, ...]
 Guard = Callable[[MoveRequest], Read]
 
@@ -56,7 +51,7 @@ def _unknown_lane(request: MoveRequest) -> Read:
 
 
 def _unknown_package(request: MoveRequest) -> Read:
-    if request.is_known:
+    if request.package.wp_id in request.feature.packages:
         return ()
     names = ", ".join(request.feature.packages)
     return GuardFailure(
@@ -101,18 +96,6 @@ def _moved_meanwhile(request: MoveRequest) -> Read:
     )
 
 
-def _taken_over(request: MoveRequest) -> Read:
-    package, lost = request.package, request.package.taken_over
-    if lost is None or not request.is_lost or request.to not in (DOING, PLANNED, FOR_REVIEW):
-        return ()
-    return GuardFailure(
-        "not_its_agent",
-        f"{package.agent} took {package.wp_id} over from {lost.previous} at {lost.at}",
-        f"leave it to {package.agent}; `thence work implement` takes one that is free",
-        may_be_forced=request.to != DOING,
-    )
-
-
 def _not_in_lane(request: MoveRequest) -> Read:
     package, to = request.package, request.to
     if package.lane == to:
@@ -149,7 +132,7 @@ def _not_its_agent(request: MoveRequest) -> Read:
     is_review = package.lane == FOR_REVIEW and request.to != REJECTED
     is_begun = request.is_claim and not request.is_reopening
     is_work = is_begun or request.is_release or request.to == FOR_REVIEW
-    if request.is_lost or (not is_review and not is_work):
+    if not is_review and not is_work:
         return ()
     if is_review and package.is_approved:  # the reviewer has given the verdict
         return package.events_of("approved")
@@ -165,43 +148,31 @@ def _not_its_agent(request: MoveRequest) -> Read:
     )
 
 
-def _conflict_provisional(request: MoveRequest) -> Read:
-    package = request.package
-    conflicts = request.board.open_conflicts(package.subject)
-    if not any(conflict.is_provisional for conflict in conflicts):
-        return ()
-    return GuardFailure(
-        "conflict_provisional",
-        f"clones wrote on {package.wp_id} at once, and events that led to it are not here yet",
-        "get them by `git pull`, then try again",
-    )
-
-
 def _dependencies_open(request: MoveRequest) -> Read:
     if not request.is_claim and request.to != DONE:
         return ()
-    is_enough = can_begin_on if request.is_claim else is_closed
-    feature, package = request.feature, request.package
-    missing = [wp_id for wp_id in package.dependencies if not is_enough(feature, package, wp_id)]
-    out = [wp_id for wp_id in package.dependencies if wp_id in request.context.reverted]
-    if out and not missing:
-        reasons = "; ".join(f"{wp_id} is {request.context.reverted[wp_id]}" for wp_id in out)
+    feature, package, reverted = request.feature, request.package, request.context.reverted
+    lanes = (FOR_REVIEW, DONE) if request.is_claim else (DONE,)
+    closing = {
+        wp_id: closing_events(feature, package, wp_id, lanes) for wp_id in package.dependencies
+    }
+    if missing := [wp_id for wp_id, ids in closing.items() if ids is None]:
+        names = ", ".join(f"{wp_id} ({request.lane_of(wp_id)})" for wp_id in missing)
+        state = "in review" if request.is_claim else "done"
+        return GuardFailure(
+            "dependencies_open",
+            f"{package.wp_id} needs what is not {state} yet: {names}",
+            "finish these first; `thence work implement` takes a package that is ready",
+        )
+    if out := [wp_id for wp_id in package.dependencies if wp_id in reverted]:
+        reasons = "; ".join(f"{wp_id} is {reverted[wp_id]}" for wp_id in out)
         return GuardFailure(
             "dependencies_open",
             f"{package.wp_id} needs code that was taken out again: {reasons}",
             f"thence work move-task {out[0]} --feature {feature.slug} --to doing --reason TEXT"
             " names the way to bring it back",
         )
-    if not missing:
-        closings = (closing_events(feature, package, wp_id) for wp_id in package.dependencies)
-        return (*package.events_of("package"), *(event_id for ids in closings for event_id in ids))
-    names = ", ".join(f"{wp_id} ({request.lane_of(wp_id)})" for wp_id in missing)
-    state = "in review" if request.is_claim else "done"
-    return GuardFailure(
-        "dependencies_open",
-        f"{request.package.wp_id} needs what is not {state} yet: {names}",
-        "finish these first; `thence work implement` takes a package that is ready",
-    )
+    return (*package.events_of("package"), *(one for ids in closing.values() for one in ids or ()))
 
 
 def _subtasks_open(request: MoveRequest) -> Read:
@@ -220,24 +191,7 @@ def _subtasks_open(request: MoveRequest) -> Read:
     )
 
 
-def _branch_gone(request: MoveRequest) -> Read:
-    """Refuses work whose branch was deleted: a commit there would have no history."""
-    commit = request.context.lost_commit
-    if request.to not in (FOR_REVIEW, DONE) or not commit:
-        return ()
-    branch = branch_of(request.feature.slug, request.package.wp_id)
-    return GuardFailure(
-        "branch_gone",
-        f"the branch {branch}, which its worktree has checked out, is gone; it stood at"
-        f" {commit[:SHORT]}",
-        f"git branch {branch} {commit}",
-        may_be_forced=False,
-    )
-
-
 def _worktree_dirty(request: MoveRequest) -> Read:
-    if request.context.lost_commit:
-        return ()  # all of it would be shown as changed
     if request.to not in (FOR_REVIEW, DONE) or request.context.worktree != "dirty":
         return ()
     return GuardFailure(
@@ -303,27 +257,17 @@ def _why_not_landed(code: LandingStatus, wp_id: str, which: str) -> tuple[str, s
     accept = f"thence work accept {which}"
     named = f"name the commit that merged it{likely}: {accept} --landed COMMIT"
     no_code = f"say why it has no code: {accept} --no-code REASON"
-    if code.is_shallow:
-        message = f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
-        return message, f"{UNSHALLOW}, then try again"
-    if code.kind == "reverted":
-        back = f"thence work move-task {which} --to doing --reason TEXT"
-        return f"{wp_id} is {reverted_by(code)}", f"{back}; then in its worktree: {code.revert}"
-    if code.kind == "local":
-        message = f"{wp_id} is merged here, and not pushed to {code.target}"
-        return message, f"push it, or accept it as it is: {accept} --local"
-    if code.kind == "no_code":
-        return f"{code.branch} changes nothing", f"commit the work of the package, or {no_code}"
-    if code.kind == "missing":
-        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
-        return message, f"thence work merge {which}; or {named}"
-    if code.kind == "unfetched":
-        message = (
-            f"the code of {wp_id} is not fetched here: {code.branch} or {code.target} lacks it"
-        )
-        return message, f"git fetch, then try again; or {named}"
-    message = f"could not find the code of {wp_id}: there is no branch {code.branch}"
-    return message, f"{named}; or {no_code}"
+    remedies = {
+        "shallow": f"{UNSHALLOW}, then try again",
+        "reverted": f"thence work move-task {which} --to doing --reason TEXT; then in its worktree:"
+        f" {code.revert}; or, if it came back, {named}",
+        "local": f"push it, or accept it as it is: {accept} --local",
+        "no_code": f"commit the work of the package, or {no_code}",
+        "missing": f"thence work merge {which}; or {named}",
+        "unfetched": f"git fetch, then try again; or {named}",
+    }
+    is_said = " is" if code.kind in ("reverted", "local") else ":"
+    return f"{wp_id}{is_said} {code.sentence}", remedies.get(code.kind, f"{named}; or {no_code}")
 
 
 def _changed_since(request: MoveRequest) -> Read:
@@ -337,18 +281,6 @@ def _changed_since(request: MoveRequest) -> Read:
         f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
         f"hand it in again: {move} --to doing --reason TEXT, then {move} --to for_review",
         may_be_forced=not request.context.is_agent,
-    )
-
-
-def _landing_unknown(request: MoveRequest) -> Read:
-    """Refuses to reopen a package of which a shallow clone can't tell whether it has landed."""
-    code, wp_id = request.context.code, request.package.wp_id
-    if not request.is_reopening or code is None or not code.is_shallow:
-        return ()
-    return GuardFailure(
-        "landing_unknown",
-        f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
-        f"{UNSHALLOW}, then try again",
     )
 
 
@@ -377,7 +309,8 @@ def _gates_open(request: MoveRequest) -> Read:
     context = request.context
     unpassed = open_gates(request.package, context)
     if not unpassed:
-        return passing_events(request.package, context)
+        passing = (passed_by(gate, context) for gate in request.package.gates.values())
+        return tuple(filter(None, passing))
     types = {gate.gate_type for gate in unpassed}
     named = f"{request.package.wp_id} --feature {request.feature.slug}"
     remedies = [
@@ -405,21 +338,17 @@ CONDITIONS: tuple[Guard, ...] = (
     _unknown_package,
     _number_given_twice,
     _moved_meanwhile,
-    _taken_over,
     _not_in_lane,
     _not_its_agent,
     _author_approves,
-    _conflict_provisional,
 )
 VALIDATORS: tuple[Guard, ...] = (
     _dependencies_open,
     _subtasks_open,
-    _branch_gone,
     _worktree_dirty,
     _nothing_committed,
     _not_landed,
     _changed_since,
-    _landing_unknown,
     _reason_needed,
     _gates_open,
     _closed_by_agent,

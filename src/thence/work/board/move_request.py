@@ -1,6 +1,6 @@
 """A move that an actor wants to make: the allowed lanes, the context, the gates, the refusals."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -32,8 +32,19 @@ MATRIX: Mapping[str, tuple[str, ...]] = {
     REJECTED: (PLANNED,),
 }
 CodeKind = Literal[
-    "landed", "local", "missing", "no_code", "unknown", "unfetched", "reverted", "gone"
+    "landed", "local", "missing", "no_code", "unknown", "shallow", "unfetched", "reverted", "gone"
 ]
+_SENTENCES: Mapping[CodeKind, str] = {
+    "landed": "its code is in {target}, and it is not done",
+    "local": "merged here, not pushed to {target}",
+    "missing": "its code, on {branch}, is not in {target}",
+    "no_code": "{branch} changes nothing",
+    "unknown": "landed unknown: its code was not found",
+    "shallow": "landed unknown: this clone is shallow",
+    "unfetched": "its code is not fetched here",
+    "reverted": "reverted in {target} by {reverts}",
+    "gone": "its code is not in {target} any more",
+}
 
 
 class LandingStatus(msgspec.Struct, frozen=True):
@@ -41,14 +52,14 @@ class LandingStatus(msgspec.Struct, frozen=True):
 
     "landed": it is in the target. "local": it is merged into the branch that has the target as its
     upstream, and not pushed. "missing": its commits are known and are not in the target.
-    "no_code": the branch changes nothing. "unknown": nothing is known of it. "unfetched": this
-    clone lacks a commit of it, or never had its landing in the target. "reverted", "gone": it was
-    in the target, and all of it was taken out by `reverts`, or it was reset since. `landed` records
-    how it came to the target, `is_asserted` that a person stated it. `is_shallow` means that the
-    kind is unknown because this clone lacks old commits. `changed_since` is the commit that was
-    handed in, where the package's last commit is another one. `revert` is the command that takes
-    the reverts back, `push` the one that brings "local" code to the target, None where it was not
-    looked for. `nearest` is the target's commit that shares most words with "missing" code.
+    "no_code": the branch changes nothing. "unknown": nothing is known of it. "shallow": this clone
+    lacks the old commits that would tell. "unfetched": this clone lacks a commit of it, or never
+    had its landing in the target. "reverted", "gone": it was in the target, and all of it was taken
+    out by `reverts`, or it was reset since. `landed` records how it came to the target,
+    `is_asserted` that a person stated it. `changed_since` is the commit that was handed in, where
+    the package's last commit is another one. `revert` is the command that takes the reverts back,
+    `push` the one that brings "local" code to the target, None where it was not looked for.
+    `nearest` is the target's commit that shares most words with "missing" code.
     """
 
     kind: CodeKind
@@ -56,12 +67,17 @@ class LandingStatus(msgspec.Struct, frozen=True):
     branch: str
     landed: Landed | None = None
     is_asserted: bool = False
-    is_shallow: bool = False
     changed_since: str | None = None
     reverts: tuple[str, ...] = ()
     revert: str = ""
     nearest: str | None = None
     push: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The position in words."""
+        reverts = ", ".join(commit[:SHORT] for commit in self.reverts)
+        return _SENTENCES[self.kind].format(target=self.target, branch=self.branch, reverts=reverts)
 
 
 class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +85,6 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the state of the package's worktree, None where it has none or was not checked.
-    `lost_commit` is where the package's branch stood when it was deleted under that worktree.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
     `open_subtasks` are those that the planning files show as open. `expected_lane` is the lane that
     the command read on its first request, None during that request. `waived_guards` names guards
@@ -81,8 +96,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     the ids of events for which the command wants the move, such as an approval.
 
     `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
-    to be done, or to be reopened in a shallow clone, None for other moves; with `is_local` the
-    package may be done before it is pushed.
+    to be done; with `is_local` it may be done before it is pushed.
     `reverted` maps done packages whose code was reverted to the sentence that says so.
     Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
     node under which this clone writes.
@@ -93,7 +107,6 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     is_forced: bool = False
     worktree: Literal["clean", "dirty"] | None = None
-    lost_commit: str = ""
     has_commits: bool | None = None
     open_subtasks: tuple[str, ...] = ()
     expected_lane: str | None = None
@@ -143,12 +156,6 @@ def changed_since(commit: str) -> str:
     return f"changed since it was handed in at {commit[:SHORT]}"
 
 
-def reverted_by(code: LandingStatus) -> str:
-    """Returns what took a package's code out of its target."""
-    commits = ", ".join(commit[:SHORT] for commit in code.reverts)
-    return f"reverted in {code.target} by {commits}"
-
-
 class FollowUpEvent(msgspec.Struct, frozen=True):
     """An event to append after a move: type, payload, and its causes beside the move."""
 
@@ -178,12 +185,11 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoveRequest(msgspec.Struct, frozen=True):
-    """A move that an actor wants to make; `is_known` is whether the board has the package."""
+    """A move that an actor wants to make; the package may be one that the board lacks."""
 
     board: Board
     feature: FeatureState
     package: PackageState
-    is_known: bool
     to: str
     context: MoveContext
 
@@ -203,14 +209,6 @@ class MoveRequest(msgspec.Struct, frozen=True):
         return self.package.lane == DONE and self.to == DOING
 
     @property
-    def is_lost(self) -> bool:
-        """True if somebody else took the package over from the actor."""
-        package, actor = self.package, self.context.actor
-        lost = package.taken_over
-        is_doing = package.lane == DOING
-        return is_doing and lost is not None and lost.previous == actor != package.agent
-
-    @property
     def is_claim(self) -> bool:
         """True if the move begins the work on the package."""
         return self.to == DOING and not self.is_send_back
@@ -221,38 +219,33 @@ class MoveRequest(msgspec.Struct, frozen=True):
         return other.lane if other else "unknown"
 
 
+def closing_events(
+    feature: FeatureState, package: PackageState, dependency: str, lanes: Collection[str] = (DONE,)
+) -> tuple[str, ...] | None:
+    """Returns the ids of the events by which a package need not wait for a dependency.
+
+    It need not if that is in one of the `lanes`, or was waived, or is not on the board and any
+    event resolved it; else None is returned.
+    """
+    other, how = feature.packages.get(dependency), package.resolved.get(dependency)
+    is_waived = how is not None if other is None else how in _WAIVED
+    waived = package.events_of(f"resolved/{dependency}") if is_waived else ()
+    if other is not None and other.lane in lanes:
+        return (*other.events_of("lane"), *waived)
+    return waived if is_waived else None
+
+
 def can_begin_on(feature: FeatureState, package: PackageState, dependency: str) -> bool:
     """Reports whether work on a package can begin on the present state of a dependency.
 
     The code of a dependency in review is on its branch; the package's branch then begins there.
     """
-    other = feature.packages.get(dependency)
-    is_in_review = other is not None and other.lane == FOR_REVIEW
-    return is_in_review or is_closed(feature, package, dependency)
-
-
-def closing_events(
-    feature: FeatureState, package: PackageState, dependency: str
-) -> tuple[str, ...]:
-    """Returns the ids of the events by which a package need not wait for a dependency."""
-    other, how = feature.packages.get(dependency), package.resolved.get(dependency)
-    is_waived = how is not None if other is None else how in _WAIVED
-    waived = package.events_of(f"resolved/{dependency}") if is_waived else ()
-    if other is None or other.lane not in (FOR_REVIEW, DONE):
-        return waived
-    return (*other.events_of("lane"), *waived)
+    return closing_events(feature, package, dependency, (FOR_REVIEW, DONE)) is not None
 
 
 def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> bool:
-    """Reports whether a package need not wait for a dependency: it is done, or was waived.
-
-    A dependency that the board lacks is closed if any event resolved it.
-    """
-    other = feature.packages.get(dependency)
-    how = package.resolved.get(dependency)
-    if other is None:
-        return how is not None
-    return other.lane == DONE or how in _WAIVED
+    """Reports whether a dependency of a package is done, or need not be waited for."""
+    return closing_events(feature, package, dependency) is not None
 
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
@@ -264,31 +257,24 @@ REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # gates that a pers
 def open_gates(package: PackageState, context: MoveContext) -> tuple[GateState, ...]:
     """Returns the gates that keep a package from being done, ordered by their ids.
 
-    A gate that the configuration runs is passed only if this very process saw it pass. For an
-    agent, configured gates that have not been created yet are open too.
+    For an agent, configured gates that have not been created yet are open too.
     """
     created = {gate.gate_type for gate in package.gates.values()}
     missing = context.gates_run - created if context.is_agent else ()
     return (
-        *(gate for gate in package.gates.values() if not _is_passed(gate, context)),
+        *(gate for gate in package.gates.values() if passed_by(gate, context) is None),
         *(GateState("", gate_type) for gate_type in sorted(missing)),
     )
 
 
-def passing_events(package: PackageState, context: MoveContext) -> tuple[str, ...]:
-    """Returns the ids of the events by which the gates of a package are passed."""
-    return tuple(
-        context.gates_seen.get(gate.gate_type, gate.event_id)
-        if gate.gate_type in context.gates_run
-        else gate.event_id
-        for gate in package.gates.values()
-    )
+def passed_by(gate: GateState, context: MoveContext) -> str | None:
+    """Returns the id of the event by which a gate is passed, None for an open one.
 
-
-def _is_passed(gate: GateState, context: MoveContext) -> bool:
+    A gate that the configuration runs is passed only if this very process saw it pass.
+    """
     if gate.gate_type in context.gates_run:
-        return gate.gate_type in context.gates_seen
-    return gate.is_passed
+        return context.gates_seen.get(gate.gate_type)
+    return gate.event_id if gate.is_passed else None
 
 
 def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUpEvent:
@@ -300,8 +286,3 @@ def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp
         "result_data": {"gate_type": gate.gate_type, **result},
     }
     return FollowUpEvent("GateResultChanged", payload)
-
-
-def gate_results(package: PackageState) -> list[dict[str, str]]:
-    """Returns type and status of each gate of a package, ordered by gate ids."""
-    return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]

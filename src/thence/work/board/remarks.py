@@ -5,40 +5,19 @@ in as the clone at hand sees it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from thence.work.board.move_request import LandingStatus, changed_since, is_closed, reverted_by
+from thence.work.board.move_request import LandingStatus, changed_since, is_closed
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, REJECTED, FeatureState, PackageState
-
-# on packages that are done, and have not landed
-_DONE: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "missing": "its code, on {branch}, is not in {target}",
-    "no_code": "{branch} changes nothing",
-    "unknown": "landed unknown: its code was not found",
-    "unfetched": "its code is not fetched here",
-    "gone": "its code is not in {target} any more",
-}
-# on packages in review
-_REVIEW: Mapping[str, str] = {
-    "local": "merged here, not pushed to {target}",
-    "landed": "its code is in {target}, and it is not done",
-    "no_code": "{branch} changes nothing",
-    "unknown": "its code was not found",
-    "unfetched": "its code is not fetched here",
-}
 
 
 def remarks(package: PackageState, code: LandingStatus | None) -> Iterator[str]:
     """Yields the remarks on one package; `code` is where its code is, if that was looked for."""
     if code is not None:
-        sentences = _DONE if package.lane == DONE else _REVIEW
-        if code.is_shallow:
-            yield "landed unknown: this clone is shallow"
-        elif code.kind == "reverted":
-            yield reverted_by(code)
-        elif code.kind in sentences:
-            yield sentences[code.kind].format(target=code.target, branch=code.branch)
+        # of a package in review it goes without saying that its code is on its branch
+        usual = "landed" if package.lane == DONE else "missing"
+        if code.kind != usual:
+            yield code.sentence
         if code.changed_since is not None:
             yield changed_since(code.changed_since)
     if package.is_approved:

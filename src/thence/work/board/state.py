@@ -50,32 +50,13 @@ class Workspace(msgspec.Struct, frozen=True):
     node_id: str = ""
 
 
-class TakenOver(msgspec.Struct, frozen=True):
-    """The previous agent of a package that was given to another, and the time of that."""
-
-    previous: str
-    at: str
-
-
-class HistoryEntry(msgspec.Struct, frozen=True):
-    """An entry of a package's history; `kind` is note, review, error or comment."""
-
-    event_id: str
-    timestamp: str
-    author: str | None
-    kind: str
-    text: str
-
-
 class LostPackage(msgspec.Struct, frozen=True):
     """A package whose number another package keeps.
 
-    `event_id` is its WPCreated, `node_id` the clone's node. `is_added` is whether it was added
-    again, under another number.
+    `node_id` is that of its clone. `is_added` is whether it was added again, under another number.
     """
 
     title: str
-    event_id: str
     node_id: str
     is_added: bool
 
@@ -85,14 +66,12 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
 
     `lost` are the packages that lost its number. `created_event` is the id of the event that made
     the package. `agent` has the package, or had it last; `reviewer` was given it for review;
-    `phase` is implementation or review. `taken_over` is the previous agent, if another was given
-    the package. `resolved` maps dependencies that need not be waited for any more to the kind of
-    their resolution. `subtasks` maps those that were ticked in the log to True, and to False where
-    the tick was undone. `gates` are by their ids. `approved_by` approved the code in review,
-    `overruled` are the guards that the last move passed by force. `times_sent_back` counts the
-    moves out of review back to work. `heads` are the ids of the package's events that cause no
-    other event of it. `lane_event` is the id of the event that set the lane, `last_event` of the
-    last in total order that counts: errors do not. `reviewed` is the code as it last went to
+    `phase` is implementation or review. `resolved` maps dependencies that need not be waited for
+    any more to the kind of their resolution. `subtasks` maps those that were ticked in the log to
+    True, and to False where the tick was undone. `gates` are by their ids. `approved_by` approved
+    the code in review, `overruled` are the guards that the last move passed by force.
+    `times_sent_back` counts the moves out of review back to work. `last_event` is the id of the
+    last event in total order that counts: errors do not. `reviewed` is the code as it last went to
     review, `reviews` as it ever did, `landed` its landing in the target, until the package leaves
     done. `set_by` maps "lane", "agent", "reviewer", "approved", "package" (title and dependencies),
     "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
@@ -106,12 +85,10 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     lane: str = PLANNED
     agent: str | None = None
     reviewer: str | None = None
-    taken_over: TakenOver | None = None
     approved_by: str | None = None
     overruled: tuple[str, ...] = ()
     times_sent_back: int = 0
     phase: str | None = None
-    retry_count: int = 0
     dependencies: tuple[str, ...] = ()
     resolved: Mapping[str, str] = msgspec.field(default_factory=dict)
     subtasks: Mapping[str, bool] = msgspec.field(default_factory=dict)
@@ -120,11 +97,13 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     reviewed: Reviewed | None = None
     reviews: tuple[Reviewed, ...] = ()
     landed: Landed | None = None
-    history: tuple[HistoryEntry, ...] = ()
-    heads: tuple[str, ...] = ()
-    lane_event: str | None = None
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def lane_event(self) -> str | None:
+        """The id of the event that set the lane."""
+        return self.set_by.get("lane")
 
     @property
     def is_approved(self) -> bool:
@@ -150,9 +129,7 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
 
     project_uuid: str | None
     slug: str
-    number: str = ""
     title: str = ""
-    mission: str = ""
     target_branch: str | None = None
     folder: str | None = None
     packages: Mapping[str, PackageState] = msgspec.field(default_factory=dict)
@@ -184,14 +161,6 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
         return subject.startswith(work_subject(self.project_uuid, self.slug, ""))
 
 
-class IgnoredEvent(msgspec.Struct, frozen=True):
-    """An event of a known type that changes nothing, with the reason."""
-
-    event_id: str
-    event_type: str
-    reason: str
-
-
 class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
@@ -202,7 +171,6 @@ class Board(msgspec.Struct, frozen=True):
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
-    skipped: tuple[IgnoredEvent, ...] = ()
 
     @property
     def targets(self) -> set[str]:

@@ -5,7 +5,7 @@ that follow. All are pure: nothing is written here, and the state of disk and gi
 context.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -21,8 +21,6 @@ from thence.work.board.move_request import (
     MoveRequest,
     closing_events,
     gate_change,
-    gate_results,
-    is_closed,
 )
 from thence.work.board.state import (
     DOING,
@@ -48,8 +46,6 @@ DECIDING_TYPES = frozenset(
     )
 )
 
-PostFunction = Callable[[MoveRequest], tuple[FollowUpEvent, ...]]
-
 
 def move(
     board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
@@ -72,7 +68,7 @@ def move(
         previous=request.package.lane,
         to=to,
         payload=_payload(request, overruled),
-        follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(request)),
+        follow_ups=tuple(_follow_ups(request)),
         overruled=overruled,
         watched=_watched(request),
         caused_by=_causes(board, (*read, *context.rests_on)),
@@ -89,7 +85,7 @@ def after_move(board: Board, move: Move, event_id: str, actor: str) -> Board:
     set_by = {**package.set_by, "lane": event_id}
     is_claim = move.to == DOING and move.previous != FOR_REVIEW
     agent = actor if is_claim else package.agent
-    moved = replace(package, lane=move.to, lane_event=event_id, set_by=set_by, agent=agent)
+    moved = replace(package, lane=move.to, set_by=set_by, agent=agent)
     packages = {**feature.packages, move.wp_id: moved}
     features = {**board.features, feature.slug: replace(feature, packages=packages)}
     return replace(board, features=features)
@@ -149,7 +145,7 @@ def _request(
         feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
     package = feature.packages.get(wp_id)
     missing = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
-    return MoveRequest(board, feature, package or missing, package is not None, to, context)
+    return MoveRequest(board, feature, package or missing, to, context)
 
 
 def _subject(feature: FeatureState, aggregate_id: str) -> str:
@@ -168,7 +164,9 @@ def _payload(request: MoveRequest, overruled: tuple[str, ...]) -> dict[str, obje
     if context.reason:
         payload["reason"] = context.reason
     if request.to == DONE and package.gates:
-        payload["gate_results"] = gate_results(package)
+        payload["gate_results"] = [
+            {"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()
+        ]
     if request.is_claim and package.dependencies:
         payload["dependency_status"] = {
             wp_id: request.lane_of(wp_id) for wp_id in package.dependencies
@@ -184,45 +182,34 @@ def _watched(request: MoveRequest) -> frozenset[str]:
     return frozenset((package.subject, *(_subject(request.feature, name) for name in others)))
 
 
-def _resolve_dependents(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
-    """Resolves the last open dependency of each package that waited for this one."""
-    if request.to != DONE:
-        return ()
+def _follow_ups(request: MoveRequest) -> Iterator[FollowUpEvent]:
+    """Yields what follows a move: reviewed code, a landing, freed dependents, failed gates."""
+    package, context, code = request.package, request.context, request.context.code
+    if request.to == FOR_REVIEW and context.reviewed is not None:
+        yield FollowUpEvent("WPReviewed", reviewed_payload(package.wp_id, context.reviewed))
+    if request.to == DONE and code is not None and code.landed is not None:
+        yield FollowUpEvent("WPLanded", landed_payload(package.wp_id, code.landed))
+    if request.to == DONE:
+        yield from _resolved_dependents(request)
+    for gate in package.gates.values() if request.is_send_back else ():
+        if gate.gate_type == MANUAL_REVIEW and gate.status != FAILED:
+            yield gate_change(gate, FAILED, reason=context.reason)
+
+
+def _resolved_dependents(request: MoveRequest) -> Iterator[FollowUpEvent]:
+    """Yields the resolution of the last open dependency of packages that waited for this one."""
     wp_id = request.package.wp_id
-    resolved: list[FollowUpEvent] = []
     for other in request.feature.packages.values():
-        rest = [dependency for dependency in other.dependencies if dependency != wp_id]
-        is_last = len(rest) < len(other.dependencies) and all(
-            is_closed(request.feature, other, dependency) for dependency in rest
-        )
-        is_open = other.lane not in (DONE, REJECTED)
-        if is_last and wp_id not in other.resolved and is_open:
+        is_waiting = wp_id in other.dependencies and wp_id not in other.resolved
+        if not is_waiting or other.lane in (DONE, REJECTED):
+            continue
+        rest = [one for one in other.dependencies if one != wp_id]
+        closing = [closing_events(request.feature, other, one) for one in rest]
+        if None not in closing:
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"
-            rests_on = [
-                id_
-                for dependency in rest
-                for id_ in closing_events(request.feature, other, dependency)
-            ]
-            resolved.append(FollowUpEvent("DependencyResolved", payload, tuple(rests_on)))
-    return tuple(resolved)
-
-
-def _fail_reviews(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
-    """Fails the package's manual reviews on a send-back."""
-    return tuple(
-        gate_change(gate, FAILED, reason=request.context.reason)
-        for gate in request.package.gates.values()
-        if request.is_send_back and gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
-    )
-
-
-def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
-    """Records the code that goes to review."""
-    code = request.context.reviewed
-    if request.to != FOR_REVIEW or code is None:
-        return ()
-    return (FollowUpEvent("WPReviewed", reviewed_payload(request.package.wp_id, code)),)
+            ids = tuple(one for events in closing for one in events or ())
+            yield FollowUpEvent("DependencyResolved", payload, ids)
 
 
 def reviewed_payload(wp_id: str, code: Reviewed) -> dict[str, object]:
@@ -237,23 +224,7 @@ def reviewed_payload(wp_id: str, code: Reviewed) -> dict[str, object]:
     }
 
 
-def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
-    """Records the landing of the code in its target, if it has landed."""
-    code = request.context.code
-    if request.to != DONE or code is None or code.landed is None:
-        return ()
-    return (FollowUpEvent("WPLanded", landed_payload(request.package.wp_id, code.landed)),)
-
-
 def landed_payload(wp_id: str, landed: Landed) -> dict[str, object]:
     """Returns the payload of the WPLanded of a package."""
     payload = {"wp_id": wp_id, "how": landed.how, "commit": landed.commit, "reason": landed.reason}
     return {key: value for key, value in payload.items() if value}
-
-
-POST_FUNCTIONS: tuple[PostFunction, ...] = (
-    _record_reviewed_code,
-    _record_landing,
-    _resolve_dependents,
-    _fail_reviews,
-)

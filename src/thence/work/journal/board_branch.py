@@ -9,7 +9,7 @@ redacted is replaced by its redacted form at the tip; older commits keep the lin
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -19,17 +19,9 @@ from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
 from thence.git.objects import Objects, objects, write_tree
 from thence.git.pushing import ask_remote
 from thence.git.repository import HEADS, Repository
-from thence.work.day_lines import (
-    FOLDER,
-    RedactedLines,
-    by_file,
-    is_day_file,
-    lacking,
-    made_anew,
-    with_more,
-)
+from thence.work.day_lines import RedactedLines, by_file, lacking, made_anew, with_more
 from thence.work.journal.board_remote import BoardRemote
-from thence.work.journal.day_files import check_project, project_of, record_commit
+from thence.work.journal.day_files import check_project, day_files_in, project_of, record_commit
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
@@ -104,12 +96,17 @@ def exchange(
         except GitFailed as error:
             failures += 1
             words = error.cause
-            is_retryable = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
+            is_pruned = any(sign in words for sign in _PRUNED) and _UNSIGNED not in words
+            is_retryable = is_pruned or any(sign in words for sign in _LOCKED)
             if failures > _FAILURES_MAX or not is_retryable:
                 raise
         else:
             if words is None:
-                _record_pushed(project, repo, link, commit)
+                # the branch's new tip, as a fetch would, with no new lines for this clone
+                if not link.is_fetched:  # else the push has done it
+                    repo.git.run("update-ref", link.ref, commit.oid)
+                    _configure_fetch(repo, link)
+                record_commit(project, link.ref, commit.parent, commit.oid)
                 return Exchange(commit.oid, len(events), commit.pushed, commit.redacted)
         # random pauses grow with the tries and their duration, so that others get through
         longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
@@ -121,11 +118,6 @@ def exchange(
         "thence sync now again; the events wait in the journal",
         is_retryable=True,
     )
-
-
-def _is_of_objects(words: str) -> bool:
-    """Reports whether git failed at its objects, as beside a gc that prunes them."""
-    return any(sign in words for sign in _PRUNED) and _UNSIGNED not in words
 
 
 def _ask_remote(repo: Repository, link: BoardRemote, *arguments: str) -> Answer:
@@ -204,36 +196,16 @@ def _changes(
     """Returns the changed day files, and how many lines they get, and lose the body of."""
     changes: dict[str, bytes] = {}
     pushed = redacted = 0
-    by_path = by_file(events)
-    others = _paths(store, tree) if redactions.digests else ()
-    for path in dict.fromkeys((*by_path, *others)):
-        data = _data(store, tree, path)
+    by_path, held = by_file(events), day_files_in(store, tree) if tree else {}
+    for path in dict.fromkeys((*by_path, *(held if redactions.digests else ()))):
+        data = store.blob(held[path]) if path in held else b""
         kept, count = made_anew(data, redactions)
-        lines = lacking(kept, by_path.get(path, ()), lambda: _days(store, tree))
+        lines = lacking(kept, by_path.get(path, ()), lambda: map(store.blob, held.values()))
         if lines or count:
             changes[path] = with_more(kept, lines)
             pushed += len(lines)
             redacted += count
     return changes, pushed, redacted
-
-
-def _data(store: Objects, tree: str | None, path: str) -> bytes:
-    entry = store.find(tree, path) if tree else None
-    return store.blob(entry.oid) if entry else b""
-
-
-def _days(store: Objects, tree: str | None) -> Iterator[bytes]:
-    folder = store.find(tree, FOLDER) if tree else None
-    for name, entry in (store.tree(folder.oid) if folder else {}).items():
-        if is_day_file(name):
-            yield store.blob(entry.oid)
-
-
-def _paths(store: Objects, tree: str | None) -> Iterator[str]:
-    folder = store.find(tree, FOLDER) if tree else None
-    for name in store.tree(folder.oid) if folder else ():
-        if is_day_file(name):
-            yield f"{FOLDER}/{os.fsdecode(name)}"
 
 
 def _push(repo: Repository, link: BoardRemote, oid: str) -> str | None:
@@ -262,13 +234,3 @@ def _refused(repo: Repository, link: BoardRemote, what: str, answer: Answer) -> 
         words,
         f"{hint}; then thence sync now: the events wait in the journal",
     )
-
-
-def _record_pushed(
-    project: Project, repo: Repository, link: BoardRemote, commit: _BoardCommit
-) -> None:
-    """Records the branch's new tip, as a fetch would, with no new lines for this clone."""
-    if not link.is_fetched:  # else the push has done it
-        repo.git.run("update-ref", link.ref, commit.oid)
-        _configure_fetch(repo, link)
-    record_commit(project, link.ref, commit.parent, commit.oid)

@@ -12,9 +12,7 @@ from thence.work.project.configuration import BoardOptions
 
 _DEFAULT_REMOTE = "origin"
 _TRUE = frozenset(("true", "yes", "on", "1"))
-_SETTINGS_PATTERN = (
-    r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
-)
+_SETTINGS_PATTERN = r"^(remote\..*\.(url|fetch)|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
 
 
 class BoardRemote(NamedTuple):

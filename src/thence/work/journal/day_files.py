@@ -1,7 +1,8 @@
 """The day files by which clones share their journals, read from git's objects.
 
 The source is the fetched board's branch, each blob once. Lines are verified, and witnessed by the
-journal.
+journal. Commands that replace the record of what was read at once may lose what one of them has
+added: then day files are read again, and bring nothing twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -14,18 +15,51 @@ from thence.core.codec import BadLine
 from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.git.objects import Objects, is_file, objects
+from thence.files import replace_file
+from thence.git.objects import Objects, is_file, is_folder, objects
 from thence.git.refs import Refs
 from thence.log.recovery.writers import redactions_of
-from thence.work.day_lines import RedactedLines, lines_in
+from thence.work.day_lines import FOLDER, RedactedLines, is_day_file, lines_in
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
-from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen
 from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.store import EventStore
 from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
+
+_SEEN = "seen.json"
+
+
+class SeenTips(msgspec.Struct):
+    """The tips whose day files were read, by the full names of their refs.
+
+    `shared` is how many events of the journal the board's branch is known to have.
+    """
+
+    tips: dict[str, str] = {}
+    shared: int = 0
+
+
+def load_seen(project: Project) -> SeenTips:
+    """Returns the record; an empty one where it can't be read."""
+    try:
+        return msgspec.json.decode((project.home / _SEEN).read_bytes(), type=ready(SeenTips))
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return SeenTips()
+
+
+def save_seen(project: Project, seen: SeenTips) -> None:
+    """Stores the record. Raises OSError, ThenceError."""
+    project.home.mkdir(parents=True, exist_ok=True)  # nothing was recorded in it yet
+    replace_file(project.home / _SEEN, msgspec.json.encode(seen))
+
+
+def day_files_in(store: Objects, tree: str) -> dict[str, str]:
+    """Returns the ids of the day files in a commit's tree by their paths."""
+    folder = store.find(tree, FOLDER)
+    names = store.tree(folder.oid) if folder and is_folder(folder) else {}
+    return {f"{FOLDER}/{name.decode()}": at.oid for name, at in names.items() if is_day_file(name)}
 
 
 class TakenLines(NamedTuple):
@@ -146,20 +180,15 @@ def _unseen_lines(
         return None
     check_project(project, project_of(store, commit[1]), ref)
     lines: dict[bytes, str] = {}
-    seen_blobs = _blobs_at(store, seen_oid)
+    seen_blobs = set[str]()
+    with suppress(GitFailed):  # the day files of a tip that is gone are read again
+        before = store.commit(seen_oid) if seen_oid else None
+        seen_blobs.update(day_files_in(store, before[1]).values() if before else ())
     for path, blob in day_files_in(store, commit[1]).items():
         if blob not in seen_blobs:
             seen_blobs.add(blob)
             lines |= dict.fromkeys(lines_in(store.blob(blob)), path)
     return lines
-
-
-def _blobs_at(store: Objects, tip: str | None) -> set[str]:
-    """Returns the blobs of the day files at a tip; those of one that is gone are read again."""
-    with suppress(GitFailed):
-        commit = store.commit(tip) if tip else None
-        return {*day_files_in(store, commit[1]).values()} if commit else set()
-    return set()
 
 
 def check_project(project: Project, named: str | None, place: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.new_event import Unchanged
-from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
+from thence.errors import HeadsMoved, InvalidEvent, ThenceError
 from thence.log.open import new_id
 from thence.work.events import member_names
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
@@ -56,8 +56,6 @@ class EventEmitter:
             return Outcome(tuple(self.store.append(*new_events, guard=guard)))
         except (InvalidEvent, HeadsMoved):
             raise
-        except OutcomeUnknown as unknown:
-            return self._retry(unknown)
         except ThenceError as error:
             if error.code == "bad_settings":
                 raise
@@ -206,14 +204,6 @@ class EventEmitter:
         values |= {name: value for name, value in arguments.items() if value or name not in values}
         payload = {name: values[name] for name in member_names(event_type) if name in values}
         return self.emit(WorkEvent(event_type, payload, slug, caused_by), guard=guard)
-
-    def _retry(self, unknown: OutcomeUnknown) -> Outcome:
-        try:
-            events = unknown.retry()
-        except ThenceError as error:
-            return Outcome((), error)
-        assert isinstance(events, list)
-        return Outcome(tuple(events))
 
 
 _EMITTERS: dict[Path, EventEmitter] = {}  # of this process, by the project's home

@@ -4,10 +4,9 @@ The files are derived: the log holds an ErrorLogged event of each refusal. Lines
 can't be read are passed over.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from functools import wraps
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,29 +126,19 @@ class ErrorStore:
 
         A file that can't be read is passed over; `report` gets a sentence about the file.
         """
-        return list(islice(self._backwards(report), limit))
-
-    def _backwards(self, report: Report) -> Iterator[RefusalRecord]:
-        try:
-            names = self._files.names(_NAME)[::-1]
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            report(f"{_NAME} was not read: {error.strerror or error}")
-            return
-        for name in names:
-            if not name.endswith(_ENDING):
-                continue
+        records: list[RefusalRecord] = []
+        for path in reversed(paths(self._files)):
             try:
-                data = self._files.read(f"{_NAME}/{name}")
+                lines = self._files.read(path).split(b"\n")
             except OSError as error:
-                report(f"{_NAME}/{name} was passed over: {error.strerror or error}")
+                report(f"{path} was passed over: {error.strerror or error}")
                 continue
-            for line in reversed(data.split(b"\n")):
-                try:
-                    yield _decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    continue
+            for line in reversed(lines):
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    records.append(_decode(line))
+            if len(records) >= limit:
+                break
+        return records[:limit]
 
 
 def with_error_store(command: Callable[..., Result]) -> Callable[..., Result]:

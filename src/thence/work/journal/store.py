@@ -14,8 +14,8 @@ no git command touches it while it is written. Either may be deleted at any mome
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
@@ -117,17 +117,17 @@ class EventStore:
     ) -> list[Event]:
         """Appends events in one piece, durably; all or, where the guard is broken, none.
 
-        Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
-        returns the events too.
+        An append of unknown outcome is tried once more. Raises InvalidEvent, and what `Log.append`
+        raises.
         """
         causation_id = new_id() if len(new_events) > 1 else None
         log = self.log  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
             appended = log._host_append(events, guard=guard, timeout_s=timeout_s)
-        except OutcomeUnknown:
+        except OutcomeUnknown as unknown:
             self._has_appended = True  # or its retry will have
-            raise
+            appended = cast(list[Event], unknown.retry())
         self._has_appended = True
         self._appended += appended
         return appended
@@ -216,27 +216,12 @@ def with_event_store(command: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> Result:
-        with _stored(keywords) as completed:
-            return command(*arguments, **completed)
+        if keywords.get("event_store") is not None:
+            return command(*arguments, **keywords)
+        with EventStore.at() as store:
+            return command(*arguments, **{**keywords, "event_store": store})
 
-    @wraps(command)
-    async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
-        with _stored(keywords) as completed:
-            return await cast(Awaitable[object], command(*arguments, **completed))
-
-    if inspect.iscoroutinefunction(command):
-        return hide_keyword("event_store", cast(Callable[..., Result], with_store_until_it_ends))
     return hide_keyword("event_store", with_store)
-
-
-@contextmanager
-def _stored(keywords: dict[str, object]) -> Iterator[dict[str, object]]:
-    """Yields keywords with an EventStore, which is closed at the end unless it was given."""
-    if keywords.get("event_store") is not None:
-        yield keywords
-        return
-    with EventStore.at() as store:
-        yield {**keywords, "event_store": store}
 
 
 def hide_keyword(name: str, wrapper: Callable[..., Result]) -> Callable[..., Result]:

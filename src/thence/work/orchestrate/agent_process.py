@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,7 +21,6 @@ from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
 from thence.git.git import USER_VARIABLES, own_variables
-from thence.work.project.project_id import CONFIG
 from thence.work.session.lane_changes import RUN_VARIABLE
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
@@ -32,7 +31,7 @@ _TAIL_CHARACTERS_MAX = 2_000
 _WORDS_CHARACTERS_MAX = 600
 # control sequences of a terminal
 _CONTROLS = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
 )
 
 # names of the variables that agents and gates are given, and patterns with `*` as in file names:
@@ -48,8 +47,6 @@ BASE = (
     *USER_VARIABLES,
 )
 _OURS = "THENCE_"
-_NAMED_MAX = 5
-_KEYS = ("*_KEY", "*_TOKEN", "*_SECRET", "*_PASSWORD", "*_CREDENTIALS")
 
 AgentOutcome = Literal[
     "done", "failed", "timed_out", "stalled", "killed", "not_started", "too_much_output"
@@ -198,9 +195,7 @@ class AgentRun:
         """Sends a signal to the group; returns False if nobody of it is left."""
         try:
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # macOS says so of a group of dead processes alone
+        except (ProcessLookupError, PermissionError):  # on macOS of a group of dead processes
             return False
         return True
 
@@ -224,41 +219,31 @@ class AgentRun:
         self._resources.close()
 
 
-def start(order: AgentSpec) -> AgentRun:
-    """Starts an agent and returns at once.
-
-    Raises nothing if the system refuses: then `poll` returns "not_started" with the reason.
-    """
-    return AgentRun(order)
-
-
 def passed_on(variables: Mapping[str, str], names: Sequence[str] = ()) -> dict[str, str]:
     """Returns the variables that an agent or a gate is given.
 
     `names` are names and patterns beside BASE. No pattern matches thence's own variables, such as
     THENCE_TOKEN: only the whole name does.
     """
-    return {name: value for name, value in variables.items() if _is_named(name, BASE, names)}
+
+    def is_passed(name: str) -> bool:
+        is_ours = name.startswith(_OURS)
+        return any(
+            name == pattern or (not is_ours and fnmatchcase(name, pattern))
+            for pattern in (*BASE, *names)
+        )
+
+    return {name: value for name, value in variables.items() if is_passed(name)}
 
 
-def hints(program: str, variables: Collection[str], names: Sequence[str] = ()) -> list[str]:
-    """Returns a warning on a program that ended at once, if it may lack a key.
+def plain_text(output: bytes) -> str:
+    """Returns an output as text, without the control sequences of a terminal."""
+    return _CONTROLS.sub("", output.decode("utf-8", "replace"))
 
-    `variables` are the names of ours; the warning names those that look like a key and are not
-    passed on.
-    """
-    keys = sorted(
-        name
-        for name in variables
-        if any(fnmatchcase(name, pattern) for pattern in _KEYS)
-        and not name.startswith(_OURS)
-        and not _is_named(name, BASE, names)
-    )
-    if not keys:
-        return []
-    option = f"is named in {CONFIG}: orchestrate: {{environment: [{keys[0]}]}}"
-    listed = ", ".join(keys[:_NAMED_MAX])
-    return [f"{program} ended at once, and is not given {listed}; one that it needs {option}"]
+
+def on_one_line(text: str) -> str:
+    """Returns a text with a space for each character that is not printable."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def last_words(output: bytes) -> str:
@@ -266,11 +251,9 @@ def last_words(output: bytes) -> str:
 
     A line that was overwritten is kept in its last state; colours are removed.
     """
-    text = _CONTROLS.sub("", output.decode("utf-8", "replace").replace("\r\n", "\n"))
+    text = plain_text(output).replace("\r\n", "\n")
     lines = (line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n"))
-    bare = "\n".join(
-        "".join(sign if sign.isprintable() else " " for sign in line) for line in lines
-    ).strip("\n")
+    bare = "\n".join(map(on_one_line, lines)).strip("\n")
     if len(bare) <= _TAIL_CHARACTERS_MAX:
         return bare
     short = bare[-_TAIL_CHARACTERS_MAX:]
@@ -290,12 +273,3 @@ def words_of(ended: AgentRunResult) -> str:
     }.get(ended.how, ended.how)
     tail = " ".join(ended.tail.split())[-_WORDS_CHARACTERS_MAX:]
     return f"{how}: {tail}" if tail else how
-
-
-def _is_named(name: str, *lists: Sequence[str]) -> bool:
-    is_ours = name.startswith(_OURS)
-    return any(
-        pattern == name or (not is_ours and fnmatchcase(name, pattern))
-        for patterns in lists
-        for pattern in patterns
-    )

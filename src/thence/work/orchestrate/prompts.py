@@ -12,8 +12,9 @@ import msgspec
 
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.names import branch_of
+from thence.work.orchestrate.agent_process import on_one_line, plain_text
 from thence.work.plan.frontmatter import read
-from thence.work.plan.package_files import file_of, holds
+from thence.work.plan.package_files import file_of
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import parse, section_of
 
@@ -23,9 +24,6 @@ REASON_CHARACTERS_MAX = 2_000
 VERDICT_BYTES = 256 * 1024  # length of the end of an output that is searched
 NO_REASON = "the reviewer sent it back without saying why"
 
-_ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
-)
 _VERDICT = re.compile(r"[\s*_`]*VERDICT[*_`]*:(.*)", re.IGNORECASE)
 _APPROVAL = re.compile(r"approved?", re.IGNORECASE)
 _SEND_BACK = re.compile(r"send[ _-]?back\b[\s:,.*_`—–-]*(.*)", re.IGNORECASE)
@@ -36,8 +34,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """The information about a package that its agent needs.
 
     All paths except the worktree's are from the top of the repository. `text` is the text of the
-    package's file below its fields, `section` the package's part of tasks.md, empty if the text
-    contains it; each may be empty.
+    package's file below its fields, `section` the package's part of tasks.md; each may be empty.
     """
 
     feature: str
@@ -75,7 +72,6 @@ def assignment(
     paths = (path for path, _ in planning.package_files(target, feature.slug))
     file = file_of(package, paths, lambda path: planning.read(target, path))
     text = read(planning.read(target, file) or b"", file).body.strip() if file else ""
-    section = section_of(data, package.wp_id)
     return Assignment(
         feature=feature.slug,
         wp_id=package.wp_id,
@@ -87,7 +83,7 @@ def assignment(
         tasks=tasks,
         file=file,
         text=text,
-        section="" if holds(text, section.partition("\n")[2]) else section,
+        section=section_of(data, package.wp_id),
         open_subtasks=tuple(
             subtask.id
             for subtask in subtasks
@@ -98,31 +94,38 @@ def assignment(
 
 def implementation(work: Assignment, feedback: str = "") -> str:
     """Returns the prompt for implementing a package; `feedback` is that on the last try."""
-    parts = [
-        f"# Do work package {work.wp_id} of {work.feature}: {work.title}",
-        "You are to do this package completely, alone, without asking anybody.",
-        _locations(work),
-        _texts(work),
-    ]
-    if feedback.strip():
-        parts.append("## What was missing in the last try")
-        parts.append("The worktree holds what was committed before. Set this right:")
-        parts.append(_quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True))
-    return "\n\n".join([*parts, _rules(work)]) + "\n"
+    ticking = "There are no open subtasks to tick."
+    if work.open_subtasks:
+        ticking = (
+            f"When a subtask is done, tick it: `thence work mark-status {work.open_subtasks[0]} "
+            f"--feature {work.feature}`. Still open: {', '.join(work.open_subtasks)}."
+        )
+    begin = f"""# Do work package {work.wp_id} of {work.feature}: {work.title}
+
+You are to do this package completely, alone, without asking anybody."""
+    last = """## What was missing in the last try
+
+The worktree holds what was committed before. Set this right:"""
+    rules = f"""## Rules
+
+- Work in this worktree, and never touch another one or another branch.
+- Commit all that belongs to the work on `{work.branch}`, in small commits that say why. What is not
+  committed when you end is not handed over.
+- {ticking}
+- Run the tests before you end.
+- Claiming, handing over and merging are done for you: run neither `thence work implement` nor
+  `move-task` nor `merge`, whatever the package's file says about moving on.
+- End with exit code 0 when all is done and committed, and with another if it can't be done; say
+  why in your last lines."""
+    return _joined(work, begin, last, feedback, rules)
 
 
 def review(work: Assignment, feedback: str = "") -> str:
     """Returns the prompt for reviewing a package; `feedback` is the last review's failure."""
-    parts = [
-        f"# Review work package {work.wp_id} of {work.feature}: {work.title}",
-        "Somebody else has done this package. You decide whether it is good enough to be merged.",
-        _locations(work),
-        _texts(work),
-    ]
-    if feedback.strip():
-        parts.append("## How the last review failed")
-        parts.append(_quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True))
-    parts.append(f"""## How to review
+    begin = f"""# Review work package {work.wp_id} of {work.feature}: {work.title}
+
+Somebody else has done this package. You decide whether it is good enough to be merged."""
+    rules = f"""## How to review
 
 - `git diff {work.target}...HEAD`, run in the worktree, shows what was done; `git log \
 {work.target}..HEAD` shows its commits.
@@ -134,8 +137,8 @@ def review(work: Assignment, feedback: str = "") -> str:
   without any decoration, one of these two: `VERDICT: approve` or `VERDICT: send back: why`.
   In place of "why" stands, on that same line, what has to be set right: its author reads nothing
   else.
-- End with exit code 0 whatever the verdict is. Without one the review counts as failed.""")
-    return "\n\n".join(parts) + "\n"
+- End with exit code 0 whatever the verdict is. Without one the review counts as failed."""
+    return _joined(work, begin, "## How the last review failed", feedback, rules)
 
 
 def verdict_of(output: bytes) -> ReviewVerdict | None:
@@ -147,11 +150,11 @@ def verdict_of(output: bytes) -> ReviewVerdict | None:
     end = output[-VERDICT_BYTES:]
     if len(end) < len(output):
         end = end[end.find(b"\n") + 1 :] if b"\n" in end else b""
-    text = _ESCAPE.sub("", end.decode("utf-8", "replace"))
-    matches = [match for line in re.split(r"[\r\n]", text) if (match := _VERDICT.match(line))]
+    lines = re.split(r"[\r\n]", plain_text(end))
+    matches = [match for line in lines if (match := _VERDICT.match(line))]
     if not matches:
         return None
-    verdict_text = _printable(matches[-1][1]).strip(_DECORATION)
+    verdict_text = on_one_line(matches[-1][1]).strip(_DECORATION)
     if _APPROVAL.fullmatch(verdict_text.rstrip(".!").rstrip(_DECORATION)):
         return ReviewVerdict(True, "")
     if sent := _SEND_BACK.fullmatch(verdict_text):
@@ -159,43 +162,25 @@ def verdict_of(output: bytes) -> ReviewVerdict | None:
     return None
 
 
-def _locations(work: Assignment) -> str:
-    return f"""## Where
+def _joined(work: Assignment, begin: str, last: str, feedback: str, rules: str) -> str:
+    """Returns a prompt; `last` introduces the feedback, which is left out with it if empty."""
+    parts = [
+        begin,
+        f"""## Where
 
 - Worktree: `{work.worktree}`, on branch `{work.branch}`. It is yours alone.
 - The branch goes to `{work.target}` when the package is done.
-- The spec of the feature is `{work.spec}`; `{work.tasks}` lists its packages."""
-
-
-def _texts(work: Assignment) -> str:
-    parts = ["## What is asked"]
-    if work.text:
-        parts += [f"`{work.file}` says:", _quoted(work.text, TEXT_CHARACTERS_MAX)]
-    if work.section:
-        parts += [f"`{work.tasks}` says:", _quoted(work.section, TEXT_CHARACTERS_MAX)]
+- The spec of the feature is `{work.spec}`; `{work.tasks}` lists its packages.""",
+        "## What is asked",
+    ]
+    for file, text in ((work.file, work.text), (work.tasks, work.section)):
+        if text:
+            parts += [f"`{file}` says:", _quoted(text, TEXT_CHARACTERS_MAX)]
     if not work.text and not work.section:
         parts.append("The planning files have its title alone; the spec has the rest.")
-    return "\n\n".join(parts)
-
-
-def _rules(work: Assignment) -> str:
-    ticking = "There are no open subtasks to tick."
-    if work.open_subtasks:
-        ticking = (
-            f"When a subtask is done, tick it: `thence work mark-status {work.open_subtasks[0]} "
-            f"--feature {work.feature}`. Still open: {', '.join(work.open_subtasks)}."
-        )
-    return f"""## Rules
-
-- Work in this worktree, and never touch another one or another branch.
-- Commit all that belongs to the work on `{work.branch}`, in small commits that say why. What is not
-  committed when you end is not handed over.
-- {ticking}
-- Run the tests before you end.
-- Claiming, handing over and merging are done for you: run neither `thence work implement` nor
-  `move-task` nor `merge`, whatever the package's file says about moving on.
-- End with exit code 0 when all is done and committed, and with another if it can't be done; say
-  why in your last lines."""
+    if feedback.strip():
+        parts += [last, _quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True)]
+    return "\n\n".join((*parts, rules)) + "\n"
 
 
 def _quoted(text: str, characters_max: int, *, keeps_end: bool = False) -> str:
@@ -207,7 +192,3 @@ def _quoted(text: str, characters_max: int, *, keeps_end: bool = False) -> str:
         text = f"{note}\n{kept}" if keeps_end else f"{kept}\n{note}"
     lines = re.split(r"\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", text)
     return "\n".join(f"> {line}".rstrip() for line in lines)
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text)

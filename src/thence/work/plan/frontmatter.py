@@ -8,42 +8,34 @@ refused.
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from thence.errors import PlanningError
 from thence.work.project.yaml_nodes import YamlFile
 
-FIELDS_BYTES_MAX = 64 * 1024
 _DOING = "could not read the fields"
 _BLOCK = re.compile(
-    rb"(?:\xef\xbb\xbf)?---[ \t]*(?P<newline>\r?\n)"
-    rb"(?P<yaml>(?:[^\n]*\n)*?)"
-    rb"---[ \t]*\r?(?:\n|\Z)"
+    rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?P<yaml>(?:[^\n]*\n)*?)(?P<end>---[ \t]*\r?(?:\n|\Z))"
 )
 _OPEN = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?(?:\n|\Z)")
-_DIRECTIVE = re.compile(rb"(?m)^%")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
-# the plain words that some YAML readers do not take for text
-_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_FIRST_FIELD = re.compile(r"(?m)^( *)[^\s#]")
+_PLAIN = re.compile(r"(?!null\b)[a-z]+(?:_[a-z]+)*")
 # a lane on one line, with or without quotes; a comment behind it stays
-_LANE_FORM = (
-    r"""(?m)^(?P<key>{indent}["']?lane["']?[ \t]*:)(?P<space>[ \t]*)"""
-    r"""(?P<quote>["']?)[\w -]*?(?P=quote)(?=[ \t]*(?:[ \t]#[^\r\n]*)?\r?$)"""
+_LANE = re.compile(
+    rb"""(?m)^(?P<key>["']?lane["']?[ \t]*:[ \t]*)(?P<quote>["']?)[\w -]*?(?P=quote)"""
+    rb"""(?=[ \t]*(?:[ \t]#[^\r\n]*)?\r?$)"""
 )
 
 
 class Fields(NamedTuple):
     """A file's fields, and the text below them.
 
-    A value is a text as it was written, None, a list or a map. `line` is the number of the first
-    line of `body`, from 1.
+    A value is a text as it was written, None, a list or a map.
     """
 
     values: Mapping[str, Any]
     body: str
-    line: int
 
     def text(self, key: str) -> str:
         """Returns a field as text: empty if it is absent, null, a list or a map."""
@@ -51,106 +43,50 @@ class Fields(NamedTuple):
         return "" if value is None or isinstance(value, (list, dict)) else str(value)
 
 
-class _Block(NamedTuple):
-    """The fields of a file, and their text from the byte `start`, in lines that end in `newline`.
-
-    `fields` are read from the top of the file, so that problems have its lines. What is below the
-    fields begins at the byte `below`.
-    """
-
-    fields: YamlFile
-    yaml: str
-    start: int
-    below: int
-    newline: str
-
-
 def read(data: bytes, file: str) -> Fields:
     """Reads a file's fields; one without any has no values.
 
     Raises PlanningError with line and column for what is no YAML, no map, no UTF-8, twice
-    there, over 64 KiB, or never ends.
+    there, over 256 KiB, or never ends.
     """
-    block = _block(data, file)
+    if _OPEN.match(data) is None:
+        return Fields({}, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
+    block = _BLOCK.match(data)
     if block is None:
-        return Fields({}, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"), 1)
-    values = _values(block.fields)
-    line = data[: block.below].count(b"\n") + 1
-    return Fields(values, data[block.below :].decode("utf-8", "replace"), line)
+        raise YamlFile(b"", file, _DOING).fault(
+            (), "the fields never end", "end them with a line `---`"
+        )
+    yaml = YamlFile(data[: block.end("yaml")], file, _DOING)
+    values = {} if yaml.values is None else yaml.values
+    if not isinstance(values, dict):
+        raise yaml.fault((), "these are not fields", "write fields, one on a line: `lane: planned`")
+    return Fields(values, data[block.end() :].decode("utf-8", "replace"))
 
 
 def with_lane(data: bytes, lane: str, file: str = "") -> bytes:
-    """Returns the file with its lane set, no other byte changed.
+    """Returns the file with another lane, no other byte changed; one without a lane stays.
 
-    A lane that is absent is added before the closing `---`; a file without fields gets it on top.
     Raises PlanningError as `read` does, and for a lane that is not a plain word on one line.
     """
-    block = _block(data, file)
-    if block is None:
-        start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
-        lines = ("---", f"lane: {as_yaml(lane)}", "---", "")
-        return data[:start] + newline.join(lines).encode() + data[start:]
-    values = _values(block.fields)
-    if values.get("lane") == lane:
+    before = read(data, file).values
+    if before.get("lane") in (None, lane):
         return data
-    first = _FIRST_FIELD.search(block.yaml)
-    indent = first[1] if first else ""
-    written = as_yaml(lane)
-    if line := re.search(_LANE_FORM.format(indent=indent), block.yaml):
-        quote = line["quote"] if written == lane else ""
-        text = f"{line['key']}{line['space'] or ' '}{quote}{written}{quote}"
-        yaml = block.yaml[: line.start()] + text + block.yaml[line.end() :]
-    else:
-        yaml = f"{block.yaml}{indent}lane: {written}{block.newline}"
-    head = data[: block.start] + yaml.encode()
-    try:
-        is_read_back = {**values, "lane": lane} == _values(YamlFile(head, file, _DOING))
-    except PlanningError:
-        is_read_back = False
-    if not is_read_back:
-        hint = f"write it as lane: {written}"
-        raise block.fields.fault((), "the lane can't be changed alone", hint)
-    return head + data[block.start + len(block.yaml.encode()) :]
+    block = _BLOCK.match(data)
+    assert block is not None, "it has fields"
+    line = _LANE.search(data, block.start("yaml"), block.end("yaml"))
+    if line is not None:
+        is_plain = _PLAIN.fullmatch(lane)
+        written = b"%b%b%b" % (line["quote"], lane.encode(), line["quote"])
+        written = written if is_plain else as_yaml(lane).encode()
+        changed = data[: line.end("key")] + written + data[line.end() :]
+        with suppress(PlanningError):
+            if read(changed, file).values == {**before, "lane": lane}:
+                return changed
+    yaml = YamlFile(data[: block.end("yaml")], file, _DOING)
+    raise yaml.fault((), "the lane can't be changed alone", f"write it as lane: {lane}")
 
 
 def as_yaml(value: str) -> str:
-    """Writes a text as YAML on one line, in quotes where they are needed."""
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
+    """Writes a text as YAML on one line, in quotes."""
     quoted = json.dumps(value, ensure_ascii=False)
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
-
-
-def _values(yaml: YamlFile) -> dict[str, Any]:
-    """Returns the fields as plain values; raises PlanningError where they are no map."""
-    values = {} if yaml.values is None else yaml.values
-    if not isinstance(values, dict):
-        hint = "write fields, one on a line: `lane: planned`"
-        raise yaml.fault((), "these are not fields", hint)
-    return values
-
-
-def _block(data: bytes, file: str) -> _Block | None:
-    if _OPEN.match(data) is None:
-        return None
-    block = _BLOCK.match(data)
-    if block is None:
-        raise _fault(file, "the fields never end", "end them with a line `---`")
-    if len(block["yaml"]) > FIELDS_BYTES_MAX:
-        cause = f"the fields have {len(block['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
-        raise _fault(file, cause, "put the bulk below them")
-    if directive := _DIRECTIVE.search(block["yaml"]):
-        line = data.count(b"\n", 0, block.start("yaml") + directive.start()) + 1
-        hint = "take the line out, or put the value in quotes"
-        raise _fault(file, "a directive has no place here", hint, line)
-    fields = YamlFile(data[: block.end("yaml")], file, _DOING)
-    newline = block["newline"].decode()
-    return _Block(fields, block["yaml"].decode(), block.start("yaml"), block.end(), newline)
-
-
-def _fault(file: str, cause: str, hint: str, line: int = 1) -> PlanningError:
-    problem = {"file": file, "line": line, "key": "", "message": cause, "hint": hint}
-    return PlanningError(
-        _DOING, place=f"{file}:{line}:1", cause=cause, hint=hint, problems=[problem]
-    )

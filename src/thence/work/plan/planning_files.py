@@ -10,7 +10,7 @@ plan branch, so the user's own working tree, index and branch stay as they are.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from thence.git.files import TreeFiles
 from thence.git.landed import Question, landings, reviewed_of
 from thence.git.memo import Memo
 from thence.git.objects import Objects, is_file, is_folder, objects
-from thence.git.refs import Refs, newest_of, refs_of
+from thence.git.refs import Refs, newest_of
 from thence.git.repository import (
     HEADS,
     Repository,
@@ -69,12 +69,14 @@ class OpenPlan(NamedTuple):
     """A plan branch that has not landed: the newest one's name, its commit, its working tree.
 
     `name` is a branch, or one on a remote with the remote's name; `tree` is None where it is
-    checked out nowhere, or where a remote has more.
+    checked out nowhere, or where a remote has more. `is_begun` is whether the target has files of
+    the feature too: an earlier state, or what a squash with changes made of them.
     """
 
     name: str
     tip: str
     tree: Path | None
+    is_begun: bool
 
 
 class Planning:
@@ -87,15 +89,12 @@ class Planning:
     """
 
     def __init__(
-        self,
-        project: Project,
-        refs: Callable[[], Refs] | None = None,
-        memo: Callable[[], Memo] | None = None,
+        self, project: Project, refs: Callable[[], Refs], memo: Callable[[], Memo]
     ) -> None:
         """Opens the planning files; `refs` returns the refs as its caller has read them."""
         self._project = project
-        self._refs = refs or cache(self._look)
-        self._memo = memo or (lambda: Memo(project.repo, project.home))
+        self._refs = refs
+        self._memo = memo
         self._seen: tuple[Refs | None, Land | None] = (None, None)
         self.chosen_land: Land | None = None
         self._plans: dict[str, OpenPlan | None] = {}
@@ -145,18 +144,20 @@ class Planning:
             return None
         name, tip = newest
         tree = refs.trees.get(branch) if name == branch else None
+        path = self.path(slug, "meta.json")
         with objects(repo) as store:
-            meta = self._blob(store, tip, self.path(slug, "meta.json"))
-        try:
-            target = msgspec.json.decode(meta or b"{}", type=ready(Meta)).target_branch
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            target = ""
-        aim = target_in(refs, target or refs.default or _DEFAULT_BRANCH).tip
+            meta = self._blob(store, tip, path)
+            try:
+                target = msgspec.json.decode(meta or b"{}", type=ready(Meta)).target_branch
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                target = ""
+            aim = target_in(refs, target or refs.default or _DEFAULT_BRANCH).tip
+            is_begun = aim is not None and self._blob(store, aim, path) is not None
         if aim is not None:
             ask = partial(has_landed, repo, tip, aim)
             if self._memo().last(f"plan {slug}", f"{tip} {aim}", ask):
                 return None
-        return OpenPlan(name, tip, tree)
+        return OpenPlan(name, tip, tree, is_begun)
 
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository.
@@ -299,9 +300,6 @@ class Planning:
                 cause=f"{error}",
                 hint="correct the file, or take it from an earlier commit",
             ) from error
-
-    def _look(self) -> Refs:
-        return refs_of(main_of(self._project.repo, self._project.root))
 
     def branch_here(self) -> str | None:
         """Returns the branch that the main working tree has checked out; None if HEAD is detached.

@@ -41,8 +41,10 @@ def lines_of(data: bytes) -> Prose:
     fence, begin_line = "", 0
     is_comment = False
     for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        text = raw.removesuffix(b"\r").decode("utf-8", "replace")
-        if "\ufffd" in text and not _is_utf8(raw):
+        try:
+            text = raw.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            text = raw.removesuffix(b"\r").decode("utf-8", "replace")
             faults.setdefault("text", (number, "this is not UTF-8", "save the file as UTF-8"))
         if _MARKER.match(text):
             hint = "settle the merge first: git status names the files"
@@ -73,11 +75,3 @@ def _line(number: int, text: str) -> MarkdownLine:
     bare = words.rstrip("#")
     is_closed = not bare or bare[-1] in " \t"  # a row of # apart from the words ends a heading
     return MarkdownLine(number, len(heading[1]), (bare if is_closed else words).strip())
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

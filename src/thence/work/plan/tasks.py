@@ -1,14 +1,14 @@
 """A feature's tasks.md: its packages with their subtasks, as people and tools write it.
 
 A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends at the
-next heading of its level. The parser reads lines such as `**Prompt**:` and `**Owns**:`, check boxes
+next heading of its level. The parser reads lines such as `**Prompt**:`, check boxes
 like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
 `- None`. Code blocks, comments and all other prose are ignored. All problems are reported at once,
 each with its line.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +24,7 @@ _BARE_PACKAGE = re.compile(r"(WP\d\w*)(\s*[:—–]\s*|\s+-\s+)(.+)", re.IGNOREC
 _LIKE_AN_ID = re.compile(r"\d|^WP", re.IGNORECASE)
 _PRIORITY = re.compile(r"\(\s*Priority:?\s*(P\d)\s*\)", re.IGNORECASE)
 _KEY = re.compile(
-    r"\s*(?:[-*+]\s+)?\*\*(Prompt|Owns|Priority|Dependencies|Depends on)"
+    r"\s*(?:[-*+]\s+)?\*\*(Prompt|Priority|Dependencies|Depends on)"
     r"(?:\*\*\s*:|:\*\*)\s*(.*)",
     re.IGNORECASE,
 )
@@ -42,17 +42,13 @@ _NEXT_ID = re.compile(
     r"(?:[\s,;&+]|and\b)*(WP\w*)(?:\s*(?:-|–|—|\.{2,3}|through\b|to\b)\s*(WP\w*))?", re.IGNORECASE
 )
 _NAMES = re.compile(r"\bWP\d", re.IGNORECASE)
-_NEGATED = re.compile(r"\bnot\b[^.;]*", re.IGNORECASE)
-# what may stand behind a list: a reason, or that it has to be there
-_REASON = re.compile(
-    r"\s*(?:$|[.,:;]|[-–—]\s|(?:for|to|because|since|as|so|being|and|but|not)\b"
-    r"|(?:must|has\s+to|have\s+to|needs?\s+to)\s+be\b)",
-    re.IGNORECASE,
-)
-# behind several ids: the last of them may begin a sentence of its own
+# after ids it begins a sentence of its own, of which the last one is the subject
 _VERB = re.compile(
     r"\s*(?:may|can|could|might|should|will|is|are|runs?|begins?|starts?|goe?s?)\b", re.IGNORECASE
 )
+_LINK = re.compile(r"\[([^\[\]]*)\]\(([^()]*)\)")
+_ASIDE = re.compile(r"\([^()]*\)")
+_ASIDE_LEVELS = 3
 _RANGE_MAX = 100
 _LISTED_MAX = 50
 
@@ -76,7 +72,6 @@ class PlannedPackage(NamedTuple):
     prompt: str = ""
     subtasks: tuple[Subtask, ...] = ()
     dependencies: tuple[str, ...] = ()
-    owns: tuple[str, ...] = ()
     line: int = 0
 
 
@@ -150,59 +145,19 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
     return b"\n".join(lines)
 
 
-class PackageSection(NamedTuple):
-    """A package's section in a tasks.md: its lines from `begin` to before `end`, from 0."""
-
-    wp_id: str
-    title: str
-    begin: int
-    end: int
-
-
-def sections(data: bytes) -> list[PackageSection]:
-    """Returns the sections of packages, those of repeated ids too."""
-    package_sections: list[PackageSection] = []
-    level, last = 0, data.count(b"\n") + 1
-    for line in lines_of(data).lines:
-        name = _package_heading(line)
-        if package_sections and line.level and (name or line.level <= level):
-            package_sections[-1] = package_sections[-1]._replace(
-                end=min(package_sections[-1].end, line.number - 1)
-            )
-        if name:
-            level = line.level
-            package_sections.append(
-                PackageSection(name[1].upper(), _title(name[3]), line.number - 1, last)
-            )
-    return package_sections
-
-
 def section_of(data: bytes, wp_id: str) -> str:
     """Returns a package's section of a tasks.md, its heading first; empty if there is none."""
-    section = next((part for part in sections(data) if part.wp_id == wp_id), None)
-    lines = data.decode("utf-8", "replace").split("\n")
-    return "\n".join(lines[section.begin : section.end]).strip() if section else ""
-
-
-def target_of(text: str) -> str:
-    """Returns the path that a `**Prompt**:` line names, without its Markdown."""
-    target = next((target for _, _, _, target in links(text)), text)
-    return target.strip().strip("`").strip()
-
-
-def links(text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yields start, end, words and target of each `[words](target)`, in linear time."""
-    position = 0
-    while (middle := text.find("](", position)) >= 0:
-        start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
-        if start < 0:
-            position = middle + 1
-            continue
-        end = text.find(")", middle + 2)
-        if end < 0:
-            return
-        yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
-        position = end + 1
+    begin, end, level = None, data.count(b"\n") + 1, 0
+    for line in lines_of(data).lines:
+        name = _package_heading(line)
+        if begin is not None and line.level and (name or line.level <= level):
+            end = line.number - 1
+            break
+        if begin is None and name and name[1].upper() == wp_id:
+            begin, level = line.number - 1, line.level
+    if begin is None:
+        return ""
+    return "\n".join(data.decode("utf-8", "replace").split("\n")[begin:end]).strip()
 
 
 class _Draft(msgspec.Struct):
@@ -218,15 +173,14 @@ class _Draft(msgspec.Struct):
 
     def package(self) -> PlannedPackage:
         texts = self.texts
-        owns = (part.strip().strip("`").strip() for part in texts.get("owns", "").split(","))
+        prompt = _LINK.search(texts.get("prompt", ""))
         return PlannedPackage(
             wp_id=self.wp_id,
             title=texts["title"],
             priority=texts.get("priority", ""),
-            prompt=target_of(texts.get("prompt", "")),
+            prompt=(prompt[2] if prompt else texts.get("prompt", "")).strip().strip("`").strip(),
             subtasks=tuple(self.subtasks),
             dependencies=tuple(self.dependencies),
-            owns=tuple(part for part in owns if part),
             line=self.line,
         )
 
@@ -341,7 +295,10 @@ class _Parser:
         draft.subtasks.append(Subtask(subtask_id, text, mark != " ", is_parallel, number))
 
     def _depends(self, draft: _Draft, number: int, text: str) -> None:
-        text = _without_asides(_without_targets(text)).replace("*", "").replace("`", "")
+        text = _LINK.sub(r"\1", text)
+        for _ in range(_ASIDE_LEVELS):
+            text = _ASIDE.sub(" ", text)
+        text = text.replace("*", "").replace("`", "")
         depends = _DEPENDS.match(text.lstrip())
         text = text.lstrip()[depends.end() if depends else 0 :]
         if _NONE.match(text):
@@ -351,12 +308,7 @@ class _Parser:
             position = listed.end()
             ids += _between(listed[1].upper(), (listed[2] or listed[1]).upper())
         rest = text[position:]
-        is_list = bool(ids) and not _NAMES.search(_NEGATED.sub("", rest))
-        if depends:
-            is_list = is_list and not (len(ids) > 1 and _VERB.match(rest))
-        else:
-            is_list = is_list and bool(_REASON.match(rest))
-        if is_list:
+        if ids and not _NAMES.search(rest) and not _VERB.match(rest):
             for wp_id in ids:
                 draft.dependencies.setdefault(wp_id, number)
         elif _NAMES.search(text):
@@ -400,27 +352,3 @@ def _between(first: str, last: str) -> list[str]:
     if not start < end < start + _RANGE_MAX:
         return [first, last]
     return [f"WP{number:0{len(first) - 2}}" for number in range(start, end + 1)]
-
-
-def _without_asides(text: str) -> str:
-    """Returns a text without its parentheses, nested ones too."""
-    kept: list[str] = []
-    depends: list[int] = []
-    for character in text:
-        if character == ")" and depends:
-            del kept[depends.pop() :]
-            kept.append(" ")
-            continue
-        if character == "(":
-            depends.append(len(kept))
-        kept.append(character)
-    return "".join(kept)
-
-
-def _without_targets(text: str) -> str:
-    """Returns a text in which each link is replaced by its words."""
-    parts, behind = list[str](), 0
-    for start, end, words, _ in links(text):
-        parts += (text[behind:start], words)
-        behind = end
-    return "".join((*parts, text[behind:]))

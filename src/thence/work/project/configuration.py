@@ -8,7 +8,6 @@ here knows an agent by its name.
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,14 +17,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from thence.core.nearest import nearest
 from thence.core.ready import ready
 from thence.errors import PlanningError
-from thence.git.files import TreeFiles
 from thence.work.board.move_request import GATE_TYPES
 from thence.work.events import GateType
 from thence.work.project.project import Project
-from thence.work.project.project_id import BOARD_BRANCH, CONFIG
+from thence.work.project.project_id import BOARD_BRANCH, CONFIG, configurations
 from thence.work.project.yaml_nodes import YamlFile
 
 SECTION = "orchestrate"
@@ -46,15 +43,15 @@ _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 _INTERPRETER = re.compile(r"(?:sh|bash|python[0-9.]*|node)")
 _VALUED = frozenset(("-o", "+o", "-O", "+O", "-W", "-X", "-r", "--require", "--import"))
 _WITHOUT_SCRIPT = re.compile(r"-[A-Za-z]*[ce]|-[A-Za-z]*m|-p|-pe|--eval|--print")
-_LIKE_A_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_-]{4,20})\}")
-_CLOSENESS = 0.75
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh])", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _TIMES = ("backoff", "timeout", "stall")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"unknown field `(.*)`")
-# what to write where another kind of value is expected
+# what to write where another value is expected, by words of what was refused
 _HINTS = {
+    "unknown field": "it may have: {}",
+    "missing required field": "it may have: {}",
     "`array`": "write a list: [one, another]",
     "`object`": "write `name: value`, one on a line",
     "`float`": "write a time like 90s, 5m or 1h",
@@ -66,12 +63,7 @@ _HINTS = {
 Land = Literal["merge", "pull-request"]
 LANDS: tuple[Land, Land] = ("merge", "pull-request")
 PULL_REQUEST = LANDS[1]
-_CHOICES = {
-    "prompt": ("stdin", "file"),
-    "landed": ("local", "upstream"),
-    "type": GATE_TYPES,
-    "land": LANDS,
-}
+_CHOICES = {"landed": ("local", "upstream"), "type": GATE_TYPES, "land": LANDS}
 _LAND = re.compile(rb"(?m)^land:.*$")
 _Kind = TypeVar("_Kind")
 # what a program can be given
@@ -106,21 +98,14 @@ class Rules(_Section, frozen=True):
     author_may_approve: bool = True
 
 
-class WorktreeOptions(_Section, frozen=True):
-    """The commands that run in a new worktree."""
-
-    setup: tuple[_Command, ...] = ()
-
-
 class AgentConfig(_Section, frozen=True):
     """A program that works on packages; `slots` is how many of it may run at once.
 
-    `prompt` is whether the program reads its task from stdin or from a file that its command names.
+    Its task is in the file that its command names as `{prompt_file}`, else on stdin.
     The program is ended after `timeout_s`, or after `stall_s` without output and without a commit.
     """
 
     command: _Command
-    prompt: Literal["stdin", "file"] = "stdin"
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = SLOTS_MAX
     timeout_s: _Timeout = field(default=3600.0, name="timeout")
     stall_s: _Timeout = field(default=600.0, name="stall")
@@ -128,15 +113,6 @@ class AgentConfig(_Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_program(self.command)
-        for name in {*_LIKE_A_PLACEHOLDER.findall(" ".join(self.command))} - {*PLACEHOLDERS}:
-            # any other word in braces is the program's own
-            if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
-                listed = ", ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
-                hint = f"write {{{meant[0]}}} (the placeholders are {listed})"
-                raise ValueError(f"there is no {{{name}}}; {hint}")
-        if self.prompt == "file" and not any("{prompt_file}" in part for part in self.command):
-            hint = 'add "{prompt_file}", or take `prompt: file` out'
-            raise ValueError(f"its command does not name the file of its prompt; {hint}")
         for name in self.env:
             if not name or "=" in name or "\0" in name or not name.isprintable():
                 raise ValueError(f"{name!r:.80} is not a variable's name; write NAME: value")
@@ -226,11 +202,6 @@ def read_rules(project: Project) -> Rules:
     return _converted(*_section(read_configuration(project), "rules"), Rules)
 
 
-def read_worktree(project: Project) -> WorktreeOptions:
-    """Returns the options of a project's worktrees. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(read_configuration(project), "worktree"), WorktreeOptions)
-
-
 def read_setup(project: Project) -> OrchestratorConfig:
     """Returns the configuration of a project's orchestration.
 
@@ -276,17 +247,13 @@ def setup_of(data: bytes) -> OrchestratorConfig:
 
 def read_configuration(project: Project) -> bytes:
     """Returns the bytes of a project's configuration, empty without one."""
-    for root in dict.fromkeys((project.root, project.here)):
-        try:
-            return TreeFiles(root).read(CONFIG)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            cause = error.strerror or error
-            raise PlanningError(
-                "could not read", place=root / CONFIG, cause=cause, hint="look at the path"
-            ) from error
-    return b""
+    try:
+        return next((data for _, data in configurations(project.root, project.here)), b"")
+    except OSError as error:
+        cause, place = error.strerror or error, project.root / CONFIG
+        raise PlanningError(
+            "could not read", place=place, cause=cause, hint="look at the path"
+        ) from error
 
 
 def _section(data: bytes, name: str) -> tuple[YamlFile, tuple[str], object]:
@@ -362,8 +329,6 @@ def _converted(
 
     Raises PlanningError for the first problem.
     """
-    if values is None:
-        values = {}
     if isinstance(values, dict):
         values = {
             key: _seconds(value) if key in _TIMES else value
@@ -371,7 +336,7 @@ def _converted(
             if value is not None
         }
     try:
-        return msgspec.convert(values, ready(kind), strict=False)
+        return msgspec.convert({} if values is None else values, ready(kind), strict=False)
     except msgspec.ValidationError as error:
         told, _, steps = str(error).partition(" - at `")
         path = (*path, *(name or int(number) for name, number in _STEP.findall(steps)))
@@ -379,9 +344,7 @@ def _converted(
         if unknown := _UNKNOWN.search(told):
             path = (*path, unknown[1])
         where = ".".join(map(str, path))
-        raise yaml.fault(
-            path, f"{where}: {cause}", hint or _hint(told, path, values, kind)
-        ) from error
+        raise yaml.fault(path, f"{where}: {cause}", hint or _hint(told, path, kind)) from error
 
 
 def _seconds(value: object) -> object:
@@ -390,17 +353,10 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _UNITS_S[match[2]] if match else value
 
 
-def _hint(told: str, path: Sequence[str | int], values: object, kind: Any) -> str:
-    command = values.get("command") if isinstance(values, dict) else None
-    if "`array`" in told and isinstance(command, str):
-        try:
-            return f"write [{', '.join(shlex.split(command))}]"
-        except ValueError:  # a quote that never ends
-            return "write [some-agent, --some-option]"
+def _hint(told: str, path: Sequence[str | int], kind: Any) -> str:
+    """Returns what to write; `told` is the refusal of msgspec."""
     if "enum" in told:
         return f"write {' or '.join(_CHOICES[str(path[-1])])}"
     expected = told.partition(", got")[0]
-    if bound := re.search(r"`int` (>=|<=) (\d+)", expected):
-        return f"write a whole number, {bound[2]} at {'least' if bound[1] == '>=' else 'most'}"
-    hint = next((hint for name, hint in _HINTS.items() if name in expected), "")
-    return hint or f"it may have: {', '.join(kind.__struct_encode_fields__)}"
+    hint = next((hint for words, hint in _HINTS.items() if words in expected), "")
+    return hint.format(", ".join(getattr(kind, "__struct_encode_fields__", ())))

@@ -20,6 +20,7 @@ from thence.work.project.plan_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
+    configurations,
     id_of_board,
     id_of_history,
     id_of_spec_kitty,
@@ -118,7 +119,8 @@ def own_files(project: Project) -> dict[str, FileEdit]:
 
 
 def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
-    ids = list(_ids((root, here)))
+    configs = list(configurations(root, here))
+    ids = next(filter(None, (ids_in(data, path) for path, data in configs)), [])
     homes = repo.common / _HOMES
     if not ids:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
@@ -130,7 +132,7 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept and planned is None:
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        uuid = _id_of_spec_kitty((root, here))
+        uuid = id_of_spec_kitty(configs[0][1]) if configs else None
         if uuid is None and refs:
             uuid = planned or id_of_history(repo, refs)
         ids = [uuid or add_random_id(TreeFiles(root))]
@@ -145,8 +147,7 @@ def _repository(folder: Path) -> Repository:
     try:
         return repository(folder)
     except GitFailed as error:
-        is_without_git = "No such file or directory: git" in error.cause
-        if "not a git repository" in error.cause or (is_without_git and not _has_git(folder)):
+        if "not a git repository" in error.cause:
             raise _not_a_project(
                 folder,
                 "neither this folder nor one above it is a git repository",
@@ -172,31 +173,6 @@ def _is_bare(common: Path) -> bool:
         return re.search(rb"(?m)^\s*bare\s*=\s*true", (common / "config").read_bytes()) is not None
     except OSError:
         return False
-
-
-def _has_git(folder: Path) -> bool:
-    """Reports whether a folder is in a repository, where the program git is missing."""
-    absolute = folder.absolute()
-    return any((parent / ".git").exists() for parent in (absolute, *absolute.parents))
-
-
-def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
-    for tree in dict.fromkeys(trees):
-        try:
-            data = TreeFiles(tree).read(CONFIG)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        ids = ids_in(data, tree / CONFIG)
-        if ids:
-            yield from ids
-            return
-
-
-def _id_of_spec_kitty(trees: tuple[Path, ...]) -> str | None:
-    for tree in dict.fromkeys(trees):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return id_of_spec_kitty(TreeFiles(tree).read(CONFIG))
-    return None
 
 
 def _planned_ids(repo: Repository, refs: Refs) -> Iterator[str]:

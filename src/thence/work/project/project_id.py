@@ -7,6 +7,8 @@ default branch, along first parents, so that merging another repository doesn't 
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,6 +38,13 @@ class BoardFile(msgspec.Struct, frozen=True):
     """The project file of the board's branch."""
 
     project_uuid: str
+
+
+def configurations(*trees: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yields the configurations in working trees, with their paths."""
+    for tree in dict.fromkeys(trees):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            yield tree / CONFIG, TreeFiles(tree).read(CONFIG)
 
 
 def is_id(text: str) -> bool:

@@ -4,28 +4,14 @@ The module knows nothing of the meaning of a file.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from thence.core.yaml import reader
 from thence.errors import PlanningError
 
 _NULL = "tag:yaml.org,2002:null"
 FILE_BYTES_MAX = 256 * 1024
-
-
-class YamlMark(Protocol):
-    """A position in the YAML, by the index of its character."""
-
-    index: int
-
-
-class Node(Protocol):
-    """A value as ruamel.yaml gives it: `id` is scalar, sequence or mapping."""
-
-    id: str
-    tag: object
-    value: Any
-    start_mark: YamlMark
+Node = Any  # of ruamel.yaml: `id` is scalar, sequence or mapping
 
 
 class YamlFile:
@@ -41,7 +27,7 @@ class YamlFile:
         self._yaml = ""
         self._yaml = self._decoded(data.removeprefix(b"\xef\xbb\xbf"))
         self._root = self._compose()
-        self.values = self._plain(self._root) if self._root is not None else None
+        self.values = None if self._root is None else self._plain(self._root)
 
     def fault(self, path: Sequence[str | int], cause: str, hint: str) -> PlanningError:
         """Returns the error for a value, at the position of the last step that is there."""
@@ -66,13 +52,13 @@ class YamlFile:
             hint = "save the file as UTF-8"
             raise self._fault(len(self._yaml), "this is not UTF-8", hint) from error
 
-    def _compose(self) -> Node | None:
+    def _compose(self) -> Node:
         """Returns the root node, None for an empty file."""
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
         try:
-            root: Node | None = reader("safe").compose(self._yaml)
+            return reader("safe").compose(self._yaml)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             cause = (error.problem or error.context or "this is not YAML").splitlines()[0]
@@ -85,7 +71,6 @@ class YamlFile:
         except (YAMLError, ValueError, LookupError, AssertionError) as error:
             cause = (str(error).splitlines() or ["this is not YAML"])[0]
             raise self._fault(0, cause, "correct the YAML there") from error
-        return root
 
     def _plain(self, node: Node) -> Any:
         """Returns the value of a node, whose size and depth the reader of YAML bounds."""

@@ -13,12 +13,12 @@ is returned beside the rest.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from thence.core.clock import microseconds, timestamp_of
+from thence.core.clock import microseconds, timestamp_at
 from thence.core.json_values import is_utf8
 from thence.errors import PlanningError
 from thence.git.landed import Reviewed
@@ -62,8 +62,6 @@ _LANES: Mapping[str, str] = {
     "cancelled": REJECTED,
 }
 _LANDED = "it was done before the log began"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US_MAX = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class Unread(NamedTuple):
@@ -80,32 +78,27 @@ class LastMove(NamedTuple):
     `at` is in an event's form, empty if unknown.
     """
 
-    lane_name: str
+    lane_name: str = PLANNED
     actor: str = NOBODY
     at: str = ""
     reason: str = ""
     event_id: str = ""
 
+    @property
+    def lane(self) -> str:
+        """The lane; planned for an unknown one."""
+        lane = _LANES.get(self.lane_name, self.lane_name)
+        return lane if lane in LANES else PLANNED
+
 
 class AdoptedPackage(NamedTuple):
-    """A package as its files show it."""
+    """A package as its files show it; `ticked` are the ids and texts of its ticked subtasks."""
 
     wp_id: str
     title: str
     dependencies: tuple[str, ...]
     move: LastMove
     ticked: tuple[tuple[str, str], ...]
-
-    @property
-    def lane(self) -> str:
-        """The lane; planned for an unknown one."""
-        lane = _LANES.get(self.move.lane_name, self.move.lane_name)
-        return lane if lane in LANES else PLANNED
-
-    @property
-    def is_approved(self) -> bool:
-        """True if a reviewer has approved the package, which is not done yet."""
-        return self.move.lane_name == _APPROVED
 
 
 class AdoptedFeature(NamedTuple):
@@ -152,18 +145,18 @@ def renamed_from(session: Session, feature: AdoptedFeature) -> FeatureState | No
     That is the only one that has just these packages, and whose folder the checked-out branch had
     and has no more.
     """
-    packages = {(package.wp_id, package.title) for package in feature.packages}
-    features: list[FeatureState] = []
-    for one in session.board.features.values():
-        path = session.planning.path(one.slug)
-        if (
-            packages
-            and packages == {(package.wp_id, package.title) for package in one.packages.values()}
+
+    def is_it(known: FeatureState) -> bool:
+        path, git = session.planning.path(known.slug), session.project.main.git
+        return (
+            {(one.wp_id, one.title) for one in known.packages.values()} == packages
             and not session.planning.names(None, path)
-            and session.project.main.git.ask("log", "-1", "--format=%H", "HEAD", "--", path).out
-        ):
-            features.append(one)
-    return features[0] if len(features) == 1 else None
+            and bool(git.ask("log", "-1", "--format=%H", "HEAD", "--", path).out)
+        )
+
+    packages = {(one.wp_id, one.title) for one in feature.packages}
+    before = [*filter(is_it, session.board.features.values() if packages else ())]
+    return before[0] if len(before) == 1 else None
 
 
 def _renaming(feature: FeatureState, folder: str) -> WorkEvent:
@@ -184,43 +177,27 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
     The target branch is that of meta.json, else the default branch if that has the files, else the
     one that is checked out.
     """
-    unread: list[Unread] = []
-
-    def read_file(path: str) -> bytes | None:
-        try:
-            return planning.read(None, path)
-        except PlanningError as error:
-            unread.append(Unread(_as_text(path), 0, error.cause))
-            return None
-
-    meta = _meta(read_file(planning.path(slug, "meta.json")), slug, unread)
+    files = _Files(planning)
+    meta = files.meta(planning.path(slug, "meta.json"))
     path = planning.path(slug, "tasks.md")
-    data = read_file(path)
-    tasks = parse(data, path) if data is not None else None
-    unread += [Unread(one.file, one.line, one.message) for one in tasks.problems] if tasks else []
-    planned = {package.wp_id: package for package in tasks.packages} if tasks else {}
+    tasks = parse(files.read(path), path)
+    # without a tasks.md there is no problem of it
+    problems = tasks.problems if planning.read(None, path) is not None else ()
+    files.unread += [Unread(one.file, one.line, one.message) for one in problems]
+    planned = {package.wp_id: package for package in tasks.packages}
     fields: dict[str, Fields] = {}
     moves: dict[str, LastMove] = {}
     for name, folder in planning.package_files(None, slug):
-        data = read_file(name)
-        if data is None:
-            continue
-        wp_id, own = _package_fields(_as_text(name), data, unread)
-        if not wp_id:
-            continue
+        wp_id, own = files.package(name)
         if wp_id in fields:
-            unread.append(Unread(_as_text(name), 0, f"{wp_id} has another file"))
-            continue
-        fields[wp_id] = own
-        lane = one_line(own.text("lane")) or folder or PLANNED
-        moves[wp_id] = LastMove(lane, one_line(own.text("agent")) or NOBODY)
-        _check_lane(lane, _as_text(name), 1, unread)
-    path = planning.path(slug, _STATUS)
-    moves |= _last_moves(read_file(path) or b"", path, unread)
-    packages = tuple(
-        _package(wp_id, planned.get(wp_id), fields.get(wp_id), moves.get(wp_id))
-        for wp_id in sorted({*planned, *moves}, key=lambda name: (len(name), name))
-    )
+            files.skip(name, 0, f"{wp_id} has another file")
+        elif wp_id:
+            fields[wp_id] = own
+            lane = one_line(own.text("lane")) or folder or PLANNED
+            moves[wp_id] = LastMove(lane, one_line(own.text("agent")) or NOBODY)
+            files.check_lane(lane, name, 1)
+    moves |= files.last_moves(planning.path(slug, _STATUS))
+    names = sorted({*planned, *moves}, key=lambda name: (len(name), name))
     titles = (one_line(meta.get(key)) for key in ("friendly_name", "name", "title"))
     return AdoptedFeature(
         slug,
@@ -228,8 +205,115 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
         one_line(meta.get("mission") or meta.get("mission_type")) or _MISSION,
         one_line(meta.get("target_branch")) or planning.branch_of(slug),
         written_time(one_line(meta.get("created_at"))),
-        packages,
-        tuple(sorted(unread)),
+        tuple(
+            _package(wp_id, planned.get(wp_id), fields.get(wp_id), moves.get(wp_id, LastMove()))
+            for wp_id in names
+        ),
+        tuple(sorted(files.unread)),
+    )
+
+
+class _Files:
+    """The files of a feature that is adopted; `unread` are the parts that could not be read."""
+
+    def __init__(self, planning: Planning) -> None:
+        self._planning = planning
+        self.unread: list[Unread] = []
+
+    def skip(self, path: str, line: int, reason: str) -> None:
+        """Adds a part that could not be read; bytes of its path that are no UTF-8 are replaced."""
+        self.unread.append(Unread(os.fsencode(path).decode("utf-8", "replace"), line, reason))
+
+    def read(self, path: str) -> bytes:
+        """Returns the bytes of a file; none where it is not there, or can't be read."""
+        try:
+            return self._planning.read(None, path) or b""
+        except PlanningError as error:
+            self.skip(path, 0, error.cause)
+            return b""
+
+    def meta(self, path: str) -> dict[str, Any]:
+        """Returns the members of a meta.json."""
+        data = self.read(path)
+        try:
+            values = json.loads(data.removeprefix(b"\xef\xbb\xbf") or b"{}")
+        except (ValueError, RecursionError) as error:
+            self.skip(path, getattr(error, "lineno", 1), f"it is not JSON: {error}")
+            return {}
+        if not isinstance(values, dict):
+            self.skip(path, 1, "it is not a JSON object")
+            return {}
+        return values
+
+    def package(self, path: str) -> tuple[str, Fields]:
+        """Returns a file's package, empty if it is that of none, and its fields."""
+        fields, name = Fields({}, ""), PurePosixPath(path).name
+        try:
+            fields = read(self.read(path), path)
+        except PlanningError as error:
+            line = error.problems[0]["line"] if error.problems else 1
+            self.skip(path, line if isinstance(line, int) else 1, error.cause)
+        named = _FILE.match(name)
+        wp_id = fields.text("work_package_id") or (named[1] if named else "")
+        if is_wp_id(wp_id):
+            return wp_id, fields
+        if wp_id or name.upper().startswith("WP"):
+            self.skip(path, 1, f"{wp_id or name!r} is not a package's id")
+        return "", fields
+
+    def check_lane(self, lane: str, path: str, line: int) -> None:
+        """Adds a lane that nobody knows."""
+        if lane not in LANES and lane not in _LANES:
+            self.skip(path, line, f"unknown lane {lane!r:.80}")
+
+    def last_moves(self, path: str) -> dict[str, LastMove]:
+        """Returns each package's last move in a status.events.jsonl, by time and event_id.
+
+        Other objects, such as annotations, are passed over.
+        """
+        last: dict[str, LastMove] = {}
+        for number, raw in enumerate(self.read(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+            try:
+                values = json.loads(raw) if raw.strip() else {}
+            except (ValueError, RecursionError):
+                values = None
+            if not isinstance(values, dict):
+                self.skip(path, number, "the line is not a JSON object")
+                continue
+            wp_id, lane, reason, event_id = (
+                one_line(values.get(key)) for key in ("wp_id", "to_lane", "reason", "event_id")
+            )
+            if not wp_id or not lane:
+                continue
+            at = written_time(one_line(values.get("at")) or one_line(values.get("timestamp")))
+            if not is_wp_id(wp_id):
+                self.skip(path, number, f"{wp_id!r:.80} is no package")
+            elif not at:
+                self.skip(path, number, "the line has no time")
+            else:
+                self.check_lane(lane, path, number)
+                actor = values.get("actor")
+                if isinstance(actor, dict):
+                    actor = actor.get("tool") or actor.get("name")
+                move = LastMove(lane, one_line(actor) or NOBODY, at, reason, event_id)
+                last[wp_id] = max(
+                    move, last.get(wp_id, move), key=lambda one: (one.at, one.event_id)
+                )
+        return last
+
+
+def _package(
+    wp_id: str, planned: PlannedPackage | None, fields: Fields | None, move: LastMove
+) -> AdoptedPackage:
+    planned, fields = planned or PlannedPackage(wp_id, wp_id), fields or Fields({}, "")
+    listed = fields.values.get("dependencies")
+    names = [str(name) for name in listed] if isinstance(listed, list) else []
+    return AdoptedPackage(
+        wp_id,
+        one_line(fields.text("title")) or one_line(planned.title) or wp_id,
+        tuple(dict.fromkeys(filter(is_wp_id, names or planned.dependencies))),
+        move,
+        tuple((one.id, one.text) for one in planned.subtasks if one.is_done),
     )
 
 
@@ -238,14 +322,12 @@ def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
 
     A lane that lines of other tools have set counts, not that of the files.
     """
-    slug = feature.slug
+    slug, events = feature.slug, list[WorkEvent]()
     known = session.board.features.get(slug)
 
-    def event(
-        event_type: str, key: str, payload: Mapping[str, Any], cause: str | None, move: LastMove
-    ) -> WorkEvent:
-        return WorkEvent(
-            event_type,
+    def add(kind: str, key: str, cause: str, move: LastMove, payload: Mapping[str, Any]) -> str:
+        event = WorkEvent(
+            kind,
             payload,
             slug,
             (cause,) if cause else (),
@@ -254,47 +336,45 @@ def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
             source_id=f"{slug}/{key}",
             timestamp=move.at or None,
         )
+        events.append(event)
+        return event.event_id
 
-    begun = LastMove(PLANNED, at=feature.created_at)
-    spec = {"feature_slug": slug, "title": feature.title, "mission": feature.mission}
-    created = {
+    begun = LastMove(at=feature.created_at)
+    payload: dict[str, Any] = {"feature_slug": slug, "title": feature.title}
+    spec = add("SpecCreated", "spec", "", begun, payload | {"mission": feature.mission})
+    payload = {
         "feature_slug": slug,
         "feature_number": digits_of(slug),
         "target_branch": feature.target_branch,
         "wp_count": len(feature.packages),
         "created_at": feature.created_at or None,
     }
-    events = [event("SpecCreated", "spec", spec, None, begun)]
-    events.append(event("FeatureCreated", "created", created, events[0].event_id, begun))
-    for package in feature.packages:
-        wp_id, move = package.wp_id, package.move
-        payload: dict[str, Any] = {"wp_id": wp_id, "title": package.title, "feature_slug": slug}
-        payload["dependencies"] = list(package.dependencies)
-        first = event("WPCreated", f"{wp_id}/created", payload, events[1].event_id, begun)
-        events.append(first)
-        for subtask, text in package.ticked:
+    created = add("FeatureCreated", "created", spec, begun, payload)
+    for wp_id, title, dependencies, move, ticked in feature.packages:
+        payload = {"wp_id": wp_id, "title": title, "feature_slug": slug}
+        payload["dependencies"] = list(dependencies)
+        first = add("WPCreated", f"{wp_id}/created", created, begun, payload)
+        for subtask, text in ticked:
             payload = {"work_package_id": wp_id, "subtask_index": subtask, "subtask_text": text}
-            key = f"{subtask}/done"
-            events.append(event("SubtaskCompleted", key, payload, first.event_id, begun))
+            add("SubtaskCompleted", f"{subtask}/done", first, begun, payload)
         present = known.packages.get(wp_id) if known else None
-        if package.lane == PLANNED or (present is not None and present.lane_event):
+        if move.lane == PLANNED or (present is not None and present.lane_event):
             continue
-        payload = {"wp_id": wp_id, "previous_status": PLANNED, "new_status": package.lane}
+        payload = {"wp_id": wp_id, "previous_status": PLANNED, "new_status": move.lane}
         payload |= {"changed_by": move.actor, "feature_slug": slug, "reason": move.reason or None}
-        last = event("WPStatusChanged", f"{wp_id}/lane", payload, first.event_id, move)
-        events.append(last)
-        if package.lane == DONE:
+        last = add("WPStatusChanged", f"{wp_id}/lane", first, move, payload)
+        if move.lane == DONE:
             payload = {"wp_id": wp_id, "how": "stated", "reason": _LANDED}
-            events.append(event("WPLanded", f"{wp_id}/landed", payload, last.event_id, move))
+            add("WPLanded", f"{wp_id}/landed", last, move, payload)
         if move.lane_name in (_BLOCKED, _APPROVED):
-            kind = "review" if package.is_approved else "note"
-            remark = APPROVED if package.is_approved else f"{_BLOCKED}: {move.reason}".rstrip(": ")
+            kind, remark = "note", f"{_BLOCKED}: {move.reason}".rstrip(": ")
+            if move.lane_name == _APPROVED:
+                kind, remark = "review", APPROVED
             payload = {"wp_id": wp_id, "entry_type": kind, "entry_content": remark}
             payload["author"] = move.actor
-            events.append(event("HistoryAdded", f"{wp_id}/remark", payload, last.event_id, move))
-        if package.is_approved and (code := _reviewed_code(session, feature, wp_id)):
-            payload = reviewed_payload(wp_id, code)
-            events.append(event("WPReviewed", f"{wp_id}/reviewed", payload, last.event_id, move))
+            add("HistoryAdded", f"{wp_id}/remark", last, move, payload)
+        if move.lane_name == _APPROVED and (code := _reviewed_code(session, feature, wp_id)):
+            add("WPReviewed", f"{wp_id}/reviewed", last, move, reviewed_payload(wp_id, code))
     return events
 
 
@@ -319,104 +399,6 @@ def one_line(value: object) -> str:
 def written_time(text: str) -> str:
     """Returns a written time in an event's form; empty for what is none, or before 1970."""
     us = microseconds(text)
-    if us is None or not 0 <= us <= _US_MAX:
-        return ""
-    return timestamp_of(_EPOCH + timedelta(microseconds=us))
-
-
-def _package(
-    wp_id: str, planned: PlannedPackage | None, fields: Fields | None, move: LastMove | None
-) -> AdoptedPackage:
-    title = one_line(fields.text("title")) if fields else ""
-    listed = fields.values.get("dependencies") if fields else None
-    names = [str(name) for name in listed] if isinstance(listed, list) else []
-    names = names or (list(planned.dependencies) if planned else [])
-    return AdoptedPackage(
-        wp_id,
-        title or (one_line(planned.title) if planned else "") or wp_id,
-        tuple(dict.fromkeys(filter(is_wp_id, names))),
-        move or LastMove(PLANNED),
-        tuple((one.id, one.text) for one in planned.subtasks if one.is_done) if planned else (),
-    )
-
-
-def _meta(data: bytes | None, slug: str, unread: list[Unread]) -> dict[str, Any]:
-    if data is None:
-        return {}
-    try:
-        values = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        unread.append(Unread(f"kitty-specs/{slug}/meta.json", line, f"it is not JSON: {error}"))
-        return {}
-    if not isinstance(values, dict):
-        unread.append(Unread(f"kitty-specs/{slug}/meta.json", 1, "it is not a JSON object"))
-        return {}
-    return values
-
-
-def _package_fields(file: str, data: bytes, unread: list[Unread]) -> tuple[str, Fields]:
-    """Returns a file's package, empty if it is that of none, and its fields."""
-    fields = Fields({}, "", 1)
-    try:
-        fields = read(data, file)
-    except PlanningError as error:
-        line = error.problems[0]["line"] if error.problems else 1
-        unread.append(Unread(file, line if isinstance(line, int) else 1, error.cause))
-    name = PurePosixPath(file).name
-    named = _FILE.match(name)
-    wp_id = fields.text("work_package_id") or (named[1] if named else "")
-    if is_wp_id(wp_id):
-        return wp_id, fields
-    if wp_id or name.upper().startswith("WP"):
-        unread.append(Unread(file, 1, f"{wp_id or name!r} is not a package's id"))
-    return "", fields
-
-
-def _check_lane(lane: str, file: str, line: int, unread: list[Unread]) -> None:
-    if lane not in LANES and lane not in _LANES:
-        unread.append(Unread(file, line, f"unknown lane {lane!r:.80}"))
-
-
-def _last_moves(data: bytes, file: str, unread: list[Unread]) -> dict[str, LastMove]:
-    """Returns each package's last move in a status.events.jsonl, by time and event_id.
-
-    Other objects, such as annotations, are passed over.
-    """
-    last: dict[str, LastMove] = {}
-    for wp_id, move in _moves(data, file, unread):
-        former = last.get(wp_id)
-        if former is None or (former.at, former.event_id) < (move.at, move.event_id):
-            last[wp_id] = move
-    return last
-
-
-def _moves(data: bytes, file: str, unread: list[Unread]) -> Iterator[tuple[str, LastMove]]:
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        try:
-            values = json.loads(raw) if raw.strip() else {}
-        except (ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
-            unread.append(Unread(file, number, "the line is not a JSON object"))
-            continue
-        wp_id, lane = one_line(values.get("wp_id")), one_line(values.get("to_lane"))
-        at = written_time(one_line(values.get("at")) or one_line(values.get("timestamp")))
-        if not wp_id or not lane:
-            continue
-        if not is_wp_id(wp_id) or not at:
-            reason = "the line has no time" if is_wp_id(wp_id) else f"{wp_id!r:.80} is no package"
-            unread.append(Unread(file, number, reason))
-            continue
-        _check_lane(lane, file, number, unread)
-        actor = values.get("actor")
-        if isinstance(actor, dict):
-            actor = actor.get("tool") or actor.get("name")
-        reason = one_line(values.get("reason"))
-        event_id = one_line(values.get("event_id"))
-        yield wp_id, LastMove(lane, one_line(actor) or NOBODY, at, reason, event_id)
-
-
-def _as_text(path: str) -> str:
-    """Returns a path as text; bytes that are no UTF-8 are replaced."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    with suppress(OverflowError):  # it is beyond the year 9999
+        return timestamp_at(us) if us is not None and us >= 0 else ""
+    return ""

@@ -1,4 +1,4 @@
-"""The worktrees and branches of this clone whose packages are done: cleared away once landed."""
+"""The worktrees and branches of this clone for packages and plans: cleared away once landed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -7,19 +7,21 @@ from thence.errors import GitFailed, Refused
 from thence.git.landed import Question, landings
 from thence.git.repository import HEADS, is_ancestor, list_worktrees
 from thence.git.worktrees import ignored, removable, remove
-from thence.work.board.move_request import LandingStatus, reverted_by
+from thence.work.board.move_request import LandingStatus
 from thence.work.board.state import DONE, FeatureState, PackageState
 from thence.work.board.transitions import landed_payload
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.names import branch_of, worktree_of
+from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
+from thence.work.plan.planning_files import has_landed
+from thence.work.project.configuration import PULL_REQUEST, land_in, read_configuration
 from thence.work.project.package_refs import target_in
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import Session
 
 
 class Cleared(NamedTuple):
-    """A package whose worktree and branch went, or stay for a `reason`.
+    """A package, or a plan without `wp_id`, whose worktree and branch went, or stay for a `reason`.
 
     `ignored` are the ignored files that go with the worktree.
     """
@@ -53,19 +55,43 @@ def clear(
                 continue
             if landed is None:
                 landed = code_of_packages(session, session.board.features.values())
+            code = landed.get((feature.slug, wp_id))
             local = Cleared(feature.slug, wp_id, branch, worktree)
             try:
-                code = landed.get((feature.slug, wp_id))
-                names = _remove(session, feature, package, local, code, is_dry=is_dry)
-            except Refused as error:
+                yield _clear(session, feature, package, local, code, is_dry=is_dry)
+            except Refused as error:  # a process is at work on it
                 yield local._replace(reason=error.cause)
             except GitFailed as error:
                 yield local._replace(reason=f"{error.cause or error.message}; {error.hint}")
-            else:
+
+
+def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iterator[Cleared]:
+    """Removes worktrees and branches of plans that have landed; of a plan the package is empty.
+
+    What is not committed or has not landed stays, as of packages; so do all where the main working
+    tree does not say yet that features land by pull requests.
+    """
+    repo, refs = session.project.main, session.refs
+    is_said = land_in(read_configuration(session.project)) == PULL_REQUEST
+    for slug in slugs if is_said else ():
+        branch, worktree = plan_branch(slug), plan_worktree(slug)
+        tip = refs.branches.get(branch)
+        aim = target_in(refs, session.target_of(session.board.features[slug])).tip
+        if tip is None or aim is None or session.planning.open_plan(slug) is not None:
+            continue
+        local, path = Cleared(slug, "", branch, worktree), session.project.root / worktree
+        try:
+            if path == session.project.here:
+                yield local._replace(reason="this command was given in its worktree")
+            elif has_landed(repo, tip, aim):
+                names = ignored(path)
+                (removable if is_dry else remove)(repo, branch, path, tip)
                 yield local._replace(ignored=names)
+        except (Refused, GitFailed) as error:
+            yield local._replace(reason=error.cause or error.message)
 
 
-def _remove(
+def _clear(
     session: Session,
     feature: FeatureState,
     package: PackageState,
@@ -73,18 +99,15 @@ def _remove(
     code: LandingStatus | None,
     *,
     is_dry: bool,
-) -> tuple[str, ...]:
-    """Removes a package's worktree and branch, and returns the ignored files that go with them.
-
-    Raises Refused or GitFailed if they have to stay.
-    """
+) -> Cleared:
+    """Removes a package's worktree and branch, unless there is a reason that they have to stay."""
     path, repo = session.project.root / local.worktree, session.project.main
     if path == session.project.here:
-        raise _refusal(local, "this command was given in its worktree")
+        return local._replace(reason="this command was given in its worktree")
     if code is None or code.kind != "landed":
-        state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
-        state = reverted_by(code) if code and code.kind == "reverted" else state
-        raise _refusal(local, f"it is done, and {state}; see `thence work status`")
+        is_said = code is not None and code.kind in ("local", "reverted")
+        state = code.sentence if code and is_said else "not landed"
+        return local._replace(reason=f"it is done, and {state}; see `thence work status`")
     # a commit that contains the branch, and that is in the target or has landed there
     target, reviewed = target_in(session.refs, session.target_of(feature)), package.reviewed
     tip, into = session.refs.commits.get(HEADS + local.branch), None
@@ -95,21 +118,16 @@ def _remove(
             (answer,) = landings(repo, target.tip, [Question(reviewed)])
             into = reviewed.commit if answer.landed else None
     if into is None:
-        raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
+        return local._replace(reason=f"{local.branch} has commits that are not in {target.name}")
     with claimed(session.project.home, package.subject):
         names = ignored(path)
         if is_dry:
             removable(repo, local.branch, path, into)
-            return names
+            return local._replace(ignored=names)
         if package.landed is None and (landing := code.landed) is not None:
             # without the branch it may not be found again
             payload = landed_payload(package.wp_id, landing)
             causes = package.events_of("lane")
             session.append(WorkEvent("WPLanded", payload, feature.slug, causes))
         remove(repo, local.branch, path, into)
-        return names
-
-
-def _refusal(local: Cleared, why: str) -> Refused:
-    place, hint = f"{local.wp_id} of {local.feature_slug}", "thence work status"
-    return Refused("could not clear away", guard="kept", place=place, cause=why, hint=hint)
+        return local._replace(ignored=names)

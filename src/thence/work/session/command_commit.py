@@ -54,9 +54,18 @@ def commit(
             " Commit it yourself, or the next command that commits for this feature does"
         )
         return None
-    if committed is not None:
-        edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
-        _report(session, committed, edited, target)
+    if committed is None:
+        return None
+    edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
+    if edited:
+        session.warnings.append(
+            f"committed as they lie, with what you changed: {', '.join(edited)}"
+        )
+    if target not in (None, committed.branch) and not by_pull_request:
+        session.warnings.append(
+            f"the planning files are on {committed.branch}, and its packages begin at {target}:"
+            f" merge {committed.branch} into {target}, or open a pull request, before implement"
+        )
     return committed
 
 
@@ -87,49 +96,29 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
     Where features land by pull requests, an open plan branch has them too, and the target's
     upstream.
     """
-    path = session.planning.path(feature.slug)
-    if session.planning.is_by_pull_request:
-        if session.planning.names(target, path):
-            return
+    path, planning = session.planning.path(feature.slug), session.planning
+    if planning.is_by_pull_request:
+        is_there = bool(planning.names(target, path))
+        cause = f"its planning files are neither on {target} nor on {plan_branch(feature.slug)}"
+        hint = "git fetch, or ask its author to push them: thence work finalize-tasks"
+    else:
+        with objects(session.project.repo) as store:
+            tip = store.commit(f"{HEADS}{target}")
+            entry = store.find(tip[1], path) if tip else None
+        is_there = entry is not None and is_folder(entry)
+        cause = f"its planning files are not on {target}, where its packages begin"
+        hint = f"git pull, or merge what brings {path} into {target}"
+        if planning.names(None, path):
+            hint = f"commit {path} there, or merge the branch that has it into {target}"
+        if tip is None:
+            cause = f"there is no branch {target}, where its packages begin"
+            hint = f"git branch {target} COMMIT, or bring it here: git fetch; git branch {target}"
+            hint += f" origin/{target}"
+    if not is_there:
         raise Refused(
             "could not begin a package of",
             guard="not_at_target",
             place=feature.slug,
-            cause=f"its planning files are neither on {target} nor on {plan_branch(feature.slug)}",
-            hint="git fetch, or ask its author to push them: thence work finalize-tasks",
-        )
-    with objects(session.project.repo) as store:
-        tip = store.commit(f"{HEADS}{target}")
-        entry = store.find(tip[1], path) if tip else None
-    if entry is not None and is_folder(entry):
-        return
-    if tip is None:
-        raise Refused(
-            "could not begin a package of",
-            guard="not_at_target",
-            place=feature.slug,
-            cause=f"there is no branch {target}, where its packages begin",
-            hint=f"git branch {target} COMMIT, or bring it here: git fetch; git branch {target}"
-            f" origin/{target}",
-        )
-    is_here = bool(session.planning.names(None, path))
-    bring = f"commit {path} there, or merge the branch that has it into {target}"
-    raise Refused(
-        "could not begin a package of",
-        guard="not_at_target",
-        place=feature.slug,
-        cause=f"its planning files are not on {target}, where its packages begin",
-        hint=bring if is_here else f"git pull, or merge what brings {path} into {target}",
-    )
-
-
-def _report(session: "Session", committed: Commit, edited: list[str], target: str | None) -> None:
-    if edited:
-        session.warnings.append(
-            f"committed as they lie, with what you changed: {', '.join(edited)}"
-        )
-    if target not in (None, committed.branch) and session.planning.writes_in is None:
-        session.warnings.append(
-            f"the planning files are on {committed.branch}, and its packages begin at {target}:"
-            f" merge {committed.branch} into {target}, or open a pull request, before implement"
+            cause=cause,
+            hint=hint,
         )

@@ -34,20 +34,13 @@ def choose_feature(
     owners = [slug for slug in features if {*wp_ids} <= {*features[slug].packages}]
     if wp_ids and len(owners) == 1:
         return features[owners[0]]
-    if remaining:
-        several = wp_ids and owners
-        raise PlanningError(
-            "could not decide which feature is meant",
-            cause=f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
-            if several
-            else f"there are {', '.join(remaining)}",
-            hint="name one with --feature",
-        )
-    raise PlanningError(
-        "could not decide which feature is meant",
-        cause="there is none that is not completed",
-        hint=f"thence work {'finalize-tasks' if not_imported else 'setup-spec TITLE'}",
-    )
+    cause, hint = f"there are {', '.join(remaining)}", "name one with --feature"
+    if wp_ids and owners:
+        cause = f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
+    elif not remaining:
+        cause = "there is none that is not completed"
+        hint = f"thence work {'finalize-tasks' if not_imported else 'setup-spec TITLE'}"
+    raise PlanningError("could not decide which feature is meant", cause=cause, hint=hint)
 
 
 def not_imported(board: Board, planning: Planning) -> list[str]:

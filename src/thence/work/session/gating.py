@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from thence.core.new_event import Unchanged
-from thence.errors import HeadsMoved, Refused
+from thence.errors import Refused
 from thence.log.open import new_id
 from thence.work.board.move_request import REVIEWS, MoveContext, gate_change
 from thence.work.board.state import PASSED, GateState, PackageState
@@ -13,7 +13,7 @@ from thence.work.journal.store import WorkEvent
 from thence.work.project.configuration import read_rules
 from thence.work.session.lane_changes import decide_move, package_of, refuse_agents
 from thence.work.session.package_code import with_code
-from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.session import Decision, Session
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 
@@ -36,21 +36,25 @@ def set_gates(
     refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
     if any(results.get(gate_type) == PASSED for gate_type in REVIEWS):
         refuse_author(session, package, "could not set the gate", place)
-    for _ in range(ATTEMPTS_MAX):
+    gates: dict[str, GateState] = {}
+
+    def decided() -> Decision:
         state = session.board.features[slug]
-        package = package_of(state, package.wp_id)
-        gates, events = dict(package.gates), list[WorkEvent]()
+        about = package_of(state, package.wp_id)
+        gates.clear()
+        gates.update(about.gates)
+        events = list[WorkEvent]()
         for gate_type, result in results.items():
-            present = (gate for gate in package.gates.values() if gate.gate_type == gate_type)
+            present = (gate for gate in about.gates.values() if gate.gate_type == gate_type)
             gate, causes = next(present, None), tuple[str, ...]()
             if gate is None:
                 gate = GateState(new_id(), gate_type)
                 payload = {
-                    "work_package_id": package.wp_id,
+                    "work_package_id": about.wp_id,
                     "gate_type": gate_type,
                     "gate_id": gate.gate_id,
                 }
-                rests_on = package.events_of("lane") or package.events_of("package")
+                rests_on = about.events_of("lane") or about.events_of("package")
                 created = WorkEvent("GateCreated", payload, slug, rests_on)
                 events.append(created)
                 causes = (created.event_id,)
@@ -60,25 +64,17 @@ def set_gates(
                 gate = GateState(gate.gate_id, gate_type, result, session.current_actor())
             gates[gate.gate_id] = gate
         if context is not None:
-            context = with_code(session, state, package.wp_id, to, context)
-            after = {**state.packages, package.wp_id: replace(package, gates=gates)}
+            moving = with_code(session, state, about.wp_id, to, context)
+            after = {**state.packages, about.wp_id: replace(about, gates=gates)}
             features = {**session.board.features, slug: replace(state, packages=after)}
-            before, session.board = session.board, replace(session.board, features=features)
-            try:
-                decide_move(session, slug, package.wp_id, to, context)
-            finally:
-                session.board = before
-        watched = {package.subject, *(session.store.subject(slug, name) for name in gates)}
-        try:
-            if events:
-                session.append(*events, guard=Unchanged(session.position, watched, _DECIDING))
-                session.refresh()
-            return [gate for gate in gates.values() if gate.gate_type in results]
-        except HeadsMoved:
-            session.refresh()
-    raise moved_meanwhile(
-        "could not set the gate", place, f"its gates changed {ATTEMPTS_MAX} times meanwhile"
-    )
+            board = replace(session.board, features=features)
+            decide_move(session, slug, about.wp_id, to, moving, board)
+        watched = {about.subject, *(session.store.subject(slug, name) for name in gates)}
+        return events, Unchanged(session.position, watched, _DECIDING)
+
+    if session.run(decided, "could not set the gate", place):
+        session.refresh()
+    return [gate for gate in gates.values() if gate.gate_type in results]
 
 
 def refuse_author(session: Session, package: PackageState, operation: str, place: str) -> None:

@@ -5,34 +5,33 @@ changes stay in the main working tree until the next commit. A package's file wi
 never gets one.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
 
 from thence.core.new_event import Unchanged
-from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
+from thence.errors import GitFailed, PlanningError, Refused, ThenceError
 from thence.git.commits import FileEdit, write_files
 from thence.git.git import own_variables
 from thence.git.repository import operation_under_way
-from thence.git.worktrees import last_commit, state_of, uncommitted
+from thence.git.worktrees import state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.move_request import GuardFailure, Move, MoveContext
-from thence.work.board.state import DONE, LANES, FeatureState, PackageState
+from thence.work.board.state import DONE, LANES, Board, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
-from thence.work.journal.store import ACTOR, WorkEvent
+from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
-from thence.work.plan.tasks import PlannedPackage, parse
+from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 from thence.work.project.configuration import gates_run
 from thence.work.project.package_refs import keep_commit
 from thence.work.session.package_code import with_code
-from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
-from thence.work.session.ticks import has_lost_its_number
+from thence.work.session.session import Decision, Session
 
 RUN_VARIABLE = "THENCE_RUN"  # agents and gates have it, and what they start
 
@@ -80,10 +79,16 @@ def move_all(
             (wp_id, to, with_code(session, feature, wp_id, to, context))
             for wp_id, to, context in requests
         ]
+    moves, refused = list[Move](), dict[str, Refused]()
+    events, board = list[WorkEvent](), session.board
     lanes: dict[str, str] = {}  # of the packages on the first attempt
-    for _ in range(ATTEMPTS_MAX):
-        board, moves, refused = session.board, list[Move](), dict[str, Refused]()
-        events: list[WorkEvent] = []
+
+    def decided() -> Decision:
+        nonlocal board, lanes
+        lanes = lanes or {one.wp_id: one.previous for one in reversed(moves)}
+        board = session.board
+        for before_it in (moves, events, refused):
+            before_it.clear()
         before = board, 0, 0  # the moves of the package
         for wp_id, to, context in requests:
             if wp_id in refused:
@@ -102,58 +107,30 @@ def move_all(
                 continue
             first = new_id()
             moves.append(decision)
-            events += _events_of(decision, first)
+            events.extend(_events_of(decision, first))
             board = after_move(board, decision, first, context.actor)
         watched = frozenset(subject for move in moves for subject in move.watched)
-        try:
-            if moves:
-                guard = Unchanged(session.position, watched, DECIDING_TYPES)
-                append = session.append if needs_log else session.append_or_warn
-                append(*events, *also, guard=guard)
-        except HeadsMoved:
-            lanes = {move.wp_id: move.previous for move in reversed(moves)}
-            session.refresh()
-            continue
-        except ThenceError as error:
-            if error.code not in ("append_failed", "log_full"):
-                raise
-            _check_recorded(session, slug, moves, {event.event_id for event in events}, error)
-        else:
-            session.board = board
-        moved = {(move.wp_id, move.to) for move in moves}
-        _keep_reviewed(session, slug, [one for one in requests if one[:2] in moved])
-        return moves, refused
-    names = ", ".join(wp_id for wp_id, _, _ in requests)
-    raise moved_meanwhile(
-        "could not move", f"{slug}/{names}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
-    )
+        guard = Unchanged(session.position, watched, DECIDING_TYPES)
+        return [*events, *also] if moves else [], guard
 
-
-def _check_recorded(
-    session: Session,
-    slug: str,
-    moves: Sequence[Move],
-    event_ids: Collection[str],
-    error: ThenceError,
-) -> None:
-    """Warns of an append that failed behind the moves' own events; raises its error for others.
-
-    What stands before a refused event is recorded, and the same move can't be made again.
-    """
-    session.refresh()
-    packages = session.board.features[slug].packages
-    if any(packages[move.wp_id].lane_event not in event_ids for move in moves):
-        raise error
-    session.warnings.append(
-        f"the move is recorded, and not all that goes with it: {error.cause}; {error.hint}"
-    )
-
-
-def _keep_reviewed(
-    session: Session, slug: str, requests: Sequence[tuple[str, str, MoveContext]]
-) -> None:
-    for wp_id, _, context in requests:
-        if context.reviewed is not None:
+    place = f"{slug}/{', '.join(wp_id for wp_id, _, _ in requests)}"
+    try:
+        session.run(decided, "could not move", place, needs_log=needs_log)
+        session.board = board
+    except ThenceError as error:
+        if error.code not in ("append_failed", "log_full"):
+            raise
+        # what stands before a refused event is recorded, and the same move can't be made again
+        session.refresh()
+        packages, ids = session.board.features[slug].packages, {one.event_id for one in events}
+        if any(packages[move.wp_id].lane_event not in ids for move in moves):
+            raise
+        session.warnings.append(
+            f"the move is recorded, and not all that goes with it: {error.cause}; {error.hint}"
+        )
+    moved = {(move.wp_id, move.to) for move in moves}
+    for wp_id, to, context in requests:
+        if context.reviewed is not None and (wp_id, to) in moved:
             commit = context.reviewed.commit
             try:
                 keep_commit(session.project.repo, session.refs, slug, wp_id, commit)
@@ -161,11 +138,19 @@ def _keep_reviewed(
                 session.warnings.append(
                     f"what went to review is kept by its branch alone: {error.cause}"
                 )
+    return moves, refused
 
 
-def decide_move(session: Session, slug: str, wp_id: str, to: str, context: MoveContext) -> Move:
-    """Returns the move on the present board; raises Refused if a guard refuses it."""
-    decision = decide(session.board, slug, wp_id, to, context)
+def decide_move(
+    session: Session,
+    slug: str,
+    wp_id: str,
+    to: str,
+    context: MoveContext,
+    board: Board | None = None,
+) -> Move:
+    """Returns the move on a board, by default the present one; raises Refused for a refused one."""
+    decision = decide(board or session.board, slug, wp_id, to, context)
     if isinstance(decision, GuardFailure):
         raise _error(decision, slug, wp_id, to, context)
     return decision
@@ -190,16 +175,15 @@ def context_of(
     `to` is the goal lane: for done the configured gates are read as well. Raises PlanningError for
     a file that can't be read.
     """
-    actor = actor_of(session, feature, wp_id)
-    worktree = _worktree(session, feature.slug, wp_id)
+    package = planned(session, feature).get(wp_id)
+    subtasks = package.subtasks if package else ()
     return MoveContext(
-        actor=actor,
+        actor=session.current_actor(),
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=worktree,
-        lost_commit=_lost_commit(session, feature.slug, wp_id) if worktree == "dirty" else "",
-        open_subtasks=open_subtasks(session, feature, wp_id),
+        worktree=_worktree(session, feature.slug, wp_id),
+        open_subtasks=tuple(one.id for one in subtasks if not one.is_done),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
         node_id=next_node_id(session.project.home),
@@ -232,32 +216,6 @@ def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirt
     return state.kind if state.kind in ("clean", "dirty") else None
 
 
-def _lost_commit(session: Session, slug: str, wp_id: str) -> str:
-    """Returns the commit of a package's branch that was deleted under its worktree, else ""."""
-    if branch_of(slug, wp_id) in session.refs.branches:
-        return ""
-    return last_commit(session.project.root / worktree_of(slug, wp_id))
-
-
-def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
-    """Returns the actor: the named one, else the package's agent, else the user."""
-    if session.actor:
-        return session.actor
-    agent = ""
-    _, data = package_file(session, feature, wp_id)
-    with suppress(PlanningError):
-        agent = read(data, wp_id).text("agent") if data else ""
-    session.agent, session.store.actor = agent, agent or ACTOR
-    return session.current_actor()
-
-
-def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
-    """Returns the subtasks of a package whose boxes are not ticked."""
-    package = planned(session, feature).get(wp_id)
-    subtasks = package.subtasks if package else ()
-    return tuple(subtask.id for subtask in subtasks if not subtask.is_done)
-
-
 def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
     """Returns the packages of a feature as planned in tasks.md, by id."""
     path = session.planning.path(feature.slug, "tasks.md")
@@ -268,14 +226,23 @@ def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage
     }
 
 
-def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
-    """Returns path and bytes of a package's file; empty and None if it has none."""
-    branch, package = session.target_of(feature), feature.packages.get(wp_id)
-    if package is None:
-        return "", None
-    paths = (path for path, _ in session.planning.package_files(branch, feature.slug))
-    path = file_of(package, paths, lambda name: session.planning.read(branch, name))
-    return path, session.planning.read(branch, path) if path else None
+def has_lost_its_number(feature: FeatureState, package: PlannedPackage) -> bool:
+    """Reports whether a section of tasks.md is that of a package which lost its number."""
+    keeper = feature.packages.get(package.wp_id)
+    return keeper is not None and any(lost.title == package.title for lost in keeper.lost)
+
+
+def tick_event(feature: FeatureState, wp_id: str, subtask: Subtask, is_done: bool) -> WorkEvent:
+    """Returns the event of a box that was ticked or opened again."""
+    package = feature.packages.get(wp_id)
+    rests_on = (package.events_of("lane") or package.events_of("package")) if package else ()
+    payload = {
+        "work_package_id": wp_id,
+        "subtask_index": subtask.id,
+        "subtask_text": subtask.text or subtask.id,
+    }
+    kind = "SubtaskCompleted" if is_done else "SubtaskReopened"
+    return WorkEvent(kind, payload, feature.slug, rests_on)
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
@@ -318,10 +285,11 @@ def mirror(session: Session, feature: FeatureState) -> None:
     """Writes the packages' lanes into their files, as far as the files show lanes."""
     if not is_mirrored(session, feature) or operation_under_way(session.project.main.git_dir):
         return  # the next move writes the missing lanes
-    changes = {}
-    for path, present, lane in _lanes(session, feature):
-        if present != lane:
-            changes[path] = _lane_of(lane, path)
+    changes = {
+        path: _with_lane(lane, path)
+        for path, present, lane in _lanes(session, feature)
+        if present != lane
+    }
     write_files(session.project.main, changes)
 
 
@@ -344,13 +312,10 @@ def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, 
             yield path, present, package.lane
 
 
-def _lane_of(lane: str, path: str) -> FileEdit:
+def _with_lane(lane: str, path: str) -> FileEdit:
     def edit(data: bytes | None) -> bytes | None:
-        if data is None:
-            return None
-        try:
-            return with_lane(data, lane, path)
-        except PlanningError:  # the user's unfinished change that can't be read
-            return data
+        with suppress(PlanningError):  # the user's unfinished change that can't be read
+            return None if data is None else with_lane(data, lane, path)
+        return data
 
     return edit

@@ -10,6 +10,7 @@ not count.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property, partial
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
@@ -31,13 +32,7 @@ from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, newest_of, push_command, refs_of, tip_of
 from thence.git.repository import HEADS, Repository, is_ancestor, is_shallow
 from thence.git.worktrees import Worktree, commits_made, make
-from thence.work.board.move_request import (
-    SHORT,
-    CodeKind,
-    LandingStatus,
-    MoveContext,
-    reverted_by,
-)
+from thence.work.board.move_request import SHORT, CodeKind, LandingStatus, MoveContext
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -48,7 +43,7 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.configuration import read_rules, read_worktree
+from thence.work.project.configuration import read_rules
 from thence.work.project.package_refs import (
     Target,
     base_of_package,
@@ -74,8 +69,7 @@ def with_code(
     """Returns the context of a move, completed by the package's code.
 
     A move to review gets the reviewed code, a move to done the code's present state unless the
-    context has it already: before done the refs are read once more. A move out of done gets it in a
-    shallow clone.
+    context has it already: before done the refs are read once more.
     """
     package = feature.packages.get(wp_id)
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
@@ -90,8 +84,6 @@ def with_code(
             context = replace(context, code=check.before_done(package))
         return replace(context, author_may_approve=is_free)
     if to == DOING:
-        if package.lane == DONE and is_shallow(session.project.repo):
-            context = replace(context, code=LandingCheck(session, feature).of(package))
         return context
     check, branch = LandingCheck(session, feature), branch_of(feature.slug, wp_id)
     tip, target_tip = tip_of(session.refs, branch), check.target.local or check.target.tip
@@ -120,8 +112,7 @@ def reverted_in(
         if package.lane == DONE and (wp_ids is None or wp_id in wp_ids)
     }
     codes = code_of_packages(session, [replace(feature, packages=packages)])
-    out = {wp_id: code for (_, wp_id), code in codes.items() if code.kind == "reverted"}
-    return {wp_id: reverted_by(code) for wp_id, code in out.items()}
+    return {w: code.sentence for (_, w), code in codes.items() if code.kind == "reverted"}
 
 
 def code_of(
@@ -142,7 +133,7 @@ def code_of(
     check = LandingCheck(session, feature, refs_of(session.project.main))
     if not landed:
         code = check.before_done(package)
-        if code.kind not in ("no_code", "unknown") or code.is_shallow:
+        if code.kind not in ("no_code", "unknown"):
             return code
         stated = Landed("no_code", None, no_code or "")
         return replace(code, kind="landed", landed=stated, is_asserted=True)
@@ -208,28 +199,29 @@ def _statuses(
             statuses[number] = check.status(package, "no_code")
         else:
             questions[number] = Question(code, landed)
-    answers: dict[int, list[tuple[CodeKind, Landing]]] = defaultdict(list)
+    best: dict[int, tuple[CodeKind, Landing]] = {}
     for place in range(2):  # what has to have them, then what is not pushed
         by_tip: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number in questions:
-            target = chosen[number][0].target
-            if place < len(target.commits()) and not any(
-                one.is_there for _, one in answers[number]
-            ):
-                by_tip[f"{target.name} {place}", target.commits()[place][0]].append(number)
+            check, commits = chosen[number][0], chosen[number][0].target.commits()
+            is_there = number in best and best[number][1].is_there
+            if place < len(commits) and (not is_there or check.is_ahead):
+                by_tip[f"{check.target.name} {place}", commits[place][0]].append(number)
         for (branch, tip), numbers in by_tip.items():
             asked = [questions[number] for number in numbers]
             kept = session.memo.table(f"landings {branch}", "")
             found = landings(session.project.repo, tip, asked, kept)
             for number, answer in zip(numbers, found, strict=True):
-                kind = chosen[number][0].target.commits()[place][1]
-                answers[number].append((kind, answer))
+                before = best[number][1] if number in best else Landing()
+                # what is not pushed takes out what the upstream has, or has what that lacks
+                is_new = answer.reverts if before.is_there else answer.is_there
+                if is_new or (answer.landed and not before.landed):
+                    best[number] = chosen[number][0].target.commits()[place][1], answer
     lacking: list[int] = []
     for number, question in questions.items():
         check, package = chosen[number]
-        best = sorted(answers[number], key=lambda one: (not one[1].is_there, not one[1].landed))
-        if best and best[0][1].landed:
-            statuses[number] = check.status(package, *best[0], question.code)
+        if number in best:
+            statuses[number] = check.status(package, *best[number], question.code)
         else:
             lacking.append(number)
     rows = [(*chosen[number], questions[number]) for number in lacking]
@@ -272,7 +264,7 @@ def _lacking(
         if is_shallow(repo) and not (
             bases and any(not missing_commits(repo, tip, bases[:1]) for tip in tips_here)
         ):
-            yield replace(check.status(package, "unknown", code=code), is_shallow=True)
+            yield check.status(package, "shallow", code=code)
         elif landed is None and code is None:
             yield check.status(package, "unknown")
         else:
@@ -292,6 +284,15 @@ class LandingCheck:
         self.feature = feature
         self.target = _target_of(session, feature, self._refs)
 
+    @cached_property
+    def is_ahead(self) -> bool:
+        """True if the branch here has all of the target's upstream, and more."""
+        local, tip = self.target.local, self.target.tip
+        if local is None or tip is None or tip == local:
+            return False
+        ask = partial(is_ancestor, self._repo, tip, local)
+        return self._session.memo.last(f"ahead of {self.target.name}", f"{local} {tip}", ask)
+
     def of(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package, by its lane."""
         return _statuses(self._session, [(self, package)])[0]
@@ -299,13 +300,15 @@ class LandingCheck:
     def before_done(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package that is to be done.
 
-        For one that is not there the commit of the target is looked for that is most like it.
+        For one that is not there the commit of the target is looked for that is most like it, for
+        a reverted one since the revert.
         """
         status, tip = self.of(replace(package, landed=None)), self.target.tip or self.target.local
-        code = self.code(package) if status.kind == "missing" else None
+        code = self.code(package) if status.kind in ("missing", "reverted") else None
         if code is None or tip is None:
             return status
-        return replace(status, nearest=nearest(self._repo, tip, code))
+        since = status.reverts[0] if status.reverts else None
+        return replace(status, nearest=nearest(self._repo, tip, code, since))
 
     def code(self, package: PackageState) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
@@ -354,13 +357,16 @@ class LandingCheck:
         code: Reviewed | None = None,
     ) -> LandingStatus:
         """Returns what an answer of git says of a package's code, which is `code` now."""
+        name = self.target.name
+        if answer.reverts and kind == "local":
+            name = self._session.target_of(self.feature)
         status = LandingStatus(
             "reverted" if answer.reverts else kind,
-            self.target.name,
+            name,
             branch_of(self.feature.slug, package.wp_id),
             answer.landed,
             reverts=answer.reverts,
-            revert=revert_command(self._session, self.target.name, answer.reverts),
+            revert=revert_command(self._session, name, answer.reverts),
         )
         reviewed = package.reviewed
         if code is None or reviewed is None or package.lane != FOR_REVIEW:
@@ -475,8 +481,7 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
-    setup = read_worktree(session.project).setup
-    worktree = make(session.project.repo, branch, path, bases, refs.branches, setup)
+    worktree = make(session.project.repo, branch, path, bases, refs.branches)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
         record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)

@@ -190,17 +190,14 @@ def record_landings(session: Session) -> None:
         parts += [replace(feature, packages=packages)] if packages else []
     for (slug, wp_id), code in code_of_packages(session, parts, (FOR_REVIEW,)).items():
         feature = session.board.features[slug]
-        package, before = feature.packages[wp_id], (session.actor, session.store.actor)
+        package = feature.packages[wp_id]
         if code.kind != "landed" or code.changed_since is not None:
             continue
-        session.actor = session.store.actor = package.approved_by or NOBODY
-        try:
+        with session.acting_as(package.approved_by or NOBODY):
             context = context_of(session, feature, wp_id, DONE)
             context = replace(context, code=code, rests_on=package.events_of("approved"))
             requests = [(wp_id, DONE, context)]
             moves, _ = move_all(session, slug, requests, needs_log=False, is_strict=False)
-        finally:
-            session.actor, session.store.actor = before
         if moves:
             session.recorded.append((slug, wp_id))
             who = package.approved_by

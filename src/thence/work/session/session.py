@@ -1,34 +1,34 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from thence.core.event import Event
 from thence.core.new_event import Position, Unchanged
-from thence.errors import HeadsMoved, PlanningError, Refused, ThenceError
+from thence.errors import HeadsMoved, InvalidEvent, PlanningError, Refused, ThenceError
 from thence.git.memo import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import branch_of, user_of
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.board import fold, lost_claims
+from thence.work.board.board import fold
 from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
-from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
-from thence.work.session.feature_choice import (
-    choose_feature,
-    not_imported,
-)
-from thence.work.session.ticks import TYPES, ticks_by_hand
+from thence.work.session.feature_choice import choose_feature, not_imported
+
+# a command decides on the board: the events to append, as long as the guard holds
+Decision = tuple[Sequence[WorkEvent], Unchanged]
+# most attempts of a command whose board changes meanwhile
+ATTEMPTS_MAX = 20
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -55,15 +55,10 @@ class CommandResult(msgspec.Struct, frozen=True):
         return {"ok": not self.exit_code, "events": ids, **self.data, **warnings}
 
 
-_R = TypeVar("_R")
-# most attempts of a command whose board changes meanwhile
-ATTEMPTS_MAX = 20
-
-
 def moved_meanwhile(
     operation: str, place: str, cause: str, hint: str = "try again when others have ended"
 ) -> Refused:
-    """Returns the refusal of a command that was prevented by others ATTEMPTS_MAX times."""
+    """Returns the refusal of a command on a board that others have changed meanwhile."""
     return Refused(operation, guard="moved_meanwhile", place=place, cause=cause, hint=hint)
 
 
@@ -84,9 +79,7 @@ class Session:
     ) -> None:
         self.project = find_project(Path(folder), create=create)
         self.actor = actor
-        self.agent = ""
         self.store = EventStore(self.project, actor=actor or ACTOR)
-        self._emitter = EventEmitter(self.store)
         self.planning = Planning(self.project, lambda: self.refs, lambda: self.memo)
         self.warnings: list[str] = []
         self.appended: list[Event] = []
@@ -104,17 +97,24 @@ class Session:
         self.after_first_look: Callable[[Session], object] | None = None
 
     def current_actor(self) -> str:
-        """Returns the actor: the named one, else an agent, else the user as git knows them.
-
-        `user` where git knows nobody; `moving.actor_of` may have found an agent.
-        """
+        """Returns the actor: the named one, else the user as git knows them, else `user`."""
         if self.actor is None and self.store.actor == ACTOR:
-            self.store.actor = self.agent or self._git_user
+            self.store.actor = self._git_user
         return self.store.actor
 
     def changed_by(self) -> str:
-        """Returns the actor in the form for other tools: `user` where no agent is known."""
-        return self.current_actor() if self.actor or self.agent else ACTOR
+        """Returns the actor in the form for other tools: `user` where none was named."""
+        return self.current_actor() if self.actor else ACTOR
+
+    @contextmanager
+    def acting_as(self, actor: str) -> Iterator[None]:
+        """Lets the session append as somebody else for a while."""
+        before = self.actor, self.store.actor
+        self.actor = self.store.actor = actor
+        try:
+            yield
+        finally:
+            self.actor, self.store.actor = before
 
     @cached_property
     def _git_user(self) -> str:
@@ -157,8 +157,6 @@ class Session:
             self._read()
             if self._take_in():  # of targets that were not known before
                 self._read()
-        self._append_ticks()
-        self._warn_of_lost_claims()
         if (step := self.after_first_look) is not None:
             self.after_first_look = None
             step(self)
@@ -186,21 +184,6 @@ class Session:
         self.board = board
         features = board.features.values()
         self.planning.folders = {one.slug: one.folder for one in features if one.folder}
-
-    def _append_ticks(self) -> None:
-        """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
-        ticks = list(ticks_by_hand(self.board, self.planning, self.target_of))
-        about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
-        with suppress(HeadsMoved):
-            if ticks and self.append_or_warn(*ticks, guard=self.guard(*about, types=TYPES)):
-                self._read()
-
-    def _warn_of_lost_claims(self) -> None:
-        """Warns the actor of their claims that lost to others' claims."""
-        if any(conflict.is_open for conflict in self.board.conflicts):
-            node_id, is_named = next_node_id(self.project.home), self.actor is not None
-            lost = lost_claims(self.board, self.current_actor(), node_id, is_named=is_named)
-            self.warnings += [warning for warning in lost if warning not in self.warnings]
 
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
@@ -251,15 +234,40 @@ class Session:
         events = None if self.journal_error is not None else tuple(self.appended)
         return CommandResult(events, data, tuple(lines), tuple(self.warnings), exit_code)
 
+    def run(
+        self,
+        decide: Callable[[], Decision],
+        operation: str,
+        place: str,
+        *,
+        needs_log: bool = True,
+    ) -> list[Event]:
+        """Appends the events that are decided on the present board; none where there are none.
+
+        When others append meanwhile, the board is read again and decided on anew. Without
+        `needs_log` a log that can't be written only causes a warning. Raises Refused
+        (moved_meanwhile) after ATTEMPTS_MAX times, and what `decide` and `append` raise.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            events, guard = decide()
+            append = self.append if needs_log else self.append_or_warn
+            try:
+                return append(*events, guard=guard) if events else []
+            except HeadsMoved:
+                self.refresh()
+        cause = f"the board changed {ATTEMPTS_MAX} times meanwhile"
+        raise moved_meanwhile(operation, place, cause)
+
     def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
 
         Raises HeadsMoved where the guard is broken, InvalidEvent, `bad_settings`, and what prevents
         the append.
         """
-        events, error = self._emit(new, guard)
-        if error is not None:
-            raise error
+        self.current_actor()
+        events = self.store.append(*new, guard=guard)
+        self.appended += events
+        self._appended_count += len(events)
         return events
 
     def append_or_warn(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
@@ -271,25 +279,17 @@ class Session:
         """
         if self.journal_error is not None:
             return []
-        events, error = self._emit(new, guard)
-        if error is not None:
+        try:
+            return self.append(*new, guard=guard)
+        except (HeadsMoved, InvalidEvent):
+            raise
+        except (OSError, ThenceError) as error:
+            if isinstance(error, ThenceError) and error.code == "bad_settings":
+                raise
             cause = error.cause if isinstance(error, ThenceError) else error.strerror
             self.warnings.append(f"the journal could not be written: {cause or error}")
             self.journal_error = error
-        return events
-
-    def _emit(
-        self, new: Sequence[WorkEvent], guard: Unchanged | None
-    ) -> tuple[list[Event], OSError | ThenceError | None]:
-        """Returns the appended events, or the error that prevented it."""
-        self.current_actor()
-        try:
-            events, error = self._emitter.emit(*new, guard=guard)
-        except OSError as refused:
-            return [], refused
-        self.appended += events
-        self._appended_count += len(events)
-        return [*events], error
+            return []
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
         """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""

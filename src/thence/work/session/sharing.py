@@ -32,8 +32,7 @@ from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.journal import board_branch
 from thence.work.journal.board_branch import Exchange
 from thence.work.journal.board_remote import BoardRemote, link_of
-from thence.work.journal.day_files import board_tip
-from thence.work.journal.seen_tips import load_seen, save_seen
+from thence.work.journal.day_files import board_tip, load_seen, save_seen
 from thence.work.journal.store import WorkEvent
 from thence.work.project.configuration import read_board
 from thence.work.project.project import Project
@@ -185,7 +184,7 @@ def exchange(session: Session, remote: BoardRemote) -> Exchange:
     with suppress(ThenceError):
         save_seen(project, seen)
     received = session.events_received - count
-    report = SyncReport(delivered=result.pushed, taken=received, taken_back=result.redacted)
+    report = SyncReport(pushed=result.pushed, pulled=received, redacted=result.redacted)
     recorded(project.home, report, over=REMOTE)
     return result
 

@@ -2,17 +2,13 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
 from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
-
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.log.open import Log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -66,7 +62,14 @@ def append_command(
     with open_log(folder, create=named_log(out, log_name) is not None) as log:
         # of an event in a simulation's log it is the run: the name of the log's folder
         run = log.folder.absolute().name if log.vocabulary.is_folder_stream else None
-        cause_events = [_cause(log, cause) for cause in causes]
+        cause_events = []
+        for text in causes:
+            from thence.core.query.why import named_by, not_found  # seldom needed
+
+            cause = log.resolve(text)
+            if named_by(text, cause) != "id":  # a subject or a type is too vague to be a cause
+                raise not_found(log.folder, text)
+            cause_events.append(cause)
         event = log.append(
             event_type,
             members,
@@ -81,16 +84,6 @@ def append_command(
     out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
 
 
-def _cause(log: "Log", text: str) -> "Event":
-    """Returns the event of an id or a prefix: a subject or a type is too vague to be a cause."""
-    from thence.core.query.why import named_by, not_found
-
-    event = log.resolve(text)
-    if named_by(text, event) != "id":
-        raise not_found(log.folder, text)
-    return event
-
-
 def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
     """Joins KEY=VALUE arguments and a JSON object; a key given twice is refused."""
     members: dict[str, Any] = {}
@@ -99,23 +92,19 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
         if payload == "-":
             data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
             if len(data) > PAYLOAD_BYTES_MAX:
-                raise _misuse(f"--payload is longer than {PAYLOAD_BYTES_MAX} bytes")
+                raise click.UsageError(f"--payload is longer than {PAYLOAD_BYTES_MAX} bytes")
         try:
             members = msgspec.json.decode(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise _misuse(f"--payload is not JSON: {error}") from error
+            raise click.UsageError(f"--payload is not JSON: {error}") from error
         if not isinstance(members, dict):
-            raise _misuse('--payload is JSON, but not an object such as {"amount": 12}')
+            raise click.UsageError('--payload is JSON, but not an object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise _misuse(f"'{pair}' is not KEY=VALUE")
+            raise click.UsageError(f"'{pair}' is not KEY=VALUE")
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
-            raise _misuse(f"'{key}' is given {how_often}")
+            raise click.UsageError(f"'{key}' is given {how_often}")
         members[key] = json_or_text(value)
     return members or None
-
-
-def _misuse(reason: str) -> click.UsageError:
-    return click.UsageError(reason, click.get_current_context())

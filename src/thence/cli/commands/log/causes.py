@@ -10,13 +10,12 @@ import click
 import msgspec
 
 from thence.cli import INTERRUPTED
-from thence.cli.frame import help_with
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import places
 from thence.cli.shared.logs import (
     command,
     find_event,
-    index_options,
     names_event,
     open_for_reading,
 )
@@ -45,7 +44,7 @@ def event_options(command: _F) -> _F:
     """Adds the event, the options of an answer about it, and those of its measurement."""
     runs = click.IntRange(min=1)
     for added in (
-        index_options,
+        log_options,
         click.option("--allow-calls", is_flag=True, help="Call models for missing answers."),
         click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
         click.option(

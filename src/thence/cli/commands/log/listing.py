@@ -16,18 +16,15 @@ from time import monotonic
 import click
 import msgspec
 
-from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current, wrapped
+from thence.cli.output import current, wrapped
 from thence.cli.shared.locate import is_log_of_agents
 from thence.cli.shared.logs import (
-    Conditions,
     OptionValue,
     command,
     event_printer,
     filter_options,
     find_event,
-    index_options,
     keys,
     names_event,
     names_events,
@@ -78,7 +75,7 @@ OPEN_SHOWN_MAX = 20
     help="A page: the first N events, and the command for the next page; 0 for all.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Continue after the page that gave this cursor.")
-@index_options
+@log_options
 def log_command(
     last: int | None,
     is_descending: bool,
@@ -151,7 +148,7 @@ query_command = log_command
 
 @click.command("show", **help_with("thence show @last"))
 @click.argument("event")
-@index_options
+@log_options
 def show_command(event: str, log_name: str | None) -> None:
     """Show everything that one event holds.
 
@@ -183,7 +180,7 @@ def show_command(event: str, log_name: str | None) -> None:
 
 
 @click.command("last", **help_with("thence last --log output/my-run"))
-@index_options
+@log_options
 def last_command(log_name: str | None) -> None:
     """Show the last event, and what was open when the log ended.
 
@@ -260,7 +257,7 @@ def _ended_text(event: Event, last: str) -> str:
 
 
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
-@index_options
+@log_options
 def unfinished_command(log_name: str | None) -> None:
     """List steps that began and never ended, and whether their processes live.
 
@@ -342,28 +339,17 @@ def tail_command(
     those of the file. Following continues over rotations, and ends when the reader of the output
     closes it.
     """
-    try:
-        _tail(current(), count, is_live, log_name, conditions)
-    except KeyboardInterrupt:
-        if is_live:  # the usual end of `tail -f`, which needs no report
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        raise
-
-
-def _tail(
-    out: Output, count: int, is_live: bool, log_name: str | None, conditions: Conditions
-) -> None:
-    """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
     from thence.log.read.reader import Follower
 
-    event_filter = Filter.of(**keys(conditions))
+    out, event_filter = current(), Filter.of(**keys(conditions))
+    matches = None if event_filter == Filter() else event_filter.matches
+    out.is_endless = is_live
     with (
         open_for_reading(
             out, log_name, by_index=False, counts_damage=False, has=names_events(conditions)
         ) as log,
         Follower(OS_DISK, log.folder, log.vocabulary, last_prune=log.last_prune) as follower,
     ):
-        matches = None if event_filter == Filter() else event_filter.matches
         follower.skip_to_last(count, matches)
         show = event_printer(out, log.vocabulary)
         listed = 0

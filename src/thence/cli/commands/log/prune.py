@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from thence.cli.frame import check_agreed, help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, write_some
 from thence.core.clock import dated, microseconds, timestamp_at
-from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning
+from thence.log.check.pruning import PlannedSegment, Pruning
 from thence.log.files.disk import wall_ns
 from thence.log.open import OS_DISK, Log
 
@@ -95,9 +95,16 @@ def prune_command(
         where = (OS_DISK, log.folder, log.vocabulary)
         pruning = Pruning(*where, log.pruned, log.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            plan = pruning.plan(before, keep_bytes or 0, _undelivered(log))
+            plan = pruning.plan(before, keep_bytes or 0, _unsynced(log))
             if not out.is_json:
-                _show(out, plan, archive)
+                write_some(out, plan.segments, FILES_SHOWN_MAX, "file", _lines)
+                count, size = plan.pruned.events, plan.pruned.bytes
+                words = f"{counted(plan.pruned.files, 'file')}, {counted(count, 'event')}"
+                lies = f"into {archive}" if archive else "removed for good"
+                in_all = f"in all {words}, {size:,} bytes: {lies}"
+                out.write(in_all if plan.segments else "nothing to prune")
+                if plan.rest:
+                    out.notice(plan.rest)
             is_done = bool(plan.segments) and not is_dry
             if is_done:
                 question = "Move them there?" if archive else "It can't be undone. Remove them?"
@@ -124,7 +131,7 @@ def prune_command(
         out.write(f"pruned {counted(plan.pruned.events, 'event')}")
 
 
-def _undelivered(log: Log) -> Mapping[str, int]:
+def _unsynced(log: Log) -> Mapping[str, int]:
     """Returns how many lines of each segment the server of a synced log may lack."""
     from thence.sync.target import read_target
 
@@ -135,23 +142,9 @@ def _undelivered(log: Log) -> Mapping[str, int]:
 
     with closing(Outbox(OS_DISK, log.folder, log.vocabulary, target.key)) as outbox:
         outbox.update()
-        return outbox.undelivered()
+        return outbox.unsynced()
 
 
-def _show(out: Output, plan: PrunePlan, archive: Path | None) -> None:
-    """Shows what would go, and why no more does."""
-
-    def lines(segment: PlannedSegment) -> list[str]:
-        size = f"{counted(segment.events, 'event')}, {segment.bytes:,} bytes"
-        return [f"{segment.name}  {size}, up to {segment.until[:10]}"]
-
-    write_some(out, plan.segments, FILES_SHOWN_MAX, "file", lines)
-    if plan.segments:
-        lies = f"into {archive}" if archive else "removed for good"
-        all_of = plan.pruned
-        words = f"{counted(all_of.files, 'file')}, {counted(all_of.events, 'event')}"
-        out.write(f"in all {words}, {all_of.bytes:,} bytes: {lies}")
-    else:
-        out.write("nothing to prune")
-    if plan.rest:
-        out.notice(plan.rest)
+def _lines(segment: PlannedSegment) -> list[str]:
+    size = f"{counted(segment.events, 'event')}, {segment.bytes:,} bytes"
+    return [f"{segment.name}  {size}, up to {segment.until[:10]}"]

@@ -6,13 +6,12 @@ from typing import cast, get_args
 
 import click
 
-from thence.cli.frame import help_with
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, relative_path
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
     filter_options,
-    index_options,
     keys,
     names_events,
     open_for_reading,
@@ -32,7 +31,7 @@ from thence.log.index.overview import By
     type=click.Choice(get_args(By)),
     help="Count by this only; hours are in UTC.",
 )
-@index_options
+@log_options
 def stats_command(by: str | None, log_name: str | None, **conditions: OptionValue) -> None:
     """Count the events of a log, with the tokens and cost of models.
 

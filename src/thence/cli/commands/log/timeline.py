@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import click
 
-from thence.cli.frame import help_with
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
     filter_options,
-    index_options,
     keys,
     names_events,
     open_for_reading,
@@ -71,7 +70,7 @@ class Span(NamedTuple):
     metavar="N",
     help=f"The last N to begin, {SPANS_MAX} at most.",
 )
-@index_options
+@log_options
 def timeline_command(last: int, log_name: str | None, **conditions: OptionValue) -> None:
     """Draw steps as bars over time.
 

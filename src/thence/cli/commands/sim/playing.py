@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
 
 
+_KINDS = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
+
+
 class RunDisplay(NamedTuple):
     """The functions that show a run: after each turn, and while it waits for a component.
 
@@ -34,7 +37,12 @@ def run_bar(out: Output) -> Iterator[RunDisplay]:
 
         def turn(progress: "TurnProgress") -> None:
             nonlocal last
-            last = progress.turn, progress.max_turns, counts_text(progress.counts)
+            counts = progress.counts
+            texts = [
+                f"{counts[kind]:,} {noun}" for kind, noun in _KINDS.items() if counts.get(kind)
+            ]
+            note = ", ".join(texts) or f"{sum(counts.values()):,} events"
+            last = progress.turn, progress.max_turns, note
             show(*last)
 
         def wait(waiting: "RunWait | None") -> None:
@@ -46,13 +54,6 @@ def run_bar(out: Output) -> Iterator[RunDisplay]:
             show(waiting.turn, waiting.max_turns, note)
 
         yield RunDisplay(turn, wait if is_drawn(out) else None)
-
-
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Returns the counts of the decisions, actions and changes that are recorded so far."""
-    kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
-    texts = [f"{counts[kind]:,} {noun}" for kind, noun in kinds.items() if counts.get(kind)]
-    return ", ".join(texts) or f"{sum(counts.values()):,} events"
 
 
 def play(
@@ -102,6 +103,8 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
 
     `option` is that with which a paused run goes on.
     """
+    from thence.cli import FAILED, INTERRUPTED
+
     if out.is_json:
         out.json(result.to_dict())
     else:
@@ -117,13 +120,6 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
             own, inherited = (cost_text(origins[name]) for name in ("own", "inherited"))
             new = f"{own}; " if origins["own"]["calls"] else ""
             out.write(f"models: {new}{inherited} from recorded answers")
-    return report_failure(out, result, option)
-
-
-def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
-    """Reports the failure of a run, if it failed, and returns the exit code."""
-    from thence.cli import FAILED, INTERRUPTED
-
     if result.dropped:
         out.notice(f"{counted(result.dropped, 'event')} dropped: the queue had no room")
     unwritten = f"{counted(result.failed, 'event')} could not be written"

@@ -1,10 +1,7 @@
 """The group `sim`: makes simulations, runs them, and plays runs again."""
 
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -12,29 +9,34 @@ from typing import Any
 import click
 import msgspec
 
-from thence.cli import FAILED, INTERRUPTED, MISUSED
+from thence.cli import FAILED, MISUSED
 from thence.cli.commands.log.verify import finding_json
 from thence.cli.commands.sim.playing import play, run_bar, send_records_to_stderr
 from thence.cli.commands.sim.sweep import (
     check_ending,
+    file_option,
     plot_command,
     setting_option,
     sweep_command,
     table_command,
 )
 from thence.cli.failure import problem_line
-from thence.cli.frame import command_group, help_with, json_or_text, output_options
+from thence.cli.frame import (
+    PATH,
+    command_group,
+    help_with,
+    json_or_text,
+    log_argument,
+    output_options,
+)
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_log, find_run, newest_run, runs
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
-    Course,
     bars,
     counted,
-    course_lines,
-    courses,
     failures_text,
+    table,
 )
 from thence.core.json_values import printable
 from thence.core.sentences.events import clipped
@@ -57,8 +59,10 @@ from thence.sim.scenario.scenario import SimulationConfig
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
 _PARAMETER_CHARACTERS_MAX = 60
-# the variables that are drawn unless the user names some
+# the variables that are shown unless the user names some
 _VARIABLES_SHOWN_MAX = 6
+_NUMBERS = ("int", "float")
+_VARIABLE_COLUMNS_MAX, _VALUE_CHARACTERS_MAX = 36, 40
 root_option = click.option(
     "--output-root",
     "root",
@@ -108,13 +112,13 @@ def list_command(root: str | None) -> None:
 @sim_command.command(
     "show", **help_with("thence sim show output/my-run --variable place/Mill/price_ore")
 )
-@click.argument("run", required=False, shell_complete=complete_run)
+@click.argument("run", required=False, type=PATH)
 @click.option(
     "--variable",
     "patterns",
     multiple=True,
     metavar="SCOPE/NAME",
-    help="A variable to draw; * matches any characters.",
+    help="A variable to show; * matches any characters.",
 )
 @output_options
 def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
@@ -122,19 +126,22 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
 
     RUN is a run's id, its folder, or one of its files. The summary has its state and parameters,
     its variables over the turns, its events by type and agent, its files, and the log's notices
-    about itself. It draws some variables that changed, those of the world and of places first; -v
-    draws all.
+    about itself. It shows some numbers that changed, those of the world and of places first; -v
+    shows all.
     """
     out = current()
     folder = find_run(out, run) if run else find_log(out, out.settings.log or newest_run(out))
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with RecordedRun(folder) as recorded:
         facts = summary(recorded)
-        drawn, note = drawn_variables(recorded, patterns, count_max)
+        courses, note = variable_courses(recorded, patterns, count_max)
     if out.is_json:
-        out.json({**facts, "variables": drawn})
+        out.json({**facts, "variables": courses})
         return
-    variables = course_lines(drawn, out.width, has_blocks=out.has_blocks)
+    variables = []
+    if courses:
+        rows = [(one["variable"], _course_text(one)) for one in courses]
+        variables = table(rows, indent="  ", most={0: _VARIABLE_COLUMNS_MAX}, width=out.width)
     variables += wrapped(note, out.width, "  ") if note else []
     out.write(*summary_lines(facts, str(folder), out, variables))
 
@@ -213,36 +220,64 @@ def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"altered: {', '.join(steps[:_ALTERED_SHOWN_MAX])}{rest_text}"
 
 
-def drawn_variables(
+def variable_courses(
     run: RecordedRun, patterns: Sequence[str], count_max: int | None
-) -> tuple[list[Course], str]:
-    """Returns the courses of a run's variables, and a note on what is left out.
+) -> tuple[list[dict[str, Any]], str]:
+    """Returns the first and last values of a run's variables, and a note on what is left out.
 
-    Those are taken that fit a pattern; without any, numbers that changed, at most `count_max`. The
-    courses are none where the verbosity left out changes: then patterns raise `not_recorded`. A
-    pattern that no variable fits raises InvalidFilter.
+    Numbers have their range too. Those are taken that fit a pattern; without any, numbers that
+    changed, at most `count_max`. There are none where the verbosity left out changes: then patterns
+    raise `not_recorded`. A pattern that no variable fits raises InvalidFilter.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            table = run.variables()
+            values = run.variables()
         except ThenceError as error:
             if patterns or error.code != "not_recorded":
                 raise
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
-        columns = fitting(table.columns[1:], patterns)
+        columns = fitting(values.columns[1:], patterns)
         if not patterns:
-            columns = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
-        drawn = courses(table, len(table), columns)
+            columns = [name for name in values.columns[1:] if values.kinds[name] in _NUMBERS]
+        keys = ("first", "last", "minimum", "maximum")
+        courses: list[dict[str, Any]] = [
+            {"variable": name, **dict.fromkeys(keys)} for name in columns
+        ]
+        for row in values:
+            for course in courses:
+                value: Any = row[course["variable"]]
+                if course["first"] is None:  # an agent that came later had none before
+                    course["first"] = value
+                course["last"] = value
+                if type(value) in (int, float):
+                    low, high = course["minimum"], course["maximum"]
+                    course["minimum"] = value if low is None else min(low, value)
+                    course["maximum"] = value if high is None else max(high, value)
     note = str(caught[0].message) if caught else ""
     if patterns:
-        return drawn, note
-    changed = [course for course in drawn if not course.is_constant]
+        return courses, note
+    changed = [one for one in courses if one["minimum"] != one["maximum"]]
     hidden = 0 if count_max is None else max(0, len(changed) - count_max)
     if hidden:
-        hidden_text = counted(hidden, "more variable") + "; -v draws all"
+        hidden_text = counted(hidden, "more variable") + "; -v shows all"
         note = f"{note}; {hidden_text}" if note else hidden_text
     return changed[: len(changed) - hidden], note
+
+
+def _course_text(course: Mapping[str, Any]) -> str:
+    """Returns the first and last value of a variable, with the range of a number."""
+    texts = []
+    for name in ("first", "last", "minimum", "maximum"):
+        value = course[name]
+        if type(value) is int:
+            texts.append(f"{value:,}")
+        elif isinstance(value, float):
+            texts.append(f"{value:.4g}")
+        else:
+            texts.append(clipped(msgspec.json.encode(value).decode(), _VALUE_CHARACTERS_MAX))
+    first, last, low, high = texts
+    return f"{first} to {last}" + ("" if course["minimum"] is None else f" ({low}..{high})")
 
 
 def summary_lines(
@@ -335,7 +370,7 @@ _cost_option = click.option(
         "thence sim run spatial_trade_network --seed 3 --turns 20", extra="llm for agents of models"
     ),
 )
-@click.argument("scenario", shell_complete=complete_scenario)
+@click.argument("scenario", type=PATH)
 @click.option("--seed", type=int, help="The seed; default: the scenario's.")
 @_turns_option
 @setting_option
@@ -359,18 +394,11 @@ _cost_option = click.option(
 @_calls_option
 @_cost_option
 @root_option
-@click.option(
-    "--serve",
-    "is_served",
-    is_flag=True,
-    help="Serve the page of the run, to watch it, until Ctrl-C.",
-)
 @output_options
 def run_command(
     scenario: str,
     settings: dict[str, list[Any]],
     root: str | None,
-    is_served: bool,
     **others: Any,
 ) -> int:
     """Run a scenario.
@@ -386,46 +414,13 @@ def run_command(
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     others["output_root"] = root or out.settings.root
     others["turns_planned"] = config.simulation.max_turns
-    if not is_served:
-        return play(out, SimulationOrchestrator, config, **others)
-    root_folder = Path(others["output_root"] or config.events.output_root)
-    with serving_beside(root_folder) as (url, server):
-
-        def watched(**named: Any) -> SimulationOrchestrator:
-            run = SimulationOrchestrator(config, **named)
-            if url:
-                out.notice(f"watch it: {url}/runs/{run.run_id}")
-            return run
-
-        code = play(out, watched, **others)
-        if code != INTERRUPTED and url:
-            out.notice("the run has ended; Ctrl-C ends the server")
-            with suppress(KeyboardInterrupt):
-                server.wait()
-        return code
-
-
-@contextmanager
-def serving_beside(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Serves a folder of runs in another process until the block ends; yields its address too.
-
-    The folder is made if there is none. The port is 8377 or the next free one. A server that does
-    not begin says why on stderr; its address is "".
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", "thence", "serve", "--quiet", str(folder))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip(), process
-        finally:
-            process.terminate()
+    return play(out, SimulationOrchestrator, config, **others)
 
 
 @sim_command.command(
     "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
 )
-@click.argument("scenario", shell_complete=complete_scenario)
+@click.argument("scenario", type=PATH)
 @click.option(
     "--cost",
     "is_priced",
@@ -491,7 +486,7 @@ def new_command(project_name: str) -> None:
 
 
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
-@click.argument("run", shell_complete=complete_run)
+@log_argument("run")
 @_turns_option
 @_calls_option
 @_cost_option
@@ -516,28 +511,23 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
 
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
-@click.argument("run", shell_complete=complete_run)
-@click.option(
-    *("-o", "--output", "file"),
-    required=True,
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="The file to write or replace, as a whole.",
-)
+@log_argument("run")
+@file_option
 @output_options
-def cassette_command(run: str, file: str) -> None:
+def cassette_command(run: str, output: Path) -> None:
     """Write the answers of a run's models to a file.
 
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with these
     answers, without a key or network.
     """
     out = current()
-    count = write_cassette(read_outcomes(find_run(out, run)).values(), Path(file))
-    out.result({"file": file, "calls": count}, [f"wrote {counted(count, 'call')} to {file}"])
+    count = write_cassette(read_outcomes(find_run(out, run)).values(), output)
+    text = f"wrote {counted(count, 'call')} to {output}"
+    out.result({"file": str(output), "calls": count}, [text])
 
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))
-@click.argument("run", shell_complete=complete_run)
+@log_argument("run")
 @output_options
 def replay_command(run: str) -> int:
     """Play a run again in memory, and compare all its events.
@@ -577,7 +567,7 @@ def _pairs(
 @sim_command.command(
     "branch", **help_with("thence sim branch my-run --at 12 --set place/Mill/price_grain=9.5")
 )
-@click.argument("run", shell_complete=complete_run)
+@log_argument("run")
 @click.option("--at", type=click.IntRange(min=0), required=True, help="The last shared turn.")
 @click.option(
     "--set",
@@ -612,7 +602,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     "survey",
     **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"', extra="llm"),
 )
-@click.argument("run", shell_complete=complete_run)
+@log_argument("run")
 @click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
 @click.option("--question", required=True, metavar="TEXT", help="The question for each agent.")
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")

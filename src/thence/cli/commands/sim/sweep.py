@@ -9,9 +9,8 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED
-from thence.cli.frame import help_with, json_or_text, output_options
+from thence.cli.frame import PATH, help_with, json_or_text, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_run
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
@@ -76,7 +75,7 @@ def check_ending(path: Path, *endings: str) -> None:
         raise click.BadParameter(reason, param_hint="--output")
 
 
-_file_option = click.option(
+file_option = click.option(
     *("-o", "--output"),
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
@@ -99,7 +98,7 @@ setting_option = click.option(
         extra="ray for --on ray",
     ),
 )
-@click.argument("scenario", required=False, shell_complete=complete_scenario)
+@click.argument("scenario", required=False, type=PATH)
 @setting_option
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="As 1-50; default: the scenario's.")
 @click.option(
@@ -176,8 +175,8 @@ def sweep_command(
     "table",
     **help_with("thence sim table my-sweep --output runs.parquet", extra="tables for Parquet"),
 )
-@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
-@_file_option
+@click.argument("folder", metavar="SWEEP|RUN", type=PATH)
+@file_option
 @click.option(
     "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
 )
@@ -201,9 +200,9 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     "plot",
     **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg", extra="plot"),
 )
-@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
+@click.argument("folder", metavar="SWEEP|RUN", type=PATH)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
-@_file_option
+@file_option
 @click.option("--map", "turn", type=click.IntRange(min=0), help="Draw a map of this turn.")
 @output_options
 def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int | None) -> None:

@@ -1,6 +1,7 @@
 """The command `sync mirror`: a team's logs in a folder, to look at."""
 
 import signal
+import sys
 from pathlib import Path
 from threading import Event
 
@@ -50,45 +51,39 @@ def mirror_command(
     login = login_with_team(server_address(url), username, team)
     target = SyncTarget(login.server, team or login.team_slug or "", login.username, "", "", "")
     out, store = current(), CredentialStore()
+    out.is_endless = is_live
     if is_live:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     said: str | None = None
-    try:
-        while True:
-            try:
-                with bar(out, "lines pulled") as show:
-                    report = mirror(root, target, store, lambda log, pulled: show(pulled, 0, log))
-                if said != "" or report.pulled or report.redacted:
-                    counts = report._asdict() | {
-                        "unmirrored": {one.log: str(one.error) for one in report.unmirrored}
-                    }
-                    pulled = counted(report.pulled, "event")
-                    out.result(
-                        counts,
-                        [f"mirrored {counted(report.logs, 'log')}: pulled {pulled}"],
-                        [
-                            *(f"note: {note}" for note in store.notes),
-                            *(f"not mirrored: {one.error}" for one in report.unmirrored),
-                            *(f"not at the server any more: {log}" for log in report.withdrawn),
-                            f"look at them: thence serve {root}",
-                        ],
-                    )
-                    out.flush()
-                    store.notes.clear()
-                said = ""
-            except ThenceError as error:
-                if not is_live:
-                    raise
-                if str(error) != said:  # the same is said once
-                    said = str(error)
-                    out.warn(f"note: {error}")
+    while True:
+        try:
+            with bar(out, "lines pulled") as show:
+                report = mirror(root, target, store, lambda log, pulled: show(pulled, 0, log))
+            if said != "" or report.pulled or report.redacted:
+                counts = report._asdict() | {
+                    "unmirrored": {one.log: str(one.error) for one in report.unmirrored}
+                }
+                pulled = counted(report.pulled, "event")
+                out.result(
+                    counts,
+                    [f"mirrored {counted(report.logs, 'log')}: pulled {pulled}"],
+                    [
+                        *(f"not mirrored: {one.error}" for one in report.unmirrored),
+                        *(f"not at the server any more: {log}" for log in report.withdrawn),
+                        f"look at them: thence serve {root}",
+                    ],
+                )
+                out.flush()
+            said = ""
+        except ThenceError as error:
             if not is_live:
-                break
-            Event().wait(_PAUSE_S)
-    except KeyboardInterrupt:
+                raise
+            if str(error) != said:  # the same is said once
+                said = str(error)
+                out.warn(f"note: {error}")
         if not is_live:
-            raise
-        return
+            break
+        Event().wait(_PAUSE_S)
     if report.unmirrored:
         raise SyncRefused(
             "could not mirror all logs into",

@@ -44,7 +44,7 @@ def redact_command(
     from thence.sync.credentials import CredentialStore
     from thence.sync.redactions import check_right, is_redacted, redact
     from thence.sync.target import read_target
-    from thence.work.journal.redacted_views import redact_shared
+    from thence.work.journal.redacted_views import redact_files
 
     out = current()
     with open_for_reading(out, log_name, has=names_event(event)) as log:
@@ -74,9 +74,9 @@ def redact_command(
                 lines = redact(log, stored, reason, target=name).lines
                 project = project_of(log.folder)
                 if project is not None:  # its files hold copies
-                    shared = redact_shared(project, log)
+                    shared = redact_files(project, log)
                     lines += shared.redacted_count
-                    remains = [*shared.unwritten, *shared.unreached, *remains]
+                    remains = [*shared.unwritten, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from thence.cli.frame import help_with
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.logs import index_options, open_for_reading
+from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, table
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
@@ -41,7 +41,7 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 
 @click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
 @click.argument("file")
-@index_options
+@log_options
 def blame_command(file: str, log_name: str | None) -> None:
     """Show who owns each line of a file: the agent and its prompt.
 

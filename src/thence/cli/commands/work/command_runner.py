@@ -1,5 +1,6 @@
 """The options that the commands of `thence work` share, and the way each one is run."""
 
+import gc
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,25 +46,6 @@ def _common(actor: str | None) -> None:
     """Has the options of all commands."""
 
 
-def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.Command]:
-    """Makes a function a command of `thence work`, with examples in its help.
-
-    The command has --actor, --json, -q, -v and --debug too. The function does not get them: `run`
-    reads the actor, the Output knows the others.
-    """
-
-    def decorated(function: Callable[..., int]) -> click.Command:
-        @wraps(function)
-        def call(actor: str | None, **options: Any) -> int:
-            return function(**options)
-
-        command = click.command(name, cls=click.Command, **help_with(*examples))(call)
-        command.params += _common.params
-        return command
-
-    return decorated
-
-
 def session_command(
     function: "Callable[..., CommandResult]",
     name: str,
@@ -72,72 +54,54 @@ def session_command(
 ) -> click.Command:
     """Makes a function of a Session a command of `thence work`; its docstring is the help.
 
-    The function gets the Session first, then the command's parameters by their names. It stands
-    with its options over it and stays callable as it is. `create` is that of `run`.
+    The function gets the Session of this folder's project first, then the command's parameters by
+    their names. It stands with its options over it and stays callable as it is. Its result is
+    written. Without `create` the command only reads, and no project is made.
     """
 
     @wraps(function)
-    def call(**arguments: Any) -> int:
+    def call(actor: str | None, **arguments: Any) -> int:
+        from thence.work.session.session import Session
+
+        out, context = current(), click.get_current_context()
+        named = actor or out.settings.actor
+        if named and (not named.strip() or len(named.splitlines()) > 1 or not is_utf8(named)):
+            source = "--actor" if actor else "THENCE_ACTOR"
+            raise click.UsageError(f"the name in {source} is {named!r:.80}, no line of text")
+        for parameter in context.command.params:
+            value = context.params.get(parameter.name or "")
+            for text in value if isinstance(value, tuple) else (value,):
+                # bytes that are no UTF-8, which no event can hold, are lone surrogates in Python
+                if isinstance(text, str) and not is_utf8(text):
+                    raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
         names = (arguments.get("package"), *arguments.get("packages", ()))
-        return run(
-            lambda session: function(session, **arguments),
-            entity=next(filter(None, names), ""),
-            create=create,
-        )
+        entity, unshared = next(filter(None, names), ""), None
+        with Session(actor=named, create=create) as session:
+            if create:  # commands that write also record what has landed since
+                session.after_first_look = _record_landings
+            else:  # what is read of the log lives until the process ends
+                gc.disable()
+                out.keep(session)
+            try:
+                result = attempt(session, name, entity, lambda one: function(one, **arguments))
+            finally:
+                if session.appended:
+                    from thence.work.session.sharing import after_command
 
-    return command(name, *examples)(call)
+                    unshared = after_command(session)
+                for note in session.warnings:
+                    out.notice(f"note: {note}")
+        if result.events is None:
+            again = "type the same command again once the log can be written: it records this"
+            out.notice(f"note: {again}")
+        out.result(result.as_json(), result.lines)
+        if unshared is not None:
+            out.notice(unshared)
+        return result.exit_code
 
-
-def run(
-    work: "Callable[[Session], CommandResult]",
-    *,
-    entity: str = "",
-    operation: str | None = None,
-    create: bool = True,
-) -> int:
-    """Opens the project of this folder, does a command's work, and writes the result.
-
-    `operation`, by default the command's name, and `entity` name the work and its object, for an
-    error.
-    """
-    from thence.work.session.session import Session
-
-    out, context = current(), click.get_current_context()
-    actor = context.params["actor"]
-    name = actor or out.settings.actor
-    if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
-        source = "--actor" if actor else "THENCE_ACTOR"
-        raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        for text in value if isinstance(value, tuple) else (value,):
-            # bytes that are no UTF-8, which no event can hold: Python keeps them as lone surrogates
-            if isinstance(text, str) and not is_utf8(text):
-                raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
-    operation = operation or context.command.name or ""
-    with Session(actor=name, create=create) as session:
-        if create:  # commands that write also record what has landed since
-            session.after_first_look = _record_landings
-        try:
-            result = attempt(session, operation, entity, work)
-        except BaseException:
-            _share(session)
-            for note in session.warnings:
-                out.notice(f"note: {note}")
-            raise
-        unshared = _share(session)
-    for note in result.warnings:
-        out.notice(f"note: {note}")
-    if result.events is None:
-        out.notice("note: type the same command again once the log can be written: it records this")
-    if out.is_json:
-        out.json(result.as_json())
-    else:
-        for line in result.lines:
-            out.write(line)
-    if unshared is not None:
-        out.notice(unshared)
-    return result.exit_code
+    command = click.command(name, cls=click.Command, **help_with(*examples))(call)
+    command.params += _common.params
+    return command
 
 
 def _record_landings(session: "Session") -> None:
@@ -149,15 +113,6 @@ def _record_landings(session: "Session") -> None:
             record_landings(session)
         except ThenceError as error:
             session.warnings.append(f"what has landed was not recorded: {error}")
-
-
-def _share(session: "Session") -> str | None:
-    """Sends a command's events in the background; returns what is to be said of it."""
-    if not session.appended:
-        return None
-    from thence.work.session.sharing import after_command
-
-    return after_command(session)
 
 
 def attempt(

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -13,21 +14,19 @@ from thence.cli.commands.work.command_runner import (
     reason_option,
     session_command,
 )
-from thence.cli.shared.completing import complete_package
 from thence.cli.shared.render import counted
 from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.repository import Repository, list_worktrees, worktrees_of
+from thence.git.repository import list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
     LandingStatus,
     MoveContext,
     changed_since,
-    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -42,8 +41,9 @@ from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusa
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
+from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import target_in
-from thence.work.session.clearing import clear
+from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
@@ -78,7 +78,7 @@ _TO_DONE: Mapping[str, tuple[str, ...]] = {
 _IGNORED_SHOWN_MAX = 3
 
 
-@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
+@click.argument("packages", metavar="[WP]...", nargs=-1)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
 @click.option(
     "--push", "is_pushed", is_flag=True, help="Merge nothing: push the branches for pull requests."
@@ -105,7 +105,7 @@ def merge(
     Where features land by pull requests it merges nothing: it pushes the branches, and names the
     pull requests to open.
 
-    Worktrees and branches of packages that are done and have landed are cleared away. Uncommitted
+    Worktrees and branches of packages and plans that have landed are cleared away. Uncommitted
     or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
@@ -129,6 +129,7 @@ def merge(
         )
         slugs = [state.slug] if is_named else slugs
     cleared = [*clear(session, slugs, wp_ids, is_dry=is_dry)]
+    cleared += clear_plans(session, () if wp_ids else slugs, is_dry=is_dry)
     if merged is None and not cleared:
         raise PlanningError(
             "could not merge",
@@ -138,7 +139,7 @@ def merge(
         )
     lines, verb = list[str](), "would go" if is_dry else "are gone"
     for one in cleared:
-        name = f"{one.wp_id} of {one.feature_slug}"
+        name = f"{one.wp_id or 'the plan'} of {one.feature_slug}"
         shown = ", ".join(one.ignored[:_IGNORED_SHOWN_MAX])
         if len(one.ignored) > _IGNORED_SHOWN_MAX:
             shown += ", …"
@@ -174,19 +175,12 @@ def _merge(
     # the newest commits by their branches, those on remotes with them
     branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
-    candidates = _mergeable(session, state, wp_ids, tips)
-    if not candidates:
-        return None
-    part = replace(state, packages={package.wp_id: package for package in candidates})
-    before = code_of_packages(session, [part], (DOING, FOR_REVIEW))
-    codes = {wp_id: code for (_, wp_id), code in before.items()}
-    contexts, stays = _check_packages(
-        *(session, state, candidates, codes, reason),
-        is_forced=is_forced,
-        is_strict=bool(wp_ids),
-        waived=frozenset() if by_pull_request else _WITHOUT_COMMIT,
+    waived = frozenset[str]() if by_pull_request else _WITHOUT_COMMIT
+    contexts, codes, stays = _chosen(
+        session, state, wp_ids, tips, reason, is_forced=is_forced, waived=waived
     )
-    codes = {wp_id: code for wp_id, code in codes.items() if wp_id in contexts}
+    if not contexts and not stays:
+        return None
     names = [
         branch_of(state.slug, wp_id)
         for wp_id in contexts
@@ -194,26 +188,39 @@ def _merge(
     ]
     if by_pull_request and (aim := target_in(session.refs, target).tip):
         tips[target] = aim
+    staying = [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if is_dry:
         planned = merging.plan(session.project.repo, target, names, tips)
-        return _dry(session, state, planned, codes, stays)
-    if by_pull_request:
-        return _hand_over(session, state, names, contexts, codes, stays)
-    by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
-    check = partial(check_whole, session, state, by_branch)
-    merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
-    if merged.conflict is not None:
-        branch = merged.conflict.branch
-        trees = worktrees_of(list_worktrees(session.project.repo), branch)
-        which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
-        place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
-        raise GitFailed(
-            "could not merge",
-            place=f"{branch} into {target}",
-            cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
-            hint=f"{place}: git merge {target}, resolve and commit; then thence work merge {which}",
-        )
-    return _finish(session, state, merged, contexts, codes, stays)
+        data: dict[str, Any] = {"steps": [], "dry_run": True}
+        lines = [f"into {target}:"]
+        for step in planned.steps:
+            files = f": {', '.join(step.files)}" if step.files else ""
+            lines.append(f"  {step.status:<8}  {step.branch}{files}")
+            one = {"branch": step.branch, "status": step.status, "files": list(step.files)}
+            data["steps"].append(one)
+        lines += [*_notes(codes), *staying]
+    elif by_pull_request:
+        data, lines = _hand_over(session, state, names, contexts, codes)
+        lines += [*staying, f"then: git fetch; thence work accept --feature {state.slug}"]
+    else:
+        by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
+        check = partial(check_whole, session, state, by_branch)
+        merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+        if merged.conflict is not None:
+            branch = merged.conflict.branch
+            trees = worktrees_of(list_worktrees(session.project.repo), branch)
+            which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
+            place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
+            then = f"git merge {target}, resolve and commit; then thence work merge {which}"
+            raise GitFailed(
+                "could not merge",
+                place=f"{branch} into {target}",
+                cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
+                hint=f"{place}: {then}",
+            )
+        data, lines = _finish(session, state, merged, contexts, codes, staying)
+    about = {"feature_slug": state.slug, "target_branch": target, "stays": stays}
+    return session.result(about | data, lines)
 
 
 def _is_landed(code: LandingStatus) -> bool:
@@ -233,130 +240,81 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
         if code.kind == "reverted":
-            notes.append(f"{wp_id} is {reverted_by(code)}")
+            notes.append(f"{wp_id} is {code.sentence}")
     return notes
 
 
-def _mergeable(
-    session: Session, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
-) -> tuple[PackageState, ...]:
-    """Returns the packages to merge; of those named not what is done and has landed."""
-    if not wp_ids:
-        return in_order(
-            [
-                package
-                for package in feature.packages.values()
-                if package.lane in (DOING, FOR_REVIEW)
-                and branch_of(feature.slug, package.wp_id) in branches
-            ]
-        )
-    named = [package_of(feature, wp_id) for wp_id in wp_ids]
-    part = replace(feature, packages={package.wp_id: package for package in named})
-    codes = code_of_packages(session, [part], (DONE,))
-    for package in named:
-        code = codes.get((feature.slug, package.wp_id))
-        if code is not None and code.kind == "landed":
-            named = [one for one in named if one != package]
-            continue
-        if branch_of(feature.slug, package.wp_id) not in branches:
-            raise _without_branch(session.project.repo, feature, package)
-        if package.lane in (PLANNED, REJECTED):
-            raise Refused(
-                "could not merge",
-                guard="not_in_lane",
-                place=f"{feature.slug}/{package.wp_id}",
-                cause=f"it is in {package.lane}: nobody works on it",
-                hint=f"thence work implement {package.wp_id} --feature {feature.slug} takes it up",
-            )
-    return in_order(named)
-
-
-def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
-    branch = branch_of(feature.slug, package.wp_id)
-    hint = (
-        f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
-        f" else thence work implement {package.wp_id} --feature {feature.slug} makes it"
-    )
-    if package.reviewed and repo.git.commit_of(package.reviewed.commit):  # it was here
-        hint = f"git branch {branch} {package.reviewed.commit} puts it back"
-    return Refused(
-        "could not merge",
-        guard="no_branch",
-        place=f"{feature.slug}/{package.wp_id}",
-        cause=f"it is in {package.lane}, and has no branch {branch}",
-        hint=hint,
-    )
-
-
-def _check_packages(
+def _chosen(
     session: Session,
     feature: FeatureState,
-    candidates: Sequence[PackageState],
-    codes: Mapping[str, LandingStatus],
+    wp_ids: Sequence[str],
+    branches: Container[str],
     reason: str,
     *,
     is_forced: bool,
-    is_strict: bool,
     waived: frozenset[str],
-) -> tuple[dict[str, MoveContext], dict[str, str]]:
-    """Returns the contexts of the packages to merge, and the reasons of those that stay.
+) -> tuple[dict[str, MoveContext], dict[str, LandingStatus], dict[str, str]]:
+    """Returns contexts and code of the packages to merge, and the reasons of those that stay.
 
-    A package in doing is handed in by the guards of `move-task`. With `is_strict` Refused is raised
-    for the first that stays.
+    Of those named what is done and has landed is left out, and Refused is raised for the first that
+    can't be merged. A package in doing is handed in by the guards of `move-task`.
     """
+    packages = [package_of(feature, wp_id) for wp_id in wp_ids] or [
+        package
+        for package in feature.packages.values()
+        if package.lane in (DOING, FOR_REVIEW)
+        and branch_of(feature.slug, package.wp_id) in branches
+    ]
+    part = replace(feature, packages={package.wp_id: package for package in packages})
+    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW, DONE))
     contexts: dict[str, MoveContext] = {}
+    in_work: dict[str, LandingStatus] = {}
     stays: dict[str, str] = {}
-    for package in candidates:
-        wp_id = package.wp_id
-        context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
-        contexts[wp_id] = replace(context, waived_guards=waived)
-        if package.lane != DOING:
+    for package in in_order(packages):
+        wp_id, lane, why = package.wp_id, package.lane, ""
+        code, branch = codes.get((feature.slug, wp_id)), branch_of(feature.slug, wp_id)
+        about = f"{wp_id} --feature {feature.slug}"
+        if lane == DONE and code is not None and code.kind == "landed":
             continue
-        code = codes.get(wp_id)
+        if branch not in branches:
+            hint = f"git fetch, if somebody else did it (they push it: git push -u origin {branch})"
+            hint += f"; else thence work implement {about} makes it"
+            reviewed = package.reviewed
+            if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
+                hint = f"git branch {branch} {reviewed.commit} puts it back"
+            cause = f"it is in {lane}, and has no branch {branch}"
+            raise _refused("no_branch", feature, wp_id, cause, hint)
+        if lane in (PLANNED, REJECTED):
+            cause, hint = f"it is in {lane}: nobody works on it", f"thence work implement {about}"
+            raise _refused("not_in_lane", feature, wp_id, cause, f"{hint} takes it up")
+        context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
+        context = replace(context, waived_guards=waived)
         is_mine = package.agent in (None, context.actor, context.changed_by)
-        if not is_strict and not is_mine:
-            stays[wp_id] = f"{package.agent} is at it"
-        elif not is_strict and code is not None and code.kind == "no_code":
-            stays[wp_id] = "it has no commit of its own"
-        else:
-            for refusal in refusals(
-                session.board, feature.slug, wp_id, FOR_REVIEW, contexts[wp_id]
-            ):
+        if lane == DOING and not wp_ids and not is_mine:
+            why = f"{package.agent} is at it"
+        elif lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
+            why = "it has no commit of its own"
+        elif lane == DOING:
+            for refusal in refusals(session.board, feature.slug, wp_id, FOR_REVIEW, context):
                 if is_forced and refusal.may_be_forced:
                     continue
-                if is_strict:
+                if wp_ids:
                     place = f"{feature.slug}/{wp_id}"
                     raise refusal.error("could not merge", place, is_agent=context.is_agent)
-                stays[wp_id] = f"{refusal.message}; {refusal.remedy}"
+                why = f"{refusal.message}; {refusal.remedy}"
                 break
-    return {wp_id: one for wp_id, one in contexts.items() if wp_id not in stays}, stays
+        if why:
+            stays[wp_id] = why
+            continue
+        contexts[wp_id] = context
+        if code is not None and lane != DONE:
+            in_work[wp_id] = code
+    return contexts, in_work, stays
 
 
-def _dry(
-    session: Session,
-    feature: FeatureState,
-    planned: MergePlan,
-    codes: Mapping[str, LandingStatus],
-    stays: Mapping[str, str],
-) -> CommandResult:
-    steps = [
-        {"branch": step.branch, "status": step.status, "files": list(step.files)}
-        for step in planned.steps
-    ]
-    data = {
-        "feature_slug": feature.slug,
-        "target_branch": planned.target,
-        "steps": steps,
-        "stays": dict(stays),
-        "dry_run": True,
-    }
-    lines = [f"into {planned.target}:"]
-    for step in planned.steps:
-        files = f": {', '.join(step.files)}" if step.files else ""
-        lines.append(f"  {step.status:<8}  {step.branch}{files}")
-    lines += _notes(codes)
-    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    return session.result(data, lines)
+def _refused(guard: str, feature: FeatureState, wp_id: str, cause: str, hint: str) -> Refused:
+    place = f"{feature.slug}/{wp_id}"
+    return Refused("could not merge", guard=guard, place=place, cause=cause, hint=hint)
 
 
 def _hand_over(
@@ -365,40 +323,41 @@ def _hand_over(
     names: Sequence[str],
     contexts: Mapping[str, MoveContext],
     codes: Mapping[str, LandingStatus],
-    stays: Mapping[str, str],
-) -> CommandResult:
+) -> tuple[dict[str, Any], list[str]]:
     """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
-    slug = feature.slug
     doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
     for wp_id, context in doing.items():
         context = with_code(session, feature, wp_id, FOR_REVIEW, context)
-        decide_move(session, slug, wp_id, FOR_REVIEW, context)
+        decide_move(session, feature.slug, wp_id, FOR_REVIEW, context)
         take_plan_in(session, feature, wp_id)
     requests = push_packages(session, feature, names)
-    moves, unmoved = move_all(session, slug, [(w, FOR_REVIEW, one) for w, one in doing.items()])
-    for error in unmoved.values():
-        raise error
+    moved = _to_review(session, feature, doing)
     mirror(session, session.board.features.get(feature.slug, feature))
-    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     data = {
-        "feature_slug": feature.slug,
-        "target_branch": session.target_of(feature),
         "pushed": [name for name, request in requests.items() if request],
         "pull_requests": {name: one.page for name, one in requests.items() if one},
-        "already_there": landed,
-        "moved": [move.wp_id for move in moves],
-        "stays": dict(stays),
+        "already_there": [wp_id for wp_id, code in codes.items() if _is_landed(code)],
+        "moved": moved,
     }
     lines = _notes(codes)
     for name, request in requests.items():
         done = f"{name} is pushed" if request else f"{name} is not pushed"
         lines += [done, f"next: {request or f'git push -u origin {name}'}"]
-    lines += [f"{move.wp_id} of {feature.slug}: doing -> for_review" for move in moves]
+    lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if plan := session.planning.open_plan(feature.slug):
         lines.append(f"{plan.name} has not landed yet: its pull request goes first")
-    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    lines.append(f"then: git fetch; thence work accept --feature {feature.slug}")
-    return session.result(data, lines)
+    return data, lines
+
+
+def _to_review(
+    session: Session, feature: FeatureState, contexts: Mapping[str, MoveContext]
+) -> list[str]:
+    """Moves packages from doing to for_review, and returns their ids; raises Refused."""
+    requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in contexts.items()]
+    moves, refused = move_all(session, feature.slug, requests, needs_log=False)
+    for error in refused.values():
+        raise error
+    return [move.wp_id for move in moves]
 
 
 def _finish(
@@ -407,70 +366,65 @@ def _finish(
     plan: MergePlan,
     contexts: Mapping[str, MoveContext],
     codes: Mapping[str, LandingStatus],
-    stays: Mapping[str, str],
-) -> CommandResult:
+    staying: Sequence[str],
+) -> tuple[dict[str, Any], list[str]]:
     """Moves merged packages on: from doing to for_review, approved ones that landed to done."""
-    target = plan.target
+    slug, packages = feature.slug, feature.packages
     # what had been reverted is whole again: the merge was checked
     codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
-    doing = [wp_id for wp_id in names if feature.packages[wp_id].lane == DOING]
-    requests = [(wp_id, FOR_REVIEW, contexts[wp_id]) for wp_id in doing]
-    moves, unmoved = move_all(session, feature.slug, requests, needs_log=False)
-    for error in unmoved.values():
-        raise error
-    moved = [move.wp_id for move in moves]
-    approved = [wp_id for wp_id in names if feature.packages[wp_id].is_approved]
+    doing = {wp_id: contexts[wp_id] for wp_id in names if packages[wp_id].lane == DOING}
+    moved = _to_review(session, feature, doing)
+    approved = [wp_id for wp_id in names if packages[wp_id].is_approved]
     requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
-    moves, waiting = move_all(session, feature.slug, requests, needs_log=False, is_strict=False)
+    moves, waiting = move_all(session, slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
-    mirror(session, session.board.features.get(feature.slug, feature))
-    lacking, steps = not_pushed(session, target, plan.end)
+    mirror(session, session.board.features.get(slug, feature))
+    lacking, steps = not_pushed(session, plan.target, plan.end)
+    changed = {wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since}
     data = {
-        "feature_slug": feature.slug,
-        "target_branch": target,
         "merged": merged,
         "already_there": landed,
-        "changed_since": {
-            wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
-        },
+        "changed_since": changed,
         "moved": moved,
         "accepted": accepted,
-        "stays": dict(stays),
         "merge_commit": plan.end,
         "not_pushed_to": lacking,
     }
-    refused = [wp_id for wp_id, code in codes.items() if code.changed_since]
-    empty = [wp_id for wp_id, code in codes.items() if code.kind == "no_code"]
-    unmerged = {branch_of(feature.slug, wp_id) for wp_id in empty}
-    lines = [f"{name} is merged into {target}" for name in merged if name not in unmerged]
-    lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
-    lines += _notes(codes)
-    lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
-    lines += [f"{wp_id} of {feature.slug} is done" for wp_id in accepted]
-    lines += [
-        f"{wp_id} stays in review: {error.cause}"
-        for wp_id, error in waiting.items()
-        if error.guard != "not_landed"
+    empty = {branch_of(slug, w): w for w, code in codes.items() if code.kind == "no_code"}
+    back, accept = (
+        f"--feature {slug} --to doing --reason TEXT",
+        f"--feature {slug} --no-code REASON",
+    )
+    rules, run = read_rules(session.project), gates_run(session.project)
+    is_free, held, is_ready = rules.author_may_approve, dict[str, str](), False
+    for wp_id in [one for one in names if one not in (*changed, *empty.values(), *accepted)]:
+        context = replace(contexts[wp_id], author_may_approve=is_free, gates_run=run)
+        found = refusals(session.board, slug, wp_id, DONE, context)
+        if wp_id in waiting and waiting[wp_id].guard != "not_landed":
+            held[wp_id] = waiting[wp_id].cause
+        elif found:
+            held[wp_id] = f"{found[0].message}; {found[0].remedy}"
+        is_ready = is_ready or wp_id not in held
+    lines = [
+        *(f"{name} is merged into {plan.target}" for name in merged if name not in empty),
+        *(f"{name} changes nothing: no merge" for name in empty),
+        *_notes(codes),
+        *(f"{wp_id} of {slug}: doing -> for_review" for wp_id in moved),
+        *(f"{wp_id} of {slug} is done" for wp_id in accepted),
+        *(f"{wp_id} stays in review: {why}" for wp_id, why in held.items()),
+        *staying,
+        *steps,
+        *(f"next: thence work move-task {wp_id} {back}" for wp_id in changed),
+        *(f"next: thence work accept {wp_id} {accept}" for wp_id in empty.values()),
+        *([f"next: thence work accept --feature {slug}"] if is_ready else []),
     ]
-    lines += [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
-    lines += steps
-    lines += [
-        f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
-        for wp_id in refused
-    ]
-    lines += [
-        f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
-        for wp_id in empty
-    ]
-    if {*names} - {*refused, *empty, *accepted}:
-        lines.append(f"next: thence work accept --feature {feature.slug}")
-    return session.result(data, lines)
+    return data, lines
 
 
-@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
+@click.argument("packages", metavar="[WP]...", nargs=-1)
 @click.option(
     "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
 )
@@ -507,12 +461,19 @@ def accept(
     slug = state.slug
     wp_ids = [wp_id_of(name) for name in packages]
     recorded = [wp_id for name, wp_id in session.recorded if name == slug]
-    remaining = [wp_id for wp_id in wp_ids if wp_id not in recorded]
-    is_reviewing = any(one.lane == FOR_REVIEW for one in state.packages.values())
-    is_recorded = bool(recorded) and not (remaining if wp_ids else is_reviewing)
-    chosen = () if is_recorded else _reviewed(state, remaining)
+    chosen = [package_of(state, wp_id) for wp_id in wp_ids if wp_id not in recorded]
+    if not wp_ids:
+        chosen = [package for package in state.packages.values() if package.lane == FOR_REVIEW]
+    if not chosen and not recorded:
+        lanes = ", ".join(f"{one.wp_id} {one.lane}" for one in state.packages.values())
+        raise PlanningError(
+            "could not accept",
+            place=slug,
+            cause=f"no package is in for_review: {lanes or 'it has none'}",
+            hint="thence work status",
+        )
     requests: list[tuple[str, str, MoveContext]] = []
-    for package in chosen:
+    for package in in_order(chosen):
         code = code_of(session, state, package, landed, no_code, reason)
         if package.lane == DONE and code is not None and code.landed is not None:
             return _state_landing(session, state, package, code.landed)
@@ -560,20 +521,3 @@ def _state_landing(
         raise moved_meanwhile("could not accept", place, "somebody moved it meanwhile") from error
     data = {"feature_slug": feature.slug, "accepted": [package.wp_id], "kept": []}
     return session.result(data, [f"{package.wp_id} of {feature.slug} is done: its landing is kept"])
-
-
-def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
-    if wp_ids:
-        return in_order([package_of(feature, wp_id) for wp_id in wp_ids])
-    in_review = [package for package in feature.packages.values() if package.lane == FOR_REVIEW]
-    if not in_review:
-        lanes_now = ", ".join(
-            f"{package.wp_id} {package.lane}" for package in feature.packages.values()
-        )
-        raise PlanningError(
-            "could not accept",
-            place=feature.slug,
-            cause=f"no package is in for_review: {lanes_now or 'it has none'}",
-            hint="thence work status",
-        )
-    return in_order(in_review)

@@ -12,7 +12,6 @@ from thence.cli.commands.work.command_runner import (
     reason_option,
     session_command,
 )
-from thence.cli.shared.completing import complete_package
 from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.git.refs import tip_of
@@ -22,7 +21,6 @@ from thence.work.board.move_request import (
     GATE_STATUSES,
     GATE_TYPES,
     MoveContext,
-    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -55,7 +53,7 @@ from thence.work.session.package_code import (
     workspace,
 )
 from thence.work.session.pull_requests import take_plan_in
-from thence.work.session.session import CommandResult, Session
+from thence.work.session.session import CommandResult, Session, moved_meanwhile
 from thence.work.session.sharing import give_way, refresh_first
 
 NOTHING_READY = 4  # the exit code of `implement` without a package
@@ -63,7 +61,7 @@ _NOT_MADE = "its worktree could not be made"
 _WAITING_SHOWN_MAX = 10
 
 
-@click.argument("package", metavar="[WP]", required=False, shell_complete=complete_package)
+@click.argument("package", metavar="[WP]", required=False)
 @click.option(
     "--take-over",
     "takes_over",
@@ -102,7 +100,7 @@ def implement(
     while True:
         states = list(session.board.features.values())
         chosen = states if feature is None else [session.feature(feature)]
-        ready = next(_ready(session, chosen, passed), None)
+        ready = next(ready_packages(session, chosen, passed), None)
         if ready is None:
             return _nothing(session, chosen, passed)
         state, taken = ready
@@ -122,7 +120,7 @@ implement_command = session_command(
 )
 
 
-def _ready(
+def ready_packages(
     session: Session, features: Sequence[FeatureState], passed: dict[str, ThenceError]
 ) -> Iterator[tuple[FeatureState, PackageState]]:
     """Yields the packages that can begin, apart from those passed over; adds to these."""
@@ -203,13 +201,8 @@ def _take(
             try:
                 session.append(WorkEvent("WPAssigned", payload, state.slug, causes), guard=guard)
             except HeadsMoved as error:
-                raise Refused(
-                    "could not take over",
-                    guard="moved_meanwhile",
-                    place=f"{state.slug}/{taken.wp_id}",
-                    cause="somebody changed it meanwhile",
-                    hint="look at `thence work status`, then try again",
-                ) from error
+                place, cause = f"{state.slug}/{taken.wp_id}", "somebody changed it meanwhile"
+                raise moved_meanwhile("could not take over", place, cause) from error
             previous, is_mine = taken.agent, True
             give_way(session, state, taken, until_s)
         if not is_mine:
@@ -264,7 +257,7 @@ def _revert_lines(
     if code.kind != "reverted":
         return []
     data["reverted_by"] = list(code.reverts)
-    return [f"{package.wp_id} is {reverted_by(code)}", f"in its worktree: {code.revert}"]
+    return [f"{package.wp_id} is {code.sentence}", f"in its worktree: {code.revert}"]
 
 
 def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:
@@ -301,7 +294,7 @@ class _GateResult(click.ParamType[tuple[str, str]]):
         return gate_type, status
 
 
-@click.argument("package", metavar="WP", shell_complete=complete_package)
+@click.argument("package", metavar="WP")
 @click.option("--to", metavar="LANE", help="planned, doing, for_review, done, rejected.")
 @click.option(
     "--gate",
@@ -343,23 +336,16 @@ def move_task(
     if to is not None:
         context = context_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
     if gates:
-        set_ones = set_gates(session, moving, slug, dict(gates), reason, to or "", context)
-        run = gates_run(session.project)
-        data["gates"] = [
-            {
-                "gate_id": gate.gate_id,
-                "gate_type": gate.gate_type,
-                "status": gate.status,
-                "is_run": gate.gate_type in run,
-            }
-            for gate in set_ones
-        ]
-        for gate in set_ones:
+        run, results = gates_run(session.project), list[dict[str, object]]()
+        for gate in set_gates(session, moving, slug, dict(gates), reason, to or "", context):
+            result = {name: getattr(gate, name) for name in ("gate_id", "gate_type", "status")}
+            results.append({**result, "is_run": gate.gate_type in run})
             line = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
             if gate.gate_type in run:
                 stated = f", as {gate.stated_by} states" if gate.stated_by else ""
                 line += f"{stated}; thence work orchestrate runs it, and goes by what it saw"
             lines.append(line)
+        data["gates"] = results
     if to is None or context is None:
         return session.result(data, lines)
     with claimed(session.project.home, moving.subject):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import click
 
-from thence.cli.commands.work.command_runner import command, feature_option, run
+from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
@@ -25,7 +25,7 @@ from thence.work.orchestrate.orchestrator import (
     Orchestrator,
     ProgressNote,
 )
-from thence.work.orchestrate.scheduling import plan, with_reverted
+from thence.work.orchestrate.scheduling import plan
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -33,39 +33,13 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import code_to_show, reverted_in
+from thence.work.session.package_code import code_to_show
 from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
-
-
-@command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
-@feature_option
-def orchestrate_command(is_dry: bool, feature: str | None) -> int:
-    """Have agent programs work on a feature until all of it is done.
-
-    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
-    committed stays. Exit code 1 if packages remain that nobody can do.
-    """
-    if is_dry:
-        return run(
-            lambda session: dry_run(session, feature=feature), operation="orchestrate --dry-run"
-        )
-    interruption = Interruption()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
-            signal.signal(number, interruption)
-    current().resumption = "run the same command again; it continues this work"
-
-    def work(session: Session) -> CommandResult:
-        with display(current(), interruption) as live:  # it ends before the result is written
-            return orchestrate(session, live, interruption, feature=feature)
-
-    return run(work)
 
 
 class Display(NamedTuple):
@@ -75,26 +49,37 @@ class Display(NamedTuple):
     turn: Callable[[Orchestrator], None]
 
 
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="Show the plan, and what no agent can finish."
+)
+@feature_option
 def orchestrate(
-    session: Session, shown: Display, interruption: Interruption, *, feature: str | None
+    session: Session, *, feature: str | None = None, is_dry: bool = False
 ) -> CommandResult:
-    """Works a feature off until all packages are done, or none is left that can be.
+    """Have agent programs work on a feature until all of it is done.
 
-    The work of an orchestrator that ended is continued; its failures and send-backs do not count.
-    With packages left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the
-    log raises.
+    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
+    committed stays. Exit code 1 if packages remain that nobody can do.
     """
+    if is_dry:
+        return _dry_run(session, feature)
     place, rule = feature or "a feature", "begins an orchestration"
     refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
+    interruption = Interruption()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(number, interruption)
+    current().resumption = "run the same command again; it continues this work"
     refresh_first(session)
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
-    orchestrator = Orchestrator(
-        session.project.here, state.slug, setup, shown.report, shown.turn, interruption
-    )
-    summary = orchestrator.run()
+    with _display(current()) as shown:  # it ends before the result is written
+        orchestrator = Orchestrator(
+            session.project.here, state.slug, setup, shown.report, shown.turn, interruption
+        )
+        summary = orchestrator.run()
     send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     codes: dict[tuple[str, str], LandingStatus] = {}
@@ -102,35 +87,38 @@ def orchestrate(
         with suppress(ThenceError):  # the run itself went well
             session.refresh()
             codes = code_to_show(session, [session.board.features[state.slug]])
-    steps, where = dict[str, str](), session.board.option_of(state.slug)
-    for wp_id in summary.stranded:
+    where, stranded, exit_code = session.board.option_of(state.slug), list[dict[str, str]](), 0
+    lines = [f"{state.slug}: {len(summary.done)} packages are done"]
+    for wp_id, why in summary.stranded.items():
         needs = packages[wp_id].dependencies
         is_rejected = any(packages[name].lane == REJECTED for name in needs if name in packages)
         past = f"thence work orchestrate{where}, once that is settled"
         if is_rejected:
             past = f"thence work implement {wp_id}{where} --force --reason TEXT"
         code, history = codes.get((state.slug, wp_id)), histories.get(wp_id)
-        following = next_steps(packages[wp_id], history, code, where=where)
-        steps[wp_id] = "; or ".join(following) or past
-    events = [event.event_id for event in session.appended]
+        step = "; or ".join(next_steps(packages[wp_id], history, code, where=where)) or past
+        stranded.append({"wp_id": wp_id, "reason": why, "next": step})
+        lines += [f"{wp_id} stays: {why}", f"  next: {step}"]
+        exit_code = STRANDED
+    if not stranded:
+        is_idle = state.is_completed  # before the run began
+        lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
     data = {
-        "events": [*events, *orchestrator.progress.appended],
+        "events": [
+            *(event.event_id for event in session.appended),
+            *orchestrator.appended,
+        ],
         "feature_slug": state.slug,
         "status": summary.status,
         "done": list(summary.done),
-        "stranded": [
-            {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
-            for wp_id, why in summary.stranded.items()
-        ],
+        "stranded": stranded,
     }
-    lines = [f"{state.slug}: {len(summary.done)} packages are done"]
-    for wp_id, why in summary.stranded.items():
-        lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
-    if not summary.stranded:
-        is_idle = state.is_completed  # before the run began
-        lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
-    exit_code = STRANDED if summary.stranded else 0
-    return CommandResult((), data, tuple(lines), tuple(session.warnings), exit_code)
+    return session.result(data, lines, exit_code)
+
+
+orchestrate_command = session_command(
+    orchestrate, "orchestrate", "thence work orchestrate --feature 001 --dry-run"
+)
 
 
 def _feature(session: Session, name: str | None) -> FeatureState:
@@ -142,21 +130,15 @@ def _feature(session: Session, name: str | None) -> FeatureState:
     return session.feature(name)
 
 
-def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Returns the plan of an orchestration: its waves, the critical path, the problems."""
+def _dry_run(session: Session, feature: str | None) -> CommandResult:
+    """Returns the plan of an orchestration: its waves, and what is never begun."""
     session.refresh()
     state = _feature(session, feature)
-    pending = with_reverted(state, reverted_in(session, state))
-    dry_plan = plan(pending, planned(session, state), read_setup(session.project))
-    problems = [
-        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
-    ]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
-    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
+    dry_plan = plan(state, planned(session, state), read_setup(session.project))
+    problems = [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
     data = {
         "feature_slug": state.slug,
         "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
-        "critical_path": list(dry_plan.critical_path),
         "problems": problems,
         "dry_run": True,
     }
@@ -164,27 +146,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     for number, wave in enumerate(dry_plan.waves, 1):
         tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
         lines.append(f"wave {number}: {', '.join(tasks)}")
-    if dry_plan.critical_path:
-        lines.append(f"critical path: {' -> '.join(dry_plan.critical_path)}")
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
-
-
-@contextmanager
-def display(out: Output, interruption: Interruption) -> Iterator[Display]:
-    """Yields the display of an orchestration."""
-
-    def report(progress_note: ProgressNote) -> None:
-        if out.is_json:
-            out.json({"happening": progress_note._asdict()})
-            out.flush()
-        else:
-            out.notice(line(progress_note))
-
-    if is_drawn(out) and not out.is_json:
-        with _live_display(out, interruption) as drawn:
-            yield drawn
-    else:
-        yield Display(report, lambda _: None)
 
 
 def line(progress_note: ProgressNote) -> str:
@@ -212,17 +174,27 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
 
 
 @contextmanager
-def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
-    """Draws the board below the progress notes; a partly drawn board could not be erased."""
+def _display(out: Output) -> Iterator[Display]:
+    """Yields the display of an orchestration: on a terminal the board below the notes."""
+    if out.is_json or not is_drawn(out):
+
+        def report(note: ProgressNote) -> None:
+            if out.is_json:
+                out.json({"happening": note._asdict()})
+                out.flush()
+            else:
+                out.notice(line(note))
+
+        yield Display(report, lambda _: None)
+        return
     from rich.console import Group
     from rich.text import Text
 
     drawn_s = 0.0
     with live(out, auto_refresh=False) as screen:
 
-        def report(progress_note: ProgressNote) -> None:
-            with interruption.held():
-                screen.console.print(Text(printable(line(progress_note))))
+        def print_note(note: ProgressNote) -> None:
+            screen.console.print(Text(printable(line(note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
@@ -232,7 +204,6 @@ def _live_display(out: Output, interruption: Interruption) -> Iterator[Display]:
                 head, *rest = map(printable, board(orchestrator, now_s))
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
-                with interruption.held():
-                    screen.update(Group(Text(head), cut), refresh=True)
+                screen.update(Group(Text(head), cut), refresh=True)
 
-        yield Display(report, turn)
+        yield Display(print_note, turn)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from stat import S_ISREG
@@ -13,6 +13,7 @@ import click
 
 from thence.cli import DAMAGED
 from thence.cli.commands.work.command_runner import feature_option, session_command
+from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import HeadsMoved, PlanningError, Refused
@@ -35,12 +36,9 @@ from thence.work.names import (
 )
 from thence.work.plan.package_files import (
     READ_FIRST,
-    holds,
     is_file_of,
-    is_made_here,
     path_of,
     render,
-    text_of,
     title_of,
 )
 from thence.work.plan.planning_files import Meta
@@ -446,27 +444,15 @@ def finalize_tasks(
         return state, packages_of(data, path)
 
     state, packages, events = _recorded(session, plan)
-    branch = session.target_of(state)
     files = _files_of_plan(session, state.slug, packages)
-    subject = f"Packages of {state.slug}"
-    committed = commit(session, files, subject, "finalize-tasks", target=branch)
-    pushed = push_plan(session, state.slug, branch)
-    result = {
-        "feature_slug": state.slug,
-        "target_branch": branch,
-        "packages": [package.wp_id for package in packages],
-        "commit": committed.oid if committed else None,
-        **pushed.data,
-    }
+    data, steps = _committed(session, state, packages, files, f"Packages of {state.slug}")
+    data["packages"] = [package.wp_id for package in packages]
     new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {state.slug}: {counted(len(packages), 'package')}, {new} of them new"]
     for package in packages:
-        after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
-        lines.append(f"  {package.wp_id}  {package.title}{after}")
-    lines += pushed.lines
-    first = in_order(packages)[0].wp_id
-    lines.append(f"next: thence work implement {first} --feature {state.slug}")
-    return session.result(result, lines)
+        needs = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
+        lines.append(f"  {package.wp_id}  {package.title}{needs}")
+    return session.result(data, [*lines, *steps])
 
 
 finalize_tasks_command = session_command(
@@ -523,9 +509,18 @@ def _recorded(
         try:
             if events:
                 session.append_or_warn(*events, guard=guard)
-                _tell_of_lost_branches(session, state, packages)
         except HeadsMoved:  # somebody else makes packages too
             continue
+        for wp_id, keeper in state.packages.items() if events else ():
+            lost = {one.title for one in keeper.lost if not one.is_added}
+            before = package_branch(state.slug, wp_id)
+            for package in packages if before in session.refs.branches else ():
+                if package.title in lost:  # it has another number now
+                    after = package_branch(state.slug, package.wp_id)
+                    session.warnings.append(
+                        f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
+                        f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
+                    )
         return state, packages, events
     raise moved_meanwhile(
         "could not make the packages of",
@@ -568,52 +563,38 @@ def _creation_events(
     return events
 
 
-def _tell_of_lost_branches(
-    session: Session, state: FeatureState, packages: Sequence[PlannedPackage]
-) -> None:
-    """Warns of branches whose package was added again under another number."""
-    for wp_id, keeper in state.packages.items():
-        before = package_branch(state.slug, wp_id)
-        for package in packages if keeper.lost and before in session.refs.branches else ():
-            if any(lost.title == package.title and not lost.is_added for lost in keeper.lost):
-                after = package_branch(state.slug, package.wp_id)
-                session.warnings.append(
-                    f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
-                    f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
-                )
+def _committed(
+    session: Session,
+    state: FeatureState,
+    packages: Sequence[PlannedPackage],
+    files: Mapping[str, FileEdit],
+    subject: str,
+) -> tuple[dict[str, Any], list[str]]:
+    """Commits planning files of packages; returns members of the JSON, and the last lines."""
+    branch = session.target_of(state)
+    committed = commit(session, files, subject, "finalize-tasks", target=branch)
+    pushed = push_plan(session, state.slug, branch)
+    data = {
+        "feature_slug": state.slug,
+        "target_branch": branch,
+        "commit": committed.oid if committed else None,
+        **pushed.data,
+    }
+    session.refresh()
+    features = filter(None, (session.board.features.get(state.slug),))
+    can_begin = {package.wp_id for _, package in ready_packages(session, [*features], {})}
+    first = next((one.wp_id for one in in_order(packages) if one.wp_id in can_begin), None)
+    step = f"implement {first} --feature {state.slug}" if first else "status"
+    return data, [*pushed.lines, f"next: thence work {step}"]
 
 
 def _files_of_plan(
     session: Session, slug: str, packages: Sequence[PlannedPackage]
 ) -> dict[str, FileEdit]:
-    """Returns the files to commit: planning files as they are, missing files of packages."""
-    written = _planning_files(session, slug)
-    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
-    tree, tasks = session.planning.files, session.planning.path(slug, "tasks.md")
-    listed = (session.planning.path(slug, name) for name in READ_FIRST)
-    reading = [
-        name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
-    ]
-    package_files = [path for path, _ in session.planning.package_files(None, slug)]
-    data = session.planning.read(None, tasks) or b""
-    for package in packages:
-        body = text_of(data, tasks, package, tree)
-        own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
-        files |= dict.fromkeys(own_files, as_it_is)
-        for path in own_files:
-            text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
-            if is_made_here(text, package.wp_id) and not holds(text, body):
-                session.warnings.append(
-                    f"{path} stays as it is: tasks.md says more of {package.wp_id}"
-                )
-        if not own_files:
-            path = session.planning.path(slug, path_of(package))
-            files[path] = if_missing(render(package, slug, body, reading))
-    return files
+    """Returns the files to commit: planning files as they are, missing files of packages.
 
-
-def _planning_files(session: Session, slug: str) -> list[str]:
-    """Returns the planning files of a feature: the usual ones, and its other documents."""
+    Planning files are the usual ones of a feature, and its other documents.
+    """
     folder, tree = session.planning.path(slug), session.planning.files
     out = session.planning.repository.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
@@ -624,8 +605,22 @@ def _planning_files(session: Session, slug: str) -> list[str]:
         if path.endswith(".md") or path.startswith(f"{folder}/contracts/")
     ]
     usual = [f"{folder}/{name}" for name in _WRITTEN]
-    seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
-    return [path for path, stat in seen if stat is not None and S_ISREG(stat.st_mode)]
+    stats = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
+    written = [path for path, stat in stats if stat is not None and S_ISREG(stat.st_mode)]
+    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
+    tasks = session.planning.path(slug, "tasks.md")
+    listed = (session.planning.path(slug, name) for name in READ_FIRST)
+    reading = [
+        name for name in listed if any(f"{path}/".startswith(f"{name}/") for path in written)
+    ]
+    package_files = [path for path, _ in session.planning.package_files(None, slug)]
+    for package in packages:
+        own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
+        files |= dict.fromkeys(own_files, as_it_is)
+        if not own_files:
+            path = session.planning.path(slug, path_of(package))
+            files[path] = if_missing(render(package, slug, tasks, reading))
+    return files
 
 
 def add(
@@ -646,84 +641,48 @@ def add(
     check_committer(session)
 
     def plan() -> tuple[FeatureState, Sequence[PlannedPackage]]:
-        if feature is None:
-            state = session.board.features.get(_GENERAL) or FeatureState(
+        features = session.board.features
+        named = feature or session.planning.feature_here()
+        open_ones = [s for s, one in features.items() if s != _GENERAL and not one.is_completed]
+        if feature or named in features or len(open_ones) == 1:
+            state = session.feature(named or open_ones[0])
+        else:
+            state = features.get(_GENERAL) or FeatureState(
                 project_uuid=session.project.uuid, slug=_GENERAL, title=_GENERAL_TITLE
             )
-        else:
-            state = session.feature(feature)
         _check_plan(session, state)
-        ids = _ids_in_use(session, state)
-        wp_id = _unrecorded_package(session, state, title) or next_wp_id(ids)
-        needed = _dependencies(state, after, ids)
+        tasks = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
+        numbers = {*state.packages, *(one.wp_id for one in parse(tasks or b"", "").packages)}
+        unrecorded = ""  # what an earlier run added while the log could not be written
+        for path, _ in session.planning.package_files(None, state.slug):
+            number = path.rpartition("/")[2].partition("-")[0].removesuffix(".md")
+            numbers.add(number)
+            if number not in state.packages and is_wp_id(number):
+                data = session.planning.read(None, path) or b""
+                is_same = title_of(data, path) == title
+                unrecorded = unrecorded or (number if is_same else "")
+        needed = tuple(map(wp_id_of, after))
+        for wp_id in needed:
+            if wp_id not in numbers:
+                raise Refused(
+                    "could not add a package after",
+                    guard="unknown_package",
+                    place=f"{state.slug}/{wp_id}",
+                    cause=f"the feature has {', '.join(sorted(numbers)) or 'none yet'}",
+                    hint="look at `thence work status`",
+                )
+        wp_id = unrecorded or next_wp_id(numbers)
         return state, [PlannedPackage(wp_id, title, dependencies=needed)]
 
     state, (package,), _ = _recorded(session, plan)
-    branch = session.target_of(state)
-    message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
     path = session.planning.path(state.slug, path_of(package))
-    files = {path: if_missing(render(package, state.slug, ""))}
+    files = {path: if_missing(render(package, state.slug))}
     if state.slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
+        branch = session.target_of(state)
         meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
         files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
-    committed = commit(session, files, message, "finalize-tasks", target=branch)
-    pushed = push_plan(session, state.slug, branch)
-    data = {
-        "feature_slug": state.slug,
-        "wp_id": package.wp_id,
-        "title": title,
-        "commit": committed.oid if committed else None,
-        **pushed.data,
-    }
-    lines = [
-        f"{package.wp_id} of {state.slug}: {title}",
-        *pushed.lines,
-        f"next: thence work implement {package.wp_id} --feature {state.slug}",
-    ]
-    return session.result(data, lines)
-
-
-def _unrecorded_package(session: Session, state: FeatureState, title: str) -> str | None:
-    """Returns the package that an earlier run added while the log could not be written, if any.
-
-    Its file has this title, and the board lacks it.
-    """
-    for path, _ in session.planning.package_files(None, state.slug):
-        wp_id = _id_in(path)
-        data = session.planning.read(None, path)
-        if wp_id not in state.packages and is_wp_id(wp_id) and title_of(data or b"", path) == title:
-            return wp_id
-    return None
-
-
-def _sections(session: Session, state: FeatureState) -> list[str]:
-    """Returns the ids of the packages in a feature's tasks.md."""
-    data = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
-    return [package.wp_id for package in parse(data or b"", "").packages]
-
-
-def _id_in(path: str) -> str:
-    """Returns the id of a package by the name of its file."""
-    return path.rpartition("/")[2].partition("-")[0].removesuffix(".md")
-
-
-def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
-    """Returns the ids in use: on the board, in tasks.md, by a file."""
-    paths = (path for path, _ in session.planning.package_files(None, state.slug))
-    used = {*state.packages, *_sections(session, state), *map(_id_in, paths)}
-    return sorted(wp_id for wp_id in used if is_wp_id(wp_id))
-
-
-def _dependencies(state: FeatureState, after: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
-    dependencies = tuple(map(wp_id_of, after))
-    for wp_id in dependencies:
-        if wp_id not in ids and wp_id not in state.packages:
-            raise Refused(
-                "could not add a package after",
-                guard="unknown_package",
-                place=f"{state.slug}/{wp_id}",
-                cause=f"the feature has {', '.join(ids) or 'none yet'}",
-                hint="look at `thence work status`",
-            )
-    return dependencies
+    message = f"Add {package.wp_id}: {title}"
+    data, steps = _committed(session, state, [package], files, message)
+    data |= {"wp_id": package.wp_id, "title": title}
+    return session.result(data, [f"{package.wp_id} of {state.slug}: {title}", *steps])

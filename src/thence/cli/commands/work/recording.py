@@ -5,23 +5,22 @@ from collections.abc import Sequence
 import click
 
 from thence.cli.commands.work.command_runner import feature_option, session_command
-from thence.cli.shared.completing import complete_package
 from thence.errors import PlanningError, Refused
 from thence.git.commits import FileEdit, write_files
 from thence.work.board.attempts import REVIEW
-from thence.work.board.state import APPROVED, FOR_REVIEW, FeatureState
+from thence.work.board.state import APPROVED, FOR_REVIEW
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
-from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
+from thence.work.plan.tasks import parse, tick
 from thence.work.session.gating import refuse_author
 from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
     package_of,
     refuse_agents,
+    tick_event,
 )
 from thence.work.session.session import CommandResult, Session
-from thence.work.session.ticks import tick_event
 
 
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
@@ -41,9 +40,25 @@ def mark_status(
     is_done = not is_undone
     session.refresh()
     names = [name.upper() for name in subtasks]
-    state = _feature_with(session, feature, names)
-    path, packages = _sections(session, state)
-    chosen = [_with_package(name, packages, path) for name in names]
+    state = session.feature(feature)
+    path = session.planning.path(state.slug, "tasks.md")
+    by_pull_request = session.planning.is_by_pull_request
+    data = None if by_pull_request else session.planning.read(None, path)
+    if data is None:
+        data = session.planning.read(session.target_of(state), path)
+    packages = parse(data, path).packages if data is not None else ()
+    boxes = [(package, box) for package in packages for box in package.subtasks]
+    by_id = {box.id: (package, box) for package, box in reversed(boxes)}
+    for name in names:
+        if name not in by_id:
+            raise Refused(
+                "could not find the subtask",
+                guard="unknown_subtask",
+                place=repr(name),
+                cause=f"{path} has {', '.join(box.id for _, box in boxes) or 'none'}",
+                hint="write it as `- [ ] T001 text` below its package",
+            )
+    chosen = [by_id[name] for name in names]
     state = session.feature(state.slug, *(package.wp_id for package, _ in chosen))
     states = []
     for package, box in chosen:
@@ -55,8 +70,7 @@ def mark_status(
         append = session.append_or_warn if is_mirrored(session, state) else session.append
         append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
     mirror(session, state)
-    is_in_files = not session.planning.is_by_pull_request and not is_done
-    if is_in_files or is_mirrored(session, state):
+    if (not by_pull_request and not is_done) or is_mirrored(session, state):
         # a box is opened in the file even if the file shows no ticks: its tick would count
         write_files(
             session.project.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)}
@@ -83,53 +97,6 @@ mark_status_command = session_command(
 )
 
 
-def _sections(session: Session, feature: FeatureState) -> tuple[str, Sequence[PlannedPackage]]:
-    """Returns the path of a feature's tasks.md, and the packages in it."""
-    path = session.planning.path(feature.slug, "tasks.md")
-    by_pull_request = session.planning.is_by_pull_request
-    data = None if by_pull_request else session.planning.read(None, path)
-    if data is None:
-        data = session.planning.read(session.target_of(feature), path)
-    return path, parse(data, path).packages if data is not None else ()
-
-
-def _feature_with(session: Session, name: str | None, subtasks: Sequence[str]) -> FeatureState:
-    """Returns the feature as `Session.feature` does, else the only open one with the subtasks."""
-    try:
-        return session.feature(name)
-    except PlanningError:
-        slugs = [slug for slug, state in session.board.features.items() if not state.is_completed]
-        owners = [slug for slug in slugs if _has_boxes(session, slug, subtasks)]
-        if name is not None or len(owners) != 1:
-            raise
-        return session.feature(owners[0])
-
-
-def _has_boxes(session: Session, slug: str, names: Sequence[str]) -> bool:
-    try:
-        _, packages = _sections(session, session.board.features[slug])
-    except PlanningError:  # of a file that can't be read nobody knows what it has
-        return True
-    return {*names} <= {box.id for package in packages for box in package.subtasks}
-
-
-def _with_package(
-    name: str, packages: Sequence[PlannedPackage], path: str
-) -> tuple[PlannedPackage, Subtask]:
-    for package in packages:
-        for box in package.subtasks:
-            if box.id == name:
-                return package, box
-    names = [box.id for package in packages for box in package.subtasks]
-    raise Refused(
-        "could not find the subtask",
-        guard="unknown_subtask",
-        place=repr(name),
-        cause=f"{path} has {', '.join(names) or 'none'}",
-        hint="write it as `- [ ] T001 text` below its package",
-    )
-
-
 def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> FileEdit:
     def edit(data: bytes | None) -> bytes | None:
         if data is None:
@@ -144,7 +111,7 @@ def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> FileEdit:
     return edit
 
 
-@click.argument("package", metavar="WP", shell_complete=complete_package)
+@click.argument("package", metavar="WP")
 @click.argument("text", metavar="TEXT")
 @click.option(
     "--type",
