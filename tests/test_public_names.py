@@ -46,11 +46,6 @@ PRIVATE = {
 }
 
 
-def exported(door: str) -> list[str]:
-    names: list[str] = import_module(door).__all__
-    return names
-
-
 # those that a log's user meets; the others stand in thence.errors alone
 AT_THE_TOP = {
     *("ThenceError", "InvalidEvent", "EventTooLarge", "EventNotFound", "InvalidFilter", "LogBusy"),

@@ -87,26 +87,6 @@ def test_pairs_are_those_of_plain_slow_means(logs):
     assert {(x.event_id, y.event_id) for x, y in pairs(a, b)} == set(slowly_paired(a, b).items())
 
 
-def test_of_several_at_one_place_those_pair_first_that_say_the_same():
-    a = log_of([Told("job", 0, actor=name) for name in ("ada", "ben", "cleo")])
-    b = log_of([Told("job", 0, actor=name) for name in ("ben", "dora")])
-    assert [(x.actor, y.actor) for x, y in pairs(a, b)] == [("ada", "dora"), ("ben", "ben")]
-
-
-def test_one_more_event_in_the_middle_leaves_all_others_paired():
-    a = log_of([Told("note", n) for n in range(9)])
-    b = log_of([Told("note", n) for n in (0, 1, 77, *range(2, 9))])
-    assert pairs(a, b) == list(zip(a, [*b[:2], *b[3:]], strict=True))
-
-
-def test_event_whose_content_changed_keeps_its_place_and_what_it_led_to():
-    a = log_of([Told("q", 0), Told("q", 1, (0,)), Told("r", 2, (1,))])
-    b = log_of([Told("q", 5), Told("q", 1, (0,)), Told("r", 2, (1,))])
-    assert pairs(a, b) == list(zip(a, b, strict=True))
-    result = difference(side(a), side(b))
-    assert (result.changed, result.only_a, result.only_b) == ([(0, 0)], [], [])
-
-
 def test_place_inside_a_step_is_the_step_and_that_of_its_end_too():
     agent = Told("agent.begun", 0, begins=True)
     chat = [Told("chat.begun", 0, (0,), begins=True), Told("chat.ended", 0, (1,), ends=1)]
@@ -152,12 +132,6 @@ def test_events_are_paired_by_content_where_one_log_has_no_steps():
     without = log_of([Told("job", 0), Told("job", 1, (0,))])
     assert pairs(with_steps, without) == list(zip(with_steps, without, strict=True))
     assert pairs(without, with_steps) == list(zip(without, with_steps, strict=True))
-
-
-def test_event_with_a_step_has_no_partner_without_it_where_both_logs_have_steps():
-    a = log_of([Told("job", 0, step="1.a.-.0"), Told("job", 1)])
-    b = log_of([Told("job", 0), Told("job", 1), Told("job", 0, step="2.a.-.0")])
-    assert pairs(a, b) == [(a[1], b[1])]
 
 
 @pytest.mark.parametrize("length", [0, 1, 4_000])

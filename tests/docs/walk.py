@@ -35,7 +35,6 @@ BLOCK = re.compile(
 RUN_BY = re.compile(r"^<!-- run by: (.*) -->$", re.MULTILINE)
 IN_A_REPOSITORY = "<!-- begins in: a git repository -->"
 FILES = ("csv", "json", "markdown", "py", "python", "sh", "text", "toml", "yaml")
-PORT = re.compile(r"127\.0\.0\.1:8\d{3}\b")
 QUOTED = re.compile(r"'[^']*'")
 SHELL = re.compile(r"[|&;<>$`*?~#(){}\[\]\\\n]")
 ANSWERS_S = 10.0

@@ -25,11 +25,8 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.read import reader
-from thence.log.read.opening import prepare
 from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import with_retry
-from thence.log.write.drafting import NoticeMaker, warn
-from thence.log.write.writer import SegmentWriter
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -309,11 +306,6 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     assert disk.count("open_read") == 0
     assert len(lines(tmp_path)) == 4 + (not waits)
     assert committer.close(WAIT_S)
-
-
-def writer_of(folder, disk=OS_DISK):
-    prepare(OS_DISK, folder, PLAIN)
-    return SegmentWriter(disk, folder, PLAIN, NoticeMaker(PLAIN, {}), warn, 10**9)
 
 
 def unknown(resume=None):

@@ -135,6 +135,19 @@ def test_told_region_holds_what_lies_in_it_with_its_newline_or_without(kind):
     assert not record.holds(NEWER, 100, 20)
 
 
+@pytest.mark.parametrize("kind", ["recovered", "gap", "node_changed", "joined", "write_failed"])
+def test_other_notices_tell_no_region(kind):
+    assert not told_by(notice(kind, region())).holds(CURRENT, 100, 20)
+
+
+def test_several_regions_of_a_segment_are_told_side_by_side():
+    record = told_by(notice("torn", region(100, 20)), notice("torn", region(300, 5)))
+    assert record.holds(CURRENT, 300, 5)
+    assert record.holds(CURRENT, 100, 20)
+    assert not record.holds(CURRENT, 200, 1)
+    assert not record.holds(CURRENT, 100, 205)
+
+
 def test_only_what_this_log_wrote_itself_is_believed():
     strange = notice("torn", region(), OTHER_NODE)
     assert not told_by(strange).holds(CURRENT, 100, 20)
@@ -146,6 +159,23 @@ def test_only_what_this_log_wrote_itself_is_believed():
     assert told_by(strange, own=(NODE, OTHER_NODE)).holds(CURRENT, 100, 20)
     # nobody knows who wrote here
     assert told_by(strange, own=()).holds(CURRENT, 100, 20)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"file": CURRENT, "offset": 100},
+        {"file": CURRENT, "bytes": 20},
+        {"offset": 100, "bytes": 20},
+        {"file": 7, "offset": 100, "bytes": 20},
+        {"file": CURRENT, "offset": "100", "bytes": 20},
+        {"file": CURRENT, "offset": 100, "bytes": True},
+        {"file": CURRENT, "offset": 100.0, "bytes": 20},
+    ],
+)
+def test_region_without_a_place_is_none(facts):
+    record = told_by(notice("torn", facts))
+    assert not record.holds(CURRENT, 100, 1)
 
 
 def test_current_segment_of_a_notice_is_the_one_it_stands_in_or_the_one_before():

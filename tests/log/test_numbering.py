@@ -6,7 +6,7 @@ from tests.disks import Scripted
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
-from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
 from thence.core.codec import Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
@@ -178,6 +178,14 @@ def test_batch_that_does_not_fit_is_refused_whole(tmp_path):
             log.append_many([{"event_type": "over"}] * 3)
         # a notice of the refusal comes before it
         assert log.append("fits").lamport_clock == CLOCK_MAX
+
+
+def test_clock_of_its_own_ends_at_the_same_place():
+    clock = LamportClock(CLOCK_MAX - 1)
+    assert clock.tick() == CLOCK_MAX
+    for call in (clock.tick, lambda: clock.update(3)):
+        with raises_code("clock_exhausted"):
+            call()
 
 
 def test_received_clocks_move_a_log_on_by_its_events_however_often_they_come(tmp_path):

@@ -29,10 +29,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory):
     (root / "chained").symlink_to(root / "linked")
     (root / "loop").symlink_to(root / "loop")
     (root / "again").symlink_to(root / "inside")
-    for name, target in (
-        ("file", "events.jsonl"),
-        ("older", "events_2026-01-01_00-00-00-000000.jsonl"),
-    ):
+    for name, target in (("file", "events.jsonl"), ("older", OLDER)):
         (root / name).mkdir()
         (root / name / target).symlink_to(outside / "events.jsonl")
     (root / "older" / "events.jsonl").write_bytes(foreign(2))

@@ -21,7 +21,6 @@ from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings
 from thence.log.read.reader import lines
 
-LARGEST = 2**53 - 1
 IDS = [f"{number:026}" for number in range(3)]
 
 
