@@ -22,7 +22,7 @@ from thence.server.team.database import Database
 from thence.server.team.engines import make_database, open_database
 from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.server.team.validation import checked
 
 LINES = 100_000
@@ -85,13 +85,13 @@ def taken(folder: Path) -> float:
     """Returns how many lines a second a server takes, checks and commits."""
     database = _database(folder)
     Accounts(database, str).add_user("ada", "team", "writer", lambda: "password")
-    exchange = Exchange(Store(database))
+    service = SyncService(Store(database))
     batches()
 
     def take() -> None:
         for batch in batches():
             named = {"login": "ada", "nodes": [_NODE]}
-            results = exchange.batch("team", "log", "plain", batch, **named).results
+            results = service.batch("team", "log", "plain", batch, **named).results
             assert {verdict.status for verdict in results} == {"success"}
 
     found = per_second(LINES, take)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import thence
 from bench.relaying import BATCH, batches
-from thence.sync.client import SyncClient, TakenPage
+from thence.sync.client import PulledPage, SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget, enabled_target
@@ -75,7 +75,7 @@ def _take(folder: Path, config: Path) -> None:
         began = time.perf_counter()
         result = engine.round()
         seconds = time.perf_counter() - began
-        assert result.taken == MANY, result
+        assert result.pulled == MANY, result
         at = timed.asked_at
         pages = [after - before for before, after in pairwise(at)]
         first, last = (
@@ -105,7 +105,7 @@ class _Timed(SyncClient):
         super().__init__(target, login, store)
         self.asked_at: list[float] = []
 
-    def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
+    def page(self, after: str, seen: str = "", key: str = "") -> PulledPage:
         """Records the time, then asks."""
         self.asked_at.append(time.perf_counter())
         return super().page(after, seen, key)

@@ -3,6 +3,8 @@
 The model is that of T. C. Schelling, Dynamic Models of Segregation, 1971.
 """
 
+from math import fsum
+
 from thence.sim import Action, BaseAgent, BaseEngine, Observation, View
 
 _TRIES = 1_000
@@ -53,4 +55,4 @@ class Segregation(BaseEngine):
                 group = view.agent(name)["group"]
                 alike = sum(view.agent(other)["group"] == group for other in others)
                 shares += [alike / len(others)] if others else []
-        view.world["alike"] = sum(shares) / len(shares) if shares else 1.0
+        view.world["alike"] = fsum(shares) / len(shares) if shares else 1.0

@@ -4,6 +4,7 @@
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import thence
 
@@ -16,7 +17,7 @@ def pack(log: thence.Log, item: str) -> None:
 
 def main(folder: str) -> None:
     """Takes two orders at once."""
-    with thence.open(folder) as log, thence.ThreadPoolExecutor(4) as pool:
+    with thence.open(folder) as log, thence.propagate(ThreadPoolExecutor(4)) as pool:
         for order, items in (("881", "bread milk"), ("882", "salt")):
             with thence.step("order", log=log, subject=f"order/{order}", actor="shop"):
                 for future in [pool.submit(pack, log, item) for item in items.split()]:

@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from thence.log.open import Log
     from thence.log.open import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.record.event_filter import EventFilter
-    from thence.trace.causes.log_records import CauseFilter, LogHandler, StructlogProcessor
+    from thence.trace.causes.log_records import LogHandler, StructlogProcessor
     from thence.trace.causes.outcomes import CallOutcome, outcome, outcome_async
     from thence.trace.causes.propagation import (
         CauseMiddleware,
-        ProcessPoolExecutor,
-        ThreadPoolExecutor,
         carried,
         carry,
         propagate,
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "CallOutcome",
-    "CauseFilter",
     "CauseMiddleware",
     "Event",
     "EventFilter",
@@ -66,10 +63,8 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Position",
-    "ProcessPoolExecutor",
     "StructlogProcessor",
     "ThenceError",
-    "ThreadPoolExecutor",
     "Unchanged",
     "Vocabulary",
     "VocabularyMismatch",
@@ -103,14 +98,11 @@ _MODULES = {
     "outcome": "thence.trace.causes.outcomes",
     "outcome_async": "thence.trace.causes.outcomes",
     "CallOutcome": "thence.trace.causes.outcomes",
-    "CauseFilter": "thence.trace.causes.log_records",
     "LogHandler": "thence.trace.causes.log_records",
     "StructlogProcessor": "thence.trace.causes.log_records",
     "carry": "thence.trace.causes.propagation",
     "carried": "thence.trace.causes.propagation",
     "propagate": "thence.trace.causes.propagation",
-    "ThreadPoolExecutor": "thence.trace.causes.propagation",
-    "ProcessPoolExecutor": "thence.trace.causes.propagation",
     "CauseMiddleware": "thence.trace.causes.propagation",
 }
 

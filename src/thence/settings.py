@@ -18,7 +18,6 @@ class Settings(NamedTuple):
     actor: str | None = None
     root: str | None = None
     token: str | None = None
-    metrics_token: str | None = None
     database: str | None = None
     columns: int | None = None
     is_colourless: bool = False
@@ -48,7 +47,6 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         root=environ.get("THENCE_ROOT") or None,
         token=environ.get("THENCE_TOKEN") or None,
         database=environ.get("THENCE_DATABASE") or None,
-        metrics_token=environ.get("THENCE_METRICS_TOKEN") or None,
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,

@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -85,6 +87,30 @@ def test_whatever_a_server_makes_is_its_owners_alone_whatever_the_umask(tmp_path
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
 
 
+KILLED = """
+import os, signal, sys
+link = os.link
+def killing(*paths):
+    if {is_behind}:
+        link(*paths)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.link = killing
+from thence.cli.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_init_that_was_killed_left_all_of_a_server_or_nothing(
+    tmp_path: Path, is_behind: bool
+) -> None:
+    argv = [sys.executable, "-c", KILLED.format(is_behind=is_behind), "server", "init"]
+    assert subprocess.run(argv, cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert server("init", cwd=tmp_path).code == int(is_behind)
+    assert server("user", "add", "ada", "--json", cwd=tmp_path).json["team"] == "team"
+
+
 @pytest.mark.promise("P6")
 def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> None:
     server("init", "--team", "red", "--data", "here", cwd=tmp_path)
@@ -112,8 +138,8 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         ("user", "add", "eve", "--team", "none"),
         ("user", "remove", "eve"),
         ("team", "add", "red"),
-        ("user", "role", "bob", "admin", "--team", "none"),
-        ("user", "password", "eve"),
+        ("user", "set", "bob", "--role", "admin", "--team", "none"),
+        ("user", "set", "eve", "--password"),
         ("token", "add", "bob", "--team", "red"),
         ("token", "revoke", "bob"),
     ):
@@ -148,7 +174,7 @@ def test_machine_is_let_in_by_its_token_alone_until_it_is_revoked(tmp_path: Path
             body = {"username": "ci", "password": password}
             assert machine.post("/api/v1/token/", body).status == 401
         with listening(machine, "log") as live:
-            assert server("user", "role", "ci", "reader", cwd=tmp_path).code == 0
+            assert server("user", "set", "ci", "--role", "reader", cwd=tmp_path).code == 0
             assert machine.push("log", lines(3)).status == 403
             assert live.send(lines(3)[2])["problem"]["code"] == "sync_refused"
             assert server("token", "revoke", "ci", cwd=tmp_path).code == 0
@@ -168,7 +194,7 @@ def test_password_is_changed_and_ends_the_logins_of_before(tmp_path: Path) -> No
         former = server("user", "add", "ada", "--json", cwd=tmp_path).json["password"]
         client = Client(running.url)
         client.log_in("ada", former)
-        changed = server("user", "password", "ada", "--json", cwd=tmp_path)
+        changed = server("user", "set", "ada", "--password", "--json", cwd=tmp_path)
         assert client.page("log").status == 401
         assert client.post("/api/v1/token/refresh/", {"refresh": client.refresh}).status == 401
         assert client.post("/api/v1/token/", {"username": "ada", "password": former}).status == 401

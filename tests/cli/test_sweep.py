@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, on_terminal, ran
 from tests.cli.warm import warm
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import generous, written
 from tests.sim.sweeps import content, counting, first_ids
 from tests.tiers import tenth
 
@@ -53,6 +55,20 @@ def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole
     alone = warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path)
     assert alone.code == 0
     assert content(tmp_path / "alone").items() <= content(whole).items()
+
+
+@pytest.mark.promise("O11a")
+def test_seeds_that_make_no_difference_are_told_by_sweep_table_and_plot(tmp_path, whole):
+    village = written(tmp_path, "http://127.0.0.1:1")
+    with Endpoint(generous) as endpoint:
+        url = f"llm.endpoints.local.base_url={endpoint.base_url}"
+        ended = sweep(tmp_path, village, "--set", url, "--seeds", "1-3")
+    told = "the runs of all seeds end in the same state, so that 3 of them show what one does; "
+    assert (ended.code, ended.err.count(told)) == (0, 1)
+    words = ("swept", "--output", "a.csv"), ("swept", "--variable", "*/money", "--output", "a.svg")
+    for command, arguments in zip(("table", "plot"), words, strict=True):
+        assert told in warm("sim", command, *arguments, cwd=tmp_path).err
+    assert warm("sim", "table", whole, "--output", "a.csv", cwd=tmp_path).err == ""
 
 
 @pytest.mark.promise("O11a")

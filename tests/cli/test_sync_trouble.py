@@ -262,35 +262,6 @@ def test_clock_that_is_a_year_off_keeps_nobody_from_syncing(tmp_path, ada):
 
 
 @pytest.mark.promise("S10a")
-def test_check_pushes_large_values_again_that_the_server_lost_and_names_those_lost_for_good(
-    tmp_path, ada
-):
-    log = ada.folder / "orders"
-    with thence_open(log) as opened:
-        event = opened.append("order.placed", {"text": "a " * 3_000})
-    with team_server(tmp_path / "data") as server:
-        ada.log_in(server, PASSWORD)
-        ada.done("sync", "enable", *LOG, "--name", "orders", "--yes")
-        synced(ada, *LOG)
-        check = ("sync", "status", "--check", *LOG)
-
-        def lose_values():
-            with closing(apsw.Connection(str(server.place))) as connection:
-                connection.execute("DELETE FROM body_pieces")
-                assert connection.changes()
-
-        lose_values()
-        assert "1 large value lost there, pushed again" in ada.done(*check).out
-        assert "values" not in ada.done(*check).out
-        lose_values()
-        (log / "bodies.jsonl").unlink()
-        ended = ada(*check, "--json")
-        ((event_id, digest),) = ended.json["values_lost"]
-        assert (ended.code, ended.json["is_in_sync"], event_id) == (1, False, event.event_id)
-        assert f"values      {digest[:16]} of event {event_id} is lost there" in ada(*check).out
-
-
-@pytest.mark.promise("S10a")
 def test_secret_is_sent_after_its_event_was_named(ada):
     with PlainTeamServer(PlainServer) as server:
         ada.log_in(server)

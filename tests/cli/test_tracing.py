@@ -95,17 +95,6 @@ def test_endpoint_gets_bounded_batches_with_the_headers_and_no_output_shows_them
 
 
 @pytest.mark.promise("A4d")
-def test_partial_success_is_told(agent):
-    partial = {"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too old"}}
-    with collector() as at:
-        at.answers.append((200, {}, json.dumps(partial).encode()))
-        ended = exported(agent, f"{at.url}/otlp/traces")
-    assert at.requests[0][0] == "/otlp/traces"
-    assert "rejected 3 spans: too old" in ended.err
-    assert f"1 span sent to {at.url}/otlp/traces" in ended.err
-
-
-@pytest.mark.promise("A4d")
 def test_refusal_and_silence_are_three_lines_without_the_headers(agent):
     env = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20s3cr3t-t0ken"}
     with collector() as at:

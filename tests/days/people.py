@@ -6,11 +6,8 @@ its owner: somebody's name, `ada?` where it is right as well that nobody knows i
 here can know it. Blank lines have none.
 """
 
-import difflib
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -18,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.cli.warm import warm
-from tests.trace.agents.firing import clean_environment, log_in
+from tests.trace.agents.firing import SessionProcess, clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
+from tests.trace.agents.played import hunks
 
 from thence.trace.agents.installed import HELPER, command
 
 CORPUS = Path(__file__).parents[1] / "trace/agents/corpus"
-PROGRAM = CORPUS.parent / "session_program.py"
 UNKNOWN = "?"
 # the share of lines of whose owner an honest answer may say that it does not know
 UNKNOWN_MAX = 1 / 12
@@ -148,20 +145,12 @@ class Agent:
         self.prompt_id = ""
         self._corpus = CORPUS / "claude-code-2.1.197"
         self._hook = command(log_in(day.top) / HELPER, "claude-code")
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(PROGRAM)],
-            env=day.env,
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.session = SessionProcess(root, day.env)
         self.hook("SessionStart-startup")
 
     def stop(self) -> None:
         """Ends the process."""
-        with self.process as process:
-            assert process.stdin is not None
+        with self.session.process as process:
             process.stdin.close()
 
     def run(self, shell: str, stdin: str = "") -> str:
@@ -169,14 +158,7 @@ class Agent:
         names = {"AI_AGENT": "claude-code", "CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": self.name}
         names["CLAUDE_PROJECT_DIR"] = str(self.root)
         exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in names.items())
-        order = {"shell": f"export {exported}; {shell}", "cwd": str(self.root), "stdin": stdin}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        assert answer["code"] == 0, (shell, answer["out"])
-        return str(answer["out"]).strip()
+        return self.session.run(f"export {exported}; {shell}", self.root, stdin)
 
     def hook(self, form: str, **members: Any) -> None:
         """Fires a hook with the input of the real one, and with these members."""
@@ -232,27 +214,8 @@ class Agent:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         answer = {"filePath": str(place), "originalFile": original, "userModified": False, **more}
-        answer["structuredPatch"] = _patch(original, text) if original is not None else []
+        answer["structuredPatch"] = hunks(original, text) if original is not None else []
         self.hook(f"PostToolUse-{tool}", **members, tool_response=answer)
 
     def _members(self, sent: dict[str, Any]) -> dict[str, Any]:
         return {"tool_input": sent, "tool_use_id": f"{self.name}-{next(self._calls)}"}
-
-
-def _patch(old: str, new: str) -> list[dict[str, Any]]:
-    """Returns the hunks of a change as Claude Code answers them."""
-    lines = old.splitlines(), new.splitlines()
-    hunks = []
-    for group in difflib.SequenceMatcher(None, *lines, autojunk=False).get_grouped_opcodes(3):
-        drawn = []
-        for kind, first, last, start, end in group:
-            if kind == "equal":
-                drawn += [f" {line}" for line in lines[0][first:last]]
-            else:
-                drawn += [f"-{line}" for line in lines[0][first:last]]
-                drawn += [f"+{line}" for line in lines[1][start:end]]
-        _, old_start, _, new_start, _ = group[0]
-        _, _, old_end, _, new_end = group[-1]
-        hunk = {"oldStart": old_start + 1, "oldLines": old_end - old_start, "lines": drawn}
-        hunks.append(hunk | {"newStart": new_start + 1, "newLines": new_end - new_start})
-    return hunks

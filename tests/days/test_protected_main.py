@@ -1,12 +1,16 @@
-"""Three people bring a feature from spec to done behind a main that takes pull requests only.
+"""A feature of ten packages behind a main that takes pull requests only, from spec to done.
 
-What the board has to say at each moment was written down before the first answer: BOARD.
+Three people, one of them at two machines, and two agent programs. What the board has to say at each
+moment was written down before the first answer was seen: BOARD.
 """
 
 import json
+import re
+import sys
 
 import pytest
 from tests.cli.warm import warm
+from tests.cli.work.orchestra import AGENT
 from tests.git.repositories import commit, git, write
 from tests.work.boards import done, synced, work
 from tests.work.forges import Forge
@@ -26,20 +30,196 @@ TASKS = """# Tasks
 
 - Depends on WP01
 
+## Work Package WP04: Vouchers
+
+## Work Package WP05: Search
+
+## Work Package WP06: Stock
+
+## Work Package WP07: Labels
+
+## Work Package WP08: Report
+
+### Dependencies
+
+- Depends on WP05, WP07
+
 """
-# the lanes of WP01 to WP05, and how many packages have landed
+COLUMNS = {
+    "planned": "p",
+    "doing": "d",
+    "for_review": "r",
+    "approved": "a",
+    "done": "D",
+    "rejected": "x",
+}
+# the columns of WP01 to WP10, how many have landed, and what is said: packages of which nothing is
+# said are left out
 BOARD = {
-    "planned": ("planned planned planned", 0),
-    "Bob and Cleo are at work": ("doing doing planned", 0),
-    "Bob has handed over": ("for_review doing planned", 0),
-    "WP01 has landed, and nobody has recorded it": ("approved doing planned", 0),
-    "Bob takes WP03, which records it": ("done doing doing", 1),
-    "Cleo was offline": ("done for_review doing planned planned", 1),
-    "WP02 was squashed with a suggestion": ("done for_review doing planned planned", 1),
-    "Ada names the commit": ("done done doing planned planned", 2),
-    "WP01 was reverted": ("done done doing planned planned", 1),
-    "Bob has it again": ("doing done doing planned planned", 1),
-    "the end": ("done done done done done", 5),
+    "planned": """
+        pppppppp landed 0
+        001-shop Shop (0 of 8 done)
+        its planning files are on plan/001-shop, and not in main yet
+        planned WP03 Receipt (after WP01)
+        planned WP08 Report (after WP05, WP07)
+        """,
+    "Bob and Cleo are at work": """
+        ddpppppp landed 0
+        001-shop Shop (0 of 8 done)
+        planned WP03 Receipt (after WP01)
+        planned WP08 Report (after WP05, WP07)
+        doing WP01 Prices (bob)
+        doing WP02 Basket (cleo)
+        """,
+    "Bob has handed over": """
+        rdpppppp landed 0
+        001-shop Shop (0 of 8 done)
+        planned WP03 Receipt (after WP01)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        for_review WP01 Prices (bob)
+        next: thence work merge WP01
+        or: thence work move-task WP01 --to doing --reason TEXT
+        """,
+    "WP01 has landed, and nobody has recorded it": """
+        adpppppp landed 0
+        001-shop Shop (0 of 8 done)
+        planned WP03 Receipt (after WP01)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        approved WP01 Prices (bob; its code is in origin/main, and it is not done; approved by ada)
+        next: thence work accept WP01
+        or: thence work move-task WP01 --to doing --reason TEXT
+        """,
+    "Bob takes WP03, which records it": """
+        Dddppppp landed 1
+        001-shop Shop (1 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        doing WP03 Receipt (bob)
+        """,
+    "Cleo has done WP04 by git alone": """
+        DddDpppp landed 2
+        001-shop Shop (2 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        doing WP03 Receipt (bob)
+        """,
+    "the agents have ended": """
+        DddDrdrp landed 2
+        001-shop Shop (2 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (scout; tries that failed: 2: it ended with exit code 3: no such shelf)
+        next: thence work orchestrate
+        or: thence work implement WP06 --take-over
+        for_review WP05 Search (scout)
+        next: thence work merge WP05
+        or: thence work move-task WP05 --to doing --reason TEXT
+        for_review WP07 Labels (scout)
+        next: thence work merge WP07
+        or: thence work move-task WP07 --to doing --reason TEXT
+        """,
+    "Bob has taken WP06 over, and what the agents did has landed": """
+        DddDDdDp landed 4
+        001-shop Shop (4 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP02 Basket (cleo)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        """,
+    "WP02 was squashed with a suggestion": """
+        DadDDdDp landed 4
+        001-shop Shop (4 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        approved WP02 Basket (cleo; approved by ada)
+        next: thence work merge WP02
+        or: thence work move-task WP02 --to doing --reason TEXT
+        """,
+    "Ada names the commit": """
+        DDdDDdDp landed 5
+        001-shop Shop (5 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        """,
+    "WP01 was reverted": """
+        DDdDDdDp landed 4
+        001-shop Shop (5 of 8 done, 4 landed)
+        planned WP08 Report (after WP05, WP07)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        done WP01 Prices (reverted in origin/main by COMMIT)
+        next: thence work move-task WP01 --to doing --reason TEXT
+        """,
+    "Bob has it again": """
+        dDdDDdDp landed 4
+        001-shop Shop (4 of 8 done)
+        planned WP08 Report (after WP05, WP07)
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        """,
+    "Bob is offline": """
+        dDdDDdDdp landed 4
+        001-shop Shop (4 of 9 done)
+        its planning files are on plan/001-shop, and not in main yet
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        doing WP08 Report (bob)
+        """,
+    "Cleo is offline": """
+        dDdDDdDdp landed 4
+        001-shop Shop (4 of 9 done)
+        its planning files are on plan/001-shop, and not in main yet
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        doing WP08 Report (cleo)
+        """,
+    "they meet": """
+        dDdDDdDdp landed 4
+        001-shop Shop (4 of 9 done)
+        its planning files are on plan/001-shop, and not in main yet
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        doing WP08 Report (cleo)
+        conflict: bob and cleo both took WP08; cleo's claim counts (last_writer)
+        next: thence work implement WP08 --feature 001-shop --take-over
+        conflict: WP09 was given twice: by bob (Refunds) and by cleo (Gifts); bob's keeps it \
+(first_in_order)
+        next: where it was made: thence work finalize-tasks --add Gifts --feature 001-shop
+        """,
+    "both conflicts are settled": """
+        dDdDDdDrpp landed 4
+        001-shop Shop (4 of 10 done)
+        its planning files are on plan/001-shop, and not in main yet
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        for_review WP08 Report (cleo)
+        next: thence work merge WP08
+        or: thence work move-task WP08 --to doing --reason TEXT
+        """,
+    "the folder is renamed": """
+        dDdDDdDrpp landed 4
+        001-store (001-shop) Shop (4 of 10 done)
+        doing WP01 Prices (bob)
+        doing WP03 Receipt (bob)
+        doing WP06 Stock (bob)
+        for_review WP08 Report (cleo)
+        next: thence work merge WP08
+        or: thence work move-task WP08 --to doing --reason TEXT
+        """,
+    "the end": """
+        DDDDDDDDDD landed 10
+        001-store (001-shop) Shop (10 of 10 done)
+        """,
 }
 
 
@@ -52,6 +232,7 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     # Ada writes the spec; her main, and that of the forge, stay as they are
     done(ada, "setup-spec", "Shop", "--land", "pull-request")
     write(ada / TREE, {f"{SPEC}/spec.md": "# Shop\n", f"{SPEC}/tasks.md": TASKS})
+    with_agents(ada / TREE, tmp_path / "script.json", ada)
     done(ada, "finalize-tasks")
     synced(ada)
     assert git(ada, "rev-parse", "main") == forge.main() == first_main
@@ -59,19 +240,18 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
 
     # Bob clones before the plan has landed, Cleo after
     bob = forge.clone("bob")
-    synced(bob)
     shows("planned", bob)
-    tree_1 = begun(bob, "WP01")
-    assert (tree_1 / SPEC / "spec.md").read_text() == "# Shop\n"
+    prices_tree = begun(bob, "WP01")
+    assert (prices_tree / SPEC / "spec.md").read_text() == "# Shop\n"
     synced(bob)
     forge.squash(PLAN)
     cleo = forge.clone("cleo")
     synced(cleo)
-    tree_2 = begun(cleo, "WP02")
-    assert (tree_2 / SPEC / "tasks/WP02-basket.md").exists()
+    basket_tree = begun(cleo, "WP02")
+    assert (basket_tree / SPEC / "tasks/WP02-basket.md").exists()
     shows("Bob and Cleo are at work", cleo, bob, ada)
 
-    commit(tree_1, {"prices.py": "PRICES = {'tea': 3, 'cup': 7}\n"}, "Prices")
+    commit(prices_tree, {"prices.py": "PRICES = {'tea': 3, 'cup': 7}\n"}, "Prices")
     handed = done(bob, "merge", "WP01", "--json").json
     assert handed["pushed"] == [f"{SLUG}-WP01"]
     shows("Bob has handed over", bob, ada)
@@ -79,118 +259,201 @@ def test_from_spec_to_done_by_pull_requests(tmp_path):
     synced(ada)
     prices = forge.squash(f"{SLUG}-WP01")
     for clone in (ada, bob):  # who only looks records nothing
-        git(clone, "fetch", "--quiet", "origin")
-        assert board(clone) == BOARD["WP01 has landed, and nobody has recorded it"]
+        shows("WP01 has landed, and nobody has recorded it", clone)
     done(ada, "add-history", "WP03", "mind the prices")
-    tree_3 = begun(bob, "WP03")
-    assert (tree_3 / "prices.py").exists()
-    commit(tree_3, {"receipt.py": "def receipt(): ...\n"}, "Receipt")
+    receipt_tree = begun(bob, "WP03")
+    assert (receipt_tree / "prices.py").exists()
     shows("Bob takes WP03, which records it", bob, ada)
     assert by_whom(bob, "WP01") == {"ada"}  # though two clones recorded it
 
-    with_cleo_offline(forge, ada, cleo, tree_2)
-    shows("Cleo was offline", cleo, ada, bob)
-    forge.squash(PLAN)
+    # Bob goes on at another machine, where he is the same person
+    commit(receipt_tree, {"receipt.py": "def receipt(): ...\n"}, "Receipt")
+    git(receipt_tree, "push", "--quiet", "--set-upstream", "origin", f"{SLUG}-WP03")
+    desk = forge.clone("desk")
+    git(desk, "config", "user.name", "bob")
+    synced(desk)
+    receipt_tree = begun(desk, "WP03")
+    assert (receipt_tree / "receipt.py").exists()
+    shows("Bob takes WP03, which records it", desk, bob)
+
+    # Cleo does a package by git alone; one command tells it
+    git(cleo, "switch", "--quiet", "--create", "vouchers", "origin/main")
+    commit(cleo, {"vouchers.py": "VOUCHERS = ()\n"}, "Vouchers")
+    git(cleo, "push", "--quiet", "origin", "vouchers")
+    git(cleo, "switch", "--quiet", "main")
+    vouchers = forge.squash("vouchers")
+    git(ada, "pull", "--quiet", "--ff-only")
+    done(ada, "accept", "WP04", "--landed", vouchers)
+    shows("Cleo has done WP04 by git alone", ada, cleo, bob, desk)
+
+    # one agent hangs, both die of one package, one commits elsewhere
+    ended = work(ada, "orchestrate")
+    assert ended.code == 1
+    told = ended.out + ended.err
+    for wp_id, why in {
+        "WP05": "it took longer than 3 s",
+        "WP06": "it ended with exit code 3: no such shelf",
+        "WP07": "the branch of WP07 holds no commit of its own",
+    }.items():
+        assert re.search(f"failed +{wp_id} +{why}", told), told
+    for wp_id in ("WP05", "WP07"):
+        assert f"open a pull request from {SLUG}-{wp_id} into main" in told
+    assert forge.main() != git(ada, "rev-parse", "main")  # it has what an agent put there
+    shows("the agents have ended", ada, bob, cleo)
+    git(ada, "reset", "--quiet", "--keep", "origin/main")
+    begun(desk, "WP06", "--take-over")
+    synced(desk)
+    for wp_id in ("WP05", "WP07"):
+        approve(ada, wp_id)
+        forge.squash(f"{SLUG}-{wp_id}")
+    git(ada, "fetch", "--quiet")
+    done(ada, "accept")
+    moment = "Bob has taken WP06 over, and what the agents did has landed"
+    shows(moment, ada, cleo, bob, desk)
 
     # the forge's reviewer edits a row as she squashes
-    suggested = (tree_2 / "basket.py").read_text().replace("row 3", "the third row")
+    rows = "".join(f"    # row {number} of the basket\n" for number in range(6))
+    commit(basket_tree, {"basket.py": f"def basket():\n{rows}    return []\n"}, "Basket")
+    done(cleo, "merge", "WP02")
+    synced(cleo)
+    synced(ada)
+    approve(ada, "WP02")
+    suggested = (basket_tree / "basket.py").read_text().replace("row 3", "the third row")
     basket = forge.squash(f"{SLUG}-WP02", {"basket.py": suggested})
     shows("WP02 was squashed with a suggestion", ada, cleo)
     refused = work(ada, "accept", "WP02", "--json")
     assert basket[:7] in refused.err
     done(ada, "accept", "WP02", "--landed", basket)
-    synced(ada)
     shows("Ada names the commit", ada, cleo, bob)
 
     forge.revert(prices)
     shows("WP01 was reverted", ada, bob)
-    assert "reverted" in done(bob, "status").out
     done(bob, "move-task", "WP01", "--to", "doing", "--reason", "reverted")
-    synced(bob)
-    shows("Bob has it again", bob, ada)
+    shows("Bob has it again", bob, ada, cleo, desk)
+
+    # both take one package, and give one number, without a network
+    away = forge.remote.with_name("away.git")
+    forge.remote.rename(away)
+    done(bob, "finalize-tasks", "--feature", SLUG, "--add", "Refunds")
+    begun(bob, "WP08")
+    for note in ("mind the basket", "and the receipt"):
+        done(cleo, "add-history", "WP08", note)
+    done(cleo, "finalize-tasks", "--feature", SLUG, "--add", "Gifts")
+    report_tree = begun(cleo, "WP08")
+    says("Bob is offline", bob)
+    says("Cleo is offline", cleo)
+    away.rename(forge.remote)
+    for clone in (bob, cleo):
+        synced(clone)
+        assert done(clone, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
+    shows("they meet", bob, cleo, ada, desk)
+    done(cleo, "finalize-tasks", "--add", "Gifts", "--feature", SLUG)
+    commit(report_tree, {"report.py": "REPORT = ''\n"}, "Report")
+    done(cleo, "merge", "WP08")
+    shows("both conflicts are settled", cleo, bob, ada, desk)
+
+    # Bob renames the folder by git alone, once the plan has landed again
+    forge.squash(PLAN)
+    git(bob, "fetch", "--quiet")
+    git(bob, "switch", "--quiet", "--create", "store", "origin/main")
+    git(bob, "mv", SPEC, "kitty-specs/001-store")
+    git(bob, "commit", "--quiet", "--message", "It is a store")
+    git(bob, "push", "--quiet", "origin", "store")
+    git(bob, "switch", "--quiet", "main")
+    forge.squash("store")
+    for clone in (ada, bob, cleo, desk):
+        git(clone, "pull", "--quiet", "--ff-only")
+    done(ada, "finalize-tasks")
+    shows("the folder is renamed", ada, bob, cleo, desk)
+
     again = begun(bob, "WP01")
     git(again, "merge", "--quiet", "--no-edit", "origin/main")  # no planning file conflicts
-    assert (again / SPEC / "tasks/WP05-vouchers.md").exists()
-    assert (again / "prices.py").exists()
+    assert (again / "kitty-specs/001-store/tasks/WP10-gifts.md").exists()
     commit(again, {"prices.py": "PRICES = {'tea': 4, 'cup': 7}\n"}, "Dearer")
-    for clone, wp_id in ((bob, "WP01"), (bob, "WP03"), (cleo, "WP04"), (ada, "WP05")):
+    owners = {"WP01": bob, "WP03": desk, "WP06": desk, "WP09": bob, "WP10": cleo}
+    for wp_id, clone in owners.items():
         tree = begun(clone, wp_id)
         if wp_id not in ("WP01", "WP03"):
             commit(tree, {f"{wp_id}.py": f"{wp_id}\n"})
-        reviewed_and_landed(forge, ada, clone, wp_id)
-    shows("the end", ada, bob, cleo)
-    for clone in (ada, bob, cleo):
+        done(clone, "merge", wp_id)
+        synced(clone)
+    synced(ada)
+    for wp_id in ("WP01", "WP03", "WP06", "WP08", "WP09", "WP10"):
+        approve(ada, wp_id)
+        forge.squash(f"{SLUG}-{wp_id}")
+    git(ada, "fetch", "--quiet")
+    done(ada, "accept")
+    shows("the end", ada, bob, cleo, desk)
+    for clone in (ada, bob, cleo, desk):
+        done(clone, "merge")  # which clears away
         assert git(clone, "branch", "--show-current") == "main"
         assert git(clone, "status", "--porcelain") == ""
         assert not git(clone, "rev-list", "main", "--not", "--remotes=origin")
+        assert not git(clone, "branch", "--list", f"{SLUG}-*")
 
 
-def with_cleo_offline(forge, ada, cleo, tree):
-    """Have Ada and Cleo cut the feature further, of whom one has no network."""
-    away = forge.remote.with_name("away.git")
-    forge.remote.rename(away)
-    rows = "".join(f"    # row {number} of the basket\n" for number in range(6))
-    commit(tree, {"basket.py": f"def basket():\n{rows}    return []\n"}, "Basket")
-    done(cleo, "merge", "WP02")
-    done(cleo, "finalize-tasks", "--feature", SLUG, "--add", "Refunds")
-    away.rename(forge.remote)
-    write(ada / TREE, {f"{SPEC}/tasks.md": TASKS + "## Work Package WP05: Vouchers\n"})
-    done(ada, "finalize-tasks", "--feature", SLUG)
-    synced(ada)
-    synced(cleo)
-    assert done(cleo, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
-    assert done(cleo, "merge", "WP02", "--json").json["pushed"] == [f"{SLUG}-WP02"]
-    synced(cleo)
-    names = {f"{SPEC}/tasks/WP04-refunds.md", f"{SPEC}/tasks/WP05-vouchers.md"}
-    assert names <= forge.files(PLAN)
-
-
-def reviewed_and_landed(forge, ada, clone, wp_id):
-    """Have a package pushed, approved by Ada, squashed and accepted."""
-    done(clone, "merge", wp_id)
-    synced(clone)
-    synced(ada)
-    approve(ada, wp_id)
-    synced(ada)
-    synced(clone)
-    forge.squash(f"{SLUG}-{wp_id}")
-    git(ada, "fetch", "--quiet", "origin")
-    done(ada, "accept", wp_id)
-    synced(ada)
+def with_agents(tree, script, main):
+    """Commit the settings of two agents, which follow a script, beside a plan."""
+    path = ".kittify/config.yaml"
+    command = [sys.executable, str(AGENT), str(script), "{wp_id}"]
+    agents = {name: {"command": command, "timeout": 3} for name in ("smith", "scout")}
+    setup = {"agents": agents, "implement": [*agents], "retries": 0, "backoff": 0.1, "slots": 3}
+    text = f"{(tree / path).read_text()}orchestrate: {json.dumps(setup)}\n"
+    commit(tree, {path: text}, "Agents")
+    do = [["write", "{wp}.txt", "done\n"], ["commit", "Do {wp}"]]
+    die = [["print", "no such shelf"], ["exit", 3]]
+    stray = ["run", "git", "-C", str(main), "commit", "--quiet", "--allow-empty", "-m", "Labels"]
+    steps = {"WP05": [[["hang"]], do], "WP06": [die], "WP07": [[stray], do]}
+    script.write_text(
+        json.dumps(
+            {
+                wp_id: json.loads(json.dumps(attempts).replace("{wp}", wp_id))
+                for wp_id, attempts in steps.items()
+            }
+        )
+    )
 
 
 def shows(moment, *clones):
     """See that clones that have all show what is true."""
-    for clone in clones:
+    for clone in (*clones[:1], *clones):  # what the first has is there for the others
         git(clone, "fetch", "--quiet", "origin")
         synced(clone)
-        assert board(clone) == BOARD[moment], (moment, clone.name)
+    for clone in clones:
+        says(moment, clone)
 
 
-def begun(clone, wp_id):
+def says(moment, clone):
+    """See that a clone shows what is true as far as it can know."""
+    head, _, rows = done(clone, "status").out.partition("\n\n")
+    columns, said = {}, list[str]()
+    for row in rows.splitlines():
+        package = re.match(r"  (\w+) +(WP\d\d)  ", row)
+        if package:
+            columns[package[2]] = COLUMNS[package[1]]
+        if (not package or row.endswith(")")) and "not shared yet" not in row:  # clones are private
+            row = re.sub(r"\b[0-9a-f]{7,40}\b", "COMMIT", " ".join(row.split()))
+            said.append(row.replace("origin/plan/", "plan/"))
+    landed = re.search(r"landed \d+", head)
+    assert landed, head
+    lanes = "".join(columns[wp_id] for wp_id in sorted(columns))
+    wanted = [line.strip() for line in BOARD[moment].strip().splitlines()]
+    assert [f"{lanes} {landed[0]}", *said] == wanted, (moment, clone.name)
+
+
+def begun(clone, wp_id, *options):
     """Take a package, and return its worktree."""
-    return clone / done(clone, "implement", wp_id, "--feature", SLUG, "--json").json["worktree"]
+    asked = ("implement", wp_id, "--feature", SLUG, *options, "--json")
+    return clone / done(clone, *asked).json["worktree"]
 
 
 def approve(clone, wp_id):
     done(clone, "add-history", wp_id, "approved", "--type", "review")
 
 
-def board(clone):
-    """Return the lanes of all packages in one line, and how many have landed."""
-    told = done(clone, "status", "--json").json
-    (feature,) = told["features"]
-    lanes = {p["wp_id"]: lane for lane, ps in feature["lanes"].items() for p in ps}
-    return " ".join(lanes[wp_id] for wp_id in sorted(lanes)), told["summary"]["landed"]
-
-
 def by_whom(clone, wp_id):
     """Return whose doing it is that a package is done, by all events that say so."""
     lines = warm("log", "--type", "WPStatusChanged", "--json", cwd=clone).lines
-    moves = [json.loads(line) for line in lines]
-    payloads = [move["payload"] for move in moves]
-    return {
-        one["changed_by"]
-        for one in payloads
-        if (one["wp_id"], one["new_status"]) == (wp_id, "done")
-    }
+    payloads = [json.loads(line)["payload"] for line in lines]
+    moved = (wp_id, "done")
+    return {one["changed_by"] for one in payloads if (one["wp_id"], one["new_status"]) == moved}

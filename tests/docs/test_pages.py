@@ -20,7 +20,7 @@ OTHERS = {"make frameworks", "make real-agents"}
 NOT_RUN = {
     *("a notebook runs it", "a remote of yours", "it needs Slurm", "it needs a PostgreSQL"),
     *("it listens on every address", "it needs a collector", "it needs packages of npm"),
-    *("parts of a scenario", "the transcripts are yours"),
+    *("parts of a scenario", "the transcripts are yours", "it changes the system"),
     *("tests/docs/test_query_over_http.py runs it in Chromium",),
 }
 # the address of the model that a page asks

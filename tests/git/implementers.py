@@ -12,9 +12,9 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from tests.git.repositories import WAIT_S, git, make_repository
+from tests.git.repositories import WAIT_S, branches, git, make_repository
 
-from thence.git.repository import branches, list_worktrees, repository
+from thence.git.repository import list_worktrees, repository
 from thence.git.worktrees import make
 
 AT_ONCE = 32

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from thence.git.refs import refs_of
+from thence.git.repository import Repository
+
 WAIT_S = 60.0
 NAME = "Ada"
 EMAIL = "ada@example.org"
@@ -97,6 +100,11 @@ def hook(folder: Path, name: str, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
+
+
+def branches(repo: Repository) -> Mapping[str, str]:
+    """Return each branch with the commit at its tip."""
+    return refs_of(repo).branches
 
 
 def begin_work(folder: Path) -> None:

@@ -16,6 +16,7 @@ from tests.git.repositories import (
     commit,
     content,
     git,
+    hook,
     make_repository,
     own_variables,
     write,
@@ -42,14 +43,6 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def path(tmp_path: Path) -> Path:
     """Make a repository with a planning file."""
     return make_repository(tmp_path / "r", {PLAN: "plan\n", "mine": "mine\n"})
-
-
-def hook(path: Path, name: str, script: str) -> None:
-    """Install a hook of the user's."""
-    file = path / ".git/hooks" / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(f"#!/bin/sh\n{script}\n")
-    file.chmod(0o755)
 
 
 def make(path: Path, *, text: str = "plan\n", more: bytes = b"more\n") -> Commit | None:
@@ -154,7 +147,7 @@ def test_file_beside_that_the_user_ignores_is_left_out(path: Path) -> None:
 
 
 def test_draft_beside_that_another_process_is_writing_is_left_out(path: Path) -> None:
-    write(path, {draft_of(NEW, 4153): "half\n", NEW: "WP01\n"})
+    write(path, {draft_of(NEW): "half\n", NEW: "WP01\n"})
     made = other(path)
     assert made is not None
     assert {*made.paths} == {NEW, "other"}

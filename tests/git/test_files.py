@@ -2,7 +2,6 @@
 
 import os
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -57,26 +56,14 @@ def test_what_is_there_is_read_and_written(files):
     assert files.look("nowhere/b.txt") is None
 
 
-def test_file_that_is_replaced_keeps_its_mode_and_leaves_no_draft(files):
+def test_file_that_is_replaced_keeps_its_mode_and_no_draft_stays(files):
     os.chmod(files.top / "inner/a.txt", 0o751)
+    (files.top / draft_of("inner/a.txt")).symlink_to("b.txt")  # of a kill, or of a clone's author
     files.replace("inner/a.txt", b"longer than before")
     found = files.look("inner/a.txt")
     assert found is not None
     assert (stat.S_IMODE(found.st_mode), files.names("inner")) == (0o751, ["a.txt"])
     assert files.read("inner/a.txt") == b"longer than before"
-
-
-def test_draft_of_a_killed_process_goes_when_the_file_is_written_again(files):
-    with subprocess.Popen(["true"]) as process:
-        process.wait()
-    gone, running = draft_of("new", process.pid), draft_of("new", os.getppid())
-    others = [running, draft_of("newer", process.pid), ".new.thence-x"]
-    for path in (gone, draft_of("new", os.getpid()), *others):
-        (files.top / path).write_text("half")
-    files.replace("new", b"whole")
-    assert (files.top / "new").read_bytes() == b"whole"
-    remaining = {path.name for path in files.top.iterdir() if ".thence-" in path.name}
-    assert remaining == set(others)
 
 
 @pytest.mark.parametrize("target", ["../outside", "../not-there", "inner", "odd"])

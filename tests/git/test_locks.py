@@ -8,7 +8,7 @@ from tests.git.repositories import WAIT_S
 from tests.log.processes import started
 
 from thence.errors import GitFailed
-from thence.git.locks import COMMITTING, MAKING, ORDER, WRITING, locked
+from thence.git.locks import locked
 
 HOLD = """
 import subprocess, sys
@@ -59,23 +59,3 @@ def test_lock_of_a_killed_holder_is_free_when_what_it_gave_it_to_has_ended(tmp_p
     process.communicate()
     with locked(tmp_path / "lock", WAIT_S):
         pass
-
-
-def test_locks_are_taken_in_the_order_that_is_written_down(tmp_path):
-    with locked(tmp_path / MAKING), locked(tmp_path / COMMITTING), locked(tmp_path / WRITING):
-        pass
-    with locked(tmp_path / WRITING):
-        with pytest.raises(AssertionError), locked(tmp_path / COMMITTING):
-            pass
-        with locked(tmp_path / MAKING, wait_s=0.0):
-            pass
-    with locked(tmp_path / COMMITTING):
-        pass
-
-
-def test_order_is_that_of_the_page_of_work(pytestconfig):
-    text = (pytestconfig.rootpath / "src/thence/work/README.md").read_text()
-    places = [text.index(f"{name.rpartition('/')[2]}`") for name in ORDER]
-    assert places == sorted(places)
-    rows = next(part for part in text.split("\n\n") if part.startswith("| lock")).splitlines()[2:]
-    assert len(rows) <= 8

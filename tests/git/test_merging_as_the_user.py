@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import begin_work, commit, content, git, hook, patches, write
+from tests.git.repositories import begin_work, content, git, hook, patches, write
 from tests.git.test_merging import THREE, left_of, project, subjects
 
 from thence.errors import GitFailed
@@ -133,25 +133,6 @@ def test_sparse_checkout_stays_sparse(top):
     assert not (top / "other/file").exists()
     assert (top / "a/two").exists()
     assert git(top, "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("how", ["rebase", "cherry-pick", "revert", "am", "merge"])
-def test_operation_of_the_user_in_the_target_s_checkout_stays_as_it_is(top, tmp_path, how):
-    commit(top, {"shared": "four\n"})
-    if how == "am":
-        patch = git(top, "format-patch", "--stdout", "-1", "wp3")
-        git(top, "am", stdin=patch.encode() + b"\n", check=False)
-    elif how == "revert":
-        commit(top, {"shared": "five\n"})
-        git(top, "revert", "--no-edit", "HEAD~1", check=False)
-    else:
-        git(top, how, "wp3", check=False)
-    before = git(top, "status"), git(top, "rev-parse", "main")
-    with pytest.raises(GitFailed, match=f"a (cherry-pick or )?{how} is under way in") as caught:
-        merge(repository(top), "main", ["wp1"])
-    assert caught.value.recoverable
-    assert (git(top, "status"), git(top, "rev-parse", "main")) == before
-    assert not left_of(top)
 
 
 def test_git_that_is_killed_when_it_has_moved_the_target_has_merged_all(top):

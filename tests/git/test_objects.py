@@ -88,19 +88,6 @@ def test_replaced_objects_are_read_as_they_are(tmp_path):
         assert store.blob(store.find(tree, "a").oid) == b"old\n"
 
 
-@pytest.mark.parametrize("path", ["README.md/x", "a", "link", "link/x", "part/x"])
-def test_path_that_would_displace_something_is_refused(tmp_path, path):
-    top = make_repository(tmp_path / "top", {"a/b": "1"})
-    (top / "link").symlink_to("a")
-    git(top, "add", "link")
-    part = make_repository(tmp_path / "part")
-    git(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", part, "part")
-    git(top, "commit", "--quiet", "--message", "More")
-    _, tree = commit_and_tree(top)
-    with pytest.raises(GitFailed, match="would take its place"):
-        write_tree(repository(top), tree, {path: b"1"})
-
-
 def test_object_that_is_missing_is_told_with_the_place(tmp_path):
     top = make_repository(tmp_path)
     with (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import git
 
-from thence.git.patches import files_of, patch_id
 from thence.git.repository import repository
+from thence.git.rows import files_of, patch_id
 
 COMMITS = 60
 OID = "1" * 40

@@ -4,21 +4,20 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import commit, git, make_repository
+from tests.git.repositories import branches, commit, git, make_repository
 
 import thence.git.repository as module
 from thence.errors import GitFailed
 from thence.git.refs import refs_of
 from thence.git.repository import (
-    branches,
     current_branch,
+    git_dir_of,
     is_ancestor,
     list_worktrees,
     operation_under_way,
     rebase_of,
     repository,
     tip,
-    worktrees_of,
 )
 
 
@@ -86,7 +85,7 @@ def test_bare_repository_has_no_top_and_its_worktrees_are_found(tmp_path):
     for seen in (bare, repository(tmp_path / "w")):
         (only,) = list_worktrees(seen)
         assert (only.path, only.branch, only.is_main) == (tmp_path / "w", "main", False)
-        assert only.git_dir == bare.common / "worktrees/w"
+        assert git_dir_of(only.path) == bare.common / "worktrees/w"
 
 
 def test_branches_are_given_with_their_tips_and_one_that_is_missing_is_none(tmp_path):
@@ -127,17 +126,10 @@ def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_p
     side = tmp_path / "side"
     git(top, "worktree", "add", "--quiet", "-b", "side", side)
     repo = repository(top)
-    assert [each.path for each in worktrees_of(list_worktrees(repo), "side")] == [side]
+    assert refs_of(repo).trees["side"] == side
     side.rename(tmp_path / "elsewhere")
     assert list_worktrees(repo)[1].is_missing
-    assert worktrees_of(list_worktrees(repo), "side") == ()
-
-
-def test_branch_checked_out_twice_is_found_twice(tmp_path):
-    top = make_repository(tmp_path / "top")
-    git(top, "worktree", "add", "--quiet", "--force", tmp_path / "again", "main")
-    found = worktrees_of(list_worktrees(repository(top)), "main")
-    assert [each.path for each in found] == [top, tmp_path / "again"]
+    assert "side" not in refs_of(repo).trees
 
 
 def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
@@ -148,7 +140,7 @@ def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
     repo = repository(top / "part")
     (only,) = list_worktrees(repo)
     assert refs_of(repo).trees == {"main": only.path} == {"main": top / "part"}
-    assert only.git_dir == top / ".git/modules/part"
+    assert git_dir_of(only.path) == top / ".git/modules/part"
 
 
 def two_that_differ(path: Path) -> Path:

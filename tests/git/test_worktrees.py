@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import commit, content, git, make_repository, write
+from tests.git.repositories import branches, commit, content, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.git.repository import Repository, branches, list_worktrees, repository
+from thence.git.repository import Repository, list_worktrees, repository
 from thence.git.worktrees import make, remove, state_of, uncommitted
 
 NAME = "028-sync-WP01"
@@ -238,13 +238,6 @@ def test_bare_repository_has_worktrees_too(tmp_path):
     assert set(branches(bare)) == {"main"}
 
 
-def test_hooks_of_the_user_do_not_run(repo):
-    hook = repo.common / "hooks/post-checkout"
-    hook.write_text("#!/bin/sh\nexec thence work implement WP01\n")
-    hook.chmod(0o755)
-    assert made(repo).is_new
-
-
 def test_sparse_worktree_stays_sparse(repo):
     commit(repo.top, {"c/d": "1\n"})
     git(repo.top, "sparse-checkout", "set", "a")
@@ -280,9 +273,7 @@ def test_worktree_is_removed_with_its_branch_when_all_is_merged(repo):
     remove(repo, NAME, worktree.path, "main")  # once more is no mistake
 
 
-@pytest.mark.parametrize(
-    "what", ["unmerged", "changed", "staged", "untracked", "operation", "else"]
-)
+@pytest.mark.parametrize("what", ["unmerged", "changed", "staged", "untracked", "bisect", "else"])
 def test_worktree_is_never_removed_while_it_holds_anything_of_its_own(repo, what):
     worktree = made(repo)
     if what == "unmerged":

@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tomllib
 
 import click
@@ -18,6 +20,7 @@ from thence.cli.frame import root
 from thence.settings import from_environment
 
 DEPLOY = ROOT / "deploy"
+UNITS = sorted(DEPLOY.glob("*.service"))
 COMPOSE = {path.name: YAML(typ="safe").load(path) for path in DEPLOY.glob("compose*.yaml")}
 # what the image of PostgreSQL reads, beside the variables of its programs
 OF_POSTGRES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_HOST_AUTH_METHOD"}
@@ -25,11 +28,11 @@ OF_POSTGRES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_HOST_AUTH_METHOD"}
 
 def commands():
     """Yields the arguments of each call of thence in the files."""
-    unit = (DEPLOY / "thence-server.service").read_text("utf-8")
-    for line in re.findall(r"^ExecStart=\S+/thence (.+)$", unit, re.MULTILINE):
-        yield shlex.split(line)
-    for words in re.findall(r"`thence ([^`]+)`", unit):
-        yield shlex.split(words)
+    for unit in (path.read_text("utf-8") for path in UNITS):
+        for line in re.findall(r"^ExecStart=\S+/thence (.+)$", unit, re.MULTILINE):
+            yield shlex.split(line)
+        for words in re.findall(r"`thence ([^`]+)`", unit):
+            yield shlex.split(words)
     (started,) = re.findall(
         r"^CMD (\[.+\])$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE
     )
@@ -63,9 +66,28 @@ def test_command_of_an_operators_file_can_be_typed(arguments):
 
 
 def test_all_calls_are_found_and_a_wrong_one_is_refused():
-    assert len(list(commands())) == 7
+    assert len(list(commands())) == 10
     with pytest.raises(click.NoSuchOption):
         parse(["server", "run", "--port-number", "1"])
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_systemd_knows_all_that_a_unit_says(unit, tmp_path):
+    text = unit.read_text("utf-8")
+    paths = re.findall(r"/(?:var/lib|run)/([a-z-]+)", text)
+    assert paths
+    assert set(paths) == set(re.findall(r"^(?:State|Runtime)Directory=(\S+)$", text, re.MULTILINE))
+    if shutil.which("systemd-analyze"):
+        checked = tmp_path / unit.name
+        checked.write_text(text.replace("/opt/thence/bin/thence", sys.executable), "utf-8")
+        argv = ["systemd-analyze", "verify", checked]
+        ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_pages_are_served_where_the_proxy_looks_for_them():
+    (socket,) = re.findall(r"--unix (\S+)", (DEPLOY / "thence-pages.service").read_text())
+    assert f"reverse_proxy unix/{socket}\n" in (DEPLOY / "Caddyfile").read_text()
 
 
 def services():

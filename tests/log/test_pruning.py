@@ -39,7 +39,6 @@ from thence.log.open import Log, LogSettings
 
 PLACE = Path("/log")
 ARCHIVE = Path("/archive")
-LOST = ("events_lost", "torn", "cause_missing", "events_absent")
 
 
 def codes(log):
@@ -65,17 +64,6 @@ def test_pruned_events_are_in_the_archive_and_verify_takes_none_for_lost(tmp_pat
         (told,) = log.query(type="log.pruned")
         assert pruned_by(told) == plan.pruned == log.pruned()
         assert told.payload["numbers"] == {told.node_id: [[1, plan.pruned.events]]}
-
-
-def test_nothing_but_closed_segments_goes_however_old(tmp_path):
-    filled(tmp_path)
-    with thence.open(tmp_path) as log:
-        plan = pruned(log, before="2100")
-        assert names(tmp_path) == [CURRENT]
-        assert [event.event_type for event in log.read()][-1] == "log.pruned"
-        assert pruned(log, before="2100").segments == ()
-        assert plan.rest == ""
-        assert log.verify().ok
 
 
 def test_segments_with_a_later_event_stay_and_all_behind_them(tmp_path):

@@ -83,19 +83,6 @@ def test_engine_may_apply_all_actions_in_a_coroutine():
 
 
 @pytest.mark.promise("O9")
-def test_agents_of_one_turn_wait_at_the_same_time():
-    all_here = asyncio.Barrier(20)
-
-    async def meets(observation):
-        async with all_here:
-            return add()
-
-    agents = [Doer(f"a{number}", meets) for number in range(20)]
-    _, simulation = played(config(turns=1), agents)
-    assert simulation.history[-1].agent("a19")["x"] == 1
-
-
-@pytest.mark.promise("O9")
 def test_waiting_is_bounded():
     waiting, most = 0, 0
 

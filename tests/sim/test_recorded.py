@@ -236,18 +236,6 @@ def test_table_of_a_growing_run_ends_with_its_last_complete_turn(tmp_path):
     run.close()
 
 
-def test_turn_that_has_begun_and_not_ended_is_no_row(tmp_path):
-    def fail_in_turn_3(observation: Any) -> Any:
-        if observation.turn == 3:
-            raise RuntimeError("stop")
-        return add()
-
-    result = orchestrator(tmp_path, [Doer("ada", fail_in_turn_3)], turns=5).run()
-    with open_run(result.output_dir) as run:
-        assert [row["turn"] for row in run.variables()] == [0, 1, 2]
-        assert {row["global/sum"] for row in run.variables()} == {0}
-
-
 def test_scope_and_name_choose_variables_and_an_unknown_one_is_refused(trade):
     with open_run(trade.output_dir) as run:
         prices = run.variables(scope="place/*", name="price_grain")

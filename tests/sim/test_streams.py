@@ -25,7 +25,7 @@ MADE_BY = {
 
 
 def drawn():
-    return stream(7, "ada", 1, "haggle")
+    return RandomStream("\x00".join(("7", "ada", "1", "haggle")))
 
 
 def normal(statistic, mean, variance):
@@ -100,6 +100,8 @@ def test_each_part_of_a_key_gives_other_numbers():
         (1, "ada", 2, ""),
         (11, "ada", 2, "a"),
         (1, "ada", 22, "a"),
+        (1, "ada", 2, "a", "decide"),
+        (1, "ada", 2, "a", "", "decide"),
     ]
     assert len({stream(*key).random() for key in keys}) == len(keys)
     assert stream(*keys[0]).random() == stream(*keys[0]).random()

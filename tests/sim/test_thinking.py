@@ -18,13 +18,14 @@ from thence.sim.models.asking import Models, write_cassette
 from thence.sim.models.client import ModelRequest
 from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.record.outcomes import Outcomes, read_outcomes
+from thence.sim.scenario.scenario import SimulationConfig
 
 pytestmark = pytest.mark.promise("O12")
 
 
-def run_of(scenario, **settings):
+def run_of(scenario, config=None, **settings):
     settings = {"output_root": scenario.parent / "runs", "verbosity": "STATE", **settings}
-    return SimulationOrchestrator(scenario, **settings)
+    return SimulationOrchestrator(config or scenario, **settings)
 
 
 def events_of(folder, kind=None):
@@ -418,7 +419,8 @@ def test_cassette_answers_each_step_as_it_was_answered_whatever_was_asked_before
 
     async def play(steps, url, outcomes, cassette=None):
         local = EndpointSettings(base_url=url, model="qwen")
-        models = Models(ModelSettings(endpoints={"local": local}, cassette=cassette), outcomes)
+        settings = ModelSettings(endpoints={"local": local}, cassette=cassette)
+        models = Models(settings, outcomes, seed=1)
         calls = [await models.ask(step, request, {}.keys()) for step in steps]
         await models.close()
         return [call.outcome.text() for call in calls]
@@ -604,3 +606,28 @@ def test_answer_may_be_huge_and_is_kept_whole(tmp_path):
     assert {len(call.payload["answer"]) > 200_000 for call in calls.values()} == {True}
     assert (result.output_dir / "events.jsonl").stat().st_size < 20_000
     assert replay(result.output_dir).step == ""
+
+
+def seeds_sent(scenario, seed):
+    """Returns the seed of each request, by turn and agent, of a run with a seed."""
+    sent = {}
+
+    def answer(body):
+        turn, name = re.search(r"turn (\d+)", user(body)), re.search(r"You are (\w+)", user(body))
+        sent[turn[1], name[1]] = body.get("seed")
+        return generous(body)
+
+    with Endpoint(answer) as endpoint:
+        key = "llm.endpoints.local.base_url"
+        given = SimulationConfig.from_file(scenario, {key: endpoint.base_url})
+        run_of(scenario, config=given, seed=seed).run()
+    return sent
+
+
+def test_endpoint_with_the_seed_of_the_run_gets_a_number_of_seed_agent_and_turn(tmp_path):
+    scenario = written(tmp_path, "http://127.0.0.1:1", qwen="qwen, seed: run")
+    first, again, other = (seeds_sent(scenario, seed) for seed in (1, 1, 2))
+    assert first == again
+    numbers = [*first.values(), *other.values()]
+    assert len(set(numbers)) == len(numbers) == 2 * 12
+    assert all(0 <= number < 2**31 for number in numbers)

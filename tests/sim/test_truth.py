@@ -126,13 +126,14 @@ WORLD_SAMPLES = 40
 
 
 class Habit:
-    """A fixed way to walk through variables: which are read depends on what was read."""
+    """A fixed way to walk through variables: what is read or drawn depends on what was read."""
 
     def __init__(self, rng, own=None):
         self.own = own
         subjects = [("global", name) for name in WORLD]
         subjects += [(f"agent/{agent}", name) for agent in AGENTS for name in OWN]
         self.steps = [(rng.choice(subjects), rng.randint(2, 3)) for _ in range(4)]
+        self.draws = rng.random() < 0.5
         self.start = rng.randint(0, TOP)
 
     def value(self, view):
@@ -141,6 +142,8 @@ class Habit:
         for (scope, name), divisor in self.steps:
             if total % divisor:
                 total += view.get(scope, name) + 1
+            elif self.draws:
+                total += view.random("habit").randint(1, TOP)
             else:
                 total += 1
         return total % (TOP + 1)
@@ -185,6 +188,7 @@ class RandomEngine(BaseEngine):
             (f"rule{number}", Habit(rng), rng.sample(WORLD, 2), rng.randint(2, 4))
             for number in range(4)
         ]
+        self.looking = {name: Habit(rng) for name in AGENTS}
         self.ending = Habit(rng) if rng.random() < 0.3 else None
 
     def apply_action(self, view, action):
@@ -202,6 +206,16 @@ class RandomEngine(BaseEngine):
                     view.world[first] = value
                     if value % 2:
                         view.world[second] = (value + view.world[second]) % (TOP + 1)
+        for name, habit in self.looking.items():  # each draws for some values only
+            own = f"agent/{name}", "y"
+            with view.rule(f"look-{name}", may_change=[own]):
+                if habit.value(view) % 2:
+                    with view.rule("birth"):
+                        view.set(*own, view.random("birth").randint(0, TOP))
+        with view.rule("births", may_change=[(f"agent/{name}", "x") for name in AGENTS]):
+            for name in AGENTS:
+                if view.agent(name)["y"] % 2:
+                    view.agent(name)["x"] = view.random("birth").randint(0, TOP)
 
     def check_termination(self, state):
         return "ended" if self.ending and self.ending.value(state) == state.turn else None

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from thence.errors import SyncRefused
-from thence.sync.wire.messages import Cursors, joined_page
+from thence.sync.wire.messages import Cursors, joined
 
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
@@ -121,7 +121,7 @@ class TeamServer:
                 page = log.page(query.get("after", ""), query.get("seen", ""))
             except SyncRefused as refused:
                 return problem(409, refused.code)
-            return 200, JSON, joined_page(page.lines, page.next, page.more)
+            return 200, JSON, joined(page.lines, next=page.next, more=page.more)
         if path == "events/batch/":
             batch = msgspec.json.decode(body, type=_Events)
             lines = [bytes(each) for each in batch.events]

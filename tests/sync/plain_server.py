@@ -12,7 +12,7 @@ from hashlib import sha256
 from random import Random
 
 from thence.errors import SyncRefused
-from thence.sync.client import TakenPage
+from thence.sync.client import PulledPage
 from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
 
 BEGINNING = Cursors()
@@ -91,7 +91,7 @@ class PlainServer:
         self._number(seen)
         lines = self.lines[start : start + 1000]
         end = start + len(lines)
-        return TakenPage(lines, self._cursor(end), end < len(self.lines))
+        return PulledPage(lines, self._cursor(end), end < len(self.lines))
 
     def missing(self, digests):
         lacking = [digest.hex() for digest in digests if digest not in self.digests]

@@ -107,7 +107,7 @@ def test_line_that_is_altered_on_its_way_is_brought_later(
         proxy.alter = alter
         for _ in range(ALTERED_TIMES):
             engine.round()
-            engine.retry_parked()
+            engine.outbox.retry()
         assert 0 < len(counts) <= ALTERED_TIMES
         assert engine.round().is_complete
         lines = [one.line for one in log.read()]
@@ -124,5 +124,5 @@ def test_line_that_is_refused_as_it_is_gets_parked(
         log.append("note")
         log.relay([bad])
         report = engine.round()
-        assert (report.delivered, report.parked, report.left) == (1, 1, 0)
-        assert "U+0000" in engine.parked()[0].reason
+        assert (report.pushed, report.parked, report.left) == (1, 1, 0)
+        assert "U+0000" in engine.outbox.parked()[0].reason

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from itertools import count
 from random import Random
 from zlib import crc32
 
@@ -21,7 +20,7 @@ from thence.log.index.rows import statements
 from thence.log.open import OS_DISK
 from thence.log.read import reader
 from thence.sync import outbox
-from thence.sync.client import TakenPage
+from thence.sync.client import PulledPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
 from thence.sync.wire.messages import BatchFailed, BatchRefused, EventVerdict, Results
@@ -48,15 +47,15 @@ def test_two_logs_become_equal_and_the_next_round_moves_nothing(tmp_path):
     made(tmp_path / "b", 20, "b")
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         first = synced(a, server)
-        assert (first.delivered, first.taken, first.left, first.error) == (30, 0, 0, None)
+        assert (first.pushed, first.pulled, first.left, first.error) == (30, 0, 0, None)
         second = synced(b, server)
-        assert (second.delivered, second.duplicate, second.taken) == (20, 0, 30)
-        assert synced(a, server).taken == 20
+        assert (second.pushed, second.duplicate, second.pulled) == (20, 0, 30)
+        assert synced(a, server).pulled == 20
         assert [event.line for event in a.events()] == [event.line for event in b.events()]
         transport = Connection(server)
         again = synced(a, transport)
         assert again.is_complete
-        assert (again.delivered, again.duplicate, again.taken) == (0, 0, 0)
+        assert (again.pushed, again.duplicate, again.pulled) == (0, 0, 0)
         assert transport.requests == ["page"]
         assert a.verify().ok
     assert len(server.lines) == 50
@@ -117,19 +116,19 @@ def test_line_that_makes_a_server_refuse_its_batch_is_parked_alone(tmp_path):
     with thence.open(tmp_path / "a") as log:
         engine = SyncEngine(log, Refusing(server))
         result = engine.round()
-        assert (result.delivered, result.rejected, result.left, result.parked) == (39, 1, 0, 1)
+        assert (result.pushed, result.rejected, result.left, result.parked) == (39, 1, 0, 1)
         assert not result.is_complete
-        (parked,) = engine.parked()
+        (parked,) = engine.outbox.parked()
         assert (parked.direction, parked.reason) == ("push", "it is unlucky")
         assert parked.event_id == log.events()[13].event_id
         quiet = engine.round()
-        assert (quiet.delivered, quiet.rejected, quiet.parked) == (0, 0, 1)
+        assert (quiet.pushed, quiet.rejected, quiet.parked) == (0, 0, 1)
         engine.close()
         engine = SyncEngine(log, Connection(server))
-        assert engine.retry_parked() == 1
-        assert engine.pending() == 1
+        assert engine.outbox.retry() == 1
+        assert engine.outbox.pending() == 1
         assert engine.round().is_complete
-        assert engine.parked() == []
+        assert engine.outbox.parked() == []
         engine.close()
 
 
@@ -155,7 +154,7 @@ def test_line_at_which_a_proxy_fails_waits_alone_and_all_else_is_pushed(tmp_path
         edge = Edge(server)
         engine = SyncEngine(log, edge)
         first = engine.round()
-        assert (first.delivered, first.left, first.parked) == (40 - len(heavy), len(heavy), 0)
+        assert (first.pushed, first.left, first.parked) == (40 - len(heavy), len(heavy), 0)
         assert log.events()[heavy[-1]].event_id in str(first.error)
         assert engine.round().left == len(heavy)
         edge.bytes_max = 1 << 20
@@ -174,10 +173,10 @@ def test_rejected_line_is_parked_and_holds_up_no_other(tmp_path):
     made(tmp_path / "a", 5)
     with thence.open(tmp_path / "a") as log:
         result = synced(log, server)
-        assert (result.delivered, result.rejected, result.parked) == (4, 1, 1)
+        assert (result.pushed, result.rejected, result.parked) == (4, 1, 1)
         server.refuse = lambda line: None
-        assert synced(log, server).delivered == 0, "a parked line waits until it is retried"
-        assert synced(log, server, target="another server").delivered == 1
+        assert synced(log, server).pushed == 0, "a parked line waits until it is retried"
+        assert synced(log, server, target="another server").pushed == 1
 
 
 def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path):
@@ -192,9 +191,9 @@ def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path)
     made(tmp_path / "a", 5)
     with thence.open(tmp_path / "a") as log:
         first = synced(log, Busy(server))
-        assert (first.delivered, first.rejected, first.left) == (3, 1, 1)
+        assert (first.pushed, first.rejected, first.left) == (3, 1, 1)
         last = synced(log, server)
-        assert (last.delivered, last.rejected, last.left) == (1, 0, 0)
+        assert (last.pushed, last.rejected, last.left) == (1, 0, 0)
 
 
 def said(word, lines):
@@ -220,8 +219,8 @@ BAD_ANSWERS = {
     "busy": _unlike(
         batch=lambda self, lines, *_: (_ for _ in ()).throw(SyncRefused("no", code="server_busy"))
     ),
-    "pages without end": _unlike(page=lambda self, after, *_: TakenPage([], after + "1", True)),
-    "page in a circle": _unlike(page=lambda self, after, *_: TakenPage([b"{}"], after, True)),
+    "pages without end": _unlike(page=lambda self, after, *_: PulledPage([], after + "1", True)),
+    "page in a circle": _unlike(page=lambda self, after, *_: PulledPage([b"{}"], after, True)),
     "cursors unknown": _unlike(
         page=lambda *_: (_ for _ in ()).throw(SyncRefused("no", code="cursor_unknown"))
     ),
@@ -239,34 +238,20 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
     made(tmp_path / "b", 2)
     if "page" in name:
         with thence.open(tmp_path / "b") as other:
-            assert synced(other, server).delivered == 2
+            assert synced(other, server).pushed == 2
     with thence.open(tmp_path / "a") as log:
         result = synced(log, BAD_ANSWERS[name](server))
         # what the server withholds keeps nothing here
-        assert result.delivered == (300 if "page" in name else 0)
+        assert result.pushed == (300 if "page" in name else 0)
         assert not result.is_complete
-        assert result.delivered + result.left + result.parked == 300
+        assert result.pushed + result.left + result.parked == 300
         assert result.parked <= PARKED_IN_ROUND_MAX
         engine = SyncEngine(log, Connection(server))
-        engine.retry_parked()
+        engine.outbox.retry()
         last = engine.round()
-        assert (last.delivered, last.left, last.error) == (300 - result.delivered, 0, None)
+        assert (last.pushed, last.left, last.error) == (300 - result.pushed, 0, None)
         engine.close()
-        assert len(log.events()) == 300 + last.taken
-
-
-def test_pages_that_go_on_and_on_end_the_round(tmp_path, monkeypatch):
-    monkeypatch.setattr("thence.sync.engine.PAGES_MAX", 20)
-    made(tmp_path / "a", 1)
-    server, numbers = PlainServer(), count()
-    with thence.open(tmp_path / "a") as log:
-        synced(log, server)
-        line = log.events()[0].line
-    endless = _unlike(page=lambda *_: TakenPage([line], f"{next(numbers)}", True))
-    with thence.open(tmp_path / "b") as log:
-        result = synced(log, endless(server))
-        assert result.error.code == "bad_answer"
-        assert next(numbers) == 20
+        assert len(log.events()) == 300 + last.pulled
 
 
 def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_path):
@@ -275,13 +260,13 @@ def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_pa
     made(tmp_path / "b", 5)
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         synced(a, server)
-        damaged = TakenPage([*server.lines[:4], b"{}"], server.page("").next, False)
+        damaged = PulledPage([*server.lines[:4], b"{}"], server.page("").next, False)
         withholding = _unlike(page=lambda *_: damaged)
         result = synced(b, withholding(server))
-        assert (result.taken, result.delivered) == (4, 5)
+        assert (result.pulled, result.pushed) == (4, 5)
         assert result.error.code == "bad_answer"
         last = synced(b, server)
-        assert (last.taken, last.is_complete) == (1, True)
+        assert (last.pulled, last.is_complete) == (1, True)
 
 
 def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_path):
@@ -297,7 +282,7 @@ def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_pa
     with thence.open(tmp_path / "b") as b:
         result = synced(b, server)
         assert result.error is None
-        assert result.taken == 5
+        assert result.pulled == 5
         assert len(b.events()) >= 20
 
 
@@ -331,10 +316,10 @@ def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         synced(a, server)
         damaged = [server.lines[0].replace(b'"n":0', b'"n":7'), *server.lines[1:]]
-        pages = iter([TakenPage(damaged, server.page("").next, False), server.page("")])
+        pages = iter([PulledPage(damaged, server.page("").next, False), server.page("")])
         flipping = _unlike(page=lambda *_: next(pages))
         result = synced(b, flipping(server))
-        assert (result.taken, result.is_complete) == (5, True)
+        assert (result.pulled, result.is_complete) == (5, True)
         assert stored(b.folder) == sorted(server.lines)
 
 
@@ -344,8 +329,8 @@ def test_lines_without_numbers_are_brought_and_taken_too(tmp_path):
     with (tmp_path / "a" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_type":"t","event_id":"tool-1","payload":{"b":1,"a":[2]}}\n')
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
-        assert synced(a, server).delivered == 4
-        assert synced(b, server).taken == 4
+        assert synced(a, server).pushed == 4
+        assert synced(b, server).pulled == 4
         assert synced(b, server).is_complete
         assert b.get("tool-1").payload == {"b": 1, "a": [2]}
 
@@ -358,7 +343,7 @@ def test_damaged_side_file_is_made_anew(tmp_path):
         (tmp_path / "a" / ".thence" / "sync" / "outbox.db").write_bytes(b"not a database" * 400)
         again = synced(log, server)
         assert again.is_complete
-        assert (again.delivered, again.duplicate) == (0, 0)
+        assert (again.pushed, again.duplicate) == (0, 0)
 
 
 def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path):
@@ -372,27 +357,27 @@ def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path):
     path = tmp_path / "a" / ".thence" / "sync" / "outbox.db"
     with thence.open(tmp_path / "a") as log:
         first = synced(log, server)
-        assert (first.delivered, first.parked) == (7, 2)
+        assert (first.pushed, first.parked) == (7, 2)
         with closing(SyncEngine(log, Connection(server))) as engine:
-            parked = engine.parked()
+            parked = engine.outbox.parked()
         for change in ("SELECT 1", "ALTER TABLE lines RENAME COLUMN kind TO sort"):
             with closing(sqlite3.connect(path)) as database:
                 database.execute(change)
                 database.execute("PRAGMA user_version = 77")
             again = synced(log, server)
-            assert (again.delivered, again.parked, again.error) == (0, 2, None)
+            assert (again.pushed, again.parked, again.error) == (0, 2, None)
             with closing(SyncEngine(log, Connection(server))) as engine:
-                assert engine.parked() == parked
+                assert engine.outbox.parked() == parked
         log.append("t")
-        assert synced(log, server).delivered == 1
+        assert synced(log, server).pushed == 1
 
 
 def test_second_target_gets_the_whole_history(tmp_path):
     first, second = PlainServer(), PlainServer()
     made(tmp_path / "a", 6)
     with thence.open(tmp_path / "a") as log:
-        assert synced(log, first, target="first").delivered == 6
-        assert synced(log, second, target="second").delivered == 6
+        assert synced(log, first, target="first").pushed == 6
+        assert synced(log, second, target="second").pushed == 6
 
 
 def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
@@ -404,8 +389,8 @@ def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
     server.batch([data + b',"crc":"%08x"}' % crc32(data)])
     with thence.open(tmp_path / "b") as log:
         result = synced(log, server)
-        assert (result.taken, result.parked, result.error) == (0, 1, None)
-        assert "clock" in SyncEngine(log, Connection(server)).parked()[0].reason
+        assert (result.pulled, result.parked, result.error) == (0, 1, None)
+        assert "clock" in SyncEngine(log, Connection(server)).outbox.parked()[0].reason
         assert synced(log, server).parked == 1
         assert log.events() == []
 
@@ -419,11 +404,11 @@ def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(t
         event = log.append("noted", {"token": "ghp_" + "a1" * 18})
         engine = SyncEngine(log, Connection(server))
         assert engine.round().parked == 1
-        assert engine.send_parked(event.event_id) == 1
-        assert engine.round().delivered == 1
+        assert engine.outbox.let_out(event.event_id) == 1
+        assert engine.round().pushed == 1
         server.restore(backup.backup())
         again = engine.round()
-        assert (again.delivered, again.parked) == (1, 0)
+        assert (again.pushed, again.parked) == (1, 0)
         assert server.lines[-1] == event.line
         other = log.append("noted", {"token": "ghp_" + "b2" * 18})
         assert engine.round().parked == 1
@@ -431,7 +416,7 @@ def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(t
         assert engine.round().parked == 0
         server.restore(backup.backup())
         again = engine.round()
-        assert (again.delivered, again.parked) == (1, 1), "nobody let the other one out"
+        assert (again.pushed, again.parked) == (1, 1), "nobody let the other one out"
         engine.close()
 
 
@@ -465,7 +450,7 @@ def test_search_for_undelivered_lines_reads_no_others():
             (outbox._PENDING, ()),
             (outbox._PARKED, ()),
             (outbox._PARKED_COUNT, ()),
-            (outbox._DELIVER, ("", 0, b"")),
+            (outbox._SYNCED, ("", 0, b"")),
         ):
             plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
@@ -490,7 +475,7 @@ def test_server_that_is_restored_amid_a_round_is_noticed_by_the_batch(tmp_path):
                 return super().batch(*given)
 
         result = synced(log, Restoring(server))
-        assert (result.delivered, result.error) == (2, None)
+        assert (result.pushed, result.error) == (2, None)
         assert server.lines[2:] == [lost, own]
 
 
@@ -510,9 +495,9 @@ def test_server_that_lost_what_was_brought_behind_others_lines_is_noticed(tmp_pa
                 server.batch([theirs])
                 return super().batch(*given)
 
-        assert synced(log, Crowded(server)).delivered == 1
+        assert synced(log, Crowded(server)).pushed == 1
         server.restore(backup)  # the place up to which the log has taken is still there
-        assert synced(log, server).delivered == 1
+        assert synced(log, server).pushed == 1
         assert server.lines[2:] == [lost]
 
 

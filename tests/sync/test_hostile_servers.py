@@ -14,7 +14,7 @@ from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
-from thence.sync.wire.messages import joined_page
+from thence.sync.wire.messages import joined
 
 JSON = {"Content-Type": "application/json"}
 PAGE = "/api/v1/events"
@@ -87,7 +87,7 @@ TAKEN = {"id of a path": "../../../evil/x", "node of a path": LINE_ID, "NUL in i
 @pytest.mark.parametrize("name", POISONED)
 def test_line_that_does_not_check_is_not_taken_in(tmp_path, server, synced, honest, name):
     line = POISONED[name](honest[0])
-    server.overrides[PAGE] = (200, JSON, joined_page([line], "c 1", False))
+    server.overrides[PAGE] = (200, JSON, joined([line], next="c 1", more=False))
     with thence.open(tmp_path / "log") as log:
         own = log.append("own")
         before = files_beside(tmp_path)
@@ -116,7 +116,7 @@ def test_cursors_that_run_backwards_end_the_round(tmp_path, server, synced, hone
 
     def page():
         following = ("c 2", "c 1")[next(numbers) % 2]
-        return 200, JSON, joined_page(honest, following, True)
+        return 200, JSON, joined(honest, next=following, more=True)
 
     server.overrides[PAGE] = page
     with thence.open(tmp_path / "log") as log:
@@ -164,7 +164,7 @@ def test_server_that_knows_none_of_its_own_cursors_ends_the_round(tmp_path, serv
         server.overrides[BATCH] = problem(409, "cursor_unknown")
         result = synced(log)
         assert result.error.code == "bad_answer"
-        assert (result.taken, result.left) == (3, 1)
+        assert (result.pulled, result.left) == (3, 1)
         assert len([path for path in server.paths() if path == PAGE]) < 10
         server.overrides.clear()
         assert synced(log).is_complete
@@ -180,7 +180,7 @@ def test_pages_of_new_cursors_and_known_lines_have_an_end(
     server.overrides[PAGE] = lambda: (
         200,
         JSON,
-        joined_page(honest, f"c {next(numbers)}", True),
+        joined(honest, next=f"c {next(numbers)}", more=True),
     )
     with thence.open(tmp_path / "log") as log:
         own = log.append("own")
@@ -190,4 +190,4 @@ def test_pages_of_new_cursors_and_known_lines_have_an_end(
         server.overrides.clear()
         assert synced(log).is_complete
         assert sorted(server.logs["orders"].lines) == sorted([*honest, own.line])
-        assert result.taken == 3
+        assert result.pulled == 3

@@ -76,39 +76,23 @@ def test_line_that_the_server_never_gets_is_parked_once(server, tmp_path):
         event = log.append("noted", {"text": "swordfish"})
         log.append("noted")
         first, _ = server.synced(log, find_secret=is_secret)
-        assert (first.delivered, first.parked) == (1, 1)
+        assert (first.pushed, first.parked) == (1, 1)
         for _ in range(2):
             again, moved = server.synced(log, find_secret=is_secret)
-            assert (again.delivered, again.left, again.parked, moved) == (0, 0, 1, 0)
+            assert (again.pushed, again.left, again.parked, moved) == (0, 0, 1, 0)
 
         log.append("noted")  # this side changes
         more, moved = server.synced(log, find_secret=is_secret)
-        assert (more.delivered, more.left, moved) == (1, 0, 1)
+        assert (more.pushed, more.left, moved) == (1, 0, 1)
         assert server.synced(log, find_secret=is_secret)[1] == 0
 
-        assert server.synced(other)[0].taken == 2
+        assert server.synced(other)[0].pulled == 2
         other.relay([event.line])  # the server's side changes
-        assert server.synced(other)[0].delivered == 1
+        assert server.synced(other)[0].pushed == 1
         last, moved = server.synced(log, find_secret=is_secret)
         assert (last.parked, last.left, moved) == (0, 0, 1)
         assert server.synced(log)[0].is_complete
         assert sorted(server.lines()) == sorted(each.line for each in log.events())
-
-
-def test_parked_line_is_sent_when_the_user_lets_it(server, tmp_path):
-    with thence.open(tmp_path / "a") as log:
-        event = log.append("noted", {"text": "swordfish"})
-        for _ in range(2):
-            server.synced(log, find_secret=is_secret)
-        target = SyncTarget(server.url, "red", "ada", server.log, "plain", "")
-        with (
-            closing(SyncClient(target, server.store.login(server.url), server.store)) as way,
-            closing(SyncEngine(log, way, target="orders", find_secret=is_secret)) as engine,
-        ):
-            assert engine.send_parked(event.event_id) == 1
-            assert engine.pending() == 1
-            assert engine.round().delivered == 1
-        assert server.lines() == [event.line]
 
 
 @pytest.mark.promise("S11")
@@ -127,9 +111,9 @@ def test_line_that_the_log_does_not_take_is_parked_once(server, tmp_path):
         assert server.synced(log)[1] == 0
         server.client.statuses(server.log, [other.append("noted").line])
         found, moved = server.synced(log)
-        assert (found.taken, found.parked, moved) == (1, 1, 1)
+        assert (found.pulled, found.parked, moved) == (1, 1, 1)
         assert server.synced(log)[1] == 0
         log.append_many([{"event_type": "noted"}] * 20)
         found, _ = server.synced(log)
-        assert (found.taken, found.parked) == (1, 0), "its clock is no longer too far ahead"
+        assert (found.pulled, found.parked) == (1, 0), "its clock is no longer too far ahead"
         assert sorted(server.lines()) == stored(log.folder)

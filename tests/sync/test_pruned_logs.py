@@ -27,7 +27,7 @@ def test_pruned_events_stay_at_the_server_and_do_not_come_back(server, tmp_path)
         notice = pruned(log, keep=2 * SEGMENT_BYTES).pruned
         for _ in range(2):
             report = synced(log, server)
-            assert (report.taken, report.is_restored, report.is_complete) == (0, False, True)
+            assert (report.pulled, report.is_restored, report.is_complete) == (0, False, True)
         here = [event.event_id for event in log.read()]
         assert here[:-1] == [event.event_id for event in events[notice.events :]]
         assert node_of(log) == node
@@ -62,17 +62,17 @@ def test_outbox_that_is_made_anew_and_a_server_that_forgot_its_cursors_bring_not
         for path in (tmp_path / "a" / ".thence" / "sync").glob("outbox.db*"):
             path.unlink()
         report = synced(log, server)
-        assert (report.taken, report.is_complete) == (0, True)
+        assert (report.pulled, report.is_complete) == (0, True)
         assert {event.event_id for event in log.read()} == here
         with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
             outbox.begin_anew()
-        assert synced(log, server).taken == 0
+        assert synced(log, server).pulled == 0
         assert not notices(log, "node_changed")
         assert log.verify().ok
         with thence.open(tmp_path / "b") as other:
             new = other.append("noted")
             synced(other, server, "bob")
-        assert synced(log, server).taken == 1
+        assert synced(log, server).pulled == 1
         assert log.get(new.event_id).line == new.line
 
 
@@ -85,7 +85,7 @@ def test_cursor_stays_where_it_is_when_pruned_lines_leave_the_outbox(server, tmp
             pruned(log, keep=0)
             outbox.update()
             assert outbox.cursors == before != ("", "")
-            assert outbox.undelivered() == {CURRENT: 1}
+            assert outbox.unsynced() == {CURRENT: 1}
         (tmp_path / "a" / names(tmp_path / "a")[0]).write_bytes(b"")
         with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
             outbox.update()
@@ -99,7 +99,7 @@ def test_lines_that_the_server_lacks_are_counted_by_segment(server, tmp_path):
         log.append_many([{"event_type": "noted", "payload": {"text": "x" * 300}}] * 9)
         with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
             outbox.update()
-            waiting = outbox.undelivered()
+            waiting = outbox.unsynced()
         assert sum(waiting.values()) == 9
         assert names(log.folder)[0] not in waiting
         assert set(waiting) <= set(names(log.folder))

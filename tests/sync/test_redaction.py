@@ -24,7 +24,7 @@ from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
-from thence.sync.redactions import check_right, redact
+from thence.sync.redactions import check_right, left_to_others, redact
 from thence.sync.target import SyncTarget
 
 SECRET = "swordfish"
@@ -119,7 +119,8 @@ def twin_of(line, name):
 def left(team, log, login):
     """Return what `sync status` names as waiting for others."""
     with team.engine(log, login) as engine:
-        return engine.left_to_others()
+        engine.outbox.update()
+        return left_to_others(log, engine.outbox)
 
 
 @pytest.mark.promise("S10a")
@@ -130,7 +131,7 @@ def test_redaction_by_its_author_reaches_a_clone_that_held_the_line(team, clones
     assert redact(a, event, "a password").lines == 1
     assert not holds_secret(a.folder)
     assert team.synced(a, "ada").is_complete
-    assert team.synced(b, "ben").taken_back == 1
+    assert team.synced(b, "ben").redacted == 1
     assert not holds_secret(b.folder)
     assert secret_in(b).payload == {}
     assert digests(secret_in(b).line).line == digests(event.line).line
@@ -153,8 +154,8 @@ def test_redaction_by_another_member_changes_nothing(team, clones):
     redact(b, before, "to hide it")  # by a program that does not ask
     with team.engine(b, "ben") as engine:
         assert engine.round().parked == 1
-        assert "only the login that owns the node" in engine.parked()[0].reason
-    assert team.synced(a, "ada").taken_back == 0
+        assert "only the login that owns the node" in engine.outbox.parked()[0].reason
+    assert team.synced(a, "ada").redacted == 0
     assert notices(a, "redacted") == []
     assert secret_in(a).payload == {"text": SECRET}
 
@@ -168,7 +169,7 @@ def test_admin_issues_a_redaction_that_reaches_who_wrote_the_line(team, clones, 
         check_right(c, secret_in(c), team.right(secret_in(c), "boss"), is_synced=True)
         redact(c, secret_in(c), "")
         assert team.synced(c, "boss").is_complete
-    assert team.synced(a, "ada").taken_back == 1
+    assert team.synced(a, "ada").redacted == 1
     assert not holds_secret(a.folder)
     assert secret_in(a).payload == {}
 
@@ -184,7 +185,7 @@ def test_redaction_by_another_is_never_in_the_outbox_and_is_named_until_it_count
     event_id = secret_in(a).event_id
     b.relay([notice.line])  # as from the board's branch
     found = team.synced(b, "ben")
-    assert (found.is_complete, found.delivered) == (True, 0)
+    assert (found.is_complete, found.pushed) == (True, 0)
     assert left(team, b, "ben") == [event_id]
     assert notice.line not in team.lines()
     assert secret_in(b).payload == {"text": SECRET}
@@ -196,7 +197,7 @@ def test_redaction_by_another_is_never_in_the_outbox_and_is_named_until_it_count
         redact(c, secret_in(c), "")
         assert team.synced(c, "boss").is_complete
         assert left(team, c, "boss") == []
-    assert team.synced(b, "ben").taken_back == 1
+    assert team.synced(b, "ben").redacted == 1
     assert left(team, b, "ben") == []
     assert not holds_secret(b.folder)
     assert team.synced(a, "ada").is_complete
@@ -229,7 +230,7 @@ def test_lines_of_another_are_brought_and_stay_of_who_wrote_them(team, tmp_path)
         made = a.append_many([{"event_type": "noted", "payload": {"n": n}} for n in range(1_100)])
         b.append("begun")
         b.relay([event.line for event in made])
-        assert team.synced(b, "ben").delivered == 1_101
+        assert team.synced(b, "ben").pushed == 1_101
         right = team.right(made[0], "ben")
         assert (right.owner, right.may_redact) == (None, False)
         assert team.synced(a, "ada").is_complete
@@ -238,7 +239,7 @@ def test_lines_of_another_are_brought_and_stay_of_who_wrote_them(team, tmp_path)
         assert team.right(made[0], "ben").owner == "ada"
         redact(a, made[0], "")
         assert team.synced(a, "ada").is_complete
-        assert team.synced(b, "ben").taken_back == 1
+        assert team.synced(b, "ben").redacted == 1
 
 
 @pytest.mark.promise("S10a")
@@ -268,7 +269,7 @@ def test_log_that_is_pulled_anew_belongs_to_its_login_still(team, clones, tmp_pa
         check_right(anew, event, team.right(event, "ada"), is_synced=True)
         redact(anew, event, "")
         assert team.synced(anew, "ada").is_complete
-    assert team.synced(a, "ada").taken_back == 1
+    assert team.synced(a, "ada").redacted == 1
 
 
 @pytest.mark.promise("S10a")
@@ -292,7 +293,7 @@ def test_body_that_nobody_may_have_taken_is_given_back_to_clones(team, clones, t
         team.synced(c, "ben")
         assert secret_in(c).payload == {"text": SECRET}
         assert c.verify().ok
-        assert team.synced(c, "ben").taken == 0
+        assert team.synced(c, "ben").pulled == 0
     assert secret_in(b).payload == {"text": SECRET}
 
 
@@ -342,7 +343,7 @@ def test_notices_and_lines_of_other_tools_are_never_taken_back(team, clones):
         digest = key_of(event).digest.hex()
         a.redactions.record("redacted", {"event_id": event.event_id, "line_sha256": digest})
     team.synced(a, "ada")
-    assert team.synced(b, "ben").taken_back == 1
+    assert team.synced(b, "ben").redacted == 1
     assert foreign in [event.line for event in b.events()]
     assert notices(b, "redacted")[0].line == notice.line
 
@@ -353,9 +354,9 @@ def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team, cl
     event = secret_in(a)
     facts = {"event_id": event.event_id, "line_sha256": key_of(event).digest.hex()}
     a.redactions.record("redacted", facts)  # and then the process was killed
-    assert team.synced(a, "ada").taken_back == 1
+    assert team.synced(a, "ada").redacted == 1
     assert not holds_secret(a.folder)
-    assert team.synced(b, "ben").taken_back == 1
+    assert team.synced(b, "ben").redacted == 1
     assert redact(a, secret_in(a), "").lines == 0
     assert len(notices(a, "redacted")) == 1
 
@@ -379,7 +380,7 @@ def test_redaction_that_another_forged_under_our_node_changes_nothing(team, clon
     for _ in range(2):
         assert team.synced(a, "ada").is_complete
     assert (forged in stored(a.folder)) == (way == "by git")
-    assert team.synced(b, "ben").taken_back == 0
+    assert team.synced(b, "ben").redacted == 0
     assert secret_in(a).payload == secret_in(b).payload == {"text": SECRET}
 
 
@@ -391,14 +392,14 @@ def test_own_redaction_survives_that_the_log_gets_another_node(team, clones):
     event = secret_in(a)
     redact(a, event, "")
     with team.engine(a, "ada") as engine:
-        assert engine.pending() == 1
+        assert engine.outbox.pending() == 1
     data = b'{"event_id":"01ZZZZZZZZZZZZZZZZZZZZZZZY","event_type":"noted","event_version":1,'
     data += b'"timestamp":"2026-11-20T07:13:00.123456Z","node_id":"%s","seq":900,"lamport_clock":7'
     data %= event.node_id.encode()
     assert team.push("ben", [data + b',"crc":"%08x"}' % crc32(data)]) == ["success"]
     found = team.synced(a, "ada")
     assert (found.is_restored, found.is_complete) == (True, True)
-    assert team.synced(b, "ben").taken_back == 1
+    assert team.synced(b, "ben").redacted == 1
     assert not holds_secret(b.folder)
 
 
@@ -416,7 +417,7 @@ def test_one_line_of_an_id_is_served_in_every_clone_whichever_came_first(team, c
             team.synced(other, "ben")
             served = other.get(event_id).line
         for log, login in ((b, "ben"), (a, "ada")):
-            assert team.synced(log, login).taken >= 1
+            assert team.synced(log, login).pulled >= 1
             assert log.get(event_id).line == served
             assert [e.line for e in log.query() if e.event_id == event_id] == [served]
             assert [e.line for e in log.read() if e.event_id == event_id] == [served]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.events import notices, stored
-from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, closed, taken
+from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, closed, pulled
 
 import thence
 from thence.log.files.identity import known_node_id
@@ -14,20 +14,20 @@ from thence.sync.engine import SyncEngine
 
 
 class Connection:
-    """A connection to the exchange of a server by a login, without HTTP."""
+    """A connection to the service of a server by a login, without HTTP."""
 
     def __init__(self, server, login="ada"):
-        self._exchange, self._login = server.exchange, login
+        self._service, self._login = server.service, login
 
     def page(self, after, seen=""):
-        return taken(self._exchange, after, seen=seen)
+        return pulled(self._service, after, seen=seen)
 
     def batch(self, lines, nodes=(), cursors=BEGINNING):
         named = {"cursors": cursors, "login": self._login, "nodes": nodes}
-        return self._exchange.batch(TEAM, LOG, "plain", lines, **named)
+        return self._service.batch(TEAM, LOG, "plain", lines, **named)
 
     def lines(self, digests):
-        return self._exchange.lines(TEAM, LOG, digests)
+        return self._service.lines(TEAM, LOG, digests)
 
 
 def synced(log, server, login="ada"):
@@ -126,7 +126,7 @@ def test_line_under_our_node_that_is_not_ours_gives_us_another_and_no_number(tmp
         nodes = {node_of(log)}
         for number in range(3):
             forged = under(node_of(log), seq, number)
-            server.exchange.batch(TEAM, LOG, "plain", [forged])
+            server.service.batch(TEAM, LOG, "plain", [forged])
             assert synced(log, server).is_restored
             assert forged in stored(log.folder)
             later = log.append("noted")
@@ -148,7 +148,7 @@ def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path):
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:3], b"x" * len(lines[3]), b"{}", *lines[5:]]))
     with thence.open(tmp_path / "a") as log:
-        assert synced(log, server).taken == 2
+        assert synced(log, server).pulled == 2
         assert set(lines) <= {*stored(log.folder), b""}
         assert synced(log, server).is_complete
         assert log.verify().ok

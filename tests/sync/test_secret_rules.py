@@ -115,12 +115,12 @@ def test_line_with_a_secret_is_sent_only_after_the_user_named_it(tmp_path):
             result = engine.round()
             assert (result.left, result.rejected, result.parked) == (0, 0, 1)
             assert len(server.lines) == 1
-            assert engine.retry_parked() == 0
-        (parked,) = engine.parked()
+            assert engine.outbox.retry() == 0
+        (parked,) = engine.outbox.parked()
         assert parked.is_secret
         assert parked.reason == "it seems to hold a secret: password in payload.text"
-        assert engine.send_parked(log.events()[0].event_id) == 0
-        assert engine.send_parked(secret.event_id) == 1
+        assert engine.outbox.let_out(log.events()[0].event_id) == 0
+        assert engine.outbox.let_out(secret.event_id) == 1
         assert engine.round().is_complete
         assert sorted(server.lines) == stored(log.folder)
         engine.close()
@@ -144,7 +144,7 @@ def test_line_that_an_own_rule_matches_is_parked_until_the_user_named_it(tmp_pat
         engine = SyncEngine(log, Connection(server))
         assert engine.round().parked == 2
         assert server.lines == [masked.line]
-        assert [each.reason for each in engine.parked()] == [
+        assert [each.reason for each in engine.outbox.parked()] == [
             "it seems to hold a secret: our-token in payload.text",
             "it seems to hold a secret: card.number in payload.card.number",
         ]
@@ -154,7 +154,7 @@ def test_line_that_an_own_rule_matches_is_parked_until_the_user_named_it(tmp_pat
         engine = SyncEngine(log, Connection(PlainServer()), target="another")
         result = engine.round()
         assert result.error.code == "bad_settings"
-        assert (result.delivered, result.left) == (0, 3)
+        assert (result.pushed, result.left) == (0, 3)
         engine.close()
 
 

@@ -23,6 +23,7 @@ from thence.sync.rounds import queue_lock, run_round, sync_lock
 from thence.sync.target import (
     SyncReport,
     SyncTarget,
+    connection_state,
     is_service_running,
     read_status,
     write_target,
@@ -45,7 +46,7 @@ class Asking:
             self._client.page("")
         except ThenceError as error:
             return replace(NOTHING, error=error)
-        return replace(NOTHING, delivered=1)
+        return replace(NOTHING, pushed=1)
 
     def close(self):
         """Nothing is open."""
@@ -115,7 +116,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     service.start()
     assert [waits.next(), service.state] == [300, "waiting"]
     assert is_service_running(log.folder)
-    assert read_status(log.folder).connection == "Connected"
+    assert read_status(log.folder).error_code == ""
     waits.let.put(None)
     assert waits.next() == 300
     waits.over()
@@ -142,7 +143,8 @@ def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
     service.start()
     seen = []
     for _ in range(11):
-        seen.append((waits.next(), read_status(log.folder).connection))
+        delay_s, last = waits.next(), read_status(log.folder)
+        seen.append((delay_s, connection_state(log.folder, last, is_service_running=True)))
         if len(seen) < 11:
             waits.let.put(None)
     waits.over()

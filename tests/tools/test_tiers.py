@@ -105,15 +105,6 @@ def test_seed_is_one_for_a_name_but_each_soak_draws_and_tells_another(monkeypatc
     assert capsys.readouterr().out.splitlines() == [f"seed of a name: {each}" for each in drawn]
 
 
-def test_what_the_soak_alone_runs_is_in_no_tier(monkeypatch):
-    items = [Collected("a.py::test_a", marks=(pytest.mark.whole(alone=True),))]
-    items += [Collected("a.py::test_b", marks=(pytest.mark.whole,)), Collected("a.py::test_c")]
-    monkeypatch.setattr(tiers, "IS_WHOLE", False)
-    assert tiers.in_tiers(items) == items[1:]
-    monkeypatch.setattr(tiers, "IS_WHOLE", True)
-    assert tiers.in_tiers(items) == items
-
-
 def test_some_rows_of_a_test_are_in_the_tiers_whatever_their_order(monkeypatch):
     rows = pytest.mark.whole(rows=3)
     items = [Collected(f"a.py::test_a[{n}]", marks=(rows,)) for n in range(10)]

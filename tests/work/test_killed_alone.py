@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import begin_work, commit, git, make_repository, patches
+from tests.git.repositories import begin_work, branches, commit, git, make_repository, patches
 from tests.git.test_killed_git import as_board, lock_files
 from tests.tiers import tenth
 from tests.work.chaos import STASH
@@ -17,7 +17,7 @@ from tests.work.chaos import STASH
 from thence.errors import GitFailed
 from thence.git.commits import commit_files
 from thence.git.merging import merge
-from thence.git.repository import branches, repository
+from thence.git.repository import repository
 from thence.git.worktrees import make
 
 ROUNDS = tenth(15, 4)

@@ -132,7 +132,10 @@ def _attempt(
 ) -> Commit | None:
     git = Git(repo.folder)
     status = _status(git, [*own, *beside])
-    _check_free(repo, status)
+    if operation := operation_under_way(repo.git_dir):
+        raise _later(repo, f"a {operation} is under way there", "end it: see git status")
+    if status.branch is None:
+        raise _later(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
     still_staged = status.half_staged()
     if staged := [path for path in half_staged if path in still_staged]:
         cause = f"what is staged of {', '.join(staged)} is not what lies there"
@@ -144,7 +147,7 @@ def _attempt(
     ]
     if not paths:
         return None
-    locks = (*ref_locks(repo.common, repo.git_dir, status.branch or ""), repo.git_dir / INDEX_LOCK)
+    locks = (*ref_locks(repo.common, repo.git_dir, status.branch), repo.git_dir / INDEX_LOCK)
     with naming(repo.common / COMMITTING, repo.folder, locks, paths) as note:
         changed = _commit_paths(repo, git, note, status, paths, message)
         if not changed:
@@ -157,7 +160,7 @@ def _attempt(
     commits = git.run("rev-list", "--first-parent", *since).decode().split()
     if not commits:
         return None  # the user has left it behind already, by a reset or a switch
-    return Commit(commits[-1], status.head, status.branch or "", tuple(changed))
+    return Commit(commits[-1], status.head, status.branch, tuple(changed))
 
 
 def _commit_paths(
@@ -210,15 +213,6 @@ def _ask_patiently(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
         if f"{INDEX_LOCK}': File exists" not in answer.stderr or time.monotonic() >= until_s:
             return answer
         time.sleep(_PAUSE_S)
-
-
-def _check_free(repo: Repository, status: _Status) -> None:
-    """Raises a passing GitFailed if no commit may be made now."""
-    operation = operation_under_way(repo.git_dir)
-    if operation:
-        raise _later(repo, f"a {operation} is under way there", "end it: see git status")
-    if status.branch is None:
-        raise _later(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:

@@ -11,7 +11,6 @@ All of `work` accesses working trees through this module; the git folder is the 
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ _FOLDER = _TOP | os.O_NOFOLLOW
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _UMASKED = 0o666
-_DRAFT = re.compile(r"\..+\.thence-[0-9]+")
+_DRAFT = ".thence-draft"
 
 
 class NotFollowed(OSError):
@@ -101,17 +100,24 @@ class TreeFiles:
             os.close(descriptor)
 
     def replace(self, path: str, data: bytes) -> None:
-        """Replaces a file in one step; it keeps its mode. Folders are made if missing."""
+        """Replaces a file in one step; it keeps its mode. Folders are made if missing.
+
+        Callers hold a lock: a draft that is there is of a process that was killed, and goes.
+        """
         with self._parent(path, make=True) as (folder, name):
-            mode = _mode(folder, name, path)
-            _clear_drafts(folder, name)
-            draft = draft_of(name, os.getpid())
+            mode = _mode_at(folder, name)
+            if mode is not None and not S_ISREG(mode):
+                error = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                raise _path_error(folder, name, path, error)
+            draft = draft_of(name)
+            with suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=folder)
             try:
                 with open(
                     os.open(draft, _NEW | _FILE, _UMASKED, dir_fd=folder), "wb", buffering=0
                 ) as file:
                     if mode is not None:
-                        os.fchmod(file.fileno(), mode)
+                        os.fchmod(file.fileno(), S_IMODE(mode))
                     view = memoryview(data)
                     while view:
                         view = view[file.write(view) :]
@@ -167,36 +173,16 @@ class TreeFiles:
             os.close(at)
 
 
-def draft_of(path: str, pid: int) -> str:
-    """Returns the path of a process's draft of a file, which is renamed to the file."""
-    folder, _, name = path.rpartition("/")
-    draft = f".{name}.thence-{pid}"
-    return f"{folder}/{draft}" if folder else draft
+def draft_of(path: str) -> str:
+    """Returns the path of the draft of a file, which is renamed to the file."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}{_DRAFT}"
 
 
 def is_draft(path: str) -> bool:
-    """Reports whether a path is that of some process's draft, which is soon gone."""
-    return _DRAFT.fullmatch(path.rpartition("/")[2]) is not None
-
-
-def _clear_drafts(folder: int, name: str) -> None:
-    """Removes the drafts of a file that processes have left which were killed."""
-    for other in os.listdir(folder):
-        pid = other.rpartition("-")[2]
-        if pid.isdecimal() and other == draft_of(name, int(pid)) and not _is_another(int(pid)):
-            with suppress(FileNotFoundError):
-                os.unlink(other, dir_fd=folder)
-
-
-def _is_another(pid: int) -> bool:
-    """Reports whether a number is that of another process which is running."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return pid != os.getpid()
+    """Reports whether a path is that of a draft, which is soon gone."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(_DRAFT)
 
 
 def _folder(at: int, name: str, path: str) -> int:
@@ -215,18 +201,6 @@ def _path_error(at: int, name: str, path: str, error: OSError) -> OSError:
         return NotFollowed(errno.EINVAL, IS_ODD, path)
     error.filename = path
     return error
-
-
-def _mode(at: int, name: str, path: str) -> int | None:
-    """Returns the permissions of a file that is about to be replaced; None if there is none."""
-    mode = _mode_at(at, name)
-    if mode is None:
-        return None
-    if S_ISREG(mode):
-        return S_IMODE(mode)
-    if S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    raise NotFollowed(errno.ELOOP, IS_LINK if S_ISLNK(mode) else IS_ODD, path)
 
 
 def _mode_at(at: int, name: str) -> int | None:

@@ -16,20 +16,18 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.git.merging import merged_tree
-from thence.git.patches import (
-    COMMITS_AT_ONCE,
-    PLAIN,
-    files_of,
-    patch_id,
-    path_of,
-)
 from thence.git.repository import Repository, is_ancestor
 from thence.git.rows import (
+    COMMITS_AT_ONCE,
+    PLAIN,
     Change,
     Hunk,
     Standing,
     changes_in,
+    files_of,
     follow,
+    patch_id,
+    path_of,
     standing_of,
     words_of,
 )
@@ -471,7 +469,6 @@ def _found(
             way += alone
         else:
             ways.append(way)
-        ways.append([patch for one in chain for patch in one.patches])
         for patches in ways:
             if patches and ids.keys() >= {*patches}:
                 names = {ids[patch] for patch in patches}

@@ -13,7 +13,6 @@ gone.
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +29,9 @@ EXCHANGING = "exchange.lock"  # in the home
 MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/git.lock"  # of commits in the main working tree, and of moves of a target
 WRITING = "thence/writing.lock"  # of files that thence writes in the main working tree
-# the order in which one thread takes them, told in ARCHITECTURE.md
-ORDER = (PLANNING, EXCHANGING, MAKING, COMMITTING, WRITING)
 INDEX_LOCK = "index.lock"  # in a working tree's own git folder
 WAIT_S = 120.0
 _GIT_WAIT_S = 10.0  # for the git of a command that was killed
-_held = threading.local()  # the ranks of the locks that this thread holds
 _TAKING = "could not take the lock"
 _PAUSE_S = 0.02
 _STILL_S = 0.5  # a git lock file unchanged for this long has no holder
@@ -46,25 +42,13 @@ _LATEST_S = 5.0  # a lock file made later than this after the names belongs to s
 def locked(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """Holds the lock of a file, which is made if missing, with its folder.
 
-    A lock of ORDER is taken behind those before it alone, but for one that isn't waited for. Lock
-    files that a git left which was killed under this lock are removed; a git that outlived its
+    Lock files that a git left which was killed under this lock are removed; a git that outlived its
     command is waited for. Raises a GitFailed that can be tried again if somebody else has held the
     lock for `wait_s`, and one that can't if the file can't be locked.
     """
-    names = [name.rpartition("/")[2] for name in ORDER]
-    rank = names.index(path.name) if path.name in names else None
-    ranks: list[int] = vars(_held).setdefault("ranks", [])
-    assert rank is None or not wait_s or all(rank > outer for outer in ranks), f"{path}: {ranks}"
     with _locked(path, wait_s):
         _free(path, min(wait_s, _GIT_WAIT_S))
-        if rank is None:
-            yield
-            return
-        ranks.append(rank)
-        try:
-            yield
-        finally:
-            ranks.remove(rank)
+        yield
 
 
 def take(descriptor: int, path: Path, wait_s: float) -> None:

@@ -9,35 +9,29 @@ post-merge, pre-push and update, none for the merge commits.
 """
 
 import os
-import random
-import shlex
-import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
 from thence.git.git import Git, failure
 from thence.git.locks import COMMITTING, INDEX_LOCK, locked, naming, ref_locks
+from thence.git.refs import refs_of
 from thence.git.repository import (
     HEADS,
     Repository,
-    WorktreeInfo,
-    branches,
+    git_dir_of,
     is_ancestor,
-    list_worktrees,
     operation_under_way,
     rebase_of,
     tip,
-    worktrees_of,
 )
 
 ATTEMPTS_MAX = 10
-_PAUSE_MAX_S = 0.1
 _CONFLICTS = 1
 # git's messages when the user's files are in the way, and git has changed nothing
 REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
-_STASHED_MAX = 10
 _ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
 
@@ -75,17 +69,15 @@ def plan(
     repo: Repository,
     target: str,
     packages: Sequence[str],
-    tips: Mapping[str, str] | None = None,
+    commits: Mapping[str, str],
     *,
     is_signed: bool = False,
 ) -> MergePlan:
     """Merges branches into a target one after another, and changes no branch.
 
-    Branches behind a conflict are merged without the one that conflicts. `tips` are the commits to
-    use for branches that may have moved since. Raises GitFailed if one of the
-    branches is missing, or if git can't sign.
+    `commits` are those of the branches. Branches after a conflict are merged without the one that
+    conflicts. Raises GitFailed if a branch is missing, or if git can't sign.
     """
-    commits = {**branches(repo), **(tips or {})}
     for name in (target, *packages):
         if name not in commits:
             cause, hint = f"there is no branch {name}", "git branch"
@@ -118,17 +110,18 @@ def merge(
 ) -> MergePlan:
     """Merges branches into a target and moves it, unless one of them conflicts.
 
-    The parameters are those of `plan`; `check` raises what keeps the target from being moved to the
-    end of a plan. Raises GitFailed, with the target and the user's working
-    trees unchanged: if the user's work is in the way, if an operation is under way where the
-    target is checked out, or if git or a hook refuses.
+    `tips` are the commits to use for branches that may have moved since; `check` raises what keeps
+    the target from being moved to the end of a plan. Raises GitFailed, with the target and the
+    user's working trees unchanged: if the user's work is in the way, if an operation is under way
+    where the target is checked out, or if git or a hook refuses.
     """
     is_signed = signs_commits(repo)
     with locked(repo.common / COMMITTING):
-        for attempt in range(ATTEMPTS_MAX):
-            time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
-            tree = free_tree(repo, target)
-            planned = plan(repo, target, packages, tips, is_signed=is_signed)
+        for _ in range(ATTEMPTS_MAX):
+            refs = refs_of(repo)
+            tree = _free_tree(repo, refs.trees, target)
+            commits = {**refs.branches, **(tips or {})}
+            planned = plan(repo, target, packages, commits, is_signed=is_signed)
             if planned.conflict is None and check is not None:
                 check(planned)
             if planned.conflict is not None or planned.end == planned.begin:
@@ -177,9 +170,12 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
     """
     names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
     assert names, "a worktree begins somewhere"
-    tips = [(name, branch_tips.get(name) or _commit(repo, name)) for name in names]
-    first, begin = tips[0]
-    for name, commit in tips[1:]:
+    tips = {name: branch_tips.get(name) or repo.git.commit_of(name) for name in names}
+    if unknown := [name for name, commit in tips.items() if commit is None]:
+        cause = f"there is no branch or commit {unknown[0]}"
+        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
+    (first, begin), *others = ((name, commit) for name, commit in tips.items() if commit)
+    for name, commit in others:
         if is_ancestor(repo, commit, begin):
             continue
         if is_ancestor(repo, begin, commit):
@@ -197,36 +193,25 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
     return begin
 
 
-def free_tree(repo: Repository, branch: str) -> WorktreeInfo | None:
+def _free_tree(repo: Repository, trees: Mapping[str, Path], branch: str) -> Path | None:
     """Returns the working tree that has a branch checked out, None if none has.
 
-    Raises a passing GitFailed if the user is in the middle of something with it, and GitFailed if
-    several have it.
+    Raises a passing GitFailed if the user is in the middle of something with it.
     """
-    operation = f"could not move branch {branch} in"
-    rebased = rebase_of(repo, branch)
-    trees = worktrees_of(list_worktrees(repo), branch)
-    busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
-    operations = [(os.fspath(path), what) for path, what in busy if what]
-    if rebased is not None:
-        operations.insert(0, (os.fspath(rebased), "rebase"))
-    if operations:
-        where, what = operations[0]
-        raise failure(
-            operation,
-            repo.folder,
-            f"a {what} is under way in {where}",
-            "end it (see git status), then try again",
-            is_retryable=True,
-        )
-    if len(trees) > 1:
-        both = " and in ".join(os.fspath(tree.path) for tree in trees)
-        cause = f"it is checked out in {both}"
-        raise failure(operation, repo.folder, cause, "git switch another branch in all but one")
-    return trees[0] if trees else None
+    tree, rebased = trees.get(branch), rebase_of(repo, branch)
+    what = "rebase" if rebased else operation_under_way(git_dir_of(tree)) if tree else None
+    if what is None:
+        return tree
+    raise failure(
+        f"could not move branch {branch} in",
+        repo.folder,
+        f"a {what} is under way in {rebased or tree}",
+        "end it (see git status), then try again",
+        is_retryable=True,
+    )
 
 
-def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> GitFailed | None:
+def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFailed | None:
     """Moves the target forward by git, with the user's own settings and hooks; returns its error.
 
     After an error git may have moved it all the same.
@@ -237,51 +222,19 @@ def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) ->
         arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
     else:
         arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
-    folder = tree.path if tree else repo.folder
-    git = Git(folder, is_users=True)
-    own = tree.git_dir if tree else repo.git_dir
+    folder, own = (tree, git_dir_of(tree)) if tree else (repo.folder, repo.git_dir)
     taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
+    hint = "see why git refuses it, then merge again"
     try:
         with naming(repo.common / COMMITTING, folder, taken) as note:
-            answer = Git(folder, keeps=(note,), is_users=True).ask(*arguments)
-    except GitFailed as killed:
-        return killed
-    if answer.status == 0:
-        return None
-    operation, hint = (
-        f"could not bring the merge into {target} in",
-        "see why git refuses it, then merge again",
-    )
-    error = git.failed(answer, arguments, operation=operation, hint=hint)
-    aside = _stash_of(repo, tree, planned)
-    if any(refusal in error.cause for refusal in REFUSALS):
-        error.hint = (
-            f"commit your changes of that file, or put them aside: {aside}; then merge again"
-            " (where a git was killed, they are what it wrote of the merge)"
-        )
-    elif aside:
-        error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"
-    return error
-
-
-def _stash_of(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> str:
-    """Returns the command that puts aside the files in the way of a move; "" if none is."""
-    if tree is None:
-        return ""
-    git = Git(tree.path)
-    listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
-    moved = {*os.fsdecode(git.run(*listing)).split("\0")}
-    states = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
-    changed = [
-        state[3:] for state in os.fsdecode(states).split("\0") if state[3:] and state[3:] in moved
-    ]
-    names = f" -- {shlex.join(changed)}" if len(changed) <= _STASHED_MAX else ""  # else all files
-    return f"git stash push --include-untracked{names}" if changed else ""
-
-
-def _commit(repo: Repository, name: str) -> str:
-    commit = repo.git.commit_of(name)
-    if commit is None:
-        cause = f"there is no branch or commit {name}"
-        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
-    return commit
+            git = Git(folder, keeps=(note,), is_users=True)
+            git.run(*arguments, operation=f"could not bring the merge into {target} in", hint=hint)
+    except GitFailed as error:
+        if any(refusal in error.cause for refusal in REFUSALS):
+            error.hint = (
+                "commit your changes of that file, or put them aside: git stash push"
+                " --include-untracked; then merge again (where a git was killed, they are what it"
+                " wrote of the merge)"
+            )
+        return error
+    return None

@@ -110,8 +110,7 @@ def objects(repo: Repository) -> Iterator[Objects]:
 def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -> str:
     """Writes a tree with plain files added or replaced, and returns its id.
 
-    `tree` None is the empty tree. Raises GitFailed, also if a file, folder or link of the tree
-    would be displaced.
+    `tree` None is the empty tree. Raises GitFailed.
     """
     from tempfile import TemporaryDirectory  # seldom needed
 
@@ -133,22 +132,12 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
             git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
             adding = ("update-index", "-z", "--index-info")
             git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
-            new_tree = (
-                git.run("write-tree", variables=variables, operation=operation).decode().strip()
-            )
+            new_tree = git.run("write-tree", variables=variables, operation=operation)
     except OSError as error:  # the folder of temporary files has no room
         cause = f"{error.filename or 'a temporary file'}: {error.strerror or error}"
         hint = disk_hint(cause) or "see what is so of that folder; TMPDIR names another one"
         raise failure(operation, repo.folder, cause, hint) from error
-    listing = b""
-    if tree is not None:  # git puts a file in the place of a folder or a link without a word
-        arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
-        listing = git.run(*arguments, tree, new_tree, operation=operation)
-    if listing:
-        displaced = os.fsdecode(listing.split(b"\0")[0])
-        cause, hint = "a file of ours would take its place", "move it away there, then try again"
-        raise failure("could not write beside", displaced, cause, hint)
-    return new_tree
+    return new_tree.decode().strip()
 
 
 def is_file(entry: TreeEntry) -> bool:

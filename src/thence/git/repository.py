@@ -76,11 +76,6 @@ class WorktreeInfo(NamedTuple):
     is_main: bool = False
     is_missing: bool = False
 
-    @property
-    def git_dir(self) -> Path:
-        """Its own git folder; raises OSError if it is missing."""
-        return git_dir_of(self.path)
-
 
 def repository(folder: Path) -> Repository:
     """Returns the repository that contains a folder.
@@ -120,14 +115,6 @@ def asked(folder: Path) -> Repository:
 def main_of(repo: Repository, root: Path) -> Repository:
     """Returns a repository as seen from its main working tree, whose top is `root`."""
     return repo if repo.top == root else repo._replace(top=root, git_dir=repo.common)
-
-
-def branches(repo: Repository) -> dict[str, str]:
-    """Returns each branch with the commit at its tip."""
-    form = "--format=%(refname) %(objectname)"
-    out = repo.git.run("for-each-ref", form, HEADS, operation="could not list the branches of")
-    pairs = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
-    return {ref.removeprefix(HEADS): tip for ref, _, tip in pairs}
 
 
 def tip(repo: Repository, branch: str) -> str | None:
@@ -192,12 +179,18 @@ def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
     listing = ("worktree", "list", "--porcelain", "-z")
     out = run_with_retry(repo, listing, "could not list the worktrees of")
-    entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
-    return tuple(
-        _checkout(repo, entry, is_main=number == 0)
-        for number, entry in enumerate(entries)
-        if "bare" not in entry
-    )
+    trees = list[WorktreeInfo]()
+    for number, entry in enumerate(filter(None, os.fsdecode(out).split("\0\0"))):
+        lines = dict(line.partition(" ")[::2] for line in entry.split("\0"))
+        if "bare" in lines:
+            continue
+        path, head = Path(lines["worktree"]), lines.get("HEAD", "")
+        if number == 0:
+            path = _main_path(repo, path)
+        branch = lines["branch"].removeprefix(HEADS) if "branch" in lines else None
+        commit = head if head.strip("0") else None
+        trees.append(WorktreeInfo(path, commit, branch, number == 0, not is_standing(path)))
+    return tuple(trees)
 
 
 def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str) -> bytes:
@@ -217,11 +210,6 @@ def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str)
     if answer.status:
         raise repo.git.failed(answer, arguments, operation=operation)
     return answer.out
-
-
-def worktrees_of(trees: Sequence[WorktreeInfo], branch: str) -> tuple[WorktreeInfo, ...]:
-    """Returns the working trees that have a branch checked out and whose folder is there."""
-    return tuple(tree for tree in trees if tree.branch == branch and not tree.is_missing)
 
 
 def is_standing(tree: Path) -> bool:
@@ -303,16 +291,3 @@ def _main_path(repo: Repository, named: Path) -> Path:
     arguments = ("config", "--file", repo.common / "config", "--null", "core.worktree")
     noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
     return Path(os.path.normpath(repo.common / noted)) if noted else named
-
-
-def _checkout(repo: Repository, entry: list[str], *, is_main: bool) -> WorktreeInfo:
-    lines = dict(line.partition(" ")[::2] for line in entry)
-    path = _main_path(repo, Path(lines["worktree"])) if is_main else Path(lines["worktree"])
-    head = lines.get("HEAD")
-    return WorktreeInfo(
-        path=path,
-        head=head if head and head.strip("0") else None,
-        branch=lines["branch"].removeprefix(HEADS) if "branch" in lines else None,
-        is_main=is_main,
-        is_missing=not is_standing(path),
-    )

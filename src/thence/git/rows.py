@@ -1,22 +1,28 @@
-"""The rows of text that a package put into its target or took out of it, and what became of them.
+"""What changes are: their patch-ids, and their rows of text followed along a branch.
 
-A commit counts by its net change over all files, so that moves and renames take nothing, and by
-rows without blanks, so that indents take nothing. Where a commit rewrites a row of the package, the
-new text is the package's from then on. What is pure here knows no repository: it reads what git
-writes of changes.
+Plumbing of git is asked, so that no user's configuration of diffs counts. A patch-id says what a
+change is, wherever it is made: the change of a merge is that from its first parent; three rows
+around a change and its blanks count, line numbers do not.
+
+Rows are what a package put into its target or took out of it. A commit counts by its net change
+over all files, so that moves and renames take nothing, and by rows without blanks, so that indents
+take nothing. Where a commit rewrites a row of the package, the new text is the package's from then
+on.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b, sha256
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-# ahead of the id of each commit in the output of git
-HEADER = b"\x01"
-INDEX = b"index "  # before the blobs of a file
+from thence.git.repository import Repository
+
+_HEADER = b"\x01"  # before the id of each commit in the output of git
+_INDEX = b"index "  # before the blobs of a file
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
 _FILE, _SPAN = b"diff --git ", b"@@ -"
 _MODES = {
@@ -28,7 +34,16 @@ _MODES = {
 _PLAIN_MODE = b"100644"
 _BLOB, _MODE = b"\0blob ", b"\0mode "
 _KEY_BYTES = 8
+COMMITS_AT_ONCE = 200  # their diffs are in memory together
+# options of git by which a change is the same text whatever its user has configured
+PLAIN = (
+    *("--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short"),
+    *("--inter-hunk-context=0", "--diff-algorithm=default", "--indent-heuristic", "-O/dev/null"),
+    *("--no-prefix", "--diff-merges=first-parent", "--root"),
+)
+_DIFF = ("diff-tree", "-r", "-p", "--stdin", "--always", "--no-renames", "-U3", *PLAIN)
 _K = TypeVar("_K", bound=Hashable)
+Files = Mapping[bytes, bytes]  # by path, the digest of what changes there
 
 
 class Hunk(NamedTuple):
@@ -59,7 +74,7 @@ class FileDiff(NamedTuple):
 
 
 def diffs_in(out: bytes) -> Iterator[tuple[list[str], list[FileDiff]]]:
-    """Yields the changes that git writes, each after a line of HEADER and the commit's id.
+    """Yields the changes that git writes, each after a line of _HEADER and the commit's id.
 
     The ids of its parents come after that of the commit, if they are asked for.
     """
@@ -68,10 +83,10 @@ def diffs_in(out: bytes) -> Iterator[tuple[list[str], list[FileDiff]]]:
     while at < len(lines):
         line = lines[at]
         at += 1
-        if not ids or line.startswith(HEADER):
+        if not ids or line.startswith(_HEADER):
             if ids:
                 yield ids, files
-            ids, files = line.removeprefix(HEADER).decode().split(), []
+            ids, files = line.removeprefix(_HEADER).decode().split(), []
         elif line.startswith(_FILE):
             names = line.removeprefix(_FILE)
             files.append(FileDiff(names[: len(names) // 2], [], []))
@@ -99,7 +114,7 @@ def changes_in(out: bytes) -> Iterator[Change]:
 
 def _hunks_of(file: FileDiff) -> Iterator[Hunk]:
     for line in file.head:
-        if line.startswith(INDEX) and not file.hunks:
+        if line.startswith(_INDEX) and not file.hunks:
             blobs = line.split(b" ")[1].split(b"..")
             yield Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs))
         for words, is_old in _MODES.items():
@@ -114,6 +129,38 @@ def _hunks_of(file: FileDiff) -> Iterator[Hunk]:
 def words_of(rows: Iterable[bytes]) -> set[bytes]:
     """Returns the words of rows."""
     return {word for row in rows for word in _WORD.findall(row)}
+
+
+def patch_id(files: Files, paths: Collection[bytes] | None = None) -> str:
+    """Returns the SHA-256 of a change, in some paths alone if they are given; "" for none."""
+    parts = [files[path] for path in sorted(files) if paths is None or path in paths]
+    return sha256(b"".join(parts)).hexdigest() if parts else ""
+
+
+def files_of(
+    repo: Repository, changes: Sequence[tuple[str, ...]], paths: Sequence[str] = ()
+) -> Iterator[Files]:
+    """Yields what changes change, each a commit, or two to compare the first with the second.
+
+    Git compares a commit with what it was last compared with: pairs come last.
+    """
+    for start in range(0, len(changes), COMMITS_AT_ONCE):
+        batch = changes[start : start + COMMITS_AT_ONCE]
+        stdin = "".join(f"{' '.join(change)}\n" for change in batch).encode()
+        out = repo.git.run(*_DIFF, "--format=%x01%H", "--", *paths, stdin=stdin)
+        for _, files in diffs_in(out):
+            texts: dict[bytes, list[bytes]] = defaultdict(list)  # a file that becomes a link is two
+            for file in files:  # of one without text its blobs count
+                head = (line for line in file.head if not (file.hunks and line.startswith(_INDEX)))
+                texts[file.path] += (*head, *(row for rows in file.hunks for row in (b"@@", *rows)))
+            yield {path: sha256(b"\n".join((path, *text))).digest() for path, text in texts.items()}
+
+
+def path_of(path: bytes) -> str:
+    """Returns the path of a file in a diff as a person writes it; git quotes some."""
+    if path.startswith(b'"'):
+        path = path[1:-1].decode("unicode_escape").encode("latin-1")
+    return os.fsdecode(path)
 
 
 class _Net:

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISREG
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
@@ -20,19 +19,21 @@ from thence.git.files import IS_LINK, TreeFiles
 from thence.git.git import REACH, SILENT, Git, failure, in_one_line, own_variables
 from thence.git.locks import INDEX_LOCK, MAKING, locked, naming, ref_locks
 from thence.git.merging import base_of
+from thence.git.refs import refs_of
 from thence.git.repository import (
     HEADS,
     Repository,
     WorktreeInfo,
-    branches,
+    current_branch,
     git_dir_of,
     is_ancestor,
     is_standing,
     list_worktrees,
     operation_under_way,
+    repository,
+    tip,
 )
 
-ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
 SETUP_TIMEOUT_S = 600.0  # for a command in a new worktree
 _REFLOG_BYTES = 65_536  # of which the last lines are looked at
@@ -99,22 +100,17 @@ def make(
     repository's hook post-checkout runs, once.
     """
     _check_path(repo, path)
-    tree, is_new = None, False
-    if tips is not None and branch not in tips and _is_free(path):
-        with suppress(GitFailed):
-            tree, is_new = _make_empty(repo, branch, path, base, (tips, ()))
-    if tree is None:
-        tree, is_new = _make_empty(repo, branch, path, base, None)
+    with locked(repo.common / MAKING):
+        head, is_new = _make_empty(repo, branch, path, base, tips)
     warnings: tuple[str, ...] = ()
-    if _fill(tree):
-        head = tree.head or ""
+    if _fill(path):
         update = ("git", "submodule", "--quiet", "update")
         if TreeFiles(path).look(".gitmodules") is not None:
             warnings = _set_up(path, "could not fill its submodules", update)
         running = ("git", "hook", "run", "--ignore-missing", "post-checkout", "--")
         hook = (*running, "0" * len(head), head, "1")
         warnings += _set_up(path, "the hook post-checkout failed", hook)
-    return Worktree(path, branch, tree.head or "", is_new, warnings)
+    return Worktree(path, branch, head, is_new, warnings)
 
 
 def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
@@ -125,19 +121,20 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
     and if there is a submodule, another repository, a hidden change, or a commit that no ref has.
     """
     with locked(repo.common / MAKING):
-        tip, kind = removable(repo, branch, path, into)
+        commit, kind = removable(repo, branch, path, into)
         if kind == "clean":
             repo.git.run("worktree", "remove", path, operation=f"{_REMOVING} {path} of")
         elif not os.path.lexists(path):
-            _forget_missing(repo, list_worktrees(repo), path)
-        if tip is not None:
-            _delete(repo, branch, tip)
+            for tree in list_worktrees(repo):
+                _forget_missing(repo, tree, path)
+        if commit is not None:
+            _delete(repo, branch, commit)
 
 
 def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str | None, str]:
     """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
-    tip = branches(repo).get(branch)
-    if tip is not None and not is_ancestor(repo, tip, into):
+    commit = tip(repo, branch)
+    if commit is not None and not is_ancestor(repo, commit, into):
         raise failure(
             _REMOVING,
             path,
@@ -145,14 +142,19 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
             "merge them first, or remove it yourself: git worktree remove",
         )
     state = state_of(repo, branch, path)
-    if state.kind not in {"clean", "missing"}:
-        raise failure(
-            _REMOVING, path, _description(state), "commit or move what is there, or keep it"
-        )
+    what = {
+        "moved": f"its branch is checked out at {state.path}",
+        "foreign": f"{state.branch or 'something else'} is there",
+        "dirty": f"a {state.operation} is under way there"
+        if state.operation
+        else f"it holds uncommitted work: {', '.join(state.changes)}",
+    }
+    if state.kind in what:
+        raise failure(_REMOVING, path, what[state.kind], "commit or move what is there, or keep it")
     if state.kind == "clean" and (kept := _only_here(path)):
         hint = f"see what is there, then remove it yourself: git worktree remove --force {path}"
         raise failure(_REMOVING, path, kept, hint)
-    return tip, state.kind
+    return commit, state.kind
 
 
 def _only_here(path: Path) -> str:
@@ -186,7 +188,7 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
         with naming(repo.common / MAKING, repo.folder, [path / ".git"]) as note:
             Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
-    _fill(WorktreeInfo(path, commit, None))
+    _fill(path)
 
 
 def discard(repo: Repository, path: Path) -> None:
@@ -202,22 +204,19 @@ def state_of(
 ) -> WorktreeState:
     """Returns the state of a branch's worktree that was made at a path.
 
-    With the `standing` working trees, by their branches, git lists the worktrees only if necessary.
+    `standing` are the working trees by their branches; without it git lists them.
     """
-    at = standing.get(branch) if standing is not None else None
+    at = (refs_of(repo).trees if standing is None else standing).get(branch)
     if at is not None and _is_same(at, path):
         return _state_at(path, branch, branch)
-    if at is None and standing is not None and _is_free(path):
-        return WorktreeState("missing", path, None)
-    trees = [tree for tree in list_worktrees(repo) if not tree.is_missing]
-    here = next((tree for tree in trees if _is_same(tree.path, path)), None)
-    elsewhere = next((tree for tree in trees if tree.branch == branch), None)
-    if here is None:
-        if elsewhere is not None:
-            return WorktreeState("moved", elsewhere.path, branch)
-        is_free = _is_free(path)
-        return WorktreeState("missing" if is_free else "foreign", path, None)
-    return _state_at(here.path, here.branch, branch)
+    if is_standing(path):
+        with suppress(GitFailed):
+            here = repository(path)
+            if here.common == repo.common:
+                return _state_at(path, current_branch(here), branch)
+    if at is not None:
+        return WorktreeState("moved", at, branch)
+    return WorktreeState("missing" if _is_free(path) else "foreign", path, None)
 
 
 def _state_at(path: Path, present: str | None, branch: str) -> WorktreeState:
@@ -278,55 +277,39 @@ def _make_empty(
     branch: str,
     path: Path,
     base: str | Sequence[str],
-    seen: tuple[Mapping[str, str], Sequence[WorktreeInfo]] | None,
-) -> tuple[WorktreeInfo, bool]:
-    """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
-    with locked(repo.common / MAKING):
-        tips, trees = seen or (branches(repo), list_worktrees(repo))
-        tree = _find_worktree(trees, branch, path)
-        if tree is not None:
-            return tree, False
-        _check_clear(branch, path)
-        start = base_of(repo, base, tips)
-        is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
-        _forget_missing(repo, trees, path)
-        _hide(repo, path)
-        if is_new and branch in tips:
-            _delete(repo, branch, tips[branch])
-        _add(repo, branch, path, start if is_new else None)
-    head = start if is_new else tips[branch]
-    return WorktreeInfo(path, head, branch), is_new
+    tips: Mapping[str, str] | None,
+) -> tuple[str, bool]:
+    """Makes a worktree without its files, unless it is there.
 
-
-def _find_worktree(trees: Sequence[WorktreeInfo], branch: str, path: Path) -> WorktreeInfo | None:
-    """Returns the worktree of a branch at a path; raises GitFailed if either belongs to another."""
-    for tree in trees:
-        if tree.is_missing:
-            continue
+    Returns the commit that it is at, and whether the branch begins there.
+    """
+    if tips is not None and branch not in tips and _is_free(path):
+        with suppress(GitFailed):  # or something came about since somebody looked
+            start = base_of(repo, base, tips)
+            _add(repo, branch, path, start)
+            return start, True
+    tips = refs_of(repo).branches
+    for tree in list_worktrees(repo):
         is_here = _is_same(tree.path, path)
-        if is_here and tree.branch == branch:
-            return tree
-        if tree.branch == branch:
-            cause = f"{branch} is checked out at {tree.path}"
-            raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
-        if is_here:
-            cause = f"{tree.branch or 'no branch'} is checked out there"
-            raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
-    return None
-
-
-def _check_clear(branch: str, path: Path) -> None:
-    """Raises GitFailed if something is at a path."""
-    if _is_free(path):
-        return
-    stat = TreeFiles(path.parent).look(f"{path.name}/.git")
-    is_worktree = stat is not None and S_ISREG(stat.st_mode)
-    raise failure(
-        _MAKING,
-        path,
-        f"the path exists, and git does not know it as the worktree of {branch}",
-        f"git worktree repair {path}" if is_worktree else "move it away, then try again",
-    )
+        if tree.is_missing:
+            _forget_missing(repo, tree, path)
+        elif is_here and tree.branch == branch:
+            return tree.head or "", False
+        elif is_here or tree.branch == branch:
+            cause = f"{tree.branch or 'no branch'} is checked out at {tree.path}"
+            elsewhere = "go on there, or check out another branch there"
+            hint = f"git -C {path} checkout {branch}" if is_here else elsewhere
+            raise failure(_MAKING, path, cause, hint)
+    if not _is_free(path):
+        cause = f"the path exists, and git does not know it as the worktree of {branch}"
+        hint = f"move it away, then try again; after a move: git worktree repair {path}"
+        raise failure(_MAKING, path, cause, hint)
+    start = base_of(repo, base, tips)
+    is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
+    if is_new and branch in tips:
+        _delete(repo, branch, tips[branch])
+    _add(repo, branch, path, start if is_new else None)
+    return start if is_new else tips[branch], is_new
 
 
 def _located(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
@@ -354,21 +337,20 @@ def _is_free(path: Path) -> bool:
     return files.is_folder(path.name) and not files.names(path.name)
 
 
-def _forget_missing(repo: Repository, trees: Sequence[WorktreeInfo], path: Path) -> None:
-    """Removes git's record of a worktree at this path whose folder is gone."""
-    for tree in trees:
-        if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
-            continue
-        if tree.branch is None and tree.head is not None:
-            cause = f"its folder is gone, and it stood at {tree.head} on no branch"
-            raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
-        repo.git.run("worktree", "remove", "--force", tree.path, operation=f"{_REMOVING} {path} of")
+def _forget_missing(repo: Repository, tree: WorktreeInfo, path: Path) -> None:
+    """Removes git's record of a worktree if it is of this path, and its folder is gone."""
+    if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
+        return
+    if tree.branch is None and tree.head is not None:
+        cause = f"its folder is gone, and it stood at {tree.head} on no branch"
+        raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
+    repo.git.run("worktree", "remove", "--force", tree.path, operation=f"{_REMOVING} {path} of")
 
 
-def _delete(repo: Repository, branch: str, tip: str) -> None:
+def _delete(repo: Repository, branch: str, commit: str) -> None:
     taken = ref_locks(repo.common, repo.git_dir, branch)
     with naming(repo.common / MAKING, repo.folder, taken) as note:
-        arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
+        arguments = ("update-ref", "-d", f"{HEADS}{branch}", commit)
         Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"could not delete {branch} in")
 
 
@@ -377,39 +359,31 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
         files.make_folder(above)
+    _hide(repo, path)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
-    arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
+    adding = ("worktree", "add", "--quiet", "--no-checkout", *what)
     taken = (*ref_locks(repo.common, repo.git_dir, branch), path / ".git")
     with naming(repo.common / MAKING, repo.folder, taken) as note:
-        git = Git(repo.folder, keeps=(note,))
-        for attempt in range(ATTEMPTS_MAX):
-            answer = git.ask(*arguments)
-            if answer.status == 0:
-                return
-            error = git.failed(answer, arguments, operation=f"{_MAKING} {path} of")
-            if start is not None and "already exists" not in answer.stderr:
-                # a branch that never had a working tree holds nothing
-                git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
-            if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
-                raise error
+        Git(repo.folder, keeps=(note,)).run(*adding, operation=f"{_MAKING} {path} of")
 
 
-def _fill(tree: WorktreeInfo) -> bool:
+def _fill(path: Path) -> bool:
     """Checks out the files of a worktree that has none yet; returns False for one that has.
 
     Existing files stay.
     """
-    if (tree.git_dir / "index").exists():
+    own = git_dir_of(path)
+    if (own / "index").exists():
         return False
-    path = tree.git_dir / "thence.lock"
-    with locked(path), naming(path, tree.path, ()) as note:
-        if not (tree.git_dir / "index").exists():
-            (tree.git_dir / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
-            git = Git(tree.path, keeps=(note,))
-            arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
-            git.run(*arguments, operation="could not check out the files of")
-            return True
-    return False
+    lock = own / "thence.lock"
+    with locked(lock), naming(lock, path, ()) as note:
+        if (own / "index").exists():
+            return False
+        (own / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
+        arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+        git = Git(path, keeps=(note,))
+        git.run(*arguments, operation="could not check out the files of")
+    return True
 
 
 def _set_up(path: Path, failed: str, command: Sequence[str]) -> tuple[str, ...]:
@@ -460,13 +434,3 @@ def _is_same(path: Path, other: Path) -> bool:
     if path.name != other.name:
         return False  # of hundreds of worktrees all but one
     return path == other or os.path.realpath(path) == os.path.realpath(other)
-
-
-def _description(state: WorktreeState) -> str:
-    if state.kind == "moved":
-        return f"its branch is checked out at {state.path}"
-    if state.kind == "foreign":
-        return f"{state.branch or 'something else'} is there"
-    if state.operation:
-        return f"a {state.operation} is under way there"
-    return f"it holds uncommitted work: {', '.join(state.changes)}"

@@ -114,27 +114,23 @@ def create_team_app(
     *,
     data: Path | None = None,
     allowed_hosts: Collection[str] | None = None,
-    metrics_token: str | None = None,
 ) -> FastAPI:
     """Returns an app at which the logs of a team meet, by the routes of wire.md.
 
     `database` is the file that `thence server init` made, or an address of PostgreSQL. The audit
     log is in the folder `data`, else beside the database's file. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. The `metrics_token` gives the counts of
-    the whole server at `/metrics`. Raises `not_a_server` if there is no such database,
-    `database_unavailable` if it can't be reached, ValueError for an address without a folder
-    `data`.
+    `allowed_hosts` lists the accepted ones, without ports. Raises `not_a_server` if there is no
+    such database, `database_unavailable` if it can't be reached, ValueError for an address without
+    a folder `data`.
     """
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
-    from thence.server.team.metrics import Metrics, OperatorMetrics, RequestCounter
     from thence.server.team.team_app import Team
 
     if data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL has no folder")
     audit = AuditLog((data or Path(database).parent).absolute())
     team = Team(open_database(database), audit)
-    metrics = Metrics(team)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -145,9 +141,6 @@ def create_team_app(
     app = _empty_app(lifespan)
     add_error_handlers(app)
     app.router.routes.extend(team.routes())
-    if metrics_token:
-        app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
-    app.add_middleware(RequestCounter, metrics=metrics)
     _add_doors(app, allowed_hosts)
     return app
 

@@ -12,9 +12,8 @@ import socket
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thence.errors import ThenceError
 from thence.sync.wire.messages import EVENT_BYTES_MAX
@@ -35,9 +34,8 @@ PORTS_TRIED_MAX = 100
 _SOCKET_UMASK = 0o117
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
-# how long a POST may take to its end once the server ends, and how often that is looked at
-_BRINGING_S = 8.0
-_LOOK_S = 0.02
+# how long a request to a team's server may take to its end once that ends
+_PUSHING_S = 8
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
 _SWITCH_S = 0.002
@@ -135,28 +133,20 @@ def serve_team(
     database: str | Path,
     data: Path,
     host: str,
-    metrics_token: str | None = None,
     *,
     is_behind_proxy: bool = False,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
     A proxy names its clients' addresses: one on this machine, or with `is_behind_proxy`, or on a
-    Unix socket, any. What
-    brings something, such as a batch, has 8 seconds to end once a signal came; a second signal ends
-    it too. Files that this process makes from then on are its owner's alone.
+    Unix socket, any. A request, such as a batch, has 8 seconds to end once a signal came; a second
+    signal ends it too. Files that this process makes from then on are its owner's alone.
     """
-    from prometheus_client import disable_created_metrics
-
     from thence.server.app import create_team_app
 
-    # a series more for each, which says when the process first counted
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     os.umask(OWNER_UMASK)
     hosts = _hosts(listener, host)
-    app = create_team_app(
-        database, data=data.absolute(), allowed_hosts=hosts, metrics_token=metrics_token
-    )
+    app = create_team_app(database, data=data.absolute(), allowed_hosts=hosts)
     is_behind_proxy = is_behind_proxy or listener.family == socket.AF_UNIX
     _run(listener, app, is_live=True, is_behind_proxy=is_behind_proxy)
 
@@ -178,32 +168,14 @@ def _run(
     is_live: bool = False,
     is_behind_proxy: bool = False,
 ) -> None:
-    """Runs an app until a signal; `is_live` if it takes WebSockets."""
-    import asyncio
     import logging
 
     from uvicorn import Config, Server
 
     from thence.server.http.protocol import Protocol, WebSocketProtocol, connections_max
 
-    def brings(connection: Any) -> bool:
-        """Reports whether a connection of uvicorn is amid a POST."""
-        cycle = getattr(connection, "cycle", None)
-        return bool(cycle and not cycle.response_complete and cycle.scope["method"] == "POST")
-
     class QuietServer(Server):
         """A server that ends without a word."""
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            """Ends all connections, those that bring something once they have their answer."""
-            for server in self.servers:
-                server.close()
-            end_s = monotonic() + _BRINGING_S
-            while any(map(brings, self.server_state.connections)):
-                if monotonic() > end_s or self.force_exit:
-                    break
-                await asyncio.sleep(_LOOK_S)
-            await super().shutdown(sockets)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Begins the end, of which nothing is logged; the second signal hurries it."""
@@ -227,7 +199,7 @@ def _run(
         access_log=False,  # it would hold the token of a first visit
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=0,
+        timeout_graceful_shutdown=_PUSHING_S if is_live else 0,
     )
     QuietServer(config).run(sockets=[listener])
 

@@ -47,8 +47,7 @@ from thence.sync.wire.messages import (
     ServerHealth,
     TeamLog,
     Tokens,
-    joined_batch,
-    joined_pieces,
+    joined,
 )
 
 RETRY_AFTER_S_MAX = 600.0
@@ -66,7 +65,7 @@ _BEGINNING = Cursors()
 _T = TypeVar("_T")
 
 
-class TakenPage(NamedTuple):
+class PulledPage(NamedTuple):
     """A page of lines, without newlines; `next` is the cursor behind them."""
 
     lines: Sequence[bytes]
@@ -103,7 +102,7 @@ class SyncClient:
             _check_protocol(self._connection)
             self._is_checked = True
 
-    def page(self, after: str, seen: str = "") -> TakenPage:
+    def page(self, after: str, seen: str = "") -> PulledPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
 
         Raises `cursor_unknown`, for the place `seen` too.
@@ -119,10 +118,10 @@ class SyncClient:
                     hint=_ANEW,
                     code="cursor_unknown",
                 )
-            return TakenPage((), "", False)
+            return PulledPage((), "", False)
         page = self._decoded(answer, LinesPage)
         self._check_cursors(page.next)
-        return TakenPage(self._lines_of(page.events), page.next, page.more)
+        return PulledPage(self._lines_of(page.events), page.next, page.more)
 
     def logs(self) -> list[TeamLog]:
         """Returns the logs of the target's team that the login may read, by their names."""
@@ -150,7 +149,7 @@ class SyncClient:
         `nodes` are those under which the log wrote: the login's, if nobody else has them.
         """
         query = {**cursors._asdict(), "title": self._target.title}
-        answer = self._ask("POST", _BATCH, query=query, body=joined_batch(lines, nodes))
+        answer = self._ask("POST", _BATCH, query=query, body=joined(lines, nodes=nodes))
         results = self._decoded(answer, Results)
         self._check_cursors(results.after, results.seen)
         return results
@@ -170,12 +169,12 @@ class SyncClient:
         names = tuple(digests)
         return self._about("pieces/missing", names, DigestsRequest(names)).digests
 
-    def bring_pieces(self, lines: Sequence[bytes]) -> int:
+    def push_pieces(self, lines: Sequence[bytes]) -> int:
         """Brings lines of pieces; returns how many, from the first one on, the server holds now.
 
         Raises BatchRefused where one of them is not what it says.
         """
-        answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
+        answer = self._ask("POST", _PIECES, body=joined(lines, "pieces"))
         return self._decoded(answer, KeptPieces).count
 
     def pieces(self, digests: Sequence[str]) -> Sequence[bytes]:
@@ -237,29 +236,25 @@ class SyncClient:
             self._login = self._store.refreshed(self._login, self._exchange)
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
-        is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
-        if path in (_BATCH, _PIECES) and is_refused:
-            raise self._batch_refused(answer)
-        has_failed = path in (_BATCH, _PIECES) and answer.status >= 500 and answer.status != 503
+        access, refusal = self._login.access, _refusal_of(answer)
+        is_push = path in (_BATCH, _PIECES)
+        if is_push and (answer.status == 413 or (answer.status == 400 and refusal.error)):
+            raise BatchRefused(
+                "could not push a batch to",
+                place=self._target.server,
+                cause=_text_of(answer, access) or f"status {answer.status}",
+                hint="the line that is refused is parked: thence sync parked",
+                bad={one.event_id: words(one.error, access) for one in refusal.details},
+            )
+        has_failed = is_push and answer.status >= 500 and answer.status != 503
         error = BatchFailed if has_failed else SyncRefused
-        raise _error_of(answer, "could not sync with", self._login.access, error=error)
+        raise _error_of(answer, "could not sync with", access, error=error)
 
     def _exchange(self, refresh: str) -> Tokens:
         answer = _post(self._connection, "token/refresh/", Refresh(refresh))
         if answer.status in _UNWELCOME:
             raise not_logged_in(self._login, "the server does not accept the login any more")
         return _tokens(answer, refresh)
-
-    def _batch_refused(self, answer: HttpAnswer) -> BatchRefused:
-        access = self._login.access
-        details = _refusal_of(answer).details
-        return BatchRefused(
-            "could not push a batch to",
-            place=self._target.server,
-            cause=_text_of(answer, access) or f"status {answer.status}",
-            hint="the line that is refused is parked: thence sync parked",
-            bad={one.event_id: words(one.error, access) for one in details if one.event_id},
-        )
 
     def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
         return _decoded(answer, kind, self._login.access)
@@ -370,7 +365,10 @@ def _error_of(
         cause = f"it redirects to {location}, and no login is sent there"
         hint = "if that is your server, log in there: thence sync login URL"
     elif status in (429, 503):
-        code, retry_after_s = "server_busy", _retry_after_s(answer)
+        text = answer.headers.get("retry-after", "")
+        is_number = text.isascii() and text.isdigit()
+        retry_after_s = min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
+        code = "server_busy"
         hint = f"nothing is lost; try again in {retry_after_s:g} s"
     elif status >= 500 or status == 408:
         code, hint = "server_unreachable", "nothing is lost; try again later"
@@ -410,13 +408,6 @@ def _text_of(answer: HttpAnswer, *secrets: str) -> str:
     """Returns the server's own words for a refusal, without anything secret; else nothing."""
     refusal = _refusal_of(answer)
     return words(refusal.problem.message or refusal.error, *secrets)
-
-
-def _retry_after_s(answer: HttpAnswer) -> float:
-    """Returns the seconds that a server asks to wait, at most ten minutes."""
-    text = answer.headers.get("retry-after", "")
-    is_number = text.isascii() and text.isdigit()
-    return min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
 
 
 def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:

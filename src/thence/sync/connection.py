@@ -35,8 +35,6 @@ _FAILURES = (
     OSError,
     ValueError,
 )
-_CERTIFICATE_TIMES = ("has expired", "not yet valid")
-_CLOCK = "if this machine's clock is right (date), the server needs a new certificate"
 _CERTIFICATE = "for a server with a certificate of its own: thence sync login URL --ca FILE"
 _LATER = "nothing is lost; check the address and the network, then try again"
 _ADDRESS = "name it as https://HOST[:PORT]"
@@ -134,8 +132,7 @@ class Connection:
         if isinstance(error, httpcore2.ProtocolError) and self._network.has_answered:
             return bad_answer(self.server, text, _LATER)
         if "CERTIFICATE" in text.upper():
-            is_time = any(phrase in text for phrase in _CERTIFICATE_TIMES)
-            return self._unreachable(text, _CLOCK if is_time else _CERTIFICATE)
+            return self._unreachable(text, _CERTIFICATE)
         return self._unreachable(text)
 
     def _unreachable(self, cause: str, hint: str = _LATER) -> SyncRefused:

@@ -1,15 +1,12 @@
 """The logins of this user, in one file of the user's config folder.
 
-The file is readable by this user alone, replaced by renaming, and never reached through a symbolic
-link. A login is one of a server and a user name. Nobody judges a lifetime by a clock: an access
-token is good until the server answers 401. One process at a time asks for new tokens, and the
-others take what it got.
+The file is readable by this user alone, replaced by renaming, and no symbolic link. A login is one
+of a server and a user name. Nobody judges a lifetime by a clock: an access token is good until the
+server answers 401. One process at a time asks for new tokens, and the others take what it got.
 """
 
-import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -71,12 +68,19 @@ class _File(Secret, frozen=True):
 class CredentialStore:
     """The file of logins in a folder, by default this user's; nothing is made before a save.
 
-    `notes` collects what was mended, in sentences for the user.
+    Raises SyncRefused for a user without a config folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or _user_folder()
-        self.notes: list[str] = []
+        folder = folder or config_folder()
+        if folder is None:
+            raise SyncRefused(
+                "could not find your config folder",
+                cause="neither HOME nor XDG_CONFIG_HOME is set",
+                hint="set HOME, then try again",
+                code="sync_error",
+            )
+        self.folder = folder
 
     @property
     def path(self) -> Path:
@@ -85,9 +89,13 @@ class CredentialStore:
 
     def logins(self) -> tuple[Login, ...]:
         """Returns all logins, sorted by server and user name; raises SyncRefused."""
-        data = self._read()
-        if data is None:
+        with self._failures():
+            content = read_private(self.path, _BYTES_MAX)
+            if content is not None and content[1]:  # closed to others
+                self.path.chmod(0o600)
+        if content is None:
             return ()
+        data, _ = content
         try:
             logins = msgspec.json.decode(data, type=ready(_File)).logins
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,7 +166,6 @@ class CredentialStore:
         """Gives the logins by their keys, under the lock, and stores what the block changes."""
         with self._failures():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_folder()
             lock = file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600)
         with lock:
             before = {login.key: login for login in self.logins()}
@@ -170,38 +177,6 @@ class CredentialStore:
                     data = msgspec.json.encode(_File(1, tuple(logins.values())))
                     with self._failures():
                         replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
-
-    def _check_folder(self) -> None:
-        """Refuses a folder that is a link or another user's, and closes it to others."""
-        status = self.folder.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise self._failure(
-                f"{self.folder} is a symbolic link", "put a folder in its place, then try again"
-            )
-        if status.st_uid != os.geteuid():
-            raise self._failure(
-                f"{self.folder} belongs to another user ({status.st_uid})",
-                "give it to yourself: chown",
-            )
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            self.folder.chmod(0o700)
-            self.notes.append(f"others could enter {self.folder}; now only you can")
-
-    def _read(self) -> bytes | None:
-        """Reads the file, if there is one, without following a link."""
-        with self._failures():
-            with suppress(FileNotFoundError, NotADirectoryError):
-                self._check_folder()
-            content = read_private(self.path, _BYTES_MAX)
-            if content is None:
-                return None
-            data, is_open = content
-            if is_open:
-                self.path.chmod(0o600)
-                self.notes.append(
-                    f"others could read {self.path}; now only you can, but log in again if they did"
-                )
-            return data
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -218,19 +193,6 @@ class CredentialStore:
     def _failure(self, cause: object, hint: str) -> SyncRefused:
         operation = "could not use your logins in"
         return SyncRefused(operation, place=self.path, cause=cause, hint=hint, code="sync_error")
-
-
-def _user_folder() -> Path:
-    """Returns this user's config folder, which may be missing; raises SyncRefused without one."""
-    folder = config_folder()
-    if folder is None:
-        raise SyncRefused(
-            "could not find your config folder",
-            cause="neither HOME nor XDG_CONFIG_HOME is set",
-            hint="set HOME, then try again",
-            code="sync_error",
-        )
-    return folder
 
 
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:

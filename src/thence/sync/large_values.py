@@ -1,7 +1,7 @@
 """The large values of a log and of its server: each gets the pieces that it lacks before the lines.
 
 What comes from a server is checked by the digest of the whole value before a line that names it is
-written; what is brought is read whole before. The requests are in docs/reference/formats/wire.md.
+written; what is pushed is read whole before. The requests are in docs/reference/formats/wire.md.
 """
 
 from collections import deque
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from thence.core.bodies import PAYLOAD_BYTES_MAX, BodyEntry, BodyMissing, missing_body
 from thence.errors import SyncRefused
 from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
-from thence.log.files.disk import OS_DISK
-from thence.log.open import Log
 from thence.sync.wire.messages import CHAIN_PIECES_MAX, PAGE_EVENTS_MAX, PIECES_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -26,31 +24,8 @@ _KEPT_BYTES_MAX = PAYLOAD_BYTES_MAX
 _WAITING_BYTES_MAX = 4 * PIECES_BYTES_MAX
 
 
-def lost_values(log: Log, transport: "SyncClient") -> tuple[list[tuple[str, str]], int]:
-    """Brings those values of a log's lines again that its server has lost.
-
-    Returns the others, of which the log has not all pieces either, as event id and digest; and how
-    many were brought. Raises what a round does.
-    """
-    named: dict[str, tuple[str, BodyEntry]] = {}
-    for event in log.read():
-        for entry in event.body_entries:
-            named.setdefault(entry.digest, (event.event_id, entry))
-    lost: list[tuple[str, str]] = []
-    brought_count = 0
-    values = LargeValues(Bodies(OS_DISK, log.folder), transport, lambda pause_s: None)
-    for digest in values.lacking(list(named)):
-        event_id, entry = named[digest]
-        try:
-            values.bring([entry])
-            brought_count += 1
-        except BodyMissing:
-            lost.append((event_id, digest))
-    return lost, brought_count
-
-
 class LargeValues:
-    """The large values that one round brings and takes; `pause` is called before each request."""
+    """The large values that one round pushes and pulls; `pause` is called before each request."""
 
     def __init__(
         self, local: Bodies, transport: "SyncClient", pause: Callable[[float], None]
@@ -61,8 +36,8 @@ class LargeValues:
         self._waiting: dict[str, RawPiece] = {}
         self._recent: dict[str, bytes] = {}
 
-    def bring(self, entries: Iterable[BodyEntry]) -> None:
-        """Brings the pieces of values that the server lacks.
+    def push(self, entries: Iterable[BodyEntry]) -> None:
+        """Pushes the pieces of values that the server lacks.
 
         Raises BodyMissing for a value that the log has not whole, `read_failed`, SyncRefused.
         """
@@ -92,17 +67,17 @@ class LargeValues:
         return [digest for digest in digests if digest not in self._at_server]
 
     def _send(self, lines: Sequence[bytes]) -> None:
-        """Brings lines of pieces, in order, in bounded requests."""
+        """Pushes lines of pieces, in order, in bounded requests."""
         while lines:
             sizes = accumulate(map(len, lines))
             most = max(1, sum(size <= PIECES_BYTES_MAX for size in sizes))
             self._pause(0.0)
-            count = self._transport.bring_pieces(lines[:most])
+            count = self._transport.push_pieces(lines[:most])
             if not 0 < count <= len(lines[:most]):
                 raise SyncRefused(
-                    "could not bring a large value to the server",
+                    "could not push a large value to the server",
                     cause=f"it took {count} of {len(lines[:most])} pieces",
-                    hint="nothing is lost; the next round brings it again",
+                    hint="nothing is lost; the next round pushes it again",
                     code="bad_answer",
                 )
             lines = lines[count:]
@@ -135,11 +110,14 @@ class LargeValues:
         value = b"".join(reversed(parts))
         if len(value) != size or sha256(value).hexdigest() != digest:
             raise missing_body(digest, "the pieces that the server gave don't fit its digest")
-        self._keep(digest, value)
+        self._recent[digest] = value
+        size_bytes = sum(map(len, self._recent.values()))
+        while size_bytes > _KEPT_BYTES_MAX and len(self._recent) > 1:
+            size_bytes -= len(self._recent.pop(next(iter(self._recent))))
         return value
 
     def _here(self, name: str, end: int) -> bytes | None:
-        """Returns a value that the log holds, or that was just taken."""
+        """Returns a value that the log holds, or that was just pulled."""
         if (value := self._recent.get(name)) is not None:
             return value if len(value) == end else None
         with suppress(BodyMissing):  # damaged: the server may have it whole
@@ -161,9 +139,3 @@ class LargeValues:
         if name not in self._waiting:
             raise missing_body(digest, "the server does not give all of its pieces")
         return self._waiting.pop(name)
-
-    def _keep(self, digest: str, value: bytes) -> None:
-        self._recent[digest] = value
-        size_bytes = sum(map(len, self._recent.values()))
-        while size_bytes > _KEPT_BYTES_MAX and len(self._recent) > 1:
-            size_bytes -= len(self._recent.pop(next(iter(self._recent))))

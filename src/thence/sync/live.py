@@ -190,11 +190,12 @@ class LiveConnection:
         mark: _Mark | None = None
         while not self._signals.stop.is_set():
             try:
-                kind = _kind(connection.recv(timeout=LOOK_S))
-            except TimeoutError:
-                kind = ""
+                frame = connection.recv(timeout=LOOK_S)
+                kind = msgspec.json.decode(frame, type=ready(_Frame)).type
             except ConnectionClosed:
                 return
+            except (TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                kind = ""  # none came, or one of another form
             if kind == "snapshot":
                 self._record(CONNECTED)
                 mark = self._mark()
@@ -246,11 +247,3 @@ class _Opening(ClientConnection):
 
 class _Frame(msgspec.Struct):
     type: str = ""
-
-
-def _kind(data: str | bytes) -> str:
-    """Returns the type of a frame, "" for one that has none."""
-    try:
-        return msgspec.json.decode(data, type=ready(_Frame)).type
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""

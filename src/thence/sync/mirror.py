@@ -1,6 +1,6 @@
 """A team's logs as folders to look at: pulled from its server, kept as they are there.
 
-`mirror` brings a folder up to date once: a log that changed at the server is pulled, with its
+`mirror` updates a folder once: a log that changed at the server is pulled, with its
 redactions; nothing is pushed. Each log has a file `.thence/mirror.json`, written before anything
 else of it, which names the log and has appends refused. A log that the login may not read any more
 stays, and its file says why. A folder that mirrors something else, or nothing, is never touched.
@@ -36,7 +36,7 @@ Progress = Callable[[str, int], None]
 
 
 class Unmirrored(NamedTuple):
-    """A log that could not be brought up to date, and why."""
+    """A log that could not be updated, and why."""
 
     log: str
     error: ThenceError
@@ -159,7 +159,7 @@ def _pull(
             hint="the next pass tries them again",
         )
     write_state(mirror_path(folder), current)
-    return report.taken, report.taken_back
+    return report.pulled, report.redacted
 
 
 def _name_of(state: MirroredLog) -> tuple[str, str, str]:

@@ -179,17 +179,17 @@ class Outbox:
         """Returns how many lines the server is not known to hold, without those parked."""
         return int(self._db.execute(_PENDING).fetchone()[0])
 
-    def undelivered(self) -> dict[str, int]:
+    def unsynced(self) -> dict[str, int]:
         """Returns how many lines of each segment the server is not known to hold, parked ones too.
 
         Segments without such a line are left out.
         """
-        return dict(self._db.execute(_UNDELIVERED).fetchall())
+        return dict(self._db.execute(_UNSYNCED).fetchall())
 
     def waiting(self, *, are_redactions: bool) -> Iterator[OutboxLine]:
         """Yields the own redactions, or all other lines, that wait.
 
-        They come in the order of their arrival, and may be delivered meanwhile.
+        They come in the order of their arrival, and may be synced meanwhile.
         """
         at = (-1, -1)
         while rows := self._db.execute(_WAITING, (are_redactions, *at, _READ_LINES)).fetchall():
@@ -208,10 +208,10 @@ class Outbox:
 
     @property
     def cursors(self) -> Cursors:
-        """The places at the server up to which lines were taken, and are known to be held."""
+        """The places at the server up to which lines were pulled, and are known to be held."""
         return Cursors(self.note("after"), self.note("seen"))
 
-    def deliver(
+    def record_synced(
         self,
         keys: Iterable[LineKey],
         cursors: Cursors,
@@ -223,11 +223,11 @@ class Outbox:
 
         Call it when all lines before `after` are durable. `before` are the cursors of the request:
         `after` stays if the log was found to have lost lines since. An own redaction that is pulled
-        goes on waiting: it counts for the login that brings it, and another one may have been
+        goes on waiting: it counts for the login that pushes it, and another one may have been
         faster.
         """
         with _writing(self._db):
-            self._db.executemany(_COME_BACK if are_pulled else _DELIVER, keys)
+            self._db.executemany(_COME_BACK if are_pulled else _SYNCED, keys)
             if self.note("after") == before.after:
                 self.set_note("after", cursors.after)
             self.set_note("seen", cursors.seen)
@@ -261,7 +261,7 @@ class Outbox:
         return redactions
 
     def redacted_lines(self) -> frozenset[bytes]:
-        """Returns D of all lines that have no body any more, whoever took it."""
+        """Returns D of all lines that have no body any more, whoever redacted it."""
         sql = "SELECT digest FROM lines WHERE kind = ?"
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED,)))
 
@@ -270,7 +270,7 @@ class Outbox:
         self._db.execute(_LEAVE, key)
 
     def left(self) -> list[OutboxLine]:
-        """Returns the lines that other logins are to bring: foreign redactions, and what is left.
+        """Returns the lines that other logins are to push: foreign redactions, and what is left.
 
         A line without its value is left where the server takes none from this login.
         """
@@ -293,8 +293,8 @@ class Outbox:
     def parked(self) -> list[ParkedLine]:
         """Returns the parked lines, in the order of their ids; raises `read_failed`."""
         pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
-        lines = [parked for _, parked in self._parked()]
-        return sorted([*lines, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id)
+        parked = [ParkedLine(*row) for row in pulled] + [line for _, line in self._parked()]
+        return sorted(parked, key=lambda one: one.event_id)
 
     def _parked(self) -> list[tuple[LineKey, ParkedLine]]:
         self.update()
@@ -328,11 +328,9 @@ class Outbox:
                 sql = "UPDATE pulled SET line = ? WHERE digest = ?"
                 self._db.execute(sql, (redacted(line), digest))
 
-    def forget_pulled(self, digests: Iterable[bytes]) -> None:
-        """Takes lines out of those that the log can't take."""
-        rows = [(digest,) for digest in digests]
-        with _writing(self._db):
-            self._db.executemany("DELETE FROM pulled WHERE digest = ?", rows)
+    def forget_pulled(self) -> None:
+        """Forgets the lines that the log can't take: they are tried again now."""
+        self._db.execute("DELETE FROM pulled")
 
     def close(self) -> None:
         """Closes the database."""
@@ -346,24 +344,22 @@ class Outbox:
             with _writing(self._db):
                 for statement in _READ_ANEW:
                     self._db.execute(statement)
-                self.set_note("anew", "1")
             read = {}
         for segment in segments:
             before = read.get(segment.state.file)
             if before is None or (before.name, before.state) != segment:
-                self._take(segment, before, pulled)
-        if self.note("anew"):
+                self._read(segment, before, pulled)
+        if self._db.execute(_HAS_UNPLACED).fetchone():  # not found again, now that all is read
             with _writing(self._db):
                 for node, ranges in self._pruned.numbers.items():
                     self._db.executemany(_PRUNE, [(node, *span) for span in ranges])
-                lost = self._db.execute("DELETE FROM lines WHERE segment IS NULL").rowcount
-                if lost:  # the server may have them
+                if self._db.execute(_DROP_UNPLACED).rowcount:  # the server may have them
                     self.set_note("after", "")
-                self.set_note("anew", "")
 
-    def _take(
+    def _read(
         self, segment: PresentSegment, before: SegmentSnapshot | None, pulled: Collection[bytes]
     ) -> None:
+        """Reads what a segment holds behind its snapshot, once it is on the device."""
         with (
             _writing(self._db),
             closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake,
@@ -397,7 +393,7 @@ class Outbox:
                 kind = _OWN if event.node_id == self._present else _FOREIGN
         state = "left" if kind == _FOREIGN else "waiting"
         if event.line in pulled:
-            state = "delivered"
+            state = "synced"
         return (*key, segment, offset, len(event.line), kind, state)
 
 
@@ -409,15 +405,17 @@ _KEEP = """
         kind = CASE WHEN kind IS 'redaction' THEN kind WHEN segment IS NULL THEN excluded.kind
             ELSE coalesce(excluded.kind, kind) END
 """
-# SQLite uses the index of undelivered lines only where its condition is written out
-_WAITS = "state = 'waiting' AND state <> 'delivered'"
-_PARKS = "state = 'parked' AND state <> 'delivered'"
+# SQLite uses the index of unsynced lines only where its condition is written out
+_WAITS = "state = 'waiting' AND state <> 'synced'"
+_PARKS = "state = 'parked' AND state <> 'synced'"
 _PENDING = f"SELECT count(*) FROM lines WHERE {_WAITS}"
 _PARKED_COUNT = f"SELECT (SELECT count(*) FROM pulled) + count(*) FROM lines WHERE {_PARKS}"
-_UNDELIVERED = """
+_UNSYNCED = """
     SELECT name, count(*) FROM lines JOIN segments ON segments.id = segment
-    WHERE state <> 'delivered' GROUP BY name
+    WHERE state <> 'synced' GROUP BY name
 """
+_HAS_UNPLACED = "SELECT 1 FROM lines WHERE segment IS NULL LIMIT 1"
+_DROP_UNPLACED = "DELETE FROM lines WHERE segment IS NULL"
 _PRUNE = "DELETE FROM lines WHERE segment IS NULL AND node = ? AND seq BETWEEN ? AND ?"
 _LINE = "node, seq, digest, kind, is_secret, segment, offset, length"
 _WAITING = f"""
@@ -425,29 +423,29 @@ _WAITING = f"""
     AND (segment, offset) > (?, ?) ORDER BY segment, offset LIMIT ?
 """
 _LEFT = f"""
-    SELECT {_LINE} FROM lines WHERE state = 'left' AND state <> 'delivered'
+    SELECT {_LINE} FROM lines WHERE state = 'left' AND state <> 'synced'
     ORDER BY segment, offset
 """
 _OF_KIND = f"SELECT {_LINE} FROM lines WHERE kind = ? ORDER BY node, seq, digest"
 _PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, offset"
 _BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
-_DELIVER = f"""
-    UPDATE lines SET state = 'delivered', reason = '', is_secret = is_secret AND state = 'waiting'
-    {_BY_KEY} AND state <> 'delivered'
+_SYNCED = f"""
+    UPDATE lines SET state = 'synced', reason = '', is_secret = is_secret AND state = 'waiting'
+    {_BY_KEY} AND state <> 'synced'
 """
-_COME_BACK = f"{_DELIVER} AND kind IS NOT 'redaction'"
+_COME_BACK = f"{_SYNCED} AND kind IS NOT 'redaction'"
 _LEAVE = f"UPDATE lines SET state = 'left' {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = ?, is_secret = ? {_BY_KEY}"
 _RETRY = """
     UPDATE lines SET state = 'waiting', reason = ''
-    WHERE state IN ('parked', 'left') AND state <> 'delivered'
+    WHERE state IN ('parked', 'left') AND state <> 'synced'
     AND NOT is_secret AND kind IS NOT 'foreign'
 """
 _LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"
 _BEGIN_ANEW = (
     """
     UPDATE lines SET state = CASE WHEN kind IS 'foreign' THEN 'left' ELSE 'waiting' END
-    WHERE state IN ('delivered', 'left')
+    WHERE state IN ('synced', 'left')
     """,
     "UPDATE state SET value = '' WHERE key IN ('after', 'seen')",
 )
@@ -455,7 +453,7 @@ _FORGET_TARGET = (
     *_BEGIN_ANEW,
     """
     UPDATE lines SET state = 'waiting', reason = '', is_secret = FALSE
-    WHERE state NOT IN ('delivered', 'left')
+    WHERE state NOT IN ('synced', 'left')
     """,
     "DELETE FROM pulled",
 )

@@ -1,5 +1,5 @@
 -- What the server is known to hold of a log's lines, for one target. If it is deleted, all lines are
--- taken anew, and what was parked is found again; only what the user let be sent is forgotten.
+-- read anew, and what was parked is found again; only what the user let be sent is forgotten.
 
 -- how far each segment has been read; the columns are those of the log's index
 CREATE TABLE segments (
@@ -14,7 +14,7 @@ CREATE TABLE segments (
     bad_lines INTEGER NOT NULL
 );
 
--- each line once: those of a node lie together, as they are brought and taken
+-- each line once: those of a node lie together, as they are pushed and pulled
 CREATE TABLE lines (
     node TEXT NOT NULL, -- '' of a line without numbers
     seq INTEGER NOT NULL, -- 0 of a line without numbers
@@ -23,15 +23,16 @@ CREATE TABLE lines (
     offset INTEGER,
     length INTEGER,
     kind TEXT, -- redaction: an own one, foreign: another log's; redacted: it has no body
-    -- waiting; delivered: the server holds it; parked: the server refuses it; left: another login
-    -- is to bring it
+    -- waiting; synced: the server holds it; parked: the server refuses it; left: another login is to
+    -- push it
     state TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT '', -- of a parked line
     -- it matches a rule for secrets: parked it was never sent, waiting the user let it be sent
     is_secret INTEGER NOT NULL DEFAULT FALSE,
     PRIMARY KEY (node, seq, digest)
 ) WITHOUT ROWID;
-CREATE INDEX undelivered ON lines (state, segment, offset) WHERE state <> 'delivered';
+CREATE INDEX unsynced ON lines (state, segment, offset) WHERE state <> 'synced';
+CREATE INDEX unplaced ON lines (node, seq) WHERE segment IS NULL;
 CREATE INDEX kinds ON lines (kind) WHERE kind IS NOT NULL;
 
 -- parked lines of the server that the log can't take
@@ -42,7 +43,6 @@ CREATE TABLE pulled (
     line BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- target: what the rest is known of; after: the cursor behind the last line that was taken;
--- seen: a cursor before which the server holds all that is delivered; anew: set while the segments
--- are read anew
+-- target: what the rest is known of; after: the cursor behind the last line that was pulled;
+-- seen: a cursor before which the server holds all that is synced
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

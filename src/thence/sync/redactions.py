@@ -1,6 +1,6 @@
 """The redactions of a log's lines: who may take one back, and which count here.
 
-A redaction counts if the login that brings it owns the line's node, or is an admin's: the server
+A redaction counts if the login that pushes it owns the line's node, or is an admin's: the server
 judges it. The order is that of what must survive a kill: a `log.redacted`, then the body goes.
 Whatever is missing after a kill, the same call again completes.
 """
@@ -39,7 +39,13 @@ def settle_bodies(log: Log, outbox: Outbox, transport: "SyncClient", bodies: Bod
     own = [
         redaction
         for redaction in outbox.redactions(are_own=True)
-        if redaction.digest not in redactions and _can_be_redacted(log, redaction)
+        if redaction.digest not in redactions
+        and any(  # the log has the line, with numbers, and it is no notice
+            same_line_key(event) == redaction.digest
+            and not event.is_foreign
+            and not log.vocabulary.is_notice(event)
+            for event in log.lines_of(redaction.event_id)
+        )
     ]
     changed = apply_redactions(log, outbox, own)
     lacking = outbox.redacted_lines() - redactions
@@ -67,16 +73,6 @@ def settle_bodies(log: Log, outbox: Outbox, transport: "SyncClient", bodies: Bod
         changed += log.redactions.complete(whole, bodies)
         outbox.update()
     return changed
-
-
-def _can_be_redacted(log: Log, redaction: Redaction) -> bool:
-    """Reports whether the log has the line, with numbers, and it is no notice."""
-    return any(
-        same_line_key(event) == redaction.digest
-        and not event.is_foreign
-        and not log.vocabulary.is_notice(event)
-        for event in log.lines_of(redaction.event_id)
-    )
 
 
 def left_to_others(log: Log, outbox: Outbox) -> list[str]:

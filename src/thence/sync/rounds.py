@@ -6,7 +6,6 @@ what was last enabled and last logged in.
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -14,10 +13,11 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock, is_locked
-from thence.log.open import Log
-from thence.sync.client import SyncClient, client_to
-from thence.sync.credentials import CredentialStore, Login
+from thence.log.open import OS_DISK, Log
+from thence.sync.client import client_to
+from thence.sync.credentials import CredentialStore
 from thence.sync.engine import Progress, SyncEngine
+from thence.sync.outbox import Outbox
 from thence.sync.target import (
     SyncReport,
     enabled_target,
@@ -42,14 +42,15 @@ def queue_lock(log: Log) -> Path:
     return sync_folder(log.folder) / "queue.lock"
 
 
-def engine_offline(log: Log) -> SyncEngine:
-    """Returns the engine of a log that is asked nothing of the server. Close it.
+def outbox_of(log: Log) -> Outbox:
+    """Returns the outbox of a log, up to date; nothing is asked of the server. Close it.
 
-    Raises SyncRefused for a log without a target.
+    Raises SyncRefused for a log without a target, `read_failed`.
     """
     target = read_target(log.folder) or enabled_target(log.folder)
-    nobody = Login(target.server, target.user, "", "")
-    return SyncEngine(log, SyncClient(target, nobody), target=target.key)
+    outbox = Outbox(OS_DISK, log.folder, log.vocabulary, target.key)
+    outbox.update()
+    return outbox
 
 
 def run_round(
@@ -58,7 +59,7 @@ def run_round(
     *,
     engine: EngineFactory = SyncEngine,
     wait_s: float = 0.0,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
     wait: Callable[[float], bool] | None = None,
 ) -> SyncReport | None:
     """Runs one round once it is this process's turn, and keeps its report; None if not in time.
@@ -66,41 +67,36 @@ def run_round(
     `wait` is that of a background service, whose rounds pause between batches and give way: None
     too for a round that did. Every error of the house is part of the report.
     """
-    report: SyncReport | None = None
+
+    def pause(pause_s: float) -> None:
+        if wait is not None and (wait(pause_s) or is_locked(queue_lock(log))):
+            raise _GaveWay(
+                "could not go on with the round",
+                cause="the service was stopped, or another process waits for its turn",
+                hint="the next round goes on",
+            )
+
+    report = SyncReport()
     try:
         target = enabled_target(log.folder)
         turn = _turn(log, wait_s)
         if turn is None:
             return None
-        with turn, closing(client_to(target, store)) as client:
-            making = engine(
-                log,
-                client,
-                target=target.key,
-                progress=progress,
-                pause=partial(_pause, log, wait) if wait else None,
-            )
-            with closing(making) as syncing:
-                report = syncing.round()
+        with (
+            turn,
+            closing(client_to(target, store)) as client,
+            closing(engine(log, client, target=target.key, progress=progress, pause=pause)) as own,
+        ):
+            report = own.round()
         if isinstance(report.error, _GaveWay):
             return None
     except ThenceError as failure:
-        report = msgspec.structs.replace(report or SyncReport(), error=failure)
+        report = msgspec.structs.replace(report, error=failure)
     return recorded(log.folder, report, is_background=wait is not None)
 
 
 class _GaveWay(ThenceError):
     """Error: the round of a background service ended for the sake of somebody else."""
-
-
-def _pause(log: Log, wait: Callable[[float], bool], pause_s: float) -> None:
-    """Waits as `wait` does; raises _GaveWay once it is stopped or a command waits for its turn."""
-    if wait(pause_s) or is_locked(queue_lock(log)):
-        raise _GaveWay(
-            "could not go on with the round",
-            cause="the service was stopped, or another process waits for its turn",
-            hint="the next round goes on",
-        )
 
 
 def _turn(log: Log, wait_s: float) -> FileIO | None:

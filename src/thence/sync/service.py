@@ -112,7 +112,8 @@ class BackgroundSyncService:
         failures = 0
         try:
             while signals.begin_round():
-                presence = presence or self._presence()
+                with suppress(ThenceError):  # a folder that can't be written: rounds report it
+                    presence = presence or file_lock(presence_path(self._log.folder))
                 self._state = "syncing"
                 report = self._round(stop)
                 if report is not None and isinstance(report.error, WriterClosed):
@@ -131,12 +132,6 @@ class BackgroundSyncService:
             signals.end()
             if presence is not None:
                 presence.close()
-
-    def _presence(self) -> FileIO | None:
-        """Takes the lock by which others see that a service runs, if it is to be had."""
-        with suppress(ThenceError):  # a folder that can't be written: rounds report it
-            return file_lock(presence_path(self._log.folder))
-        return None
 
     def _round(self, stop: Signal) -> SyncReport | None:
         """Runs a round; None in another process's turn, which is no failure."""

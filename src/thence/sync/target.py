@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 class SyncTarget(msgspec.Struct, frozen=True):
     """The server, team and user of a log's sync; `log` and `kind` name the log there.
 
-    `title` is what the server's pages call it: the name of its folder, or of the project's.
+    `title` is its name for people there: that of its folder, or of the project's.
     `enabled_at` is a time in UTC; a target that is not enabled is kept for the next time.
     """
 
@@ -71,7 +71,7 @@ class SyncTarget(msgspec.Struct, frozen=True):
 class SyncReport(msgspec.Struct, frozen=True):
     """The report of a round, counted in lines; the last one of any process is kept beside the log.
 
-    `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
+    `left` are lines without a verdict, `parked` those kept back in all, `redacted` the lines that
     are redacted from now on, or whole again; `is_restored` is whether the log was found put back
     from an old copy. `error` is what ended the round early; it is not kept.
 
@@ -81,10 +81,11 @@ class SyncReport(msgspec.Struct, frozen=True):
     """
 
     at: str = ""
-    taken: int = 0
-    delivered: int = 0
+    pulled: int = 0
+    pushed: int = 0
     duplicate: int = 0
     rejected: int = 0
+    redacted: int = 0
     left: int = 0
     parked: int = 0
     failures: int = 0
@@ -92,7 +93,6 @@ class SyncReport(msgspec.Struct, frozen=True):
     error_text: str = ""
     succeeded_at: str = ""
     is_background: bool = False
-    taken_back: int = 0
     is_restored: bool = False
     error: ThenceError | None = None
 
@@ -105,16 +105,6 @@ class SyncReport(msgspec.Struct, frozen=True):
     def needs_retry(self) -> bool:
         """True if another round may do better; parked lines wait for their user."""
         return self.error is not None or self.left > 0
-
-    @property
-    def connection(self) -> str:
-        """The word for the connection after the round."""
-        if self.error_code in _NO_ANSWER:
-            is_trying = self.is_background and self.failures <= RECONNECT_FAILURES_MAX
-            return RECONNECTING if is_trying else OFFLINE_BATCH_MODE
-        if not self.at or self.error_code in _NOT_TAKEN:
-            return OFFLINE
-        return OFFLINE_BATCH_MODE if self.error_code else CONNECTED
 
 
 def sync_folder(folder: Path) -> Path:
@@ -232,11 +222,15 @@ def write_connection(folder: Path, word: str) -> None:
 
 
 def connection_state(folder: Path, last: SyncReport | None, *, is_service_running: bool) -> str:
-    """Returns the word for the connection of a log whose sync is enabled."""
-    word = last.connection if last else OFFLINE
-    if word == CONNECTED:
-        return read_connection(folder) if is_service_running else OFFLINE_BATCH_MODE
-    return OFFLINE_BATCH_MODE if word == RECONNECTING and not is_service_running else word
+    """Returns the word for the connection of a log whose sync is enabled, by its last round."""
+    if last is None or last.error_code in _NOT_TAKEN:
+        return OFFLINE
+    if not is_service_running:
+        return OFFLINE_BATCH_MODE
+    if not last.error_code:
+        return read_connection(folder)
+    is_trying = last.is_background and last.failures <= RECONNECT_FAILURES_MAX
+    return RECONNECTING if is_trying and last.error_code in _NO_ANSWER else OFFLINE_BATCH_MODE
 
 
 def connection_words(word: str, *, is_service_running: bool) -> str:

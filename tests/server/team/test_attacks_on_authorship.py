@@ -65,17 +65,6 @@ def refused(client: Client, log: str, line: bytes, nodes: tuple[str, ...] = ()) 
     return str(result["error"])
 
 
-@pytest.mark.both_engines
-def test_owner_redacts_and_the_whole_text_never_comes_back(server: TeamServer, log: str) -> None:
-    ada, eve = server.client("ada"), server.client("eve")
-    notice = redaction(NODE, 2, said(1))
-    assert ada.statuses(log, [notice], nodes=[NODE]) == ["success"]
-    assert is_redacted(server, log, said(1))
-    assert ada.statuses(log, [said(1)]) == ["duplicate"]
-    assert eve.statuses(log, [said(1), notice]) == ["duplicate"] * 2
-    assert ada.pull(log)[0] == [redacted(said(1)), notice]
-
-
 def test_owner_redacts_by_a_log_of_another_node(server: TeamServer, log: str) -> None:
     """As one does who has installed the machine anew and pulled the log."""
     notice = redaction("ada0ada0ada1", 1, said(1))
@@ -170,7 +159,7 @@ def test_line_is_taken_from_anybody_and_kept_with_who_brought_it_first(
     assert eve.statuses(log, [said(1), relayed], nodes=[OTHER]) == ["duplicate", "success"]
     assert server.client("ada").statuses(log, [relayed]) == ["duplicate"]
     query = """
-        SELECT events.digest, events.brought_by FROM events JOIN logs
+        SELECT events.digest, events.pushed_by FROM events JOIN logs
         ON logs.team = events.team AND logs.id = events.log WHERE logs.name = :log
         ORDER BY events.number
     """

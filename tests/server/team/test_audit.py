@@ -38,8 +38,8 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
 
     secrets = [PASSWORD, NEW]
     secrets.append(admin("user", "add", "bob", "--team", "red")["password"])
-    admin("user", "role", "bob", "reader", "--team", "red")
-    secrets.append(admin("user", "password", "bob")["password"])
+    admin("user", "set", "bob", "--role", "reader", "--team", "red")
+    secrets.append(admin("user", "set", "bob", "--password")["password"])
     secrets.append(admin("token", "add", "ci", "--team", "red")["token"])
     admin("token", "revoke", "ci")
     ada = server.client("ada")

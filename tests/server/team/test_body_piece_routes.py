@@ -25,7 +25,7 @@ from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
@@ -119,9 +119,9 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
         assert backed.code == 0, backed.err
     assert thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path).code == 0
     with closing(SqliteDatabase(tmp_path / "copy.db")) as copied:
-        exchange = Exchange(Store(copied))
-        assert exchange.given_pieces("red", "log", names(lines)[:2]) == writer.pieces[:2]
-        assert exchange.lacking_pieces("red", "log", names(lines)) == ()
+        service = SyncService(Store(copied))
+        assert service.given_pieces("red", "log", names(lines)[:2]) == writer.pieces[:2]
+        assert service.lacking_pieces("red", "log", names(lines)) == ()
     with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
         connection.execute("UPDATE body_pieces SET data = zeroblob(9) WHERE size < 9000")
     damaged = thence_command("server", "backup", "--check", "copy.db", cwd=tmp_path)
@@ -161,10 +161,10 @@ def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
         a.append("told", {"text": text + "second " * 50_000})
 
         class Killing(SyncClient):
-            def bring_pieces(self, lines: Sequence[bytes]) -> int:
+            def push_pieces(self, lines: Sequence[bytes]) -> int:
                 if when == "before":
                     server.end(signal.SIGKILL)
-                count = super().bring_pieces(lines)
+                count = super().push_pieces(lines)
                 server.end(signal.SIGKILL)
                 return count
 
@@ -180,7 +180,7 @@ def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
 
         killed = synced(a, Killing)
         assert killed.error is not None  # type: ignore[attr-defined]
-        assert killed.delivered == 0  # type: ignore[attr-defined]
+        assert killed.pushed == 0  # type: ignore[attr-defined]
         server.start()
         ada = server.client("ada")
         assert ada.page("log").status in (200, 404), "no line is there, and an empty log at most"

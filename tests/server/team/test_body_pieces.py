@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.server.team.test_sync_service import exchange, statuses, with_teams
+from tests.server.team.test_sync_service import service, statuses, with_teams
 
 import thence
 from thence.core.codec import close_line
@@ -17,7 +17,7 @@ from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
 from thence.server.team import body_pieces
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"
@@ -64,14 +64,14 @@ def counted(database: object) -> int:
         return int(connection.execute("SELECT count(*) FROM body_pieces")[0][0])
 
 
-def brought(found: Exchange, writer: Writer, log: str = "log", team: str = "red") -> None:
+def brought(found: SyncService, writer: Writer, log: str = "log", team: str = "red") -> None:
     for line in writer.pieces:
         assert found.keep_pieces(team, log, "plain", [line]) == 1
 
 
 @pytest.mark.both_engines
 def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
-    found = exchange()
+    found = service()
     plain, large = *writer.said("small"), *writer.said("a" * 600_000)
     assert len(writer.pieces) == 3
     for count in (0, 1, 2):
@@ -87,7 +87,7 @@ def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
 
 @pytest.mark.both_engines
 def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: Writer) -> None:
-    found = exchange()
+    found = service()
     lines = writer.said(COMMON, COMMON + "more", "\0\u2028😀" * 50_000, COMMON)
     digests = [sha256(b"none").digest(), *names(lines)]
     found.batch("red", "log", "plain", [])
@@ -106,7 +106,7 @@ def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: 
 
 
 def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
-    found = exchange()
+    found = service()
     lines = writer.said(COMMON)
     brought(found, writer)
     assert statuses(found, lines) == ["success"]
@@ -143,7 +143,7 @@ def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
 @pytest.mark.whole(rows=6)
 def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: bytes) -> None:
     database = with_teams()
-    found = Exchange(Store(database))
+    found = SyncService(Store(database))
     with pytest.raises(InvalidEvent):
         found.keep_pieces("red", "log", "plain", [piece(b"body"), wrong])
     assert counted(database) == 0
@@ -153,7 +153,7 @@ def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: byt
 @pytest.mark.both_engines
 def test_piece_that_stands_there_can_not_be_replaced(writer: Writer) -> None:
     database = with_teams()
-    found = Exchange(Store(database))
+    found = SyncService(Store(database))
     lines = writer.said("c" * 2_000)
     brought(found, writer)
     again = [piece(b"c" * 1_500), piece(b"c" * 500, b"c" * 1_500)]
@@ -168,7 +168,7 @@ def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
 ) -> None:
     monkeypatch.setattr(body_pieces, "PAYLOAD_BYTES_MAX", 600_000)
     monkeypatch.setattr(body_pieces, "CHAIN_PIECES_MAX", 4)
-    found = exchange()
+    found = service()
     lines = writer.said("d" * 700_000, "e" * 500_000)
     with pytest.raises(InvalidEvent):
         found.keep_pieces("red", "log", "plain", writer.pieces[:3])
@@ -183,7 +183,7 @@ def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
 
 
 def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> None:
-    found = exchange()
+    found = service()
     [line] = writer.said("f" * 2_000)
     brought(found, writer)
     data = line[: -len(',"crc":"00000000"}')].replace(b",2000]]", b",2001]]")
@@ -199,7 +199,7 @@ def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> N
 def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
     writer: Writer, pointer: str
 ) -> None:
-    found = exchange()
+    found = service()
     payload = {"text": "f" * 2_000, "number": 7, "map": {"in": "g" * 2_000}, "list": ["x"]}
     line = writer.log.append("told", payload).line
     [small] = writer.said("small")
@@ -217,7 +217,7 @@ def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
 
 
 def test_pieces_make_the_log_and_are_of_its_kind() -> None:
-    found = exchange()
+    found = service()
     assert found.keep_pieces("red", "new", "plain", [piece(b"a")]) == 1
     with pytest.raises(VocabularyMismatch):
         found.keep_pieces("red", "new", "sim", [piece(b"a")])
@@ -230,7 +230,7 @@ def test_pieces_make_the_log_and_are_of_its_kind() -> None:
 @pytest.mark.both_engines
 def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -> None:
     database = with_teams()
-    found = Exchange(Store(database))
+    found = SyncService(Store(database))
     lines = writer.said(COMMON, COMMON + "kept", COMMON + "kept" + "gone", "only here " * 300)
     brought(found, writer)
     node = Event(lines[0], None, PLAIN).node_id
@@ -267,7 +267,7 @@ def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -
 @pytest.mark.promise("S10a")
 def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: Writer) -> None:
     database = with_teams()
-    found = Exchange(Store(database))
+    found = SyncService(Store(database))
     [line] = writer.said("late " * 300)
     event = Event(line, None, PLAIN)
     facts = Redaction(event.event_id, digests(line).line.hex()).facts()
@@ -277,22 +277,3 @@ def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: W
     assert statuses(found, [line]) == ["success"]
     assert counted(database) == 0
     assert b"body_sha256" in found.page("red", "log").lines[1]
-
-
-def test_damage_of_pieces_is_told(writer: Writer) -> None:
-    database = with_teams()
-    store = Store(database)
-    lines = writer.said(COMMON, COMMON + "more")
-    brought(Exchange(store), writer)
-    assert statuses(Exchange(store), lines) == ["success"] * 2
-    log = store.log("red", "log")
-    assert log is not None
-    assert store.pieces(log, body_pieces.damaged_value) is None
-    changes = (
-        ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}),
-        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}),
-    )
-    for change, params in changes:
-        with database.writing() as connection:
-            connection.execute(change, params)
-        assert store.pieces(log, body_pieces.damaged_value) is not None

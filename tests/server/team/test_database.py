@@ -17,7 +17,7 @@ from thence.server.running import TEAM_DATABASE
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
 from thence.server.team.sqlite import BUSY_MS, SqliteDatabase, make_database
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 
 
 def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     database = SqliteDatabase.in_memory("e1")
     for team in ("red", "blue"):
         Accounts(database, str).add_team(team)
-    exchange = Exchange(store.Store(database))
+    service = SyncService(store.Store(database))
     monkeypatch.setattr(store, "LOGS_MAX", 2)
     for log in ("a", "b"):
-        exchange.batch("red", log, "plain", [])
+        service.batch("red", log, "plain", [])
     with pytest.raises(SyncRefused):
-        exchange.batch("red", "c", "plain", lines(1))
-    exchange.batch("red", "a", "plain", lines(1))
-    exchange.batch("blue", "c", "plain", lines(1))
+        service.batch("red", "c", "plain", lines(1))
+    service.batch("red", "a", "plain", lines(1))
+    service.batch("blue", "c", "plain", lines(1))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux alone")  # noqa: TID251

@@ -17,7 +17,7 @@ from thence.server.team import sqlite
 from thence.server.team.accounts import Accounts
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 
 
 def files_with(folder: Path, secret: str) -> list[Path]:
@@ -51,21 +51,21 @@ def test_body_that_was_taken_back_is_in_no_file_and_no_answer(red: TeamServer) -
     assert answers_with(ada, "erased", target, secret) == files_with(red.data, secret) == []
 
 
-def redact(exchange: Exchange, log: str, *notices: bytes, login: str = "ann") -> None:
+def redact(service: SyncService, log: str, *notices: bytes, login: str = "ann") -> None:
     """Pushes redactions by the login that owns the node."""
-    exchange.batch("red", log, "plain", list(notices), login=login)
+    service.batch("red", log, "plain", list(notices), login=login)
 
 
-def claimed_server(folder: Path) -> tuple[SqliteDatabase, Exchange, Node]:
-    """Returns a server's database on disk, its exchange, and a node that ann has named her own."""
+def claimed_server(folder: Path) -> tuple[SqliteDatabase, SyncService, Node]:
+    """Returns a server's database on disk, its service, and a node that ann has named her own."""
     make_database(folder / TEAM_DATABASE, "e1")
     database, node = SqliteDatabase(folder / TEAM_DATABASE), Node()
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
-    exchange = Exchange(Store(database))
-    exchange.batch("red", "log", "plain", lines(1), login="ann", nodes=[node.node])
-    return database, exchange, node
+    service = SyncService(Store(database))
+    service.batch("red", "log", "plain", lines(1), login="ann", nodes=[node.node])
+    return database, service, node
 
 
 def leave_copies(file: Path) -> None:
@@ -88,20 +88,20 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(
     if is_large:
         monkeypatch.setattr(sqlite, "COMPACTED_BYTES_MAX", 0)
     chance = random.Random(7)
-    database, exchange, node = claimed_server(tmp_path)
+    database, service, node = claimed_server(tmp_path)
     file = tmp_path / TEAM_DATABASE
     bodies = {}
     for number in range(300):
         text = f"<{number:05d}>" * chance.choice((1, 3, 8, 20, 1000))
         bodies[node.said(text)] = f"<{number:05d}>".encode()
     for batch in halves(list(bodies), 50):
-        exchange.batch("red", "log", "plain", batch)
+        service.batch("red", "log", "plain", batch)
     leave_copies(file)
     assert all(text in file.read_bytes() for text in bodies.values())
     chance.shuffle(whole := list(bodies))
     for batch in halves(whole[:200], 50):
-        redact(exchange, "log", *(node.redaction(line) for line in batch))
-    lines_now = set(exchange.page("red", "log").lines)
+        redact(service, "log", *(node.redaction(line) for line in batch))
+    lines_now = set(service.page("red", "log").lines)
     assert {redacted(line) for line in whole[:200]} | set(whole[200:]) <= lines_now
     is_left = any(bodies[line] in file.read_bytes() for line in whole[:200])
     assert database.compact() == is_large == is_left
@@ -109,7 +109,7 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(
     stored = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
     assert not [text for line, text in bodies.items() if line in whole[:200] and text in stored]
     assert all(bodies[line] in stored for line in whole[200:])
-    assert set(exchange.page("red", "log").lines) == lines_now
+    assert set(service.page("red", "log").lines) == lines_now
     database.close()
 
 
@@ -137,13 +137,13 @@ def test_file_of_commits_is_emptied_when_the_last_reader_of_the_old_ones_has_end
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "ERASE_MS", 1)
-    database, exchange, node = claimed_server(tmp_path)
+    database, service, node = claimed_server(tmp_path)
     target = node.said("tunafish")
-    exchange.batch("red", "log", "plain", [target])
+    service.batch("red", "log", "plain", [target])
     with database.reading() as reader:
         assert reader.execute("SELECT count(*) FROM events") == [(2,)]
-        redact(exchange, "log", node.redaction(target))
+        redact(service, "log", node.redaction(target))
         assert files_with(tmp_path, "tunafish")
-        assert exchange.page("red", "log").lines[1] == redacted(target)
+        assert service.page("red", "log").lines[1] == redacted(target)
     assert files_with(tmp_path, "tunafish") == []
     database.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from contextlib import closing
 
 import pytest
@@ -17,10 +16,10 @@ from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import open_database
 from thence.server.team.live_connections import LiveConnections
-from thence.server.team.logins import Logins, Tool
+from thence.server.team.logins import Logins
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 
 FRAME_TOO_LARGE = 1024 * 1024 + 64 * 1024 + 1
 
@@ -156,7 +155,7 @@ def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
     ada = red.client("ada")
     with listening(ada, "elsewhere") as one:
         with closing(open_database(red.place)) as database:
-            Exchange(Store(database)).batch("red", "elsewhere", "plain", lines(2))
+            SyncService(Store(database)).batch("red", "elsewhere", "plain", lines(2))
         _, cursor = ada.pull("elsewhere")
         assert one.take() == {"type": "committed", "log": "elsewhere", "cursor": cursor}
 
@@ -196,17 +195,17 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
     """
     database = SqliteDatabase.in_memory("epoch")
     accounts = Accounts(database, lambda text: text)
-    logins = Logins(database, Tool(lambda: 0.0, os.urandom, lambda a, b: True))
+    logins = Logins(database, clock=lambda: 0.0, verify=lambda *_: True)
     accounts.add_team("red")
     accounts.add_user("ada", "red", "writer", lambda: PASSWORD)
     access = logins.log_in("ada", PASSWORD).access
-    exchange = Exchange(Store(database))
+    service = SyncService(Store(database))
     cut, sent = _Transport(), []
 
     async def scene() -> None:
         workers = Workers(1, 8)
         pools = {"reading": workers, "writing": workers}
-        live = LiveConnections(exchange, accounts, logins, **pools, send_s=0.5)
+        live = LiveConnections(service, accounts, logins, **pools, send_s=0.5)
         begun = asyncio.Event()
 
         async def receive() -> dict[str, str]:
@@ -220,7 +219,7 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
                 await asyncio.Event().wait()
             sent.append(message["type"])
             if len(sent) == 2:
-                exchange.batch("red", "slow", "plain", lines(1))
+                service.batch("red", "slow", "plain", lines(1))
                 live.committed("red", "slow")
 
         headers = [(b"authorization", b"Bearer " + access.encode())]

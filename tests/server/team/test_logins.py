@@ -1,7 +1,5 @@
 """Logins with a clock and randomness of the test's own; passwords are compared as they are."""
 
-import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,10 +24,9 @@ from thence.server.team.logins import (
     USER_FAILURE_S,
     USER_FAILURES,
     Logins,
-    Pace,
-    Tool,
+    RateLimiter,
     hashed,
-    is_right,
+    verify,
 )
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.sync.wire.messages import Tokens
@@ -53,7 +50,9 @@ class World:
         self.checks: list[str | None] = []
         self.logins = Logins(
             database,
-            Tool(lambda: self.now, lambda size: next(numbers).to_bytes(size), self._is_right),
+            clock=lambda: self.now,
+            random=lambda size: next(numbers).to_bytes(size),
+            verify=self._is_right,
         )
 
     def _is_right(self, stored: str | None, password: str) -> bool:
@@ -151,7 +150,7 @@ def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_non
 
 
 def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> None:
-    pace = Pace(2, 10.0)
+    pace = RateLimiter(2, 10.0)
     assert [pace.begin("a", 0.0) for _ in range(3)] == [0, 0, 10]
     pace.forgive("a")
     assert [pace.begin("a", 0.0), pace.begin("a", 4.0)] == [0, 6]
@@ -164,7 +163,7 @@ def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> N
 def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
     make_database(tmp_path / "data" / "server.db", "e1")
     database = SqliteDatabase(tmp_path / "data" / "server.db")
-    logins = Logins(database, Tool(time.time, os.urandom, is_right))
+    logins = Logins(database)
     unknown = "x" * 43
     with closing(database), ThreadPoolExecutor(1) as pool, database.writing():
         for work in (logins.refreshed, logins.live_login):
@@ -214,8 +213,8 @@ def test_removed_user_is_logged_out() -> None:
 def test_password_is_stored_as_argon2_and_only_the_right_one_fits() -> None:
     stored = hashed(PASSWORD)
     assert stored.startswith("$argon2id$")
-    assert is_right(stored, PASSWORD)
-    assert not is_right(stored, PASSWORD + "x")
-    assert not is_right(None, "no user has this name")
-    assert not is_right("no hash", PASSWORD)
-    assert not is_right("", "no user has this name")
+    assert verify(stored, PASSWORD)
+    assert not verify(stored, PASSWORD + "x")
+    assert not verify(None, "no user has this name")
+    assert not verify("no hash", PASSWORD)
+    assert not verify("", "no user has this name")

@@ -81,7 +81,7 @@ def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: Te
 def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int) -> None:
     if signals > 1:  # no time ends it
         running.end()
-        running.alteration = "from thence.server import running; running._BRINGING_S = 1e6"
+        running.alteration = "from thence.server import running; running._PUSHING_S = 10**6"
         running.start()
     client = running.client("ada")
     assert running.process

@@ -19,10 +19,10 @@ from thence.core.redaction import digests, redacted
 from thence.errors import NotLoggedIn
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
-from thence.server.team.logins import Logins, Tool
+from thence.server.team.logins import Logins
 from thence.server.team.postgres import PostgresDatabase, make_database
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 
 pytestmark = pytest.mark.xdist_group("postgres")
 
@@ -80,20 +80,20 @@ def test_processes_that_push_at_once_number_each_line_once_and_without_gaps(
 
     def push(number: int) -> list[str]:
         """Pushes what another one pushes too, in the other order."""
-        exchange = Exchange(Store(databases[number % 2]))
+        service = SyncService(Store(databases[number % 2]))
         start.wait()
         whole = given[number // 2][:: -1 if number % 2 else 1]
         return [
             verdict.status
             for at in range(0, 60, 10)
-            for verdict in exchange.batch("red", "log", "plain", whole[at : at + 10]).results
+            for verdict in service.batch("red", "log", "plain", whole[at : at + 10]).results
         ]
 
     with ThreadPoolExecutor(8) as pool:
         verdicts = [status for statuses in pool.map(push, range(8)) for status in statuses]
     assert sorted(verdicts) == ["duplicate"] * 240 + ["success"] * 240
-    exchange = Exchange(Store(databases[0]))
-    assert sorted(walked(exchange, 50)) == sorted(line for each in given.values() for line in each)
+    service = SyncService(Store(databases[0]))
+    assert sorted(walked(service, 50)) == sorted(line for each in given.values() for line in each)
     numbers = postgres.execute("SELECT number FROM events ORDER BY number", name)
     assert [number for (number,) in numbers] == list(range(1, 241))
     assert postgres.execute("SELECT last FROM logs", name) == [(240,)]
@@ -111,7 +111,7 @@ def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(
         closing(PostgresDatabase(address)) as second,
         ThreadPoolExecutor(1) as pool,
     ):
-        pushing, pulling = Exchange(Store(first)), Exchange(Store(second))
+        pushing, pulling = SyncService(Store(first)), SyncService(Store(second))
         pushing.batch("red", "log", "plain", lines(1))
         with first.writing() as transaction:
             lock = "SELECT last FROM logs WHERE name = 'log' FOR UPDATE"
@@ -131,8 +131,12 @@ def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(
     with closing(PostgresDatabase(postgres.address(name))) as database:
         Accounts(database, str).add_user("ada", "red", "writer", lambda: "correct horse")
         numbers = iter(range(1000))
-        tool = Tool(lambda: 0.0, lambda count: bytes([next(numbers)]) * count, lambda *_: True)
-        logins = Logins(database, tool)
+        logins = Logins(
+            database,
+            clock=lambda: 0.0,
+            random=lambda count: bytes([next(numbers)]) * count,
+            verify=lambda *_: True,
+        )
         tokens = logins.log_in("ada", "correct horse")
         with ThreadPoolExecutor(4) as pool:
             with database.writing() as transaction:
@@ -158,9 +162,9 @@ def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
     chance, ends = random.Random(7), threading.Event()
     with closing(PostgresDatabase(postgres.address(name))) as database:
         store = Store(database)
-        exchange = Exchange(store)
+        service = SyncService(store)
         for team in ("red", "blue"):
-            exchange.batch(team, "log", "plain", lines(20))
+            service.batch(team, "log", "plain", lines(20))
         log = store.log("red", "log")
         other = store.log("blue", "log")
         assert log is not None
@@ -169,7 +173,7 @@ def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
         def write() -> int:
             number = 21
             while not ends.is_set():
-                exchange.batch("blue", "log", "plain", lines(1, first=number))
+                service.batch("blue", "log", "plain", lines(1, first=number))
                 number += 1
             return number
 
@@ -196,7 +200,7 @@ def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
             ):
                 transaction.execute(f"SELECT * FROM {table}")
         assert list(store.page(log._replace(team=other.team), 0, 5))
-        assert exchange.page("red", "log").lines == lines(20)
+        assert service.page("red", "log").lines == lines(20)
 
 
 def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster) -> None:
@@ -239,12 +243,12 @@ def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> No
     node = Node()
     with closing(PostgresDatabase(postgres.address(name))) as database:
         Accounts(database, str).add_user("ann", "red", "writer", lambda: "correct horse")
-        exchange = Exchange(Store(database))
+        service = SyncService(Store(database))
         target = node.said()
         notice = node.redaction(target)
         for line in (target, notice):
-            exchange.batch("red", "log", "plain", [line], login="ann", nodes=[node.node])
-        assert exchange.page("red", "log").lines == [redacted(target), notice]
+            service.batch("red", "log", "plain", [line], login="ann", nodes=[node.node])
+        assert service.page("red", "log").lines == [redacted(target), notice]
     query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'events'"
     assert postgres.execute(query, name) == [(1,)]
 
@@ -255,10 +259,10 @@ def test_team_that_came_after_the_statistics_is_read_by_indexes_that_fit(
     named = ("_KNOWN", "_LINES", "_CHAIN_AT", "_PAGE")
     ours, count = lines(300), 5
     with closing(PostgresDatabase(postgres.address(name))) as database:
-        exchange = Exchange(Store(database))
-        exchange.batch("blue", "log", "plain", lines(600))
+        service = SyncService(Store(database))
+        service.batch("blue", "log", "plain", lines(600))
         postgres.execute("ANALYZE", name)
-        exchange.batch("red", "log", "plain", ours)
+        service.batch("red", "log", "plain", ours)
         log = Store(database).log("red", "log")
         assert log is not None
         given = {"team": log.team, "log": log.id, "number": 200, "after": 200, "limit": count}

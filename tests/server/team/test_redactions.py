@@ -10,7 +10,7 @@ from tests.server.team.test_sync_service import walked, with_teams
 from thence.core.redaction import digests, redacted
 from thence.server.team.accounts import Accounts
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.sync.wire.messages import BatchRefused
 
 pytestmark = [pytest.mark.promise("S10a"), pytest.mark.usefixtures("engine")]
@@ -21,7 +21,7 @@ class Server:
 
     def __init__(self) -> None:
         self.database = with_teams()
-        self.exchange = Exchange(Store(self.database))
+        self.service = SyncService(Store(self.database))
         accounts = Accounts(self.database, str)
         for name, role in (("ann", "writer"), ("eve", "writer"), ("boss", "admin")):
             accounts.add_user(name, "red", role, lambda: "correct horse")
@@ -32,12 +32,12 @@ class Server:
         """Pushes lines by a login; ann's log wrote under NODE, as a log of blue did."""
         nodes = [Node().node] if login in ("ann", "sue") else []
         named = {"login": login, "nodes": nodes}
-        verdicts = self.exchange.batch(team, "log", kind, list(pushed), **named)
+        verdicts = self.service.batch(team, "log", kind, list(pushed), **named)
         return [verdict.status for verdict in verdicts.results]
 
     @property
     def lines(self) -> list[bytes]:
-        return walked(self.exchange, 100)
+        return walked(self.service, 100)
 
 
 @pytest.mark.both_engines
@@ -46,13 +46,13 @@ def test_owner_redacts_and_digest_and_number_stay() -> None:
     target, other = node.said(), node.said("fine")
     server.push(target, other)
     notice = node.redaction(target)
-    before = server.exchange.page("red", "log").next
+    before = server.service.page("red", "log").next
     assert server.push(notice) == ["success"]
     assert server.lines == [redacted(target), other, notice]
-    assert server.exchange.page("red", "log", before).lines == [notice]
+    assert server.service.page("red", "log", before).lines == [notice]
     assert server.push(target, redacted(target)) == ["duplicate"] * 2
     assert server.lines[0] == redacted(target)
-    assert server.exchange.lines("red", "log", [digests(target).line]) == [redacted(target)]
+    assert server.service.lines("red", "log", [digests(target).line]) == [redacted(target)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The exchange of lines, with a store in memory."""
+"""The service of lines, with a store in memory."""
 
 import random
 import re
@@ -16,14 +16,14 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.sync.wire.messages import PAGE_BYTES_MAX, BatchRefused, Cursors, Missing
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def exchange(epoch: str = "e1") -> Exchange:
-    return Exchange(Store(with_teams(epoch)))
+def service(epoch: str = "e1") -> SyncService:
+    return SyncService(Store(with_teams(epoch)))
 
 
 def with_teams(epoch: str = "e1") -> Database:
@@ -39,7 +39,7 @@ def add_teams(database: Database) -> None:
 
 
 def statuses(
-    found: Exchange,
+    found: SyncService,
     given: list[bytes],
     team: str = "red",
     log: str = "log",
@@ -58,7 +58,7 @@ def named(given: list[bytes]) -> tuple[str, ...]:
     return tuple(digest.hex() for digest in digests_of(given))
 
 
-def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> list[bytes]:
+def walked(found: SyncService, limit: int, team: str = "red", log: str = "log") -> list[bytes]:
     """Returns all lines of a log by its pages."""
     taken: list[bytes] = []
     cursor = ""
@@ -73,7 +73,7 @@ def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> 
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
 def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
-    found = exchange()
+    found = service()
     assert statuses(found, lines(5)) == ["success"] * 5
     assert statuses(found, lines(7)) == ["duplicate"] * 5 + ["success"] * 2
     assert statuses(found, [line(9), line(9)]) == ["success", "duplicate"]
@@ -85,7 +85,7 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
     database = SqliteDatabase.in_memory("e1")
     add_teams(database)
-    found = Exchange(Store(database))
+    found = SyncService(Store(database))
     statuses(found, lines(3))
     backup = SqliteDatabase.in_memory("e1")
     with (
@@ -96,7 +96,7 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
         copying.step()
     statuses(found, lines(5))
     cursor = found.page("red", "log").next
-    restored = Exchange(Store(backup))
+    restored = SyncService(Store(backup))
     assert walked(restored, 9) == lines(3)
     # a longer history than before, whose last line is the one that the cursor is behind
     assert statuses(restored, [line(4, node="ffffffffffff"), line(5)]) == ["success"] * 2
@@ -114,7 +114,7 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
 def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> None:
-    found = exchange()
+    found = service()
     first = found.batch("red", "log", "plain", lines(3))
     assert first.after == first.seen == found.mark("red", "log")
     second = found.batch("red", "log", "plain", lines(5), cursors=Cursors(first.after, first.seen))
@@ -136,7 +136,7 @@ def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> 
 
 @pytest.mark.both_engines
 def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
-    found = exchange()
+    found = service()
     given = lines(25)
     random.Random(1).shuffle(given)
     for at in range(0, 25, 4):
@@ -150,7 +150,7 @@ def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
 
 
 def test_page_ends_before_it_is_too_large() -> None:
-    found = exchange()
+    found = service()
     bulk = "x" * 400_000
     given = [foreign(number, payload=bulk) for number in range(6)]
     statuses(found, given)
@@ -162,13 +162,13 @@ def test_page_ends_before_it_is_too_large() -> None:
 
 @pytest.mark.promise("S12")
 def test_cursor_of_another_history_is_refused() -> None:
-    one, other = exchange("e1"), exchange("e2")
+    one, other = service("e1"), service("e2")
     for found in (one, other):
         statuses(found, lines(3))
     cursor = one.page("red", "log").next
-    restored = exchange("e1")
+    restored = service("e1")
     statuses(restored, lines(2))
-    replaced = exchange("e1")
+    replaced = service("e1")
     statuses(replaced, lines(3, first=7))
     for found in (other, restored, replaced):
         with raises_code("cursor_unknown"):
@@ -181,7 +181,7 @@ def test_cursor_of_another_history_is_refused() -> None:
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
 def test_two_contents_of_one_number_are_both_kept() -> None:
-    found = exchange()
+    found = service()
     twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
     assert statuses(found, twins) == ["success"] * 3
     assert walked(found, 10) == twins
@@ -189,14 +189,14 @@ def test_two_contents_of_one_number_are_both_kept() -> None:
 
 
 def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
-    found = exchange()
+    found = service()
     assert statuses(found, [b'{"event_id":"a","b":1, "c":2}']) == ["success"]
     assert statuses(found, [b'{"c":2,"event_id":"a","b":1}']) == ["duplicate"]
     assert statuses(found, [b'{"event_id":"a","b":2}']) == ["success"]
 
 
 def test_batch_with_what_is_no_event_is_refused_whole() -> None:
-    found = exchange()
+    found = service()
     good = line(1)
     deep = b'{"event_id":"deep","x":' + b"[" * 300 + b"]" * 300 + b"}"
     bad = [
@@ -222,7 +222,7 @@ def test_batch_with_what_is_no_event_is_refused_whole() -> None:
 
 
 def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
-    found = exchange()
+    found = service()
     given = [line(1), line(2, clock=2**40 + 1), line(3, clock=2**40)]
     verdicts = found.batch("red", "log", "plain", given).results
     assert [verdict.status for verdict in verdicts] == ["success", "rejected", "success"]
@@ -233,7 +233,7 @@ def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
 def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
-    found = exchange()
+    found = service()
     statuses(found, lines(40))
     asked = [line(7), line(50), line(9), line(51)]
     assert found.missing("red", "log", digests_of(asked)) == Missing(named(asked[1::2]), 40)
@@ -242,7 +242,7 @@ def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
 
 
 def test_hostile_requests_are_refused() -> None:
-    found = exchange()
+    found = service()
     statuses(found, lines(2))
     for digest in ([b"x"], [bytes([at // 256, at % 256]) * 16 for at in range(1001)]):
         with pytest.raises(InvalidEvent):
@@ -261,7 +261,7 @@ def test_hostile_requests_are_refused() -> None:
 
 
 def test_log_is_of_one_kind() -> None:
-    found = exchange()
+    found = service()
     found.batch("red", "log", "work", lines(1))
     with pytest.raises(VocabularyMismatch):
         found.batch("red", "log", "plain", lines(2))
@@ -289,7 +289,7 @@ def test_every_statement_about_logs_names_the_team() -> None:
 
 @pytest.mark.promise("S12")
 def test_another_teams_log_is_like_one_that_is_not_there() -> None:
-    found = exchange()
+    found = service()
     statuses(found, lines(3), "red")
     told = []
     for team, log in (("blue", "log"), ("blue", "none"), ("green", "log")):

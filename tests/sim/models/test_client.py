@@ -331,16 +331,6 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
     assert isinstance(answer, ModelAnswer)
 
 
-def test_sampling_is_sent_if_it_is_set():
-    with Endpoint() as endpoint:
-        ask(endpoint)
-        ask(endpoint, temperature=0.0, seed=7, max_tokens=50)
-    plain, sampled = (request.body for request in endpoint.requests)
-    assert plain.keys() == {"model", "messages"}
-    assert sampled | plain == sampled
-    assert (sampled["temperature"], sampled["seed"], sampled["max_tokens"]) == (0, 7, 50)
-
-
 def test_tokens_and_cost_are_those_that_are_reported():
     usage = {"prompt_tokens": 1_000, "completion_tokens": 500}
     cached = {**usage, "prompt_tokens_details": {"cached_tokens": 400}}

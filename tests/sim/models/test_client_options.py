@@ -151,6 +151,7 @@ def test_options_of_an_endpoint_are_sent(monkeypatch):
     body = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
     headers = {"X-Title": "village", "Authorization": {"env": "OTHER_KEY"}}
     terms = {"max_completion_tokens": 50, "reasoning_effort": "low", "stop": ("END", "\n\n")}
+    terms |= {"temperature": 0.0, "seed": 7, "max_tokens": 60}
     refusal = Reply(
         {"error": {"message": "no, Bearer sk-other-0123456789, sk-other-0123456789"}}, 400
     )
@@ -183,5 +184,6 @@ def test_format_of_the_user_s_own_has_the_schema_in_words():
         (answer,) = ask(endpoint, FORMED, body=own)
     (request,) = endpoint.requests
     assert modes([answer]) == ["in words"]
+    assert request.body.keys() == {"model", "messages", "response_format"}
     assert request.body["response_format"] == own["response_format"]
     assert "fits this JSON Schema" in request.body["messages"][-1]["content"]

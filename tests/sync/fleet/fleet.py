@@ -30,8 +30,8 @@ from thence.server.team import body_pieces
 from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
-from thence.sync.client import TakenPage
+from thence.server.team.sync_service import SyncService
+from thence.sync.client import PulledPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
 from thence.sync.redactions import redact
@@ -58,8 +58,9 @@ def left_behind(replica):
 
     They are redactions by whom it does not belong to, and redacted lines that nobody has whole.
     """
-    parked = {one.event_id for one in replica.engine.parked()}
-    left = replica.engine.left()
+    parked = {one.event_id for one in replica.engine.outbox.parked()}
+    replica.engine.outbox.update()
+    left = {one.key.digest for one in replica.engine.outbox.left()}
     found = []
     for line in lines_of(replica.folder):
         event = parse(line, PLAIN)
@@ -78,9 +79,9 @@ def closed(data):
     return data + b',"crc":"%08x"}' % crc32(data)
 
 
-def taken(exchange, after, limit=1_000, seen=""):
-    """Return a page of an exchange as a client reads it."""
-    return TakenPage(*exchange.page(TEAM, LOG, after, limit, seen=seen))
+def pulled(service, after, limit=1_000, seen=""):
+    """Return a page of a service as a client reads it."""
+    return PulledPage(*service.page(TEAM, LOG, after, limit, seen=seen))
 
 
 class Server:
@@ -90,12 +91,12 @@ class Server:
         self.database = database = new_database(epoch)
         Accounts(database, str).add_team(TEAM)
         self.epoch = epoch
-        self.exchange = Exchange(Store(database))
-        self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
+        self.service = SyncService(Store(database))
+        self.service.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
         for piece in pieces:
             assert Store(database).keep_pieces(TEAM, LOG, "plain", [piece]) == 1
         for start in range(0, len(lines), 500):
-            self.exchange.batch(TEAM, LOG, "plain", lines[start : start + 500])
+            self.service.batch(TEAM, LOG, "plain", lines[start : start + 500])
 
     def pieces(self):
         """Return all pieces of large values, each behind the one before it."""
@@ -117,7 +118,7 @@ class Server:
     def lines(self):
         found, cursor, more = [], "", True
         while more:
-            page = self.exchange.page(TEAM, LOG, cursor)
+            page = self.service.page(TEAM, LOG, cursor)
             found += page.lines
             cursor, more = page.next, page.more
         return found
@@ -139,17 +140,17 @@ class Network:
 
     def _asked(self, ask):
         self._lose("request")
-        answer = ask(self._fleet.server.exchange)
+        answer = ask(self._fleet.server.service)
         self._lose("answer")
         return answer
 
     def page(self, after, seen=""):
         limit = self._fleet.random.choice((1, 5, 50, 1_000))
-        return self._asked(lambda exchange: taken(exchange, after, limit, seen))
+        return self._asked(lambda service: pulled(service, after, limit, seen))
 
     def batch(self, lines, nodes=(), cursors=BEGINNING):
         results = self._asked(
-            lambda exchange: exchange.batch(
+            lambda service: service.batch(
                 TEAM, LOG, "plain", lines, cursors=cursors, login=self._login, nodes=nodes
             )
         )
@@ -159,18 +160,18 @@ class Network:
         return replace(results, results=found)
 
     def lines(self, digests):
-        return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
+        return self._asked(lambda service: service.lines(TEAM, LOG, digests))
 
     def lacking_pieces(self, digests):
         names = [bytes.fromhex(digest) for digest in digests]
-        return self._asked(lambda exchange: exchange.lacking_pieces(TEAM, LOG, names))
+        return self._asked(lambda service: service.lacking_pieces(TEAM, LOG, names))
 
-    def bring_pieces(self, lines):
-        return self._asked(lambda exchange: exchange.keep_pieces(TEAM, LOG, "plain", lines))
+    def push_pieces(self, lines):
+        return self._asked(lambda service: service.keep_pieces(TEAM, LOG, "plain", lines))
 
     def pieces(self, digests):
         named = [bytes.fromhex(digest) for digest in digests]
-        return self._asked(lambda exchange: exchange.given_pieces(TEAM, LOG, named))
+        return self._asked(lambda service: service.given_pieces(TEAM, LOG, named))
 
 
 class Replica:
@@ -201,7 +202,7 @@ class Fleet:
         self.server_backup = ()
         self.acknowledged = set()
         self.forged = set()
-        self.taken_back = set()  # digests
+        self.redacted = set()  # digests
         self.counts = {}
         self._digests = {}  # by line
         self._made = 0
@@ -264,7 +265,7 @@ class Fleet:
         if events:
             event = self.random.choice(events)
             redact(replica.log, event, "")
-            self.taken_back.add(key_of(event).digest)
+            self.redacted.add(key_of(event).digest)
 
     def forget(self):
         """Delete what a replica knows of digests and of the server."""
@@ -331,7 +332,7 @@ class Fleet:
 
     def forge(self):
         """Bring a line that its node never wrote, or not so, as any member of the team can."""
-        page = self.server.exchange.page(TEAM, LOG).lines
+        page = self.server.service.page(TEAM, LOG).lines
         known = [line for line in page if b'"seq":' in line and b'"forged":' not in line]
         if not known:
             return
@@ -355,7 +356,7 @@ class Fleet:
             forged = b'{"event_type":"t","event_id":"tool-%d","n":1}' % self.random.randrange(2**31)
         self.forged.add(json.loads(forged)["event_id"])
         try:
-            self.server.exchange.batch(TEAM, LOG, "plain", [forged])
+            self.server.service.batch(TEAM, LOG, "plain", [forged])
         except BatchRefused:  # it can't happen: what is no event is not forged here
             raise AssertionError(forged) from None
 
@@ -368,7 +369,7 @@ class Fleet:
                 result = replica.engine.round()
                 if result.error is not None:
                     return [f"{replica.folder.name}: {result.error}"]
-                moved += result.taken + result.delivered + result.left
+                moved += result.pulled + result.pushed + result.left
             if not moved:
                 return self.faults()
         return ["the fleet does not come to rest"]
@@ -418,7 +419,7 @@ class Fleet:
             digest = self._digests.get(line)
             if digest is None:
                 digest = self._digests[line] = key_of(parse(line, PLAIN)).digest
-            found.add(digest if digest in self.taken_back else line)
+            found.add(digest if digest in self.redacted else line)
         return found
 
     def close(self):

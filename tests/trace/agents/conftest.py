@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.trace.agents.firing import clean_environment, git
+from tests.trace.agents.firing import Shop, clean_environment
 from tests.trace.agents.heard import Heard
 from tests.trace.agents.played import PAY, PlayedRepository
 
@@ -20,11 +20,11 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, env: dict[str, str]) -> Path:
-    folder = tmp_path / "shop"
-    git("init", "-q", "-b", "main", folder, cwd=tmp_path, env=env)
-    git("commit", "-q", "--allow-empty", "-m", "Begin", cwd=folder, env=env)
-    return folder
+def shop(tmp_path: Path, env: dict[str, str]) -> Shop:
+    shop = Shop(tmp_path / "shop", env)
+    shop.git("init", "-q", "-b", "main", shop.top, cwd=tmp_path)
+    shop.git("commit", "-q", "--allow-empty", "-m", "Begin")
+    return shop
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.tiers import tenth
-from tests.trace.agents.firing import COMMAND, clean_environment, log_in
+from tests.trace.agents.firing import COMMAND, SessionProcess, clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
 from tests.trace.agents.played import hunks
 
@@ -140,26 +140,15 @@ class Agent:
         self.own_file = f"src/part_{number}.py"
         self._calls = count(1)
         self.prompt_id = ""
-        words = [sys.executable, "-I", "-S", str(HERE / "session_program.py")]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.is_beside, self.turn = beside is not None, threading.Lock()
-        if beside is not None:
-            self.process, self.turn = beside.process, beside.turn
-        else:
-            self.process = subprocess.Popen(words, env=world.env, cwd=root, **pipes)
+        self.is_beside = beside is not None
+        self.turn = beside.turn if beside else threading.Lock()
+        self.session = beside.session if beside else SessionProcess(root, world.env)
         self.hook("SessionStart")
 
     def order(self, shell: str, stdin: str = "") -> str:
         """Have the process run a command, and return what that printed."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        order = {"shell": shell, "cwd": str(self.root), "stdin": stdin}
         with self.turn:
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-            answer = json.loads(self.process.stdout.readline())
-        assert answer["code"] == 0, (self.name, shell, answer["out"])
-        return str(answer["out"]).strip()
+            return self.session.run(shell, self.root, stdin)
 
     def hook(self, form: str, **members: Any) -> None:
         """Fire a hook."""
@@ -347,14 +336,13 @@ class Agent:
         if self.is_beside:
             self.hook("SessionEnd")
             return
-        with self.process:
+        with self.session.process as process:
             try:
                 self.hook("SessionEnd")
-                assert self.process.stdin is not None
-                self.process.stdin.close()
-                assert self.process.wait(ANSWER_S) == 0
+                process.stdin.close()
+                assert process.wait(ANSWER_S) == 0
             finally:
-                self.process.kill()
+                process.kill()
 
 
 def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Scores:

@@ -5,11 +5,12 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cli.installed import environment
+from tests.cli.installed import Ended, environment
+from tests.cli.warm import warm
 
 import thence
 from thence.trace.agents import fired
@@ -19,6 +20,7 @@ PROGRAM = Path(fired.__file__)
 COMMAND = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(PROGRAM))}"
 AGENT_VARIABLES = (*fired.AGENT_VARIABLES, *fired.NAMING_VARIABLES)
 WAIT_S = 60
+Env = Mapping[str, str] | None
 
 
 def clean_environment(home: Path, **extra: str) -> dict[str, str]:
@@ -83,3 +85,53 @@ def events(folder: Path) -> list[thence.Event]:
 def hook(name: str, session: str = "s-1", **members: Any) -> dict[str, Any]:
     """The JSON of a hook, by the members that Claude Code documents."""
     return {"session_id": session, "hook_event_name": name, **members}
+
+
+class SessionProcess:
+    """A process in the place of an agent, which runs commands as it is told."""
+
+    def __init__(self, cwd: Path, env: Mapping[str, str]) -> None:
+        words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("session_program.py"))]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(words, env=env, cwd=cwd, **pipes)
+
+    def run(self, shell: str, cwd: Path, stdin: str = "") -> str:
+        """Have it run a command, and return what that printed."""
+        order, answers = self.process.stdin, self.process.stdout
+        order.write(json.dumps({"shell": shell, "cwd": str(cwd), "stdin": stdin}) + "\n")
+        order.flush()
+        answer = json.loads(answers.readline())
+        assert answer["code"] == 0, (shell, answer["out"])
+        return str(answer["out"]).strip()
+
+
+class Shop:
+    """A repository at `top`, with the environment of its user and its log of agents."""
+
+    def __init__(self, top: Path, env: dict[str, str]) -> None:
+        self.top, self.env, self.log = top, env, log_in(top)
+
+    def git(self, *words: object, cwd: Path | None = None, env: Env = None) -> str:
+        return git(*words, cwd=cwd or self.top, env=env or self.env)
+
+    def fire(self, stdin: Any, *words: str, bridge: str = "claude-code", **place: Any) -> None:
+        fire(stdin, *words, bridge=bridge, **{"cwd": self.top, "env": self.env, **place})
+
+    def quiet(self, argv: Sequence[object], stdin: bytes | str = b"", **place: Any) -> None:
+        """Run a program, and see that it disturbs nobody."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        where = {"cwd": self.top, "env": self.env, "timeout": WAIT_S, **place}
+        done = subprocess.run([*map(str, argv)], input=data, capture_output=True, **where)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), argv
+
+    def run(self, *words: object, cwd: Path | None = None, env: Env = None) -> Ended:
+        return warm(*words, cwd=cwd or self.top, env=env or self.env)
+
+    def hook(self, *words: object, code: int = 0, **place: Any) -> Ended:
+        """Run `thence hook`, which ends with a code."""
+        ended = self.run("hook", *words, **place)
+        assert ended.code == code, ended.err
+        return ended
+
+    def events(self) -> list[thence.Event]:
+        return events(self.log)

@@ -2,10 +2,9 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
-from tests.trace.agents.firing import COMMAND, WAIT_S, events, fire, git, hook, log_in
+from tests.trace.agents.firing import COMMAND, WAIT_S, Shop, hook
 
 import thence
 from thence.git.repository import repository as work_repository
@@ -29,35 +28,33 @@ read -r end
 HOOK = '#!/bin/sh\n$FIRE git post-commit commit="$(git rev-parse HEAD)" git_dir="$GIT_DIR"\n'
 
 
-def add_hook(repository: Path) -> None:
-    path = repository / ".git" / "hooks" / "post-commit"
+def add_hook(shop: Shop) -> None:
+    path = shop.top / ".git" / "hooks" / "post-commit"
     path.parent.mkdir(exist_ok=True)
     path.write_text(HOOK)
     path.chmod(0o755)
 
 
-def agent(name: str, repository: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def agent(name: str, shop: Shop) -> subprocess.Popen[bytes]:
     """Start an agent and wait until it has committed; it lives until its stdin ends."""
     argv = ["bash", "-c", AGENT, "-", name]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    child = subprocess.Popen(argv, cwd=repository, env=env, **pipes)
+    child = subprocess.Popen(argv, cwd=shop.top, env=shop.env, **pipes)
     assert child.stdout is not None
     assert child.stdout.readline() == b"done\n"
     return child
 
 
 @pytest.mark.promise("A5b")
-def test_commits_of_two_agents_in_one_folder_are_their_own(
-    repository: Path, env: dict[str, str]
-) -> None:
-    add_hook(repository)
-    env = {**env, "FIRE": COMMAND}
-    agents = [agent(name, repository, env) for name in ("one", "two")]
+def test_commits_of_two_agents_in_one_folder_are_their_own(shop: Shop) -> None:
+    add_hook(shop)
+    shop.env["FIRE"] = COMMAND
+    agents = [agent(name, shop) for name in ("one", "two")]
     for child in agents:
         child.communicate(b"end\n", timeout=WAIT_S)
-    fire(hook("SessionStart", session="mine"), cwd=repository, env=env)
-    git("commit", "-q", "--allow-empty", "-m", "by hand", cwd=repository, env=env)
-    log = events(log_in(repository))
+    shop.fire(hook("SessionStart", session="mine"))
+    shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
+    log = shop.events()
     commits = [event for event in log if event.event_type == "commit"]
     calls = {event.stream: event for event in log if event.event_type == "tool.begun"}
     by_agents, by_hand = commits[:2], commits[2]
@@ -74,57 +71,54 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(
 
 
 @pytest.mark.promise("A5b")
-def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(
-    repository: Path, env: dict[str, str]
-) -> None:
-    add_hook(repository)
-    env = {**env, "FIRE": COMMAND}
+def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(shop: Shop) -> None:
+    add_hook(shop)
+    shop.env["FIRE"] = COMMAND
     call = {"tool_name": "Bash", "tool_use_id": "t", "tool_input": {"command": "inner; git commit"}}
-    fire(hook("PreToolUse", session="outer", **call), cwd=repository, env=env)
-    agent("inner", repository, env).communicate(b"end\n", timeout=WAIT_S)
-    git("commit", "-q", "--allow-empty", "-m", "behind it", cwd=repository, env=env)
-    commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]
+    shop.fire(hook("PreToolUse", session="outer", **call))
+    agent("inner", shop).communicate(b"end\n", timeout=WAIT_S)
+    shop.git("commit", "-q", "--allow-empty", "-m", "behind it")
+    commits = [event for event in shop.events() if event.event_type == "commit"]
     assert [event.stream for event in commits] == ["inner", "outer"]
 
 
 @pytest.mark.promise("A5b")
-def test_commit_of_a_person_is_a_persons(repository: Path, env: dict[str, str]) -> None:
-    add_hook(repository)
-    env = {**env, "FIRE": COMMAND}
-    agent("one", repository, env).communicate(b"end\n", timeout=WAIT_S)
-    git("commit", "-q", "--allow-empty", "-m", "by hand", cwd=repository, env=env)
-    git(
+def test_commit_of_a_person_is_a_persons(shop: Shop) -> None:
+    add_hook(shop)
+    shop.env["FIRE"] = COMMAND
+    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
+    shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
+    shop.git(
         "commit",
         *("-q", "--allow-empty", "-m", "of an agent without hooks"),
-        cwd=repository,
-        env={**env, "CLAUDECODE": "1"},
+        env={**shop.env, "CLAUDECODE": "1"},
     )
-    commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]
+    commits = [event for event in shop.events() if event.event_type == "commit"]
     assert [event.payload["by"] for event in commits] == ["agent", "person", "unknown"]
     assert [event.actor for event in commits[1:]] == ["git", "git"]
 
 
-def test_commit_in_a_log_without_sessions_is_unknown(repository: Path, env: dict[str, str]) -> None:
-    add_hook(repository)
-    git("commit", "-q", "--allow-empty", "-m", "x", cwd=repository, env={**env, "FIRE": COMMAND})
-    (event,) = events(log_in(repository))
+def test_commit_in_a_log_without_sessions_is_unknown(shop: Shop) -> None:
+    add_hook(shop)
+    shop.git("commit", "-q", "--allow-empty", "-m", "x", env={**shop.env, "FIRE": COMMAND})
+    (event,) = shop.events()
     assert event.payload["by"] == "unknown"
 
 
-def test_rewritten_commits_name_those_in_the_log(repository: Path, env: dict[str, str]) -> None:
+def test_rewritten_commits_name_those_in_the_log(shop: Shop) -> None:
     old, new, other = "a" * 40, "b" * 40, "c" * 40
     for sha in (old, new):
-        fire(b"", "post-commit", f"commit={sha}", bridge="git", cwd=repository, env=env)
+        shop.fire(b"", "post-commit", f"commit={sha}", bridge="git")
     lines = f"{old} {new}\n{other} {new} more\n".encode()
-    fire(lines, "post-rewrite", "by=rebase", bridge="git", cwd=repository, env=env)
-    first, second, pair, other_pair = events(log_in(repository))
+    shop.fire(lines, "post-rewrite", "by=rebase", bridge="git")
+    first, second, pair, other_pair = shop.events()
     assert pair.caused_by == (first.event_id, second.event_id)
     assert pair.subject == f"commit/{new}"
     assert (pair.payload["old"], pair.payload["new"], pair.payload["by"]) == (old, new, "rebase")
     assert other_pair.caused_by == (second.event_id,)
 
 
-def test_merge_is_a_commit_where_it_made_one(repository: Path, env: dict[str, str]) -> None:
+def test_merge_is_a_commit_where_it_made_one(shop: Shop) -> None:
     for number, (parents, how) in enumerate(
         (
             ("a b", "merge x: Merge made by the 'ort' strategy."),
@@ -133,8 +127,8 @@ def test_merge_is_a_commit_where_it_made_one(repository: Path, env: dict[str, st
         )
     ):
         words = (f"commit={number}{'d' * 39}", f"parents={parents}", f"how={how}")
-        fire(b"", "post-merge", *words, bridge="git", cwd=repository, env=env)
-    (event,) = events(log_in(repository))
+        shop.fire(b"", "post-merge", *words, bridge="git")
+    (event,) = shop.events()
     assert event.subject == f"commit/0{'d' * 39}"
 
 
@@ -152,26 +146,24 @@ def test_a_process_is_known_by_its_start_too() -> None:
     assert ancestors(child.pid) == []
 
 
-def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(
-    repository: Path, env: dict[str, str]
-) -> None:
+def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(shop: Shop) -> None:
     def call(session: str, word: str = "PreToolUse") -> None:
         shell = {"tool_name": "Bash", "tool_input": {"command": "git commit"}}
         record = hook(word, session=session, tool_use_id=f"{session}-t", **shell)
-        fire(record, cwd=repository, env=env)
+        shop.fire(record)
 
     def commit(number: int) -> None:
         words = ("post-commit", f"commit={number}{'d' * 39}")
-        fire(b"", *words, bridge="git", cwd=repository, env=env)
+        shop.fire(b"", *words, bridge="git")
 
     call("one")
-    fire(hook("SessionStart", session="two"), cwd=repository, env=env)
+    shop.fire(hook("SessionStart", session="two"))
     commit(0)
     call("two")
     commit(1)
-    fire(hook("Stop", session="one"), cwd=repository, env=env)  # its call was refused
+    shop.fire(hook("Stop", session="one"))  # its call was refused
     commit(2)
-    commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]
+    commits = [event for event in shop.events() if event.event_type == "commit"]
     assert [(event.stream, event.payload["by"]) for event in commits] == [
         ("one", "agent"),
         (None, "unknown"),
@@ -181,33 +173,31 @@ def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(
 
 @pytest.mark.promise("A5b")
 @pytest.mark.parametrize("name", ["AGENT", "AI_AGENT", "OPENCODE", "CLAUDECODE"])
-def test_commit_of_an_agent_that_nobody_knows_is_nobodys(
-    repository: Path, env: dict[str, str], name: str
-) -> None:
+def test_commit_of_an_agent_that_nobody_knows_is_nobodys(shop: Shop, name: str) -> None:
     """It has no hooks of ours; what it sets for what it runs forbids a person."""
-    add_hook(repository)
-    env = {**env, "FIRE": COMMAND}
-    agent("one", repository, env).communicate(b"end\n", timeout=WAIT_S)
+    add_hook(shop)
+    shop.env["FIRE"] = COMMAND
+    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
     words = ("commit", "-q", "--allow-empty", "-m", "unknown")
-    git(*words, cwd=repository, env={**env, name: "1"})
-    *_, event = events(log_in(repository))
+    shop.git(*words, env={**shop.env, name: "1"})
+    *_, event = shop.events()
     assert (event.payload["by"], event.payload["reason"]) == ("unknown", "variables")
 
 
 @pytest.mark.promise("A5b")
-def test_commit_that_two_hooks_name_is_of_neither(repository: Path, env: dict[str, str]) -> None:
+def test_commit_that_two_hooks_name_is_of_neither(shop: Shop) -> None:
     """A hook asks for HEAD, and another commit may have come right behind its own."""
-    add_hook(repository)
-    env = {**env, "FIRE": COMMAND}
-    agent("one", repository, env).communicate(b"end\n", timeout=WAIT_S)
-    git("commit", "-q", "--allow-empty", "-m", "by hand", cwd=repository, env=env)
-    sha = git("rev-parse", "HEAD", cwd=repository, env=env)
+    add_hook(shop)
+    shop.env["FIRE"] = COMMAND
+    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
+    shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
+    sha = shop.git("rev-parse", "HEAD")
     words = ("post-commit", f"commit={sha}")
     # a hook that is installed twice, then that of an agent's commit before it
-    fire(b"", *words, bridge="git", cwd=repository, env=env)
-    fire(b"", *words, bridge="git", cwd=repository, env={**env, "CODEX_SESSION_ID": "far"})
-    *_, first, second = events(log_in(repository))
+    shop.fire(b"", *words, bridge="git")
+    shop.fire(b"", *words, bridge="git", env={**shop.env, "CODEX_SESSION_ID": "far"})
+    *_, first, second = shop.events()
     assert [event.payload["by"] for event in (first, second)] == ["person", "unknown"]
-    with thence.open(log_in(repository)) as log:
-        owner = Ownership(log, work_repository(repository)).of_commit(sha)
+    with thence.open(shop.log) as log:
+        owner = Ownership(log, work_repository(shop.top)).of_commit(sha)
     assert (owner.kind, "hooks of two commits" in owner.reason) == ("unknown", True)

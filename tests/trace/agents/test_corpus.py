@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trace.agents.firing import events, log_in
+from tests.trace.agents.firing import Shop
 
 import thence
 from thence.trace.agents import fired
@@ -45,13 +45,13 @@ VARIANTS = {"failed": "tool.failed", "empty": "woken", "notification": "woken"}
 _NUMBERS = count(1)
 
 
-def keep(repository: Path, bridge: str, session: str, members: dict[str, Any]) -> None:
+def keep(shop: Shop, bridge: str, session: str, members: dict[str, Any]) -> None:
     """Leaves a file in the spool as the fired program does."""
     name = {"sessionContext": {"rootSessionId": session}} if bridge == "cline" else {}
     data = json.dumps({**members, "session_id": session, **name}).encode()
-    content = fired.record(bridge, str(repository), str(repository), data)
+    content = fired.record(bridge, str(shop.top), str(shop.top), data)
     name = f"{next(_NUMBERS):020d}-1-000000.json"
-    fired.keep(str(log_in(repository) / fired.SPOOL), name, content)
+    fired.keep(str(shop.log / fired.SPOOL), name, content)
 
 
 def parts(members: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
@@ -74,15 +74,15 @@ def says(event: thence.Event, value: object) -> bool:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_each_input_of_real_agents_is_an_event_with_all_its_members(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.setattr(fired, "ancestors", lambda pid: [])  # all are of one process here
-    monkeypatch.setenv(fired.CLAUDE_FOLDER, str(repository))
+    monkeypatch.setenv(fired.CLAUDE_FOLDER, str(shop.top))
     inputs = {path.stem: json.loads(path.read_text()) for path in (CORPUS / folder).glob("*.json")}
     for session, members in inputs.items():
-        keep(repository, folder.rpartition("-")[0], session, members)
-    log = events(log_in(repository))
-    assert waiting(log_in(repository)) == (0, 0)
+        keep(shop, folder.rpartition("-")[0], session, members)
+    log = shop.events()
+    assert waiting(shop.log) == (0, 0)
     assert inputs
     for session, members in inputs.items():
         hook = members.get("hook_event_name") or members["hookName"]

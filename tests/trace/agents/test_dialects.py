@@ -1,15 +1,13 @@
 """Each tool of a known agent that changes a file gives an edit, whatever its answer looks like."""
 
 import json
-import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.installed import THENCE
-from tests.cli.warm import warm as run
-from tests.trace.agents.firing import events, fire, git, hook, log_in
+from tests.trace.agents.firing import Shop, hook
 from tests.trace.agents.heard import Heard
 from tests.trace.agents.test_corpus import CORPUS
 
@@ -76,28 +74,25 @@ def test_names_of_agents_are_those_of_the_sentences() -> None:
 
 @pytest.mark.parametrize(("agent", "tool", "value", "answer", "file"), CASES)
 def test_tool_that_changes_a_file_gives_an_edit(
-    repository: Path,
-    env: dict[str, str],
+    shop: Shop,
     agent: str,
     tool: str,
     value: dict[str, Any],
     answer: Any,
     file: dict[str, Any],
 ) -> None:
-    (repository / "a.py").write_text("one\n")
+    (shop.top / "a.py").write_text("one\n")
     call = {"tool_name": tool, "tool_input": value}
-    fire(hook("PreToolUse", **call), cwd=repository, env=env, bridge=agent)
-    (repository / "a.py").write_text("two\n")
-    fire(hook("PostToolUse", **call, tool_response=answer), cwd=repository, env=env, bridge=agent)
-    begin, end = events(log_in(repository))
+    shop.fire(hook("PreToolUse", **call), bridge=agent)
+    (shop.top / "a.py").write_text("two\n")
+    shop.fire(hook("PostToolUse", **call, tool_response=answer), bridge=agent)
+    begin, end = shop.events()
     assert end.ends == begin.event_id
     assert end.payload["files"] == [{"path": "a.py", **file}]
     assert end.actor == agent
 
 
-def test_event_of_any_agent_is_recorded_by_its_synonyms(
-    repository: Path, env: dict[str, str]
-) -> None:
+def test_event_of_any_agent_is_recorded_by_its_synonyms(shop: Shop) -> None:
     call = {"toolName": "run_shell_command", "toolInput": {"command": "ls"}}
     for name, members in (
         ("BeforeAgent", {"prompt": "Look"}),
@@ -105,30 +100,27 @@ def test_event_of_any_agent_is_recorded_by_its_synonyms(
         ("UserPromptSubmit", {"prompt": ""}),
         ("AfterAgent", {"prompt_response": "Done"}),
     ):
-        text = json.dumps({"sessionId": "s", "hookEventName": name, **members}).encode()
+        text = json.dumps({"sessionId": "s", "hookEventName": name, **members})
         argv = [THENCE, "hook", "event", "any-agent"]
-        ended = subprocess.run(argv, input=text, cwd=repository, env=env, capture_output=True)
-        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    log = events(log_in(repository))
+        shop.quiet(argv, text)
+    log = shop.events()
     pair = ["tool.begun", "tool.ended"]
     assert [event.event_type for event in log] == ["prompt", *pair, *pair, "woken", "turn.ended"]
     assert {event.actor for event in log} == {"any-agent"}
     assert len({event.subject for event in log[1:5]}) == 2
 
 
-def test_what_cline_did_is_told_with_what_its_user_asked(
-    repository: Path, env: dict[str, str]
-) -> None:
+def test_what_cline_did_is_told_with_what_its_user_asked(shop: Shop) -> None:
     def fire_script(name: str, script: str) -> Any:
         text = (CORPUS / f"cline-3.0.65/{name}.json").read_text()
-        members = json.loads(text.replace("/W/shop", str(repository)))
+        members = json.loads(text.replace("/W/shop", str(shop.top)))
         text = json.dumps({**members, "sessionContext": {"rootSessionId": "s"}})
-        argv = ["sh", repository / ".cline/hooks" / script]
-        subprocess.run(argv, input=text.encode(), cwd=repository, env=env, check=True)
+        argv = ["sh", shop.top / ".cline/hooks" / script]
+        shop.quiet(argv, text)
         return members
 
-    assert run("hook", "install", "cline", cwd=repository, env=env).code == 0
-    assert run("hook", "install", "git", cwd=repository, env=env).code == 0
+    assert shop.run("hook", "install", "cline").code == 0
+    assert shop.run("hook", "install", "git").code == 0
     start_s = datetime.fromisoformat(fire_script("agent_start", "TaskStart")["timestamp"])
     messages = [
         {
@@ -138,7 +130,7 @@ def test_what_cline_did_is_told_with_what_its_user_asked(
         }
         for after_ms, asked in ((-9000, "Before"), (-20, "Write it"), (9000, "Later"))
     ]
-    place = Path(env["HOME"], ".cline/data/sessions/s")
+    place = Path(shop.env["HOME"], ".cline/data/sessions/s")
     place.mkdir(parents=True)
     (place / "s.messages.json").write_text(json.dumps({"messages": messages}))
     told = fire_script("tool_call-editor-new", "PreToolUse")["tool_call"]["input"]
@@ -146,15 +138,15 @@ def test_what_cline_did_is_told_with_what_its_user_asked(
     Path(told["path"]).write_text(told["new_text"])
     fire_script("tool_result-editor-new", "PostToolUse")
     fire_script("tool_call-run_commands", "PreToolUse")
-    git("add", "src", cwd=repository, env=env)
-    git("commit", "-q", "-m", "Write", cwd=repository, env=env)
+    shop.git("add", "src")
+    shop.git("commit", "-q", "-m", "Write")
     fire_script("tool_result-run_commands", "PostToolUse")
     fire_script("agent_end", "TaskComplete")
     names = "kind", "name", "session"
-    for line in run("blame", "src/n.py", "--json", cwd=repository, env=env).json["lines"]:
+    for line in shop.run("blame", "src/n.py", "--json").json["lines"]:
         assert [line[name] for name in names] == ["agent", "cline", "s"]
     for asked in ("src/n.py:1", "commit/HEAD"):
-        told = run("why", asked, "--json", cwd=repository, env=env).json
+        told = shop.run("why", asked, "--json").json
         assert [told[name] for name in (*names, "prompt")] == ["agent", "cline", "s", "Write it"]
 
 
@@ -183,27 +175,27 @@ def test_subagent_of_cline_is_of_its_session(heard: Heard) -> None:
     ("name", "actor"), [("copilot", "copilot"), ("", FOREIGN), ("a b", FOREIGN)]
 )
 def test_who_runs_claude_codes_hooks_is_not_told_as_claude_code(
-    repository: Path, env: dict[str, str], name: str, actor: str
+    shop: Shop, name: str, actor: str
 ) -> None:
-    own = {**env, "AI_AGENT": name, "CLAUDE_PROJECT_DIR": ""}
-    fire(hook("UserPromptSubmit", prompt="x"), cwd=repository, env=own)
-    (event,) = events(log_in(repository))
+    own = {**shop.env, "AI_AGENT": name, "CLAUDE_PROJECT_DIR": ""}
+    shop.fire(hook("UserPromptSubmit", prompt="x"), env=own)
+    (event,) = shop.events()
     assert (event.actor, event.header.source) == (actor, "claude-code")
 
 
-def test_real_path_is_that_at_the_time_of_the_edit(repository: Path, env: dict[str, str]) -> None:
-    (repository / "docs").mkdir()
-    (repository / "docs" / "a.py").write_text("one\n")
-    (repository / "link").symlink_to("docs")
-    (repository / "A.md").symlink_to("docs/a.py")
+def test_real_path_is_that_at_the_time_of_the_edit(shop: Shop) -> None:
+    (shop.top / "docs").mkdir()
+    (shop.top / "docs" / "a.py").write_text("one\n")
+    (shop.top / "link").symlink_to("docs")
+    (shop.top / "A.md").symlink_to("docs/a.py")
     patch = PATCH.replace("a.py", "A.md")
-    told = ({**MINE, "file_path": str(repository / "link/a.py")}, {"command": patch})
+    told = ({**MINE, "file_path": str(shop.top / "link/a.py")}, {"command": patch})
     for number, value in enumerate(told):
         end = hook("PostToolUse", tool_name="Edit", tool_use_id=f"{number}", tool_input=value)
-        fire(end, cwd=repository, env=env)
+        shop.fire(end)
     for link in ("link", "A.md"):
-        (repository / link).unlink()
-    places = [event.payload["files"][0] for event in events(log_in(repository))]
+        (shop.top / link).unlink()
+    places = [event.payload["files"][0] for event in shop.events()]
     assert [(file["path"], file.get("real")) for file in places] == [
         ("link/a.py", "docs/a.py"),
         ("A.md", "docs/a.py"),
@@ -211,45 +203,41 @@ def test_real_path_is_that_at_the_time_of_the_edit(repository: Path, env: dict[s
 
 
 @pytest.mark.parametrize("agent", ["gemini-cli", "qwen-code", "opencode", "cline"])
-def test_hooks_of_an_agent_go_in_and_out(repository: Path, env: dict[str, str], agent: str) -> None:
-    before = sorted(repository.rglob("*"))
-    assert run("hook", "install", agent, cwd=repository, env=env).code == 0
-    assert f"{agent}: never fired here" in run("hook", "status", cwd=repository, env=env).out
-    assert run("hook", "uninstall", agent, cwd=repository, env=env).code == 0
-    left = {*repository.rglob("*")} - {*before}
+def test_hooks_of_an_agent_go_in_and_out(shop: Shop, agent: str) -> None:
+    before = sorted(shop.top.rglob("*"))
+    assert shop.run("hook", "install", agent).code == 0
+    assert f"{agent}: never fired here" in shop.run("hook", "status").out
+    assert shop.run("hook", "uninstall", agent).code == 0
+    left = {*shop.top.rglob("*")} - {*before}
     assert not [path for path in left if ".git" not in path.parts]
 
 
 @pytest.mark.parametrize("form", ["plain", "camel"])
-def test_file_that_any_agent_writes_through_a_link_is_its_own(
-    repository: Path, env: dict[str, str], form: str
-) -> None:
-    assert run("hook", "install", "git", cwd=repository, env=env).code == 0
-    (repository / "real").mkdir()
-    (repository / "link").symlink_to("real")
+def test_file_that_any_agent_writes_through_a_link_is_its_own(shop: Shop, form: str) -> None:
+    assert shop.run("hook", "install", "git").code == 0
+    (shop.top / "real").mkdir()
+    (shop.top / "link").symlink_to("real")
     text = "def total(prices):\n    return sum(prices) * 119 // 100\n"
     names = {"path": "file_path", "tool": "tool_name", "input": "tool_input", "id": "session_id"}
     if form == "camel":
         names = {"path": "filePath", "tool": "toolName", "input": "toolInput", "id": "sessionId"}
-    value = {names["path"]: str(repository / "link/total.py"), "content": text}
+    value = {names["path"]: str(shop.top / "link/total.py"), "content": text}
     call = {names["id"]: "s", names["tool"]: "write_file", names["input"]: value}
     for event in ("BeforeTool", "AfterTool"):
         told = {"hook_event_name" if form == "plain" else "event": event, **call}
         argv = [THENCE, "hook", "event", "any-agent"]
-        subprocess.run(argv, input=json.dumps(told).encode(), cwd=repository, env=env, check=True)
-        (repository / "real/total.py").write_text(text)
-    (repository / "link").unlink()
-    git("add", "real", cwd=repository, env=env)
-    git("commit", "-q", "-m", "Totals", cwd=repository, env=env)
-    lines = run("blame", "real/total.py", "--json", cwd=repository, env=env).json["lines"]
+        shop.quiet(argv, json.dumps(told))
+        (shop.top / "real/total.py").write_text(text)
+    (shop.top / "link").unlink()
+    shop.git("add", "real")
+    shop.git("commit", "-q", "-m", "Totals")
+    lines = shop.run("blame", "real/total.py", "--json").json["lines"]
     assert [(line["kind"], line["name"], line["session"]) for line in lines] == [
         ("agent", "any-agent", "s")
     ] * 2
 
 
-def test_fork_finds_the_session_by_the_lines_of_its_transcript(
-    repository: Path, env: dict[str, str], tmp_path: Path
-) -> None:
+def test_fork_finds_the_session_by_the_lines_of_its_transcript(shop: Shop, tmp_path: Path) -> None:
     ids = [f"0000000{number}-0000-0000-0000-000000000000" for number in range(4)]
     shared = {"old": ids[:3], "other": ids[3:], "fork": ids[:2], "alone": []}
     for name, own in shared.items():
@@ -257,9 +245,9 @@ def test_fork_finds_the_session_by_the_lines_of_its_transcript(
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines))
     for name, source in (("old", "startup"), ("other", "startup"), ("fork", "fork")):
         start = {"source": source, "transcript_path": str(tmp_path / f"{name}.jsonl")}
-        fire(hook("SessionStart", name, **start), cwd=repository, env=env)
+        shop.fire(hook("SessionStart", name, **start))
     start = {"source": "fork", "transcript_path": str(tmp_path / "alone.jsonl")}
-    fire(hook("SessionStart", "alone", **start), cwd=repository, env=env)
-    old, _, fork, alone = events(log_in(repository))
+    shop.fire(hook("SessionStart", "alone", **start))
+    old, _, fork, alone = shop.events()
     assert (fork.payload["forked_from"], fork.caused_by) == ("old", (old.event_id,))
     assert ("forked_from" in alone.payload, alone.caused_by) == (False, ())

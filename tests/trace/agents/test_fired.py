@@ -13,7 +13,7 @@ from tests.cli.installed import drop_override
 from tests.cli.installed import thence as run
 from tests.mounts import mounted
 from tests.tiers import seed, tenth
-from tests.trace.agents.firing import COMMAND, PROGRAM, events, fire, git, hook, log_in
+from tests.trace.agents.firing import COMMAND, PROGRAM, Shop, events, fire, git, hook, log_in
 
 import thence
 from thence.trace.agents import fired
@@ -41,37 +41,30 @@ def test_program_imports_next_to_nothing(tmp_path: Path) -> None:
     [b"", b" \n", b"not JSON", b'{"a":', b"\xff\xfe\x00", b"[]", b"3", b"null", b'"x"', b"{}" * 9],
 )
 @pytest.mark.whole(rows=5)
-def test_input_without_meaning_is_told_and_disturbs_nobody(
-    repository: Path, env: dict[str, str], data: bytes
-) -> None:
-    fire(data, cwd=repository, env=env)
-    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
-    assert [event.event_type for event in events(log_in(repository))] == ["prompt"]
-    told = errors(log_in(repository))
+def test_input_without_meaning_is_told_and_disturbs_nobody(shop: Shop, data: bytes) -> None:
+    shop.fire(data)
+    shop.fire(hook("UserPromptSubmit", prompt="Go"))
+    assert [event.event_type for event in shop.events()] == ["prompt"]
+    told = errors(shop.log)
     assert "gave no input" in told or "is refused" in told
 
 
-def test_closed_stdin_and_unknown_words_disturb_nobody(
-    repository: Path, env: dict[str, str]
-) -> None:
+def test_closed_stdin_and_unknown_words_disturb_nobody(shop: Shop) -> None:
     for words in ("claude-code <&-", "", "claude-code x y </dev/null", "git", "git post-commit"):
         argv = ["/bin/sh", "-c", f"{COMMAND} {words}"]
-        done = subprocess.run(
-            argv, cwd=repository, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), words
-    assert events(log_in(repository)) == []
+        shop.quiet(argv)
+    assert shop.events() == []
 
 
-def test_removed_folder_disturbs_nobody(repository: Path, env: dict[str, str]) -> None:
-    inside = repository / "gone"
+def test_removed_folder_disturbs_nobody(shop: Shop) -> None:
+    inside = shop.top / "gone"
     inside.mkdir()
     script = f"cd gone; rmdir ../gone; {COMMAND} claude-code"
     record = json.dumps(hook("UserPromptSubmit", prompt="Go")).encode()
     argv = ["/bin/sh", "-c", script]
-    done = subprocess.run(argv, input=record, cwd=repository, env=env, capture_output=True)
+    done = subprocess.run(argv, input=record, cwd=shop.top, env=shop.env, capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert len(events(log_in(repository))) == 1
+    assert len(shop.events()) == 1
 
 
 MEASURED = """
@@ -82,30 +75,26 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def test_input_of_2_gb_is_read_in_little_memory_and_told(
-    repository: Path, env: dict[str, str]
-) -> None:
-    fire(hook("PreToolUse", tool_name="Read", tool_use_id="t"), cwd=repository, env=env)
+def test_input_of_2_gb_is_read_in_little_memory_and_told(shop: Shop) -> None:
+    shop.fire(hook("PreToolUse", tool_name="Read", tool_use_id="t"))
     head = json.dumps(hook("PostToolUse", tool_name="Read", tool_use_id="t", tool_response="x"))
     script = f'(printf %s "$HEAD"; head -c 2147483648 /dev/zero) | ({COMMAND} claude-code)'
     # a process of its own, whose largest child is that of the hook
     argv = [sys.executable, "-c", MEASURED, script]
-    own = {**env, "HEAD": head[:-2]}
-    done = subprocess.run(argv, cwd=repository, env=own, capture_output=True, timeout=120)
+    own = {**shop.env, "HEAD": head[:-2]}
+    done = subprocess.run(argv, cwd=shop.top, env=own, capture_output=True, timeout=120)
     code, size_kb = done.stdout.split()
     assert (int(code), done.stderr) == (0, b"")
     assert 1_000 < int(size_kb) < 300_000
-    assert [event.event_type for event in events(log_in(repository))] == ["tool.begun"]
-    assert "claude-code: lost the input of a hook: it has 2147" in errors(log_in(repository))
+    assert [event.event_type for event in shop.events()] == ["tool.begun"]
+    assert "claude-code: lost the input of a hook: it has 2147" in errors(shop.log)
 
 
 @pytest.mark.promise("A5a")
-def test_log_that_can_only_be_read_is_told_of_from_the_cache(
-    repository: Path, env: dict[str, str]
-) -> None:
-    fire(hook("UserPromptSubmit", prompt="Before"), cwd=repository, env=env)
-    assert run("log", cwd=repository, env=env).code == 0
-    folder = log_in(repository)
+def test_log_that_can_only_be_read_is_told_of_from_the_cache(shop: Shop) -> None:
+    shop.fire(hook("UserPromptSubmit", prompt="Before"))
+    assert shop.run("log").code == 0
+    folder = shop.log
     places = {path: path.stat().st_mode for path in (folder, *folder.rglob("*"))}
     for place in places:
         place.chmod(0o555)
@@ -115,13 +104,13 @@ def test_log_that_can_only_be_read_is_told_of_from_the_cache(
         done = subprocess.run(
             argv,
             input=record,
-            cwd=repository,
-            env=env,
+            cwd=shop.top,
+            env=shop.env,
             capture_output=True,
             preexec_fn=drop_override,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-        ended = run("log", cwd=repository, env=env, obeys_permissions=True)
+        ended = run("log", cwd=shop.top, env=shop.env, obeys_permissions=True)
         assert ended.code == 0, ended.err
         assert "Before" in ended.out
         assert "Meanwhile" not in ended.out
@@ -154,44 +143,40 @@ def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(
 
 @pytest.mark.parametrize("link", [".", "agents", "agents/spool"])
 @pytest.mark.whole(rows=2)
-def test_linked_log_is_not_followed(
-    repository: Path, env: dict[str, str], tmp_path: Path, link: str
-) -> None:
+def test_linked_log_is_not_followed(shop: Shop, tmp_path: Path, link: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "agents" / SPOOL).mkdir(parents=True)
     (elsewhere / "agents" / SPOOL / "mine").write_text("kept")
-    place = repository / ".git" / "thence" / link
+    place = shop.top / ".git" / "thence" / link
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(elsewhere / link)
     before = sorted(elsewhere.rglob("*"))
-    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
-    ended = run("log", cwd=repository, env=env)
+    shop.fire(hook("UserPromptSubmit", prompt="Go"))
+    ended = shop.run("log")
     assert ended.code != 0
     assert "symbolic link" in ended.err
     assert sorted(elsewhere.rglob("*")) == before
 
 
-def test_spool_that_is_a_link_is_not_emptied(
-    repository: Path, env: dict[str, str], tmp_path: Path
-) -> None:
+def test_spool_that_is_a_link_is_not_emptied(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept")
-    with thence.open(log_in(repository)) as log:
+    with thence.open(shop.log) as log:
         log.append("note")
-    (log_in(repository) / SPOOL).symlink_to(tmp_path)
-    assert run("log", "--log", log_in(repository), cwd=repository, env=env).code == 0
+    (shop.log / SPOOL).symlink_to(tmp_path)
+    assert shop.run("log", "--log", shop.log).code == 0
     assert (tmp_path / "mine").read_text() == "kept"
 
 
 def test_repository_of_another_user_counts_as_none(
-    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fired.repository(str(repository)) is not None
+    assert fired.repository(str(shop.top)) is not None
     if os.getuid() == 0:
-        os.chown(repository / ".git", 77, 77)
+        os.chown(shop.top / ".git", 77, 77)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert fired.repository(str(repository)) is None
-    assert Path(fired.log_of(str(repository))[0]).is_relative_to(env["HOME"])
+    assert fired.repository(str(shop.top)) is None
+    assert Path(fired.log_of(str(shop.top))[0]).is_relative_to(shop.env["HOME"])
 
 
 def test_log_outside_a_repository_is_the_users(tmp_path: Path, env: dict[str, str]) -> None:
@@ -203,16 +188,14 @@ def test_log_outside_a_repository_is_the_users(tmp_path: Path, env: dict[str, st
     assert "Anywhere" in ended.out
 
 
-def test_place_is_the_one_that_git_names(repository: Path, env: dict[str, str]) -> None:
-    git("worktree", "add", "-q", "../tree", cwd=repository, env=env)
-    git(
-        "submodule", "--quiet", "add", str(repository), "part", cwd=repository, env={**env, **_FILE}
-    )
-    inside = repository / "part" / "deep"
+def test_place_is_the_one_that_git_names(shop: Shop) -> None:
+    shop.git("worktree", "add", "-q", "../tree")
+    shop.git("submodule", "--quiet", "add", str(shop.top), "part", env={**shop.env, **_FILE})
+    inside = shop.top / "part" / "deep"
     inside.mkdir()
-    for place in (repository, repository.parent / "tree", inside, repository / "part"):
-        common = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=place, env=env)
-        top = git("rev-parse", "--show-toplevel", cwd=place, env=env)
+    for place in (shop.top, shop.top.parent / "tree", inside, shop.top / "part"):
+        common = shop.git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=place)
+        top = shop.git("rev-parse", "--show-toplevel", cwd=place)
         log = f"{common.removesuffix('/modules/part')}/thence/agents"  # a submodule has no other
         assert fired.log_of(str(place)) == (log, top)
 
@@ -281,22 +264,20 @@ def record(chance: random.Random) -> tuple[str, bytes]:
 
 @pytest.mark.promise("A5a")
 @pytest.mark.whole
-def test_10_000_hostile_records_never_raise(
-    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_10_000_hostile_records_never_raise(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed("hostile records"))
-    spool = log_in(repository) / SPOOL
+    spool = shop.log / SPOOL
     spool.mkdir(parents=True)
     monkeypatch.setattr(fired, "ancestors", lambda pid: [(7, "boot-x 1")])
     for number in range(tenth(10_000, 1_000)):
         bridge, data = record(chance)
-        content = fired.record(bridge, str(repository), str(repository), data)
+        content = fired.record(bridge, str(shop.top), str(shop.top), data)
         (spool / f"{number:020d}-1-{number % 2**24:06x}.json").write_bytes(content)
-    log = events(log_in(repository))
+    log = shop.events()
     assert len(log) > tenth(4_000, 400)
     waiting = [path for path in spool.iterdir() if path.suffix == ".json"]
     assert waiting == []
-    told = errors(log_in(repository)) if (spool / ERRORS).exists() else ""
+    told = errors(shop.log) if (spool / ERRORS).exists() else ""
     assert "nothing was taken in" not in told
     # what has no form at all is refused, and nothing that could have been read
     reasons = {line.partition("is refused: ")[2][:10] for line in told.splitlines()}

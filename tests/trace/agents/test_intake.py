@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from tests.cli.installed import thence as run
-from tests.trace.agents.firing import COMMAND, events, fire, git, hook, log_in
+from tests.trace.agents.firing import COMMAND, Shop, events, hook
 
 import thence
 from thence.trace.agents import hooked, intake
-from thence.trace.agents.dialects import edits_in
 from thence.trace.agents.fired import SPOOL
+from thence.trace.agents.hooked import edits_in
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.sessions import SessionTable
 
@@ -27,8 +27,8 @@ def by_type(log: list[thence.Event]) -> dict[str, thence.Event]:
 
 
 @pytest.mark.promise("A5a")
-def test_session_with_subagent_has_its_causes(repository: Path, env: dict[str, str]) -> None:
-    edit = EDIT | {"file_path": str(repository / "src" / "pay.py")}
+def test_session_with_subagent_has_its_causes(shop: Shop) -> None:
+    edit = EDIT | {"file_path": str(shop.top / "src" / "pay.py")}
     sub = {"agent_id": "a-1", "agent_type": "reviewer"}
     for record in (
         hook("SessionStart", source="startup", model="m-1"),
@@ -49,8 +49,8 @@ def test_session_with_subagent_has_its_causes(repository: Path, env: dict[str, s
         hook("Stop", prompt_id="p-1", last_assistant_message="It pays"),
         hook("SessionEnd", reason="exit"),
     ):
-        fire(record, cwd=repository, env=env)
-    log = events(log_in(repository))
+        shop.fire(record)
+    log = shop.events()
     named = by_type(log)
     task, edited = (event for event in log if event.event_type == "tool.begun")
     begin, prompt, sub_begin = (named[n] for n in ("session.begun", "prompt", "subagent.begun"))
@@ -85,72 +85,70 @@ def _start(pid: int) -> str:
     return ancestors(pid)[0][1]
 
 
-def test_hook_fired_twice_is_one_event(repository: Path, env: dict[str, str]) -> None:
+def test_hook_fired_twice_is_one_event(shop: Shop) -> None:
     for _ in range(2):
-        fire(hook("UserPromptSubmit", prompt_id="p", prompt="Go"), cwd=repository, env=env)
+        shop.fire(hook("UserPromptSubmit", prompt_id="p", prompt="Go"))
         for name in ("PreToolUse", "PostToolUse"):
             record = hook(name, tool_name="Read", tool_use_id="t", tool_input={})
-            fire(record, cwd=repository, env=env)
-    types = [event.event_type for event in events(log_in(repository))]
+            shop.fire(record)
+    types = [event.event_type for event in shop.events()]
     assert types == ["prompt", "tool.begun", "tool.ended"]
 
 
-def test_file_that_outlives_its_event_is_not_taken_in_twice(
-    repository: Path, env: dict[str, str]
-) -> None:
-    spool = log_in(repository) / SPOOL
-    fire(hook("Notification", message="waiting"), cwd=repository, env=env)
+def test_file_that_outlives_its_event_is_not_taken_in_twice(shop: Shop) -> None:
+    spool = shop.log / SPOOL
+    shop.fire(hook("Notification", message="waiting"))
     (path,) = spool.glob("*.json")
     content = path.read_bytes()
-    assert len(events(log_in(repository))) == 1
+    assert len(shop.events()) == 1
     path.write_bytes(content)
-    (event,) = events(log_in(repository))
+    (event,) = shop.events()
     assert event.header.source == "claude-code"
     assert event.header.source_id == path.stem
     assert not list(spool.glob("*.json"))
 
 
-def test_command_takes_in_before_it_reads(repository: Path, env: dict[str, str]) -> None:
-    git("worktree", "add", "-q", "../tree", cwd=repository, env=env)
-    tree = repository.parent / "tree"
-    fire(hook("UserPromptSubmit", prompt="Pay twice"), cwd=tree, env=env)
-    for place in (repository, tree):
-        ended = run("log", cwd=place, env=env)
+def test_command_takes_in_before_it_reads(shop: Shop) -> None:
+    shop.git("worktree", "add", "-q", "../tree")
+    tree = shop.top.parent / "tree"
+    shop.fire(hook("UserPromptSubmit", prompt="Pay twice"), cwd=tree)
+    for place in (shop.top, tree):
+        ended = shop.run("log", cwd=place)
         assert ended.code == 0, ended.err
         assert "Pay twice" in ended.out
-        assert str(log_in(repository)) in ended.err
-    assert json.loads(run("stats", "--json", cwd=tree, env=env).out)["events"] == 1
+        assert str(shop.log) in ended.err
+    assert json.loads(shop.run("stats", "--json", cwd=tree).out)["events"] == 1
 
 
 @pytest.mark.promise("A5a")
-def test_64_hooks_at_once_lose_nothing(repository: Path, env: dict[str, str]) -> None:
+def test_64_hooks_at_once_lose_nothing(shop: Shop) -> None:
     running = []
     for number in range(64):
         record = json.dumps(hook("UserPromptSubmit", prompt=f"ask {number}")).encode()
         argv = ["/bin/sh", "-c", f"{COMMAND} claude-code || true"]
-        child = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd=repository, env=env)
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd=shop.top, env=shop.env)
         assert child.stdin is not None
         child.stdin.write(record)
         child.stdin.close()
         running.append(child)
     assert {child.wait(60) for child in running} == {0}
-    prompts = sorted(event.payload["prompt"] for event in events(log_in(repository)))
+    prompts = sorted(event.payload["prompt"] for event in shop.events())
     assert prompts == sorted(f"ask {number}" for number in range(64))
 
 
-def test_two_commands_at_once_take_each_file_in_once(repository: Path, env: dict[str, str]) -> None:
+def test_two_commands_at_once_take_each_file_in_once(shop: Shop) -> None:
     for number in range(20):
-        fire(hook("UserPromptSubmit", prompt=f"ask {number}"), cwd=repository, env=env)
+        shop.fire(hook("UserPromptSubmit", prompt=f"ask {number}"))
     code = "import sys; from pathlib import Path; from thence.trace.agents.intake import take_in"
-    argv = [sys.executable, "-c", f"{code}; take_in(Path(sys.argv[1]))", log_in(repository)]
-    children = [subprocess.Popen(argv, env=env) for _ in range(4)]
+    argv = [sys.executable, "-c", f"{code}; take_in(Path(sys.argv[1]))", shop.log]
+    children = [subprocess.Popen(argv, env=shop.env) for _ in range(4)]
     assert {child.wait(60) for child in children} == {0}
-    assert len(events(log_in(repository))) == 20
+    assert len(shop.events()) == 20
 
 
-def test_garbage_in_the_spool_is_set_aside(repository: Path, env: dict[str, str]) -> None:
-    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
-    spool = log_in(repository) / SPOOL
+def test_garbage_in_the_spool_is_set_aside(shop: Shop) -> None:
+    shop.fire(hook("UserPromptSubmit", prompt="Go"))
+    spool = shop.log / SPOOL
     chance = random.Random(7)
     (spool / "note.txt").write_text("not mine")
     (spool / f"{'1' * 20}-1-abcdef.json").symlink_to("/etc/passwd")
@@ -159,7 +157,7 @@ def test_garbage_in_the_spool_is_set_aside(repository: Path, env: dict[str, str]
     for number in range(50):
         path = spool / f"{number:020d}-1-abcdef.json"
         path.write_bytes(chance.randbytes(chance.randrange(300)))
-    (event,) = events(log_in(repository))
+    (event,) = shop.events()
     assert event.payload["prompt"] == "Go"
     assert len(list((spool / "refused").iterdir())) == 54
     lines = (spool / "errors.log").read_text().splitlines()
@@ -167,29 +165,27 @@ def test_garbage_in_the_spool_is_set_aside(repository: Path, env: dict[str, str]
     assert Path("/etc/passwd").exists()
 
 
-def test_input_cannot_stand_for_members_beside_it(repository: Path, env: dict[str, str]) -> None:
+def test_input_cannot_stand_for_members_beside_it(shop: Shop) -> None:
     forged = b'{"session_id":"s","hook_event_name":"Stop"},"bridge":"git","input":{"hook":"x"}'
-    fire(forged, cwd=repository, env=env)
-    assert events(log_in(repository)) == []
+    shop.fire(forged)
+    assert shop.events() == []
 
 
 @pytest.mark.parametrize("cause", ["01JDA3K7QZ0000000000000000@5@01JDA3K7QZ0000000000000000"])
-def test_cause_of_the_reading_command_is_no_cause_of_a_hook(
-    repository: Path, env: dict[str, str], cause: str
-) -> None:
-    fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
-    assert run("log", cwd=repository, env={**env, "THENCE_CAUSE": cause}).code == 0
-    (event,) = events(log_in(repository))
+def test_cause_of_the_reading_command_is_no_cause_of_a_hook(shop: Shop, cause: str) -> None:
+    shop.fire(hook("UserPromptSubmit", prompt="Go"))
+    assert shop.run("log", env={**shop.env, "THENCE_CAUSE": cause}).code == 0
+    (event,) = shop.events()
     assert event.caused_by == ()
 
 
 @pytest.mark.promise("A5a")
-def test_secrets_are_masked(repository: Path, env: dict[str, str]) -> None:
+def test_secrets_are_masked(shop: Shop) -> None:
     token = "ghp_" + "a1B2" * 9
-    fire(hook("UserPromptSubmit", prompt=f"use {token}"), cwd=repository, env=env)
-    (event,) = events(log_in(repository))
+    shop.fire(hook("UserPromptSubmit", prompt=f"use {token}"))
+    (event,) = shop.events()
     assert "[redacted: " in event.payload["prompt"]
-    for path in log_in(repository).rglob("*"):
+    for path in shop.log.rglob("*"):
         assert path.is_dir() or token.encode() not in path.read_bytes()
 
 
@@ -209,7 +205,7 @@ def test_take_in_of_nothing_makes_no_log(tmp_path: Path) -> None:
 
 
 def test_sessions_of_a_long_log_are_not_read_again(
-    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
     for record in (
@@ -218,8 +214,8 @@ def test_sessions_of_a_long_log_are_not_read_again(
         hook("PreToolUse", tool_name="Bash", tool_use_id="t", tool_input={"command": "x" * 2000}),
         hook("PreToolUse", tool_name="Task", tool_use_id="u", tool_input={}),
     ):
-        fire(record, cwd=repository, env=env)
-    folder = log_in(repository)
+        shop.fire(record)
+    folder = shop.log
     events(folder)
     kept = folder / SPOOL / ".sessions"
     with intake.open_agents_log(folder) as log:
@@ -230,42 +226,42 @@ def test_sessions_of_a_long_log_are_not_read_again(
             assert intake.stored_table(log) == whole
         kept.write_bytes(b"garbage")
         assert intake.stored_table(log) == whole
-    fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"), cwd=repository, env=env)
+    shop.fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"))
     *_, end = events(folder)
     assert end.ends == whole.sessions["s-1"].use_ids["u"]
 
 
-def edits_of(value: object, repository: Path) -> tuple[list[dict[str, Any]], int]:
-    top = str(repository)
+def edits_of(value: object, shop: Shop) -> tuple[list[dict[str, Any]], int]:
+    top = str(shop.top)
     spooled = hooked.Spooled("x", "codex", 0, top, top, None, (), {}, {})
     return hooked.placed(edits_in(value, None, None), top, spooled)
 
 
-def test_files_of_an_edit_are_bounded(repository: Path, env: dict[str, str]) -> None:
+def test_files_of_an_edit_are_bounded(shop: Shop) -> None:
     pairs = [{"old_string": f"a{n}", "new_string": f"b{n}"} for n in range(20_000)]
     several = {"file_path": "/x" * 7_500, "edits": pairs}
     files = "".join(f"*** Add File: f{n}.py\n+x = {n}\n" for n in range(20_000))
     patch = f"*** Begin Patch\n{files}*** End Patch"
     for tool_input in (several, {"command": patch}):
-        shown, omitted = edits_of(tool_input, repository)
+        shown, omitted = edits_of(tool_input, shop)
         assert (len(shown), omitted) == (hooked.FILES_MAX, 20_000 - hooked.FILES_MAX)
     record = hook("PostToolUse", tool_name="Edit", tool_use_id="t", tool_input=several)
-    fire(record, cwd=repository, env=env)
-    (event,) = events(log_in(repository))
+    shop.fire(record)
+    (event,) = shop.events()
     assert event.payload["files_omitted"] == 20_000 - hooked.FILES_MAX
     assert len(event.payload["input"]["edits"]) == 20_000
-    size = sum(path.stat().st_size for path in log_in(repository).rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in shop.log.rglob("*") if path.is_file())
     assert size < 8_000_000
 
 
-def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(repository: Path) -> None:
+def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(shop: Shop) -> None:
     """As 0.171.0 sends it; a new file has no text before."""
     patch = (
         "*** Begin Patch\n*** Update File: pay.py\n@@ def pay(order):\n def pay(order):\n"
         "-    return charge(order)\n+    return charge(order, key=order.id)\n \n@@\n+last = 1\n"
         "*** Add File: keys.py\n+def key():\n+\n*** Delete File: old.py\n*** End Patch\n"
     )
-    files, _ = edits_of({"command": patch}, repository)
+    files, _ = edits_of({"command": patch}, shop)
     assert files == [
         {
             "path": "pay.py",

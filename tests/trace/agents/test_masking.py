@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.warm import warm as run
 from tests.mounts import mounted
-from tests.trace.agents.firing import events, fire, hook, log_in
+from tests.trace.agents.firing import Shop, events, hook
 
 import thence
 from thence.trace.agents.fired import SPOOL
@@ -25,10 +24,10 @@ CALLS_MIN, CALLS_MAX = 20, 200
 
 
 @pytest.fixture
-def spooled(repository: Path, env: dict[str, str]) -> tuple[str, bytes]:
+def spooled(shop: Shop) -> tuple[str, bytes]:
     """The name and the content of the file of a prompt with a secret."""
-    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
-    (path,) = (log_in(repository) / SPOOL).glob("*.json")
+    shop.fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"))
+    (path,) = (shop.log / SPOOL).glob("*.json")
     return path.name, path.read_bytes()
 
 
@@ -121,43 +120,39 @@ def test_disk_that_is_full_at_the_first_taking_in_leaves_masking_on(
         assert SECRET not in str(event.payload)
 
 
-def test_settings_that_a_user_removed_do_not_come_back(
-    repository: Path, env: dict[str, str]
-) -> None:
-    folder = log_in(repository)
-    assert run("hook", "install", "claude-code", cwd=repository, env=env).code == 0
+def test_settings_that_a_user_removed_do_not_come_back(shop: Shop) -> None:
+    folder = shop.log
+    assert shop.run("hook", "install", "claude-code").code == 0
     (folder / ".thence" / "settings.toml").unlink()
-    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
+    shop.fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"))
     (event,) = events(folder)
     assert SECRET in event.payload["prompt"]
-    assert run("hook", "install", "claude-code", cwd=repository, env=env).code == 0
+    assert shop.run("hook", "install", "claude-code").code == 0
     assert not (folder / ".thence" / "settings.toml").exists()
 
 
-def test_log_that_something_else_made_gets_its_settings_from_the_first_hook(
-    repository: Path, env: dict[str, str]
-) -> None:
-    folder = log_in(repository)
+def test_log_that_something_else_made_gets_its_settings_from_the_first_hook(shop: Shop) -> None:
+    folder = shop.log
     with thence.open(folder) as log:
         log.append("note")
-    fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"), cwd=repository, env=env)
+    shop.fire(hook("UserPromptSubmit", prompt=f"use {SECRET}"))
     *_, event = events(folder)
     assert SECRET not in event.payload["prompt"]
 
 
-def test_doctor_and_status_say_whether_masking_is_on(repository: Path, env: dict[str, str]) -> None:
-    folder = log_in(repository)
+def test_doctor_and_status_say_whether_masking_is_on(shop: Shop) -> None:
+    folder = shop.log
     make_log(folder)
     for is_on in (True, False):
-        told = run("doctor", "--json", "--log", folder, cwd=repository, env=env).json
+        told = shop.run("doctor", "--json", "--log", folder).json
         (check,) = (one for one in told["checks"] if one["name"] == "hooks")
         assert ("masking is on" if is_on else "masking is off") in check["detail"]
         assert ("[redact]" in check["detail"]) is not is_on
         assert (check["ok"], check["hint"]) == (True, "")
-        status = run("hook", "status", "--json", cwd=repository, env=env).json
+        status = shop.run("hook", "status", "--json").json
         assert status["is_masked"] is is_on
         words = "secrets are masked" if is_on else "secrets are not masked"
-        assert words in run("hook", "status", cwd=repository, env=env).out
+        assert words in shop.run("hook", "status").out
         (folder / ".thence" / "settings.toml").unlink(missing_ok=True)
 
 
@@ -222,9 +217,7 @@ def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(
     assert not is_waiting(folder)
 
 
-def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(
-    repository: Path, env: dict[str, str]
-) -> None:
+def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(shop: Shop) -> None:
     """The real program, killed at its first sync, when all is written."""
     script = (
         "import os, runpy, signal, sys\n"
@@ -236,18 +229,18 @@ def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(
     )
     data = json.dumps(hook("UserPromptSubmit", prompt=f"use {SECRET}")).encode()
     argv = [sys.executable, "-c", script]
-    done = subprocess.run(argv, input=data, cwd=repository, env=env, check=False)
+    done = subprocess.run(argv, input=data, cwd=shop.top, env=shop.env, check=False)
     assert done.returncode == -signal.SIGKILL
-    (path,) = (log_in(repository) / SPOOL).glob(".*.part")
+    (path,) = (shop.log / SPOOL).glob(".*.part")
     os.utime(path, (1, 1))
-    (event,) = events(log_in(repository))
+    (event,) = shop.events()
     assert event.payload["prompt"].startswith("use [redacted: ")
     assert not path.exists()
 
 
 @pytest.mark.promise("A5a")
 def test_redacted_prompt_is_in_no_file_of_a_long_log(
-    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from thence.trace.agents import intake
 
@@ -255,25 +248,25 @@ def test_redacted_prompt_is_in_no_file_of_a_long_log(
     said = {
         "prompt": "log in with REDACTME",
         "prompt_id": "REDACTME-p",
-        "cwd": str(repository / "REDACTME"),
+        "cwd": str(shop.top / "REDACTME"),
     }
     call = {
         "tool_name": "REDACTME",
         "tool_use_id": "t",
         "tool_input": {"subagent_type": "REDACTME"},
     }
-    (repository / "REDACTME").mkdir()
+    (shop.top / "REDACTME").mkdir()
     for record in (hook("UserPromptSubmit", **said), hook("PreToolUse", **call, **said)):
-        fire(record, cwd=repository, env=env)
+        shop.fire(record)
     for number in range(4):
-        fire(hook("Notification", message=str(number)), cwd=repository, env=env)
-        events(log_in(repository))
-    folder = log_in(repository)
+        shop.fire(hook("Notification", message=str(number)))
+        shop.events()
+    folder = shop.log
     assert (folder / SPOOL / ".sessions").exists()
     prompt, begun, *_ = events(folder)
     for event in (prompt, begun):
         words = ("redact", event.event_id, "--log", folder, "--yes")
-        assert run(*words, cwd=repository, env=env).code == 0
+        assert shop.run(*words).code == 0
     assert not [path for path in folder.rglob("*") if holds(path, b"REDACTME")]
 
 

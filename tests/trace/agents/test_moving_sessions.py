@@ -1,44 +1,37 @@
 """A session stays one, in one log, wherever its shell goes."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
-from tests.trace.agents.firing import COMMAND, events, fire, git, hook, log_in
+from tests.trace.agents.firing import COMMAND, Shop, events, fire, git, hook, log_in
 
 _FILE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow"}
 _FILE |= {"GIT_CONFIG_VALUE_0": "always"}
 
 
-def install_git(folder: Path, env: dict[str, str]) -> None:
-    words = [sys.executable, "-m", "thence", "hook", "install", "git"]
-    subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True)
-
-
 @pytest.fixture
-def part(repository: Path, tmp_path: Path, env: dict[str, str]) -> Path:
+def part(shop: Shop, tmp_path: Path) -> Path:
     """A submodule with git's hooks, in a repository with them."""
     source = tmp_path / "source"
-    git("init", "-q", "-b", "main", source, cwd=tmp_path, env=env)
+    shop.git("init", "-q", "-b", "main", source, cwd=tmp_path)
     (source / "lib.py").write_text("def lib():\n    return 1\n")
-    git("add", "-A", cwd=source, env=env)
-    git("commit", "-qm", "Lib", cwd=source, env=env)
-    git("submodule", "--quiet", "add", source, "part", cwd=repository, env={**env, **_FILE})
-    git("commit", "-qm", "Add part", cwd=repository, env=env)
-    part = repository / "part"
-    for folder in (repository, part):
-        install_git(folder, env)
+    shop.git("add", "-A", cwd=source)
+    shop.git("commit", "-qm", "Lib", cwd=source)
+    shop.git("submodule", "--quiet", "add", source, "part", env={**shop.env, **_FILE})
+    shop.git("commit", "-qm", "Add part")
+    part = shop.top / "part"
+    for folder in (shop.top, part):
+        shop.hook("install", "git", cwd=folder)
     return part
 
 
 @pytest.mark.promise("A5e")
 def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(
-    repository: Path, part: Path, env: dict[str, str]
+    shop: Shop, part: Path
 ) -> None:
-    own = {**env, "CLAUDE_PROJECT_DIR": str(repository), "CLAUDE_CODE_SESSION_ID": "s-1"}
+    own = {**shop.env, "CLAUDE_PROJECT_DIR": str(shop.top), "CLAUDE_CODE_SESSION_ID": "s-1"}
     edit = {
         "file_path": str(part / "lib.py"),
         "old_string": "return 1",
@@ -46,8 +39,8 @@ def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(
     }
     shell = {"tool_name": "Bash", "tool_use_id": "t-3", "tool_input": {"command": "git commit"}}
     tool = {"tool_name": "Edit", "tool_use_id": "t-2", "tool_input": edit}
-    fire(hook("SessionStart", source="startup"), cwd=repository, env=own)
-    fire(hook("UserPromptSubmit", prompt="Mend the lib"), cwd=repository, env=own)
+    shop.fire(hook("SessionStart", source="startup"), env=own)
+    shop.fire(hook("UserPromptSubmit", prompt="Mend the lib"), env=own)
     fire(hook("PreToolUse", **tool), cwd=part, env=own)
     (part / "lib.py").write_text("def lib():\n    return 2\n")
     fire(hook("PostToolUse", **tool), cwd=part, env=own)
@@ -55,7 +48,7 @@ def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(
     git("commit", "-qam", "Mend", cwd=part, env=own)
     fire(hook("PostToolUse", **shell), cwd=part, env=own)
     fire(hook("SessionEnd", reason="exit"), cwd=part, env=own)
-    log = events(log_in(repository))
+    log = shop.events()
     (commit,) = (event for event in log if event.event_type == "commit")
     assert (commit.stream, commit.payload["root"]) == ("s-1", str(part))
     assert {event.stream for event in log} == {"s-1"}
@@ -68,25 +61,17 @@ def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(
     assert warm("unfinished", cwd=part).out.strip() in ("", "nothing is unfinished")
 
 
-def test_session_of_claude_code_stays_with_its_folder_in_a_nested_clone(
-    repository: Path, env: dict[str, str]
-) -> None:
-    nested = repository / "nested"
-    git("init", "-q", nested, cwd=repository, env=env)
-    for folder in (str(repository), "gone", str(repository / "gone")):
-        fire(hook("Stop"), cwd=nested, env={**env, "CLAUDE_PROJECT_DIR": folder})
-    fire(
-        hook("Stop"), cwd=nested, env={**env, "CLAUDE_PROJECT_DIR": str(repository)}, bridge="codex"
-    )
-    assert len(events(log_in(repository))) == 1
+def test_session_of_claude_code_stays_with_its_folder_in_a_nested_clone(shop: Shop) -> None:
+    nested = shop.top / "nested"
+    shop.git("init", "-q", nested)
+    for folder in (str(shop.top), "gone", str(shop.top / "gone")):
+        fire(hook("Stop"), cwd=nested, env={**shop.env, "CLAUDE_PROJECT_DIR": folder})
+    own = {**shop.env, "CLAUDE_PROJECT_DIR": str(shop.top)}
+    fire(hook("Stop"), cwd=nested, env=own, bridge="codex")
+    assert len(shop.events()) == 1
     assert len(events(log_in(nested))) == 3
     words = ("git", "post-commit", f"commit={'d' * 40}", "git_dir=.git")
-    subprocess.run(
-        ["/bin/sh", "-c", f"{COMMAND} {' '.join(words)}"],
-        cwd=nested,
-        env={**env, "CLAUDE_PROJECT_DIR": str(repository)},
-        check=True,
-    )
+    shop.quiet(["/bin/sh", "-c", f"{COMMAND} {' '.join(words)}"], cwd=nested, env=own)
     *_, commit = events(log_in(nested))
     assert commit.event_type == "commit"  # a commit is in the log of its repository
 
@@ -108,15 +93,15 @@ PATCH = "*** Begin Patch\n*** Update File: ../depot/far.py\n@@\n-far = 1\n+far =
     ],
 )
 def test_a_second_repository_has_a_session_that_edits_there(
-    repository: Path, tmp_path: Path, env: dict[str, str], how: str, is_there: bool
+    shop: Shop, tmp_path: Path, how: str, is_there: bool
 ) -> None:
     depot = tmp_path / "depot"
-    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
+    shop.git("init", "-q", "-b", "main", depot, cwd=tmp_path)
     (depot / "far.py").write_text("far = 1\n")
     if how != "without hooks":
-        install_git(depot, env)
-    (repository / "near.py").symlink_to(depot / "far.py")
-    path = repository / "near.py" if how == "link" else depot / "far.py"
+        shop.hook("install", "git", cwd=depot)
+    (shop.top / "near.py").symlink_to(depot / "far.py")
+    path = shop.top / "near.py" if how == "link" else depot / "far.py"
     change = {"file_path": str(path), "old_string": "far = 1", "new_string": "far = 2"}
     call = {
         "patch": {"tool_name": "apply_patch", "tool_use_id": "t-2", "tool_input": PATCH},
@@ -132,11 +117,11 @@ def test_a_second_repository_has_a_session_that_edits_there(
     end = [hook("PreToolUse", **call, **agent), hook("PostToolUse", **call, **agent)]
     end[-1]["tool_response"] = answer if how == "read" else {}
     for record in (*begin, *end, hook("Stop")):
-        fire(record, cwd=repository, env=env, bridge=bridge)
+        shop.fire(record, bridge=bridge)
     if not is_there:
         assert not log_in(depot).exists() or events(log_in(depot)) == []
         return
-    there, here = events(log_in(depot)), events(log_in(repository))
+    there, here = events(log_in(depot)), shop.events()
     assert [event.event_id for event in there] == [event.event_id for event in here]
     assert [event.caused_by for event in there] == [event.caused_by for event in here]
     assert [event.payload for event in there] == [event.payload for event in here]
@@ -144,13 +129,13 @@ def test_a_second_repository_has_a_session_that_edits_there(
 
 @pytest.mark.promise("A5e")
 def test_sessions_that_edit_in_each_others_repositories_are_in_both(
-    repository: Path, tmp_path: Path, env: dict[str, str]
+    shop: Shop, tmp_path: Path
 ) -> None:
     depot = tmp_path / "depot"
-    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
-    for folder in (repository, depot):
-        install_git(folder, env)
-    for name, own, other in (("s-1", repository, depot), ("s-2", depot, repository)):
+    shop.git("init", "-q", "-b", "main", depot, cwd=tmp_path)
+    for folder in (shop.top, depot):
+        shop.hook("install", "git", cwd=folder)
+    for name, own, other in (("s-1", shop.top, depot), ("s-2", depot, shop.top)):
         change = {"file_path": str(other / "new.py"), "content": f"{name} = 1\n"}
         call = {"tool_name": "Write", "tool_use_id": f"t-{name}", "tool_input": change}
         for record in (
@@ -159,24 +144,22 @@ def test_sessions_that_edit_in_each_others_repositories_are_in_both(
             hook("PreToolUse", name, **call),
             hook("PostToolUse", name, **call, tool_response={"type": "create"}),
         ):
-            fire(record, cwd=own, env=env)
-    for folder in (repository, depot):
+            shop.fire(record, cwd=own)
+    for folder in (shop.top, depot):
         told = [(event.stream, event.event_type) for event in events(log_in(folder))]
         kinds = ("session.begun", "prompt", "tool.begun", "tool.ended")
         assert sorted(told) == sorted((name, kind) for name in ("s-1", "s-2") for kind in kinds)
 
 
 @pytest.mark.promise("A5e")
-def test_an_edit_is_known_where_the_sessions_own_log_is_gone(
-    repository: Path, tmp_path: Path, env: dict[str, str]
-) -> None:
+def test_an_edit_is_known_where_the_sessions_own_log_is_gone(shop: Shop, tmp_path: Path) -> None:
     depot = tmp_path / "depot"
-    git("init", "-q", "-b", "main", depot, cwd=tmp_path, env=env)
-    install_git(depot, env)
+    shop.git("init", "-q", "-b", "main", depot, cwd=tmp_path)
+    shop.hook("install", "git", cwd=depot)
     change = {"file_path": str(depot / "new.py"), "content": "new = 1\n"}
     call = {"tool_name": "Write", "tool_use_id": "t-2", "tool_input": change}
     for name in ("SessionStart", "PreToolUse", "PostToolUse"):
-        fire(hook(name, **(call if "Tool" in name else {})), cwd=repository, env=env)
-    shutil.rmtree(log_in(repository))
+        shop.fire(hook(name, **(call if "Tool" in name else {})))
+    shutil.rmtree(shop.log)
     assert [event.event_type for event in events(log_in(depot))] == ["tool.begun", "tool.ended"]
-    assert not log_in(repository).exists()
+    assert not shop.log.exists()

@@ -10,11 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from tests.cli.warm import warm
-from tests.trace.agents.firing import WAIT_S, git
+from tests.trace.agents.firing import WAIT_S, Shop
 
 # an agent: a process of its own, under which a shell runs the hooks of its settings, and git
 AGENT = r"""
@@ -39,24 +37,13 @@ say "$1" SessionEnd ',"reason":"exit"'
 """
 
 
-class Place(NamedTuple):
-    """A working tree, its environment, and what its agent's hooks run."""
-
-    top: Path
-    env: dict[str, str]
-
-    def install(self, *words: str) -> None:
-        argv = [sys.executable, "-m", "thence", "hook", "install", *words]
-        subprocess.run(argv, cwd=self.top, env=self.env, check=True, capture_output=True)
-
-    def git(self, *words: object) -> str:
-        return git(*words, cwd=self.top, env=self.env)
+class Place(Shop):
+    """A working tree with its environment, and what its agent's hooks run."""
 
     def agent(self, session: str = "s-1", file: str = "agent.py") -> str:
         """Have an agent commit a file, and return the commit."""
-        log = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
-        helper = log / "thence" / "agents" / "hook.sh"
-        command = f"sh {helper} claude-code || true"
+        common = self.git("rev-parse", "--path-format=absolute", "--git-common-dir")
+        command = f"sh {common}/thence/agents/hook.sh claude-code || true"
         words = ["bash", "-c", AGENT, "-", session, file]
         subprocess.run(
             words, cwd=self.top, env={**self.env, "HOOK": command}, check=True, timeout=WAIT_S
@@ -71,30 +58,33 @@ class Place(NamedTuple):
 
     def owner(self, what: str) -> str:
         """Return the kind and session that `thence why` names for a commit or a line."""
-        answer = warm("why", what, "--json", cwd=self.top)
+        answer = self.run("why", what, "--json")
         assert answer.code == 0, answer.err
         return " ".join(filter(None, (answer.json["kind"], answer.json["session"])))
 
 
 @pytest.fixture
-def place(repository: Path, env: dict[str, str]) -> Place:
+def bare(shop: Shop) -> Place:
+    return Place(shop.top, shop.env)
+
+
+@pytest.fixture
+def place(bare: Place) -> Place:
     """A repository with hooks of Claude Code and of git."""
-    place = Place(repository, env)
-    place.install("claude-code")
-    place.install("git")
+    place = bare
+    place.hook("install", "claude-code")
+    place.hook("install", "git")
     return place
 
 
-def test_old_history_is_unknown_and_what_follows_is_not(
-    repository: Path, env: dict[str, str]
-) -> None:
-    place = Place(repository, env)
-    (repository / "old.py").write_text("old = 0\n")
+def test_old_history_is_unknown_and_what_follows_is_not(bare: Place) -> None:
+    place = bare
+    (place.top / "old.py").write_text("old = 0\n")
     place.git("add", "old.py")
     old = "Old\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
     place.git("commit", "-qm", old)
-    place.install("claude-code")
-    place.install("git")
+    place.hook("install", "claude-code")
+    place.hook("install", "git")
     commit = place.git("rev-parse", "HEAD")
     place.agent()
     place.person()
@@ -106,9 +96,9 @@ def test_old_history_is_unknown_and_what_follows_is_not(
 def test_clone_knows_nothing_of_what_came_with_it(place: Place, tmp_path: Path) -> None:
     commit = place.agent()
     place.person()
-    git("clone", "-q", place.top, "mate", cwd=tmp_path, env=place.env)
+    place.git("clone", "-q", place.top, "mate", cwd=tmp_path)
     mate = Place(tmp_path / "mate", place.env)
-    mate.install("git")
+    mate.hook("install", "git")
     mate.person("own.py")
     named = (commit, "agent.py:1", "hand.py:1", "own.py:1")
     assert {mate.owner(what) for what in named} == {"unknown"}
@@ -143,12 +133,12 @@ def hooks_path(place: Place) -> None:
 
 @pytest.mark.parametrize("manage", [husky, hooks_path])
 def test_hooks_of_a_folder_of_the_projects_fire_also_when_it_is_set_up_again(
-    repository: Path, env: dict[str, str], manage: Callable[[Place], None]
+    bare: Place, manage: Callable[[Place], None]
 ) -> None:
-    place = Place(repository, env)
+    place = bare
     manage(place)
-    place.install("claude-code")
-    place.install("git")
+    place.hook("install", "claude-code")
+    place.hook("install", "git")
     manage(place)
     place.agent()
     place.person()
@@ -173,7 +163,7 @@ def test_hooks_that_are_gone_leave_a_commit_unknown_and_a_line_with_its_edit(
     commit, other = place.agent(), place.person()
     assert {place.owner(what) for what in (commit, other, "hand.py:1")} == {"unknown"}
     assert place.owner("agent.py:1") in {"agent s-1", "unknown"}
-    states = warm("hook", "status", "--json", cwd=place.top).json["hooks"]
+    states = place.hook("status", "--json").json["hooks"]
     assert {state["state"] for state in states if state["tool"] == "git"} != {"installed"}
 
 
@@ -214,7 +204,7 @@ def test_worktrees_have_one_log_and_each_line_its_session(place: Place, tmp_path
 def test_trailer_names_the_session_in_a_commit_and_in_its_squash(
     place: Place, tmp_path: Path
 ) -> None:
-    place.install("git", "--trailer")
+    place.hook("install", "git", "--trailer")
     place.git("switch", "-qc", "side")
     place.agent()
     agents = place.git("log", "-1", "--format=%B")
@@ -222,7 +212,7 @@ def test_trailer_names_the_session_in_a_commit_and_in_its_squash(
     place.person()
     assert "thence-session" not in place.git("log", "-1", "--format=%B")
     place.git("switch", "-q", "main")
-    git("clone", "-q", place.top, "forge", cwd=tmp_path, env=place.env)
+    place.git("clone", "-q", place.top, "forge", cwd=tmp_path)
     moment = f"@{int(time.time()) + 60} +0000"  # git's times are whole seconds
     later = {"GIT_COMMITTER_DATE": moment, "GIT_AUTHOR_DATE": moment, "GIT_AUTHOR_NAME": "Bo"}
     forge = Place(tmp_path / "forge", place.env | later)
@@ -230,8 +220,7 @@ def test_trailer_names_the_session_in_a_commit_and_in_its_squash(
     forge.git("commit", "-q", "-m", f"Both (#1)\n\n* {agents}\n\n* by hand\n")
     place.git("pull", "-q", "--ff-only", forge.top, "main")
     assert [place.owner(f"{name}.py:1") for name in ("agent", "hand")] == ["agent s-1", "person"]
-    assert "it adds the trailer" in warm("hook", "status", cwd=place.top).out
-    refused = warm("hook", "install", "codex", "--trailer", cwd=place.top)
-    assert (refused.code, "--trailer is of git" in refused.err) == (2, True)
-    warm("hook", "uninstall", "git", cwd=place.top)
+    assert "it adds the trailer" in place.hook("status").out
+    assert "--trailer is of git" in place.hook("install", "codex", "--trailer", code=2).err
+    place.hook("uninstall", "git")
     assert not (place.top / ".git/hooks/prepare-commit-msg").exists()

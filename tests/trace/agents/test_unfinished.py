@@ -3,12 +3,10 @@
 import os
 import signal
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.installed import thence as run
-from tests.trace.agents.firing import COMMAND, WAIT_S
+from tests.trace.agents.firing import COMMAND, WAIT_S, Shop
 
 AGENT = r"""
 say() {
@@ -24,24 +22,22 @@ read -r end
 """
 
 
-def unfinished(repository: Path, env: dict[str, str]) -> dict[str, Any]:
-    ended = run("unfinished", "--json", cwd=repository, env=env)
+def unfinished(shop: Shop) -> dict[str, Any]:
+    ended = shop.run("unfinished", "--json")
     assert ended.code == 0, ended.err
     return {step["event"]["subject"]: step["is_alive"] for step in ended.json["unfinished"]}
 
 
 @pytest.mark.promise("A5a")
-def test_unfinished_shows_tool_calls_in_flight_of_a_killed_agent(
-    repository: Path, env: dict[str, str]
-) -> None:
-    env = {**env, "FIRE": COMMAND}
+def test_unfinished_shows_tool_calls_in_flight_of_a_killed_agent(shop: Shop) -> None:
+    shop.env["FIRE"] = COMMAND
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    agent = subprocess.Popen(["bash", "-c", AGENT], cwd=repository, env=env, **pipes)
+    agent = subprocess.Popen(["bash", "-c", AGENT], cwd=shop.top, env=shop.env, **pipes)
     try:
         assert agent.stdout.readline() == b"done\n"
-        assert unfinished(repository, env) == {"session/s": True, "tool/t-1": True}
+        assert unfinished(shop) == {"session/s": True, "tool/t-1": True}
     finally:
         os.kill(agent.pid, signal.SIGKILL)
         agent.communicate(timeout=WAIT_S)
-    assert unfinished(repository, env) == {"session/s": False, "tool/t-1": False}
-    assert "its process has ended" in run("unfinished", cwd=repository, env=env).out
+    assert unfinished(shop) == {"session/s": False, "tool/t-1": False}
+    assert "its process has ended" in shop.run("unfinished").out

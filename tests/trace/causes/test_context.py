@@ -421,8 +421,11 @@ def test_block_decorates_functions_and_is_entered_once_at_a_time(log):
         return log.append("t").caused_by if depth == 0 else work(depth - 1)
 
     assert work(3) == (A,)
-    with (block := thence.because(B)), pytest.raises(InvalidEvent, match="entered already"), block:
-        pass
+    for block in (thence.because(B), thence.carried({})):
+        with block, pytest.raises(InvalidEvent, match="entered already"), block:
+            pass
+        with block:
+            pass
     assert log.append("t").caused_by == ()
 
 

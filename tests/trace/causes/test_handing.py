@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import pytest
@@ -291,7 +292,7 @@ def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding,
 
 def test_log_that_is_given_to_a_pool_of_processes_says_where_to_open_it(log):
     with (
-        thence.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
         pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"),
     ):
         pool.submit(print, log).result()

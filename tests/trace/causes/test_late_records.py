@@ -26,7 +26,6 @@ from thence.otel import SpanProcessor
 pytestmark = pytest.mark.promise("A4b")
 SHOP = logging.getLogger("shop")
 TILL = logging.getLogger("shop.till")
-WAYS = ("record factory", "filter")
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +46,9 @@ def only_the_tests_handlers():
     assert present is logging.LogRecord
 
 
-@pytest.fixture(params=WAYS)
-def handler(request, log):
-    """Returns a handler, and how a handler before it is set up."""
-    made = thence.LogHandler(log, record_factory=request.param == "record factory")
-    made.before = lambda first: first
-    if request.param == "filter":
-        made.before = lambda first: (first.addFilter(thence.CauseFilter()), first)[1]
+@pytest.fixture
+def handler(log):
+    made = thence.LogHandler(log)
     yield made
     made.close()
 
@@ -61,7 +56,6 @@ def handler(request, log):
 def memory(handler, capacity=1_000):
     """Returns a handler that keeps records for another one until a critical one comes."""
     first = logging.handlers.MemoryHandler(capacity, logging.CRITICAL, handler)
-    getattr(handler, "before", lambda first: first)(first)
     SHOP.addHandler(first)
     return first
 
@@ -130,7 +124,7 @@ def test_time_of_its_making_is_in_the_payload(log, handler):
 
 def test_queue_with_its_listener_names_the_step_of_each_task(log, handler):
     records = queue.SimpleQueue()
-    SHOP.addHandler(handler.before(logging.handlers.QueueHandler(records)))
+    SHOP.addHandler(logging.handlers.QueueHandler(records))
     listener = logging.handlers.QueueListener(records, handler)
     listener.start()
 
@@ -184,7 +178,7 @@ def test_queue_of_dict_config_names_the_step(log):
 
 def test_queue_that_is_drained_inside_another_step_names_the_first(log, handler):
     records = queue.SimpleQueue()
-    SHOP.addHandler(handler.before(logging.handlers.QueueHandler(records)))
+    SHOP.addHandler(logging.handlers.QueueHandler(records))
     TILL.info("of none")
     with thence.step("pay", log=log):
         TILL.info("of pay")
@@ -253,7 +247,7 @@ def test_record_of_a_span_names_it_after_its_end_and_inside_another(log, handler
 def test_warnings_that_are_captured_have_the_cause_of_their_making(log, handler):
     logger = logging.getLogger("py.warnings")
     first = logging.handlers.MemoryHandler(1_000, logging.CRITICAL, handler)
-    logger.addHandler(handler.before(first))
+    logger.addHandler(first)
     logger.propagate = False
     try:
         with warnings.catch_warnings():
@@ -273,7 +267,7 @@ def test_warnings_that_are_captured_have_the_cause_of_their_making(log, handler)
 def test_pickled_record_takes_its_cause_along(log, handler):
     """As by a queue of multiprocessing; other programs need no thence to read it."""
     records = multiprocessing.get_context("spawn").Queue()
-    SHOP.addHandler(handler.before(logging.handlers.QueueHandler(records)))
+    SHOP.addHandler(logging.handlers.QueueHandler(records))
     with thence.step("pay", log=log):
         TILL.info("of pay")
     record = records.get(timeout=WAIT_S)
@@ -288,14 +282,12 @@ SENDER = """
 import logging, logging.handlers, sys
 import thence
 
-port, folder, way = sys.argv[1:]
+port, folder = sys.argv[1:]
 logger = logging.getLogger("shop.till")
 logger.setLevel(logging.INFO)
 logger.addHandler(logging.handlers.SocketHandler("127.0.0.1", int(port)))
 with thence.open(folder) as log:
-    handler = thence.LogHandler(log, record_factory=way == "record factory")
-    if way == "filter":
-        logger.handlers[0].addFilter(thence.CauseFilter())
+    handler = thence.LogHandler(log)
     with thence.step("pay", log=log):
         logger.info("of pay")
     logger.info("of none")
@@ -303,8 +295,7 @@ logger.handlers[0].close()
 """
 
 
-@pytest.mark.parametrize("way", [*WAYS, "neither"])
-def test_record_that_a_socket_brings_has_the_cause_in_the_process_that_made_it(log, tmp_path, way):
+def test_record_that_a_socket_brings_has_the_cause_in_the_process_that_made_it(log, tmp_path):
     """The receiver is the logging cookbook's, inside a step."""
     handler = thence.LogHandler(log)
     SHOP.addHandler(handler)
@@ -321,22 +312,22 @@ def test_record_that_a_socket_brings_has_the_cause_in_the_process_that_made_it(l
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         port, folder = str(server.server_address[1]), str(tmp_path / "sender")
-        command = [sys.executable, "-c", SENDER, port, folder, way]
+        command = [sys.executable, "-c", SENDER, port, folder]
         subprocess.run(command, check=True, env=environment(), timeout=WAIT_S)
         thread.join(WAIT_S)
     with thence.open(folder) as sender:
         (begun,) = sender.query(type="pay.begun").events
         expected = sender.handed_on(begun).text
-    causes = [begun.event_id] if way in WAYS else []
-    assert recorded(log) == {"of pay": causes, "of none": []}
+    assert recorded(log) == {"of pay": [begun.event_id], "of none": []}
     events = {event.payload["message"]: event for event in log.query(type="record.info").events}
-    assert [*events["of pay"].external_causes] == ([expected] if causes else [])
+    assert [*events["of pay"].external_causes] == [expected]
     assert times(log).keys() == {"of pay", "of none"}
 
 
 def test_record_without_a_stamp_has_a_cause_only_where_it_is_handled_as_it_is_made(log):
     """Of another thread, task or process, or made before the step around it: none."""
-    handler = thence.LogHandler(log, record_factory=False)
+    handler = thence.LogHandler(log)
+    logging.setLogRecordFactory(logging.LogRecord)  # as a program may that has one of its own
     first = memory(handler)
     SHOP.addHandler(handler)
     elsewhere = {"name": "shop", "levelname": "INFO", "msg": "of another process"}
@@ -371,14 +362,6 @@ def test_record_without_a_stamp_has_a_cause_only_where_it_is_handled_as_it_is_ma
     late = [event for event in log.query(type="record.info").events if "at" in event.payload]
     assert [event.caused_by for event in late] == [()] * 5
     SHOP.addHandler(handler)
-
-
-def test_factory_of_a_program_that_forbids_another_stays(log):
-    before = logging.getLogRecordFactory()
-    handler = thence.LogHandler(log, record_factory=False)
-    assert logging.getLogRecordFactory() is before
-    handler.close()
-    assert logging.getLogRecordFactory() is before
 
 
 @pytest.mark.parametrize("order", itertools.permutations(range(3)))

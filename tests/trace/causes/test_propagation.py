@@ -32,18 +32,16 @@ def note(path, name="noted"):
 
 
 POOLS = {
-    "threads": lambda: thence.ThreadPoolExecutor(2),
-    "forked": lambda: thence.ProcessPoolExecutor(2, multiprocessing.get_context("fork")),
-    "spawned": lambda: thence.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
-    "others": lambda: thence.propagate(futures.ThreadPoolExecutor(2)),
-    "other processes": lambda: thence.propagate(futures.ProcessPoolExecutor(2)),
+    "threads": lambda: futures.ThreadPoolExecutor(2),
+    "forked": lambda: futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork")),
+    "spawned": lambda: futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
 }
 
 
 @pytest.mark.promise("A3")
 @pytest.mark.parametrize("pool", POOLS)
 def test_work_of_a_pool_has_the_causes_of_its_own_submission(log, pool):
-    with POOLS[pool]() as executor:
+    with thence.propagate(POOLS[pool]()) as executor:
         with thence.step("first", log=log) as first:
             one = executor.submit(note, log.folder).result()
             mapped = list(executor.map(note, [log.folder] * 3, ["a", "b", "c"]))
@@ -100,7 +98,7 @@ def test_step_in_a_pool_has_the_subject_and_actor_of_the_step_around_it(log):
             log.append("noted")
 
     with (
-        thence.ThreadPoolExecutor(1) as pool,
+        thence.propagate(futures.ThreadPoolExecutor(1)) as pool,
         thence.step("outer", log=log, subject="order/1", actor="till") as outer,
     ):
         pool.submit(work).result()
@@ -111,7 +109,7 @@ def test_step_in_a_pool_has_the_subject_and_actor_of_the_step_around_it(log):
 
 @pytest.mark.promise("A3")
 def test_work_handed_on_while_an_error_is_handled_has_the_end_of_its_step(log):
-    with thence.ThreadPoolExecutor(1) as pool:
+    with thence.propagate(futures.ThreadPoolExecutor(1)) as pool:
         try:
             with thence.step("pay", log=log):
                 raise ValueError("no money")
@@ -123,9 +121,9 @@ def test_work_handed_on_while_an_error_is_handled_has_the_end_of_its_step(log):
 
 
 def test_causes_leave_a_worker_when_its_work_is_done(log):
-    with thence.ThreadPoolExecutor(1) as pool, thence.step("first", log=log):
-        pool.submit(log.append, "noted").result()
-        inside = futures.ThreadPoolExecutor.submit(pool, current_blocks).result()
+    with futures.ThreadPoolExecutor(1) as pool, thence.step("first", log=log):
+        thence.propagate(pool).submit(log.append, "noted").result()
+        inside = pool.submit(current_blocks).result()
     assert inside == ()
 
 
@@ -134,7 +132,7 @@ def test_step_that_a_generator_has_open_goes_along_from_inside_it(log):
         with thence.step("walk", log=log) as walk:
             yield walk.event_id, pool.submit(lambda: log.append("noted").caused_by).result()
 
-    with thence.ThreadPoolExecutor(1) as pool:
+    with thence.propagate(futures.ThreadPoolExecutor(1)) as pool:
         walks = run(pool)
         walk, causes = next(walks)
         suspended = pool.submit(lambda: log.append("beside").caused_by).result()
@@ -180,7 +178,7 @@ def test_steps_inside_one_another_are_of_one_trace_in_another_process_too(log):
         with (
             thence.step("middle"),
             thence.step("inner"),
-            thence.ProcessPoolExecutor(1) as pool,
+            thence.propagate(futures.ProcessPoolExecutor(1)) as pool,
         ):
             inner = thence.carry()
             worker = pool.submit(thence.carry).result(WAIT_S)
@@ -245,14 +243,6 @@ def test_what_is_no_token_is_refused(token):
     with pytest.raises(InvalidEvent) as refused:
         thence.carried(token)
     assert "thence.carry()" in refused.value.hint
-
-
-def test_block_is_entered_once_at_a_time(log):
-    block = thence.carried({})
-    with block, pytest.raises(InvalidEvent, match="entered already"), block:
-        pass
-    with block:
-        pass
 
 
 async def awaited():

@@ -6,9 +6,7 @@ import pickle
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 
 import pytest
 from tests.disks import GatedDisk, Scripted
@@ -301,20 +299,6 @@ def test_error_of_a_begin_that_is_awaited_is_raised(tmp_path):
         asyncio.run(work())
 
 
-@pytest.mark.promise("O6")
-def test_threads_carry_a_step_when_they_are_given_the_context(log):
-    @thence.step
-    def inner():
-        return log.append("noted").caused_by
-
-    with ThreadPoolExecutor(4) as pool, thence.step("outer", log=log) as outer:
-        futures = [pool.submit(copy_context().run, inner) for _ in range(8)]
-        assert len({future.result() for future in futures}) == 8
-        assert pool.submit(log.append, "apart").result().caused_by == ()
-    begun = [event for event in log.read() if event.event_type == "inner.begun"]
-    assert {event.caused_by for event in begun} == {(outer.event_id,)}
-
-
 def test_what_is_no_function_is_no_step(log):
     def numbers():
         yield 1
@@ -502,17 +486,6 @@ def test_step_that_finds_the_queue_full_is_appended(tmp_path):
     assert names.count("cheap.begun") == names.count("cheap.ended") == 50
 
 
-def test_step_around_a_generator_that_is_dropped_ends(log):
-    def numbers():
-        with thence.step("count", log=log):
-            yield 1
-
-    stream = numbers()
-    copy_context().run(next, stream)
-    stream.close()
-    assert types(log) == ["count.begun", "count.cancelled"]
-
-
 def test_step_in_a_simulations_log_belongs_to_the_run(tmp_path):
     with thence.open(tmp_path / "run-1", "sim") as log:
         with thence.step("consult", log=log, actor="ada", model="m") as begun:
@@ -606,7 +579,7 @@ def test_block_has_the_step_with_its_begin_and_its_end(log, is_async):
     assert taken == taken.begun == begun
     assert type(taken.begun) is thence.Event
     assert taken.ended == ended
-    assert pickle.loads(pickle.dumps(taken)).ended == ended
+    assert pickle.loads(pickle.dumps(taken)) == begun
     assert is_async or inside.caused_by == (taken.event_id,)
     after = log.append("after", caused_by=[taken, taken.ended])
     assert after.caused_by == (begun.event_id, ended.event_id)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.events import by_type
+from tests.trace.otlp.collector import spans_of
 
 import thence
 from thence.core.new_event import HostEvent
@@ -37,6 +38,10 @@ def taken(log, *documents):
 def span(name="call", span_id=SPAN, **members):
     times = {"startTimeUnixNano": "1000000000", "endTimeUnixNano": "2000000000"}
     return {"traceId": TRACE, "spanId": span_id, "name": name, **times, **members}
+
+
+def pairs(texts):
+    return [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()]
 
 
 def trace(*spans):
@@ -122,7 +127,7 @@ def causes_of(log, name):
 
 
 def graph_of_spans(document):
-    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    spans = spans_of(document)
     names = {span["spanId"]: span["name"] for span in spans}
     return {
         span["name"]: {names[one["spanId"]] for one in span["links"]}
@@ -150,8 +155,8 @@ def test_name_of_a_span_comes_in_as_it_is_recorded_live(log, sdk, tmp_path, name
 @pytest.mark.promise("A4e")
 def test_attributes_of_links_are_kept_and_leave_again(log):
     def link(span_id, text):
-        pairs = [{"key": "why", "value": {"stringValue": text}}] if text else []
-        return {"traceId": TRACE, "spanId": span_id, "attributes": pairs}
+        facts = pairs({"why": text}) if text else []
+        return {"traceId": TRACE, "spanId": span_id, "attributes": facts}
 
     links = [link("12" * 8, "here"), link("ef" * 8, "elsewhere"), link("34" * 8, "")]
     taken(log, trace(span("asked", "12" * 8), span("call", links=links)))
@@ -162,11 +167,7 @@ def test_attributes_of_links_are_kept_and_leave_again(log):
         {"why": "elsewhere"},
         None,
     ]
-    (again,) = [
-        one
-        for one in exported(log)["resourceSpans"][0]["scopeSpans"][0]["spans"]
-        if one["name"] == "call"
-    ]
+    (again,) = [one for one in spans_of(exported(log)) if one["name"] == "call"]
     sent = [(one["spanId"], one.get("attributes", [])) for one in again["links"]]
     assert sorted(sent) == sorted((one["spanId"], one["attributes"]) for one in links)
 
@@ -363,7 +364,7 @@ def test_ten_thousand_hostile_records_raise_nothing_and_each_is_taken_or_counted
     print("seed", seed)
     draw = random.Random(seed)
     model = span(
-        attributes=[{"key": "k", "value": {"stringValue": "v"}}],
+        attributes=pairs({"k": "v"}),
         links=[{"traceId": TRACE, "spanId": "12" * 8, "attributes": []}],
         events=[{"name": "exception", "timeUnixNano": "5", "attributes": []}],
         status={"code": 2, "message": "m"},
@@ -403,32 +404,14 @@ def test_ten_thousand_hostile_records_raise_nothing_and_each_is_taken_or_counted
 
 @pytest.mark.promise("A4e")
 def test_agent_conversation_and_message_come_in_as_they_are_recorded_live(log):
-    attributes = [
-        {"key": key, "value": {"stringValue": value}}
-        for key, value in (
-            ("gen_ai.agent.name", "shop"),
-            ("gen_ai.conversation.id", "c-1"),
-            ("gen_ai.tool.name", "pay"),
-            ("gen_ai.tool.call.arguments", '{"order":881}'),
-        )
-    ]
-    error = [
-        {"key": "exception.type", "value": {"stringValue": "shop.Declined"}},
-        {"key": "exception.message", "value": {"stringValue": "give an idempotency key"}},
-    ]
-    span = {
-        "traceId": "ab" * 16,
-        "spanId": "cd" * 8,
-        "name": "execute_tool pay",
-        "startTimeUnixNano": "1000",
-        "endTimeUnixNano": "2000",
-        "attributes": attributes,
-        "status": {"code": 2},
-        "events": [{"name": "exception", "timeUnixNano": "1500", "attributes": error}],
-    }
-    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "till"}}]}
-    trace = {"resourceSpans": [{"resource": service, "scopeSpans": [{"spans": [span]}]}]}
-    taken(log, json.dumps([trace]).encode())
+    texts = {"gen_ai.agent.name": "shop", "gen_ai.conversation.id": "c-1"}
+    texts |= {"gen_ai.tool.name": "pay", "gen_ai.tool.call.arguments": '{"order":881}'}
+    error = {"exception.type": "shop.Declined", "exception.message": "give an idempotency key"}
+    exception = {"name": "exception", "timeUnixNano": "1500000000", "attributes": pairs(error)}
+    facts = {"attributes": pairs(texts), "status": {"code": 2}, "events": [exception]}
+    document = trace(span("execute_tool pay", **facts))
+    document["resourceSpans"][0]["resource"] = {"attributes": pairs({"service.name": "till"})}
+    taken(log, json.dumps([document]).encode())
     begun, failed = log.events()
     for event in (begun, failed):
         assert (event.actor, event.stream) == ("shop", "c-1")
@@ -448,14 +431,9 @@ def test_names_of_protobuf_are_refused_with_what_json_has():
 
 @pytest.mark.promise("A4e")
 def test_tokens_of_a_span_in_flight_stay_in_its_begin(log):
-    span = {
-        "traceId": "ab" * 16,
-        "spanId": "cd" * 8,
-        "name": "chat m",
-        "startTimeUnixNano": "1000",
-        "attributes": [{"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}}],
-    }
-    trace = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
-    taken(log, json.dumps(trace).encode())
+    tokens = [{"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}}]
+    one = span("chat m", attributes=tokens)
+    del one["endTimeUnixNano"]
+    taken(log, trace(one))
     (begun,) = log.events()
     assert begun.payload["attributes"] == {"gen_ai.usage.input_tokens": 7}

@@ -49,9 +49,8 @@ def test_both_forms_of_a_log_are_the_same_field_by_field(log):
     assert without_zero(read) == without_zero(json.loads(msgspec.json.encode(trace)))
 
 
-def export(log, at, *options):
-    words = ("export", "--log", "agent", "--otlp", at.url, *options)
-    return thence(*words, cwd=log.folder.parent)
+def export(log, at, path=""):
+    return thence("export", "--log", "agent", "--otlp", at.url + path, cwd=log.folder.parent)
 
 
 @pytest.mark.promise("A4d")
@@ -72,12 +71,13 @@ def test_answers_in_protobuf_are_read(log):
     status = b"\x08\x03\x12\x0dno such token"
     with collector() as at:
         at.answers.append((200, PROTOBUF, answer))
-        ended = export(log, at)
+        ended = export(log, at, "/otlp/traces")
         at.answers.append((400, PROTOBUF, status))
         refused = export(log, at)
         at.answers.append((200, PROTOBUF, b"\xff\xff"))
         spoilt = export(log, at)
     assert "rejected 2 spans: too old" in ended.err
-    assert "4 spans sent" in ended.err
+    assert f"4 spans sent to {at.url}/otlp/traces" in ended.err
+    assert [path for path, _, _ in at.requests] == ["/otlp/traces", "/v1/traces", "/v1/traces"]
     assert "it answered 400: no such token" in " ".join(refused.err.split())
     assert (spoilt.code, "6 spans sent" in spoilt.err) == (0, True)

@@ -530,10 +530,8 @@ class Follower:
 
     It holds files open, so close it. It takes no lock and writes nothing. Only complete lines are
     served: an unfinished one is read again from its start, as recovery may cut and overwrite it.
-    The ids of what was served are remembered, about 100 bytes each.
-
-    With `is_durable` it serves an event only when its bytes are on the device, for a caller that
-    sends events elsewhere or acts on them. Where a prune overtakes it, the notice comes first.
+    The ids of what was served are remembered, about 100 bytes each. Where a prune overtakes it, the
+    notice comes first.
     """
 
     def __init__(
@@ -541,21 +539,19 @@ class Follower:
         disk: Disk,
         folder: Path,
         vocabulary: Vocabulary,
-        is_durable: bool = False,
         last_prune: LastPrune = never_pruned,
     ) -> None:
         self._disk = disk
         self._vocabulary = vocabulary
         self._last_prune = last_prune
         self._walk = SegmentWalk(disk, folder)
-        self._watch = Watch(disk, folder, is_durable)
+        self._watch = Watch(disk, folder)
         self._served: set[str] = set()
 
     def events(self) -> Iterator[Event]:
         """Yields the present events that were not served yet; bad bytes are left out.
 
-        If lines share an id, the first that arrived is served. Raises OutcomeUnknown when
-        `is_durable` is set and the sync fails.
+        If lines share an id, the first that arrived is served.
         """
         self._watch.look()
         for cursor in self._walk.cursors():
@@ -567,7 +563,6 @@ class Follower:
 
     def _events_of(self, cursor: Cursor) -> Iterator[Event]:
         for block in chain(cursor.blocks(), cursor.rest()):
-            self._watch.sync()
             for line in lines_of(block, self._vocabulary):
                 if line.is_whole and not isinstance(line.content, BadLine):
                     yield line.content

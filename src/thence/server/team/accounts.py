@@ -23,13 +23,6 @@ class Member(NamedTuple):
     role: str
 
 
-class Added(NamedTuple):
-    """What `add_user` did; `is_new` is False for a user who was in another team before."""
-
-    member: Member
-    is_new: bool
-
-
 _MEMBERS = """
     SELECT users.name, teams.slug, members.role
     FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
@@ -89,18 +82,18 @@ class Accounts:
         with self._database.reading() as connection:
             return [slug for (slug,) in connection.execute("SELECT slug FROM teams ORDER BY slug")]
 
-    def add_user(self, name: str, team: str, role: str, password: Callable[[], str]) -> Added:
-        """Adds a user to a team; one who is new here gets the password.
+    def add_user(self, name: str, team: str, role: str, password: Callable[[], str]) -> bool:
+        """Adds a user to a team; one who is new here gets the password. Returns whether they are.
 
         Raises `account_refused` for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
         self._check_joining(name, team, role)
         is_new = not self.has_user(name)
-        stored = self._hashed(_check_password(name, password())) if is_new else ""
-        return self._joined(Member(name, team, role), stored, is_new)
+        stored = self._hashed(_check_password(name, password())) if is_new else None
+        return self._join(Member(name, team, role), stored)
 
-    def add_machine(self, name: str, team: str, role: str) -> Member:
+    def add_machine(self, name: str, team: str, role: str) -> None:
         """Adds a user without a password, who can't log in and is let in by a machine token.
 
         Raises `account_refused` as `add_user` does, and for a user who is in any team already.
@@ -108,16 +101,17 @@ class Accounts:
         self._check_joining(name, team, role, "add the token")
         if self.has_user(name):
             raise _refused("add the token", name, "there is a user or a token of this name")
-        return self._joined(Member(name, team, role), "", True).member
+        self._join(Member(name, team, role), "")
 
-    def _joined(self, member: Member, stored: str, is_new: bool) -> Added:
+    def _join(self, member: Member, stored: str | None) -> bool:
+        """Keeps a member, who is a new user with a stored password; returns whether they are."""
         row = {**member._asdict(), "password": stored}
-        name, team, _ = member
         with self._database.writing() as connection:
-            is_new = is_new and bool(connection.execute(_ADD_USER, row))
+            is_new = stored is not None and bool(connection.execute(_ADD_USER, row))
             if not connection.execute(_JOIN, row):
-                raise _refused("add the user", name, f"{name} is in {team} already")
-        return Added(member, is_new)
+                cause = f"{member.user} is in {member.team} already"
+                raise _refused("add the user", member.user, cause)
+        return is_new
 
     def set_role(self, name: str, team: str, role: str) -> str:
         """Gives a user another role in a team, from the next request on; returns the former one.
@@ -159,7 +153,7 @@ class Accounts:
                 hint = f"make it: thence server team add {team}"
                 raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
-            hint = "to change the role: thence server user role"
+            hint = "to change the role: thence server user set --role"
             raise _refused(action, name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
@@ -211,7 +205,7 @@ class Accounts:
 
 
 def check_writing(member: Member) -> None:
-    """Raises SyncRefused for a member who may not bring lines."""
+    """Raises SyncRefused for a member who may not push lines."""
     if member.role not in WRITING_ROLES:
         raise SyncRefused(
             "could not take the batch",

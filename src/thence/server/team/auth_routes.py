@@ -29,7 +29,7 @@ BODY_BYTES_MAX = 16 * 1024
 CHECKING_THREADS, WAITING_MAX = 2, 32
 
 
-class WaysIn:
+class AuthRoutes:
     """The routes by which people and programs come in.
 
     What checks no password runs in `reading`.
@@ -49,11 +49,20 @@ class WaysIn:
 
     def paths(self) -> list[WirePath]:
         """Returns the paths of the wire, with their methods and endpoints."""
-        take = self._take
+
+        def refreshed(body: bytes) -> Tokens:
+            return self._logins.refreshed(decoded_as(body, Refresh).refresh)
+
+        def revoked(body: bytes) -> dict[str, str]:
+            user = self._logins.revoke(decoded_as(body, Refresh).refresh)
+            if user is not None:
+                self._audit.record("login.ended", user, user=user)
+            return {}
+
         return [
             ("token", ("POST",), self._log_in),
-            ("token/refresh", ("POST",), partial(take, self._refreshed)),
-            ("token/revoke", ("POST",), partial(take, self._revoked)),
+            ("token/refresh", ("POST",), partial(self._take, refreshed)),
+            ("token/revoke", ("POST",), partial(self._take, revoked)),
         ]
 
     async def _take(self, work: Callable[[bytes], object], request: Request) -> Response:
@@ -63,35 +72,24 @@ class WaysIn:
     async def _log_in(self, request: Request) -> Response:
         """Answers a request for the tokens of a new login, which alone checks a password."""
         body = await body_of(request, BODY_BYTES_MAX)
-        self._logins.admit(address_of(request))
+        address = address_of(request)
+        self._logins.admit(address)
 
         def work(plain: bytes) -> Tokens:
-            return self._tokens(request, decoded_as(plain, Credentials))
+            credentials: Credentials = decoded_as(plain, Credentials)
+            name = credentials.username
+            try:
+                tokens = self._logins.log_in(name, credentials.password, address)
+            except NotLoggedIn:
+                # people type passwords in place of their name: one that no user has is not kept
+                known_name = name if self._accounts.has_user(name) else None
+                self._audit.record("login.failed", user=known_name, address=address)
+                raise
+            if credentials.new_password:
+                self._accounts.set_password(name, credentials.new_password)  # it ends this one too
+                self._audit.record("password.changed", name, user=name, address=address)
+                tokens = self._logins.begin(name)
+            self._audit.record("login.succeeded", name, address=address)
+            return tokens
 
         return await answered(request, self.checking, work, BODY_BYTES_MAX, body)
-
-    def _tokens(self, request: Request, credentials: Credentials) -> Tokens:
-        """Returns the tokens of a new login by a password, from an address that was admitted."""
-        name, address = credentials.username, address_of(request)
-        try:
-            user = self._logins.check(name, credentials.password, address)
-        except NotLoggedIn:
-            # people type passwords in place of their name: one that no user has is not kept
-            known_name = name if self._accounts.has_user(name) else None
-            self._audit.record("login.failed", user=known_name, address=address)
-            raise
-        if credentials.new_password:
-            self._accounts.set_password(user, credentials.new_password)
-            self._audit.record("password.changed", user, user=user, address=address)
-        tokens = self._logins.begin(user)
-        self._audit.record("login.succeeded", user, address=address)
-        return tokens
-
-    def _refreshed(self, body: bytes) -> Tokens:
-        return self._logins.refreshed(decoded_as(body, Refresh).refresh)
-
-    def _revoked(self, body: bytes) -> dict[str, str]:
-        user = self._logins.revoke(decoded_as(body, Refresh).refresh)
-        if user is not None:
-            self._audit.record("login.ended", user, user=user)
-        return {}

@@ -7,8 +7,8 @@ once each line in it was checked.
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
@@ -36,8 +36,7 @@ _LINES = """
 """
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """How much a database holds."""
 
     teams: int
@@ -97,19 +96,52 @@ def restore(copy: Path, database: Path, aside: Path) -> Contents:
     return contents
 
 
-def check(place: str | Path) -> Contents:
+def check(place: str | Path, source: str | Path | None = None) -> Contents:
     """Reads each line of a database or of a copy, which it does not change.
 
     The file must be sound, each line must have the digest under which it is kept, the numbers of a
     log must have no gap, and each large value that a line names must be whole. `place` is a file or
-    an address of PostgreSQL. Raises `not_a_server`, `database_unavailable`, and `damaged_copy` for
-    the first that is wrong.
+    an address of PostgreSQL; an error names it, or else the `source` of which it is a copy. Raises
+    `not_a_server`, `database_unavailable`, and `damaged_copy` for the first that is wrong.
     """
+    source = source or place
+    events = 0
+    with _failures("could not read", source), _opened(place) as connection:
+        if not is_address(place):
+            report = first(connection.execute("PRAGMA integrity_check(1)"))
+            if report != "ok":
+                raise _damaged(source, str(report).replace("\n", " "))
+        rows = connection.execute(_LOGS)
+        for team, *columns in rows:
+            log = StoredLog(*columns)
+            name, number, chain = f"{team}/{log.name}", 0, b""
+            with closing(connection.stream(_LINES, {"team": log.team, "log": log.id})) as lines:
+                for stored_number, digest, stored_chain, line in lines:
+                    number, chain = number + 1, chained(chain, digest)
+                    if stored_number != number:
+                        raise _damaged(source, f"{name} has no line {number}")
+                    if chain != stored_chain or not _has_digest(line, digest):
+                        cause = f"the line {number} of {name} is not what was stored"
+                        raise _damaged(source, cause)
+            if number != log.last:
+                raise _damaged(source, f"{name} has no last line, {log.last}")
+            if value := damaged_value(connection, log):
+                raise _damaged(source, f"the large value {value.hex()[:16]} of {name} is not whole")
+            events += number
+        teams = first(connection.execute("SELECT count(*) FROM teams"))
+    return Contents(teams, len(rows), events)
+
+
+@contextmanager
+def _opened(place: str | Path) -> Iterator[Transaction]:
+    """Gives a connection that sees one state of a database, which stays as it is."""
     if is_address(place):
         with closing(open_database(place)) as database, database.reading() as transaction:
-            return _checked(transaction, place)
-    with _failures("could not read", place):
-        return _checked_file(Path(place), place)
+            yield transaction
+    else:
+        with closing(opened_to_read(Path(place))) as connection:
+            connection.execute("BEGIN")
+            yield connection
 
 
 @contextmanager
@@ -118,10 +150,9 @@ def _copied(source: Path, target: Path) -> Iterator[tuple[Path, Contents]]:
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)) as file:
-            with _failures("could not copy", source):
-                with closing(opened_to_read(source)) as connection:
-                    connection.execute("VACUUM INTO :draft", {"draft": str(draft)})
-                contents = _checked_file(draft, source)
+            with _failures("could not copy", source), closing(opened_to_read(source)) as connection:
+                connection.execute("VACUUM INTO :draft", {"draft": str(draft)})
+            contents = check(draft, source)
             os.fsync(file)
         yield draft, contents
     finally:
@@ -141,36 +172,6 @@ def _failures(operation: str, place: str | Path) -> Iterator[None]:
         raise ThenceError(operation, place=place, cause=cause, hint=hint) from error
 
 
-def _checked_file(file: Path, place: str | Path) -> Contents:
-    with closing(opened_to_read(file)) as connection:
-        connection.execute("BEGIN")
-        report = first(connection.execute("PRAGMA integrity_check(1)"))
-        if report != "ok":
-            raise _damaged(place, str(report).replace("\n", " "))
-        return _checked(connection, place)
-
-
-def _checked(connection: Transaction, place: str | Path) -> Contents:
-    events = 0
-    rows = connection.execute(_LOGS)
-    for team, *columns in rows:
-        log = StoredLog(*columns)
-        name, number, chain = f"{team}/{log.name}", 0, b""
-        with closing(connection.stream(_LINES, {"team": log.team, "log": log.id})) as lines:
-            for stored_number, digest, stored_chain, line in lines:
-                number, chain = number + 1, chained(chain, digest)
-                if stored_number != number:
-                    raise _damaged(place, f"{name} has no line {number}")
-                if chain != stored_chain or not _has_digest(line, digest):
-                    raise _damaged(place, f"the line {number} of {name} is not what was stored")
-        if number != log.last:
-            raise _damaged(place, f"{name} has no last line, {log.last}")
-        if value := damaged_value(connection, log):
-            raise _damaged(place, f"the large value {value.hex()[:16]} of {name} is not whole")
-        events += number
-    return Contents(first(connection.execute("SELECT count(*) FROM teams")), len(rows), events)
-
-
 def _has_digest(line: bytes, digest: bytes) -> bool:
     try:
         return checked([line]).rows[0].digest == digest
@@ -179,9 +180,8 @@ def _has_digest(line: bytes, digest: bytes) -> bool:
 
 
 def _damaged(place: str | Path, cause: str) -> ThenceError:
+    hint = "put back a whole copy: thence server restore COPY"
     if is_address(place):
-        place, hint = shown(str(place)), "put back a whole dump by pg_restore"
-    else:
-        hint = "put back a whole copy: thence server restore COPY"
+        place, hint = shown(place), "put back a whole dump by pg_restore"
     operation, code = "could not use the database", "damaged_copy"
     return ThenceError(operation, place=place, cause=cause, hint=hint, code=code)

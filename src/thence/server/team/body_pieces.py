@@ -69,7 +69,7 @@ _SWEEP = """
 
 
 class NewPiece(NamedTuple):
-    """A piece that a client brings: its digest and that of the piece before, b"" for the first.
+    """A piece that a client pushes: its digest and that of the piece before, b"" for the first.
 
     `size` counts the bytes of the value up to its end.
     """
@@ -113,7 +113,8 @@ def keep_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPie
     if not new:
         return len(pieces)
     before = new[0].previous
-    chain = _chain(connection, log, before) if before else []
+    # digest, that of the one before, and end of each piece before, in order
+    chain = connection.execute(_CHAIN, {**_place(log), "sha256": before}) if before else []
     if before and not chain:
         return 0
     state, size, depth = sha256(), chain[-1][2] if chain else 0, len(chain)
@@ -178,7 +179,7 @@ def lacking(
             words = "it names a large value by another size than it has, or over 64 MiB in all"
             refusals[digest] = LineRefusal(words, "bodies_refused")
         elif missing:
-            words = f"bring the pieces of {missing[0].digest[:16]}, which it names, before"
+            words = f"push the pieces of {missing[0].digest[:16]}, which it names, before"
             refusals[digest] = LineRefusal(words, BODIES_MISSING)
     return refusals
 
@@ -216,16 +217,9 @@ def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None
 def sweep(connection: Transaction, log: StoredLog) -> bool:
     """Removes all pieces that no line's value is made of; reports whether there were any.
 
-    Also those of lines to come: their client brings them again.
+    Also those of lines to come: their client pushes them again.
     """
     return bool(connection.execute(_SWEEP, _place(log)))
-
-
-def _chain(
-    connection: Transaction, log: StoredLog, digest: bytes
-) -> list[tuple[bytes, bytes, int]]:
-    """Returns digest, that of the one before, and end of each piece of a value, in order."""
-    return [(*row,) for row in connection.execute(_CHAIN, {**_place(log), "sha256": digest})]
 
 
 def _data(connection: Transaction, log: StoredLog, digest: bytes) -> bytes:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -26,9 +25,9 @@ from thence.server.http.protocol import TRANSPORT, connections_max
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import acting
-from thence.server.team.event_routes import log_of, take_batch
+from thence.server.team.event_routes import EVENTS, Call, push_batch
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.server.team.wire_http import decoded_as, token_of
 from thence.sync.wire.messages import Results, joined
 
@@ -58,8 +57,7 @@ class _Listener:
 
     def __init__(self, request: HTTPConnection, login: int, member: Member, until: float) -> None:
         self.request = request
-        self.log = log_of(request)
-        self.key: Key = (member.team, self.log)
+        self.key: Key = (member.team, request.query_params.get("log", EVENTS))
         self.login = login
         self.member = member
         self.until = until
@@ -84,11 +82,11 @@ class _Listener:
 
 
 class LiveConnections:
-    """An ASGI app for the live connections, for one event loop alone; `count` are open."""
+    """An ASGI app for the live connections, for one event loop alone."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        service: SyncService,
         accounts: Accounts,
         logins: Logins,
         *,
@@ -96,7 +94,7 @@ class LiveConnections:
         writing: Workers,
         send_s: float = SEND_S,
     ) -> None:
-        self._exchange = exchange
+        self._service = service
         self._accounts = accounts
         self._logins = logins
         self._reading = reading
@@ -105,19 +103,15 @@ class LiveConnections:
         # each holds a connection, and no other can be closed for it: half of them stay for requests
         self._limit = min(LISTENERS_MAX, connections_max() // 2)
         self._user_limit = min(LISTENERS_OF_USER_MAX, self._limit // 2)
-        self._listeners: dict[Key, set[_Listener]] = {}
-        self.count = 0
-        self._touched: set[Key] = set()
+        self._listeners: set[_Listener] = set()
+        self._touched: set[tuple[str, str | None]] = set()
         self._poke = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
     def committed(self, team: str, log: str | None) -> None:
         """Hints that lines were committed to a log of a team, None for one that is not known."""
-        if log is None:
-            self._touched.update(key for key in self._listeners if key[0] == team)
-        elif (team, log) in self._listeners:
+        if self._listeners:
             self._touched.add((team, log))
-        if self._touched:
             self._poke.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +119,6 @@ class LiveConnections:
         await receive()  # websocket.connect
         try:
             listener = await self._admitted(HTTPConnection(scope))
-            self._add(listener)
         except Exception as error:  # boundary: a client gets one form of error
             await deny(_reported(error), scope, receive, send)
             return
@@ -136,58 +129,48 @@ class LiveConnections:
         except OSError:  # the client has gone
             return
         finally:
-            self.count -= 1
-            others = self._listeners[listener.key]
-            others.discard(listener)
-            if not others:
-                del self._listeners[listener.key]
+            self._listeners.discard(listener)
 
     async def _admitted(self, request: HTTPConnection) -> _Listener:
-        """Returns the listener of a request; raises what refuses it."""
+        """Returns the listener of a request, in its place; raises what refuses it."""
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
-        login, member = await self._reading.run(partial(self._opened_by, request))
-        request.state.login = member.user
-        until = asyncio.get_running_loop().time() + ACCESS_S
-        listener = _Listener(request, login.login, member, until)
-        listener.cursor = await self._reading.run(partial(self._exchange.mark, *listener.key))
-        return listener
-
-    def _opened_by(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
-        """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
         live_token, access = request.query_params.get("token", ""), token_of(request)
         if is_live_token(access):  # clients of other tools send no parameter
             live_token = live_token or access
-        if live_token:
-            login = self._logins.live_login(live_token)
-        elif access:
-            login = self._logins.login_of(access, request.headers.get("x-team-slug"))
-        else:
-            raise NotLoggedIn(
-                "could not open the connection",
-                cause="the request has no token",
-                hint="ask for one: POST /api/v1/ws-token/",
-            )
-        return login, self._accounts.member(login.user, login.team)
 
-    def _add(self, listener: _Listener) -> None:
-        """Gives a listener its place; raises `server_busy` if too many have one."""
-        user = listener.member.user
-        cause = "too many are open" if self.count >= self._limit else ""
-        if sum(one.member.user == user for one in self._all()) >= self._user_limit:
+        def opened() -> tuple[LiveLogin, Member]:
+            if live_token:
+                login = self._logins.live_login(live_token)
+            elif access:
+                login = self._logins.login_of(access, request.headers.get("x-team-slug"))
+            else:
+                raise NotLoggedIn(
+                    "could not open the connection",
+                    cause="the request has no token",
+                    hint="ask for one: POST /api/v1/ws-token/",
+                )
+            return login, self._accounts.member(login.user, login.team)
+
+        login, member = await self._reading.run(opened)
+        request.state.login = user = member.user
+        until = asyncio.get_running_loop().time() + ACCESS_S
+        listener = _Listener(request, login.login, member, until)
+        listener.cursor = await self._reading.run(partial(self._service.mark, *listener.key))
+        cause = "too many are open" if len(self._listeners) >= self._limit else ""
+        if sum(one.member.user == user for one in self._listeners) >= self._user_limit:
             cause = f"{self._user_limit} of {user} are open"
         if cause:
             raise SyncRefused("could not open the connection", cause=cause, code="server_busy")
-        self.count += 1
-        self._listeners.setdefault(listener.key, set()).add(listener)
-        self._touched.add(listener.key)  # what was committed since it was admitted
-        self._poke.set()
+        self._listeners.add(listener)
+        self.committed(*listener.key)  # perhaps, since it was admitted
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
+        return listener
 
     async def _serve(self, listener: _Listener, connection: "_Connection") -> None:
         await connection.send({"type": "websocket.accept"})
-        marks = {listener.log: listener.cursor}
+        marks = {listener.key[1]: listener.cursor}
         await connection.tell({"type": "snapshot", "work_packages": [], "marks": marks})
         tasks = [
             asyncio.create_task(self._answer_frames(listener, connection)),
@@ -215,7 +198,7 @@ class LiveConnections:
         def commit() -> Results:
             member = self._accounts.member(listener.member.user, listener.member.team)
             check_writing(member)  # who may write now
-            return take_batch(self._exchange, member.team, listener.request, body)
+            return push_batch(Call(self._service, member.team, listener.request, body))
 
         try:
             frame: _Frame = decoded_as(data, _Frame)
@@ -234,7 +217,7 @@ class LiveConnections:
         """Hints what is committed, and closes the connections of logins that ended."""
 
         def look() -> tuple[dict[Key, str], dict[int, set[str | None]]]:
-            return {key: self._exchange.mark(*key) for key in keys}, self._logins.present(logins)
+            return {key: self._service.mark(*key) for key in keys}, self._logins.present(logins)
 
         loop = asyncio.get_running_loop()
         next_look = loop.time()
@@ -243,25 +226,27 @@ class LiveConnections:
                 async with asyncio.timeout_at(next_look):
                     await self._poke.wait()
             self._poke.clear()
-            keys, self._touched = self._touched & self._listeners.keys(), set()
-            logins: set[int] = set()
-            if loop.time() >= next_look:
+            touched, self._touched = self._touched, set()
+            is_due = loop.time() >= next_look
+            if is_due:
                 next_look = loop.time() + POLL_S
-                keys = set(self._listeners)
-                logins = {one.login for one in self._all()}
+            listeners = [*self._listeners]
+            keys = {
+                one.key
+                for one in listeners
+                if is_due or one.key in touched or (one.member.team, None) in touched
+            }
+            logins = {one.login for one in listeners} if is_due else set()
             try:
                 marks, teams = await self._reading.run(look)
             except Exception as error:  # boundary: the next look is in a second
                 _logger.warning("could not look for commits: %s", error)
                 continue
-            for listener in self._all():
+            for listener in listeners:
                 if listener.key in marks:
                     listener.hint(marks[listener.key])
                 if listener.login in logins:
                     listener.judge(teams.get(listener.login), loop.time())
-
-    def _all(self) -> list[_Listener]:
-        return list(chain.from_iterable(self._listeners.values()))
 
 
 class _Connection:
@@ -305,7 +290,7 @@ async def _hint(listener: _Listener, connection: _Connection) -> None:
         if listener.close_code is not None:
             await connection.send({"type": "websocket.close", "code": listener.close_code})
             return
-        hint = {"type": "committed", "log": listener.log, "cursor": listener.cursor}
+        hint = {"type": "committed", "log": listener.key[1], "cursor": listener.cursor}
         await connection.tell(hint)
         await asyncio.sleep(HINT_S)
 

@@ -10,7 +10,9 @@ gone, and all tokens of the login end (RFC 9700, section 4.14.2). Tokens of othe
 from an access token, and no kind is good in place of another.
 """
 
+import os
 import re
+import time
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
@@ -55,28 +57,17 @@ def hashed(password: str) -> str:
 
 
 @cache
-def nobodys() -> str:
-    """Returns what stands for the password of a user who is unknown; a check of it costs the same.
-
-    It is made at the first call.
-    """
+def dummy_hash() -> str:
+    """Returns the hash that is checked for an unknown user; it is made at the first call."""
     return hashed("no user has this name")
 
 
-def is_right(stored: str | None, password: str) -> bool:
+def verify(stored: str | None, password: str) -> bool:
     """Reports whether a password is the stored one; without one it takes the same time."""
     try:
-        return _hasher.verify(stored or nobodys(), password) and bool(stored)
+        return _hasher.verify(stored or dummy_hash(), password) and bool(stored)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
-
-
-class Tool(NamedTuple):
-    """What logins take from outside: seconds since 1970, random bytes, the check of a password."""
-
-    now: Callable[[], float]
-    random: Callable[[int], bytes]
-    is_right: Callable[[str | None, str], bool]
 
 
 class LiveLogin(NamedTuple):
@@ -97,7 +88,7 @@ class MachineToken(NamedTuple):
     has_expired: bool = False
 
 
-class Pace:
+class RateLimiter:
     """How often attempts may fail under one key: `burst` at once, then one each `period_s`.
 
     An attempt counts when it begins and is forgiven when it succeeds, so that many at once are
@@ -164,6 +155,7 @@ _OLD_LOGINS = """
 _TOKEN_COLUMNS = ("hash", "login", "generation", "is_refresh", "expires")
 _FORGET = "DELETE FROM tokens WHERE login = :login AND generation < :oldest"
 _USED = "UPDATE logins SET used = :generation WHERE id = :login AND used < :generation"
+_RENEWED = "UPDATE logins SET used = :used, generation = :newest WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
 _EXPIRED = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
 _SPEND = "DELETE FROM tokens WHERE hash = :hash RETURNING login"
@@ -190,14 +182,24 @@ class Logins:
     behind one address, as those of one office or of a proxy that does not name its clients, wait
     for each other's failures. What needs no password, such as new tokens for old ones, never waits.
     `on_reuse` gets the user whose login has ended since a refresh token of it was used twice.
+    `clock` gives seconds since 1970, `random` bytes, and `verify` checks a password.
     """
 
-    def __init__(self, database: Database, tool: Tool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = os.urandom,
+        verify: Callable[[str | None, str], bool] = verify,
+    ) -> None:
         self._database = database
-        self._tool = tool
+        self._clock = clock
+        self._random = random
+        self._verify = verify
         self.on_reuse: Callable[[str], None] = lambda user: None
-        self._by_address = Pace(ADDRESS_FAILURES, ADDRESS_FAILURE_S)
-        self._by_user = Pace(USER_FAILURES, USER_FAILURE_S)
+        self._by_address = RateLimiter(ADDRESS_FAILURES, ADDRESS_FAILURE_S)
+        self._by_user = RateLimiter(USER_FAILURES, USER_FAILURE_S)
 
     def admit(self, address: str) -> None:
         """Counts an attempt to log in from an address, before anything is spent on it.
@@ -206,8 +208,8 @@ class Logins:
         """
         self._begin(self._by_address, _network(address))
 
-    def _begin(self, pace: Pace, key: Hashable) -> None:
-        wait_s = pace.begin(key, self._tool.now())
+    def _begin(self, pace: RateLimiter, key: Hashable) -> None:
+        wait_s = pace.begin(key, self._clock())
         if wait_s:
             raise SyncRefused(
                 "could not log in",
@@ -220,13 +222,6 @@ class Logins:
     def log_in(self, name: str, password: str, address: str = "") -> Tokens:
         """Returns the tokens of a new login from an address, which `admit` has counted.
 
-        Raises what `check` raises.
-        """
-        return self.begin(self.check(name, password, address))
-
-    def check(self, name: str, password: str, address: str) -> str:
-        """Returns the name of a user whose password is right, from an admitted address.
-
         Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
         time; `server_busy` after USER_FAILURES failures under this name from this address.
         """
@@ -236,7 +231,7 @@ class Logins:
         with self._database.reading() as connection:
             rows = connection.execute(_PASSWORD, {"name": name if is_user_name(name) else ""})
         stored = first(rows) if len(password) <= PASSWORD_CHARACTERS_MAX else None
-        if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
+        if not self._verify(stored, password[:PASSWORD_CHARACTERS_MAX]):
             raise NotLoggedIn(
                 "could not log in",
                 cause="there is no such user with this password",
@@ -244,14 +239,14 @@ class Logins:
             )
         self._by_user.forgive(key)
         self._by_address.forgive(network)
-        return name
+        return self.begin(name)
 
     def begin(self, name: str) -> Tokens:
         """Returns the tokens of a new login of a user whose password was right."""
         with self._database.writing() as connection:
             login = _new_login(connection, name)
             connection.execute(_OLD_LOGINS, {"name": name, "kept": LOGINS_MAX})
-            now = {"now": self._tool.now()}
+            now = {"now": self._clock()}
             connection.execute("DELETE FROM tokens WHERE expires <= :now", now)
             return self._new_tokens(connection, login, 0, name)
 
@@ -265,19 +260,14 @@ class Logins:
             row = self._row(connection, refresh, _REFRESH, _LOCKED)
             if row is None:
                 raise _ended()
-            is_good = row.generation >= row.used
-            if not is_good:
-                connection.execute(_END, {"login": row.login})
-            else:
-                use = {"login": row.login, "generation": row.generation}
-                connection.execute(_USED, use)
-                newest = {"login": row.login, "generation": row.newest + 1}
-                connection.execute(
-                    "UPDATE logins SET generation = :generation WHERE id = :login", newest
-                )
+            if row.generation >= row.used:
+                generation = row.newest + 1
+                use = {"login": row.login, "used": row.generation, "newest": generation}
+                connection.execute(_RENEWED, use)
                 oldest = {"login": row.login, "oldest": row.newest - GENERATIONS_MAX}
                 connection.execute(_FORGET, oldest)
-                return self._new_tokens(connection, row.login, row.newest + 1, row.user)
+                return self._new_tokens(connection, row.login, generation, row.user)
+            connection.execute(_END, {"login": row.login})
         self.on_reuse(row.user)
         raise _ended()
 
@@ -292,7 +282,7 @@ class Logins:
 
     def machine_token(self, name: str, lifetime_s: float) -> str:
         """Returns an access token of a user without a password, whom `add_machine` made."""
-        token, expires = self._token(), self._tool.now() + lifetime_s
+        token, expires = self._token(), self._clock() + lifetime_s
         with self._database.writing() as connection:
             login = _new_login(connection, name)
             _keep_token(connection, token, login, 0, _ACCESS, expires)
@@ -300,7 +290,7 @@ class Logins:
 
     def machine_tokens(self) -> list[MachineToken]:
         """Returns the machine tokens of all teams by name, those that have expired too."""
-        now = self._tool.now()
+        now = self._clock()
         with self._database.reading() as connection:
             tokens = [MachineToken(*row) for row in connection.execute(_MACHINES)]
         return [token._replace(has_expired=token.expires <= now) for token in tokens]
@@ -312,7 +302,7 @@ class Logins:
     def live_token(self, access: str, team: str) -> LiveToken:
         """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
         token = f"{self._token()}.{team}"
-        source, now = self._used(access), self._tool.now()
+        source, now = self._used(access), self._clock()
         with self._database.writing() as connection:
             connection.execute(_EXPIRED, {"login": source.login, "kind": _LIVE, "now": now})
             expires = now + LIVE_S
@@ -321,12 +311,10 @@ class Logins:
 
     def live_login(self, token: str) -> LiveLogin:
         """Returns whose a token for a live connection is, and spends it; raises NotLoggedIn."""
-        self._row_of(token, _LIVE)  # what is no token never waits for the one writer
+        row = self._row_of(token, _LIVE)  # what is no token never waits for the one writer
         with self._database.writing() as connection:
-            row = self._row(connection, token, _LIVE)
-            is_spent = bool(row and connection.execute(_SPEND, {"hash": _hash(token)}))
-        if row is None or not is_spent:
-            raise _ended()
+            if not connection.execute(_SPEND, {"hash": _hash(token)}):
+                raise _ended()
         return LiveLogin(row.login, row.user, token.partition(".")[2])
 
     def login_of(self, access: str, team: str | None) -> LiveLogin:
@@ -366,13 +354,13 @@ class Logins:
             return None
         rows = connection.execute(query, {"hash": _hash(token), "is_refresh": kind})
         row = _TokenRow(*rows[0]) if rows else None
-        return row if row and row.expires > self._tool.now() else None
+        return row if row and row.expires > self._clock() else None
 
     def _new_tokens(
         self, connection: Transaction, login: int, generation: int, user: str
     ) -> Tokens:
         access, refresh = (self._token() for _ in range(2))
-        now = self._tool.now()
+        now = self._clock()
         pair = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))
         for token, kind, lifetime_s in pair:
             _keep_token(connection, token, login, generation, kind, now + lifetime_s)
@@ -380,7 +368,7 @@ class Logins:
         return Tokens(access, refresh, ACCESS_S, REFRESH_S, team, user)
 
     def _token(self) -> str:
-        return urlsafe_b64encode(self._tool.random(_TOKEN_BYTES)).rstrip(b"=").decode()
+        return urlsafe_b64encode(self._random(_TOKEN_BYTES)).rstrip(b"=").decode()
 
 
 def is_live_token(token: str) -> bool:

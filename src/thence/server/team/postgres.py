@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from struct import pack
 from threading import Lock
@@ -99,8 +99,11 @@ class PostgresTransaction:
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Runs a statement and returns its rows."""
-        params = parameters and {name: _quick(value) for name, value in parameters.items()}
-        cursor = self._connection.execute(_translated(sql), params, binary=True)
+        params = dict(parameters or {})
+        for name, value in params.items():  # digests of one length are written fast
+            if isinstance(value, list) and value and isinstance(value[0], bytes):
+                params[name] = _Digests(value) if len({*map(len, value)}) == 1 else value
+        cursor = self._connection.execute(_translated(sql), params or None, binary=True)
         return cursor.fetchall() if cursor.description else []
 
     def stream(self, sql: str, parameters: Parameters) -> Generator[Row, None, None]:
@@ -150,13 +153,6 @@ class _DigestsDumper(Dumper):
         return pack("!5i", 1, 0, 17, len(obj), 1) + size + size.join(obj)
 
 
-def _quick(value: object) -> object:
-    """Returns a list of digests as one that is written fast, all else as it is."""
-    if isinstance(value, list) and value and isinstance(value[0], bytes):
-        return _Digests(value) if len({*map(len, value)}) == 1 else value
-    return value
-
-
 @cache
 def _translated(sql: str) -> bytes:
     return _PARAMETER.sub(r"%(\1)s", sql).encode()
@@ -178,7 +174,7 @@ class PostgresDatabase:
         self._mutex = Lock()
         self._rows, self._analyzed_at = 0, _ANALYZED_MIN
         self._writers = _pool(address, WRITERS_MAX, _set_up)
-        self._readers = _pool(address, READERS_MAX, _set_up_reader)
+        self._readers = _pool(address, READERS_MAX, partial(_set_up, is_reader=True))
 
     @contextmanager
     def writing(self) -> Iterator[PostgresTransaction]:
@@ -338,15 +334,11 @@ def _pool(
     )
 
 
-def _set_up(connection: _Connection) -> None:
+def _set_up(connection: _Connection, *, is_reader: bool = False) -> None:
+    levels = psycopg.IsolationLevel
     connection.adapters.register_dumper(_Digests, _DigestsDumper)
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-
-
-def _set_up_reader(connection: _Connection) -> None:
-    _set_up(connection)
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
+    connection.isolation_level = levels.REPEATABLE_READ if is_reader else levels.READ_COMMITTED
+    connection.read_only = is_reader or None  # False would override what the database says
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The judgement of redactions as they arrive, and their effect on stored lines.
 
-A redaction counts if the login that brings it owns the node of the line that it names, or is an
+A redaction counts if the login that pushes it owns the node of the line that it names, or is an
 admin's. One of a line that is not here yet waits for that line. A line without its body is taken
 where a redaction of it counts, or from a login that may redact it, so that what the server holds
 without a body is redacted.
@@ -8,7 +8,6 @@ Every function works on the writer's connection, in the transaction of its calle
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,11 +29,11 @@ _TARGET = """
 """
 _IS_REDACTED = "SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = :digest"
 _ANNOUNCE = """
-    INSERT INTO announced (team, log, digest, brought_by, event_id)
+    INSERT INTO announced (team, log, digest, pushed_by, event_id)
     VALUES (:team, :log, :digest, :login, :event_id) ON CONFLICT DO NOTHING
 """
 _ANNOUNCED = """
-    SELECT digest, brought_by, event_id FROM announced
+    SELECT digest, pushed_by, event_id FROM announced
     WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 _END_ANNOUNCED = "DELETE FROM announced WHERE team = :team AND log = :log AND digest = :digest"
@@ -59,17 +58,6 @@ _BODY_MISSING = LineRefusal(
 )
 
 
-class JudgedPush(NamedTuple):
-    """The judgement of new lines of a push: those to store, in their form, and the refused ones.
-
-    `has_redacted` is whether stored lines were replaced.
-    """
-
-    lines: list[NewLine]
-    refusals: dict[bytes, LineRefusal]
-    has_redacted: bool
-
-
 class _Marks(msgspec.Struct, gc=False):
     event_type: msgspec.Raw = msgspec.Raw()
     body_sha256: msgspec.Raw = msgspec.Raw()
@@ -83,29 +71,33 @@ def is_redacted(line: bytes) -> bool:
         return False
 
 
-def judged(
+def apply_redactions(
     connection: Transaction,
     log: StoredLog,
     lines: Sequence[NewLine],
     fresh: Sequence[NewLine],
     authority: Authority,
-) -> JudgedPush:
+) -> "AppliedPush":
     """Carries out the redactions among the lines of a push.
 
     `fresh` are those lines that the log lacks. Ordinary lines cost three searches of their bytes.
     """
     marked = _marked(log, lines)
-    push = _Push(connection, log, fresh, authority)
+    push = AppliedPush(connection, log, fresh, authority)
     for row in marked:
         event, kind = _notice(log, row.line)
         if event is not None and kind == REDACTED:
             push.redact(row, redaction_in(event))
     push.store(frozenset(row.digest for row in marked if is_redacted(row.line)))
-    return JudgedPush(push.lines, push.refusals, push.has_redacted)
+    return push
 
 
-class _Push:
-    """A push that is being judged."""
+class AppliedPush:
+    """A push whose redactions are applied, within the transaction of its connection.
+
+    `lines` are those to store, in their form, and `refusals` the reasons of the refused ones, by D.
+    `has_redacted` is whether stored lines were replaced.
+    """
 
     def __init__(
         self,
@@ -185,7 +177,11 @@ class _Push:
         for row in self._fresh.values():
             if row.digest in self.refusals:
                 continue
-            if row.digest in announced and self._counts(row, announced[row.digest]):
+            counts = any(
+                event_id == row.event_id and self._authority.may_redact(row.node, login)
+                for login, event_id in announced.get(row.digest, ())
+            )
+            if counts and _can_be_redacted(self._log, row.node, row.line):
                 self._store_redacted(row)
             elif row.digest not in bodiless:
                 self.lines.append(row)
@@ -193,12 +189,6 @@ class _Push:
                 self._store_redacted(row)
             else:
                 self.refusals[row.digest] = _BODY_MISSING
-
-    def _counts(self, row: NewLine, announced: Sequence[tuple[str, str]]) -> bool:
-        return _can_be_redacted(self._log, row.node, row.line) and any(
-            event_id == row.event_id and self._authority.may_redact(row.node, login)
-            for login, event_id in announced
-        )
 
     def _store_redacted(self, row: NewLine) -> None:
         names = {**self._names(row.digest), "event_id": row.event_id}

@@ -34,7 +34,7 @@ class NewLine(NamedTuple):
 
 
 # the columns of a stored line
-EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain", "brought_by")
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain", "pushed_by")
 
 
 class LineRefusal(NamedTuple):

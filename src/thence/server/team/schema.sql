@@ -64,7 +64,7 @@ CREATE TABLE logs (
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
 -- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
--- brought_by: the login that pushed it first, the name of a user.
+-- pushed_by: the login that pushed it first, the name of a user.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -76,20 +76,20 @@ CREATE TABLE events (
     content BLOB NOT NULL,
     digest BLOB NOT NULL,
     chain BLOB NOT NULL,
-    brought_by TEXT NOT NULL,
+    pushed_by TEXT NOT NULL,
     line BLOB NOT NULL,
     PRIMARY KEY (team, log, number),
     UNIQUE (team, log, digest)
 );
 
--- redactions of lines that are not here yet: digest is D of the line, brought_by the login
+-- redactions of lines that are not here yet: digest is D of the line, pushed_by the login
 CREATE TABLE announced (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
     digest BLOB NOT NULL,
-    brought_by TEXT NOT NULL,
+    pushed_by TEXT NOT NULL,
     event_id TEXT NOT NULL,
-    PRIMARY KEY (team, log, digest, brought_by, event_id)
+    PRIMARY KEY (team, log, digest, pushed_by, event_id)
 ) WITHOUT ROWID;
 
 -- lines that were redacted: their bodies are stored no more

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from shlex import quote
 from threading import Lock
-from typing import Any
 
 import apsw
 
@@ -107,17 +106,15 @@ def _translated(sql: str) -> str:
 
 def _bound(parameters: Parameters | None) -> Parameters | None:
     """Returns parameters with lists as arrays; an empty one is NULL, of which nothing is part."""
-    if parameters is None or not any(isinstance(value, list) for value in parameters.values()):
+    lists = {name: value for name, value in (parameters or {}).items() if isinstance(value, list)}
+    if not lists:
         return parameters
-    return {name: _array(value) for name, value in parameters.items()}
-
-
-def _array(value: object) -> Any:
-    if not isinstance(value, list):
-        return value
-    if not value:
-        return None
-    return apsw.carray(array("q", value) if isinstance(value[0], int) else tuple(value))
+    arrays = {
+        name: apsw.carray(array("q", value) if isinstance(value[0], int) else tuple(value))
+        for name, value in lists.items()
+        if value
+    }
+    return {**(parameters or {}), **dict.fromkeys(lists), **arrays}
 
 
 class SqliteDatabase:

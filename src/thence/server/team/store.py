@@ -14,7 +14,7 @@ from thence.server.team import body_pieces
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.database import Database, Transaction, first
 from thence.server.team.nodes import Authority
-from thence.server.team.redactions import judged
+from thence.server.team.redactions import apply_redactions
 from thence.server.team.rows import (
     BEGINNING,
     EVENT_COLUMNS,
@@ -74,7 +74,7 @@ _REDACTED = """
 """
 _LOGS = """
     SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.title,
-    final.chain, initial.brought_by, final.brought_by
+    final.chain, initial.pushed_by, final.pushed_by
     FROM logs JOIN teams ON teams.id = logs.team
     LEFT JOIN events AS initial
     ON initial.team = logs.team AND initial.log = logs.id AND initial.number = 1
@@ -99,7 +99,7 @@ class Ingested(NamedTuple):
 
 
 class ListedLog(NamedTuple):
-    """A log, the place after its last line, and the logins that brought its first and last line."""
+    """A log, the place after its last line, and the logins that pushed its first and last line."""
 
     log: StoredLog
     end: LogPlace
@@ -161,7 +161,7 @@ class Store:
             self._database.erased([log])
         return ingested
 
-    def entitle(self, team: str, name: str, title: str) -> None:
+    def set_title(self, team: str, name: str, title: str) -> None:
         """Sets what the pages of a log call it, if there is the log."""
         with self._database.writing() as connection:
             log = _log(connection, team, name, _LOCK_LOG)
@@ -201,7 +201,7 @@ class Store:
     def known(self, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the log holds."""
         with self._database.reading(log.team) as connection:
-            return _those(connection, log, digests)
+            return _digests_matching(connection, log, digests)
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
@@ -251,8 +251,8 @@ def _commit(
     login: str,
     nodes: Sequence[str],
 ) -> tuple[Ingested, bool]:
-    """Inserts what is new, with numbers; returns also if stored lines were replaced."""
-    stored = _those(connection, log, [line.digest for line in lines])
+    """Inserts what is new behind the last line; returns also if stored lines were replaced."""
+    stored = _digests_matching(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in stored] if stored else lines
     lacking = body_pieces.lacking(connection, log, new)
     if lacking:
@@ -260,29 +260,23 @@ def _commit(
         lines = [line for line in lines if line.digest not in lacking]
     authority = Authority(connection, log.team, login, {*nodes, *(line.node for line in lines)})
     claimed = authority.claim(nodes)
-    fresh, refusals, has_redacted = judged(connection, log, lines, new, authority)
-    end = _append(connection, log, fresh, login)
-    body_pieces.add_names(connection, log, fresh)
-    # a line that came whole, with its pieces, may be one that was redacted before
-    whole = [line.digest for line in lines if BODIES_SIGN in line.line]
-    if has_redacted or _those(connection, log, whole, _REDACTED):
-        has_redacted |= body_pieces.sweep(connection, log)
-    return Ingested(stored, {**refusals, **lacking}, log.last, end, claimed), has_redacted
-
-
-def _append(
-    connection: Transaction, log: StoredLog, lines: Sequence[NewLine], login: str
-) -> LogPlace:
-    """Inserts lines behind the last one of a log; returns the place behind them."""
+    push = apply_redactions(connection, log, lines, new, authority)
     number, chain = _end(connection, log)
     rows = []
-    for line in lines:
+    for line in push.lines:
         number, chain = number + 1, chained(chain, line.digest)
         rows.append((log.team, log.id, number, *line, chain, login))
     if rows:
         connection.insert("events", EVENT_COLUMNS, rows)
         connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
-    return LogPlace(number, chain)
+    body_pieces.add_names(connection, log, push.lines)
+    # a line that came whole, with its pieces, may be one that was redacted before
+    whole = [line.digest for line in lines if BODIES_SIGN in line.line]
+    has_redacted = push.has_redacted
+    if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
+        has_redacted |= body_pieces.sweep(connection, log)
+    end = LogPlace(number, chain)
+    return Ingested(stored, push.refusals | lacking, log.last, end, claimed), has_redacted
 
 
 def _end(connection: Transaction, log: StoredLog) -> LogPlace:
@@ -297,7 +291,7 @@ def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | N
     return None if chain is None else LogPlace(number, chain)
 
 
-def _those(
+def _digests_matching(
     connection: Transaction, log: StoredLog, digests: Sequence[bytes], query: str = _KNOWN
 ) -> set[bytes]:
     """Returns those of some digests that the log holds, or that a query of these finds."""

@@ -1,6 +1,6 @@
 """The answers of a server to the logs of a team, without HTTP.
 
-The store is all that an exchange knows: it reads no clock and has no threads, so that simulated
+The store is all that a service knows: it reads no clock and has no threads, so that simulated
 clients can meet at one too. docs/reference/formats/wire.md describes the messages.
 """
 
@@ -51,7 +51,7 @@ class LinesBehind(NamedTuple):
     more: bool
 
 
-class Exchange:
+class SyncService:
     """The questions that clients ask about the logs of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
@@ -79,7 +79,7 @@ class Exchange:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
-        The lines are kept with the login that brings them; `nodes` are those under which its log
+        The lines are kept with the login that pushes them; `nodes` are those under which its log
         wrote, and those that nobody has are the login's from then on.
 
         Raises BatchRefused if a line is no event, InvalidEvent for a bad name, kind or node and too
@@ -114,14 +114,14 @@ class Exchange:
         verdicts = _verdicts(incoming, fresh, ingested)
         return Results(tuple(verdicts), end if is_next else cursors.after, end)
 
-    def entitle(self, team: str, log: str, title: str) -> None:
+    def set_title(self, team: str, log: str, title: str) -> None:
         """Gives a log's pages a title, of which TITLE_CHARACTERS_MAX count, if it has none.
 
         The first one stays: each clone's folder has another name.
         """
         title = title[:TITLE_CHARACTERS_MAX]
         if title and not self._log(team, log).title:
-            self._store.entitle(team, log, title)
+            self._store.set_title(team, log, title)
 
     def page(
         self,
@@ -214,7 +214,7 @@ class Exchange:
                 row.log.name,
                 row.log.kind,
                 row.log.title,
-                # a redaction that counts late brings no line
+                # a redaction that counts late adds no line
                 f"{self.cursor(row.end)}.{row.log.revision}" if row.end.number else "",
                 row.first_by,
                 row.last_by,

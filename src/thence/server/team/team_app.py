@@ -1,18 +1,16 @@
-"""The routes of a team's server: ways in, the exchange of lines, live connections.
+"""The routes of a team's server: ways in, the sync of lines, live connections.
 
 They are plain routes: what a request may hold is checked as wire.md says, of bytes, and not by
 models.
 """
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
 import apsw
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,15 +21,15 @@ from thence.server.errors import wire_refusal
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting
-from thence.server.team.auth_routes import WaysIn
+from thence.server.team.auth_routes import AuthRoutes
 from thence.server.team.database import Database
-from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
+from thence.server.team.event_routes import EVENT_ROUTES, Call, EventRoute
 from thence.server.team.live_connections import LiveConnections
-from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
+from thence.server.team.logins import Logins, dummy_hash, hashed
 from thence.server.team.nodes import node_owner
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
-from thence.server.team.sync_service import Exchange
+from thence.server.team.sync_service import SyncService
 from thence.server.team.wire_http import WirePath, answered, packed, token_of
 from thence.sync.wire.messages import PROTOCOL, LiveToken, ServerHealth
 
@@ -52,15 +50,15 @@ class Team:
         def on_claimed(team: str, nodes: Sequence[str]) -> None:
             audit.record("node.claimed", team=team, nodes=nodes)
 
-        self._exchange = Exchange(store, on_claimed)
+        self._service = SyncService(store, on_claimed)
         self._accounts = Accounts(database, hashed)
-        self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
+        self._logins = Logins(database)
         self._audit = audit
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
         self._failed_at = -FAILING_S
         self._live = LiveConnections(
-            self._exchange,
+            self._service,
             self._accounts,
             self._logins,
             reading=self._reading,
@@ -71,20 +69,15 @@ class Team:
             audit.record("redaction.carried_out", logs=[log.name for log in logs])
 
         database.on_erased = on_erased
-        self._ways_in = WaysIn(self._accounts, self._logins, audit, self._reading)
+        self._ways_in = AuthRoutes(self._accounts, self._logins, audit, self._reading)
 
     async def begin(self) -> None:
         """Prepares the first login, so that it takes no longer than others."""
-        await self._ways_in.checking.run(nobodys)
+        await self._ways_in.checking.run(dummy_hash)
 
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields the figures of the whole server, of all teams in sum."""
-        words = "Open live connections of the wire."
-        yield GaugeMetricFamily("thence_live_connections", words, self._live.count)
 
     def routes(self) -> list[BaseRoute]:
         """Returns the routes of the wire, which other tools call with a slash at the end too."""
@@ -144,7 +137,10 @@ class Team:
     async def _events(self, route: EventRoute, request: Request) -> Response:
         """Answers a request about the events of a log."""
         member = await self._member(request, is_writing=route.is_writing)
-        work = partial(route.handle, self._exchange, member.team, request)
+
+        def work(body: bytes) -> object:
+            return route.handle(Call(self._service, member.team, request, body))
+
         workers = self._writing if route.is_writing else self._reading
         try:
             response = await answered(request, workers, work, route.bytes_max)

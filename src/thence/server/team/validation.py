@@ -13,7 +13,6 @@ from thence.core.codec import (
     is_too_deep,
     parse,
 )
-from thence.core.event import Event
 from thence.core.redaction import digests, same_event_key
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
@@ -85,7 +84,12 @@ def _parsed(line: bytes) -> tuple[NewLine, int]:
         raise _refused("its seq is too large")
     if not event.is_foreign:
         return _row(line, event.event_id, event.node_id, event.seq), event.lamport_clock
-    digest = _foreign_digest(event)
+    if b"\n" in event.line:
+        raise _refused("it holds a newline")
+    try:
+        digest = same_event_key(event)
+    except (ValueError, RecursionError):
+        raise _refused("its members can't be written in UTF-8") from None
     row = NewLine(_text(event.event_id), "", 0, digest, digest, line)
     return row, event.lamport_clock
 
@@ -99,16 +103,6 @@ def _text(text: str) -> str:
     if not is_storable(text):
         raise _refused("its event_id or node_id holds U+0000 or half a surrogate pair")
     return text
-
-
-def _foreign_digest(event: Event) -> bytes:
-    """Returns the digest of another tool's line; raises InvalidEvent."""
-    if b"\n" in event.line:
-        raise _refused("it holds a newline")
-    try:
-        return same_event_key(event)
-    except (ValueError, RecursionError):
-        raise _refused("its members can't be written in UTF-8") from None
 
 
 def _refused(cause: str) -> InvalidEvent:

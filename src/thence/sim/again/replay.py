@@ -97,7 +97,11 @@ def resume(
                 outcomes=_outcomes(run, events),
                 altered=altered_steps(run),
                 folder=run.folder,
-                stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
+                stored=RecordedSteps(
+                    events,
+                    None if checkpoint is None else checkpoint.event_id,
+                    run.config.get("made_by"),
+                ),
                 failures=failures_by_step(events),
                 checkpoint=checkpoint,
             ),
@@ -149,7 +153,7 @@ def again_in_memory(
 
     `config` is its `recorded_config`, `events` are all of its log. Nothing outside is asked.
     """
-    stored = RecordedSteps(_of_complete_turns(events))
+    stored = RecordedSteps(_of_complete_turns(events), made_by=run.config.get("made_by"))
     simulation = Simulation(
         config,
         _components(config, parts),

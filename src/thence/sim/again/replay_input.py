@@ -1,5 +1,7 @@
 """What a run that is played again takes from the recorded one, and what it alters of it."""
 
+import platform
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +37,13 @@ class RecordedSteps:
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
     an earlier attempt wrote about its end, are set aside; but a completed run does not end again.
+    `made_by` are the versions that the run was made by, as its config.json holds them.
     """
 
-    def __init__(self, events: Iterable[Event], behind: str | None = None) -> None:
+    def __init__(
+        self, events: Iterable[Event], behind: str | None = None, made_by: object = None
+    ) -> None:
+        self._made_by = made_by
         self._events: dict[str, Event] = {}
         self._recorded: dict[str, Event] = {}
         self._new_steps: dict[str, str] = {}
@@ -143,11 +149,37 @@ class RecordedSteps:
 
     def _diverged(self, step: str, reason: str) -> RunDiverged:
         hint = _OWN_CAUSES
+        if others := other_versions(self._made_by):
+            reason = f"{others}; {reason}"
+            hint = "numbers may differ between versions: play it with those that it was made by"
         if self._refused_count:
             refused = f"{self._refused_count} events that a full queue or the disk refused"
             reason = f"{reason}; the log has a notice of {refused}"
             hint = _LOST_EVENTS
         return diverged(step, reason, hint)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what a run's numbers may depend on: Python's, and NumPy's if used."""
+    numpy = getattr(sys.modules.get("numpy"), "__version__", None)
+    return {"Python": platform.python_version(), **({"NumPy": numpy} if numpy else {})}
+
+
+def other_versions(made_by: object) -> str:
+    """Returns which versions differ from those that a run was made by, "" if none is known to."""
+    if not isinstance(made_by, Mapping):
+        return ""
+    here = versions()
+    told = [
+        f"the run was made by {name} {then}, and this is {here[name]}"
+        for name, then in made_by.items()
+        if name in here and _series(here[name]) != _series(str(then))
+    ]
+    return "; ".join(told)
+
+
+def _series(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def is_of_an_end(event: Event) -> bool:

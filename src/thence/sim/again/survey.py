@@ -18,13 +18,13 @@ from thence.errors import ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.models.asking import ModelCall, Models
 from thence.sim.models.limits import ModelsUnavailable
-from thence.sim.models.settings import ModelSettings
 from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
 from thence.sim.run.run import RunParts, in_loop
 from thence.sim.run.thinking import LLMAgent, ask
+from thence.sim.scenario.scenario import SimulationConfig
 
 FILE = "surveys.jsonl"
 _PHASE = "survey"
@@ -99,7 +99,7 @@ async def _answers(
             cause = f"in turn {at} no agent" + (name and f" {name!r}") + " asks a model"
             hint = did_you_mean(name, everyone).removeprefix("; ") or "thence sim show lists them"
             raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
-    models = question.models(folder / FILE, at, msgspec.structs.replace(config.llm, **limits))
+    models = question.models(folder / FILE, at, config, **limits)
     try:
         chosen = [everyone[name] for name in names or everyone]
         calls = [question.answer(agent, view, models) for agent, view in chosen]
@@ -124,7 +124,9 @@ class _Question(msgspec.Struct, frozen=True):
     question: str
     choices: tuple[str, ...]
 
-    def models(self, file: Path, at: int, settings: ModelSettings) -> _SurveyModels:
+    def models(
+        self, file: Path, at: int, config: SimulationConfig, **limits: float | None
+    ) -> _SurveyModels:
         """Returns the models; the same question of a turn has the same number as before."""
         lines = [*read_lines(file)] if file.exists() else []
         content, head = msgspec.structs.asdict(self), f"{at}.{_PHASE}"
@@ -139,7 +141,8 @@ class _Question(msgspec.Struct, frozen=True):
         outcomes = Outcomes(file, recorded)
         if digest not in numbers:
             outcomes.record((head, digest, number), content)
-        models = _SurveyModels(settings, outcomes)
+        settings = msgspec.structs.replace(config.llm, **limits)
+        models = _SurveyModels(settings, outcomes, config.simulation.seed)
         models.number = number
         return models
 

@@ -355,6 +355,25 @@ def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
     return [(folder / run.run_id, run) for run in read_plan(folder).runs]
 
 
+def equal_seeds(folder: Path) -> str:
+    """Returns that the seeds of a sweep made no difference, "" where they did, or nobody knows.
+
+    Where models alone decide, their requests hold no seed of the run unless they are told to.
+    """
+    ends: dict[str, list[Mapping[str, Any]]] = {}
+    for place, run in planned_runs(folder):
+        result = read_result(place)
+        if result.get("status") == "completed":
+            ends.setdefault(str(run.settings), []).append(final_values(result))
+    count = min(map(len, ends.values()), default=0)
+    if count < 2 or any(values != of_all[0] for of_all in ends.values() for values in of_all):
+        return ""
+    return (
+        f"the runs of all seeds end in the same state, so that {count} of them show what one does; "
+        "where models decide, `seed: run` at the endpoint lets each seed differ"
+    )
+
+
 def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:
     for place, run in members:
         result = read_result(place)

@@ -127,7 +127,7 @@ class FollowingFisher(BaseAgent):
             return _allowed_trip(observation)
         hours: float = observation["hours"]
         answers = await asyncio.gather(*(_ask(observation, name) for name in self.neighbours))
-        mean = sum(answers) / len(answers)
+        mean = math.fsum(answers) / len(answers)
         return _trip(hours + self.pace * (mean - hours), f"for the others were out {mean:.1f}")
 
 
@@ -232,7 +232,7 @@ class Fishery(BaseEngine):
                 gain = self.facts.gain(own["catch"], own["hours"])
                 own.set_within("money", round(own["money"] + gain, 2))
         with view.rule("grow"):
-            caught = round(sum(view.agent(fisher)["catch"] for fisher in self.fishers), 2)
+            caught = round(math.fsum(view.agent(fisher)["catch"] for fisher in self.fishers), 2)
             fish: float = view.world["fish"]
             rest = max(0.0, fish - caught)
             view.world.set_within("fish", round(rest + self.facts.surplus(rest), 2))

@@ -6,6 +6,7 @@ another run, and answers in place of endpoints.
 
 import asyncio
 from collections.abc import Iterable, KeysView, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +130,23 @@ class ModelCall(msgspec.Struct, eq=False):
         self.details |= {"ends_run": True} if self.ends_run else {}
 
 
+def seed_of(seed: int, step: str) -> int:
+    """Returns the number, of 31 bits, by which a model draws for one step of a run."""
+    digest = blake2b(f"{seed}\x00{step}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) >> 1
+
+
 class Models:
     """The models that the components of one run ask; used from one event loop.
 
-    `folder` is that of the scenario, beside which a cassette lies.
+    `seed` is the run's, `folder` that of the scenario, beside which a cassette lies.
     """
 
     def __init__(
-        self, settings: ModelSettings, outcomes: Outcomes, folder: Path | None = None
+        self, settings: ModelSettings, outcomes: Outcomes, seed: int, folder: Path | None = None
     ) -> None:
         self._settings = settings
+        self._seed = seed
         self._outcomes = outcomes
         spent = usage(outcomes.own).get("by_model", {}).values()
         self._budget = Budget(
@@ -176,8 +184,12 @@ class Models:
             hint = f"section llm of the scenario has {', '.join(endpoints)}"
             cause = f"there is no endpoint {name}"
             raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
-        content = {**settings.terms, "messages": request.messages, "schema": request.schema}
         turn = step.partition(".")[0]
+        asking = f"{turn}.{SHARED}.-" if share else step
+        if settings.seed == "run":
+            request = msgspec.structs.replace(request, terms={"seed": seed_of(self._seed, asking)})
+        terms = {**settings.terms, **request.terms}
+        content = {**terms, "messages": request.messages, "schema": request.schema}
         if turn != self._turn:
             self._turn = turn
             self._last_calls.clear()
@@ -189,7 +201,7 @@ class Models:
             return call
         key = request_digest(content)
         if key not in self._shared:
-            task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
+            task = asyncio.create_task(self._call(asking, name, request, content))
             self._shared[key] = task, set(causes)
         task, common = self._shared[key]
         common.intersection_update(causes)

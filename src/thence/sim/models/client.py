@@ -57,10 +57,14 @@ _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothin
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """What a model is asked: messages of `role` and `content`, and the answer's JSON Schema."""
+    """What a model is asked: messages of `role` and `content`, and the answer's JSON Schema.
+
+    `terms` are what this request says besides, such as a seed of its own.
+    """
 
     messages: tuple[Mapping[str, str], ...]
     schema: Mapping[str, Any] | None = None
+    terms: Mapping[str, Any] = {}
 
 
 SchemaMode = Literal["enforced", "in words", ""]
@@ -377,7 +381,8 @@ class ModelClient:
         self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
 
     def _body(self, request: ModelRequest, mode: SchemaMode) -> bytes:
-        body: dict[str, Any] = {**self.settings.terms, "messages": sent_messages(request, mode)}
+        terms = {**self.settings.terms, **request.terms}
+        body: dict[str, Any] = {**terms, "messages": sent_messages(request, mode)}
         if mode == "enforced":
             format_ = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": format_}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,9 +27,10 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     `key_env` names the environment variable that holds the key. `timeout_s` are the seconds of
     one request, which is sent again `retries` times at most. Sampling is sent if it is set, and all
-    of `body`. `headers` are texts, or {env: VARIABLE} for secrets. The limits a minute count
-    requests as they are sent, and tokens as answers report them. Prices are per million tokens, in
-    a currency of the user's; without `price_cached` cached tokens cost as others.
+    of `body`; `seed: run` sends a number of the run's seed, the agent and the turn. `headers` are
+    texts, or {env: VARIABLE} for secrets. The limits a minute count requests as they are sent, and
+    tokens as answers report them. Prices are per million tokens, in a currency of the user's;
+    without `price_cached` cached tokens cost as others.
     """
 
     base_url: str
@@ -44,7 +45,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     max_completion_tokens: PositiveCount | None = None
     reasoning_effort: str | None = None
     stop: str | tuple[str, ...] | None = None
-    seed: int | None = None
+    seed: int | Literal["run"] | None = None
     body: Mapping[str, Any] = {}
     headers: Mapping[HeaderName, Any] = {}
     requests_per_minute: PositiveCount | None = None
@@ -70,8 +71,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What each request says besides its messages."""
+        """What each request says besides its messages, and a seed that is not the same for all."""
         terms = {name: getattr(self, name) for name in _TERMS}
+        terms["seed"] = None if self.seed == "run" else self.seed
         return {**{name: term for name, term in terms.items() if term is not None}, **self.body}
 
 

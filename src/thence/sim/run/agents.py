@@ -3,9 +3,10 @@
 Only accesses through a view are recorded: a value kept on an engine, or passed from one rule to
 another in a Python variable, has no causes. Read it again where it is used.
 
-Random numbers come in one stream for each seed, agent, turn and purpose. A number depends on its
-stream's key and its place in the stream alone: not on what another stream gave, on `hash()`, or on
-the version of Python.
+Random numbers come in one stream for each purpose of a recorded scope: an attempt of a decision, a
+verdict, an action, learning, one entrance of a rule. A number depends on its stream's key (seed,
+agent, turn, purpose, phase, site) and its place in the stream alone: not on what another stream
+gave, on `hash()`, or on the version of Python.
 """
 
 import copy
@@ -34,9 +35,11 @@ _WORDS = 8  # in one digest of BLAKE2b
 _unpack_words = Struct(f"<{_WORDS}Q").unpack
 
 
-def stream(seed: int, agent: str, turn: int, purpose: str) -> "RandomStream":
-    """Returns the random stream of one purpose, always from its beginning."""
-    return RandomStream(f"{seed}\x00{agent}\x00{turn}\x00{purpose}")
+def stream(
+    seed: int, agent: str, turn: int, purpose: str, phase: str = "", site: str = ""
+) -> "RandomStream":
+    """Returns the random stream of one purpose in one scope, always from its beginning."""
+    return RandomStream("\x00".join((str(seed), agent, str(turn), purpose, phase, site)))
 
 
 class RandomStream(random.Random):
@@ -245,7 +248,8 @@ class RecordedView(msgspec.Struct, eq=False):
     """A view that records the provenance of each variable read.
 
     `reads` holds the provenance of what was read, by the index of the variable. Views are made for
-    each decision and each action: as Structs, in a third of the time of plain classes.
+    each decision and each action: as Structs, in a third of the time of plain classes. `site` names
+    the scope within its phase, and `streams` are its streams of random numbers by their purpose.
     """
 
     __repr__ = object.__repr__  # a Struct's own would show the whole state
@@ -255,6 +259,8 @@ class RecordedView(msgspec.Struct, eq=False):
     agent_id: str = "-"
     reads: dict[int, Ids] = {}
     calls: tuple[Any, ...] = ()  # of models; their class would be loaded for every run
+    site: str = ""
+    streams: dict[str, random.Random] | None = None
 
     phase = "decide"
     """The phase of a turn in which this view reads, as steps name it."""
@@ -371,8 +377,25 @@ class RecordedView(msgspec.Struct, eq=False):
         self.calls += (call,)
 
     def random(self, purpose: str) -> random.Random:
-        """Returns the stream of random numbers for one purpose of this turn."""
-        return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
+        """Returns the stream of random numbers for one purpose, which goes on at each draw.
+
+        It lasts for one scope: an attempt of a decision, a verdict, an action, learning, or one
+        entrance of a `view.rule`. Elsewhere the same purpose has other numbers. Draws that stand
+        side by side, such as those for each newborn, take purposes of their own, `birth/{name}`,
+        where a branch is to keep the others' numbers. A stream kept beyond its scope has no
+        causes, as any value in a Python variable.
+        """
+        streams = self.streams
+        if streams is None:
+            streams = self.streams = {}
+        if (drawn := streams.get(purpose)) is None:
+            key = self.ledger.seed, self.agent_id, self.turn, purpose, self.phase, self.site
+            drawn = streams[purpose] = stream(*key)
+        return drawn
+
+    def begin_scope(self, site: str) -> None:
+        """Begins a scope, where each purpose has a new stream."""
+        self.site, self.streams = site, None
 
 
 class Observation(RecordedView):
@@ -386,9 +409,9 @@ class Observation(RecordedView):
     phase: str = "decide"
 
     def copy(self) -> "Observation":
-        """Returns an observation with the same reads, which reads of the original don't change."""
+        """Returns an observation with the same reads, which the original goes on without."""
         twin = copy.copy(self)
-        twin.reads = self.reads.copy()
+        twin.reads, twin.streams = self.reads.copy(), None
         return twin
 
     def __getitem__(self, name: str) -> Any:

@@ -64,6 +64,7 @@ class View(RecordedView, kw_only=True, eq=False):
     _roster: Roster | None = None
     _outer: tuple[WriteScope, ...] = ()
     _asked: tuple[Any, ...] = ()
+    _entrances: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def phase(self) -> str:  # type: ignore[override]
@@ -152,6 +153,10 @@ class View(RecordedView, kw_only=True, eq=False):
         indices = [self.ledger.table.index(*variable) for variable in may_change]
         outer = self._scope
         scope = WriteScope(name, [[tuple(outer.causes())]], indices)
+        around = self.site, self.streams, self._entrances
+        nth = self._entrances[name] = self._entrances.get(name, 0) + 1
+        self.begin_scope(f"{self.site}/{name}~{nth}")
+        self._entrances = {}
         self._outer = (outer, *self._outer)
         self._scope = scope
         try:
@@ -161,6 +166,7 @@ class View(RecordedView, kw_only=True, eq=False):
             raise
         finally:
             self._scope, self._outer = outer, self._outer[1:]
+            self.site, self.streams, self._entrances = around
         self._close(scope)
 
     @contextmanager
@@ -287,6 +293,7 @@ class Writes:
         self._accepted = {id(applied.action): applied for applied in accepted}
         self._reach = reach
         self._state = state
+        self._views: dict[tuple[str, str], int] = {}
 
     def action(self, action: Action) -> View:
         """Returns the view for one action of this turn, to be used in a `with`.
@@ -301,10 +308,14 @@ class Writes:
         inherited = (all_ids, self._state.reads.values())
         scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
         recorder = self._recorder
+        nth = self._views[agent, phase] = self._views.get((agent, phase), 0) + 1
+        site = f"{phase}~{nth}"
+        self._state.begin_scope(f"{agent}/{site}")  # draws between two actions share nothing
         return View(
             self._ledger,
             recorder.turn,
             agent,
+            site=site,
             _recorder=recorder,
             _scope=scope,
             _accepted=accepted,

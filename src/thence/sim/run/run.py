@@ -22,7 +22,7 @@ from msgspec.structs import force_setattr, replace
 from thence.core.json_values import Plain, repair
 from thence.core.ready import ready
 from thence.errors import RunDiverged, ScenarioError, ThenceError
-from thence.sim.again.replay_input import ReplayInput
+from thence.sim.again.replay_input import ReplayInput, versions
 from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.record.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.record.events import VerbosityLevel, level_of
@@ -590,6 +590,7 @@ def run_config(
     source = str(config.source) if config.source else None
     content: dict[str, Any] = {
         "run_id": run_id,
+        "made_by": versions(),
         "source": source,
         "simulation": msgspec.to_builtins(config.simulation),
         "events": msgspec.to_builtins(config.events),

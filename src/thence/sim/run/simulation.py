@@ -189,7 +189,7 @@ class Simulation:
             from thence.sim.models import asking
 
             folder = config.source.parent if config.source else None
-            self.models = asking.Models(config.llm, self.outcomes, folder)
+            self.models = asking.Models(config.llm, self.outcomes, config.simulation.seed, folder)
         self._emit = emit
         self._waits = Waits()
         entries: dict[str, Any] = {"engine": config.engine, "validator": config.validator}
@@ -438,7 +438,7 @@ class Simulation:
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
         settings = self.config.simulation
-        state = RecordedState(self._ledger, self.recorder.turn)
+        state = RecordedState(self._ledger, self.recorder.turn, site="end")
         engine = self.components.engine
         component = ComponentRef("the engine, checking termination", lambda: self._ends_by(state))
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))

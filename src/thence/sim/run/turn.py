@@ -387,7 +387,7 @@ class Turn:
         """Returns each proposal's verdict with the causes of the validator's reads."""
         judge = self._context.validator.validate_action
         states = [
-            RecordedState(self._ledger, self.number, proposal.action.agent_id)
+            RecordedState(self._ledger, self.number, proposal.action.agent_id, site=proposal.phase)
             for proposal in proposals
         ]
 
@@ -449,6 +449,7 @@ class Turn:
         if retried_id := self._recorder.retry(name, attempt + 1, all_causes):
             self._notices.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
+        self._observed[name].begin_scope(str(attempt + 1))
 
     async def _apply(self, engine: BaseEngine) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""

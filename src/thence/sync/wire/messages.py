@@ -5,8 +5,8 @@ without being decoded. docs/reference/formats/wire.md describes the exchange.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,14 +32,15 @@ LOGS_PAGE_MAX = 1_000
 # the name of a log at a server
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 
-# the code of a line whose large values must be brought before it
+# the code of a line whose large values must be pushed before it
 BODIES_MISSING = "bodies_missing"
 # the code of a line without its value, which comes from the owner of its node or an admin alone
 BODY_MISSING = "body_missing"
 
-Status = Literal["success", "duplicate", "rejected", "retry"]
+T = TypeVar("T")
 
-_BEGIN, _END = b'{"events":[', b"]}"
+# the bytes of a message of events beside its lines
+_BESIDE_BYTES = len(b'{"events":[]}')
 
 
 class BatchRefused(SyncRefused):
@@ -51,7 +52,10 @@ class BatchFailed(SyncRefused):
 
 
 class EventVerdict(msgspec.Struct, frozen=True):
-    """The result for one event of a batch; `status` is a Status, or another tool's word."""
+    """The result for one event of a batch.
+
+    `status` is success, duplicate, rejected or retry, or another tool's word.
+    """
 
     event_id: str
     status: str
@@ -62,7 +66,7 @@ class EventVerdict(msgspec.Struct, frozen=True):
 class Cursors(NamedTuple):
     """Two places of a client in the log on a server, each "" for the beginning.
 
-    All lines before `after` were taken. The server holds all that it said to hold, if it still has
+    All lines before `after` were pulled. The server holds all that it said to hold, if it still has
     the place `seen`.
     """
 
@@ -89,7 +93,7 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Lines of events, undecoded; `nodes` are all under which the log that brings them wrote."""
+    """Lines of events, undecoded; `nodes` are all under which the log that pushes them wrote."""
 
     events: tuple[msgspec.Raw, ...]
     nodes: tuple[str, ...] = ()
@@ -152,7 +156,7 @@ class DigestsRequest(msgspec.Struct, frozen=True):
 
 
 class Pieces(msgspec.Struct, frozen=True):
-    """Lines of pieces of large values, undecoded: what is brought, or what is given."""
+    """Lines of pieces of large values, undecoded: what is pushed, or what is given."""
 
     pieces: tuple[msgspec.Raw, ...]
 
@@ -225,38 +229,23 @@ class ServerHealth(msgspec.Struct, frozen=True):
     time: str = ""
 
 
-def joined_pieces(lines: Iterable[bytes]) -> bytes:
-    """Returns the message of lines of pieces without newlines, as they are."""
-    return b'{"pieces":[' + b",".join(lines) + _END
+def joined(lines: Iterable[bytes], kind: str = "events", **rest: object) -> bytes:
+    """Returns a message of lines without newlines, as they are, with other members behind them."""
+    tail = msgspec.json.encode(rest)[1:] if rest else b"}"
+    return b'{"%b":[%b]%b%b' % (kind.encode(), b",".join(lines), b"," * bool(rest), tail)
 
 
-def joined(lines: Iterable[bytes]) -> bytes:
-    """Returns the message of lines without newlines, as they are."""
-    return _BEGIN + b",".join(lines) + _END
-
-
-def joined_batch(lines: Iterable[bytes], nodes: Sequence[str]) -> bytes:
-    """Returns the body of a batch: lines as they are, and the nodes of the log behind them."""
-    rest = msgspec.json.encode({"nodes": nodes})
-    return _BEGIN + b",".join(lines) + b"]," + rest[1:]
-
-
-def joined_page(lines: Iterable[bytes], next_cursor: str, has_more: bool) -> bytes:
-    """Returns a page of lines, as they are."""
-    rest = msgspec.json.encode({"next": next_cursor, "more": has_more})
-    return _BEGIN + b",".join(lines) + b"]," + rest[1:]
-
-
-def batches(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yields lines in groups that fit into a batch each; one that is too large stands alone."""
-    group: list[bytes] = []
+def batches(items: Iterable[T], line_of: Callable[[T], bytes]) -> Iterator[Sequence[T]]:
+    """Yields items in groups whose lines fit into a batch; one that is too large stands alone."""
+    group: list[T] = []
     size_bytes = 0
-    for line in lines:
-        size_bytes += len(line) + 1
-        over = size_bytes + len(_BEGIN) + len(_END) > BATCH_BYTES_MAX
+    for item in items:
+        line_bytes = len(line_of(item)) + 1
+        over = size_bytes + line_bytes + _BESIDE_BYTES > BATCH_BYTES_MAX
         if group and (over or len(group) == BATCH_EVENTS_MAX):
             yield group
-            group, size_bytes = [], len(line) + 1
-        group.append(line)
+            group, size_bytes = [], 0
+        group.append(item)
+        size_bytes += line_bytes
     if group:
         yield group

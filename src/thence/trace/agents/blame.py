@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
-from thence.git.patches import path_of
 from thence.git.repository import Repository
+from thence.git.rows import path_of
 from thence.trace.agents.installed import TRAILER
 from thence.trace.agents.judging import Hunk
 

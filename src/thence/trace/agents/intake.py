@@ -33,9 +33,8 @@ from thence.log.files.disk import OS_DISK
 from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings, open_log
 from thence.log.read.opening import opened_vocabulary
-from thence.trace.agents.dialects import in_claudes_form
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
-from thence.trace.agents.hooked import Spooled, Unreadable, events_of
+from thence.trace.agents.hooked import Spooled, Unreadable, events_of, in_claudes_form
 from thence.trace.agents.known_agents import AGENTS
 from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
 
@@ -167,8 +166,7 @@ def open_agents_log(folder: Path) -> Log:
 def _judge(log: Log, roots: Iterable[str]) -> None:
     """Judges the new commits of some working trees, while git still has all of them."""
     from thence.trace.agents.blame import CommitHistory  # without a commit they are not needed
-    from thence.trace.agents.edits import RecordedWork
-    from thence.trace.agents.judged import Judgements
+    from thence.trace.agents.judged import Judgements, RecordedWork
 
     try:
         work = RecordedWork(log, None)

@@ -183,7 +183,12 @@ class Judge:
         best = self._best(matches, here, commit, again)
         self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
-        removed = _removed((*commit.hunks, *commit.reverts))
+        removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
+        for hunk in (*commit.hunks, *commit.reverts):
+            before = (line for line in hunk.lines if line[0] != "+")
+            for number, (sign, gone) in enumerate(before, hunk.old_start):
+                if sign == "-" and (key := " ".join(_TOKEN.findall(gone))):
+                    removed[key].append(_Removed(hunk, number, gone))
         for text in hunks:
             said: dict[int, Said] = {}
             for row in text.rows:  # beside an agent's line others are unknown
@@ -593,17 +598,6 @@ class _Removed(NamedTuple):
     hunk: Hunk
     number: int  # before the commit
     line: str
-
-
-def _removed(hunks: Sequence[Hunk]) -> dict[str, list[_Removed]]:
-    """Returns the lines that a commit removes, by their tokens."""
-    removed = defaultdict[str, list[_Removed]](list)
-    for hunk in hunks:
-        old = (line for line in hunk.lines if line[0] != "+")
-        for number, (sign, line) in enumerate(old, hunk.old_start):
-            if sign == "-" and (key := " ".join(_TOKEN.findall(line))):
-                removed[key].append(_Removed(hunk, number, line))
-    return removed
 
 
 def _say_wordless(text: _HunkText, said: dict[int, Said], at_hand: Sequence[_Edit]) -> None:

@@ -16,9 +16,8 @@ from thence.errors import EventNotFound, GitFailed
 from thence.git.repository import Repository
 from thence.log.open import Log
 from thence.trace.agents.blame import BlamedLine, CommitHistory, CommitInfo
-from thence.trace.agents.edits import CommitRecord, RecordedWork
 from thence.trace.agents.installed import has_git_hooks
-from thence.trace.agents.judged import Judgements
+from thence.trace.agents.judged import Judgements, RecordedWork
 from thence.trace.agents.judging import AGENT, MAYBE, NOTHING, Said
 from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import text_of
@@ -172,7 +171,14 @@ class Ownership:
         if commit in self._work.disputed:
             return Owner("unknown", info.author if info else "", reason=_DISPUTED)
         if record is not None and record.by == "agent":
-            return self._recorded(record)
+            payload, chain = record.event.cut_payload, self._chain(record.event)
+            agent = text_of(payload, "agent")
+            types = (text_of(event.cut_payload, "agent_type") for event in chain)
+            kind = next(filter(None, types), None) if agent else None
+            who = (record.event.actor or "", record.session, agent, kind, record.commit)
+            is_agent_unknown = payload.get("is_agent_unknown") is True
+            owner = Owner("agent", *who, record.event, chain)
+            return owner._replace(is_agent_unknown=is_agent_unknown)
         if info is None and record is not None and record.by == "person":
             return Owner("person", commit_event=record.event)
         if info is None:
@@ -212,19 +218,10 @@ class Ownership:
         """Returns the commits that one was made of, and those that these were made of."""
         record, origins = self.commits.get(commit), self.judgements.origins(commit)
         if record and record.by == "agent" and commit not in self._work.rewritten:
-            edits = map(self._edit, self.judgements.edits_of(commit))
-            if any(edit and edit.text.session == record.session for edit in edits):
+            edits = filter(None, map(self._edit, self.judgements.edits_of(commit)))
+            if any(edit.session == record.session for edit, _ in edits):
                 return ()  # what two agents did alike at once, each of them did
         return origins
-
-    def _recorded(self, record: CommitRecord) -> Owner:
-        chain, agent = self._chain(record.event), text_of(record.event.cut_payload, "agent")
-        types = (text_of(event.cut_payload, "agent_type") for event in chain)
-        kind = next(filter(None, types), None) if agent else None
-        who = (record.event.actor or "", record.session, agent, kind)
-        is_agent_unknown = record.event.cut_payload.get("is_agent_unknown") is True
-        words = record.commit, record.event, chain
-        return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
 
     # lines
 
@@ -251,13 +248,13 @@ class Ownership:
 
     def _by_edit(self, said: Said, line: BlamedLine, owner: Owner) -> Owner:
         """Returns the owner by what was said of a line of an owner's commit."""
-        edit = self._edit(said.edit)
-        if edit is None:
+        if (recorded := self._edit(said.edit)) is None:
             reason = "its edit is no longer in the log" if said.edit else _UNSURE["former"]
             return Owner("unknown", owner.name, commit=owner.commit, reason=reason)
-        path, event = edit.text.path, edit.event
-        kind = text_of(event.cut_payload, "agent_type") if edit.agent else None
-        who = event.actor or "", edit.text.session, edit.agent, kind
+        edit, event = recorded
+        path, agent = edit.path, text_of(event.cut_payload, "agent")
+        kind = text_of(event.cut_payload, "agent_type") if agent else None
+        who = event.actor or "", edit.session, agent, kind
         by = Owner("agent", *who, owner.commit)
         by = by._replace(chain=self._chain(event), commit_event=owner.commit_event, via=owner.via)
         if said.rank == MAYBE:
@@ -268,7 +265,7 @@ class Ownership:
         step = _SINCE.get(said.how, "").format(path=path)
         if said.how in ("moved", "draft") and path in line.paths:
             step = "written in another working tree"
-        elif said.how == "form" and edit.text.new.split("\n", 1)[0] == line.text.lstrip():
+        elif said.how == "form" and edit.new.split("\n", 1)[0] == line.text.lstrip():
             step = ""  # it replaced a part of a line, behind its indent
         return by._replace(via=(*owner.via, *filter(None, (step,))))
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of, repository
-from thence.trace.agents.hooked import Spooled, events_of
+from thence.trace.agents.hooked import Spooled, edits_in, events_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
@@ -56,13 +56,17 @@ Record = Mapping[str, Any]
 
 
 class Transcript(NamedTuple):
-    """A file of one agent in a session; `agent` is None for the main agent's."""
+    """A file of one agent in a session; `agent` is None for the main agent's.
+
+    `is_here` is true of an agent that worked, or edited, in the repository of the log.
+    """
 
     path: Path
     bridge: str
     session: str
     agent: str | None
     begun_ns: int
+    is_here: bool
 
 
 class Firing(NamedTuple):
@@ -104,8 +108,9 @@ def take_in_past(
             stack.enter_context(file_lock(lock, _LOCK_WAIT_S, mode=0o600))
         log = stack.enter_context(open_agents_log(folder)) if folder.is_dir() else None
         past = _Past(log, _Texts(stack), taken)
-        for number, transcripts in enumerate(sessions.values()):
-            report(number, len(sessions))
+        own = [of for of in sessions.values() if any(one.is_here for one in of)]
+        for number, transcripts in enumerate(own):
+            report(number, len(own))
             events = past.events_of(transcripts)
             while batch := [*islice(events, _BATCH_EVENTS)]:
                 _append(None if is_dry_run else log, batch, taken)
@@ -129,9 +134,17 @@ def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
-    """Yields the transcripts of what was done in the repository of a log, by their first lines."""
+    """Yields the transcripts of the user's agents, by their first lines.
+
+    Of one that worked elsewhere the edits are looked at, if it names a working tree of the log's
+    repository at all.
+    """
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
+    common = Path(own).parents[1]
+    links = [link.read_text().strip() for link in common.glob("worktrees/*/gitdir")]
+    names = [os.path.dirname(link) for link in (str(common), *links)]
+    trees = [json.dumps(name, ensure_ascii=False)[1:-1].encode() for name in names]
     for bridge, name in TRANSCRIPTS_OF.items():
         for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
             with suppress(OSError):  # it was removed meanwhile
@@ -143,12 +156,26 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
                     told = _part(record, "payload") if bridge == "codex" else record
                     if (cwd := text_of(told, "cwd")) is None:
                         continue
-                    if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
+                    if os.path.isabs(cwd) and "\0" not in cwd:
                         agent = text_of(told, "agentId", "id")
                         session = text_of(told, "session_id", "sessionId", "id") or path.stem
                         agent = agent if agent != session else None
-                        yield Transcript(path, bridge, session, agent, begun_ns)
+                        is_here = is_own(cwd) or any(map(is_own, _edited_in(path, bridge, trees)))
+                        yield Transcript(path, bridge, session, agent, begun_ns, is_here)
                     break
+
+
+def _edited_in(path: Path, bridge: str, trees: list[bytes]) -> Iterator[str]:
+    """Yields the folders in which the edits of a transcript are that names one of these trees."""
+    with path.open("rb") as file:
+        lines = iter(partial(file.readline, LINE_BYTES_MAX), b"")
+        if not any(tree in line for line in lines for tree in trees):
+            return
+    for firing in _READERS[bridge]([*records_of(path, Counter())]):
+        for change in edits_in(firing.input.get("tool_input"), None, None):
+            place = os.path.join(firing.input["cwd"] or "/", change["path"])
+            if os.path.isabs(place) and "\0" not in place:
+                yield os.path.dirname(place)
 
 
 def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
@@ -214,11 +241,10 @@ class _Past:
         except OSError as error:
             self._taken.left_out[f"transcripts that can't be read: {error.strerror}"] += 1
             return
-        read = codex_firings if transcript.bridge == "codex" else claude_firings
         agent, kinds = transcript.agent, (text_of(one, "attributionAgent") for one in records)
         own = {"agent_id": agent, "agent_type": next(filter(None, kinds), None)} if agent else {}
         latest_ns, last = 0, None
-        for firing in read(records):
+        for firing in _READERS[transcript.bridge](records):
             if agent and last is None:
                 begin = {"hook_event_name": "SubagentStart", "cwd": firing.input["cwd"], **own}
                 yield Firing(firing.time_ns, f"{agent}/begin", begin)
@@ -362,6 +388,9 @@ def codex_firings(records: list[Record]) -> Iterator[Firing]:
         else:
             continue
         yield Firing(_time_ns(records[number]), name, given)
+
+
+_READERS = {"claude-code": claude_firings, "codex": codex_firings}
 
 
 class _Texts:

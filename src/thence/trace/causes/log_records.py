@@ -44,35 +44,28 @@ class LogHandler(logging.Handler):
 
     A record has the causes around its making, even if a queue or a buffer hands it over later;
     then the payload has the time of its making as `at`. For that the handler sets a record
-    factory of `logging`, which calls the former one, until it is closed. With
-    `record_factory=False` it sets none: then a record that is handled later has no cause, unless
-    a `CauseFilter` stamped it.
+    factory of `logging`, which calls the former one, until it is closed.
     """
 
     __reduce__ = stays_here
 
-    def __init__(
-        self, log: "Log", level: int | str = logging.NOTSET, *, record_factory: bool = True
-    ) -> None:
+    def __init__(self, log: "Log", level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self._log = log
         self._losses = Losses(log)
-        self._factory: _StampingFactory | None = None
-        if record_factory:
-            factory = logging.getLogRecordFactory()
-            if not isinstance(factory, _StampingFactory):
-                factory = _StampingFactory(factory)
-                logging.setLogRecordFactory(factory)
-            factory.handlers.add(self)
-            self._factory = factory
+        factory = logging.getLogRecordFactory()
+        if not isinstance(factory, _StampingFactory):
+            factory = _StampingFactory(factory)
+            logging.setLogRecordFactory(factory)
+        factory.handlers.add(self)
+        self._factory = factory
 
     def close(self) -> None:
         """Closes the handler; with the last one logging has its record factory again."""
         factory = self._factory
-        if factory is not None:
-            factory.handlers.discard(self)
-            if not factory.handlers and logging.getLogRecordFactory() is factory:
-                logging.setLogRecordFactory(factory.former)
+        factory.handlers.discard(self)
+        if not factory.handlers and logging.getLogRecordFactory() is factory:
+            logging.setLogRecordFactory(factory.former)
         super().close()
 
     @property
@@ -86,7 +79,14 @@ class LogHandler(logging.Handler):
             return
         try:
             fields = {key: value for key, value in vars(record).items() if key not in _USUAL}
-            is_now = _is_being_logged(record)
+            # what is around is the record's own in the call that made it; its thread, task and
+            # process don't say so: logging may be set to leave them out
+            frame: FrameType | None = sys._getframe()
+            while frame and (
+                frame.f_code is not _LOG or frame.f_locals.get("record") is not record
+            ):
+                frame = frame.f_back
+            is_now = frame is not None
             if not is_now:
                 fields = {"at": timestamp_at(int(record.created * 1_000_000)), **fields}
             repairs: tuple[Repair, ...] = ()
@@ -107,20 +107,6 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
 
-class CauseFilter(logging.Filter):
-    """A filter that stamps a record with the causes around, where no factory of ours does.
-
-    `handler.addFilter(thence.CauseFilter())` for the QueueHandler or MemoryHandler that gets the
-    record first. Each record passes.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Stamps a record that is being logged; one that is handled later is left as it is."""
-        if _is_being_logged(record):
-            _stamp(record)
-        return True
-
-
 class _StampingFactory:
     """A record factory that calls the former one, and stamps records while handlers are open."""
 
@@ -131,7 +117,10 @@ class _StampingFactory:
         record = self.former(*args, **kwargs)
         # makeLogRecord gives no name: the record was made elsewhere
         if self.handlers and record.name is not None:
-            _stamp(record)
+            around = surroundings()
+            texts = tuple(dict.fromkeys([*around.texts, *[end.text for end in around.ends]]))
+            if texts:
+                setattr(record, _STAMP, texts)
         return record
 
 
@@ -184,24 +173,6 @@ def _emit(
     kind = printable(text_of(level).lower())[:LEVEL_CHARACTERS_MAX]
     members = {"repairs": (*repairs, *changes)} if repairs or changes else None
     log._host_append((HostEvent(f"record.{kind}", payload, members=members),), timeout_s=None)
-
-
-def _stamp(record: logging.LogRecord) -> None:
-    around = surroundings()
-    texts = tuple(dict.fromkeys([*around.texts, *[end.text for end in around.ends]]))
-    if texts and not hasattr(record, _STAMP):
-        setattr(record, _STAMP, texts)
-
-
-def _is_being_logged(record: logging.LogRecord) -> bool:
-    """Reports whether a record is handled in the call that made it: what is around is its own."""
-    # its thread, task and process don't say so: logging may be set to leave them out
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _LOG and frame.f_locals.get("record") is record:
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _error_of(exc_info: object) -> BaseException | None:

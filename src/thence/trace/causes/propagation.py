@@ -9,18 +9,18 @@ docs/reference/formats/segment.md says.
 import hashlib
 import inspect
 import re
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent import futures
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from thence.core.codec import CAUSES_MAX, ID
 from thence.core.ids import ulid_value
 from thence.core.new_event import PassedCause, parse_cause
 from thence.errors import InvalidEvent
-from thence.log.causes import CauseScope, Surroundings, owning_generator_frame, surroundings
+from thence.log.causes import Surroundings, surroundings
 from thence.log.write.drafting import warn
+from thence.trace.causes.steps import Because
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 # https://www.w3.org/TR/trace-context/: a value has at most 256 characters, the list 32 members
@@ -65,7 +65,7 @@ def carry() -> dict[str, str]:
     }
 
 
-class carried:
+def carried(token: Mapping[str, str]) -> Because:
     """Names the causes of a token for all that is appended inside the block.
 
     `token` is what `carry` returned, or a mapping that holds its two entries among others, such as
@@ -73,46 +73,25 @@ class carried:
     `because` does; where the token names none, it names none. A malformed one, as strangers may
     send, is passed over with a warning. Raises InvalidEvent for what is no mapping.
     """
-
-    def __init__(self, token: Mapping[str, str]) -> None:
-        if not isinstance(token, Mapping):
-            raise InvalidEvent(
-                "could not take up a token",
-                place=f"{token!r:.80}",
-                cause=f"a {type(token).__name__} maps no names to values",
-                hint="pass what thence.carry() returned, or the headers that hold it",
-            )
-        entries = {
-            key.lower(): value
-            for key, value in token.items()
-            if isinstance(key, str) and isinstance(value, str)
-        }
-        parent = _PARENT.fullmatch(entries.get(TRACEPARENT, "").strip())
-        trace = parent["trace"] if parent and parent["trace"] != _NO_TRACE else ""
-        members = [text.strip() for text in entries.get(TRACESTATE, "").split(",")][:_MEMBERS_MAX]
-        others = ",".join(text for text in members if text and not text.startswith(_OWN))
-        own = next((text[len(_OWN) :] for text in members if text.startswith(_OWN)), "")
-        self._causes = _parsed(own.split(";")[:CAUSES_MAX] if own else ())
-        self._trace = (trace, others) if trace else None
-        self._block: CauseScope | None = None
-
-    def __enter__(self) -> Self:
-        if self._block is not None:
-            raise InvalidEvent(
-                "could not enter",
-                place="a block of thence.carried",
-                cause="it is entered already",
-                hint="call thence.carried once more",
-            )
-        ids, passed = self._causes
-        frame = owning_generator_frame(sys._getframe(1))
-        self._block = CauseScope(ids, frame=frame, passed=passed, trace=self._trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._block is not None:
-            self._block.leave()
-            self._block = None
+    if not isinstance(token, Mapping):
+        raise InvalidEvent(
+            "could not take up a token",
+            place=f"{token!r:.80}",
+            cause=f"a {type(token).__name__} maps no names to values",
+            hint="pass what thence.carry() returned, or the headers that hold it",
+        )
+    entries = {
+        key.lower(): value
+        for key, value in token.items()
+        if isinstance(key, str) and isinstance(value, str)
+    }
+    parent = _PARENT.fullmatch(entries.get(TRACEPARENT, "").strip())
+    trace = parent["trace"] if parent and parent["trace"] != _NO_TRACE else ""
+    members = [text.strip() for text in entries.get(TRACESTATE, "").split(",")][:_MEMBERS_MAX]
+    others = ",".join(text for text in members if text and not text.startswith(_OWN))
+    own = next((text[len(_OWN) :] for text in members if text.startswith(_OWN)), "")
+    causes = _parsed(own.split(";")[:CAUSES_MAX] if own else ())
+    return Because(*causes, (trace, others) if trace else None)
 
 
 class Propagated(Generic[_P, _R]):
@@ -171,26 +150,6 @@ def propagate(work: Any) -> Any:
             hint="pass a function or an executor; asyncio's tasks have the causes by themselves",
         )
     return Propagated(work, surroundings())
-
-
-class ThreadPoolExecutor(futures.ThreadPoolExecutor):
-    """`concurrent.futures.ThreadPoolExecutor`, whose work has the causes around its submission."""
-
-    def submit(
-        self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> futures.Future[_R]:
-        """Submits a function, as `propagate` returns it."""
-        return super().submit(propagate(fn), *args, **kwargs)
-
-
-class ProcessPoolExecutor(futures.ProcessPoolExecutor):
-    """`concurrent.futures.ProcessPoolExecutor`, whose work has the causes around its submission."""
-
-    def submit(
-        self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> futures.Future[_R]:
-        """Submits a function, as `propagate` returns it."""
-        return super().submit(propagate(fn), *args, **kwargs)
 
 
 class _PropagatingExecutor(futures.Executor):

@@ -22,7 +22,6 @@ from msgspec import structs
 
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Cause, Event, id_of
-from thence.core.json_values import Plain
 from thence.core.nearest import did_you_mean
 from thence.core.new_event import Causes, HostEvent, PassedCause, cause_ids
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError
@@ -71,28 +70,36 @@ def because(*causes: Causes) -> "Because":
 
 
 class Because(contextlib.ContextDecorator):
-    """A block made by `because`: a context manager, or a decorator of a function."""
+    """A block of `because` or `carried`: a context manager, or a decorator of a function."""
 
-    def __init__(self, causes: tuple[str, ...]) -> None:
-        self._causes = causes
+    def __init__(
+        self,
+        causes: tuple[str, ...],
+        passed: tuple[PassedCause, ...] = (),
+        trace: tuple[str, str] | None = None,
+    ) -> None:
+        self._around = causes, passed, trace
         self._block: CauseScope | None = None
 
     def __enter__(self) -> None:
-        if self._block is not None and not self._block.is_left:
+        if self._block is not None:
             raise InvalidEvent(
                 "could not enter",
-                place="a because block",
+                place="a block of causes",
                 cause="it is entered already",
-                hint="call thence.because once more",
+                hint="call thence.because or thence.carried once more",
             )
-        self._block = CauseScope(self._causes, frame=owning_generator_frame(sys._getframe(1)))
+        causes, passed, trace = self._around
+        frame = owning_generator_frame(sys._getframe(1))
+        self._block = CauseScope(causes, frame=frame, passed=passed, trace=trace)
 
     def __exit__(self, *_: object) -> None:
         if self._block is not None:
             self._block.leave()
+            self._block = None
 
     def _recreate_cm(self) -> "Because":
-        return Because(self._causes)
+        return Because(*self._around)
 
 
 class TakenStep(Event):
@@ -110,7 +117,7 @@ class TakenStep(Event):
         self._facts: dict[str, Any] = {}
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return _unpickled, (self.begun, self._end)
+        return Event, (self.line, self.header, self.vocabulary)  # its end is told here
 
     def set(self, **facts: Any) -> None:
         """Adds to the payload of the step's end: `s.set(result="paid", tokens=812, cost=0.02)`.
@@ -149,12 +156,6 @@ class TakenStep(Event):
             cause=f"its end was not appended: {self._end}" if self._end else open_here,
             hint="ask for it behind the step's block; inside, the step itself is a cause",
         ) from self._end
-
-
-def _unpickled(event: Event, end: "Event | ThenceError | None") -> TakenStep:
-    step = TakenStep(event, Plain())
-    step._end = end
-    return step
 
 
 class Step:

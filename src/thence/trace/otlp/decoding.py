@@ -265,15 +265,7 @@ class Arrivals:
         self._spans = spans
         self._begins: dict[str, str] = {}
         self._ends: dict[str, str] = {}
-        self._look_up(recorded)
-        self.already = sum(
-            key in self._begins and (span.end is None or key in self._ends)
-            for key, span in spans.items()
-        )
-        self.unknown = self.circular = 0
-
-    def _look_up(self, recorded: Iterable[Event]) -> None:
-        """Finds what spans name: events of spans, and steps that gave a token away."""
+        # what spans name: events of spans, and steps that gave a token away
         named = {link.key for span in self._spans.values() for link in span.links}
         named |= {span.parent for span in self._spans.values()}
         # the trace of a step is that of its outermost one; its own 64 bits name it
@@ -293,6 +285,11 @@ class Arrivals:
                 (self._ends if is_end else self._begins).setdefault(key, event.event_id)
                 if event.begins:
                     steps[event.event_id] = key
+        self.already = sum(
+            key in self._begins and (span.end is None or key in self._ends)
+            for key, span in spans.items()
+        )
+        self.unknown = self.circular = 0
 
     def events(self, new_id: Any) -> Iterator[HostEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""

@@ -7,7 +7,7 @@ of its begin, before the body, is an attribute. The ids are those that `thence.c
 away. All is pure.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -89,9 +89,9 @@ class LogSpans:
         self.unlinked = 0
 
     @property
-    def awaited(self) -> list[str]:
-        """The ids of the begins that were asked for and have no end."""
-        return [event_id for event_id, span in self._open.items() if span.is_chosen]
+    def is_awaiting(self) -> bool:
+        """True if a begin was asked for whose end has not come."""
+        return any(span.is_chosen for span in self._open.values())
 
     def take(self, event: Event, is_chosen: bool) -> Json | None:
         """Takes the next event, and returns the span that it completes, if that was asked for.
@@ -120,18 +120,10 @@ class LogSpans:
             return None
         return self._span(span, event) if is_chosen else None
 
-    def unfinished(self, ids: Collection[str] | None = None) -> Iterator[Json]:
-        """Yields what was asked for and has no end, up to the last time that the log has.
-
-        With `ids` those alone, which are awaited no more.
-        """
-        for event_id in self.awaited:
-            span = self._open[event_id]
-            if ids is None:
-                yield self._span(span, None)
-            elif event_id in ids:
-                self._open[event_id] = span._replace(is_chosen=False)
-                yield self._span(span, None)
+    def unfinished(self) -> Iterator[Json]:
+        """Yields what was asked for and has no end, up to the last time that the log has."""
+        chosen = (span for span in self._open.values() if span.is_chosen)
+        yield from (self._span(span, None) for span in chosen)
 
     def _named(self, event: Event) -> dict[str, None]:
         """Returns the causes of an event, those that a notice joined in the place of the notice."""

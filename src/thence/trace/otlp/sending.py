@@ -9,7 +9,6 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from math import inf
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -79,17 +78,10 @@ class Sender:
     with the same ids.
     """
 
-    def __init__(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        wait_s: float = WAIT_S,
-        on_silence: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
         """Raises InvalidEvent for an address that is none, ExtraMissing without protobuf.
 
-        `place` is the address without a query, which may be a secret. With `on_silence` a batch is
-        sent until there is an answer, and that is called with what is wrong after `wait_s`.
+        `place` is the address without a query, which may be a secret.
         """
         is_plain = url.isascii() and url.isprintable() and " " not in url
         try:
@@ -104,13 +96,12 @@ class Sender:
         # without a path it is that of traces
         path = parts.path if parts.path not in ("", "/") else _PATH
         self._url = parts._replace(path=path, fragment="")
-        self.address = self._url.geturl()
         self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         form = {"Content-Type": "application/x-protobuf"}
         self._headers = {"User-Agent": "thence", **headers, **form}
-        self._wait_s, self._on_silence = wait_s, on_silence
+        self._wait_s = wait_s
         with needs_extra("otel", "what sends spans"):
             from thence.trace.otlp import protobuf
         self._form = protobuf
@@ -129,17 +120,20 @@ class Sender:
         while True:
             status, answer, after_s = self._tried(body)
             if 200 <= status < 300:
-                self._count(count, answer)
+                sent, rejected, message = self.outcome
+                new_count, text = 0, ""
+                with suppress(self._form.DecodeError):  # it was taken, whatever the answer's form
+                    new_count, text = self._form.partial_success_of(answer)
+                new_count = min(max(new_count, 0), count)
+                message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
+                self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
                 return
             cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
             if status and status not in _LATER:
                 raise self._failed("batch_refused", cause, _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
                 cause = f"{cause}, for {self._wait_s:g} s"
-                if self._on_silence is None:
-                    raise self._failed("server_unreachable", cause, _AGAIN)
-                self._on_silence(cause)
-                end_s = inf
+                raise self._failed("server_unreachable", cause, _AGAIN)
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
@@ -167,22 +161,6 @@ class Sender:
             raise self._failed("server_unreachable", error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
             return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
-
-    def _count(self, count: int, answer: bytes) -> None:
-        """Counts a batch that was taken, but for the spans that a partial success rejects."""
-        sent, rejected, message = self.outcome
-        new_count, text = 0, ""
-        # an answer of 200 says that the batch was taken, in whatever form
-        if not answer.startswith(b"{"):
-            with suppress(self._form.DecodeError):
-                new_count, text = self._form.partial_success_of(answer)
-        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
-            partial = msgspec.json.decode(answer).get("partialSuccess", {})
-            new_count = int(partial.get("rejectedSpans", 0))
-            text = str(partial.get("errorMessage", ""))
-        new_count = min(max(new_count, 0), count)
-        message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
-        self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
         """Returns the beginning of what an endpoint said, in one line, without our headers."""

@@ -56,7 +56,8 @@ def redact_files(project: Project, log: Log) -> SharedCopies:
                 if lines and files.top == project.root:
                     _empty(project, log, path, redactions)
                 elif lines:
-                    files.replace(path, kept)
+                    with locked(writing_lock(project)):
+                        files.replace(path, kept)
                 count += lines
     show_events(project, log)
     for path in refusals.paths(project.files):
@@ -64,7 +65,8 @@ def redact_files(project: Project, log: Log) -> SharedCopies:
             data = project.files.read(path)
             kept = refusals.without(data, redactions.by_id)
             if kept != data:
-                project.files.replace(path, kept)
+                with locked(writing_lock(project)):
+                    project.files.replace(path, kept)
                 count += data.count(b"\n") - kept.count(b"\n")
     if not unwritten:
         replace_file(project.home / _DONE, _name(redactions.digests).encode())

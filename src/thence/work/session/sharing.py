@@ -184,7 +184,7 @@ def exchange(session: Session, remote: BoardRemote) -> Exchange:
     with suppress(ThenceError):
         save_seen(project, seen)
     received = session.events_received - count
-    report = SyncReport(delivered=result.pushed, taken=received, taken_back=result.redacted)
+    report = SyncReport(pushed=result.pushed, pulled=received, redacted=result.redacted)
     recorded(project.home, report, over=REMOTE)
     return result
 

@@ -95,7 +95,7 @@ def prune_command(
         where = (OS_DISK, log.folder, log.vocabulary)
         pruning = Pruning(*where, log.pruned, log.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            plan = pruning.plan(before, keep_bytes or 0, _undelivered(log))
+            plan = pruning.plan(before, keep_bytes or 0, _unsynced(log))
             if not out.is_json:
                 write_some(out, plan.segments, FILES_SHOWN_MAX, "file", _lines)
                 count, size = plan.pruned.events, plan.pruned.bytes
@@ -131,7 +131,7 @@ def prune_command(
         out.write(f"pruned {counted(plan.pruned.events, 'event')}")
 
 
-def _undelivered(log: Log) -> Mapping[str, int]:
+def _unsynced(log: Log) -> Mapping[str, int]:
     """Returns how many lines of each segment the server of a synced log may lack."""
     from thence.sync.target import read_target
 
@@ -142,7 +142,7 @@ def _undelivered(log: Log) -> Mapping[str, int]:
 
     with closing(Outbox(OS_DISK, log.folder, log.vocabulary, target.key)) as outbox:
         outbox.update()
-        return outbox.undelivered()
+        return outbox.unsynced()
 
 
 def _lines(segment: PlannedSegment) -> list[str]:

@@ -94,14 +94,13 @@ def add_user(
         return text
 
     team = server.team(team)
-    added = server.accounts.add_user(name, team, role, password)
-    server.audit("user.added", user=name, team=team, role=role, is_new=added.is_new)
-    new_password = passwords[0] if passwords and added.is_new else None
+    is_new = server.accounts.add_user(name, team, role, password)
+    server.audit("user.added", user=name, team=team, role=role, is_new=is_new)
     article = "an" if role == "admin" else "a"
     return _with_password(
         {"user": name, "team": team, "role": role},
-        f"{name} is {article} {role} in {team}",
-        new_password,
+        [f"{name} is {article} {role} in {team}"],
+        passwords[0] if passwords and is_new else None,
     )
 
 
@@ -113,39 +112,54 @@ def _password(from_stdin: bool) -> tuple[str, str | None]:
     return text, text
 
 
-def _with_password(value: dict[str, object], line: str, new_password: str | None) -> ServerResult:
+def _with_password(
+    value: dict[str, object], lines: list[str], new_password: str | None
+) -> ServerResult:
     """Returns a result that shows a password if it was made here."""
-    lines, notes = ([f"password: {new_password}"], [_ONCE]) if new_password else ([], [])
-    return ServerResult({**value, "password": new_password}, [line, *lines], notes)
+    last, notes = ([f"password: {new_password}"], [_ONCE]) if new_password else ([], [])
+    return ServerResult({**value, "password": new_password}, [*lines, *last], notes)
 
 
-@server_command(user_command, "role", "thence server user role bob reader")
+@server_command(
+    user_command,
+    "set",
+    "thence server user set bob --role reader",
+    "thence server user set ada --password",
+)
 @click.argument("name")
-@click.argument("role", type=click.Choice(_ROLES))
-@team_option
-def set_role(server: OpenedServer, name: str, role: str, team: str | None) -> ServerResult:
-    """Change what a user or a token may do in a team, from their next request on."""
-    team = server.team(team)
-    former = server.accounts.set_role(name, team, role)
-    change = {"user": name, "team": team, "role": role, "former": former}
-    server.audit("role.changed", **change)
-    line = f"{name} has the role {role} in {team}, and had the role {former}"
-    return ServerResult(change, [line])
-
-
-@server_command(user_command, "password", "thence server user password ada")
-@click.argument("name")
+@click.option("--role", type=click.Choice(_ROLES), help="The role from the next request on.")
+@click.option("--password", "is_made", is_flag=True, help="Make another password, and show it.")
 @_password_option
-def set_password(server: OpenedServer, name: str, password_stdin: bool) -> ServerResult:
-    """Give a user another password, and end all their logins.
+@team_option
+def set_user(
+    server: OpenedServer,
+    name: str,
+    role: str | None,
+    is_made: bool,
+    password_stdin: bool,
+    team: str | None,
+) -> ServerResult:
+    """Change the role of a user or a token in a team, or a user's password.
 
-    Without --password-stdin a password is made and shown once.
+    Another password ends all logins of the user.
     """
-    text, new_password = _password(password_stdin)
-    server.accounts.set_password(name, text)
-    server.audit("password.changed", user=name)
-    line = f"{name} has another password, and has to log in again"
-    return _with_password({"user": name}, line, new_password)
+    if not (role or is_made or password_stdin):
+        raise click.UsageError("give --role, --password or --password-stdin")
+    change: dict[str, object] = {"user": name}
+    lines: list[str] = []
+    new_password: str | None = None
+    if role:
+        team = server.team(team)
+        former = server.accounts.set_role(name, team, role)
+        change |= {"team": team, "role": role, "former": former}
+        server.audit("role.changed", **change)
+        lines.append(f"{name} has the role {role} in {team}, and had the role {former}")
+    if is_made or password_stdin:
+        text, new_password = _password(password_stdin)
+        server.accounts.set_password(name, text)
+        server.audit("password.changed", user=name)
+        lines.append(f"{name} has another password, and has to log in again")
+    return _with_password(change, lines, new_password)
 
 
 @server_command(user_command, "list", "thence server user list --json")

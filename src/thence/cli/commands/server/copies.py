@@ -1,6 +1,5 @@
 """The commands `server backup` and `server restore`: copies of what a server keeps."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +35,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
 
         with bar(out, "checking every line"):
             contents = check(place)
-        out.result(asdict(contents), [f"whole: {_counts(contents)}"])
+        out.result(contents._asdict(), [f"whole: {_counts(contents)}"])
         return
     if copy is None:
         raise click.UsageError("name the FILE, or give --check")
@@ -48,7 +47,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
     audit(data, "server.copied", copy=str(Path(copy).absolute()))
     size_bytes = Path(copy).stat().st_size
     out.result(
-        {"copy": str(Path(copy).absolute()), "bytes": size_bytes, **asdict(contents)},
+        {"copy": str(Path(copy).absolute()), "bytes": size_bytes, **contents._asdict()},
         [f"copied {database} to {copy}, {size_bytes:,} bytes, whole: {_counts(contents)}"],
     )
 
@@ -74,9 +73,9 @@ def restore_command(copy: str, data: str) -> None:
     replaced = str(aside.absolute()) if aside.exists() else None
     notes = [f"what was there is in {aside}"] if replaced else []
     out.result(
-        {**asdict(contents), "replaced": replaced},
+        {**contents._asdict(), "replaced": replaced},
         [f"restored {_counts(contents)}"],
-        [*notes, "next: thence server run; clones bring again what came after the copy"],
+        [*notes, "next: thence server run; clones push again what came after the copy"],
     )
 
 

@@ -1,7 +1,6 @@
 """The server that a command names by its folder, and what is kept of it in a database."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import wraps
@@ -25,6 +24,13 @@ _TEAMS_SHOWN_MAX = 5
 
 team_option = click.option(
     "--team", metavar="TEAM", callback=checked_name, help="The team; default: the only one."
+)
+
+unix_option = click.option(
+    "--unix",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Listen on a Unix socket in place of an address, for a proxy.",
 )
 
 
@@ -94,11 +100,11 @@ class OpenedServer:
 
     def __init__(self, database: "Database", data: str) -> None:
         from thence.server.team.accounts import Accounts
-        from thence.server.team.logins import Logins, Tool, hashed, is_right
+        from thence.server.team.logins import Logins, hashed
 
         self._data = data
         self.accounts = Accounts(database, hashed)
-        self.logins = Logins(database, Tool(time.time, os.urandom, is_right))
+        self.logins = Logins(database)
 
     def audit(self, deed: str, **about: object) -> None:
         """Records what the user of this machine has done."""

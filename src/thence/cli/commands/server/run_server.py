@@ -11,9 +11,10 @@ from thence.cli.commands.server.opened_server import (
     audit,
     data_option,
     database_place,
+    unix_option,
 )
 from thence.cli.frame import checked_name, help_with, output_options
-from thence.cli.output import Output, current, exit_code
+from thence.cli.output import current, exit_code
 from thence.errors import ThenceError
 
 _PORT_MAX = 65_535
@@ -68,13 +69,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     show_default=False,
     help="The port, 0 for any; default: 8378.",
 )
-@click.option(
-    "--unix",
-    "unix",
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="Listen on a Unix socket in place of an address, for a proxy.",
-)
+@unix_option
 @click.option(
     "--behind-proxy",
     "is_behind_proxy",
@@ -88,58 +83,45 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
     The address is the first line on stdout. TLS is the part of a proxy: another address than this
     machine's own needs --behind-proxy.
     """
-    out = current()
-    try:
-        _serve(out, data, (host, port), unix, is_behind_proxy=is_behind_proxy)
-    except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
-        out.end_at_once(exit_code(ended))
-
-
-def _serve(
-    out: Output,
-    data: str,
-    endpoint: tuple[str, int],
-    unix: Path | None,
-    *,
-    is_behind_proxy: bool,
-) -> None:
     from thence.server import running
 
-    host, port = endpoint
+    out, folder = current(), Path(data)
     if not (is_behind_proxy or running.is_loopback(host)):
         raise click.UsageError(
             f"passwords would cross the network to {host} in the clear: put a proxy with TLS"
             " before 127.0.0.1, or give --behind-proxy where nothing else reaches the address"
         )
-    database, folder = database_place(data), Path(data)
-    # an error about it comes before the address is printed
-    if not isinstance(database, Path):
-        from thence.server.team.engines import open_database
+    database = database_place(data)
+    try:
+        # an error about it comes before the address is printed
+        if not isinstance(database, Path):
+            from thence.server.team.engines import open_database
 
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_database(database).close()
-    elif not database.is_file():
-        raise ThenceError(
-            "could not run the server of",
-            place=data,
-            cause=f"there is no {database.name} in it",
-            hint="make one: thence server init",
-            code="not_a_server",
-        )
-    running.end_on_sigterm()
-    listener = running.listening_at(unix) if unix else running.listening(port, host)
-    from thence.server.team.backups import serving
-    from thence.server.team.sqlite import SqliteDatabase
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            open_database(database).close()
+        elif not database.is_file():
+            raise ThenceError(
+                "could not run the server of",
+                place=data,
+                cause=f"there is no {database.name} in it",
+                hint="make one: thence server init",
+                code="not_a_server",
+            )
+        running.end_on_sigterm()
+        listener = running.listening_at(unix) if unix else running.listening(port, host)
+        from thence.server.team.backups import serving
+        from thence.server.team.sqlite import SqliteDatabase
 
-    with serving(folder):
-        if isinstance(database, Path):
-            # redactions since the last time may have left copies
-            with closing(SqliteDatabase(database)) as opened:
-                if opened.compact():
-                    out.notice(f"wrote {database.name} anew, as lines in it were redacted")
-        address = running.address_of(listener)
-        out.result({"url": address, "data": str(folder.absolute())}, [address])
-        out.flush()
-        out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        token = out.settings.metrics_token
-        running.serve_team(listener, database, folder, host, token, is_behind_proxy=is_behind_proxy)
+        with serving(folder):
+            if isinstance(database, Path):
+                # redactions since the last time may have left copies
+                with closing(SqliteDatabase(database)) as opened:
+                    if opened.compact():
+                        out.notice(f"wrote {database.name} anew, as lines in it were redacted")
+            address = running.address_of(listener)
+            out.result({"url": address, "data": str(folder.absolute())}, [address])
+            out.flush()
+            out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
+            running.serve_team(listener, database, folder, host, is_behind_proxy=is_behind_proxy)
+    except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
+        out.end_at_once(exit_code(ended))

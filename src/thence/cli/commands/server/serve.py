@@ -8,6 +8,7 @@ from time import sleep
 
 import click
 
+from thence.cli.commands.server.opened_server import unix_option
 from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import Output, current, exit_code
 from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
@@ -29,13 +30,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     type=click.IntRange(0, _PORT_MAX),
     help="The port, 0 for any; default: 8377 or the next free one.",
 )
-@click.option(
-    "--unix",
-    "unix",
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="Listen on a Unix socket in place of a port, for a proxy.",
-)
+@unix_option
 @click.option(
     "--token",
     metavar="TOKEN",

@@ -18,6 +18,7 @@ from thence.sim.again.on_ray import play_on_ray
 from thence.sim.again.sweep import (
     Sweep,
     command_of,
+    equal_seeds,
     is_completed,
     keep_plan,
     make_plan,
@@ -164,6 +165,7 @@ def sweep_command(
     result = {"folder": str(folder), "status": status, "runs": count}
     line = f"sweep {status}: {sweep.completed} of {counted(count, 'run')} completed, {folder}"
     out.result({**result, "completed": sweep.completed, "failed": failed}, [line])
+    _warn_of_equal_seeds(folder)
     for run in failed:
         out.report(f"run {run['run_id']} is not completed", run["error"], run["next"])
     if code == INTERRUPTED:
@@ -189,11 +191,13 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     """
     out = current()
     check_ending(output, ".parquet", ".csv")
-    table = sweep_table(_folder(out, folder), rows)
+    place = _folder(out, folder)
+    table = sweep_table(place, rows)
     write = table.to_csv if output.suffix == ".csv" else table.to_parquet
     write(output)
     told = f"{counted(len(table), 'row')} in {output}"
     out.result({"rows": len(table), "columns": table.columns, "file": str(output)}, [told])
+    _warn_of_equal_seeds(place)
 
 
 @click.command(
@@ -213,9 +217,16 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     """
     out = current()
     check_ending(output, ".png", ".svg")
+    place = _folder(out, folder)
     with bar(out, "runs") as show:
-        plot(_folder(out, folder), variable, output, turn, show)
+        plot(place, variable, output, turn, show)
     out.result({"file": str(output)}, [str(output)])
+    _warn_of_equal_seeds(place)
+
+
+def _warn_of_equal_seeds(folder: Path) -> None:
+    if told := equal_seeds(folder):
+        current().notice(told)
 
 
 def _folder(out: Output, name: str) -> Path:

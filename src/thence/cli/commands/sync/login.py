@@ -7,7 +7,7 @@ import click
 
 from thence.cli.commands.sync.syncing import check_packages
 from thence.cli.frame import check_terminal, checked_name, help_with, output_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 from thence.errors import SyncRefused
 
 _PASSWORD_CHARACTERS_MAX = 4_096
@@ -70,7 +70,6 @@ def login_command(
     login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
     out = current()
     store.save(login)
-    _note_mended(out, store.notes)
     team = login.team_slug
     out.result(
         {"server": login.server, "username": login.username, "team": team},
@@ -105,17 +104,10 @@ def logout_command(url: str | None, username: str | None) -> None:
         is_revoked = False
         out.warn(f"note: the server did not end the login: {error.cause}")
     store.remove(login)
-    _note_mended(out, store.notes)
     out.result(
         {"server": login.server, "username": login.username, "is_revoked": is_revoked},
         [f"logged out at {login.server} as {login.username}"],
     )
-
-
-def _note_mended(out: Output, notes: list[str]) -> None:
-    """Writes what was mended about the file of logins to stderr."""
-    for note in notes:
-        out.notice(f"note: {note}")
 
 
 def _asked(option: str, text: str, *, is_hidden: bool = False) -> str:

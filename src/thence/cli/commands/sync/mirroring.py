@@ -68,14 +68,12 @@ def mirror_command(
                     counts,
                     [f"mirrored {counted(report.logs, 'log')}: pulled {pulled}"],
                     [
-                        *(f"note: {note}" for note in store.notes),
                         *(f"not mirrored: {one.error}" for one in report.unmirrored),
                         *(f"not at the server any more: {log}" for log in report.withdrawn),
                         f"look at them: thence serve {root}",
                     ],
                 )
                 out.flush()
-                store.notes.clear()
             said = ""
         except ThenceError as error:
             if not is_live:

@@ -37,14 +37,8 @@ _WAIT_S = 60.0
 _ROUNDS_MAX = 5
 NAMED_MAX = 20
 
-# the counts of a round, and their names in `--json`
-ROUND_COUNTS = {
-    "taken": "pulled",
-    "delivered": "pushed",
-    "duplicate": "duplicate",
-    "rejected": "rejected",
-    "taken_back": "redacted",
-}
+# the counts of a round
+ROUND_COUNTS = ("pulled", "pushed", "duplicate", "rejected", "redacted")
 
 synced_log_option = click.option(
     "--log",
@@ -131,7 +125,7 @@ def now_command(log_name: str | None) -> None:
     out = current()
     folder, project = find_synced(out, log_name, create=True)
     is_enabled = team_of(folder) is not None
-    counts = dict.fromkeys(ROUND_COUNTS.values(), 0)
+    counts = dict.fromkeys(ROUND_COUNTS, 0)
     place: dict[str, str | None] = {}
     lines: list[str] = []
     failure: ThenceError | None = None
@@ -252,7 +246,7 @@ def drained(out: Output, log: Log) -> dict[str, int]:
 
     store = CredentialStore()
     out.resumption = "thence sync now"
-    sums = dict.fromkeys(ROUND_COUNTS.values(), 0)
+    sums = dict.fromkeys(ROUND_COUNTS, 0)
     is_restored = False
     with bar(out, "lines pushed") as show:
 
@@ -268,14 +262,14 @@ def drained(out: Output, log: Log) -> dict[str, int]:
                     cause=f"another process has synced it for {_WAIT_S:g} s",
                     hint="see what it does: thence sync status; then try again",
                 )
-            for name, key in ROUND_COUNTS.items():
-                sums[key] += getattr(report, name)
+            for name in ROUND_COUNTS:
+                sums[name] += getattr(report, name)
             is_restored = is_restored or report.is_restored
-            has_moved = report.taken or report.delivered
+            has_moved = report.pulled or report.pushed
             if not rounds_left or report.error or report.is_complete or not has_moved:
                 break
-    for note in [*store.notes, *([RESTORED] if is_restored else [])]:
-        out.notice(f"note: {note}")
+    if is_restored:
+        out.notice(f"note: {RESTORED}")
     assert report is not None
     if report.error is not None:
         raise report.error
@@ -288,6 +282,64 @@ def drained(out: Output, log: Log) -> dict[str, int]:
             code="sync_error",
         )
     return sums
+
+
+@click.command("status", **help_with("thence sync status", "thence sync status --check"))
+@synced_log_option
+@click.option(
+    "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
+)
+@output_options
+def status_command(log_name: str | None, is_checked: bool) -> int:
+    """Show the queue, the connection and the last sync of any process.
+
+    Without --check no network is used.
+    """
+    out = current()
+    folder, project = find_synced(out, log_name)
+    target = read_target(folder)
+    fields: dict[str, object] = {}
+    lines: list[str] = []
+    is_in_sync = True
+    if project is not None:
+        from thence.work.session import sharing
+        from thence.work.session.session import Session
+
+        with Session(project.here, create=False) as session:
+            session.refresh()
+            board = sharing.state_of(session, is_checked=is_checked)
+        fields["board"] = {**board._asdict(), "last": _as_json(board.last)}
+        is_in_sync = not board.differs and (target is not None or board.is_shared)
+        if target is None or board.is_shared:
+            lines += _board_lines(board)
+    if project is None or target is not None:
+        check_packages()
+        from thence.sync.credentials import CredentialStore
+
+        store = CredentialStore()
+        missing: Missing | None = None
+        take_in_hooks(folder)
+        with open_log(folder, create=False) as log:
+            state = _state(log, target, store)
+            if is_checked:
+                missing = _missing(log, store)
+        fields |= {**state._asdict(), "last": _as_json(state.last)}
+        if missing is not None:
+            is_in_sync = is_in_sync and not (missing.there or missing.here or state.parked)
+            fields |= {"missing_there": missing.there, "missing_here": missing.here}
+        lines += _lines(state, missing)
+    if is_checked:
+        fields["is_in_sync"] = is_in_sync
+    out.result(fields, lines)
+    return FAILED if is_checked and not is_in_sync else 0
+
+
+def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
+    import msgspec
+
+    fields = msgspec.structs.asdict(last) if last else {}
+    fields.pop("error", None)
+    return fields or None
 
 
 class SyncState(NamedTuple):
@@ -312,116 +364,29 @@ class SyncState(NamedTuple):
     redactions: Sequence[str]
 
 
-class Differences(NamedTuple):
-    """How many lines of a log its server lacks, and how many more lines it has than that.
-
-    Pruned lines don't count, nor such as other logins are to bring. `values_lost` names the large
-    values that neither has any more, by event id and SHA-256; `values_pushed` were lost there and
-    were pushed again.
-    """
-
-    missing_there: int
-    missing_here: int
-    values_lost: Sequence[tuple[str, str]]
-    values_pushed: int
-
-    @property
-    def lines(self) -> int:
-        """How many lines differ."""
-        return self.missing_there + self.missing_here
-
-
-@click.command("status", **help_with("thence sync status", "thence sync status --check"))
-@synced_log_option
-@click.option(
-    "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
-)
-@output_options
-def status_command(log_name: str | None, is_checked: bool) -> int:
-    """Show the queue, the connection and the last sync of any process.
-
-    Without --check no network is used. With it, a large value that the server has lost is pushed
-    again if this log has it.
-    """
-    out = current()
-    folder, project = find_synced(out, log_name)
-    target = read_target(folder)
-    fields: dict[str, object] = {}
-    lines: list[str] = []
-    is_in_sync = True
-    if project is not None:
-        from thence.work.session import sharing
-        from thence.work.session.session import Session
-
-        with Session(project.here, create=False) as session:
-            session.refresh()
-            board = sharing.state_of(session, is_checked=is_checked)
-        fields["board"] = {**board._asdict(), "last": _as_json(board.last)}
-        is_in_sync = not board.differs and (target is not None or board.is_shared)
-        if target is None or board.is_shared:
-            lines += _board_lines(board)
-    if project is None or target is not None:
-        check_packages()
-        from thence.sync.credentials import CredentialStore
-
-        store = CredentialStore()
-        differing: Differences | None = None
-        take_in_hooks(folder)
-        with open_log(folder, create=False) as log:
-            state = _state(log, store)
-            if is_checked:
-                differing = _differences(log, store)
-        fields |= {**state._asdict(), "last": _as_json(state.last)}
-        if differing is not None:
-            is_same = not differing.lines and not differing.values_lost and not state.parked
-            is_in_sync = is_in_sync and is_same
-            fields |= differing._asdict()
-        lines += _lines(state, differing)
-    if is_checked:
-        fields["is_in_sync"] = is_in_sync
-    out.result(fields, lines)
-    return FAILED if is_checked and not is_in_sync else 0
-
-
-def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
-    import msgspec
-
-    members = msgspec.structs.asdict(last).items() if last else ()
-    return {
-        ROUND_COUNTS.get(name, name): value for name, value in members if name != "error"
-    } or None
-
-
-def _state(log: Log, store: "CredentialStore") -> SyncState:
+def _state(log: Log, target: "SyncTarget | None", store: "CredentialStore") -> SyncState:
     """Returns the state of a log's sync; raises `read_failed`, SyncRefused."""
     from thence.log.recovery.writers import next_node_id
-    from thence.sync.rounds import engine_offline
-    from thence.sync.target import (
-        OFFLINE,
-        connection_state,
-        is_service_running,
-        read_status,
-    )
+    from thence.sync.redactions import left_to_others
+    from thence.sync.rounds import outbox_of
+    from thence.sync.target import OFFLINE, connection_state, is_service_running, read_status
 
-    target, last = read_target(log.folder), read_status(log.folder)
-    is_running = is_service_running(log.folder)
-    pending, parked = None, 0
+    last, is_running = read_status(log.folder), is_service_running(log.folder)
+    pending, parked, connection = None, 0, OFFLINE
     redactions: Sequence[str] = ()
-    if target is not None:
-        with closing(engine_offline(log)) as engine:
-            pending, parked = engine.pending(), len(engine.parked())
-            redactions = engine.left_to_others()
-    login, connection = "missing", OFFLINE
+    login = "missing"
     if target is None:
         login = "valid" if store.logins() else "missing"
     else:
+        with closing(outbox_of(log)) as outbox:
+            pending, parked = outbox.pending(), outbox.parked_count()
+            redactions = left_to_others(log, outbox)
         with suppress(NotLoggedIn):
             login = "ended" if store.login(target.server, target.user).has_ended else "valid"
-    is_enabled = target is not None and target.is_enabled
-    if is_enabled and login == "valid":
-        connection = connection_state(log.folder, last, is_service_running=is_running)
+        if target.is_enabled and login == "valid":
+            connection = connection_state(log.folder, last, is_service_running=is_running)
     return SyncState(
-        is_enabled,
+        target is not None and target.is_enabled,
         target,
         login,
         connection,
@@ -435,17 +400,26 @@ def _state(log: Log, store: "CredentialStore") -> SyncState:
     )
 
 
-def _differences(log: Log, store: "CredentialStore") -> Differences:
+class Missing(NamedTuple):
+    """How many lines of a log its server lacks, and how many more lines it has than that.
+
+    Pruned lines don't count, nor such as other logins are to push.
+    """
+
+    there: int
+    here: int
+
+
+def _missing(log: Log, store: "CredentialStore") -> Missing:
     """Asks the server about each line of the log; raises what a round does.
 
-    Lines that are brought or taken meanwhile may be counted.
+    Lines that are pushed or pulled meanwhile may be counted.
     """
     from thence.core.codec import BadLine
     from thence.log.read.reader import lines
     from thence.sync.client import client_to
-    from thence.sync.large_values import lost_values
     from thence.sync.outbox import key_of
-    from thence.sync.rounds import engine_offline
+    from thence.sync.rounds import outbox_of
     from thence.sync.target import enabled_target
     from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
@@ -455,21 +429,20 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
             with suppress(InvalidEvent):  # a server takes no such line
                 keys.add(key_of(line.content))
     own = sorted({key.digest for key in keys})
-    lacking = count = left_count = 0
-    with closing(engine_offline(log)) as engine:
-        left = {digest.hex() for digest in engine.left()}
+    with closing(outbox_of(log)) as outbox:
+        leaving = {one.key.digest.hex() for one in outbox.left()}
     pruned = log.pruned()
     numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
     gone = numbers - sum(pruned.holds(key.node, key.seq) for key in keys)
+    lacking: set[str] = set()
+    count = 0
     with closing(client_to(enabled_target(log.folder), store)) as client:
         for at in range(0, len(own) or 1, PAGE_EVENTS_MAX):
             missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
-            lacking += len(missing.digests)
-            left_count += len(left.intersection(missing.digests))
+            lacking.update(missing.digests)
             count = missing.count
-        values = lost_values(log, client)
-    missing_here = max(0, count - len(own) + lacking - gone)
-    return Differences(lacking - left_count, missing_here, *values)
+    common = len(own) - len(lacking)
+    return Missing(len(lacking - leaving), max(0, count - common - gone))
 
 
 def _board_lines(board: "BoardState") -> Iterator[str]:
@@ -489,12 +462,12 @@ def _last_lines(last: "SyncReport | None") -> Iterator[str]:
         yield "last sync   never"
         return
     by_service = " by the background service" if last.is_background else ""
-    yield f"last sync   {last.at}{by_service}: pulled {last.taken:,}, pushed {last.delivered:,}"
+    yield f"last sync   {last.at}{by_service}: pulled {last.pulled:,}, pushed {last.pushed:,}"
     if last.error_text:
         yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
 
 
-def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
+def _lines(state: SyncState, missing: Missing | None) -> Iterator[str]:
     from thence.sync.target import connection_words
 
     target, last, is_running = state.target, state.last, state.background == "running"
@@ -515,19 +488,10 @@ def _lines(state: SyncState, differing: Differences | None) -> Iterator[str]:
         yield f"redaction   and of {more:,} more; see --json"
     yield from _last_lines(last)
     yield f"background  {'a service runs' if is_running else 'no service runs'}"
-    if differing is not None:
-        far, near = (counted(count, "line") for count in differing[:2])
-        text = (
-            f"{far} missing there, {near} missing here" if differing.lines else "the same as here"
-        )
-        yield f"server      {text}"
-        if differing.values_pushed:
-            values = counted(differing.values_pushed, "large value")
-            yield f"values      {values} lost there, pushed again"
-        for event_id, digest in differing.values_lost[:NAMED_MAX]:
-            yield f"values      {digest[:16]} of event {event_id} is lost there, and not here whole"
-        if (rest := len(differing.values_lost) - NAMED_MAX) > 0:
-            yield f"values      and {rest:,} more; see --json"
+    if missing is not None:
+        far, near = (counted(count, "line") for count in missing)
+        differs = f"{far} missing there, {near} missing here"
+        yield f"server      {differs if any(missing) else 'the same as here'}"
 
 
 @click.command(
@@ -557,16 +521,16 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
     check_packages()
     if (action == "send") != (event_id is not None):
         raise click.UsageError("name the event with `send` only")
-    from thence.sync.rounds import engine_offline
+    from thence.sync.rounds import outbox_of
 
     out = current()
     count = 0
     with (
         opened_synced_log(out, log_name) as log,
-        closing(engine_offline(log)) as engine,
+        closing(outbox_of(log)) as outbox,
     ):
         if event_id is not None:
-            count = engine.send_parked(event_id)
+            count = outbox.let_out(event_id)
             if not count:
                 raise SyncRefused(
                     "could not send",
@@ -575,8 +539,8 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
                     hint="see what is parked: thence sync parked",
                 )
         elif action:
-            count = engine.retry_parked()
-        parked = engine.parked()
+            count = outbox.retry()
+        parked = outbox.parked()
     value = {"parked": [{**one._asdict(), "next": one.way_out} for one in parked]}
     if action:
         text = f"the next round tries {counted(count, 'event')} again"

@@ -47,12 +47,6 @@ def _payload_keys(
     return keys if value else ()
 
 
-def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
-    if value and not _is_url(context.params.get("otlp")):
-        raise click.BadParameter("it goes with --otlp URL", context, parameter)
-    return value
-
-
 @click.command(
     "export",
     **help_with(
@@ -66,7 +60,6 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
 @click.option(
     "--otlp",
     metavar="FILE|URL",
-    is_eager=True,
     callback=checked_name,
     help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint (it"
     " needs thence[otel]), with the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
@@ -79,15 +72,6 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     show_default=True,
     metavar="SECONDS",
     help="With a URL: how long to retry a batch that the endpoint does not take now.",
-)
-@click.option(
-    "--follow",
-    is_flag=True,
-    callback=_with_url,
-    help="With a URL: send each span once it has ended, until Ctrl-C; the next time continues.",
-)
-@click.option(
-    "--open", "is_open", is_flag=True, help="With --follow: also send steps that a kill left open."
 )
 @click.option(
     "-o",
@@ -119,8 +103,6 @@ def export_command(
     is_parquet: bool,
     otlp: str | None,
     wait_s: float,
-    follow: bool,
-    is_open: bool,
     output: Path | None,
     is_raw: bool,
     columns: tuple[str, ...],
@@ -142,9 +124,7 @@ def export_command(
     if otlp is not None:
         if output is not None or columns or is_raw:
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
-        if follow and limit is not None:
-            raise click.UsageError("--follow goes without --limit")
-        _export_spans(out, otlp, wait_s, log_name, limit, conditions, is_open if follow else None)
+        _export_spans(out, otlp, wait_s, log_name, limit, conditions)
         return
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
@@ -214,10 +194,6 @@ def _report_written(out: Output, path: Path | None, count: int, noun: str) -> No
         out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
 
 
-def _is_url(to: str | None) -> bool:
-    return to is not None and to.lower().startswith(("http://", "https://"))
-
-
 def _export_spans(
     out: Output,
     to: str,
@@ -225,21 +201,14 @@ def _export_spans(
     log_name: str | None,
     limit: int | None,
     conditions: Conditions,
-    is_open: bool | None,
 ) -> None:
-    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer.
-
-    Unless `is_open` is None it follows the log, until Ctrl-C: the usual end, which needs no report.
-    """
-    from thence.cli.commands.trace.tracing import follow_spans, report_sent, span_batches
+    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer."""
+    from thence.cli.commands.trace.tracing import span_batches
     from thence.cli.shared.progress import bar
-    from thence.trace.otlp.sending import Sender, SpansSent, headers_of
+    from thence.trace.otlp.sending import Sender, headers_of
 
-    if is_open is not None:
-        out.is_endless = True
-        follow_spans(out, to, wait_s, log_name, conditions, is_open=is_open)
     batches = span_batches(out, log_name, limit, conditions)
-    if _is_url(to):
+    if to.lower().startswith(("http://", "https://")):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
         with bar(out, "spans sent") as show:
             total = 0
@@ -247,7 +216,12 @@ def _export_spans(
                 sender.send(trace, count)
                 total += count
                 show(total, 0)
-        report_sent(out, sender, SpansSent())
+        sent, rejected, message = sender.outcome
+        if rejected or message:
+            words = f": {message}" if message else ""
+            out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+        facts = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+        out.result(facts, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
         return
     if "://" in to:
         raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")

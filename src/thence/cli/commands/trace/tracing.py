@@ -2,19 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from threading import Event as Signal
-from threading import Thread
-from time import sleep
 from typing import Any
 
 import click
-import msgspec
 
 from thence import __version__
-from thence.cli.commands.log.listing import read_end
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, named_log
@@ -24,7 +18,6 @@ from thence.cli.shared.logs import (
     names_events,
     open_for_reading,
     report_matches,
-    take_in_hooks,
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
@@ -36,16 +29,13 @@ from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder
 from thence.log.open import Log, LogSettings, new_id
 from thence.log.read.opening import opened_vocabulary
-from thence.log.recovery.writers import living_writers
 from thence.trace.otlp.decoding import Arrivals, SpanReader
 from thence.trace.otlp.encoding import LOG_ID, Json, LogSpans, trace_of
-from thence.trace.otlp.sending import Sender, SpansSent, batches, headers_of
+from thence.trace.otlp.sending import batches
 
 # memory holds ten times as much
 FILE_BYTES_MAX = 128 * 1024 * 1024
 _BATCH_EVENTS = 256
-# between two batches of a follower, and two looks at whose process has ended
-_PAUSE_S, _LOOK_S = 0.2, 1.0
 
 
 def span_batches(
@@ -69,7 +59,7 @@ def span_batches(
                         yield span
                 read_count += len(page.events)
                 show(read_count, page.total)
-                if chosen_count == limit and not spans.awaited:
+                if chosen_count == limit and not spans.is_awaiting:
                     break
         yield from spans.unfinished()
         report_matches(out, log, conditions, chosen_count)
@@ -77,91 +67,12 @@ def span_batches(
     named = names_events(conditions)
     with open_for_reading(out, log_name, counts_damage=False, has=named) as log:
         spans = LogSpans(log.vocabulary)
+        resource = {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
         for batch in batches(chosen()):
-            yield trace_of(batch, _resource(log), __version__), len(batch)
+            yield trace_of(batch, resource, __version__), len(batch)
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
-
-
-def follow_spans(
-    out: Output,
-    url: str,
-    wait_s: float,
-    log_name: str | None,
-    conditions: Conditions,
-    *,
-    is_open: bool,
-) -> None:
-    """Sends each span to an endpoint when its end is in the log, until Ctrl-C.
-
-    With `is_open` also what began and will not end, for the process of it has ended.
-    """
-    from thence.log.read.reader import Follower
-    from thence.trace.otlp.following import CursorFile, SpanFeed
-
-    def warn(cause: str) -> None:
-        out.warn(f"{sender.place}: {cause}; it is tried again")
-
-    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s, warn)
-    chosen = {key: value for key, value in conditions.items() if value}
-    target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
-    named = names_events(conditions)
-    with (
-        open_for_reading(out, log_name, by_index=False, counts_damage=False, has=named) as log,
-        closing(CursorFile(log.folder, log.log_id or "", target)) as file,
-        Follower(OS_DISK, log.folder, log.vocabulary, is_durable=True) as follower,
-    ):
-        feed = SpanFeed(log.vocabulary, Filter.of(**keys(conditions)).matches, file.cursor)
-
-        def send() -> bool:
-            before = sender.outcome
-            for batch in batches(feed.spans):
-                sender.send(trace_of(batch, _resource(log), __version__), len(batch))
-            file.write(feed.sent())
-            if sender.outcome != before:
-                report_sent(out, sender, before)
-                out.flush()
-            return sender.outcome != before
-
-        wake, looked_at = Signal(), None
-
-        def wake_often() -> None:  # for what hooks left, and for open steps whose process ended
-            while True:
-                sleep(_LOOK_S)
-                take_in_hooks(log.folder)
-                wake.set()
-
-        Thread(target=wake_often, name="thence-wake", daemon=True).start()
-        while True:
-            for event in follower.events():
-                feed.take(event)
-                if feed.is_full:
-                    send()
-            if is_open and feed.log.awaited:
-                state = (living_writers(OS_DISK, log.folder), feed.log.awaited)
-                if state != looked_at:
-                    feed.spans += feed.log.unfinished(read_end(log)[1].keys())
-                looked_at = state
-            if send():
-                sleep(_PAUSE_S)
-            follower.wait(wake)
-            wake.clear()
-
-
-def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
-    """Reports what an endpoint took and what it rejected, beside what it had before."""
-    sent, rejected, message = sender.outcome
-    sent, rejected = sent - before.sent, rejected - before.rejected
-    if rejected or message != before.message:
-        words = f": {message}" if message else ""
-        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
-    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
-    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
-
-
-def _resource(log: Log) -> Json:
-    return {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))

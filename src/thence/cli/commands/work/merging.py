@@ -20,7 +20,6 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.git.repository import list_worktrees, worktrees_of
 from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
@@ -190,7 +189,8 @@ def _merge(
         tips[target] = aim
     staying = [f"{wp_id} stays: {why}" for wp_id, why in stays.items()]
     if is_dry:
-        planned = merging.plan(session.project.repo, target, names, tips)
+        commits = {**session.refs.branches, **tips}
+        planned = merging.plan(session.project.repo, target, names, commits)
         data: dict[str, Any] = {"steps": [], "dry_run": True}
         lines = [f"into {target}:"]
         for step in planned.steps:
@@ -208,9 +208,9 @@ def _merge(
         merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
         if merged.conflict is not None:
             branch = merged.conflict.branch
-            trees = worktrees_of(list_worktrees(session.project.repo), branch)
+            tree = session.refs.trees.get(branch)
             which = f"{branch.removeprefix(f'{state.slug}-')} --feature {state.slug}"
-            place = f"in {trees[0].path}" if trees else f"thence work implement {which}, and there"
+            place = f"in {tree}" if tree else f"thence work implement {which}, and there"
             then = f"git merge {target}, resolve and commit; then thence work merge {which}"
             raise GitFailed(
                 "could not merge",

@@ -14,8 +14,7 @@ from thence.cli.commands.work.command_runner import (
 )
 from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
-from thence.git.refs import tip_of
-from thence.git.repository import branches
+from thence.git.refs import refs_of, tip_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.move_request import (
     GATE_STATUSES,
@@ -266,7 +265,7 @@ def _check_claimed(session: Session, feature: FeatureState, package: PackageStat
     While the log can't be written, making the branch is the claim.
     """
     branch = branch_of(feature.slug, package.wp_id)
-    if session.journal_error is not None and branch in branches(session.project.repo):
+    if session.journal_error is not None and branch in refs_of(session.project.repo).branches:
         raise Refused(
             "could not begin work on",
             guard="branch_exists",
