@@ -16,8 +16,8 @@ from thence.server.routes.state import app_state
 
 # both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
-# how long a comparison may take, with those before it; one of the largest logs takes 20 s
-COMPARED_S = 60.0
+# how long a comparison may take, with those before it; one of the largest logs takes 5 s
+COMPARED_S = 30.0
 _HINT = "use the command thence diff"
 
 
