@@ -389,8 +389,9 @@ class RecordedView(msgspec.Struct, eq=False):
         if streams is None:
             streams = self.streams = {}
         if (drawn := streams.get(purpose)) is None:
-            key = self.ledger.seed, self.agent_id, self.turn, purpose, self.phase, self.site
-            drawn = streams[purpose] = stream(*key)
+            seed, phase = self.ledger.seed, self.phase
+            drawn = stream(seed, self.agent_id, self.turn, purpose, phase, self.site)
+            streams[purpose] = drawn
         return drawn
 
     def begin_scope(self, site: str) -> None:
