@@ -399,15 +399,20 @@ def _finish(
         f"--feature {slug} --no-code REASON",
     )
     rules, run = read_rules(session.project), gates_run(session.project)
-    is_free, held, is_ready = rules.author_may_approve, dict[str, str](), False
+    is_free, held, ready = rules.author_may_approve, dict[str, str](), set[str]()
+    now = session.board.features[slug].packages
     for wp_id in [one for one in names if one not in (*changed, *empty.values(), *accepted)]:
         context = replace(contexts[wp_id], author_may_approve=is_free, gates_run=run)
         found = refusals(session.board, slug, wp_id, DONE, context)
+        before = {one for one in now[wp_id].dependencies if one in now and now[one].lane != DONE}
+        if before and before <= ready:  # one acceptance takes these first
+            found = tuple(one for one in found if one.guard != "dependencies_open")
         if wp_id in waiting and waiting[wp_id].guard != "not_landed":
             held[wp_id] = waiting[wp_id].cause
         elif found:
             held[wp_id] = f"{found[0].message}; {found[0].remedy}"
-        is_ready = is_ready or wp_id not in held
+        else:
+            ready.add(wp_id)
     lines = [
         *(f"{name} is merged into {plan.target}" for name in merged if name not in empty),
         *(f"{name} changes nothing: no merge" for name in empty),
@@ -419,7 +424,7 @@ def _finish(
         *steps,
         *(f"next: thence work move-task {wp_id} {back}" for wp_id in changed),
         *(f"next: thence work accept {wp_id} {accept}" for wp_id in empty.values()),
-        *([f"next: thence work accept --feature {slug}"] if is_ready else []),
+        *([f"next: thence work accept --feature {slug}"] if ready else []),
     ]
     return data, lines
 
