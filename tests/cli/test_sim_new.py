@@ -29,7 +29,7 @@ def test_new_project_runs_and_its_test_passes(tmp_path):
     assert result["run_id"].startswith("market-")
     why = warm("why", "agent/agent-1/money", cwd=tmp_path)
     assert why.code == 0
-    assert "decided" in why.out
+    assert "did give (to agent-1)" in why.out
 
 
 def test_new_project_of_200_agents_who_all_reach_each_other_writes_few_lines(tmp_path):

@@ -85,10 +85,11 @@ def test_run_goes_on_over_a_full_disk_and_counts_what_it_refused(tmp_path, mode)
 
 
 @pytest.mark.parametrize("kill_at", [7, 8])
-def test_run_that_lost_events_and_was_killed_is_resumed_behind_the_loss(tmp_path, kill_at):
-    expected = started(tmp_path / "whole", None).run()
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_run_that_lost_events_and_was_killed_is_resumed_behind_the_loss(tmp_path, kill_at, seed):
+    expected = started(tmp_path / "whole", None, seed=seed).run()
     kill = at_turn(kill_at)
-    killed(lambda: started(tmp_path, filled(3, 5, kill), checkpoint_interval=20).run())
+    killed(lambda: started(tmp_path, filled(3, 5, kill), checkpoint_interval=20, seed=seed).run())
     result = resume(tmp_path / "r").run()
     assert (result.status, result.final_state) == ("completed", expected.final_state)
     assert is_sound(tmp_path / "r")

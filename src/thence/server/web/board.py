@@ -140,7 +140,7 @@ def _known_here(log: FoundLog, board: Board) -> tuple[_Codes, _Texts]:
                     with suppress(ThenceError):
                         target, folder = session.target_of(feature), session.project.root
                         task = assignment(session.planning, feature, package, target, folder)
-                        texts[feature.slug, package.wp_id] = task.text or task.section
+                        texts[feature.slug, package.wp_id] = task.section or task.text
     return codes, texts
 
 

@@ -51,10 +51,12 @@ class RecordedSteps:
         self._cover_ids: set[str] = set()
         self._completed: Event | None = None
         self._refused_count = 0
+        self._has_losses = False
         is_behind = behind is None
         for event in events:
             kind = SIM.notice_kind(event)
             self._recorded[event.event_id] = event
+            self._has_losses |= kind in _LOSSES
             if kind == "joined":
                 self._cover_ids.add(event.event_id)
             if not is_behind:
@@ -132,7 +134,8 @@ class RecordedSteps:
             return ""
         new = set(now).difference(then)
         gone = self._recorded.keys() & set(then).difference(now)
-        if not new and not gone:
+        # the causes of a lost event were named in its place, also those that others imply
+        if not new and (not gone or self._has_losses):
             return ""
         return f"its causes differ: new {self._listed(new)}; gone {self._listed(gone)}"
 

@@ -69,14 +69,14 @@ class OpenPlan(NamedTuple):
     """A plan branch that has not landed: the newest one's name, its commit, its working tree.
 
     `name` is a branch, or one on a remote with the remote's name; `tree` is None where it is
-    checked out nowhere, or where a remote has more. `is_begun` is whether the target has files of
-    the feature too: an earlier state, or what a squash with changes made of them.
+    checked out nowhere, or where a remote has more. `is_altered` is whether the target has all its
+    files in another state, such as what a squash with changes made of them.
     """
 
     name: str
     tip: str
     tree: Path | None
-    is_begun: bool
+    is_altered: bool
 
 
 class Planning:
@@ -152,12 +152,15 @@ class Planning:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 target = ""
             aim = target_in(refs, target or refs.default or _DEFAULT_BRANCH).tip
-            is_begun = aim is not None and self._blob(store, aim, path) is not None
+            folders = self.path(slug), self.path(slug, _PACKAGES)
+            is_altered = aim is not None and all(
+                _listed(store, tip, folder) <= _listed(store, aim, folder) for folder in folders
+            )
         if aim is not None:
             ask = partial(has_landed, repo, tip, aim)
             if self._memo().last(f"plan {slug}", f"{tip} {aim}", ask):
                 return None
-        return OpenPlan(name, tip, tree, is_begun)
+        return OpenPlan(name, tip, tree, is_altered)
 
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository.
@@ -247,11 +250,7 @@ class Planning:
         if isinstance(place, Path):
             return _names(place, path)
         with objects(self._project.repo) as store:
-            commit = store.commit(place)
-            entry = store.find(commit[1], path) if commit else None
-            if entry is None or not is_folder(entry):
-                return []
-            return sorted(map(os.fsdecode, store.tree(entry.oid)))
+            return sorted(map(os.fsdecode, _listed(store, place, path)))
 
     def _place(self, branch: str | None, path: str) -> Path | str:
         """Returns the working tree, or the name of the commit, from which a file is read."""
@@ -315,6 +314,13 @@ class Planning:
         if branch in refs.branches:
             return refs.trees.get(branch)
         return self._project.root if branch == self.branch_here() else None
+
+
+def _listed(store: Objects, name: str, folder: str) -> set[bytes]:
+    """Returns the names in a folder of a commit; none where there is no such folder."""
+    commit = store.commit(name)
+    entry = store.find(commit[1], folder) if commit else None
+    return set(store.tree(entry.oid)) if entry and is_folder(entry) else set()
 
 
 def has_landed(repo: Repository, tip: str, target: str) -> bool:

@@ -244,7 +244,7 @@ def _feature_status(
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
             if plan := session.planning.open_plan(slug):
-                notes += _plan_notes(feature, target, plan)
+                notes += _plan_notes(session, slug, target, plan)
             half_added = [
                 wp_id
                 for wp_id, package in feature.packages.items()
@@ -282,14 +282,15 @@ def _feature_status(
     return _FeatureStatus(feature, rows, conflicts, notes)
 
 
-def _plan_notes(feature: FeatureState, target: str, plan: OpenPlan) -> Iterator[str]:
-    if not plan.is_begun:
+def _plan_notes(session: Session, slug: str, target: str, plan: OpenPlan) -> Iterator[str]:
+    if not plan.is_altered:
         yield f"its planning files are on {plan.name}, and not in {target} yet"
         return
     yield f"its planning files are on {plan.name}, and {target} has another state of them"
-    away = f"git worktree remove {plan_worktree(feature.slug)}; " if plan.tree else ""
-    branch = plan_branch(feature.slug)
-    yield f"if they landed with changes: git fetch --prune; {away}git branch -D {branch}"
+    refs, branch = session.refs, plan_branch(slug)
+    if {refs.commits[ref] for ref in refs.on_remotes(branch)} <= {plan.tip}:  # all is pushed
+        away = f"git worktree remove {plan_worktree(slug)}; " if plan.tree else ""
+        yield f"if they landed with changes: git fetch --prune; {away}git branch -D {branch}"
 
 
 def _stray(session: Session, slug: str, wp_id: str) -> str:
