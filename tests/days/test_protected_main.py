@@ -179,7 +179,8 @@ BOARD = {
         dDdDDdDdp landed 4
         001-shop Shop (4 of 9 done)
         its planning files are on plan/001-shop, and not in main yet
-        doing WP01 Prices (bob)
+        doing WP01 Prices (bob; its worktree is not there yet)
+        next: thence work implement WP01
         doing WP03 Receipt (bob)
         doing WP06 Stock (bob)
         doing WP08 Report (cleo)
@@ -210,14 +211,11 @@ BOARD = {
         or: thence work move-task WP08 --to doing --reason TEXT
         """,
     "the folder is renamed": """
-        dDdDDdDrpp landed 4
-        001-store (001-shop) Shop (4 of 10 done)
+        dDdDDdDDpp landed 5
+        001-store (001-shop) Shop (5 of 10 done)
         doing WP01 Prices (bob)
         doing WP03 Receipt (bob)
         doing WP06 Stock (bob)
-        for_review WP08 Report (cleo)
-        next: thence work merge WP08
-        or: thence work move-task WP08 --to doing --reason TEXT
         """,
     "the end": """
         DDDDDDDDDD landed 10
@@ -403,6 +401,9 @@ def meet(team, report_tree):
     git(cleo / TREE, "rm", "--quiet", f"{SPEC}/tasks/WP09-gifts.md")  # the number is Bob's
     git(cleo / TREE, "commit", "--quiet", "--message", "Gifts get another number")
     done(cleo, "finalize-tasks", "--add", "Gifts", "--feature", SLUG)
+    git(report_tree, "merge", "--quiet", PLAN)
+    git(bob, "worktree", "remove", f".worktrees/{SLUG}-WP08")  # Cleo's claim counts
+    git(bob, "branch", "--quiet", "-D", f"{SLUG}-WP08")
     commit(report_tree, {"report.py": "REPORT = ''\n"}, "Report")
     done(cleo, "merge", "WP08")
     shows("both conflicts are settled", cleo, bob, ada, desk)
@@ -412,6 +413,10 @@ def renamed(team):
     """Have Bob rename the folder by git alone, once the plan has landed again."""
     forge, ada, bob, cleo, desk = team
     forge.squash(PLAN)
+    approve(ada, "WP08")
+    forge.squash(f"{SLUG}-WP08")
+    git(ada, "fetch", "--quiet")
+    report = git(ada, "rev-parse", "origin/main")
     git(bob, "fetch", "--quiet")
     git(bob, "switch", "--quiet", "--create", "store", "origin/main")
     git(bob, "mv", SPEC, "kitty-specs/001-store")
@@ -421,6 +426,8 @@ def renamed(team):
     forge.squash("store")
     for clone in (ada, bob, cleo, desk):
         git(clone, "pull", "--quiet", "--ff-only")
+    # the plan that Cleo took into her branch is elsewhere now
+    done(ada, "accept", "WP08", "--landed", report)
     done(ada, "finalize-tasks")
     shows("the folder is renamed", ada, bob, cleo, desk)
 
@@ -440,7 +447,7 @@ def end(team):
         done(clone, "merge", wp_id)
         synced(clone)
     synced(ada)
-    for wp_id in ("WP01", "WP03", "WP06", "WP08", "WP09", "WP10"):
+    for wp_id in ("WP01", "WP03", "WP06", "WP09", "WP10"):
         approve(ada, wp_id)
         forge.squash(f"{SLUG}-{wp_id}")
     git(ada, "fetch", "--quiet")
@@ -451,8 +458,9 @@ def end(team):
         assert git(clone, "branch", "--show-current") == "main"
         assert git(clone, "status", "--porcelain") == ""
         assert not git(clone, "rev-list", "main", "--not", "--remotes=origin")
-        kept = git(clone, "branch", "--list", f"{SLUG}-*", "--format=%(refname:short)")
-        assert kept == (f"{SLUG}-WP08" if clone == bob else "")  # it began at a plan, never landed
+        kept = git(clone, "branch", "--list", f"{SLUG}-*", "--format=%(refname:short)").split()
+        # what began at a plan that was squashed stays, and merge says so
+        assert kept == ([f"{SLUG}-WP02", f"{SLUG}-WP08"] if clone == cleo else [])
 
 
 def with_agents(tree, script, main):
