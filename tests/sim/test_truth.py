@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 from tests import tiers
-from tests.sim import truth
+from tests.sim import toys, truth
 from tests.sim.toys import Doer, add, config
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 from tests.tiers import tenth
@@ -270,6 +270,33 @@ def test_refused_decision_is_named_by_its_rejection_alone_in_any_world():
                 assert kinds[event.event_id] == "action_rejected", f"world {seed}: {event.step}"
             if rejected.intersection(event.caused_by):
                 assert kinds[event.event_id] == "action_retried", f"world {seed}: {event.step}"
+
+
+@pytest.mark.promise("O6")
+def test_retry_names_what_let_the_other_action_of_its_agent_be_accepted():
+    class Strict(BaseValidator):
+        def validate_action(self, action, state):
+            if action.action_type == "add":
+                return Verdict.reject("no")
+            return Verdict(state.world["sum"] < 5, "too much")
+
+    class Summing(BaseEngine):
+        def apply_engine_rules(self, view):
+            view.world["sum"] = view.turn
+
+    def answer(seen):
+        return add(len(seen.rejections)) if seen.rejections else [add(), Action("skip", {})]
+
+    given = config(turns=2, validator={"retries": 1})
+    events, _ = toys.played(given, [Doer("ada", answer)], Summing(), Strict())
+    assert "1.rules.-.global/sum" in toys.causes(events, "2.retry1.ada.0")
+    sixth = {"1.rules.-.global/sum": 6}
+    altered, _ = toys.played(given, [Doer("ada", answer)], Summing(), Strict(), sixth)
+    step = "2.decide1.ada.0"
+    assert [one[step].new_value for one in (events, altered)] == [
+        {"amount": 1},
+        {"amount": 2},
+    ]
 
 
 @pytest.mark.promise("O6")

@@ -163,12 +163,14 @@ class Turn:
         verdicts = None if self._accepts_all else await self._judge(proposals)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, Ids] = {}
+        accepting: dict[str, Ids] = {}  # by which others of an agent's actions were not refused too
         for place, proposal in enumerate(proposals):
             name = proposal.action.agent_id
             verdict, causes = verdicts[place] if verdicts else (None, ())
             if verdict is None or verdict.is_valid:
                 decided = proposal.causes
                 remembered[name] = remembered[name] + decided if name in remembered else decided
+                accepting[name] = (*accepting.get(name, ()), *decided, *causes)
                 self._accept(proposal, causes)
             else:
                 rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
@@ -178,7 +180,7 @@ class Turn:
                     self._remember(agent.name, remembered.get(agent.name))
         if attempt < self._context.retries:
             for name, refused in rejections.items():
-                self._start_retry(name, refused, attempt)
+                self._start_retry(name, refused, attempt, accepting.get(name, ()))
         return set(rejections)
 
     def _accept_all(
@@ -443,9 +445,11 @@ class Turn:
             self._outcomes[action.agent_id] = replace(outcome, refused=refused)
         return rejection
 
-    def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
-        """Starts the next attempt of an agent, whose decisions will name the rejections."""
-        all_causes = [rejection.event_id for rejection in rejections]
+    def _start_retry(
+        self, name: str, rejections: Sequence[Rejection], attempt: int, accepting: Ids
+    ) -> None:
+        """Starts the next attempt of an agent, which sees what was refused, and what was not."""
+        all_causes = dict.fromkeys((*(one.event_id for one in rejections), *accepting))
         if retried_id := self._recorder.retry(name, attempt + 1, all_causes):
             self._notices.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
