@@ -90,34 +90,6 @@ def log(*types):
 EVENTS = log("noted", "refund.failed", "noted")
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        (IDS[1], 1),
-        (IDS[2][:10], 2),
-        (IDS[2][:10].lower(), 2),
-        ("@last", 2),
-        ("@last-error", 1),
-    ],
-)
-def test_event_is_found_by_id_beginning_or_place(text, number):
-    assert named(text, EVENTS, PLAIN, "orders") == EVENTS[number]
-
-
-def test_six_characters_are_enough_where_no_other_event_begins_so():
-    assert named(IDS[0][:6], EVENTS[:1], PLAIN, "orders") == EVENTS[0]
-
-
-def test_latest_of_many_errors_is_the_last_error():
-    events = log("a.failed", "b.failed", "noted")
-    assert named("@last-error", events, PLAIN, "orders") == events[1]
-
-
-def test_text_is_a_beginning_and_no_part_of_an_id():
-    with pytest.raises(EventNotFound):
-        named(IDS[0][1:], EVENTS, PLAIN, "orders")
-
-
 def test_short_beginning_is_refused_though_it_fits():
     with raises_code("ambiguous_id") as caught:
         named("01KAG", EVENTS[:1], PLAIN, "orders")

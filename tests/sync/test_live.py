@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.server.team.team_server import TeamServer, team_server
 from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 from msgspec.structs import replace
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.sync.http_servers import HostileServer, TeamServer
 from tests.sync.plain_server import PlainServer
 

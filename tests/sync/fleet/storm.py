@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
 
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
