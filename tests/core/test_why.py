@@ -149,3 +149,28 @@ def test_last_failure_is_the_one_that_no_success_of_its_kind_followed(types, fai
     ]
     failure = last_failure(reversed(kinds), PLAIN)
     assert (failure and failure.event_type) == failed
+
+
+def of_agent(number, event_type, agent, *causes):
+    item = drafted(f"{number:026}", event_type, {"actor": agent}, [f"{c:026}" for c in causes])
+    return event_of(stamped(item, number, number))
+
+
+def test_change_follows_its_action_this_its_decision_and_this_the_answer_of_the_model():
+    events = [
+        kind(1, "MILESTONE"),
+        of_agent(2, "SYSTEM", "ben", 1),
+        kind(3, "STATE", 1),
+        of_agent(4, "DECISION", "ben", 1, 3, 2),
+        of_agent(5, "ACTION", "ben", 4),
+        of_agent(6, "ACTION", "cleo", 1),
+        kind(7, "STATE", 6),
+        kind(8, "SYSTEM", 7, 6),
+        kind(9, "STATE", 5, 6, 7, 8),
+    ]
+    answer = why(events[-1], events, PLAIN)
+    assert [int(link.event_id) for link in answer.chain] == [1, 2, 4, 5, 9]
+    assert chosen(events, 1) == [(5, 1)]
+    # a change that names its causes by a notice alone follows the states before it
+    by_rule = [*events[:-1], kind(9, "STATE", 8, 7)]
+    assert [int(link.event_id) for link in why(by_rule[-1], by_rule, PLAIN).chain][-2:] == [7, 9]
