@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 77,
     "sim": 145,
     "sync": 28,
-    "trace": 57,
+    "trace": 52,
     "work": 127,
 }
 STARRED: dict[str, int] = {
