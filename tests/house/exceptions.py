@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 77,
     "sim": 145,
     "sync": 28,
-    "trace": 60,
+    "trace": 52,
     "work": 127,
 }
 STARRED: dict[str, int] = {
@@ -56,6 +56,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((13941, 57), (13900, 58)),
     "sync": ((3532, 16), (3100, 14)),
     "thence": ((987, 6), (1000, 8)),
-    "trace": ((7401, 27), (7000, 35)),
+    "trace": ((7241, 27), (7000, 35)),
     "work": ((10503, 52), (9500, 46)),
 }
