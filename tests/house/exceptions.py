@@ -25,7 +25,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 73,
+    "cli": 71,
     "core": 29,
     "files": 1,
     "git": 20,
@@ -33,7 +33,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "otel": 4,
     "server": 77,
     "sim": 145,
-    "sync": 28,
+    "sync": 19,
     "trace": 60,
     "work": 127,
 }
@@ -48,14 +48,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10593, 52), (10400, 50)),
+    "cli": ((10496, 52), (10400, 50)),
     "core": ((6475, 32), (6500, 32)),
     "git": ((3317, 14), (3400, 14)),
     "log": ((13176, 50), (13300, 52)),
-    "server": ((9359, 56), (11400, 50)),
+    "server": ((9388, 56), (11400, 50)),
     "sim": ((13941, 57), (13900, 58)),
-    "sync": ((3532, 16), (3100, 14)),
+    "sync": ((3354, 13), (3100, 14)),
     "thence": ((987, 6), (1000, 8)),
     "trace": ((7401, 27), (7000, 35)),
-    "work": ((10503, 52), (9500, 46)),
+    "work": ((10501, 52), (9500, 46)),
 }
