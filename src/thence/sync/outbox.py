@@ -466,14 +466,16 @@ def _opened(path: Path) -> sqlite3.Connection:
                     for statement in () if version else statements(_SCHEMA, _ROOM):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {schema}")
-        except BaseException as error:
+            break
+        except sqlite3.DatabaseError as error:
             connection.close()
-            is_passing = isinstance(error, sqlite3.OperationalError)  # locked, or the disk is full
-            if is_again or is_passing or not isinstance(error, sqlite3.DatabaseError):
+            # locked, or the disk is full
+            if is_again or isinstance(error, sqlite3.OperationalError):
                 raise
             path.unlink(missing_ok=True)
-        else:
-            break
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

@@ -199,7 +199,7 @@ class BackgroundSyncService:
                         warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
                 try:
                     self._pause(report, failures, signals)
-                except Exception as cause:  # boundary: as above
+                except Exception as cause:  # boundary: as for the round
                     warn("sync_failed", {"error": repr(cause)})
                     signals.stop.wait(BACKOFF_MAX_S)
         finally:
