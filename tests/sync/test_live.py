@@ -169,7 +169,7 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
 def test_stop_does_not_wait_for_a_web_socket_that_never_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thence.sync.live.OPEN_S", None)
+    monkeypatch.setattr("thence.sync.service.OPEN_S", None)
     held, let = threading.Event(), threading.Event()
 
     def hold() -> tuple[int, dict[str, str], bytes]:
