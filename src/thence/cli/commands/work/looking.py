@@ -277,6 +277,12 @@ def _feature_status(
             troubles.append(holder_sentence(pid))
         if is_begun:
             troubles.append(_stray(session, slug, wp_id))
+        if package.lane == DOING and package.workspace is None:
+            tree = session.project.root / worktree_of(slug, wp_id)
+            # a reopened package may have kept it; one that is half made has no files yet
+            with suppress(OSError):
+                has_files = is_standing(tree) and (git_dir_of(tree) / "index").exists()
+                troubles += [] if has_files else ["its worktree is not there yet"]
         text = "; ".join(filter(None, troubles))
         rows[wp_id] = _Row(package, code, early.get((slug, wp_id)), steps, text, pid)
     return _FeatureStatus(feature, rows, conflicts, notes)
@@ -299,9 +305,13 @@ def _stray(session: Session, slug: str, wp_id: str) -> str:
     trees = session.refs.trees
     if not is_standing(path) or trees.get(branch) == path:
         return ""
+    try:
+        own = git_dir_of(path)
+    except OSError:
+        return f"git does not know its worktree any more: move {path} away, then implement it again"
     here = realpath(path)
     at = next((name for name, tree in trees.items() if realpath(tree) == here), None)
-    if at is None and operation_under_way(git_dir_of(path)):
+    if at is None and operation_under_way(own):
         return ""
     place = f"{at or 'no branch'}: git -C {path} switch {branch}"
     return "" if at == branch else f"its worktree is on {place}"
@@ -417,8 +427,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
             notes = [*remarks(package, row.code), *filter(None, (row.trouble,))]
             if package.agent and package.lane not in (PLANNED, DONE):
                 notes.insert(0, package.agent)
-            if package.lane == DOING and package.workspace is None:
-                notes.append("its worktree is not there yet")
             if package.dependencies and package.lane == PLANNED:
                 notes.append(f"after {', '.join(package.dependencies)}")
             title = f"{wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
