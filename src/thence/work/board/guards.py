@@ -192,7 +192,12 @@ def _subtasks_open(request: MoveRequest) -> Read:
 
 
 def _worktree_dirty(request: MoveRequest) -> Read:
-    if request.to not in (FOR_REVIEW, DONE) or request.context.worktree != "dirty":
+    if request.to not in (FOR_REVIEW, DONE):
+        return ()
+    if request.context.deleted is not None:
+        cause, command = request.context.deleted
+        return GuardFailure("no_branch", cause, f"{command} puts it back", may_be_forced=False)
+    if request.context.worktree != "dirty":
         return ()
     return GuardFailure(
         "worktree_dirty",

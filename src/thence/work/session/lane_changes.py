@@ -38,7 +38,7 @@ from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import keep_commit
-from thence.work.session.package_code import with_code
+from thence.work.session.package_code import deleted_branch, with_code
 from thence.work.session.session import Decision, Session
 
 _GATE_TYPES = ("GateCreated", "GateResultChanged")
@@ -186,12 +186,14 @@ def context_of(
     """
     package = planned(session, feature).get(wp_id)
     subtasks = package.subtasks if package else ()
+    deleted = deleted_branch(session, feature.slug, wp_id)
     return MoveContext(
         actor=session.current_actor(),
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id),
+        worktree=_worktree(session, feature.slug, wp_id) if deleted is None else None,
+        deleted=deleted,
         open_subtasks=tuple(one.id for one in subtasks if not one.is_done),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),

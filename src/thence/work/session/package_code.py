@@ -7,6 +7,7 @@ Commits that came to the worktree from elsewhere, as by a merge of the target in
 not count.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from functools import cached_property, partial
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
+from thence.core.ids import ulid_value
 from thence.errors import Refused, ThenceError
 from thence.git.landed import (
     Landed,
@@ -30,7 +32,16 @@ from thence.git.landed import (
 )
 from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, newest_of, push_command, refs_of, tip_of
-from thence.git.repository import HEADS, Repository, is_ancestor, is_shallow
+from thence.git.repository import (
+    HEADS,
+    Repository,
+    current_branch,
+    git_dir_of,
+    is_ancestor,
+    is_shallow,
+    is_standing,
+    repository,
+)
 from thence.git.worktrees import Worktree, commits_made, make
 from thence.work.board.move_request import SHORT, CodeKind, LandingStatus, MoveContext
 from thence.work.board.state import (
@@ -43,10 +54,11 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.configuration import read_rules
+from thence.work.project.configuration import read_board, read_rules
 from thence.work.project.package_refs import (
     Target,
     base_of_package,
+    kept_commit,
     record_base,
     record_base_if_missing,
     target_in,
@@ -54,6 +66,7 @@ from thence.work.project.package_refs import (
 from thence.work.session.session import Session
 
 NOWHERE = Landing()
+_FETCHED = "FETCH_HEAD"  # git's record of what the last fetch of a working tree brought
 
 
 def _target_of(session: Session, feature: FeatureState, refs: Refs) -> Target:
@@ -257,6 +270,9 @@ def _lacking(
             here = new - absent_of(repo, new) if new else set()
         table |= {commit: commit in here for commit in new}
         is_seen |= {(bool(places), commit): table[commit] for commit in named}
+    board = read_board(session.project).branch
+    has_board = any(ref.startswith(REMOTES) and ref.endswith(f"/{board}") for ref in refs.commits)
+    fetches = [repo.common / _FETCHED, *repo.common.glob(f"worktrees/*/{_FETCHED}")]
     for check, package, question in rows:
         code, landed = question.code, question.landed
         bases = [one.base for one in (code, package.reviewed) if one and one.base]
@@ -270,7 +286,17 @@ def _lacking(
         else:
             commit = landed.commit if landed else code.commit if code else None
             kind: CodeKind = "gone" if landed else "missing"
-            kind = kind if is_seen.get((landed is not None, commit or "")) else "unfetched"
+            if not is_seen.get((landed is not None, commit or "")):
+                kind = "unfetched"
+                target = check.target.name.partition("/")[2] or check.target.name
+                brought = [b"branch '%b' of " % os.fsencode(name) for name in (target, board)]
+                moved_s = (ulid_value(package.lane_event or "") or 0) / (1 << 80) / 1_000
+                for path in fetches:
+                    with suppress(OSError):
+                        if path.stat().st_mtime > moved_s and all(
+                            name in path.read_bytes() for name in brought[: 1 + has_board]
+                        ):
+                            kind = "absent"
             yield check.status(package, kind, Landing(landed), code)
 
 
@@ -377,9 +403,10 @@ class LandingCheck:
     def _commit(self, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
         branch, reviewed = branch_of(self.feature.slug, package.wp_id), package.reviewed
-        tip = tip_of(self._refs, branch)
+        refs = refs_of_package(self._repo, self._refs, self.feature.slug, package)
+        tip = tip_of(refs, branch)
         if package.lane == FOR_REVIEW:  # what others have pushed would be merged too
-            newest = newest_of(self._repo, self._refs, branch)
+            newest = newest_of(self._repo, refs, branch)
             tip = newest[1] if newest else None
         if reviewed is None or tip == reviewed.commit:
             return tip
@@ -497,16 +524,52 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     return worktree
 
 
+def deleted_branch(session: Session, slug: str, wp_id: str) -> tuple[str, str] | None:
+    """Returns what is to be said, and typed, of a branch that was deleted under its worktree.
+
+    None where it is there, or no worktree is on it.
+    """
+    branch, path = branch_of(slug, wp_id), session.project.root / worktree_of(slug, wp_id)
+    if branch in session.refs.branches or not is_standing(path):
+        return None
+    here = repository(path)
+    if here.common != session.project.repo.common or current_branch(here) != branch:
+        return None
+    commit = "COMMIT"
+    with suppress(OSError, IndexError):
+        commit = (git_dir_of(path) / "logs/HEAD").read_text().splitlines()[-1].split()[1]
+    return f"{branch} is gone, which its worktree is on", f"git branch {branch} {commit}"
+
+
+def refs_of_package(repo: Repository, refs: Refs, slug: str, package: PackageState) -> Refs:
+    """Returns the refs without the branch here that is not what somebody else has handed in.
+
+    Who lost a claim has a branch of that name as well. It counts only if it goes on from what was
+    handed in.
+    """
+    name, reviewed = HEADS + branch_of(slug, package.wp_id), package.reviewed
+    tip = refs.commits.get(name)
+    if tip is None or reviewed is None or package.lane not in (FOR_REVIEW, DONE):
+        return refs
+    is_own = kept_commit(refs, slug, package.wp_id) == reviewed.commit
+    if is_own or tip == reviewed.commit or not missing_commits(repo, tip, [reviewed.commit]):
+        return refs
+    return refs._replace(commits={one: oid for one, oid in refs.commits.items() if one != name})
+
+
 def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
     """Returns the name and the tip of the newest branch of a package.
 
     Branches on remotes count, unless the number was given twice: they may be the other package's.
     """
     branch, package = branch_of(feature.slug, wp_id), feature.packages.get(wp_id)
+    repo, refs = session.project.repo, session.refs
     if package is not None and package.lost:
-        commit = session.refs.branches.get(branch)
+        commit = refs.branches.get(branch)
         return (branch, commit) if commit else None
-    return newest_of(session.project.repo, session.refs, branch)
+    if package is not None:
+        refs = refs_of_package(repo, refs, feature.slug, package)
+    return newest_of(repo, refs, branch)
 
 
 def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:

@@ -55,6 +55,7 @@ from thence.work.session.package_code import (
     check_whole,
     code_of,
     code_of_packages,
+    deleted_branch,
     newest_branch,
     with_code,
 )
@@ -282,6 +283,8 @@ def _chosen(
             reviewed = package.reviewed
             if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
                 hint = f"git branch {branch} {reviewed.commit} puts it back"
+            if deleted := deleted_branch(session, feature.slug, wp_id):
+                hint = f"{deleted[1]} puts it back"
             cause = f"it is in {lane}, and has no branch {branch}"
             raise _refused("no_branch", feature, wp_id, cause, hint)
         if lane in (PLANNED, REJECTED):

@@ -47,6 +47,7 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.package_code import (
     LandingCheck,
+    deleted_branch,
     reverted_in,
     workspace,
 )
@@ -186,6 +187,14 @@ def _take(
     # an agent that passed its own claim on would work unclaimed
     is_passed = takes_over and not is_started_by_agent()
     branch = branch_of(state.slug, taken.wp_id)
+    if deleted := deleted_branch(session, state.slug, taken.wp_id):
+        raise Refused(
+            "could not begin work on",
+            guard="no_branch",
+            place=f"{state.slug}/{taken.wp_id}",
+            cause=deleted[0],
+            hint=f"{deleted[1]} puts it back",
+        )
     with claimed(session.project.home, taken.subject, is_passed=is_passed):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)

@@ -17,7 +17,7 @@ from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import PlanningError, Refused
-from thence.git.commits import FileEdit, as_it_is, if_missing
+from thence.git.commits import FileEdit, as_it_is, if_missing, write_files
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
@@ -519,17 +519,35 @@ def _recorded(
     operation, place = "could not make the packages of", session.feature_slug or _GENERAL
     session.run(decided, operation, place, needs_log=False)
     state, packages = planned
-    for wp_id, keeper in state.packages.items() if events else ():
-        lost = {one.title for one in keeper.lost if not one.is_added}
+    lost = [(wp_id, one) for wp_id, keeper in state.packages.items() for one in keeper.lost]
+    for wp_id, one in lost:
         before = package_branch(state.slug, wp_id)
-        for package in packages if before in session.refs.branches else ():
-            if package.title in lost:  # it has another number now
+        for package in packages:
+            if package.title != one.title or package.wp_id == wp_id:
+                continue
+            _give_files_the_number(session, state.slug, wp_id, package)
+            if events and not one.is_added and before in session.refs.branches:
                 after = package_branch(state.slug, package.wp_id)
                 session.warnings.append(
                     f"if {before} has the code of {package.wp_id}, type git branch -m {before}"
                     f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
                 )
     return state, packages, events
+
+
+def _give_files_the_number(
+    session: Session, slug: str, wp_id: str, package: PlannedPackage
+) -> None:
+    """Gives the files of a package that lost its number the one that it has now."""
+    files = [path for path, _ in session.planning.package_files(None, slug)]
+    for path in files:
+        data = session.planning.read(None, path) or b""
+        if is_file_of(wp_id, path) and title_of(data, path) == package.title:
+            folder, _, name = path.rpartition("/")
+            to, new = f"{folder}/{name.replace(wp_id, package.wp_id)}", package.wp_id.encode()
+            moved = if_missing(data.replace(wp_id.encode(), new))
+            write_files(session.planning.repository, {to: moved})
+            session.planning.files.unlink(path)
 
 
 def _creation_events(
