@@ -35,7 +35,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "sim": 145,
     "sync": 28,
     "trace": 60,
-    "work": 127,
+    "work": 77,
 }
 STARRED: dict[str, int] = {
     "cli": 6,
@@ -57,5 +57,5 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sync": ((3532, 16), (3100, 14)),
     "thence": ((987, 6), (1000, 8)),
     "trace": ((7401, 27), (7000, 35)),
-    "work": ((10503, 52), (9500, 46)),
+    "work": ((10215, 52), (9500, 46)),
 }

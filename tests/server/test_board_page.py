@@ -61,8 +61,7 @@ def test_board_without_a_name_is_headed_by_the_folder_of_its_repository(tmp_path
     repo = finalized_project(tmp_path / "shop")
     (home,) = (path for path in (repo / ".git/thence").iterdir() if path.is_dir())
     with serving(home) as server:
-        shown = page(server, f"/runs/{home.name}")
-        assert "<h1><bdi>shop</bdi></h1>" in shown.text
+        assert "<h1><bdi>shop</bdi></h1>" in server.get(f"/runs/{home.name}").text
 
 
 def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -> None:

@@ -69,7 +69,7 @@ class LandingStatus(msgspec.Struct, frozen=True):
     records how it came to the target,
     `is_asserted` that a person stated it. `changed_since` is the commit that was handed in, where
     the package's last commit is another one. `revert` is the command that takes the reverts back,
-    `push` the one that brings "local" code to the target, None where it was not looked for.
+    `push` the one that brings "local" code to the target, None where that follows no remote's.
     `nearest` is the target's commit that shares most words with "missing" code.
     """
 
@@ -198,7 +198,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoveRequest(msgspec.Struct, frozen=True):
-    """A move that an actor wants to make; the package may be one that the board lacks."""
+    """A move that an actor wants to make."""
 
     board: Board
     feature: FeatureState

@@ -33,7 +33,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunSt
 from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
-from thence.work.session.lane_changes import mirror, planned
+from thence.work.session.lane_changes import planned
 from thence.work.session.session import Session
 from thence.work.session.sharing import send_new
 
@@ -448,7 +448,6 @@ def complete(session: Session, feature: FeatureState, actor: str) -> bool:
         session.append(completed, guard=guard)
     except HeadsMoved:
         return False
-    mirror(session, feature)
     return True
 
 

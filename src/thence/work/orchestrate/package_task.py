@@ -49,7 +49,7 @@ from thence.work.project.configuration import (
 )
 from thence.work.project.project_id import CONFIG
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_changes import context_of, decide_move, mirror, move
+from thence.work.session.lane_changes import context_of, decide_move, move
 from thence.work.session.package_code import LandingCheck, check_whole, workspace
 from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
@@ -400,7 +400,6 @@ class PackageTask:
             return
         self._decide(move, commit)
         session.refresh()
-        mirror(session, self._feature)
         self._report("merged", f"merged into {target}, done")
 
     def _decide(

@@ -52,7 +52,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.journal.claims import workspace_event
+from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.project.configuration import read_board, read_rules
 from thence.work.project.package_refs import (
@@ -181,21 +181,6 @@ def code_of_packages(
                 chosen += [(check, package) for package in packages]
     keys = [(check.feature.slug, package.wp_id) for check, package in chosen]
     return dict(zip(keys, _statuses(session, chosen), strict=True))
-
-
-def code_to_show(
-    session: Session, features: Iterable[FeatureState]
-) -> dict[tuple[str, str], LandingStatus]:
-    """Returns the code of packages in review and done, with what pushes it where that is lacking.
-
-    Raises GitFailed.
-    """
-    codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
-    for key, code in codes.items():
-        if code.kind == "local":
-            target = session.target_of(session.board.features[key[0]])
-            codes[key] = replace(code, push=push_command(session.refs, target))
-    return codes
 
 
 def _statuses(
@@ -393,6 +378,7 @@ class LandingCheck:
             answer.landed,
             reverts=answer.reverts,
             revert=revert_command(self._session, name, answer.reverts),
+            push=push_command(self._refs, self._session.target_of(self.feature)),
         )
         reviewed = package.reviewed
         if code is None or reviewed is None or package.lane != FOR_REVIEW:
@@ -500,14 +486,35 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
 def workspace(session: Session, feature: FeatureState, package: PackageState) -> Worktree:
     """Makes branch and worktree of a package on top of its dependencies, or completes them.
 
-    An event records a new workspace. Raises GitFailed.
+    It begins at the branches of dependencies that are not merged yet, else at the target; where
+    features land by pull requests, at the open plan branch, else at the target's upstream. An event
+    records a new workspace. Raises GitFailed.
     """
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
     refs = session.refs
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
-    bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
+    bases = [newest[0]] if newest and is_begun else []
+    if not bases:
+        target, needed = session.target_of(feature), package.dependencies
+        at = refs.branches.get(target)
+        if session.planning.is_by_pull_request:
+            # what has landed is in the upstream, where without others a package begins
+            aim, plan = target_in(refs, target), session.planning.open_plan(feature.slug)
+            at, target = aim.tip, plan.name if plan else aim.name
+            part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
+            asked = [replace(feature, packages=part)]
+            codes = code_of_packages(session, asked, (FOR_REVIEW, DONE))
+            landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
+            needed = tuple(wp_id for wp_id in needed if wp_id not in landed)
+        newest_ones = [newest_branch(session, feature, wp_id) for wp_id in needed]
+        bases = [
+            found[0]
+            for found in newest_ones
+            if found and not (at is not None and is_ancestor(session.project.repo, found[1], at))
+        ]
+        bases = bases or [target]
     worktree = make(session.project.repo, branch, path, bases, refs.branches)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
@@ -520,7 +527,12 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     recorded = package.workspace
     is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
     if not is_recorded:
-        session.append_or_warn(workspace_event(feature.slug, package.wp_id))
+        payload = {
+            "work_package_id": package.wp_id,
+            "worktree_path": worktree_of(feature.slug, package.wp_id),
+            "branch_name": branch,
+        }
+        session.append_or_warn(WorkEvent("WorkspaceCreated", payload, feature.slug))
     return worktree
 
 
@@ -570,28 +582,3 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
     if package is not None:
         refs = refs_of_package(repo, refs, feature.slug, package)
     return newest_of(repo, refs, branch)
-
-
-def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:
-    """Returns the branches to begin at: those of dependencies that are not merged yet.
-
-    Where features land by pull requests, dependencies that have landed are in the target's
-    upstream, and without others a package begins at the open plan branch, or else there.
-    """
-    target = session.target_of(feature)
-    at = session.refs.branches.get(target)
-    if session.planning.is_by_pull_request:
-        aim, plan = target_in(session.refs, target), session.planning.open_plan(feature.slug)
-        at, target = aim.tip, plan.name if plan else aim.name
-        needed = package.dependencies
-        part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
-        codes = code_of_packages(session, [replace(feature, packages=part)], (FOR_REVIEW, DONE))
-        landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
-        package = replace(package, dependencies=tuple(n for n in needed if n not in landed))
-    newest = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
-    open_ones = [
-        pair[0]
-        for pair in newest
-        if pair and not (at is not None and is_ancestor(session.project.repo, pair[1], at))
-    ]
-    return open_ones or [target]

@@ -40,7 +40,7 @@ from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.planning_files import OpenPlan
 from thence.work.session.package_code import (
-    code_to_show,
+    code_of_packages,
     deleted_branch,
     in_target_before_done,
 )
@@ -140,7 +140,7 @@ def status(
     codes: Mapping[tuple[str, str], LandingStatus] = {}
     early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_to_show(session, board.features.values())
+        codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target

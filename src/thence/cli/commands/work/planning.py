@@ -525,7 +525,14 @@ def _recorded(
         for package in packages:
             if package.title != one.title or package.wp_id == wp_id:
                 continue
-            _give_files_the_number(session, state.slug, wp_id, package)
+            files = [path for path, _ in session.planning.package_files(None, state.slug)]
+            for path in (path for path in files if is_file_of(wp_id, path)):
+                data = session.planning.read(None, path) or b""
+                if title_of(data, path) == package.title:
+                    data = data.replace(wp_id.encode(), package.wp_id.encode())
+                    to = path.replace(f"/{wp_id}", f"/{package.wp_id}")
+                    write_files(session.planning.repository, {to: if_missing(data)})
+                    session.planning.files.unlink(path)
             if events and not one.is_added and before in session.refs.branches:
                 after = package_branch(state.slug, package.wp_id)
                 session.warnings.append(
@@ -533,21 +540,6 @@ def _recorded(
                     f" {after}, and git worktree move .worktrees/{before} .worktrees/{after}"
                 )
     return state, packages, events
-
-
-def _give_files_the_number(
-    session: Session, slug: str, wp_id: str, package: PlannedPackage
-) -> None:
-    """Gives the files of a package that lost its number the one that it has now."""
-    files = [path for path, _ in session.planning.package_files(None, slug)]
-    for path in files:
-        data = session.planning.read(None, path) or b""
-        if is_file_of(wp_id, path) and title_of(data, path) == package.title:
-            folder, _, name = path.rpartition("/")
-            to, new = f"{folder}/{name.replace(wp_id, package.wp_id)}", package.wp_id.encode()
-            moved = if_missing(data.replace(wp_id.encode(), new))
-            write_files(session.planning.repository, {to: moved})
-            session.planning.files.unlink(path)
 
 
 def _creation_events(
