@@ -67,6 +67,7 @@ from thence.work.session.session import Session
 
 NOWHERE = Landing()
 _FETCHED = "FETCH_HEAD"  # git's record of what the last fetch of a working tree brought
+_BROUGHT = b"branch '%b' of "
 
 
 def _target_of(session: Session, feature: FeatureState, refs: Refs) -> Target:
@@ -255,9 +256,7 @@ def _lacking(
             here = new - absent_of(repo, new) if new else set()
         table |= {commit: commit in here for commit in new}
         is_seen |= {(bool(places), commit): table[commit] for commit in named}
-    board = read_board(session.project).branch
-    has_board = any(ref.startswith(REMOTES) and ref.endswith(f"/{board}") for ref in refs.commits)
-    fetches = [repo.common / _FETCHED, *repo.common.glob(f"worktrees/*/{_FETCHED}")]
+    fetched: list[tuple[float, bytes]] | None = None  # the last whole fetches
     for check, package, question in rows:
         code, landed = question.code, question.landed
         bases = [one.base for one in (code, package.reviewed) if one and one.base]
@@ -272,16 +271,22 @@ def _lacking(
             commit = landed.commit if landed else code.commit if code else None
             kind: CodeKind = "gone" if landed else "missing"
             if not is_seen.get((landed is not None, commit or "")):
-                kind = "unfetched"
+                if fetched is None:
+                    fetched, name = [], read_board(session.project).branch
+                    ends = (ref for ref in refs.commits if ref.startswith(REMOTES))
+                    has_board = any(ref.endswith(f"/{name}") for ref in ends)
+                    board = _BROUGHT % os.fsencode(name)
+                    trees = repo.common.glob(f"worktrees/*/{_FETCHED}")
+                    for path in (repo.common / _FETCHED, *trees):
+                        with suppress(OSError):
+                            data = path.read_bytes()
+                            if board in data or not has_board:
+                                fetched.append((path.stat().st_mtime, data))
                 target = check.target.name.partition("/")[2] or check.target.name
-                brought = [b"branch '%b' of " % os.fsencode(name) for name in (target, board)]
+                brought = _BROUGHT % os.fsencode(target)
                 moved_s = (ulid_value(package.lane_event or "") or 0) / (1 << 80) / 1_000
-                for path in fetches:
-                    with suppress(OSError):
-                        if path.stat().st_mtime > moved_s and all(
-                            name in path.read_bytes() for name in brought[: 1 + has_board]
-                        ):
-                            kind = "absent"
+                is_absent = any(at_s > moved_s and brought in data for at_s, data in fetched)
+                kind = "absent" if is_absent else "unfetched"
             yield check.status(package, kind, Landing(landed), code)
 
 
