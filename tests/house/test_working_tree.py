@@ -70,7 +70,7 @@ _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
     "journal/claims.py": _HOME,
-    "journal/store.py:_last_numbers": "the journal",
+    "journal/store.py:write_clock": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
     "git/memo.py:Memo.__init__": _HOME,
     "journal/day_files.py:load_seen": _HOME,
@@ -81,7 +81,7 @@ OF_THE_USER = {
     "journal/shared_view.py:ViewChanges._read": "a file that the layer has opened",
     "journal/shared_view.py:_add": "a file that the layer has opened",
     "journal/shared_view.py:_load": _HOME,
-    "journal/shared_view.py:_last": "the journal",
+    "journal/shared_view.py:show_events": "the journal",
     "journal/shared_view.py:forget": _HOME,
     "journal/shared_view.py:ignore": _GIT,
     "orchestrate/agent_process.py": _HOME,
@@ -93,6 +93,7 @@ OF_THE_USER = {
     "project/project.py:_known_homes": "homes in the git folder",
     "session/package_code.py:_lacking": "a reflog, in the git folder",
     "cli/commands/work/looking.py:_feature_status": _GIT,
+    "session/package_code.py:deleted_branch": "a reflog, in the git folder",
     "git/git.py": "the folder that git is run in",
     "git/locks.py": _NOTES,
     "git/repository.py": _GIT,

@@ -36,7 +36,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunSt
 from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
-from thence.work.session.lane_changes import mirror, planned
+from thence.work.session.lane_changes import planned
 from thence.work.session.session import Session
 from thence.work.session.sharing import send_new
 
@@ -289,7 +289,6 @@ class Orchestrator:
             session.append(completed, guard=guard)
         except HeadsMoved:
             return False
-        mirror(session, feature)
         return True
 
     def _why(self, package: PackageState) -> str:

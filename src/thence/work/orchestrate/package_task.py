@@ -51,7 +51,7 @@ from thence.work.project.configuration import (
 )
 from thence.work.project.project_id import CONFIG
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_changes import context_of, decide_move, mirror, move
+from thence.work.session.lane_changes import context_of, decide_move, move
 from thence.work.session.package_code import LandingCheck, check_whole, workspace
 from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
@@ -400,7 +400,6 @@ class PackageTask:
             if where := self._land(commit, context):
                 move(session, slug, wp_id, DONE, context)
                 session.refresh()
-                mirror(session, self._feature)
                 self.report("merged", f"{where}, done")
 
     def _land(self, commit: str, context: MoveContext) -> str:

@@ -39,7 +39,11 @@ from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.planning_files import OpenPlan
-from thence.work.session.package_code import code_to_show, in_target_before_done
+from thence.work.session.package_code import (
+    code_of_packages,
+    deleted_branch,
+    in_target_before_done,
+)
 from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import is_shared, status_words, unshared
 
@@ -136,7 +140,7 @@ def status(
     codes: Mapping[tuple[str, str], LandingStatus] = {}
     early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_to_show(session, board.features.values())
+        codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target
@@ -301,6 +305,8 @@ def _plan_notes(session: Session, slug: str, target: str, plan: OpenPlan) -> Ite
 
 def _stray(session: Session, slug: str, wp_id: str) -> str:
     """Returns the sentence on a package's worktree that is not on its branch, else ""."""
+    if deleted := deleted_branch(session, slug, wp_id):
+        return ": ".join(deleted)
     path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
     trees = session.refs.trees
     if not is_standing(path) or trees.get(branch) == path:

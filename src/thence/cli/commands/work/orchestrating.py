@@ -19,7 +19,7 @@ from thence.core.json_values import printable
 from thence.errors import ThenceError
 from thence.work.board.attempts import next_steps
 from thence.work.board.move_request import LandingStatus
-from thence.work.board.state import COLUMNS, DONE, REJECTED, FeatureState
+from thence.work.board.state import COLUMNS, DONE, FOR_REVIEW, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import choose, open_dependencies
 from thence.work.project.configuration import read_setup
@@ -28,7 +28,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import code_to_show
+from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import refresh_first, send_new
 
@@ -86,7 +86,9 @@ def orchestrate(
     if summary.stranded:
         with suppress(ThenceError):  # the run itself went well
             session.refresh()
-            codes = code_to_show(session, [session.board.features[state.slug]])
+            codes = code_of_packages(
+                session, [session.board.features[state.slug]], (DONE, FOR_REVIEW)
+            )
     where, stranded, exit_code = session.board.option_of(state.slug), list[dict[str, str]](), 0
     lines = [f"{state.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
