@@ -80,8 +80,7 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
     `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
     one that the scenario has. `sights` are those of the agents by name, None where all see all.
-    `talks` is the reach of the agents that speak. Reads name the events `around` where no
-    provenance is kept.
+    `talks` is the reach of the agents that speak.
     """
 
     table: VariableTable
@@ -93,7 +92,6 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     models: Any  # Models, whose module is loaded only for a scenario with models
     world: World | None
     sights: Mapping[str, SightSettings] | None
-    around: Ids = ()
     talks: Mapping[str, str] = {}
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:

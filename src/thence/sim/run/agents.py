@@ -17,6 +17,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.ready import ready
 from thence.errors import ThenceError
@@ -33,6 +34,8 @@ _STATE_VERSION = 1
 _WORD_BITS = 64
 _WORDS = 8  # in one digest of BLAKE2b
 _unpack_words = Struct(f"<{_WORDS}Q").unpack
+# the place of a scope within its phase: a text, or the site around it, a name, and how-manieth
+Site = str | tuple[Any, str, int]
 
 
 def stream(
@@ -40,6 +43,14 @@ def stream(
 ) -> "RandomStream":
     """Returns the random stream of one purpose in one scope, always from its beginning."""
     return RandomStream("\x00".join((str(seed), agent, str(turn), purpose, phase, site)))
+
+
+def _text_of(site: Site) -> str:
+    """Returns the text of a site, which only a scope that draws needs."""
+    if isinstance(site, str):
+        return site
+    around, name, nth = site
+    return f"{name}~{nth}" if around is None else f"{_text_of(around)}/{name}~{nth}"
 
 
 class RandomStream(random.Random):
@@ -154,6 +165,16 @@ class Action(msgspec.Struct, frozen=True):
             return values
 
 
+def of_agent(action: Action, name: str) -> Action:
+    """Returns an action as one of the agent with a name."""
+    if action.agent_id == name:
+        return action
+    if type(action) is not Action:
+        return replace(action, agent_id=name)
+    kind, payload, decision = action.action_type, action.payload, action.decision
+    return Action(kind, payload, decision, action.decision_type, action.instead_of, name)
+
+
 class Accepted(msgspec.Struct, eq=False, gc=False):
     """An action from its decision on, and the event that represents it.
 
@@ -259,7 +280,7 @@ class RecordedView(msgspec.Struct, eq=False):
     agent_id: str = "-"
     reads: dict[int, Ids] = {}
     calls: tuple[Any, ...] = ()  # of models; their class would be loaded for every run
-    site: str = ""
+    site: Site = ""
     streams: dict[str, random.Random] | None = None
 
     phase = "decide"
@@ -272,9 +293,8 @@ class RecordedView(msgspec.Struct, eq=False):
 
     @property
     def causes(self) -> dict[str, None]:
-        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
-        causes = {cause: None for ids in self.reads.values() for cause in ids}
-        return causes or dict.fromkeys(self.ledger.around)
+        """The causes of what depends on all that was read; at MILESTONE there are none."""
+        return {cause: None for ids in self.reads.values() for cause in ids}
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""
@@ -390,11 +410,11 @@ class RecordedView(msgspec.Struct, eq=False):
             streams = self.streams = {}
         if (drawn := streams.get(purpose)) is None:
             seed, phase = self.ledger.seed, self.phase
-            drawn = stream(seed, self.agent_id, self.turn, purpose, phase, self.site)
+            drawn = stream(seed, self.agent_id, self.turn, purpose, phase, _text_of(self.site))
             streams[purpose] = drawn
         return drawn
 
-    def begin_scope(self, site: str) -> None:
+    def begin_scope(self, site: Site) -> None:
         """Begins a scope, where each purpose has a new stream."""
         self.site, self.streams = site, None
 
@@ -431,18 +451,6 @@ class UnrecordedObservation(Observation):
         """Returns the value of the variable with an index."""
         value = self.ledger.values[index]
         return value if type(value) in IMMUTABLE else own_copy(value)
-
-
-class Observed(dict[str, Observation]):
-    """The agents' observations of one turn by name, made when they are first asked for."""
-
-    def __init__(self, make: Callable[[str], Observation]) -> None:
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, name: str) -> Observation:
-        observation = self[name] = self.make(name)
-        return observation
 
 
 class RecordedState(RecordedView):

@@ -41,6 +41,20 @@ TimeoutOf = Callable[[int], float | None]
 BlocksOf = Callable[[int], bool]
 
 
+def message_of(error: Exception) -> str:
+    """Returns the text of an error, "" if it can't be read."""
+    try:
+        return str(error)
+    except Exception:  # boundary: a user's error, whose code runs here
+        return ""
+
+
+def described(error: Exception) -> str:
+    """Returns the text of an error behind its type; that of our own errors needs none."""
+    text = message_of(error)
+    return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
+
+
 class ComponentRef(msgspec.Struct, frozen=True):
     """A component that is called, maybe for an agent, with the ids of the causes of the call."""
 

@@ -28,13 +28,15 @@ from thence.sim.run.calls import (
     OnWait,
     Waits,
     Watch,
+    described,
     mark_error,
     taken_whole,
     wrong_answer,
 )
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.roster import Roster, check_name
-from thence.sim.run.turn import Turn, TurnContext, described
+from thence.sim.run.trace import trace_of
+from thence.sim.run.turn import Turn, TurnContext
 from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import Problems, Source, parse_file
@@ -247,9 +249,8 @@ class Simulation:
         self.recorder.begin_turn(self._reads)
         if self._near is not None:
             self._renew_reach()
-        turn = Turn(self._context, self._ledger, self.recorder)
-        state = await self.components.engine.run_turn(turn.play)
-        if self.recorder.is_altered and self._set_values():
+        state = await self.components.engine.run_turn(Turn(self._context).play)
+        if self.recorder.is_altered and self._context.trace.set_values():
             state = self._ledger.state(self.recorder.turn)
         self.recorder.end_turn()
         self.history.append(state)
@@ -289,7 +290,7 @@ class Simulation:
             causes=tuple(places),
             provenance=tuple(provenance),
             lineage=self.recorder.lineage.recent,
-            memory=self._context.memory,
+            memory=self._context.trace.memory,
             turn_causes=self._reads,
             turn_has_causes=self.recorder.turn_has_causes,
             components=states,
@@ -304,7 +305,7 @@ class Simulation:
         self.recorder.restore(checkpoint)
         self._ledger.values[:] = checkpoint.values
         self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
-        self._context.memory.update(checkpoint.memory)
+        self._context.trace.memory.update(checkpoint.memory)
         if self._ledger.world is not None:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
@@ -319,18 +320,6 @@ class Simulation:
         with self._waits.waiting_for("the disk, writing the run's events"):
             self.outcomes.sync()
             self._emit(piece)
-
-    def _set_values(self) -> bool:
-        """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        values = self.recorder.values_to_set()
-        for variable in self._ledger.table if values else ():
-            if variable.subject in values:
-                index, new = variable.index, variable.converted(values[variable.subject])
-                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
-                self._ledger.values[index] = new
-                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
-                self._ledger.follow((index,), self.recorder.add_causes)
-        return bool(values)
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
@@ -369,18 +358,21 @@ class Simulation:
         )
         if world is not None:
             world.take(self._ledger.values)
+        settings = self.config.simulation
+        roster = Roster(self.components.agents, self._ledger, self._reach)
+        trace = trace_of(self._ledger, self.recorder, roster, settings, self._known_failures)
         self._context = TurnContext(
-            roster=Roster(self.components.agents, self._ledger, self._reach),
+            ledger=self._ledger,
+            roster=roster,
+            trace=trace,
             validator=self.components.validator,
             caller=self._caller,
             retries=self.config.retries,
-            settings=self.config.simulation,
+            settings=settings,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
-            known_failures=self._known_failures,
-            memory={},
         )
         if self.recorder.is_altered:
-            self._set_values()
+            trace.set_values()
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
@@ -421,26 +413,21 @@ class Simulation:
 
     def _renew_reach(self) -> None:
         """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
-        world, roster = self._ledger.world, self._context.roster
+        world, table = self._ledger.world, self._ledger.table
         if world is None or not world.may_change:
             return
         self._near = RecordedState(self._ledger, self.recorder.turn)
-        roster.renew_reach()
-        causes = self.recorder.provenance(self._near.causes)
-        table = self._ledger.table
+        self._context.roster.renew_reach()
         indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
-        self.recorder.add_causes(self._ledger.provenance, indices, causes)
-
-    def _ends_by(self, state: RecordedState) -> Ids:
-        """Returns the causes of a failure of the engine while it reads a state."""
-        return (*self.recorder.last_calls(state), *state.causes)
+        self._context.trace.depend(indices, self._near)
 
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
-        settings = self.config.simulation
+        settings, trace = self.config.simulation, self._context.trace
         state = RecordedState(self._ledger, self.recorder.turn, site="end")
         engine = self.components.engine
-        component = ComponentRef("the engine, checking termination", lambda: self._ends_by(state))
+        causes = partial(trace.ended_by, state)
+        component = ComponentRef("the engine, checking termination", causes)
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"
@@ -450,7 +437,7 @@ class Simulation:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
-        self._reads = (*self.recorder.model_calls(state), *state.causes)
+        self._reads = (*trace.asked(state), *state.causes)
         self.reason = reason or ""
 
 
