@@ -48,7 +48,7 @@ class Roster:
     """The agents of a run in the order in which they decide.
 
     `reach` are the indices of the variables that an agent's actions may change; `has_blocking` is
-    true if any of the active agents blocks.
+    true if any of the active agents blocks, `asked` are the changes that this turn asked for.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Roster:
         self._removed: dict[str, Ids] = {}
         self._paused: dict[str, Pause] = {}
         self._events: dict[str, Ids] = {}
-        self._asked: list[RosterChange] = []
+        self.asked: list[RosterChange] = []
         # what stands once all that was asked for is done: all agents, and the paused ones
         self._names = set(self._agents)
         self._paused_next: dict[str, int | None] = {}
@@ -130,12 +130,12 @@ class Roster:
             self._paused_next[name] = change.until
         elif self._paused_next.pop(name, -1) == -1:
             return False
-        self._asked.append(change)
+        self.asked.append(change)
         return True
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""
-        changes, self._asked = self._asked, []
+        changes, self.asked = self.asked, []
         for change in changes:
             name = change.name
             self._active = None

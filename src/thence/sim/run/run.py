@@ -411,7 +411,7 @@ class SimulationOrchestrator:
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         try:
-            checkpoint = simulation.checkpoint()
+            checkpoint = await simulation.caller.beside(simulation.checkpoint)
             if checkpoint is None:
                 return
             if not is_whole(checkpoint):

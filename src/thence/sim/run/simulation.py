@@ -199,8 +199,7 @@ class Simulation:
         for name, component in _named(components):
             if name in entries and entries[name].blocks:
                 component.blocks = True
-        threads, blocks = config.simulation.threads, components.engine.blocks is True
-        self._caller = Caller(threads, self._waits, engine_blocks=blocks)
+        self.caller = Caller(config.simulation.threads, self._waits)
         self.recorder = RunRecorder(
             simulation_id, self._pass_on, verbosity, again, is_drafting=is_drafting
         )
@@ -248,7 +247,7 @@ class Simulation:
             self.recorder.forget_covers()  # where a resume may begin, which knows none
         self.recorder.begin_turn(self._reads)
         if self._near is not None:
-            self._renew_reach()
+            await self._renew_reach()
         state = await self.components.engine.run_turn(Turn(self._context).play)
         if self.recorder.is_altered and self._context.trace.set_values():
             state = self._ledger.state(self.recorder.turn)
@@ -276,8 +275,7 @@ class Simulation:
         None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
-        with self._caller.hidden_loop:
-            states = component_states(self.components)
+        states = component_states(self.components)
         if states is None or roster["added"]:
             return None
         places: dict[Ids, int] = {}
@@ -310,8 +308,8 @@ class Simulation:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
-        with self._caller.hidden_loop:
-            restore_components(self.components, checkpoint.components)
+        components = partial(restore_components, self.components, checkpoint.components)
+        await self.caller.beside(components)
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
@@ -337,7 +335,7 @@ class Simulation:
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
         initialize = partial(engine.initialize_state, initial)
-        first_state: Any = await self._caller.ask_one(component, initialize)
+        first_state: Any = await self.caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
             hint = "return the state that it was given, or state.replace({…})"
             method = "initialize_state of the engine"
@@ -359,14 +357,15 @@ class Simulation:
         if world is not None:
             world.take(self._ledger.values)
         settings = self.config.simulation
-        roster = Roster(self.components.agents, self._ledger, self._reach)
+        make = partial(Roster, self.components.agents, self._ledger, self._reach)
+        roster = await self.caller.beside(make)
         trace = trace_of(self._ledger, self.recorder, roster, settings, self._known_failures)
         self._context = TurnContext(
             ledger=self._ledger,
             roster=roster,
             trace=trace,
             validator=self.components.validator,
-            caller=self._caller,
+            caller=self.caller,
             retries=self.config.retries,
             settings=settings,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
@@ -383,8 +382,7 @@ class Simulation:
         table, world = self._ledger.table, self._ledger.world
         reached: Any = self.config.engine.reach
         if reached is None:
-            with self._caller.hidden_loop:
-                reached = taken_whole(self.components.engine.reach(agent))
+            reached = taken_whole(self.components.engine.reach(agent))
         indices: list[int] = []
         if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
             self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
@@ -411,13 +409,13 @@ class Simulation:
             indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
-    def _renew_reach(self) -> None:
+    async def _renew_reach(self) -> None:
         """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
         world, table = self._ledger.world, self._ledger.table
         if world is None or not world.may_change:
             return
         self._near = RecordedState(self._ledger, self.recorder.turn)
-        self._context.roster.renew_reach()
+        await self.caller.beside(self._context.roster.renew_reach)
         indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
         self._context.trace.depend(indices, self._near)
 
@@ -428,7 +426,7 @@ class Simulation:
         engine = self.components.engine
         causes = partial(trace.ended_by, state)
         component = ComponentRef("the engine, checking termination", causes)
-        reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
+        reason: Any = await self.caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"
             method = "check_termination of the engine"

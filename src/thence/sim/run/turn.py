@@ -107,7 +107,8 @@ class Turn:
         await self._apply_rules(engine)
         if self._learners:
             await self._learn(self._learners)
-        self._context.roster.end_turn()
+        if self._context.roster.asked:  # who reaches what is asked anew where one is added
+            await self._context.caller.beside(self._context.roster.end_turn)
         return self._ledger.state(self.number)
 
     async def _attempt(
