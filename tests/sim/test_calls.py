@@ -196,13 +196,11 @@ def test_threads_change_no_event(threads):
 
 
 @pytest.mark.promise("O9a")
-def test_blocking_validator_is_never_entered_twice_at_a_time():
+def test_validator_with_a_timeout_is_never_entered_twice_at_a_time():
     inside = threading.Lock()
     threads = set()
 
     class Slow(BaseValidator):
-        blocks = True
-
         def validate_action(self, action, state):
             assert inside.acquire(blocking=False)
             time.sleep(0.02)
@@ -210,7 +208,8 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
             inside.release()
             return Verdict.accept()
 
-    played(run_settings(), [Doer(f"a{n}", always(add())) for n in range(3)], validator=Slow())
+    agents = [Doer(f"a{n}", always(add())) for n in range(3)]
+    played(run_settings(timeout_s=WAIT_S), agents, validator=Slow())
     assert len(threads) > 1
 
 
@@ -317,14 +316,10 @@ class Agent(BaseAgent):
         return Action("add")
 
 class Engine(BaseEngine):
-    blocks = BLOCKS
-
     def apply_engine_rules(self, view):
         look("engine", view.turn)
 
 class Validator(BaseValidator):
-    blocks = BLOCKS
-
     def validate_action(self, action, state):
         look("validator", state.turn)
         return Verdict.accept()
@@ -339,8 +334,10 @@ print(run.run().status, flush=True)
 
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("comes", ["from outside", "in its thread"])
-@pytest.mark.parametrize("kind", ["agent", "engine", "validator"])
-@pytest.mark.parametrize("blocks", ["blocks", "plain"])
+@pytest.mark.parametrize(
+    ("kind", "blocks"),
+    [("agent", "blocks"), ("agent", "plain"), ("engine", "plain"), ("validator", "plain")],
+)
 def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path, kind, comes, blocks):
     """A signal that another thread takes does not end the sleep of the loop's own thread."""
     command = [sys.executable, "-c", HANGING_RUN, str(tmp_path), comes, kind, blocks]

@@ -40,8 +40,7 @@ def given(mode, turns=3):
     words = dict(MODES[mode])
     blocks = {"blocks": True} if words.pop("blocks", False) else {}
     run = {"name": "toy", "max_turns": turns, "seed": 1, **words.get("simulation", {})}
-    parts = {"engine": {"type": "base", **blocks}, "validator": {"type": "base", **blocks}}
-    return config(simulation=run, agents=[{**ADA, **blocks}], **parts)
+    return config(simulation=run, agents=[{**ADA, **blocks}])
 
 
 class Loops:
@@ -292,8 +291,7 @@ def test_interrupt_amid_a_loop_of_an_agent_ends_the_run_at_once(tmp_path):
 
     async def interrupted():
         os.kill(os.getpid(), signal.SIGINT)
-        while not ended.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(ended.wait, WAIT_S)
 
     def answer(seen):
         if seen.turn == 2:
@@ -399,20 +397,14 @@ def test_agent_that_joins_says_itself_that_it_blocks():
 
 
 @pytest.mark.promise("O9a")
-def test_engine_and_validator_that_block_are_called_in_threads():
+def test_all_plain_methods_are_called_in_one_thread_beside_the_loop():
     threads = set()
 
     def look():
-        threads.add(threading.current_thread() is threading.main_thread())
+        threads.add(threading.current_thread())
 
-    class Slow(Plain):
-        blocks = True
-
-        def reach(self, agent):
-            return None
-
-    class Strict(Judging):
-        blocks = True
-
-    played(config(turns=2), [Doer("ada", always(add()))], Slow(look), Strict(look))
-    assert threads == {False}
+    engine, agents = Plain(look), [Doer("ada", looking(look)), Doer("ben", looking(look))]
+    played(config(turns=2), agents, engine, Judging(look))
+    assert "reach" in engine.looked
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads

@@ -496,12 +496,10 @@ def test_work_for_many_problems_grows_with_their_number():
 def test_entries_say_whether_they_block(tmp_path):
     path = tmp_path / "scenario.yaml"
     text = GOOD.replace("goods:", "blocks: true, goods:")
-    path.write_text(text + "engine: {blocks: true}\nvalidator: {blocks: true}\n")
-    read = SimulationConfig.from_file(path)
-    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [True] * 3
+    path.write_text(text)
+    assert SimulationConfig.from_file(path).agents[0].blocks
     path.write_text(GOOD)
-    read = SimulationConfig.from_file(path)
-    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [False] * 3
+    assert not SimulationConfig.from_file(path).agents[0].blocks
 
 
 def test_one_problem_is_not_told_twice_under_other_names(problems):

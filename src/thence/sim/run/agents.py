@@ -30,7 +30,6 @@ from thence.sim.space.worlds import WorldMap
 if TYPE_CHECKING:
     from thence.sim.models.asking import ModelCall
 
-_STATE_VERSION = 1
 _WORD_BITS = 64
 _WORDS = 8  # in one digest of BLAKE2b
 _unpack_words = Struct(f"<{_WORDS}Q").unpack
@@ -104,25 +103,12 @@ class RandomStream(random.Random):
 
     def getstate(self) -> tuple[Any, ...]:
         """Returns what `setstate` takes, of JSON values: the key and the place in the stream."""
-        return (_STATE_VERSION, self._key, self._block, len(self._words), self.gauss_next)
+        return self._key, self._block, [*self._words], self.gauss_next
 
     def setstate(self, state: Sequence[Any]) -> None:
-        """Goes on where `getstate` was called, of this stream or another.
-
-        Raises ValueError if `state` is no state of a stream.
-        """
-        match state:
-            case [int(version), str(key), int(block), int(left), float() | None as gauss_next] if (
-                version == _STATE_VERSION and 0 <= left < _WORDS and block >= (left > 0)
-            ):
-                pass
-            case _:
-                raise ValueError("this is not a state of a stream")
-        self._key, self._block, self._words = key, block, []
-        if left:
-            self._block -= 1
-            del self._next_block()[left:]
-        self.gauss_next = gauss_next
+        """Goes on where `getstate` was called, of this stream or another."""
+        self._key, self._block, words, self.gauss_next = state
+        self._words = [*words]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Returns how pickle and copy make the stream again, at the same place."""
@@ -348,6 +334,12 @@ class RecordedView(msgspec.Struct, eq=False):
         """Reports whether a variable can be seen in this view; ThenceError if there is none."""
         return self.ledger.table.index(scope, name) >= 0
 
+    def agents(self) -> list[str]:
+        """Returns the names of the agents that are present: paused ones are, removed ones not."""
+        ledger, index = self.ledger, self.ledger.table.present
+        self.reads[index] = ledger.provenance[index]
+        return [*ledger.present]
+
     def pending(self) -> Iterable[int]:
         """Returns the indices of the variables that this call has set so far."""
         return ()
@@ -482,16 +474,13 @@ Decision = Action | Sequence[Action] | None
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One agent's turn as it came out.
 
-    `observation` shows the state after the turn. `asked` are the messages of the agent's last call
-    of a model, `decided` the actions of its last answer, and `applied` those that were applied: an
+    `observation` shows the state after the turn. `applied` are the actions that were applied: an
     altered one instead of its own. `refused` are the rejected actions of all attempts, `heard` is
     what it heard in this turn, as (speaker, text).
     """
 
     turn: int
     observation: Observation
-    asked: Sequence[Mapping[str, str]] = ()
-    decided: tuple[Action, ...] = ()
     applied: tuple[Action, ...] = ()
     refused: tuple[Rejection, ...] = ()
     heard: tuple[tuple[str, str], ...] = ()
@@ -510,6 +499,9 @@ class BaseAgent:
 
     blocks = False
     """True if its plain methods wait, for a service say: each call gets a thread of its own."""
+
+    talk: Any = False
+    """Whether it speaks and hears, as its key `talk` in the scenario."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -537,11 +529,8 @@ class BaseValidator:
     """The base of every validator, which judges actions; it accepts all of them.
 
     Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
-    may have besides `type`, `retries` and `blocks`.
+    may have besides `type` and `retries`.
     """
-
-    blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config

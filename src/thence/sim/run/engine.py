@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from thence.sim.models.asking import ModelCall
 
 _APPLYING = "the engine, applying actions"
+# words that wait for an agent
+HEARD_MAX = 100
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
 
@@ -314,33 +316,35 @@ def record_returned(
     trace.wrote(scope, NOBODY, None)
 
 
-def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
-    """Returns the scopes of the agents that an action speaks to; None for another action."""
-    own, to = f"agent/{speaker}", action.payload.get("to")
-    if action.action_type != SAY or HEARD not in table.names(own):
-        return None
-    scopes = (
-        [scope for scope in table.scopes() if scope != own] if to == EVERYONE else [f"agent/{to}"]
-    )
-    return [scope for scope in scopes if HEARD in table.names(scope)]
+def speaks(table: VariableTable, agent: str, action: Action) -> bool:
+    """Reports whether an action of an agent is to say something, where agents talk."""
+    return action.action_type == SAY and HEARD in table.names(f"agent/{agent}")
 
 
 def passed_on(view: View, action: Action) -> bool:
-    """Lets the receivers of an action `say` hear it in the next turn; False for another action.
+    """Lets the receivers of an action `say` hear it when they decide; False for another action.
 
-    What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
+    What waits for an agent is its variable `heard`, a list of (turn, speaker, text). Of more than
+    HEARD_MAX words the oldest are dropped, and the first entry counts them. An engine that
     overrides `apply_actions` calls this itself. An agent of `reach: neighbours` is heard by those.
     """
-    scopes = hearers(view.ledger.table, action.agent_id, action)
-    if scopes is None:
+    ledger, speaker, to = view.ledger, action.agent_id, action.payload.get("to")
+    if not speaks(ledger.table, speaker, action):
         return False
-    if view.ledger.talks.get(action.agent_id) == NEIGHBOURS:
-        near = view.world_map.agents_within(action.agent_id, 1)
-        scopes = [scope for scope in scopes if scope.removeprefix("agent/") in near]
-    entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
-    for scope in scopes:
-        earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
-        view.set(scope, HEARD, [*earlier, entry])
+    names = [name for name in view.agents() if name in ledger.talks and name != speaker]
+    if to != EVERYONE:
+        names = [name for name in names if name == to]
+    if ledger.talks.get(speaker) == NEIGHBOURS:
+        near = view.world_map.agents_within(speaker, 1)
+        names = [name for name in names if name in near]
+    entry = [view.turn, speaker, str(action.payload.get("text", ""))]
+    for scope in [f"agent/{name}" for name in names]:
+        words = [*view.get(scope, HEARD), entry]
+        if len(words) > HEARD_MAX:
+            (_, who, count), *words = words
+            dropped = int(count.split()[0]) + 1 if who == NOBODY else 2
+            words[0] = [view.turn, NOBODY, f"{dropped} earlier words were dropped"]
+        view.set(scope, HEARD, words)
     return True
 
 
@@ -348,15 +352,12 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type`, `reach` and `blocks`. State belongs into variables: values that an engine
-    keeps on itself between calls have no causes.
+    have besides `type` and `reach`. State belongs into variables: values that an engine keeps on
+    itself between calls have no causes.
     """
 
     facts: Any = None
     """The facts that never change in this world, such as a map; every observation shows them."""
-
-    blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config

@@ -12,6 +12,7 @@ import msgspec
 
 from thence.core.nearest import nearest
 from thence.errors import ScenarioError, ThenceError
+from thence.sim.models.actions import talk_reach
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.run.agents import BaseAgent
 
@@ -59,6 +60,7 @@ class Roster:
     ) -> None:
         self._agents = {agent.name: agent for agent in agents}
         self._ledger = ledger
+        ledger.present = self._agents
         self._reach_of = reach_of
         self.reach = {name: reach_of(name) for name in self._agents}
         self._added: dict[str, Mapping[str, object]] = {}
@@ -143,10 +145,13 @@ class Roster:
                 assert change.agent is not None, "what is added is an agent"
                 self._ledger.add_agent(name, change.initial, change.causes)
                 self._agents[name] = change.agent
+                if reach := talk_reach(change.agent.talk):
+                    self._ledger.talks[name] = reach
                 self._added[name] = change.initial
                 self._events[name] = change.causes
             elif change.kind == "removed":
                 del self._agents[name]
+                self._ledger.remove_agent(name)
                 self._paused.pop(name, None)
                 self._events.pop(name, None)
                 self._removed[name] = change.causes
@@ -179,6 +184,7 @@ class Roster:
         self._active = None
         for name, ids in content["removed"].items():
             del self._agents[name]
+            self._ledger.remove_agent(name)
             self._names.discard(name)
             self._removed[name] = tuple(ids)
         for name, indices in content["reach"].items():

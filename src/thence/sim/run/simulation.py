@@ -36,7 +36,7 @@ from thence.sim.run.calls import (
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.roster import Roster, check_name
 from thence.sim.run.trace import trace_of
-from thence.sim.run.turn import Turn, TurnContext
+from thence.sim.run.turn import Order, Turn, TurnContext
 from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import Problems, Source, parse_file
@@ -89,6 +89,7 @@ def make_components(
         if not isinstance(component, base):
             cause, hint = f"{component!r:.60} is not a {base.__name__}", "pass objects, no classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
+    order_of(config, engine)
     names: set[str] = set()
     for agent in agents:
         check_name(getattr(agent, "name", None), names)
@@ -136,6 +137,38 @@ def _named(components: Components) -> list[tuple[str, Any]]:
     return [("engine", components.engine), ("validator", components.validator), *agents]
 
 
+def order_of(config: SimulationConfig, engine: BaseEngine) -> Order:
+    """Returns the order of a scenario, or its function.
+
+    Raises ScenarioError for one that is none, and for one whose engine applies all actions at once.
+    """
+    order = config.simulation.order
+    if order != "together" and type(engine).apply_actions is not BaseEngine.apply_actions:
+        kind = type(engine).__name__
+        _refuse(
+            config, ("simulation", "order"), f"{kind} overrides apply_actions: all act together"
+        )
+    if order in ("together", "in turn", "random"):
+        return order
+    from thence.sim.run.thinking import function_of
+
+    try:
+        return function_of("order", order, config)  # type: ignore[no-any-return]
+    except ValueError as error:
+        _refuse(config, ("simulation", "order"), f"{error}, or as together, in turn, or random")
+        raise
+
+
+def _refuse(config: SimulationConfig, path: tuple[str | int, ...], message: str) -> None:
+    """Raises the ScenarioError for a problem of a component, with its place in the file."""
+    has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
+    source = parse_file(config.source)[1] if config.source and has_lines else Source()
+    source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
+    problems = Problems(source)
+    problems.add(path, message)
+    problems.raise_any()
+
+
 def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
@@ -148,12 +181,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
         reason = str(error) if is_plain else described(error)
         word = reason.partition(" ")[0].rstrip(":")
-        has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
-        source = parse_file(config.source)[1] if config.source and has_lines else Source()
-        source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
-        problems = Problems(source)
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
-        problems.raise_any()
+        _refuse(config, (*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
 
 
 # turns after which covers are forgotten where the scenario has no checkpoints
@@ -194,11 +222,9 @@ class Simulation:
             self.models = asking.Models(config.llm, self.outcomes, config.simulation.seed, folder)
         self._emit = emit
         self._waits = Waits()
-        entries: dict[str, Any] = {"engine": config.engine, "validator": config.validator}
-        entries |= {f"agent/{agent.name}": agent for agent in config.agents}
-        for name, component in _named(components):
-            if name in entries and entries[name].blocks:
-                component.blocks = True
+        blocking = {agent.name for agent in config.agents if agent.blocks}
+        for agent in components.agents:
+            agent.blocks = agent.blocks or agent.name in blocking
         self.caller = Caller(config.simulation.threads, self._waits)
         self.recorder = RunRecorder(
             simulation_id, self._pass_on, verbosity, again, is_drafting=is_drafting
@@ -340,7 +366,11 @@ class Simulation:
             hint = "return the state that it was given, or state.replace({…})"
             method = "initialize_state of the engine"
             raise wrong_answer(component, method, first_state, "a State", hint)
-        talks = {agent.name: talk_reach(agent.params.get("talk")) for agent in self.config.agents}
+        params = {agent.name: agent.params.get("talk") for agent in self.config.agents}
+        talks = {
+            agent.name: talk_reach(agent.talk or params.get(agent.name))
+            for agent in self.components.agents
+        }
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table=table,
@@ -369,6 +399,7 @@ class Simulation:
             retries=self.config.retries,
             settings=settings,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
+            order=order_of(self.config, engine),
         )
         if self.recorder.is_altered:
             trace.set_values()

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from thence.sim.models.actions import HEARD
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
 from thence.sim.run.agents import (
@@ -28,6 +29,7 @@ from thence.sim.run.agents import (
 from thence.sim.run.calls import CallFailure, described
 from thence.sim.run.roster import Roster
 from thence.sim.scenario.sections import RunSettings
+from thence.sim.scenario.state import MAP
 from thence.sim.space.sight import SightedObservation
 
 if TYPE_CHECKING:
@@ -85,6 +87,10 @@ class Trace:
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
         self._calls: dict[str, Ids] = {}
+        self._failed: set[str] = set()
+        # what the order of the turn depends on, and who has no place in it
+        self._ordered: Ids = ()
+        self._waiting: set[str] = set()
         # of this attempt, by agent: its decisions, and what let its actions be accepted
         self._remembered: dict[str, Ids] = {}
         self._accepting: dict[str, Ids] = {}
@@ -94,7 +100,8 @@ class Trace:
         self.turn = self._recorder.turn
         make = partial(self._kind, self._ledger, self.turn)
         self._observed, self._lessons = Observed(make), Observed(partial(make, phase="learn"))
-        self._calls = {}
+        self._calls, self._failed = {}, set()
+        self._ordered, self._waiting = (), set()
         change = self._recorder.roster_change
         self._inaction, self._notices = self._roster.begin_turn(self.turn, change)
 
@@ -175,6 +182,7 @@ class Trace:
         causes = (failed_id,) if self._is_written else ()
         self._inaction.setdefault(agent, []).extend(causes)
         self._notices.setdefault(agent, []).extend(causes)
+        self._failed.add(agent)
         return facts["policy"], causes
 
     def judged(self, acts: Sequence[Accepted], states: Sequence[RecordedView]) -> list[Ids]:
@@ -221,11 +229,51 @@ class Trace:
         observation.rejections += tuple(rejections)
         observation.begin_scope(str(attempt))
 
-    def idle(self) -> None:
-        """Adds the causes of inaction to what agents might have changed, once for each reach."""
+    def ordered(self, view: RecordedView, others: Iterable[BaseAgent]) -> None:
+        """Lets all decisions depend on what the order was decided by; `others` sit the turn out."""
+        causes = self._ordered = self._recorder.provenance((*self.asked(view), *view.causes))
+        for agent in self._roster.active:
+            self._notices.setdefault(agent.name, []).extend(causes)
+        for agent in others:
+            self._waiting.add(agent.name)
+            self._inaction[agent.name] = [*causes]
+            if self._is_written and agent.remembers:
+                self._remember(agent.name, None)
+
+    def heard(self, agent: str) -> Sequence[Sequence[Any]]:
+        """Returns what an agent has heard by its decision, and waits for it no more; () if none."""
+        ledger, index = self._ledger, self._ledger.table.names(f"agent/{agent}").get(HEARD, -1)
+        words: Any = ledger.values[index] if index >= 0 and agent not in self._failed else ()
+        if words:
+            if agent in self._lessons:
+                self._lessons[agent].reads[index] = ledger.provenance[index]
+            ledger.values[index], ledger.provenance[index] = self._recorder.changed(
+                ledger.table[index],
+                words,
+                [],
+                "hear",
+                agent,
+                self._decided_by(agent),
+                ledger.provenance[index],
+                is_of_action=False,
+            )
+        return words  # type: ignore[no-any-return]
+
+    @property
+    def absent(self) -> list[str]:
+        """The agents that do not act in this turn."""
+        acting = {agent.name for agent in self._roster.active}
+        return [name for name in self._inaction if name not in acting or name in self._waiting]
+
+    def idle(self, names: Iterable[str] | None = None) -> None:
+        """Adds the causes of inaction to what agents might have changed, once for each reach.
+
+        These are all agents, or those of some names.
+        """
         reach, provenance = self._roster.reach, self._ledger.provenance
         causes_of: dict[tuple[int, ...], dict[str, None]] = {}
-        for name, causes in self._inaction.items():
+        for name in self._inaction if names is None else names:
+            causes = self._inaction.get(name, ())
             indices = reach.get(name, ())
             if indices in causes_of:
                 causes_of[indices].update(dict.fromkeys(causes))
@@ -248,6 +296,8 @@ class Trace:
         causes: Iterable[str] = scope.causes()
         for change in scope.roster:
             change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
+            if change.kind in ("added", "removed"):  # who is there, and where
+                recorder.add_causes(ledger.provenance, ledger.table.of_scope(MAP), change.causes)
         if act is not None:
             causes = recorder.applied(act, causes)
         table, values, provenance = ledger.table, ledger.values, ledger.provenance
@@ -274,7 +324,7 @@ class Trace:
 
     def all_applied(self, acts: Sequence[Accepted], agents: Iterable[BaseAgent]) -> None:
         """Writes the actions that changed nothing; agents remember those of a late event."""
-        for act in acts:
+        for act in acts if self._is_written else ():
             if not act.event_id:
                 self._recorder.applied(act)
         if self._recorder.decides_late:  # there was no event when they decided
@@ -318,17 +368,13 @@ class Trace:
         ids = self._recorder.last_calls(self.observation(agent), self._attempt, causes)
         return (*ids, *self._decided_by(agent))
 
-    def ended_by_validator(self, act: Accepted, state: RecordedView) -> Ids:
-        """Returns the causes of a failure of the validator, while it judges an action."""
-        return (*act.causes, *self._recorder.last_calls(state, 0, act.causes), *state.causes)
-
     def ended_by_learner(self, agent: str, outcome: TurnOutcome, acts: Iterable[Accepted]) -> Ids:
         """Returns the causes of a failure of an agent that learns."""
         return self._learned(agent, outcome, acts, self._recorder.last_calls)
 
-    def ended_by(self, view: RecordedView) -> Ids:
-        """Returns the causes of a failure of the engine, as far as it has read."""
-        return (*self._recorder.last_calls(view), *view.causes)
+    def ended_by(self, view: RecordedView, causes: Ids = ()) -> Ids:
+        """Returns the causes of a failure of the engine or validator, as far as it has read."""
+        return (*causes, *self._recorder.last_calls(view, 0, causes), *view.causes)
 
     def _record_calls(self, agent: str) -> None:
         """Records the calls of models of an agent's attempt, which what came of them names."""
@@ -343,6 +389,7 @@ class Trace:
         causes = tuple(self._observed[agent].causes)
         if agent in memory:
             causes += memory[agent]
+        causes += self._ordered
         return (*self._calls[agent], *causes) if agent in self._calls else causes
 
     def _decided_by(self, agent: str) -> Ids:
@@ -377,9 +424,8 @@ class SilentTrace(Trace):
 
     def observation(self, agent: str) -> Observation:
         """Returns what an agent sees."""
-        if self._goes_on or self._lessons or agent in self._observed:
-            return self._observed[agent]
-        return self._observed.make(agent)
+        is_kept = self._goes_on or agent in self._observed
+        return self._observed[agent] if is_kept else self._observed.make(agent)
 
     def decided(self, agent: str, actions: Sequence[Action]) -> list[Accepted]:
         """Returns an agent's actions."""
@@ -392,13 +438,6 @@ class SilentTrace(Trace):
         """Takes an action."""
         return True
 
-    def refused(self, act: Accepted, verdict: Verdict, causes: Ids) -> Rejection:
-        """Returns the rejection of an action."""
-        return Rejection(act.action, verdict)
-
-    def idle(self) -> None:
-        """Does nothing: inaction has no causes."""
-
     def wrote(self, scope: "WriteScope", agent: str, act: Accepted | None) -> None:
         """Sets what a call or a rule has written."""
         values = self._ledger.values
@@ -406,9 +445,6 @@ class SilentTrace(Trace):
             values[index] = value
         if self._ledger.world is not None:
             self._ledger.follow(scope.writes, self._recorder.add_causes)
-
-    def all_applied(self, acts: Sequence[Accepted], agents: Iterable[BaseAgent]) -> None:
-        """Does nothing: actions have no events."""
 
 
 def trace_of(

@@ -4,15 +4,16 @@
 what, its trace knows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from thence.errors import ThenceError
-from thence.sim.models.actions import EVERYONE, HEARD, SAY
+from thence.sim.models.actions import EVERYONE, SAY
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.run.agents import (
     Accepted,
@@ -24,7 +25,7 @@ from thence.sim.run.agents import (
     Rejection,
     TurnOutcome,
     Verdict,
-    of_agent,
+    stream,
 )
 from thence.sim.run.calls import (
     BlocksOf,
@@ -35,13 +36,15 @@ from thence.sim.run.calls import (
     mark_error,
     wrong_answer,
 )
-from thence.sim.run.engine import BaseEngine, View, Writes, WriteScope, hearers, record_returned
+from thence.sim.run.engine import BaseEngine, View, Writes, WriteScope, record_returned, speaks
 from thence.sim.run.roster import Roster, RosterChange
 from thence.sim.run.trace import Trace
 from thence.sim.scenario.sections import RunSettings
 from thence.sim.scenario.state import State
 
 _VALID = Verdict.accept()
+# a function of a view is an order too
+Order = str | Callable[[RecordedState], Any]
 Verdicts = Iterable[tuple[Verdict, Ids | None]]
 
 
@@ -56,6 +59,7 @@ class TurnContext(msgspec.Struct, frozen=True):
     retries: int
     settings: RunSettings
     timeouts_s: dict[str, float]
+    order: Order
 
     @property
     def collects(self) -> bool:
@@ -86,24 +90,22 @@ class Turn:
         judge = getattr(context.validator.validate_action, "__func__", None)
         self._is_judged = judge is not BaseValidator.validate_action
         learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
-        self._outcomes = {agent.name: self._begun(agent.name) for agent in learners}
+        lessons = {agent.name: self._trace.lesson(agent.name) for agent in learners}
+        self._outcomes = {
+            name: TurnOutcome(turn=self.number, observation=lesson)
+            for name, lesson in lessons.items()
+        }
         self._learners = learners
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
-        agents: Sequence[BaseAgent] = self._agents
-        for attempt in range(self._context.retries + 1):
-            rejections = await self._attempt(agents, attempt)
-            if not rejections:
-                break
-            if attempt < self._context.retries:
-                for name, refused in rejections.items():
-                    self._trace.retried(name, refused)
-            agents = [agent for agent in agents if agent.name in rejections]
-        if attempt:  # each agent's actions at its place, whenever they were accepted
-            places = {agent.name: place for place, agent in enumerate(self._agents)}
-            self._accepted.sort(key=lambda act: places[act.action.agent_id])
-        await self._apply(engine)
+        trace, together = self._trace, self._context.order == "together"
+        for agents in (self._agents,) if together else await self._in_order():
+            accepted = await self._decide(agents)
+            await self._apply(engine, agents, accepted)
+            self._accepted += accepted
+        if not together:
+            trace.idle(trace.absent)  # who could have acted behind the others
         await self._apply_rules(engine)
         if self._learners:
             await self._learn(self._learners)
@@ -111,8 +113,50 @@ class Turn:
             await self._context.caller.beside(self._context.roster.end_turn)
         return self._ledger.state(self.number)
 
+    async def _in_order(self) -> list[tuple[BaseAgent]]:
+        """Returns the agents that act one after another; who is absent might have done so too."""
+        trace, order, agents = self._trace, self._context.order, self._agents
+        if order == "random":
+            seed = self._ledger.seed
+            draws = {one.name: stream(seed, one.name, self.number, "order") for one in agents}
+            agents = tuple(sorted(agents, key=lambda one: draws[one.name].random()))
+        elif not isinstance(order, str):
+            view = RecordedState(self._ledger, self.number, site="order")
+            component = ComponentRef("the order", partial(trace.ended_by, view))
+            names: Any = await self._context.caller.ask_one(component, partial(order, view))
+            active = {agent.name: agent for agent in agents}
+            present = self._ledger.present
+            if not isinstance(names, list) or sum(one in names for one in present) < len(names):
+                hint = "return a list of names of view.agents(), each at most once"
+                raise wrong_answer(component, "the function", names, "names of agents", hint)
+            agents = tuple([active.pop(name) for name in names if name in active])
+            trace.ordered(view, active.values())
+        trace.idle()
+        return [(agent,) for agent in agents]
+
+    async def _decide(self, agents: Sequence[BaseAgent]) -> list[Accepted]:
+        """Lets agents decide, once more where an action is refused; returns what is accepted."""
+        trace, retries, accepted = self._trace, self._context.retries, list[Accepted]()
+        asked: Sequence[BaseAgent] = agents
+        for attempt in range(retries + 1):
+            rejections = await self._attempt(asked, attempt, accepted)
+            if not rejections:
+                break
+            if attempt < retries:
+                for name, refused in rejections.items():
+                    trace.retried(name, refused)
+            asked = [agent for agent in asked if agent.name in rejections]
+        if attempt:  # each agent's actions at its place, whenever they were accepted
+            places = {agent.name: place for place, agent in enumerate(agents)}
+            accepted.sort(key=lambda act: places[act.action.agent_id])
+        for agent in agents if self._ledger.talks else ():
+            words = tuple([(who, text) for _, who, text in trace.heard(agent.name)])
+            if agent.name in self._outcomes:
+                self._outcomes[agent.name] = replace(self._outcomes[agent.name], heard=words)
+        return accepted
+
     async def _attempt(
-        self, agents: Sequence[BaseAgent], attempt: int
+        self, agents: Sequence[BaseAgent], attempt: int, accepted: list[Accepted]
     ) -> dict[str, list[Rejection]]:
         """Gets the agents' decisions and their verdicts; returns the rejections by agent."""
         trace, outcomes = self._trace, self._outcomes
@@ -123,8 +167,6 @@ class Turn:
             if isinstance(actions, CallFailure):
                 self._fail(agent.name, actions)
                 continue
-            if outcomes and agent.name in outcomes:
-                self._tell_decided(agent.name, actions)
             acts += trace.decided(agent.name, actions)
         rejections: dict[str, list[Rejection]] = {}
         verdicts: Verdicts = await self._judge(acts) if self._is_judged else repeat((_VALID, None))
@@ -133,7 +175,7 @@ class Turn:
                 rejection = trace.refused(act, verdict, causes or ())
                 rejections.setdefault(act.action.agent_id, []).append(rejection)
             elif trace.accepted(act, causes):
-                self._accepted.append(act)
+                accepted.append(act)
         trace.remember(agents)
         for name in rejections.keys() & outcomes.keys():
             refused = (*outcomes[name].refused, *rejections[name])
@@ -193,8 +235,8 @@ class Turn:
             cause = f"it returned {misfit!r:.60}"
             hint = "decide_action returns an Action with a map as payload, a list, or None"
         else:
-            to = action.payload.get("to")
-            if to == EVERYONE or hearers(self._ledger.table, name, action) != []:
+            to, table = action.payload.get("to"), self._ledger.table
+            if to == EVERYONE or f"agent/{to}" in table.by_scope or not speaks(table, name, action):
                 return None
             cause = f"it speaks to {to!r:.60}, which is not an agent's name"
             hint = f"to is the name of an agent, or {EVERYONE!r}"
@@ -222,7 +264,7 @@ class Turn:
 
         def component_at(place: int) -> ComponentRef:
             act = acts[place]
-            causes = partial(trace.ended_by_validator, act, states[place])
+            causes = partial(trace.ended_by, states[place], act.causes)
             return ComponentRef("the validator", causes, act.action.agent_id)
 
         timeout_s = context.settings.timeout_s
@@ -231,7 +273,6 @@ class Turn:
             component_at,
             len(acts),
             timeout_of=None if timeout_s is None else lambda place: timeout_s,
-            blocks_of=(lambda place: True) if context.validator.blocks is True else None,
             threads_max=1,  # one object judges all: its calls follow each other
         )
         for place, verdict in enumerate(verdicts):
@@ -241,13 +282,19 @@ class Turn:
                 raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
         return zip(verdicts, trace.judged(acts, states), strict=True)
 
-    async def _apply(self, engine: BaseEngine) -> None:
-        """Lets the engine apply the accepted actions, in the order of the agents."""
-        trace, accepted, roster = self._trace, self._accepted, self._context.roster
+    async def _apply(
+        self, engine: BaseEngine, agents: Sequence[BaseAgent], accepted: Sequence[Accepted]
+    ) -> None:
+        """Lets the engine apply the accepted actions of agents, in their order."""
+        trace, roster = self._trace, self._context.roster
+        is_alone = agents is not self._agents
         state = RecordedState(self._ledger, self.number)
         writes = Writes(self._ledger, trace, accepted, roster.reach, state)
-        before = self._ledger.state(self.number)
-        trace.idle()  # others' actions may read variables of an inactive agent
+        idle = [agent.name for agent in agents] if is_alone else None
+        trace.idle(idle)  # others' actions may read variables of an inactive agent
+        if is_alone and not accepted:
+            return
+        before = None if is_alone else self._ledger.state(self.number)
         component = ComponentRef(
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
@@ -255,9 +302,10 @@ class Turn:
         call = partial(engine.apply_actions, state, [act.action for act in accepted], writes)
         result = await self._context.caller.ask_one(component, call)
         trace.asked(state)
-        trace.all_applied(accepted, self._agents)
-        record_returned(self._ledger, trace, (before, result), "apply", accepted)
-        trace.idle()  # and the agent might have changed them later
+        trace.all_applied(accepted, agents)
+        if before is not None:
+            record_returned(self._ledger, trace, (before, result), "apply", accepted)
+        trace.idle(idle)  # and the agent might have changed them later
 
     async def _apply_rules(self, engine: BaseEngine) -> None:
         context, trace, call = self._context, self._trace, WriteScope("rules")
@@ -275,20 +323,6 @@ class Turn:
         result = await context.caller.ask_one(component, rules)
         view.close()
         record_returned(self._ledger, trace, (before, result), "rules", self._accepted)
-
-    def _begun(self, name: str) -> TurnOutcome:
-        """Returns the outcome of a turn that begins, with what its agent hears."""
-        observation = self._trace.lesson(name)
-        entries = observation[HEARD] if self._ledger.talks else ()
-        heard = tuple([(who, text) for turn, who, text in entries if turn == self.number - 1])
-        return TurnOutcome(turn=self.number, observation=observation, heard=heard)
-
-    def _tell_decided(self, name: str, actions: Sequence[Action]) -> None:
-        """Keeps what a learner was asked with, and what it decided."""
-        calls = self._trace.observation(name).calls
-        asked = calls[-1].facts["messages"] if calls else ()
-        decided = tuple([of_agent(action, name) for action in actions])
-        self._outcomes[name] = replace(self._outcomes[name], decided=decided, asked=asked)
 
     async def _learn(self, agents: Sequence[BaseAgent]) -> None:
         """Lets the agents learn what came of their turn, which their next decisions name."""

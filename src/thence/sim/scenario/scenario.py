@@ -123,6 +123,11 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
+    @property
+    def has_talk(self) -> bool:
+        """True if any agent talks."""
+        return any(talk_reach(agent.params.get("talk")) for agent in self.agents)
+
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
         declared, of_world = self.state_variables, declared_by(self.spatial)
@@ -130,9 +135,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world:
             places = shape_of(self.spatial).places
-        talks = any(talk_reach(agent.params.get("talk")) for agent in self.agents)
-        if talks and not any(variable.name == HEARD for variable in agent_vars):
-            agent_vars += (Declaration(name=HEARD, kind="list"),)
+        if self.has_talk and not any(variable.name == HEARD for variable in agent_vars):
+            agent_vars += (Declaration(name=HEARD, kind="list", sight="internal"),)
         return VariableTable(
             global_vars=declared.global_vars,
             place_vars=(*declared.place_vars, *of_world["place_vars"]),
@@ -554,8 +558,7 @@ def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
     reach = entry.reach if isinstance(entry, EngineEntry) else None
-    params = _params(raw, type(entry))
-    return ComponentSettings(type=entry.type, params=params, reach=reach, blocks=entry.blocks)
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The section `simulation`.
 
     `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
-    call.
+    call. `order` is how agents act in a turn: together, in turn, random, or as a function says,
+    `./file.py:name`, which takes a view and returns the names of those that act.
     """
 
     name: Name
@@ -51,6 +52,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on_agent_error: AgentErrorPolicy = "fail"
     timeout_s: TimeoutSeconds | None = None
     threads: Annotated[int, Meta(ge=0, le=1_000)] = 32
+    order: str = "together"
 
 
 class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +80,6 @@ class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     params: Mapping[str, Any] = {}
     reach: Literal["neighbours"] | None = None
-    blocks: bool = False
 
 
 class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +194,6 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     reach: Literal["neighbours"] | None = None
-    blocks: bool = False
 
 
 class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +201,6 @@ class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     retries: Annotated[int, Meta(ge=0, le=10)] = 0
-    blocks: bool = False
 
 
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
