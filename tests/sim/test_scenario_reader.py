@@ -65,10 +65,11 @@ def test_scenario_is_read_from_a_file(tmp_path):
     table = read.table(["ada"])
     assert [variable.subject for variable in table] == [
         "global/season",
+        "map/present",
         "agent/ada/money",
         "agent/ada/location",
     ]
-    assert table.defaults() == ("dry", 3.0, "")
+    assert table.defaults() == ("dry", 0, 3.0, "")
 
 
 def test_values_with_an_anchor_are_read_as_those_without(tmp_path):

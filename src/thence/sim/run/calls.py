@@ -501,6 +501,11 @@ def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
 
 
+def overrides(component: object, base: type, method: str) -> bool:
+    """Reports whether a component has a method of its own, in place of its base's."""
+    return getattr(getattr(component, method), "__func__", None) is not getattr(base, method)
+
+
 def mark_error(error: Exception, component: ComponentRef) -> None:
     """Marks an error with the component that raised it; the first, innermost mark stays."""
     if _MARK not in error.__dict__:

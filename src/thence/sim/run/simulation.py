@@ -30,6 +30,7 @@ from thence.sim.run.calls import (
     Watch,
     described,
     mark_error,
+    overrides,
     taken_whole,
     wrong_answer,
 )
@@ -143,7 +144,7 @@ def order_of(config: SimulationConfig, engine: BaseEngine) -> Order:
     Raises ScenarioError for one that is none, and for one whose engine applies all actions at once.
     """
     order = config.simulation.order
-    if order != "together" and type(engine).apply_actions is not BaseEngine.apply_actions:
+    if order != "together" and overrides(engine, BaseEngine, "apply_actions"):
         kind = type(engine).__name__
         _refuse(
             config, ("simulation", "order"), f"{kind} overrides apply_actions: all act together"
@@ -457,7 +458,10 @@ class Simulation:
         engine = self.components.engine
         causes = partial(trace.ended_by, state)
         component = ComponentRef("the engine, checking termination", causes)
-        reason: Any = await self.caller.ask_one(component, lambda: engine.check_termination(state))
+        reason: Any = None
+        if overrides(engine, BaseEngine, "check_termination"):
+            check = partial(engine.check_termination, state)
+            reason = await self.caller.ask_one(component, check)
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"
             method = "check_termination of the engine"

@@ -34,6 +34,7 @@ from thence.sim.run.calls import (
     ComponentRef,
     TimeoutOf,
     mark_error,
+    overrides,
     wrong_answer,
 )
 from thence.sim.run.engine import BaseEngine, View, Writes, WriteScope, record_returned, speaks
@@ -87,8 +88,7 @@ class Turn:
         self.number = self._trace.turn
         self._agents = context.roster.active
         self._accepted: list[Accepted] = []
-        judge = getattr(context.validator.validate_action, "__func__", None)
-        self._is_judged = judge is not BaseValidator.validate_action
+        self._is_judged = overrides(context.validator, BaseValidator, "validate_action")
         learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
         lessons = {agent.name: self._trace.lesson(agent.name) for agent in learners}
         self._outcomes = {
@@ -106,7 +106,8 @@ class Turn:
             self._accepted += accepted
         if not together:
             trace.idle(trace.absent)  # who could have acted behind the others
-        await self._apply_rules(engine)
+        if overrides(engine, BaseEngine, "apply_engine_rules"):
+            await self._apply_rules(engine)
         if self._learners:
             await self._learn(self._learners)
         if self._context.roster.asked:  # who reaches what is asked anew where one is added
