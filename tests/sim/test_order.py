@@ -17,7 +17,7 @@ from thence.sim.run.engine import HEARD_MAX
 from thence.sim.run.simulation import make_components
 from thence.sim.scenario.scenario import SimulationConfig
 
-pytestmark = pytest.mark.promise("O14")
+pytestmark = pytest.mark.promise("O14c")
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "simulations" / "who-speaks-when.md"
 LINES_MAX = 60
 
@@ -56,7 +56,7 @@ def speaking(body) -> str:
     return act("say", to="all", text=f"{who} {turn}")
 
 
-@pytest.mark.promise("O14", tier="person")
+@pytest.mark.promise("O14c", tier="person")
 def test_haggling_each_answers_to_the_last_word_and_price(tmp_path):
     prices = {"seller": (60, 50, None), "buyer": (20, 40, None)}
 
@@ -75,7 +75,7 @@ def test_haggling_each_answers_to_the_last_word_and_price(tmp_path):
     assert replay(result.output_dir).step == ""
 
 
-@pytest.mark.promise("O14", tier="person")
+@pytest.mark.promise("O14c", tier="person")
 def test_werewolf_the_night_is_the_wolves_and_the_dead_are_nowhere(tmp_path):
     def plays(body):
         who, turn = re.match(r"You are (\w+)\. It is turn (\d+)\.", user(body)).groups()
@@ -102,7 +102,7 @@ def test_werewolf_the_night_is_the_wolves_and_the_dead_are_nowhere(tmp_path):
     assert replay(result.output_dir).step == ""
 
 
-@pytest.mark.promise("O14", tier="person")
+@pytest.mark.promise("O14c", tier="person")
 def test_meeting_each_hears_who_spoke_since_its_own_word(tmp_path):
     with Endpoint(speaking) as endpoint:
         scenario = of_guide(tmp_path, "meeting", endpoint.base_url)

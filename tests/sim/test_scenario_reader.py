@@ -113,15 +113,15 @@ def test_map_of_names_as_llm_sim_has_it_is_told_with_the_list_to_write(tmp_path)
         SimulationConfig.from_file(path)
     told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
     entries = "write - {name: …, …} for each entry"
-    endpoints = "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}"
+    endpoints = "write one of endpoints, default, cassette, max_calls, max_cost"
     keys = "write one of name, type, default, min, max, choices, sight"
     component = "write package.module:Class, or ./file.py:Class beside the scenario"
     assert told == [
         (1, "simulation.termination", "write - {variable: …, …} for each entry"),
         (3, "state_variables.agent_vars", entries),
-        (4, "state_variables.agent_vars.place.type", "write list"),
+        (4, "state_variables.agent_vars.place.type", ""),
         (4, "state_variables.agent_vars.place.item_types", keys),
-        (5, "state_variables.agent_vars.bag.type", "write dict"),
+        (5, "state_variables.agent_vars.bag.type", ""),
         (6, "agents", entries),
         (7, "agents.ada.places", "add it"),
         (8, "agents.ben.type", component),

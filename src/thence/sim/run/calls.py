@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext,
 from contextvars import Context, copy_context
 from functools import partial
 from inspect import CORO_CREATED
+from math import inf
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
 from time import monotonic
@@ -38,8 +39,8 @@ _COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
 _MARK = "_thence_fault"
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
+# the seconds that a call may take, by its place: in a thread of its own, inf without a limit
 TimeoutOf = Callable[[int], float | None]
-BlocksOf = Callable[[int], bool]
 
 
 def message_of(error: Exception) -> str:
@@ -101,7 +102,6 @@ class Batch(msgspec.Struct, eq=False):
     component_at: ComponentAt
     count: int
     timeout_of: TimeoutOf | None = None
-    blocks_of: BlocksOf | None = None
     collects: bool = False
     answers: list[Any] = []
     pending: dict[int, Coroutine[Any, Any, Any]] = {}
@@ -353,7 +353,6 @@ class Caller:
         count: int,
         *,
         timeout_of: TimeoutOf | None = None,
-        blocks_of: BlocksOf | None = None,
         collects: bool = False,
         threads_max: int | None = None,
     ) -> list[Any]:
@@ -365,7 +364,7 @@ class Caller:
         CallFailure in the list. Else the error is raised, marked with the component of its call:
         at once of a plain call, the others in the order of the calls when all have ended.
         """
-        batch = Batch(component_at, count, timeout_of, blocks_of, collects)
+        batch = Batch(component_at, count, timeout_of, collects)
         slots = asyncio.Semaphore(threads_max or self._threads_max)
         self._waits.asked = batch
         try:
@@ -382,15 +381,13 @@ class Caller:
     def _call_each(self, calls: Calls, batch: Batch, slots: asyncio.Semaphore) -> None:
         """Makes the calls, but those in threads, and takes the answers that need no awaiting."""
         answers, pending, component_at = batch.answers, batch.pending, batch.component_at
-        timeout_of, blocks_of = batch.timeout_of, batch.blocks_of
+        timeout_of = batch.timeout_of
         limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
         timeout_s = None
         for place, (call, arguments) in enumerate(calls):
             if timeout_of is not None:
                 timeout_s = timeout_of(place)
-            if (
-                timeout_s is not None or (blocks_of is not None and blocks_of(place))
-            ) and not inspect.iscoroutinefunction(call):
+            if timeout_s is not None and not inspect.iscoroutinefunction(call):
                 terms = _Terms(component_at(place), self._waits, limit, timeout_s)
                 pending[place] = self._in_thread(slots, terms, call, arguments)
                 answers.append(None)
@@ -454,7 +451,7 @@ class _Terms(msgspec.Struct, frozen=True):
     async def awaited(self, answer: Awaitable[object]) -> object:
         """Returns what an answer comes to, a CallFailure if not in time."""
         async with self.gate:
-            if self.timeout_s is None:
+            if self.timeout_s in (None, inf):
                 with self.waits.waiting_for(self.component.name) as wait:
                     wait.task = asyncio.current_task()
                     return await answer
@@ -466,7 +463,9 @@ class _Terms(msgspec.Struct, frozen=True):
         with self.waits.waiting_for(self.component.name) as wait:
             wait.task = call if isinstance(call, asyncio.Task) else None
             try:
-                await asyncio.wait({call}, timeout=self.timeout_s)
+                await asyncio.wait(
+                    {call}, timeout=None if self.timeout_s == inf else self.timeout_s
+                )
             finally:
                 is_done = call.done()
                 if not is_done and wait.task is not None:

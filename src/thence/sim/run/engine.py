@@ -11,13 +11,13 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, NEIGHBOURS, SAY
-from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.ledger import Ledger
 from thence.sim.record.loggers import logger
 from thence.sim.record.recorder import NOBODY
 from thence.sim.run.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.run.calls import ComponentRef, mark_error
 from thence.sim.run.roster import Roster, RosterChange
-from thence.sim.run.trace import Trace
+from thence.sim.run.trace import Trace, WriteScope
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.state import IMMUTABLE, State, VariableTable, own_copy
 
@@ -27,31 +27,6 @@ if TYPE_CHECKING:
 _APPLYING = "the engine, applying actions"
 # words that wait for an agent
 HEARD_MAX = 100
-Details = tuple[tuple[int, str, Mapping[str, object]], ...]
-
-
-class WriteScope(msgspec.Struct, eq=False):
-    """The reads and writes of one call, or of one rule in it.
-
-    `inherited` are the provenances of what was read around it, looked at when they are needed.
-    """
-
-    phase: str
-    inherited: Iterable[Iterable[Ids]] = ()
-    may_change: Iterable[int] = ()
-    reads: dict[int, Ids] = {}
-    writes: dict[int, object] = {}
-    details: Details = ()
-    roster: tuple[RosterChange, ...] = ()
-
-    def causes(self) -> dict[str, None]:
-        """Returns the causes of a write of this call."""
-        causes: dict[str, None] = {}
-        for provenances in (*self.inherited, self.reads.values()):
-            for ids in provenances:
-                for cause in ids:
-                    causes[cause] = None
-        return causes
 
 
 class View(RecordedView, kw_only=True, eq=False):

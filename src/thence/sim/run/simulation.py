@@ -36,7 +36,7 @@ from thence.sim.run.calls import (
 )
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.roster import Roster, check_name
-from thence.sim.run.trace import trace_of
+from thence.sim.run.trace import SilentTrace, Trace
 from thence.sim.run.turn import Order, Turn, TurnContext
 from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
 from thence.sim.scenario.scenario import SimulationConfig
@@ -390,7 +390,9 @@ class Simulation:
         settings = self.config.simulation
         make = partial(Roster, self.components.agents, self._ledger, self._reach)
         roster = await self.caller.beside(make)
-        trace = trace_of(self._ledger, self.recorder, roster, settings, self._known_failures)
+        names_causes = self.recorder.writes_decisions or self.recorder.is_altered
+        kind = Trace if names_causes else SilentTrace
+        trace = kind(self._ledger, self.recorder, roster, settings, self._known_failures)
         self._context = TurnContext(
             ledger=self._ledger,
             roster=roster,

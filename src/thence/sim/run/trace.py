@@ -9,7 +9,9 @@ refused decision itself changed nothing: only its rejection names it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from thence.sim.models.actions import HEARD
 from thence.sim.record.ledger import Ids, Ledger
@@ -27,16 +29,40 @@ from thence.sim.run.agents import (
     of_agent,
 )
 from thence.sim.run.calls import CallFailure, described
-from thence.sim.run.roster import Roster
+from thence.sim.run.roster import Roster, RosterChange
 from thence.sim.scenario.sections import RunSettings
 from thence.sim.scenario.state import MAP
 from thence.sim.space.sight import SightedObservation
 
-if TYPE_CHECKING:
-    from thence.sim.run.engine import WriteScope
-
 # an error's text in an event, which names the component's problem and is no transcript
 _ERROR_CHARACTERS_MAX = 1_000
+
+
+Details = tuple[tuple[int, str, Mapping[str, object]], ...]
+
+
+class WriteScope(msgspec.Struct, eq=False):
+    """The reads and writes of one call, or of one rule in it.
+
+    `inherited` are the provenances of what was read around it, looked at when they are needed.
+    """
+
+    phase: str
+    inherited: Iterable[Iterable[Ids]] = ()
+    may_change: Iterable[int] = ()
+    reads: dict[int, Ids] = {}
+    writes: dict[int, object] = {}
+    details: Details = ()
+    roster: tuple[RosterChange, ...] = ()
+
+    def causes(self) -> dict[str, None]:
+        """Returns the causes of a write of this call."""
+        causes: dict[str, None] = {}
+        for provenances in (*self.inherited, self.reads.values()):
+            for ids in provenances:
+                for cause in ids:
+                    causes[cause] = None
+        return causes
 
 
 class Observed(dict[str, Observation]):
@@ -56,7 +82,7 @@ class Trace:
 
     `memory` are the causes that a remembering agent's next decision names. `known_failures` are the
     facts of recorded failures by their step: an agent is not called where one stands, and the same
-    is recorded. `goes_on` is true if the run goes on after a failure of an agent.
+    is recorded. `absent` are the agents that do not act in this turn.
     """
 
     def __init__(
@@ -69,6 +95,7 @@ class Trace:
     ) -> None:
         self.memory: dict[str, Ids] = {}
         self.turn = 0
+        self.absent: list[str] = []
         self._ledger = ledger
         self._recorder = recorder
         self._roster = roster
@@ -88,9 +115,7 @@ class Trace:
         self._notices: dict[str, list[str]] = {}
         self._calls: dict[str, Ids] = {}
         self._failed: set[str] = set()
-        # what the order of the turn depends on, and who has no place in it
-        self._ordered: Ids = ()
-        self._waiting: set[str] = set()
+        self._ordered: Ids = ()  # what the order of the turn depends on
         # of this attempt, by agent: its decisions, and what let its actions be accepted
         self._remembered: dict[str, Ids] = {}
         self._accepting: dict[str, Ids] = {}
@@ -100,10 +125,10 @@ class Trace:
         self.turn = self._recorder.turn
         make = partial(self._kind, self._ledger, self.turn)
         self._observed, self._lessons = Observed(make), Observed(partial(make, phase="learn"))
-        self._calls, self._failed = {}, set()
-        self._ordered, self._waiting = (), set()
+        self._calls, self._failed, self._ordered = {}, set(), ()
         change = self._recorder.roster_change
         self._inaction, self._notices = self._roster.begin_turn(self.turn, change)
+        self.absent = [*self._inaction]
 
     def begin_attempt(self, agents: Sequence[BaseAgent], attempt: int) -> None:
         """Counts the decisions that agents are asked for."""
@@ -171,12 +196,16 @@ class Trace:
         calls = observation.calls
         self._record_calls(agent)
         step = recorder.failure_step(agent, self._attempt)
+
+        def facts_of(call: Any) -> dict[str, Any]:
+            return {**({"step": call.step} if call.step else {}), **call.sums}
+
         facts = self._known_failures.get(step) or {
             "kind": failure.kind,
             "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
             "policy": self._policy,
             "reads": [self._ledger.table[index].subject for index in observation.reads],
-            **({"calls": [_call_facts(call) for call in calls]} if calls else {}),
+            **({"calls": [*map(facts_of, calls)]} if calls else {}),
         }
         failed_id = recorder.agent_failure(agent, self._attempt, facts, self._decided_by(agent))
         causes = (failed_id,) if self._is_written else ()
@@ -204,6 +233,10 @@ class Trace:
         if absence is not None:
             self._inaction.setdefault(name, []).extend(absence)
         return absence is None
+
+    def all_accepted(self, acts: Sequence[Accepted]) -> Sequence[Accepted]:
+        """Takes actions that nobody judges; returns those that `alter` does not leave out."""
+        return [act for act in acts if self.accepted(act, None)]
 
     def refused(self, act: Accepted, verdict: Verdict, causes: Ids) -> Rejection:
         """Records a rejection; the agent is idle by what it saw, and the causes of the verdict."""
@@ -235,7 +268,7 @@ class Trace:
         for agent in self._roster.active:
             self._notices.setdefault(agent.name, []).extend(causes)
         for agent in others:
-            self._waiting.add(agent.name)
+            self.absent.append(agent.name)
             self._inaction[agent.name] = [*causes]
             if self._is_written and agent.remembers:
                 self._remember(agent.name, None)
@@ -258,12 +291,6 @@ class Trace:
                 is_of_action=False,
             )
         return words  # type: ignore[no-any-return]
-
-    @property
-    def absent(self) -> list[str]:
-        """The agents that do not act in this turn."""
-        acting = {agent.name for agent in self._roster.active}
-        return [name for name in self._inaction if name not in acting or name in self._waiting]
 
     def idle(self, names: Iterable[str] | None = None) -> None:
         """Adds the causes of inaction to what agents might have changed, once for each reach.
@@ -290,7 +317,7 @@ class Trace:
         """Returns what effects of an action name, whose application has read `causes`."""
         return self._recorder.applied(act, causes)
 
-    def wrote(self, scope: "WriteScope", agent: str, act: Accepted | None) -> None:
+    def wrote(self, scope: WriteScope, agent: str, act: Accepted | None) -> None:
         """Records all changes of a call or a rule, of the application of `act` if it is one's."""
         ledger, recorder = self._ledger, self._recorder
         causes: Iterable[str] = scope.causes()
@@ -434,32 +461,14 @@ class SilentTrace(Trace):
         attempt = self._attempt
         return [Accepted(of_agent(one, agent), attempt, n, ()) for n, one in enumerate(actions)]
 
-    def accepted(self, act: Accepted, causes: Ids | None) -> bool:
-        """Takes an action."""
-        return True
+    def all_accepted(self, acts: Sequence[Accepted]) -> Sequence[Accepted]:
+        """Returns all actions."""
+        return acts
 
-    def wrote(self, scope: "WriteScope", agent: str, act: Accepted | None) -> None:
+    def wrote(self, scope: WriteScope, agent: str, act: Accepted | None) -> None:
         """Sets what a call or a rule has written."""
         values = self._ledger.values
         for index, value in scope.writes.items():
             values[index] = value
         if self._ledger.world is not None:
             self._ledger.follow(scope.writes, self._recorder.add_causes)
-
-
-def trace_of(
-    ledger: Ledger,
-    recorder: RunRecorder,
-    roster: Roster,
-    settings: RunSettings,
-    known_failures: Mapping[str, Mapping[str, Any]],
-) -> Trace:
-    """Returns the trace of a run by its verbosity."""
-    is_silent = not (recorder.writes_decisions or recorder.is_altered)
-    kind = SilentTrace if is_silent else Trace
-    return kind(ledger, recorder, roster, settings, known_failures)
-
-
-def _call_facts(call: Any) -> dict[str, Any]:
-    """Returns the facts of a call in the failure of its agent, with the step of its event."""
-    return {**({"step": call.step} if call.step else {}), **call.sums}

@@ -6,7 +6,7 @@ what, its trace knows.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import repeat
+from math import inf
 from typing import Any
 
 import msgspec
@@ -28,7 +28,6 @@ from thence.sim.run.agents import (
     stream,
 )
 from thence.sim.run.calls import (
-    BlocksOf,
     Caller,
     CallFailure,
     ComponentRef,
@@ -37,16 +36,15 @@ from thence.sim.run.calls import (
     overrides,
     wrong_answer,
 )
-from thence.sim.run.engine import BaseEngine, View, Writes, WriteScope, record_returned, speaks
+from thence.sim.run.engine import BaseEngine, View, Writes, record_returned, speaks
 from thence.sim.run.roster import Roster, RosterChange
-from thence.sim.run.trace import Trace
+from thence.sim.run.trace import Trace, WriteScope
 from thence.sim.scenario.sections import RunSettings
 from thence.sim.scenario.state import State
 
-_VALID = Verdict.accept()
 # a function of a view is an order too
 Order = str | Callable[[RecordedState], Any]
-Verdicts = Iterable[tuple[Verdict, Ids | None]]
+Verdicts = Iterable[tuple[Accepted, tuple[Verdict, Ids]]]
 
 
 class TurnContext(msgspec.Struct, frozen=True):
@@ -68,15 +66,16 @@ class TurnContext(msgspec.Struct, frozen=True):
         return self.settings.on_agent_error != "fail"
 
     def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
-        """Returns the function of the timeout by an agent's index, None if none has one."""
-        timeout_s = self.settings.timeout_s
-        if timeout_s is None and not self.timeouts_s:
+        """Returns the function of the timeout by an agent's index, None if none needs a thread."""
+        timeout_s, timeouts_s = self.settings.timeout_s, self.timeouts_s
+        if timeout_s is None and not (timeouts_s or self.roster.has_blocking):
             return None
-        return lambda place: self.timeouts_s.get(agents[place].name, timeout_s)
 
-    def blocking(self, agents: Sequence[BaseAgent]) -> BlocksOf | None:
-        """Returns whether an agent blocks, by its index, None if none does."""
-        return (lambda place: agents[place].blocks is True) if self.roster.has_blocking else None
+        def timeout_of(place: int) -> float | None:
+            limit_s = timeouts_s.get(agents[place].name, timeout_s)
+            return inf if limit_s is None and agents[place].blocks is True else limit_s
+
+        return timeout_of
 
 
 class Turn:
@@ -166,14 +165,18 @@ class Turn:
         for agent, answer in zip(agents, await self._ask(agents), strict=True):
             actions = self._actions(agent.name, answer)
             if isinstance(actions, CallFailure):
-                self._fail(agent.name, actions)
+                policy, failure_ids = trace.failed(agent.name, actions)
+                if policy == "pause":
+                    pause = RosterChange("paused", agent.name, causes=failure_ids)
+                    self._context.roster.ask(pause, self.number)
                 continue
             acts += trace.decided(agent.name, actions)
         rejections: dict[str, list[Rejection]] = {}
-        verdicts: Verdicts = await self._judge(acts) if self._is_judged else repeat((_VALID, None))
-        for act, (verdict, causes) in zip(acts, verdicts, strict=False):
+        if not self._is_judged:
+            accepted += trace.all_accepted(acts)
+        for act, (verdict, causes) in await self._judge(acts) if self._is_judged else ():
             if not verdict.is_valid:
-                rejection = trace.refused(act, verdict, causes or ())
+                rejection = trace.refused(act, verdict, causes)
                 rejections.setdefault(act.action.agent_id, []).append(rejection)
             elif trace.accepted(act, causes):
                 accepted.append(act)
@@ -197,7 +200,6 @@ class Turn:
             lambda place: self._component_of(called[place].name),
             len(called),
             timeout_of=context.timeouts(called),
-            blocks_of=context.blocking(called),
             collects=context.collects,
         )
         if not failures:
@@ -245,12 +247,6 @@ class Turn:
             "could not take the decision", place=f"of agent {name}", cause=cause, hint=hint
         )
 
-    def _fail(self, name: str, failure: CallFailure) -> None:
-        """Records an agent's failure, and pauses it if that is the policy."""
-        policy, causes = self._trace.failed(name, failure)
-        if policy == "pause":
-            self._context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
-
     def _component_of(self, name: str) -> ComponentRef:
         return ComponentRef(f"agent {name}", partial(self._trace.ended_by_agent, name), name)
 
@@ -281,7 +277,7 @@ class Turn:
                 hint = "validate_action returns Verdict.accept() or Verdict.reject(reason)"
                 component = component_at(place)
                 raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
-        return zip(verdicts, trace.judged(acts, states), strict=True)
+        return zip(acts, zip(verdicts, trace.judged(acts, states), strict=True), strict=True)
 
     async def _apply(
         self, engine: BaseEngine, agents: Sequence[BaseAgent], accepted: Sequence[Accepted]
@@ -345,7 +341,6 @@ class Turn:
             component_at,
             len(agents),
             timeout_of=context.timeouts(agents),
-            blocks_of=context.blocking(agents),
         )
         for agent in agents:
             trace.learned(agent, outcomes[agent.name], applied[agent.name])

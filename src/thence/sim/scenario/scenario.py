@@ -37,8 +37,6 @@ from thence.sim.scenario.scenario_file import (
     put_setting,
 )
 from thence.sim.scenario.sections import (
-    OF_LLM_SIM,
-    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -200,8 +198,7 @@ class _Shapes:
 
     def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
         """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
-        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
-        entry = next(iter(typing.get_args(kind)), None)
+        hint, entry = "", next(iter(typing.get_args(kind)), None)
         parts = value if isinstance(value, dict) else {}
         if parts and (keys := _keys_of(entry)):
             hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
@@ -230,7 +227,7 @@ class _Shapes:
         for key in () if is_open else value:
             if key in keys:
                 continue
-            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            hint = _nearest(key, [*keys, *other_keys])
             if kind is EndpointSettings and key in _SECRETS:
                 hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
