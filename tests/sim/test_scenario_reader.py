@@ -65,10 +65,11 @@ def test_scenario_is_read_from_a_file(tmp_path):
     table = read.table(["ada"])
     assert [variable.subject for variable in table] == [
         "global/season",
+        "map/present",
         "agent/ada/money",
         "agent/ada/location",
     ]
-    assert table.defaults() == ("dry", 3.0, "")
+    assert table.defaults() == ("dry", 0, 3.0, "")
 
 
 def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
@@ -112,15 +113,15 @@ def test_map_of_names_as_llm_sim_has_it_is_told_with_the_list_to_write(tmp_path)
         SimulationConfig.from_file(path)
     told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
     entries = "write - {name: …, …} for each entry"
-    endpoints = "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}"
+    endpoints = "write one of endpoints, default, cassette, max_calls, max_cost"
     keys = "write one of name, type, default, min, max, choices, sight"
     component = "write package.module:Class, or ./file.py:Class beside the scenario"
     assert told == [
         (1, "simulation.termination", "write - {variable: …, …} for each entry"),
         (3, "state_variables.agent_vars", entries),
-        (4, "state_variables.agent_vars.place.type", "write list"),
+        (4, "state_variables.agent_vars.place.type", ""),
         (4, "state_variables.agent_vars.place.item_types", keys),
-        (5, "state_variables.agent_vars.bag.type", "write dict"),
+        (5, "state_variables.agent_vars.bag.type", ""),
         (6, "agents", entries),
         (7, "agents.ada.places", "add it"),
         (8, "agents.ben.type", component),
@@ -496,12 +497,10 @@ def test_work_for_many_problems_grows_with_their_number():
 def test_entries_say_whether_they_block(tmp_path):
     path = tmp_path / "scenario.yaml"
     text = GOOD.replace("goods:", "blocks: true, goods:")
-    path.write_text(text + "engine: {blocks: true}\nvalidator: {blocks: true}\n")
-    read = SimulationConfig.from_file(path)
-    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [True] * 3
+    path.write_text(text)
+    assert SimulationConfig.from_file(path).agents[0].blocks
     path.write_text(GOOD)
-    read = SimulationConfig.from_file(path)
-    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [False] * 3
+    assert not SimulationConfig.from_file(path).agents[0].blocks
 
 
 def test_one_problem_is_not_told_twice_under_other_names(problems):

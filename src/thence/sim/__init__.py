@@ -41,7 +41,13 @@ from thence.sim.run.agents import (
 )
 from thence.sim.run.calls import RunWait
 from thence.sim.run.engine import BaseEngine, View, Writes
-from thence.sim.run.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
+from thence.sim.run.run import (
+    Orchestrator,
+    RunResult,
+    SimulationOrchestrator,
+    TurnProgress,
+    collecting_rarely,
+)
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import (
     AgentSettings,
@@ -125,6 +131,7 @@ __all__ = [
     "WriteMode",
     "Writes",
     "branch",
+    "collecting_rarely",
     "create_action_event",
     "create_decision_event",
     "create_detail_event",

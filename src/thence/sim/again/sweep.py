@@ -31,9 +31,9 @@ from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
 from thence.sim.results.recorded import final_values, open_run, read_object, read_result
 from thence.sim.results.table import Table
+from thence.sim.run.calls import described
 from thence.sim.run.run import RunResult, SimulationOrchestrator, collecting_rarely
 from thence.sim.run.run_folder import RunHold
-from thence.sim.run.turn import described
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import find_file
 

@@ -30,8 +30,8 @@ from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.results.recorded import RecordedRun
+from thence.sim.run.calls import message_of
 from thence.sim.run.simulation import Simulation, make_components, new_loop
-from thence.sim.run.turn import message_of
 from thence.sim.scenario.scenario import SimulationConfig
 
 OnPlay = Callable[[int, int], None]

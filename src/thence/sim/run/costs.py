@@ -100,5 +100,7 @@ def _notes(config: SimulationConfig, components: Components) -> Iterator[str]:
     for kind in ("engine", "validator"):
         if getattr(getattr(components, kind), "asks_models", False):
             yield f"the calls of the {kind} are not counted"
+    if config.simulation.order != "together":
+        yield f"models are asked one after another: order is {config.simulation.order}"
     if config.llm.cassette:
         yield f"{config.llm.cassette} answers: nothing is paid"

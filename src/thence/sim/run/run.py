@@ -31,7 +31,14 @@ from thence.sim.record.outcomes import FILE as OUTCOMES
 from thence.sim.record.outcomes import Outcomes, read_outcomes
 from thence.sim.record.writer import EventWriter, WriteMode
 from thence.sim.run.agents import BaseAgent, BaseValidator
-from thence.sim.run.calls import ComponentRef, OnWait, mark_error, take_mark
+from thence.sim.run.calls import (
+    ComponentRef,
+    OnWait,
+    described,
+    mark_error,
+    message_of,
+    take_mark,
+)
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.run_folder import (
     RunHold,
@@ -41,7 +48,6 @@ from thence.sim.run.run_folder import (
     write_result,
 )
 from thence.sim.run.simulation import Simulation, make_components, new_loop
-from thence.sim.run.turn import described, message_of
 from thence.sim.scenario.scenario import SimulationConfig, expected
 from thence.sim.scenario.sections import AgentErrorPolicy
 from thence.sim.scenario.state import State
@@ -405,7 +411,7 @@ class SimulationOrchestrator:
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         try:
-            checkpoint = simulation.checkpoint()
+            checkpoint = await simulation.caller.beside(simulation.checkpoint)
             if checkpoint is None:
                 return
             if not is_whole(checkpoint):

@@ -229,7 +229,7 @@ class PromptedAgent(LLMAgent):
         share: bool = False,
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
-        self.prompt = prompt
+        self.prompt, self.talk = prompt, talk
         self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
         self.remembers = self.memory.size > 0
         self._declared = _Declared(actions, talk, config, self.remembers)
@@ -237,7 +237,7 @@ class PromptedAgent(LLMAgent):
         self.schema = self.actions.schema
         self.sees = sees
         retrieve = self.memory.retrieve
-        self._retrieve = _function_of("memory: retrieve", retrieve, config) if retrieve else None
+        self._retrieve = function_of("memory: retrieve", retrieve, config) if retrieve else None
         self._records: list[MemoryRecord] = []
         self._note: tuple[str, int] | None = None
 
@@ -250,11 +250,7 @@ class PromptedAgent(LLMAgent):
         if values := read_values(observation, sees, own):
             parts.append(f"You see:\n{values}")
         if HEARD in names:
-            lines = [
-                f"{speaker}: {as_json(text)}"
-                for turn, speaker, text in observation[HEARD]
-                if turn == observation.turn - 1
-            ]
+            lines = [f"{who}: {as_json(text)}" for _, who, text in observation[HEARD]]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
         parts += self._recalled(observation)
         for rejection in observation.rejections:
@@ -353,10 +349,11 @@ class ScriptedAgent(BaseAgent):
         talk: bool | TalkSettings = False,
     ) -> None:
         super().__init__(name)
+        self.talk = talk
         self._script = script
         if any(entry and "do" not in entry for entry in script):
             raise ValueError("script has an entry without do, which names the action")
-        self._function = _function_of("function", function, config) if function else None
+        self._function = function_of("function", function, config) if function else None
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""
@@ -366,7 +363,7 @@ class ScriptedAgent(BaseAgent):
         return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
 
 
-def _function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
+def function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
     """Returns the function that a key names; raises a ValueError that begins with the key."""
     if ":" not in function:
         raise ValueError(f"{key} is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
@@ -393,17 +390,18 @@ class _Declared:
             key = "talk" if self._reach == NEIGHBOURS else "actions"
             raise ValueError(f"{key}: neighbours are those in a grid or network of spatial")
         agents = config.agents if config and self._reach else ()
-        self._receivers = [agent.name for agent in agents]
+        self._hearers = [one.name for one in agents if talk_reach(one.params.get("talk"))]
 
     def of(self, agent: str, view: RecordedView | None = None) -> ActionSet:
         """Returns the actions of an agent, with the names that it can choose in a view."""
-        names, receivers = dict[str, list[str]](), self._receivers
-        if view is not None and AGENTS in self._words:
-            scopes = [scope.partition("/") for scope in view.ledger.table.by_scope]
-            names[AGENTS] = [name for kind, _, name in scopes if kind == "agent" and name != agent]
+        names, receivers = dict[str, list[str]](), [one for one in self._hearers if one != agent]
+        if view is not None and (self._reach or AGENTS in self._words):
+            names[AGENTS] = [name for name in view.agents() if name != agent]
+            receivers = [name for name in names[AGENTS] if name in view.ledger.talks]
         if view is not None and NEIGHBOURS in self._words:
-            names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
-            receivers = names[NEIGHBOURS] if self._reach == NEIGHBOURS else receivers
+            near = names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
+            if self._reach == NEIGHBOURS:
+                receivers = [name for name in near if name in receivers]
         return action_set(self.actions, receivers, has_notes=self._has_notes, names=names)
 
 
@@ -415,7 +413,7 @@ class DeclaredValidator(BaseValidator):
         self._declared: dict[str, _Declared] = {}
         for agent in config.agents if config else ():
             params, talk = agent.params, agent.params.get("talk")
-            if "actions" in params or talk_reach(talk) == NEIGHBOURS:
+            if "actions" in params or talk_reach(talk):
                 actions = msgspec.convert(params.get("actions", ()), ready(_Actions))
                 self._declared[agent.name] = _Declared(actions, talk, config, False)
 

@@ -37,8 +37,6 @@ from thence.sim.scenario.scenario_file import (
     put_setting,
 )
 from thence.sim.scenario.sections import (
-    OF_LLM_SIM,
-    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -123,6 +121,11 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
+    @property
+    def has_talk(self) -> bool:
+        """True if any agent talks."""
+        return any(talk_reach(agent.params.get("talk")) for agent in self.agents)
+
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
         declared, of_world = self.state_variables, declared_by(self.spatial)
@@ -130,9 +133,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world:
             places = shape_of(self.spatial).places
-        talks = any(talk_reach(agent.params.get("talk")) for agent in self.agents)
-        if talks and not any(variable.name == HEARD for variable in agent_vars):
-            agent_vars += (Declaration(name=HEARD, kind="list"),)
+        if self.has_talk and not any(variable.name == HEARD for variable in agent_vars):
+            agent_vars += (Declaration(name=HEARD, kind="list", sight="internal"),)
         return VariableTable(
             global_vars=declared.global_vars,
             place_vars=(*declared.place_vars, *of_world["place_vars"]),
@@ -196,8 +198,7 @@ class _Shapes:
 
     def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
         """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
-        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
-        entry = next(iter(typing.get_args(kind)), None)
+        hint, entry = "", next(iter(typing.get_args(kind)), None)
         parts = value if isinstance(value, dict) else {}
         if parts and (keys := _keys_of(entry)):
             hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
@@ -226,7 +227,7 @@ class _Shapes:
         for key in () if is_open else value:
             if key in keys:
                 continue
-            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            hint = _nearest(key, [*keys, *other_keys])
             if kind is EndpointSettings and key in _SECRETS:
                 hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
@@ -554,8 +555,7 @@ def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
     reach = entry.reach if isinstance(entry, EngineEntry) else None
-    params = _params(raw, type(entry))
-    return ComponentSettings(type=entry.type, params=params, reach=reach, blocks=entry.blocks)
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:
