@@ -23,7 +23,7 @@ from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
 from thence.sim.run.run import RunParts, in_loop
-from thence.sim.run.thinking import LLMAgent, ask
+from thence.sim.run.thinking import LLMAgent, ask, with_words
 from thence.sim.scenario.scenario import SimulationConfig
 
 FILE = "surveys.jsonl"
@@ -157,10 +157,7 @@ class _Question(msgspec.Struct, frozen=True):
         field = {"type": "string", **({"enum": list(self.choices)} if self.choices else {})}
         schema: dict[str, Any] = {"type": "object", "properties": {"answer": field}}
         schema |= {"required": ["answer"], "additionalProperties": False}
-        messages = [*agent.messages(view)]
-        if messages[-1:] and messages[-1].get("role") == "user":  # some refuse two in a row
-            text = f"{messages.pop()['content']}\n\n{text}"
-        messages.append({"role": "user", "content": text})
+        messages = with_words(agent.messages(view), text)
         view.ledger.models = models
         try:
             answer = await ask(view, messages, take, schema, endpoint=agent.endpoint)

@@ -13,7 +13,14 @@ import msgspec
 _END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|function)_?(call|use)s?")
 _OPEN_STATUS = re.compile(r"(incomplete|unfinished|in_progress|queued|failed|cancell?ed)")
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*([^\s`]*)[^`]*")
-_THINK, _THOUGHT = "<think>", "</think>"
+# what tokenizers leave at the ends of a text: a byte order mark, the token of the end
+_EDGES = re.compile(r"^[\ufeff\s]+|\s*(?:(?:<\|\w+\|>|</s>|<(?:eos|end_of_turn)>)\s*)+$")
+# thoughts come before an answer, once or several times, as <think> or <seed:think>
+_THINK = r"<(?:\w+:)?think(?:ing)?>"
+_THOUGHTS = re.compile(rf".*?</{_THINK[1:]}(?:\s*{_THINK}.*?</{_THINK[1:]})*\s*", re.DOTALL)
+_OPEN_THOUGHTS = re.compile(rf"\s*{_THINK}")
+# where the answer begins in the channels of harmony
+_FINAL = "<|channel|>final<|message|>"
 
 
 class Message(msgspec.Struct):
@@ -23,6 +30,8 @@ class Message(msgspec.Struct):
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
 
 
 class Choice(msgspec.Struct):
@@ -61,6 +70,12 @@ class Completion(msgspec.Struct):
         return str(message.refusal or "".join(_texts(message.content, "refusal")))
 
     @property
+    def reasoning(self) -> str:
+        """The thoughts beside the answer, which are none of it."""
+        message = self.choices[0].message or Message()
+        return "".join(_texts(message.reasoning_content or message.reasoning, "text"))
+
+    @property
     def unfinished(self) -> str:
         """The endpoint's own word for an answer that is not finished, "" for one that is."""
         reason, status = self.choices[0].finish_reason, self.status
@@ -71,14 +86,16 @@ class Completion(msgspec.Struct):
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yields a text as it is, without thoughts before it, and without its only code fence."""
+    """Yields a text as it is, without its edges and thoughts, and without its only code fence."""
     yield text
-    _, tag, answer = text.partition(_THOUGHT)
-    if tag:
-        yield answer.strip()
-    elif text.lstrip().startswith(_THINK):
+    answer = _EDGES.sub("", text.rpartition(_FINAL)[2])
+    if thoughts := _THOUGHTS.match(answer):
+        answer = answer[thoughts.end() :].strip()
+    elif _OPEN_THOUGHTS.match(answer):
         return  # it ends amid the thoughts
-    if (content := _fenced(answer if tag else text)) is not None:
+    if answer != text:
+        yield answer
+    if (content := _fenced(answer)) is not None:
         yield content
 
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic, time
+from typing import Any
 
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock
@@ -29,9 +30,11 @@ class ModelsUnavailable(ThenceError):
     """Error: no model can be asked now, `endpoint_down` or `budget_spent`; the run pauses.
 
     `option` is that of `thence sim resume` with which it goes on, "" where it needs none.
+    `attempts` are the requests of the call that it ended, which may have been paid for.
     """
 
     option = ""
+    attempts: tuple[Any, ...] = ()
 
 
 class RequestLimits:
