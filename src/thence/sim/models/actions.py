@@ -242,16 +242,13 @@ class ActionSet:
         """
         try:
             answer: Any = msgspec.json.decode(text, type=ready(self._answer))
-            notes = (answer.note, answer.importance, ()) if self._has_notes else ("", 0, ())
+            notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
+            return self._taken(answer.action, *notes)
         except msgspec.ValidationError as error:
             try:
-                answer, *notes = self._repaired(msgspec.json.decode(text))
+                members: Any = msgspec.json.decode(text)
             except RecursionError:
                 raise error from None
-        fields = msgspec.to_builtins(answer.action)
-        return TakenAction(fields.pop(_TAG), fields, *notes)
-
-    def _repaired(self, members: Any) -> tuple[Any, str, int, tuple[str, ...]]:
         note, importance, repairs = "", 0, list[str]()
         if isinstance(members, dict):
             if self._has_notes:
@@ -272,7 +269,11 @@ class ActionSet:
             except msgspec.ValidationError:
                 raise error from None
             repairs.append(f"action read as {as_json(answer.action)}")
-        return answer, note, importance, tuple(repairs)
+        return self._taken(answer.action, note, importance, tuple(repairs))
+
+    def _taken(self, action: Any, *notes: Any) -> TakenAction:
+        fields = msgspec.to_builtins(action)
+        return TakenAction(fields.pop(_TAG), fields, *notes)
 
     def fault(self, name: str, fields: Mapping[str, object]) -> str:
         """Returns the reason why an action is none of these; "" if it is one."""
@@ -326,7 +327,7 @@ def repaired_note(members: Mapping[str, Any]) -> tuple[str, int, list[str]]:
     Raises msgspec.ValidationError for what is no map.
     """
     members, repairs = msgspec.convert(members, dict), list[str]()
-    note, importance = members.get("note"), members.get("importance")
+    note, importance = members.get("note"), members.get("importance", "")
     text = "" if note is None else note if isinstance(note, str) else as_json(note)
     if len(text) > TEXT_CHARACTERS_MAX:
         repairs.append(f"note cut to {TEXT_CHARACTERS_MAX} characters")

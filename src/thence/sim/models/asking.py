@@ -160,7 +160,7 @@ class Models:
         self, settings: ModelSettings, outcomes: Outcomes, seed: int, folder: Path | None = None
     ) -> None:
         self._settings = settings
-        self._seed = seed
+        self.seed = seed
         self._outcomes = outcomes
         spent = usage(outcomes.own).get("by_model", {}).values()
         self._budget = Budget(
@@ -201,7 +201,7 @@ class Models:
         turn = step.partition(".")[0]
         asking = f"{turn}.{SHARED}.-" if share else step
         if settings.seed == "run":
-            request = msgspec.structs.replace(request, terms={"seed": seed_of(self._seed, asking)})
+            request = msgspec.structs.replace(request, terms={"seed": seed_of(self.seed, asking)})
         terms = {**settings.terms, **request.terms}
         content = {**terms, "messages": request.messages, "schema": request.schema}
         if turn != self._turn:

@@ -448,9 +448,7 @@ class ModelClient:
                 detail += f"; it has {thoughts:,} characters of reasoning: see enable_thinking"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
-    def _completion_in(
-        self, data: bytes, content_type: str, latency_s: float
-    ) -> Completion | int:
+    def _completion_in(self, data: bytes, content_type: str, latency_s: float) -> Completion | int:
         """Returns the completion in a body, or the status of the error in its place.
 
         Raises _Failure for a body that is neither, and was paid for unless it holds an error.

@@ -352,7 +352,9 @@ class SimulationOrchestrator:
                 await simulation.restore(self._again.checkpoint)
                 simulation.recorder.checkpointed()
             await simulation.play_turn()
-            if self._again.folder is not None:  # the result of an earlier end holds no more
+            stored = self._again.stored
+            if stored is not None and simulation.recorder.turn >= stored.last_turn:
+                # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
             if self._on_turn is not None:
                 turn, turns_max = simulation.recorder.turn, self.config.simulation.max_turns
@@ -596,8 +598,8 @@ def run_config(
         "events": msgspec.to_builtins(config.events),
         "scenario": dict(config.given),
     }
-    if config.tables:
-        content["tables"] = dict(config.tables)
+    if config.files:
+        content["files"] = dict(config.files)
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}

@@ -42,16 +42,16 @@ def with_people(
 ) -> tuple[Mapping[str, Any], dict[int, TableRow], dict[str, str], list[Fault]]:
     """Returns the input of a scenario with an entry for each agent of its tables.
 
-    Behind it the rows of agents by index, the SHA-256 of each table, the problems. Raises
-    ExtraMissing for Parquet without pyarrow.
+    Behind it the rows of agents by index, the SHA-256 of each file that they name, the problems.
+    Raises ExtraMissing for Parquet without pyarrow.
     """
     agents: list[Any] = []
     rows: dict[int, TableRow] = {}
-    tables: dict[str, str] = {}
+    files: dict[str, str] = {}
     faults: list[Fault] = []
     entries = raw.get("agents")
     if not isinstance(entries, list | tuple) or not any(map(_has_table, entries)):
-        return raw, rows, tables, faults
+        return raw, rows, files, faults
     for place, entry in enumerate(entries):
         if not _has_table(entry):
             rows[len(agents)] = (place, "", 0, ())
@@ -61,7 +61,7 @@ def with_people(
         name = str(template.pop("from"))
         file = str(folder / name)
         try:
-            people, tables[name] = _read(folder / name)
+            people, files[name] = _read(folder / name)
         except _BadTable as bad:
             line, message, hint = bad.args
             fault_row = (place, file, line, [("from",)] if line else ())
@@ -72,8 +72,8 @@ def with_people(
         for line, cells in people:
             rows[len(agents)] = (place, file, line, filled)
             filling = _Filling(cells, columns, rows[len(agents)], filled, faults)
-            agents.append(filling.agent(template, folder))
-    return {**raw, "agents": agents}, rows, tables, faults
+            agents.append(filling.agent(template, folder, files))
+    return {**raw, "agents": agents}, rows, files, faults
 
 
 def _has_table(entry: object) -> bool:
@@ -89,15 +89,18 @@ class _Filling(msgspec.Struct):
     filled: set[KeyPath]
     faults: list[Fault]
 
-    def agent(self, template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    def agent(
+        self, template: Mapping[str, Any], folder: Path, files: dict[str, str]
+    ) -> dict[str, Any]:
         """Returns the agent, with the text of its `prompt_file` in place of that."""
         agent: dict[str, Any] = self.fill(template, ())
         if agent.get("type") == "llm_agent" and "prompt_file" in agent:
             try:
-                text = (folder / str(agent["prompt_file"])).read_text(encoding="utf-8")
+                data = (folder / str(agent["prompt_file"])).read_bytes()
+                text = data.decode()
             except (OSError, ValueError):
                 return agent  # the check of the agent says why
-            del agent["prompt_file"]
+            files[str(agent.pop("prompt_file"))] = sha256(data).hexdigest()
             agent["prompt"] = self.fill(text, ("prompt",))
         return agent
 

@@ -33,6 +33,7 @@ from thence.sim.scenario.scenario_file import (
     Source,
     TableRow,
     find_file,
+    named_files,
     parse_file,
     put_setting,
 )
@@ -75,8 +76,9 @@ _WORDS: Mapping[type, str] = {
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A complete scenario; `given` is its input, and `source` its file, if any.
 
-    `given` holds the agents that tables gave; `tables` are the SHA-256 of these by name,
-    `rows` the rows by the index of the agent.
+    `given` holds the agents that tables gave. `files` are the SHA-256 of the files that it names,
+    and of the Python files beside it that these import; `rows` are the tables' rows by the index of
+    the agent.
     """
 
     simulation: RunSettings
@@ -90,7 +92,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     llm: ModelSettings = ModelSettings()
     given: Mapping[str, Any] = {}
     source: Path | None = None
-    tables: Mapping[str, str] = {}
+    files: Mapping[str, str] = {}
     rows: Mapping[int, TableRow] = {}
 
     @classmethod
@@ -238,8 +240,9 @@ class _Reader:
     """The reading of one scenario; every check records problems, then all are raised."""
 
     def __init__(self, raw: Mapping[str, Any], source: Source, file: Path | None) -> None:
-        people = with_people(raw, file.parent if file else Path())
-        self._raw, source.rows, self._tables, self._faults = people
+        folder = file.parent if file else Path()
+        self._raw, source.rows, files, self._faults = with_people(raw, folder)
+        self._files = {**named_files(raw, folder), **files}
         self._rows = source.rows
         self._file = file
         self._problems = Problems(source)
@@ -294,7 +297,7 @@ class _Reader:
             "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
-            "tables": self._tables,
+            "files": self._files,
             "rows": self._rows,
         }
 

@@ -1,8 +1,11 @@
 """The file of a scenario: its values with the line of each, and the problems found in it."""
 
+import ast
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +20,7 @@ KeyPath = tuple[str | int, ...]
 # the row of a table that made an agent: the entry's index, file, line, and the paths in the entry
 # whose values are those of the row
 TableRow = tuple[int, str, int, Collection[KeyPath]]
+_FILE_CHARACTERS_MAX = 300  # of a text that may name one
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -153,6 +157,48 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
     if not isinstance(content, dict):
         raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
     return copy.deepcopy(content), Source(str(path), lines)
+
+
+def named_files(raw: object, folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of each file that a text of a scenario names, by its name there.
+
+    Files of Python come with those that they import from the scenario's folder. What isn't there,
+    or can't be read, is left out.
+    """
+    digests: dict[str, str] = {}
+    names = [*_texts(raw)]
+    while names:
+        name, _, of_module = names.pop().partition(".py:")
+        name += ".py" if of_module else ""
+        with suppress(OSError, ValueError):  # a text may be no path at all
+            if name in digests or not (folder / name).is_file():
+                continue
+            data = (folder / name).read_bytes()
+            digests[name] = sha256(data).hexdigest()
+            nodes = ast.walk(ast.parse(data)) if name.endswith(".py") else ()
+            for node in nodes:
+                modules = [alias.name for alias in getattr(node, "names", ()) if alias.name]
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    modules = [node.module, *(f"{node.module}.{module}" for module in modules)]
+                elif not isinstance(node, ast.Import):
+                    continue
+                for module in modules:
+                    path = module.replace(".", "/")
+                    names += [f"{path}.py", f"{path}/__init__.py"]
+    return dict(sorted(digests.items()))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str) and "." in value and len(value) <= _FILE_CHARACTERS_MAX:
+        location, colon, _ = value.partition(":")
+        yield value
+        if colon and not location.endswith(".py"):  # a class of a module
+            yield location.replace(".", "/") + ".py"
 
 
 def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, str]:
