@@ -115,7 +115,8 @@ class RecordedSteps:
         now = plain_details(state()) if known is not None else {}
         for scope, values in (known or {}).items():
             for name, then in values.items():
-                if (value := now.get(scope, {}).get(name)) != then:
+                # the map's own is in no state
+                if scope in now and (value := now[scope].get(name)) != then:
                     words = (
                         _short(of if isinstance(of, dict) else {name: of}) for of in (value, then)
                     )

@@ -1,6 +1,7 @@
 """Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
@@ -121,9 +122,13 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
         if self.when:
             try:
-                parse(self.when)
+                comparisons = parse(self.when)
             except InvalidFilter as error:
-                raise ValueError(f"when: {error.cause}, at column {error.column}") from error
+                raise ValueError(
+                    f"when can't be read: {error.cause}, at column {error.column}"
+                ) from error
+            if not all(one.op for one in comparisons):
+                raise ValueError("when compares: write night = true, not night alone")
 
     @property
     def reads(self) -> list[str]:
@@ -262,14 +267,22 @@ class ActionSet:
                 raise
             name = str(action.get(_TAG)).strip().casefold()
             alike = [own for own in (*self._actions, NO_ACTION) if own.casefold() == name]
-            members["action"] = {**action, _TAG: alike[0]} if len(alike) == 1 else action
+            members["action"] = self._unquoted(alike[0], action) if len(alike) == 1 else action
             try:
-                kind = ready(self._without_notes)
-                answer = msgspec.convert(_with_integers(members), kind, strict=False)
+                answer = msgspec.convert(_with_integers(members), ready(self._without_notes))
             except msgspec.ValidationError:
                 raise error from None
             repairs.append(f"action read as {as_json(answer.action)}")
         return self._taken(answer.action, note, importance, tuple(repairs))
+
+    def _unquoted(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns an action by its declared name, with the numbers that stand in quotes."""
+        fields = {**action, _TAG: name}
+        for key, field in self._actions[name].fields.items() if name in self._actions else ():
+            if field.kind != "str" and isinstance(fields.get(key), str):
+                with suppress(msgspec.DecodeError):
+                    fields[key] = msgspec.json.decode(fields[key].strip().lower())
+        return fields
 
     def _taken(self, action: Any, *notes: Any) -> TakenAction:
         fields = msgspec.to_builtins(action)

@@ -403,7 +403,9 @@ class SimulationOrchestrator:
         After a loss of events it is time at once: the turns before can't be compared any more.
         """
         interval = self.config.simulation.checkpoint_interval
-        lost = self.event_writer.failed_count
+        lost, stored = self.event_writer.failed_count, self._again.stored
+        if stored is not None and simulation.recorder.turn < stored.last_turn:
+            return  # of turns that may still turn out to be others than those played
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         try:

@@ -55,7 +55,7 @@ from thence.sim.scenario.sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario.state import Declaration, Name, VariableTable
+from thence.sim.scenario.state import GLOBAL, Declaration, Name, VariableTable
 from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -346,11 +346,12 @@ class _Reader:
             self._problems.add((*path, "type"), str(error), hint)
             self._check_spelling(entry, path, common)
             return
-        if type_ == "llm_agent" and "prompt_file" in entry and isinstance(path[-1], int):
+        is_prompted = "PromptedAgent" in [base.__name__ for base in cls.__mro__]
+        if is_prompted and "prompt_file" in entry and isinstance(path[-1], int):
             self._take_prompt(entry, path)
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
-            sees = entry.get("sees") if cls.__name__ == "PromptedAgent" else None
+            sees = entry.get("sees") if is_prompted else None
             patterns = enumerate(sees if isinstance(sees, list) else ())
             self._sees += [((*path, "sees", at), str(pattern)) for at, pattern in patterns]
         common_keys = common.__struct_fields__
@@ -427,8 +428,18 @@ class _Reader:
                 add(path, "it asks a model, and there is no endpoint", hint)
 
     def _check_sees(self) -> None:
-        """Checks that what agents see is declared, by the names of variables."""
-        for path, pattern in () if self._problems.has("state_variables") else self._sees:
+        """Checks that what agents see, and what their actions depend on, is declared."""
+        whens = [
+            ((*path, "when"), name)
+            for path, action in self._shapes.fitting(DeclaredAction)
+            for name in action.reads
+        ]
+        for path, name in whens:
+            if name.rpartition("/")[0] not in ("", GLOBAL):
+                hint = "name one of its own, money, or a global one, global/price"
+                self._problems.add(path, f"{name!r} is another's variable", hint)
+        sees = [*self._sees, *whens]
+        for path, pattern in () if self._problems.has("state_variables") else sees:
             scope, _, name = pattern.rpartition("/")
             section = f"{scope.partition('/')[0] or 'agent'}_vars"
             names = [*self._declarations(section), *([HEARD] if section == "agent_vars" else ())]

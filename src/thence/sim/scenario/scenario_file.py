@@ -169,7 +169,7 @@ def named_files(raw: object, folder: Path) -> dict[str, str]:
     names = [*_texts(raw)]
     while names:
         name, _, of_module = names.pop().partition(".py:")
-        name += ".py" if of_module else ""
+        name = str(Path(f"{name}.py" if of_module else name))
         with suppress(OSError, ValueError):  # a text may be no path at all
             if name in digests or not (folder / name).is_file():
                 continue
@@ -183,8 +183,9 @@ def named_files(raw: object, folder: Path) -> dict[str, str]:
                 elif not isinstance(node, ast.Import):
                     continue
                 for module in modules:
-                    path = module.replace(".", "/")
-                    names += [f"{path}.py", f"{path}/__init__.py"]
+                    path = Path(module.replace(".", "/"))
+                    packages = (path, *path.parents[:-1])
+                    names += [f"{path}.py", *(f"{package}/__init__.py" for package in packages)]
     return dict(sorted(digests.items()))
 
 

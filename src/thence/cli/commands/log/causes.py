@@ -38,6 +38,8 @@ HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
+# of more causes the answer says how to find those that mattered
+_CAUSES_MAX = 30
 
 
 def event_options(command: _F) -> _F:
@@ -113,6 +115,9 @@ def why_command(
     lines, is_whole = answer_lines(answer, log.vocabulary, out.width, is_whole=is_whole)
     words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
     out.write(*lines, f"next: {command(words, log_name)}")
+    if log.vocabulary.name == "sim" and len(answer.cone) > _CAUSES_MAX:
+        words = command(f"why {answer.event.event_id} --measure", log_name)
+        out.notice(f"{len(answer.cone):,} causes: {words} shows which of them mattered")
     return 0
 
 
