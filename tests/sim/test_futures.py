@@ -1,6 +1,7 @@
 """What-ifs: other seeds from one turn, runs in one picture, those who left, actions of a moment."""
 
 import json
+import re
 
 import pytest
 from tests.cli.warm import warm
@@ -97,7 +98,7 @@ LEAVING = """
 
 def asked(body):
     if "trust" in user(body):
-        return json.dumps({"answer": user(body).split(". ")[1]})
+        return json.dumps({"answer": re.search(r"It is turn \d", user(body))[0]})
     return generous(body)
 
 
@@ -182,12 +183,7 @@ def test_action_is_offered_and_accepted_only_when_it_holds(tmp_path):
         bodies = [one.body for one in endpoint.requests]
     asked = [(user(body).split()[2], user(body).split()[6]) for body in bodies]
     # by day neither has any action, and is not asked; coins are never more than 1
-    assert sorted(set(asked)) == [
-        ("idle.", "2."),
-        ("idle.", "4."),
-        ("wolf.", "2."),
-        ("wolf.", "4."),
-    ]
+    assert {*asked} == {("idle.", "2."), ("idle.", "4."), ("wolf.", "2."), ("wolf.", "4.")}
     for body in bodies:
         schema = json.dumps(body["response_format"])
         assert "pay" not in body["messages"][0]["content"] + schema
@@ -220,14 +216,12 @@ class Cheat(BaseAgent):
     [
         ("nigth = true", "the nearest variable is"),
         ("agent/ann/coins > 1", "is another's variable"),
-        ("coins >", "when: a value"),
+        ("coins >", "when can't be read: a value"),
     ],
 )
 def test_when_of_a_variable_that_is_none_is_told_with_its_line(tmp_path, when, told):
     text = GAME.format(url="http://127.0.0.1:9/v1").replace("coins > 1", when)
-    text = text.replace(
-        "- {name: cheat, type: scripted, script: [{do: kill}, {do: kill}], actions: [*kill]}", ""
-    )
+    text = text.partition("  - {name: cheat")[0]
     (tmp_path / "game.yaml").write_text(text)
     (tmp_path / "game.py").write_text(TURNS)
     shown = warm("sim", "validate", "game.yaml", cwd=tmp_path)
