@@ -48,12 +48,8 @@ USED = {
     "list of parts": parts("text"),
     "thoughts among the parts": parts("thinking", "text"),
     "reasoning beside the content": completion(GIVE, reasoning_content="Ben is poor."),
-    "older form": {"choices": [{"text": GIVE, "finish_reason": "stop"}]},
     "tool call": completion(None, tool_calls=[call(GIVE)], finish_reason="tool_calls"),
     "tool call with an object": completion("", tool_calls=[call(json.loads(GIVE))]),
-    "function call": completion(
-        None, function_call=call(GIVE)["function"], finish_reason="function_call"
-    ),
     "float without a fraction": LINE,
     "number as a text": GIVE.replace("2", '"2"'),
     "name in other letters": GIVE.replace("give", "Give"),

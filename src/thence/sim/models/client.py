@@ -50,8 +50,6 @@ _SCHEMA_REFUSED = (400, 422)
 # a 400 of this answer alone, such as Groq's json_validate_failed, and one that speaks of the format
 _CHANCE = re.compile(rb"json_validate_failed|failed_generation", re.IGNORECASE)
 _FORMAT = re.compile(r"response.?format|schema|structured|grammar|\bstrict\b", re.IGNORECASE)
-# a refused schema is tried again after so many calls, then after twice as many
-_SCHEMA_CALLS, _SCHEMA_CALLS_MAX = 16, 4_096
 _LOADING = 503  # of a model that is not ready yet, which is waited for
 _FILTERED = re.compile(r"filter|safety|refus|prohibited|blocklist|guardrail", re.IGNORECASE)
 # codes of errors that are judged as if they were the status
@@ -214,10 +212,8 @@ class ModelClient:
         self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._calls: set[asyncio.Timeout] = set()
-        # after how many calls a refused schema is tried again, 0 while none was; how many are left
-        self._schema_calls = self._schema_calls_left = 0
+        self._is_in_words = "response_format" in settings.body  # as all schemas go
         self._refusals = 0  # of schemas, since one was taken
-        self._has_warned = False
         self._failed_calls = 0
         self._silent_since_s: float | None = None
         self._down = self._hint = ""
@@ -252,8 +248,8 @@ class ModelClient:
 
         A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter,
         an answer that can't be read once at most. A 503 is waited for within `timeout_s`, beside
-        the retries. A schema goes as `response_format`; in words where the endpoint refuses that,
-        which is tried again later. Raises ModelCallFailed, `endpoint_down`, also for a Retry-After
+        the retries. A schema goes as `response_format`; in words once the endpoint has refused
+        that. Raises ModelCallFailed, `endpoint_down`, also for a Retry-After
         beyond a minute, `budget_spent`, and what `check` raises.
         """
         if self._transport is None:
@@ -284,8 +280,9 @@ class ModelClient:
             await self._transport.aclose()
 
     async def _answer(self, request: ModelRequest, attempts: list[Attempt]) -> ModelAnswer:
-        begun_s, retries, refusal, schema_calls = monotonic(), 0, "", self._schema_calls
-        mode = self._schema_mode() if request.schema is not None else ""
+        begun_s, retries, refusal = monotonic(), 0, ""
+        mode: SchemaMode = "in words" if self._is_in_words else "enforced"
+        mode = mode if request.schema is not None else ""
         while True:
             try:
                 answer = await self._attempt(self._body(request, mode))
@@ -310,32 +307,15 @@ class ModelClient:
                 attempts.append(replace(attempt, waited_s=wait_s, answer=failure.answer))
                 await asyncio.sleep(wait_s)
             else:
-                self._learn(mode, refusal, schema_calls)
+                self._learn(mode, refusal)
                 return replace(answer, attempts=tuple(attempts), schema_mode=mode)
 
-    def _schema_mode(self) -> SchemaMode:
-        """Returns how the next call sends its schema; one of many tries again what was refused."""
-        if "response_format" in self.settings.body:
-            return "in words"
-        self._schema_calls_left -= 1
-        if self._schema_calls and self._schema_calls_left > 0:
-            return "in words"
-        self._schema_calls_left = self._schema_calls
-        return "enforced"
-
-    def _learn(self, mode: SchemaMode, refusal: str, schema_calls: int) -> None:
+    def _learn(self, mode: SchemaMode, refusal: str) -> None:
         """Takes in whether a schema was refused, which was answered in words."""
-        if mode == "enforced":
-            self._schema_calls = self._refusals = 0
-        if not refusal:
-            return
-        self._refusals += 1  # the first may be of this request alone, unless it names the format
-        is_clear = self._refusals > 1 or _FORMAT.search(refusal)
-        if is_clear and self._schema_calls == schema_calls:
-            calls = min(max(_SCHEMA_CALLS, 2 * schema_calls), _SCHEMA_CALLS_MAX)
-            self._schema_calls = self._schema_calls_left = calls
-        if is_clear and not self._has_warned:
-            self._has_warned = True
+        # the first may be of this request alone, unless it names the format
+        self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
+        if refusal and not self._is_in_words and (self._refusals > 1 or _FORMAT.search(refusal)):
+            self._is_in_words = True
             hint = "it goes in words instead, as schema_mode of the calls says"
             logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
 

@@ -29,21 +29,15 @@ class Message(msgspec.Struct):
     content: Any = None
     refusal: Any = None
     tool_calls: Any = None
-    function_call: Any = None
     reasoning: Any = None
     reasoning_content: Any = None
 
 
 class Choice(msgspec.Struct):
-    """One choice, with a message or, in the older form, a text."""
+    """One choice."""
 
-    message: Message | None = None
-    text: Any = None
+    message: Message
     finish_reason: Any = None
-
-    def __post_init__(self) -> None:
-        if self.message is None and not isinstance(self.text, str):
-            raise ValueError("a choice has no message")
 
 
 class Completion(msgspec.Struct):
@@ -58,21 +52,19 @@ class Completion(msgspec.Struct):
     def text(self) -> str:
         """The text of the answer: its content, or else the arguments of its only call of a tool."""
         message = self.choices[0].message
-        if message is None:
-            return str(self.choices[0].text)
         text = "".join(_texts(message.content, "text"))
         return text if text.strip() else _arguments(message)
 
     @property
     def refusal(self) -> str:
         """The words by which the model refused to answer, "" for none."""
-        message = self.choices[0].message or Message()
+        message = self.choices[0].message
         return str(message.refusal or "".join(_texts(message.content, "refusal")))
 
     @property
     def reasoning(self) -> str:
         """The thoughts beside the answer, which are none of it."""
-        message = self.choices[0].message or Message()
+        message = self.choices[0].message
         return "".join(_texts(message.reasoning_content or message.reasoning, "text"))
 
     @property
@@ -124,10 +116,9 @@ def _texts(content: object, kind: str) -> Iterator[str]:
 
 
 def _arguments(message: Message) -> str:
-    """Returns the arguments of the only call of a tool or function, "" without such."""
+    """Returns the arguments of the only call of a tool, "" without such."""
     calls = message.tool_calls if isinstance(message.tool_calls, list) else []
     functions = [call.get("function") for call in calls if isinstance(call, dict)]
-    functions += [message.function_call] if message.function_call else []
     (function, *others) = functions or [None]
     if others or not isinstance(function, dict):
         return ""

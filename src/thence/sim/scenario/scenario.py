@@ -38,8 +38,6 @@ from thence.sim.scenario.scenario_file import (
     put_setting,
 )
 from thence.sim.scenario.sections import (
-    OF_LLM_SIM,
-    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -197,16 +195,11 @@ class _Shapes:
         return True
 
     def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
-        """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
-        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
-        entry = next(iter(typing.get_args(kind)), None)
-        parts = value if isinstance(value, dict) else {}
-        if parts and (keys := _keys_of(entry)):
+        """Records a value of another type."""
+        entry, hint = next(iter(typing.get_args(kind)), None), ""
+        if isinstance(value, dict) and (keys := _keys_of(entry)):
             hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
         self._problems.add(path, f"should be {expected(kind)}, not {value!r:.60}", hint)
-        for name, part in parts.items():
-            if isinstance(part, dict) and hint.startswith("write - {name"):
-                self.check(entry, {"name": name, **part}, (*path, name))
 
     def _check_keys(
         self,
@@ -228,7 +221,7 @@ class _Shapes:
         for key in () if is_open else value:
             if key in keys:
                 continue
-            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            hint = _nearest(key, [*keys, *other_keys])
             if kind is EndpointSettings and key in _SECRETS:
                 hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
@@ -335,7 +328,6 @@ class _Reader:
             return
         type_ = entry.get("type", "" if kind == "agents" else "base")
         if not isinstance(type_, str) or not type_:
-            self._check_spelling(entry, path, common)
             return
         try:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
@@ -344,7 +336,6 @@ class _Reader:
             if ":" in type_ or "." in type_ or hint.startswith("write"):
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
-            self._check_spelling(entry, path, common)
             return
         is_prompted = "PromptedAgent" in [base.__name__ for base in cls.__mro__]
         if is_prompted and "prompt_file" in entry and isinstance(path[-1], int):
@@ -356,18 +347,6 @@ class _Reader:
             self._sees += [((*path, "sees", at), str(pattern)) for at, pattern in patterns]
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
-
-    def _check_spelling(
-        self, entry: Mapping[str, Any], path: KeyPath, common: type[msgspec.Struct]
-    ) -> None:
-        """Records keys of an entry without a class that are like a key it may have and has not.
-
-        Any other key may be one of the class.
-        """
-        absent = [name for name in common.__struct_fields__ if name not in entry]
-        for key in _params(entry, common):
-            if nearest(key, absent, likeness=_LIKENESS):
-                self._problems.add((*path, key), "this key is not known", _nearest(key, absent))
 
     def _take_prompt(self, entry: dict[str, Any], path: KeyPath) -> None:
         """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""

@@ -4,7 +4,7 @@ import ast
 import copy
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,6 @@ KeyPath = tuple[str | int, ...]
 # whose values are those of the row
 TableRow = tuple[int, str, int, Collection[KeyPath]]
 _FILE_CHARACTERS_MAX = 300  # of a text that may name one
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 class Source(msgspec.Struct, eq=False):
@@ -236,26 +235,7 @@ def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, 
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
     lines: dict[KeyPath, int] = {}
-    yaml = reader("rt")
-    yaml.Constructor = _constructor()
-    return _plain_value(yaml.load(text), (), lines), lines
-
-
-@cache
-def _constructor() -> Any:
-    from ruamel.yaml.constructor import RoundTripConstructor
-
-    class MergeLines(RoundTripConstructor):
-        """The constructor of ruamel.yaml, which keeps the line of each `<<` too."""
-
-        def flatten_mapping(self, node: Any) -> Any:
-            lines = [key.start_mark.line for key, _ in node.value if key.tag == _MERGE]
-            merged = super().flatten_mapping(node)
-            for line in lines:
-                merged.line = line
-            return merged
-
-    return MergeLines
+    return _plain_value(reader("rt").load(text), (), lines), lines
 
 
 def _key_of(path: KeyPath) -> str:
@@ -282,15 +262,11 @@ def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
 
 
 def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
-    """Returns the line of a key or item, of a merged key that of the merge.
-
-    It is that of the whole map or list if none is recorded.
-    """
+    """Returns the line of a key or item, of the whole map or list if none is recorded."""
     try:
         return int(getattr(node.lc, kind)(at)[0]) + 1
-    except (AttributeError, KeyError, TypeError):
-        merged = getattr(node, "merge", None)
-        return int(getattr(merged, "line", node.lc.line)) + 1
+    except (AttributeError, KeyError, TypeError):  # such as a merged key
+        return int(node.lc.line) + 1
 
 
 def _scalar(node: Any) -> Any:

@@ -15,16 +15,6 @@ VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
 SightLevel = Literal["unaware", "external", "insider"]
 TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
-# keys of llm_sim's files, behind their section, and what to write instead
-OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
-    ((), "observability"): "write sight under agents, and sight: internal at a variable",
-    ((), "logging"): "leave it out; the run's events are its log",
-    (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
-    (("llm",), "model"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
-    (("llm",), "host"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
-}
-TYPES_OF_LLM_SIM = {"tuple": "write list", "object": "write dict"}
-
 
 class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A condition that ends a run: a variable is above, below or equal to a value."""
