@@ -217,7 +217,6 @@ class ModelClient:
         self._failed_calls = 0
         self._silent_since_s: float | None = None
         self._down = self._hint = ""
-        self._is_uncounted = False  # an answer came without its tokens
 
     def check(self) -> None:
         """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
@@ -254,8 +253,6 @@ class ModelClient:
         """
         if self._transport is None:
             self.check()
-        if self._is_uncounted and self.settings.tokens_per_minute:
-            self._stop("its answers report no tokens, so tokens_per_minute can't be kept")
         if self._down:
             raise self._stop(self._down)
         if not self._calls:
@@ -469,8 +466,7 @@ class ModelClient:
         cost = self._cost(tokens_in, tokens_out, cached or 0)
         answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
         self._budget.pay(answer)
-        self._is_uncounted |= None in (tokens_in, tokens_out)
-        self._limits.answered((tokens_in or 0) + (tokens_out or 0))
+        self._limits.answered()
         return answer
 
     def _cost(self, tokens_in: int | None, tokens_out: int | None, cached: int) -> float | None:
