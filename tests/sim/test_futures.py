@@ -214,7 +214,7 @@ class Cheat(BaseAgent):
 @pytest.mark.parametrize(
     ("when", "told"),
     [
-        ("nigth = true", "the nearest variable is"),
+        ("nigth = true", "there is no variable 'nigth'"),
         ("agent/ann/coins > 1", "is another's variable"),
         ("coins >", "when can't be read: a value"),
     ],

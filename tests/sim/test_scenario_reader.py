@@ -110,9 +110,9 @@ def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
     with pytest.raises(ScenarioError) as caught:
         SimulationConfig.from_file(path)
     told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
-    entries = "write - {name: …, …} for each entry"
+    entries = "begin each entry with -"
     assert told == [
-        (1, "simulation.termination", "write - {variable: …, …} for each entry"),
+        (1, "simulation.termination", entries),
         (3, "state_variables.agent_vars", entries),
         (5, "agents", entries),
     ]

@@ -85,7 +85,6 @@ UNFINISHED = (
 # what is no whole answer is no decision, though it was paid for
 FAILED = {
     **{f"ended by {word}": ended(word) for word in UNFINISHED},
-    "status incomplete": {**completion(GIVE), "status": "incomplete"},
     "refusal": completion(None, refusal="I can't help with that."),
     "refusal among the parts": parts("refusal"),
 }

@@ -263,12 +263,10 @@ class Alterations:
 
     def seed(self, turn: int) -> int | None:
         """Returns the seed of the turns after one, if another one than the scenario's."""
-        seeds: dict[int, Any] = {
-            int(step.removesuffix(SEED)): seed
-            for step, seed in self._by_step.items()
-            if step.endswith(SEED)
-        }
-        return seeds.get(max((at for at in seeds if at <= turn), default=-1))
+        turns = [int(step.removesuffix(SEED)) for step in self._by_step if step.endswith(SEED)]
+        last = max((at for at in turns if at <= turn), default=-1)
+        seed: Any = self._by_step.get(f"{last}{SEED}")
+        return seed
 
     def leave_out(self, step: str) -> bool:
         """Reports whether the event at a step is left out."""

@@ -121,8 +121,7 @@ async def _answers(
     if last_turns and not has_leavers and not names:
         left = [f"{name} in turn {turn}" for name, turn in last_turns.items()]
         hint = "leavers=True, or --leavers, asks them as of their last turn"
-        more = f" and {len(left) - _LEFT_SHOWN_MAX} more" * (len(left) > _LEFT_SHOWN_MAX)
-        told = ", ".join(left[:_LEFT_SHOWN_MAX]) + more
+        told = ", ".join(left[:_LEFT_SHOWN_MAX])
         logger().warning("agents_left", count=len(left), agents=told, hint=hint)
     models = question.models(folder / FILE, at, config, **limits)
     try:

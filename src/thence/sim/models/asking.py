@@ -348,11 +348,9 @@ def uselessness(outcomes: Iterable[RecordedOutcome]) -> str:
     answers = [call for call in calls if call.answer is not None]
     if not calls or any(not call.is_unusable for call in answers):
         return ""
-    return (
-        f"none of {len(answers)} answers could be used"
-        if answers
-        else (f"none of {len(calls)} calls got an answer")
-    )
+    if not answers:
+        return f"none of {len(calls)} calls got an answer"
+    return f"none of {len(answers)} answers could be used"
 
 
 def given_up(outcomes: Iterable[RecordedOutcome]) -> set[Key]:

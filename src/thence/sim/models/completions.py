@@ -11,7 +11,6 @@ import msgspec
 
 # the ends of a whole answer; an endpoint that names another one calls the answer unfinished
 _END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|function)_?(call|use)s?")
-_OPEN_STATUS = re.compile(r"(incomplete|unfinished|in_progress|queued|failed|cancell?ed)")
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*([^\s`]*)[^`]*")
 # what tokenizers leave at the ends of a text: a byte order mark, the token of the end
 _EDGES = re.compile(r"^[\ufeff\s]+|\s*(?:(?:<\|\w+\|>|</s>|<(?:eos|end_of_turn)>)\s*)+$")
@@ -46,7 +45,6 @@ class Completion(msgspec.Struct):
     choices: Annotated[list[Choice], msgspec.Meta(min_length=1)]
     model: Any = None
     usage: Any = None
-    status: Any = None
 
     @property
     def text(self) -> str:
@@ -70,11 +68,9 @@ class Completion(msgspec.Struct):
     @property
     def unfinished(self) -> str:
         """The endpoint's own word for an answer that is not finished, "" for one that is."""
-        reason, status = self.choices[0].finish_reason, self.status
-        if isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower()):
-            return reason
-        is_open = isinstance(status, str) and _OPEN_STATUS.fullmatch(status.lower())
-        return str(status) if is_open else ""
+        reason = self.choices[0].finish_reason
+        is_open = isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower())
+        return str(reason) if is_open else ""
 
 
 def readings(text: str) -> Iterator[str]:

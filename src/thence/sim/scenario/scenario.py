@@ -188,18 +188,13 @@ class _Shapes:
                 hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is not a name", hint)
             else:
-                self._add_misfit(kind, value, path)
+                hint = "begin each entry with -" if isinstance(value, dict) else ""
+                words = f"should be {expected(kind)}, not {value!r:.60}"
+                self._problems.add(path, words, hint)
             return False
         if keys is not None:
             self._fitting.setdefault(kind, []).append((path, result))
         return True
-
-    def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
-        """Records a value of another type."""
-        entry, hint = next(iter(typing.get_args(kind)), None), ""
-        if isinstance(value, dict) and (keys := _keys_of(entry)):
-            hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
-        self._problems.add(path, f"should be {expected(kind)}, not {value!r:.60}", hint)
 
     def _check_keys(
         self,
@@ -495,30 +490,23 @@ class _Reader:
 
     def _check_termination(self) -> None:
         sections = ("global_vars", "place_vars", "agent_vars")
-        declarations: dict[str, Any] = {
-            name: self._declarations(name).values() for name in sections
-        }
-        table = VariableTable(agents=self._agents, places=self._places, **declarations)
+        declarations = {name: self._declarations(name) for name in sections}
+        values: dict[str, Any] = {name: of.values() for name, of in declarations.items()}
+        table = VariableTable(agents=self._agents, places=self._places, **values)
         subjects = [variable.subject for variable in table]
         for path, entry in self._shapes.fitting(TerminationSettings):
             if entry.above is None and entry.below is None and entry.equals is None:
                 self._problems.add(path, "says no condition", "add above, below or equals")
             subject = f"{entry.scope}/{entry.variable}"
-            if subject in subjects or self._is_open(entry):
+            has = self._problems.has  # sections that are not all read may declare it
+            is_open = any(map(has, ("state_variables", "spatial", "agents")))
+            # the agents may come as objects, not from the scenario
+            is_of_agent = entry.scope.startswith("agent/") and not self._agents
+            is_open |= is_of_agent and entry.variable in declarations["agent_vars"]
+            if subject in subjects or is_open:
                 continue
             hint = _nearest(subject, subjects, "variable")
             self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
-
-    def _is_open(self, entry: TerminationSettings) -> bool:
-        """Reports whether a variable may exist: the sections that declare it are not all read.
-
-        The agents may come as objects, not from the scenario.
-        """
-        room = {"place": "spatial", "agent": "agents"}.get(entry.scope.split("/")[0])
-        if self._problems.has("state_variables") or (room and self._problems.has(room)):
-            return True
-        is_of_agent = entry.scope.startswith("agent/") and not self._agents
-        return is_of_agent and entry.variable in self._declarations("agent_vars")
 
     def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:
         """Records names that occur twice, and the name "-", which steps use for no agent."""

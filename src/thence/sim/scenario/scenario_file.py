@@ -195,10 +195,7 @@ def _texts(value: object) -> Iterator[str]:
         for part in value:
             yield from _texts(part)
     elif isinstance(value, str) and "." in value and len(value) <= _FILE_CHARACTERS_MAX:
-        location, colon, _ = value.partition(":")
         yield value
-        if colon and not location.endswith(".py"):  # a class of a module
-            yield location.replace(".", "/") + ".py"
 
 
 def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, str]:
