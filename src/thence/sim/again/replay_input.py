@@ -265,8 +265,8 @@ class Alterations:
         """Returns the seed of the turns after one, if another one than the scenario's."""
         turns = [int(step.removesuffix(SEED)) for step in self._by_step if step.endswith(SEED)]
         last = max((at for at in turns if at <= turn), default=-1)
-        seed: Any = self._by_step.get(f"{last}{SEED}")
-        return seed
+        seed = self._by_step.get(f"{last}{SEED}")
+        return seed if isinstance(seed, int) else None
 
     def leave_out(self, step: str) -> bool:
         """Reports whether the event at a step is left out."""

@@ -431,15 +431,11 @@ class ModelClient:
         Raises _Failure for a body that is neither, and was paid for unless it holds an error.
         """
         body: Any = None
+        with suppress(ValueError, RecursionError):
+            return _completion(data)
         try:
-            try:
-                return _completion(data)
-            except msgspec.ValidationError:
-                body = msgspec.json.decode(data)
-                raise
-            except (ValueError, RecursionError):
-                body = _leniently(data)
-                return msgspec.convert(body, ready(Completion))
+            body = _leniently(data)
+            return msgspec.convert(body, ready(Completion))
         except msgspec.ValidationError as error:
             members = body if isinstance(body, dict) else {}
             fault = members.get("error")

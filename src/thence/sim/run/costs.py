@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thence.sim.models import asking
 from thence.sim.models.settings import EndpointSettings
@@ -17,9 +17,6 @@ from thence.sim.run.engine import BaseEngine
 from thence.sim.run.simulation import Components, Simulation, new_loop
 from thence.sim.run.thinking import LLMAgent, PromptedAgent
 from thence.sim.scenario.scenario import SimulationConfig
-
-if TYPE_CHECKING:
-    from thence.sim.run.run import RunResult
 
 CHARACTERS_A_TOKEN = 4
 ANSWER_TOKENS = 200
@@ -86,21 +83,24 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
 
 
 def pilot(
-    result: "RunResult", config: SimulationConfig, components: Components, turns: int
+    folder: Path, config: SimulationConfig, components: Components, played: int, planned: int
 ) -> dict[str, Any]:
-    """Returns what all turns cost at the rate of a run of fewer, of which reflections are counted.
+    """Returns what all turns cost at the rate of those played; reflections are counted.
 
     `calls` are the least and the greatest, as by `forecast`; else the sums of the greatest.
     """
-    own = result.usage.get("by_origin", {}).get("own") or totals(result.usage, result.usage)
-    outcomes = [one for one in read_outcomes(result.output_dir).values() if not one.is_copied]
+    usage = run_usage(folder, has_cassette=bool(config.llm.cassette))
+    own = usage.get("by_origin", {}).get("own") or totals(usage, usage)
+    outcomes = [one for one in read_outcomes(folder).values() if not one.is_copied]
     learnt = sum(one.step.split(".")[1] == "learn" for one in outcomes)
     every = [_reflects(agent) for agent in components.agents]
-    due, all_due = (sum(n // each for each in every if each) for n in (result.turns, turns))
-    rest = (own["calls"] - learnt) * turns / result.turns
-    most = round(rest) + (round(all_due * learnt / due) if due else all_due)
-    sums = {name: value and value * most / (own["calls"] or 1) for name, value in own.items()}
-    return {**sums, "calls": [own["calls"] if _is_open(config, components) else most, most]}
+    due, all_due = (sum(turns // each for each in every if each) for turns in (played, planned))
+    most = round((own["calls"] - learnt) * planned / played)
+    most += round(all_due * learnt / due) if due else all_due
+    sums: dict[str, Any] = {
+        name: of and of * most / (own["calls"] or 1) for name, of in own.items()
+    }
+    return sums | {"calls": [own["calls"] if _is_open(config, components) else most, most]}
 
 
 def _reflects(agent: object) -> int:

@@ -64,8 +64,8 @@ def with_people(
         filled: set[KeyPath] = set()
         for line, cells in people:
             rows[len(agents)] = (place, file, line, filled)
-            filling = _Filling(cells, columns, rows[len(agents)], filled, faults)
-            agents.append(filling.agent(template, folder, files))
+            filling = _Filling(cells, columns, rows[len(agents)], filled, faults, files)
+            agents.append(filling.agent(template, folder))
     return {**raw, "agents": agents}, rows, files, faults
 
 
@@ -81,10 +81,9 @@ class _Filling(msgspec.Struct):
     row: TableRow
     filled: set[KeyPath]
     faults: list[Fault]
+    files: dict[str, str]
 
-    def agent(
-        self, template: Mapping[str, Any], folder: Path, files: dict[str, str]
-    ) -> dict[str, Any]:
+    def agent(self, template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Returns the agent, with the text of its `prompt_file` in place of that."""
         agent: dict[str, Any] = self.fill(template, ())
         if agent.get("type") == "llm_agent" and "prompt_file" in agent:
@@ -93,7 +92,7 @@ class _Filling(msgspec.Struct):
                 text = data.decode()
             except (OSError, ValueError):
                 return agent  # the check of the agent says why
-            files[str(agent.pop("prompt_file"))] = sha256(data).hexdigest()
+            self.files[str(agent.pop("prompt_file"))] = sha256(data).hexdigest()
             agent["prompt"] = self.fill(text, ("prompt",))
         return agent
 

@@ -174,17 +174,16 @@ def named_files(raw: object, folder: Path) -> dict[str, str]:
                 continue
             data = (folder / name).read_bytes()
             digests[name] = sha256(data).hexdigest()
-            nodes = ast.walk(ast.parse(data)) if name.endswith(".py") else ()
-            for node in nodes:
-                modules = [alias.name for alias in getattr(node, "names", ()) if alias.name]
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    modules = [node.module, *(f"{node.module}.{module}" for module in modules)]
-                elif not isinstance(node, ast.Import):
-                    continue
+            for node in ast.walk(ast.parse(data)) if name.endswith(".py") else ():
+                modules = list[str]()
+                if isinstance(node, ast.Import):
+                    modules = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    modules = [f"{node.module}.{alias.name}" for alias in node.names]
                 for module in modules:
                     path = Path(module.replace(".", "/"))
-                    packages = (path, *path.parents[:-1])
-                    names += [f"{path}.py", *(f"{package}/__init__.py" for package in packages)]
+                    for place in (path, *path.parents[:-1]):
+                        names += [f"{place}.py", f"{place}/__init__.py"]
     return dict(sorted(digests.items()))
 
 

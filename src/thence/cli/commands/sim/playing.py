@@ -85,7 +85,8 @@ def play(
         from thence.sim.run.simulation import Components
 
         components = Components(tuple(run.agents), run.engine, run.validator)
-        sums = pilot(result, run.config, components, turns_planned)
+        turns = {"played": result.turns, "planned": turns_planned}
+        sums = pilot(result.output_dir, run.config, components, **turns)
         least, most = sums["calls"]
         words = cost_text({**sums, "calls": most})
         if most:
