@@ -3,7 +3,6 @@
 import platform
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.ledger import Ids
 from thence.sim.record.outcomes import Key, RecordedOutcome, diverged
 from thence.sim.run.agents import Action, as_action
+from thence.sim.scenario.scenario_file import named_files
 
 # notices of events that got no line, or got it later
 _LOSSES = frozenset(("events_dropped", "write_failed"))
@@ -201,13 +201,8 @@ def changed_files(config: Mapping[str, Any]) -> list[str]:
     """
     files, source = config.get("files"), config.get("source")
     folder = Path(source).parent if isinstance(source, str) else Path()
-    changed = []
-    for name, digest in files.items() if isinstance(files, Mapping) else ():
-        path = folder / name
-        data = path.read_bytes() if path.is_file() else b""
-        if sha256(data).hexdigest() != digest:
-            changed.append(str(name))
-    return changed
+    fresh = named_files(config.get("scenario"), folder) if isinstance(files, Mapping) else {}
+    return [name for name in fresh if fresh[name] != (files or {}).get(name)]
 
 
 def other_versions(made_by: object) -> str:

@@ -322,15 +322,20 @@ class _Reader:
         if not isinstance(entry, dict):
             return
         type_ = entry.get("type", "" if kind == "agents" else "base")
-        if not isinstance(type_, str) or not type_:
-            return
-        try:
-            cls = component_class(kind, type_, self._file.parent if self._file else None)
-        except ComponentNotFound as error:
-            hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
-            if ":" in type_ or "." in type_ or hint.startswith("write"):
-                hint = "write package.module:Class, or ./file.py:Class beside the scenario"
-            self._problems.add((*path, "type"), str(error), hint)
+        cls = None
+        if isinstance(type_, str) and type_:
+            try:
+                cls = component_class(kind, type_, self._file.parent if self._file else None)
+            except ComponentNotFound as error:
+                hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+                if ":" in type_ or "." in type_ or hint.startswith("write"):
+                    hint = "write package.module:Class, or ./file.py:Class beside the scenario"
+                self._problems.add((*path, "type"), str(error), hint)
+        if cls is None:  # a key that is like none of these may be one of the class
+            absent = [name for name in common.__struct_fields__ if name not in entry]
+            for key in _params(entry, common):
+                if nearest(key, absent, likeness=_LIKENESS):
+                    self._problems.add((*path, key), "this key is not known", _nearest(key, absent))
             return
         is_prompted = "PromptedAgent" in [base.__name__ for base in cls.__mro__]
         if is_prompted and "prompt_file" in entry and isinstance(path[-1], int):
