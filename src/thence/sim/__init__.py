@@ -69,7 +69,14 @@ from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
     from thence.sim.again.survey import survey
-    from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator, MemoryRecord
+    from thence.sim.run.thinking import (
+        DeclaredValidator,
+        LLMAgent,
+        LLMEngine,
+        LLMValidator,
+        MemoryRecord,
+        PromptedAgent,
+    )
 
 __all__ = [
     "Action",
@@ -82,6 +89,7 @@ __all__ = [
     "Decision",
     "DecisionEvent",
     "Declaration",
+    "DeclaredValidator",
     "DetailEvent",
     "EdgeSettings",
     "EndpointSettings",
@@ -102,6 +110,7 @@ __all__ = [
     "Orchestrator",
     "Owned",
     "PlaceSettings",
+    "PromptedAgent",
     "RecordedRun",
     "RecordedState",
     "RecordedView",
@@ -154,7 +163,8 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.again.survey import survey
 
             return survey
-        if not name.startswith(("LLM", "Memory")) or name not in __all__:
+        others = ("DeclaredValidator", "MemoryRecord", "PromptedAgent")
+        if (not name.startswith("LLM") and name not in others) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking
 

@@ -162,8 +162,9 @@ def order_of(config: SimulationConfig, engine: BaseEngine) -> Order:
 
 def _refuse(config: SimulationConfig, path: tuple[str | int, ...], message: str) -> None:
     """Raises the ScenarioError for a problem of a component, with its place in the file."""
-    has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
-    source = parse_file(config.source)[1] if config.source and has_lines else Source()
+    raw, source = parse_file(config.source) if config.source else ({}, Source())
+    if not config.rows and len(raw.get("agents", ())) != len(config.given.get("agents", ())):
+        source = Source()  # of a recorded run, which holds the agents of its tables
     source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
     problems = Problems(source)
     problems.add(path, message)
@@ -211,7 +212,7 @@ class Simulation:
         again: ReplayInput = _NOTHING,
         is_drafting: bool = False,
     ) -> None:
-        self._known_failures = again.failures
+        self._known_failures, self._stored = again.failures, again.stored
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
@@ -272,6 +273,10 @@ class Simulation:
             await self._start()
         if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
             self.recorder.forget_covers()  # where a resume may begin, which knows none
+        if (seed := self.recorder.alterations.seed(self.recorder.turn)) is not None:
+            self._ledger.seed = seed
+            if self.models is not None:
+                self.models.seed = seed
         self.recorder.begin_turn(self._reads)
         if self._near is not None:
             await self._renew_reach()
@@ -280,8 +285,17 @@ class Simulation:
             state = self._ledger.state(self.recorder.turn)
         self.recorder.end_turn()
         self.history.append(state)
+        if self._stored is not None:
+            self._stored.check_state(self.recorder.turn, state.as_dict)
         await self._check_termination()
         return state
+
+    async def observation(self, agent: str) -> Observation:
+        """Returns what an agent that takes part in it would see in the next turn."""
+        if not self.history:
+            await self._start()
+        view = SightedObservation if self._ledger.sights is not None else Observation
+        return view(self._ledger, self.recorder.turn + 1, agent)
 
     async def observations(self) -> dict[BaseAgent, Observation]:
         """Returns what each agent that takes part would see in the next turn, which is not played.
@@ -292,9 +306,7 @@ class Simulation:
             await self._start()
         turn, roster = self.recorder.turn + 1, self._context.roster
         roster.begin_turn(turn, lambda *_: ())
-        sighted = self._ledger.sights is not None
-        view = SightedObservation if sighted else Observation
-        return {agent: view(self._ledger, turn, agent.name) for agent in roster.active}
+        return {agent: await self.observation(agent.name) for agent in roster.active}
 
     def checkpoint(self) -> Checkpoint | None:
         """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.

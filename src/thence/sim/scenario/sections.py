@@ -35,7 +35,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: Name
-    max_turns: Annotated[int, Meta(ge=1)] = 100
+    max_turns: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100
     seed: int = 0
     termination: tuple[TerminationSettings, ...] = ()
     checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
