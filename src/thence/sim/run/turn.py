@@ -25,6 +25,7 @@ from thence.sim.run.agents import (
     Rejection,
     TurnOutcome,
     Verdict,
+    of_agent,
     stream,
 )
 from thence.sim.run.calls import (
@@ -170,6 +171,9 @@ class Turn:
                     pause = RosterChange("paused", agent.name, causes=failure_ids)
                     self._context.roster.ask(pause, self.number)
                 continue
+            if agent.name in outcomes:
+                decided = tuple([of_agent(action, agent.name) for action in actions])
+                outcomes[agent.name] = replace(outcomes[agent.name], decided=decided)
             acts += trace.decided(agent.name, actions)
         rejections: dict[str, list[Rejection]] = {}
         if not self._is_judged:
