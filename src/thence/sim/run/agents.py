@@ -475,8 +475,8 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One agent's turn as it came out.
 
     `observation` shows the state after the turn. `decided` are the actions of its last answer, and
-    `applied` those that were applied: an altered one instead of its own. `refused` are the rejected actions of all attempts, `heard` is
-    what it heard in this turn, as (speaker, text).
+    `applied` those that were applied: an altered one instead of its own. `refused` are the
+    rejected actions of all attempts, `heard` is what it heard in this turn, as (speaker, text).
     """
 
     turn: int
