@@ -391,9 +391,10 @@ class Judgements:
         """Returns the judge as it was after the last commit, or at a base, without any edit."""
         self._waiting = [*self._work.edits.values()][::-1]
         if self._kept.state:
-            state = tuple[dict[int, int], set[str]]
-            counts, landed = msgspec.msgpack.decode(self._kept.state, type=state)
-            return Judge(counts, landed & self._work.edits.keys())
+            counts, landed = msgspec.msgpack.decode(
+                self._kept.state, type=tuple[dict[int, int], list[str]]
+            )
+            return Judge(counts, self._work.edits.keys() & landed)
         counts = defaultdict[int, int](int)
         for commit in base:
             words = ("grep", "--no-color", "-I", "-h", "-E", "-e", "[[:alnum:]].{11}", commit)
