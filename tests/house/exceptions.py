@@ -32,7 +32,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 81,
     "otel": 4,
     "server": 77,
-    "sim": 145,
+    "sim": 140,
     "sync": 28,
     "trace": 60,
     "work": 127,
