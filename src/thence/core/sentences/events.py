@@ -225,7 +225,8 @@ def added(old: object, new: object) -> str:
     return ""
 
 
-def _state(event: Event) -> str:
+def state_change(event: Event) -> str:
+    """Writes the sentence of a STATE: what it was and is, of a list that grew what was added."""
     if words := added(event.payload.get("old_value"), event.payload.get("new_value")):
         return f"{filled('In turn {turn} [{subject}|{variable_name}|something]', event)} {words}"
     return filled(_CHANGED, event)
@@ -484,7 +485,7 @@ SIM_SENTENCES: Mapping[str, Sentence] = {
     "|In turn {turn} a [{milestone_type:words}|milestone] was reached]",
     "DECISION": "In turn {turn} {who} decided: {new_value}",
     "ACTION": "In turn {turn} {who} did [{action_type}|something][ ({action_payload})]",
-    "STATE": _state,
+    "STATE": state_change,
     "SYSTEM": _system,
 }
 
