@@ -33,10 +33,11 @@ from thence.sim import (
     View,
     measure,
 )
-from thence.sim.examples.fishery import Fishery
 from thence.sim.examples.traders import TradeNetwork
 from thence.sim.run.simulation import make_components
+from thence.sim.scenario.component_classes import load
 
+Fishery: Any = load("scenarios/fishery.py", "Fishery", Path(__file__).parents[1])
 LATER = 8
 CAUSES_MIN = 30
 FIRST = 3

@@ -2,16 +2,18 @@
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
 from tests.sim.truth import Run
 
-from thence.sim.examples.fishery import FishingGround
 from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.scenario.component_classes import load
 from thence.sim.scenario.scenario import SimulationConfig
 
 QUOTA = 11.0
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 def scenario(quota=None, seed=3):
@@ -41,7 +43,7 @@ def test_stock_collapses_without_a_quota_and_stays_with_one(seed):
 
 
 def test_fish_that_are_not_caught_grow():
-    ground = FishingGround(
+    ground = load("fishery.py", "FishingGround", SCENARIOS)(
         capacity=1000, growth=0.35, catchability=0.008, price=2, hour_cost=1, fishers=7
     )
     history = history_of(scenario())

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from pathlib import Path
 
 import networkx
 import pytest
@@ -18,6 +19,7 @@ from thence.sim import (
     resume,
 )
 
+FISHER = f"{Path(__file__).parents[2]}/scenarios/fishery.py:GreedyFisher"
 NUMBER = {"name": "x", "type": "int"}
 
 
@@ -219,8 +221,8 @@ def test_moves_within_one_call_are_seen_there():
 
 def test_agents_begin_where_the_scenario_says_or_by_chance_of_the_seed():
     agents = [
-        {"name": "p", "type": "greedy_fisher", "count": 9},
-        {"name": "q", "type": "greedy_fisher", "initial_location": "1,2"},
+        {"name": "p", "type": FISHER, "count": 9},
+        {"name": "q", "type": FISHER, "initial_location": "1,2"},
     ]
     names = [f"p-{number}" for number in range(1, 10)] + ["q"]
 
@@ -414,7 +416,7 @@ def test_bad_edges_in_a_file_are_told_with_line_and_file(tmp_path):
 
 
 def test_bad_place_is_told_where_an_agent_begins_and_where_it_goes():
-    agents = [{"name": "p", "type": "greedy_fisher", "initial_location": "9,9"}]
+    agents = [{"name": "p", "type": FISHER, "initial_location": "9,9"}]
     key, message, hint = problem(GRID, agents=agents)
     assert key == "agents[0].initial_location"
     assert "8,8" in hint, message

@@ -21,23 +21,18 @@ from thence.core.ready import ready
 Kind = Literal["agents", "engines", "validators"]
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "agents": {
-        "careful_fisher": "thence.sim.examples.fishery:CarefulFisher",
-        "following_fisher": "thence.sim.examples.fishery:FollowingFisher",
-        "greedy_fisher": "thence.sim.examples.fishery:GreedyFisher",
         "llm_agent": "thence.sim.run.thinking:PromptedAgent",
         "scripted": "thence.sim.run.thinking:ScriptedAgent",
         "trader": "thence.sim.examples.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.run.engine:BaseEngine",
-        "fishery": "thence.sim.examples.fishery:Fishery",
         "negotiation": "thence.sim.examples.negotiation:Negotiation",
         "trade_network": "thence.sim.examples.traders:TradeNetwork",
     },
     "validators": {
         "base": "thence.sim.run.agents:BaseValidator",
         "declared": "thence.sim.run.thinking:DeclaredValidator",
-        "fishing_quota": "thence.sim.examples.fishery:FishingQuota",
         "trade_inspector": "thence.sim.examples.traders:TradeInspector",
     },
 }

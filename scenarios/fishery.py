@@ -10,16 +10,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from thence.sim.run.agents import (
+from thence.sim import (
     Action,
     BaseAgent,
+    BaseEngine,
     BaseValidator,
     Observation,
     RecordedState,
+    SimulationConfig,
     Verdict,
+    View,
 )
-from thence.sim.run.engine import BaseEngine, View
-from thence.sim.scenario.scenario import SimulationConfig
 
 _DAY = 12.0  # hours, at most
 
