@@ -101,6 +101,7 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
     assert lines[lines.index("models, by model") + 1].startswith("  qwen: 25 calls, 500 tokens")
     assert warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"] == {
         "calls": 5,
+        "requests": 5,
         "failed": 0,
         "unusable": 0,
         "without_tokens": 0,

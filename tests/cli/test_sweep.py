@@ -116,7 +116,7 @@ def test_player_that_is_stopped_before_it_starts_plays_nothing(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     player = WorkerProcess(lambda: subprocess.Popen(echo, **pipes))
     player.stop()
-    assert player.play(RunTask(plan.scenario, str(tmp_path), plan.runs[0])) is None
+    assert player.play(RunTask(plan.scenario, str(tmp_path), plan.runs[0], plan.files)) is None
     assert not (tmp_path / plan.runs[0].run_id).exists()
 
 
@@ -182,7 +182,7 @@ def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_p
 
 def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
     plan = make_plan(counting(tmp_path), {}, [])
-    task = RunTask(plan.scenario, str(tmp_path), plan.runs[0])
+    task = RunTask(plan.scenario, str(tmp_path), plan.runs[0], plan.files)
     assert [play_task(task), play_task(task)] == ["", ""]
 
 
@@ -193,7 +193,9 @@ def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
         run.step()
     hold = RunHold(run.output_dir)
     with ThreadPoolExecutor(1) as threads:
-        playing = threads.submit(play_task, RunTask(plan.scenario, str(tmp_path), planned))
+        playing = threads.submit(
+            play_task, RunTask(plan.scenario, str(tmp_path), planned, plan.files)
+        )
         with pytest.raises(TimeoutError):
             playing.result(0.3)
         hold.release()
@@ -263,7 +265,7 @@ def test_folder_of_another_plan_is_refused(tmp_path):
     scenario.write_text(scenario.read_text().replace("max_turns: 5", "max_turns: 6"))
     changed = sweep(tmp_path, "--quiet")
     assert (changed.code, is_three_lines(changed.err)) == (1, True)
-    assert "text of the scenario" in changed.err
+    assert "another value of: counting.yaml" in changed.err
     scenario.write_text(scenario.read_text().replace("max_turns: 6", "max_turns: 5"))
     plan = json.loads((tmp_path / "swept" / "plan.json").read_text())
     (tmp_path / "swept" / "plan.json").write_text(json.dumps({**plan, "seeds": ["../../x"]}))

@@ -8,6 +8,7 @@ from tests.sim.models.village import act, user, written
 from tests.sim.test_thinking import events_of, run_of
 
 from thence.sim import replay
+from thence.sim.models.completions import readings
 
 pytestmark = pytest.mark.promise("O12")
 
@@ -198,3 +199,10 @@ def test_no_action_is_thrown_away_for_its_note(tmp_path, way):
     note = (NOTED[way].get("note") or "")[:500]
     assert f'turn 1: "{note}" I did give' in prompt
     assert replay(result.output_dir).step == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>" * 60_000, "<|a|>" * 60_000 + "x", GIVE + " " * 400_000, "</think>" * 60_000]
+)
+def test_odd_text_is_read_in_time_that_grows_with_its_length(text):
+    assert 1 <= len([*readings(text)]) <= 3

@@ -28,8 +28,7 @@ from thence.sim.run.thinking import LLMAgent, ask, with_words
 from thence.sim.scenario.scenario import SimulationConfig
 
 FILE = "surveys.jsonl"
-_PHASE = "survey"
-_LEFT_SHOWN_MAX = 12
+_PHASE, _LEFT_SHOWN_MAX = "survey", 12
 _WORDS = "Before you decide, answer a question; you do nothing else now."
 
 
