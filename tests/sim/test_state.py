@@ -61,11 +61,12 @@ def table():
 def test_index_is_the_place_in_the_list():
     assert [(v.index, v.subject) for v in table()] == [
         (0, "global/x"),
-        (1, "place/A/x"),
-        (2, "agent/ada/x"),
-        (3, "agent/ada/items"),
-        (4, "agent/ben/x"),
-        (5, "agent/ben/items"),
+        (1, "map/present"),
+        (2, "place/A/x"),
+        (3, "agent/ada/x"),
+        (4, "agent/ada/items"),
+        (5, "agent/ben/x"),
+        (6, "agent/ben/items"),
     ]
 
 
@@ -131,7 +132,7 @@ def test_history_of_states_that_grow_is_bounded_too():
 
 @pytest.mark.promise("O14")
 def test_states_that_are_kept_no_more_are_in_the_table_of_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("thence.sim.scenario.state._HISTORY_VALUES_MAX", 6)
+    monkeypatch.setattr("thence.sim.scenario.state._HISTORY_VALUES_MAX", 9)
     turns = 8
     run = orchestrator(tmp_path, [Doer("ada", always(add()))], turns=turns)
     result = run.run()
