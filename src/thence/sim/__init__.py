@@ -63,6 +63,7 @@ from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
     from thence.sim.again.survey import survey
+    from thence.sim.populations.population import Population
     from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator, MemoryRecord
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "Orchestrator",
     "Owned",
     "PlaceSettings",
+    "Population",
     "RecordedRun",
     "RecordedState",
     "RecordedView",
@@ -147,6 +149,10 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.again.survey import survey
 
             return survey
+        if name == "Population":
+            from thence.sim.populations.population import Population
+
+            return Population
         if not name.startswith(("LLM", "Memory")) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking

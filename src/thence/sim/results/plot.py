@@ -17,6 +17,7 @@ from thence.core.ready import ready
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.files import replacing
 from thence.sim.again.sweep import PLAN, planned_runs
+from thence.sim.populations.hooks import are_rows
 from thence.sim.results.recorded import fitting, open_run
 from thence.sim.scenario.sections import SpatialSettings
 from thence.sim.space.worlds import with_edges
@@ -76,7 +77,14 @@ def _draw_courses(
     for number, (place, run) in enumerate(members):
         on_run(number, len(members))
         with suppress(NotALog), open_run(place) as recorded:
-            numbers, courses = recorded.courses(patterns)
+            rows = are_rows(patterns)
+            others = [pattern for pattern in patterns if pattern not in rows]
+            numbers, courses = recorded.courses(others) if others else ([], {})
+            if rows:
+                from thence.sim.populations.why import row_courses
+
+                courses |= row_courses(recorded, rows)
+                numbers = numbers or [*range(len(courses[rows[0]]))]
             for name, values in courses.items():
                 label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
                 title, label = (run.run_id, name) if place == folder else (name, label or "all")

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,13 @@ import msgspec
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD, NEIGHBOURS, talk_reach
+from thence.sim.populations.hooks import (
+    digests,
+    own_variables,
+    populations,
+    set_rows,
+    summaries,
+)
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -251,7 +259,8 @@ class Simulation:
         state = await self.components.engine.run_turn(turn.play)
         if self.recorder.is_altered and self._set_values():
             state = self._ledger.state(self.recorder.turn)
-        self.recorder.end_turn()
+        values = self._ledger.values
+        self.recorder.end_turn(digests(self.components.agents, self._ledger.table, values))
         self.history.append(state)
         await self._check_termination()
         return state
@@ -292,7 +301,8 @@ class Simulation:
             memory=self._context.memory,
             turn_causes=self._reads,
             turn_has_causes=self.recorder.turn_has_causes,
-            components=states,
+            components={name: state for name, state in states.items() if type(state) is not bytes},
+            binary={name: state for name, state in states.items() if type(state) is bytes},
             roster=roster,
             decisions=self.recorder.decisions,
             decisions_failed=self.recorder.decisions_failed,
@@ -310,7 +320,8 @@ class Simulation:
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
         with self._caller.hidden_loop:
-            restore_components(self.components, checkpoint.components)
+            states = {**checkpoint.components, **checkpoint.binary}
+            restore_components(self.components, states)
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
@@ -322,14 +333,19 @@ class Simulation:
 
     def _set_values(self) -> bool:
         """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        values = self.recorder.values_to_set()
-        for variable in self._ledger.table if values else ():
-            if variable.subject in values:
-                index, new = variable.index, variable.converted(values[variable.subject])
-                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
-                self._ledger.values[index] = new
-                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
-                self._ledger.follow((index,), self.recorder.add_causes)
+        values, table = self.recorder.values_to_set(), self._ledger.table
+        own = (
+            (variable, variable.converted(values[variable.subject]))
+            for variable in (table if values else ())
+            if variable.subject in values
+        )
+        of_rows = set_rows(self.components.agents, table, values, self.recorder.turn)
+        for variable, new in chain(own, of_rows):
+            index = variable.index
+            cause = self.recorder.set_value(variable, self._ledger.values[index], new)
+            self._ledger.values[index] = new
+            self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+            self._ledger.follow((index,), self.recorder.add_causes)
         return bool(values)
 
     def end(self, outcome: str) -> None:
@@ -339,11 +355,14 @@ class Simulation:
             self.recorder.end_run(outcome, self._reads)
 
     async def _start(self) -> None:
-        table = self.config.table([agent.name for agent in self.components.agents])
-        initial = State(table, table.defaults()).replace(self.config.initial_values())
+        agents, seed = self.components.agents, self.config.simulation.seed
+        table = self.config.table([agent.name for agent in agents], own_variables(agents))
+        for population in populations(agents):
+            population.begin(seed, self.recorder.alterations)
+        first_values = {**self.config.initial_values(), **summaries(agents)}
+        initial = State(table, table.defaults()).replace(first_values)
         world = World(self.config.spatial, table) if self.config.spatial.has_world else None
         if world is not None:
-            seed = self.config.simulation.seed
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
@@ -361,7 +380,7 @@ class Simulation:
             provenance=[start] * len(table),
             facts=engine.facts,
             outcomes=self.outcomes,
-            seed=self.config.simulation.seed,
+            seed=seed,
             models=self.models,
             world=world,
             sights=sights_of(self.config),

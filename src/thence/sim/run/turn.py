@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, SAY
+from thence.sim.populations.hooks import apply_own
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
 from thence.sim.run.agents import (
@@ -464,13 +465,14 @@ class Turn:
         state = RecordedState(self._ledger, self.number)
         reach = self._context.roster.reach
         writes = Writes(self._ledger, self._recorder, accepted, reach, state)
-        actions = [applied.action for applied in accepted]
+        actions: Sequence[Action] = [applied.action for applied in accepted]
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
         component = ComponentRef(
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *self._recorder.last_calls(state), *state.causes),
         )
+        actions = apply_own(self._agents, actions, writes)
         call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
         self._recorder.model_calls(state)

@@ -54,7 +54,7 @@ from thence.sim.scenario.sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario.state import Declaration, Name, VariableTable
+from thence.sim.scenario.state import NO_DECLARATIONS, Declaration, Name, VariableTable
 from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -123,8 +123,15 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
-    def table(self, agents: Iterable[str]) -> VariableTable:
-        """Returns the variables of a run of this scenario with these agents."""
+    def table(
+        self,
+        agents: Iterable[str],
+        own_vars: Mapping[str, Iterable[Declaration]] = NO_DECLARATIONS,
+    ) -> VariableTable:
+        """Returns the variables of a run of this scenario with these agents.
+
+        `own_vars` are those of agents that have others than the scenario declares.
+        """
         declared, of_world = self.state_variables, declared_by(self.spatial)
         agent_vars = (*declared.agent_vars, *of_world["agent_vars"])
         places: Iterable[str] = [place.name for place in self.spatial.places]
@@ -140,6 +147,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
             places=places,
             agents=agents,
             has_map=self.spatial.has_world,
+            own_vars=own_vars,
         )
 
     def initial_values(self) -> dict[tuple[str, str], Any]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from thence.cli import INTERRUPTED
+from thence.cli.commands.sim.rows import measure_rows, names_row, write_row
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import places
@@ -85,11 +86,21 @@ def why_command(
 
     With --measure thence plays the run of a simulation again, each time with one cause altered, and
     shows for each cause the share of its alterations that changed the event.
+
+    In a run with a population, people/817/money names the value of one of its agents: thence plays
+    turns again from the nearest checkpoint, and shows the changes that led to it.
     """
     out = current()
-    if _is_measurement(is_measured, **plays):
-        return _measured(out, event, log_name, of_effects=False, **plays)
+    measures = _is_measurement(is_measured, **plays)
     with open_to_explain(out, log_name, event) as log:
+        if names_row(log, event):
+            if measures:
+                measure_rows(out, log, event, plays["runs"], log_name)
+            else:
+                write_row(out, log, event, log_name)
+            return 0
+        if measures:
+            return _measured(out, event, log_name, of_effects=False, **plays)
         named = explained(out, log, event)
         if not isinstance(named, Event):
             from thence.cli.commands.trace.blame import write_explanation
@@ -122,6 +133,9 @@ def open_to_explain(out: Output, log_name: str | None, text: str) -> AbstractCon
     if number.isdecimal() and os.path.exists(file):
         return open_for_reading(out, log_name, about=Path(file).parent)
     has = names_event(text)
+    if has is not None and "/" in text:
+        event_named = has
+        has = lambda log: names_row(log, text) or event_named(log)  # noqa: E731
     if _may_be_commit(text):
         from thence.cli.commands.trace.blame import commit_named
 

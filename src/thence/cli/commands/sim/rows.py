@@ -1,0 +1,83 @@
+"""The answer of `why` about the value of one row of a population."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thence.cli.output import Output, wrapped
+from thence.cli.shared.logs import command
+from thence.cli.shared.progress import bar
+from thence.cli.shared.render import counted
+from thence.log.open import Log
+from thence.sim.populations.hooks import are_rows
+from thence.sim.results.recorded import read_object
+
+if TYPE_CHECKING:
+    from thence.sim.populations.why import RowChange
+
+_CHANGES_SHOWN = 10
+_READS_SHOWN = 4
+
+
+def names_row(log: Log, text: str) -> bool:
+    """Reports whether a text such as people/817/money names an agent of a run by its row."""
+    if not are_rows([text]) or log.vocabulary.name != "sim":
+        return False
+    agents = read_object(log.folder / "config.json").get("scenario", {}).get("agents", ())
+    return any(text.startswith(f"{agent.get('name')}/") for agent in agents)
+
+
+def write_row(out: Output, log: Log, subject: str, log_name: str | None) -> None:
+    """Writes why a row has its value, as the line of changes that led to it."""
+    from thence.sim.populations.why import why_row
+
+    answer = why_row(log.folder, subject)
+    if out.is_json:
+        out.json(msgspec.to_builtins(answer))
+        return
+    out.write(f"{subject} is {answer.value} after turn {answer.turn}, because")
+    for change in answer.chain[:_CHANGES_SHOWN]:
+        out.write(*wrapped(_change_text(change), out.width, "- ", "  "))
+    others = len(answer.chain) - _CHANGES_SHOWN
+    if not answer.chain:
+        out.write("- it began so, and no row has changed it")
+    elif others > 0:
+        out.write(f"- and {counted(others, 'change')} before, which --json lists")
+    or_more = "" if answer.is_whole else "or more "
+    out.write("", f"{counted(len(answer.chain), f'{or_more}change')} in all.")
+    out.write(f"{counted(answer.turns_played, 'turn')} played again, each as the log has it.")
+    first = f"why {answer.chain[0].event_id}" if answer.chain else "sim list"
+    out.write(f"next: {command(first, log_name)}")
+
+
+def measure_rows(
+    out: Output, log: Log, subject: str, runs: int | None, log_name: str | None
+) -> None:
+    """Writes which decisions of rows mattered for a row's value."""
+    from thence.sim.populations.why import RUNS_MAX, measure_row
+
+    with bar(out, "plays") as show:
+        weights = measure_row(log.folder, subject, runs=runs or RUNS_MAX, on_play=show)
+    if out.is_json:
+        out.json({"subject": subject, "causes": msgspec.to_builtins(weights)})
+        return
+    for weight in weights:
+        words = f"{subject} would be {weight.value}" if weight.matters else "nothing would change"
+        out.write(f"{weight.step}  without it {words}")
+    mattered = sum(weight.matters for weight in weights)
+    out.write("", f"{counted(len(weights), 'play')}, {mattered} mattered.")
+    out.write(f"next: {command(f'why {subject}', log_name)}")
+
+
+def _change_text(change: "RowChange") -> str:
+    """Returns a change as a sentence, with what the row that made it had read."""
+    by = change.by[0] if change.by else "an alteration of the run"
+    others = f" and {counted(len(change.by) - 1, 'other')}" if len(change.by) > 1 else ""
+    was = "new" if change.old is None else f"before {change.old}"
+    text = f"{change.subject} became {change.new} ({was}) in turn {change.turn} by {by}{others}"
+    reads: list[Any] = [
+        read.subject if read.value is None else f"{read.subject} {read.value}"
+        for read in change.reads
+    ]
+    more = f" and {len(reads) - _READS_SHOWN} more" if len(reads) > _READS_SHOWN else ""
+    return f"{text}, which read {', '.join(reads[:_READS_SHOWN])}{more}" if reads else text
