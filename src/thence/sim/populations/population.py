@@ -207,7 +207,7 @@ class Population(BaseAgent):
             raise ThenceError(what, place=subject, cause=cause, hint=hint)
         return int(row), column
 
-    def converted(self, column: str, value: object) -> Any:
+    def converted(self, column: str, value: Any) -> Any:
         """Returns a value as the column holds it; raises ThenceError if it can't."""
         return cast(column, value, self._first[column].dtype.name).item()
 
@@ -316,15 +316,15 @@ class Population(BaseAgent):
                 next_values, new = current.astype(wide), cast(name, new, wide)
                 if write.of is None:
                     next_values[target] += new
-                else:
-                    np.add.at(next_values, target, new)
+                else:  # of a row that is named twice both count
+                    np.add.at(next_values, write.of[rows], new)
                 next_values = cast(name, next_values, kind.name)
             values[name] = next_values
             if write.of is not None or name in writers:
                 ids = np.arange(len(current), dtype=np.int32)
                 writers.setdefault(name, ids.copy())[target] = ids[rows]
         births = [write for write in writes if write.kind == "append"]
-        parents = [np.flatnonzero(write.where) for write in births]
+        parents = [np.flatnonzero(np.asarray(write.where)) for write in births]
         if not sum(map(len, parents)):
             return {
                 name: self._change(name, new, writers.get(name)) for name, new in values.items()
@@ -369,7 +369,7 @@ class Population(BaseAgent):
         summary: Summary = {"type": values.dtype.name, "rows": changed}
         if values.dtype.kind != "f":
             summary["sum"] = int(values.sum(dtype=np.int64))
-        return {**summary, "digest": sha256(np.ascontiguousarray(values)).hexdigest()}
+        return {**summary, "digest": sha256(np.ascontiguousarray(values).data).hexdigest()}
 
     def _digest(self) -> None:
         size = len(self._kept.values[self.column_names[0]])

@@ -282,11 +282,11 @@ def measure_row(
         row, column = played.own.row_of(subject) or (0, "")
         value = kept.values[column][row].item()
         steps: dict[str, None] = {}
-        pending = [(-kept.turns[column][row].item(), row, column)]
+        pending: list[tuple[int, int, str]] = [(-kept.turns[column][row].item(), row, column)]
         seen = {*pending}
         while pending and pending[0][0] and len(steps) < runs:
-            turn, *place = heappop(pending)  # the latest first: windows are played once
-            change = played.change(*place, -turn)
+            turn, place, name = heappop(pending)  # the latest first: windows are played once
+            change = played.change(place, name, -turn)
             steps |= dict.fromkeys(f"{-turn}.decide.{by}.0" for by in change.by)
             for read in change.reads:
                 _, number, name = read.subject.split("/")
@@ -294,7 +294,7 @@ def measure_row(
                 if cause not in seen:
                     seen.add(cause)
                     heappush(pending, cause)
-        weights = []
+        weights: list[RowWeight] = []
         for step in [*steps][:runs]:
             on_play(len(weights), min(runs, len(steps)))
             other = played.value_without(step, row, column)

@@ -77,14 +77,14 @@ def _draw_courses(
     for number, (place, run) in enumerate(members):
         on_run(number, len(members))
         with suppress(NotALog), open_run(place) as recorded:
-            rows = are_rows(patterns)
-            others = [pattern for pattern in patterns if pattern not in rows]
+            of_rows = are_rows(patterns)
+            others = [pattern for pattern in patterns if pattern not in of_rows]
             numbers, courses = recorded.courses(others) if others else ([], {})
-            if rows:
+            if of_rows:
                 from thence.sim.populations.why import row_courses
 
-                courses |= row_courses(recorded, rows)
-                numbers = numbers or [*range(len(courses[rows[0]]))]
+                courses |= row_courses(recorded, of_rows)
+                numbers = numbers or [*range(len(courses[of_rows[0]]))]
             for name, values in courses.items():
                 label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
                 title, label = (run.run_id, name) if place == folder else (name, label or "all")

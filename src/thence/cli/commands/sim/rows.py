@@ -46,8 +46,8 @@ def write_row(out: Output, log: Log, subject: str, log_name: str | None) -> None
     or_more = "" if answer.is_whole else "or more "
     out.write("", f"{counted(len(answer.chain), f'{or_more}change')} in all.")
     out.write(f"{counted(answer.turns_played, 'turn')} played again, each as the log has it.")
-    first = f"why {answer.chain[0].event_id}" if answer.chain else "sim list"
-    out.write(f"next: {command(first, log_name)}")
+    if answer.chain:
+        out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
 
 
 def measure_rows(
