@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from tests.log.processes import ran
 from tests.sim.populations.people import Flu, Givers, Herd, Leaning
 from tests.sim.toys import Adder, Doer, add, at_turn, config, killed, lines, orchestrator, told
 
@@ -231,7 +232,7 @@ def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
         (lambda rows: rows.set("money", 2**31), "-2147483648 to 2147483647"),
         (lambda rows: rows.set("money", 1.5), "integers"),
         (lambda rows: rows.set("mony", 1), "money"),
-        (lambda rows: rows.set("money", 1, where=[True]), "where"),
+        (lambda rows: rows.set("money", 1, where=[True]), "true or false"),
         (lambda rows: rows.set("money", [1, 2]), "50"),
         (lambda rows: rows.set("money", 1, of=rows.ids + 1), "rows"),
         (lambda rows: rows.get("money", of=rows.ids - 1), "rows"),
@@ -262,3 +263,18 @@ def test_write_that_does_not_fit_is_refused_with_the_column(tmp_path, write, wor
 def test_columns_that_can_not_be_are_refused(given):
     with pytest.raises(ThenceError, match="columns"):
         Population(**{"name": "people", **given})
+
+
+def test_run_without_a_population_loads_no_numpy():
+    program = (
+        "import sys, thence.sim; print('numpy' in sys.modules, thence.sim.Population.__name__)"
+    )
+    assert ran(program).stdout.split() == ["False", "Population"]
+
+
+def test_population_beside_a_world_is_nowhere_in_it(tmp_path):
+    given = config(turns=2, spatial={"grid": {"width": 4, "height": 4}})
+    agents = [Givers("people"), Doer("ada", lambda observation: None)]
+    result = orchestrator(tmp_path, agents, BaseEngine(), given=given).run()
+    assert result.status == "completed", result.error
+    assert set(result.final_state["agent/people"]) == {"money"}

@@ -58,14 +58,10 @@ class Kept(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """What the rows read and wrote in a decision.
-
-    `outside` are the causes of each other variable that was read.
-    """
+    """What the rows read and wrote in a decision, and the columns before it."""
 
     reads: list[Read]
     writes: list[Write]
-    outside: list[tuple[str, ...]]
     before: Kept
 
 
@@ -162,19 +158,18 @@ class Population(BaseAgent):
 
     def decide_action(self, observation: Observation) -> Action | None:
         """Lets all rows decide; the payload has, by column, in how many rows it changes."""
-        turn, ledger = observation.turn, observation.ledger
-        key = (str(ledger.seed), self.name, str(turn), observation.phase, observation.site)
+        turn, seed = observation.turn, str(observation.ledger.seed)
+        key = (seed, self.name, str(turn), observation.phase, observation.site)
         rows = Rows(self._kept.values, key, observation)
         self.decide(rows)
         if turn & (turn - 1) == 0:
             self._check_sample(rows, key, observation)
-        barred = self._barred(rows, turn)
-        writes = rows.writes
+        writes, barred = rows.writes, self._barred(rows, turn)
         if barred is not None:
-            writes = [write._replace(where=_but(write.where, barred)) for write in writes]
-        own = ledger.table.of_scope(f"agent/{self.name}")
-        outside = [ids for index, ids in observation.reads.items() if index not in own]
-        self.traced = Traced(rows.reads, writes, outside, self.kept())
+            acts = ~barred
+            wheres = [acts if write.where is None else acts & write.where for write in writes]
+            writes = [one._replace(where=mask) for one, mask in zip(writes, wheres, strict=True)]
+        self.traced = Traced(rows.reads, writes, self.kept())
         self._changes = self._applied(writes)
         self._payload = {name: len(change.rows) for name, change in self._changes.items()}
         return Action("write", self._payload) if self._changes else None
@@ -257,40 +252,30 @@ class Population(BaseAgent):
             own[name] = np.where(is_other, values[extreme], values[ids])
         again = Rows(self._kept.values, key, observation, ids, own)
         again.draws = rows.draws
-        cause = ""
+        error: Exception | None = None
         try:
             self.decide(again)
-        except (
-            Exception
-        ) as error:  # boundary: a user's code, which counts on rows that are not its own
-            cause = f"it raised {type(error).__name__}: {error}"
+        except Exception as raised:  # boundary: a user's code, which may count on all rows
+            error = raised
         for row in sample:
-            place = np.flatnonzero(ids == row)[0]
-            if cause or _of_row(rows, row) != _of_row(again, place):
-                what = f"row {row} decides otherwise where other rows have other values"
-                hint = (
-                    "read other rows by rows.get(column, of=…), a whole column by rows.all(column)"
-                )
-                raise ThenceError(
-                    "could not rely on the decision",
-                    place=f"of {self.name}",
-                    cause=f"{what}: it depends on more than it reads{cause and f'; {cause}'}",
-                    hint=hint,
-                )
+            if error or _of_row(rows, row) != _of_row(again, np.flatnonzero(ids == row)[0]):
+                raised_text = f"; it raised {error!r}" if error else ""
+                cause = f"row {row} decides otherwise where other rows have other values"
+                cause = f"{cause}: it depends on more than it reads{raised_text}"
+                hint = "read others by rows.get(column, of=…), a column by rows.all(column)"
+                what, place = "could not rely on the decision", f"of {self.name}"
+                raise ThenceError(what, place=place, cause=cause, hint=hint) from error
 
     def _barred(self, rows: Rows, turn: int) -> Array | None:
         """Returns the rows that don't decide, dead or left out by `alter`; None if all do."""
-        barred = None
-        if ALIVE in self.column_names:
-            barred = rows[ALIVE] == 0
+        barred = rows[ALIVE] == 0 if ALIVE in self.column_names else None
         altered = self._alterations.values_to_set(f"{turn}.decide.{self.name}/")
         for step, value in altered.items():
             row = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{self.column_names[0]}")
             if value is not None or row is None:
-                place, cause = f"of {self.name}/{step}", f"it is mapped to {value!r:.60}"
+                what, cause = "could not alter the decision", f"it is mapped to {value!r:.60}"
                 hint = "a row's decision can be left out, by null"
-                what = "could not alter the decision"
-                raise ThenceError(what, place=place, cause=cause, hint=hint)
+                raise ThenceError(what, place=f"of row {step}", cause=cause, hint=hint)
             barred = np.zeros(len(rows), bool) if barred is None else barred
             barred[row[0]] = True
         return barred
@@ -344,9 +329,8 @@ class Population(BaseAgent):
 
     def _change(self, name: str, values: Array, writers: Array | None) -> _Change:
         old = self._kept.values[name]
-        rows = np.flatnonzero(values[: len(old)] != old)
-        rows = np.append(rows, np.arange(len(old), len(values)))
-        return _Change(values, rows, writers)
+        changed = np.flatnonzero(values[: len(old)] != old)
+        return _Change(values, np.append(changed, np.arange(len(old), len(values))), writers)
 
     def _commit(self, changes: Mapping[str, _Change], turn: int) -> None:
         values, turns, writers = self._kept
@@ -398,10 +382,6 @@ def cast(column: str, values: "ArrayLike", kind: str) -> Array:
         hint = "declare another type, or keep the values within it"
         raise ThenceError("could not set", place=place, cause=cause, hint=hint)
     return array.astype(dtype, copy=False)
-
-
-def _but(where: Array | None, barred: Array) -> Array:
-    return ~barred if where is None else where & ~barred
 
 
 def _of_row(rows: Rows, place: int) -> list[object]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
+    Chosen = ArrayLike | None
 else:
-    Array = ArrayLike = Any
+    Array = ArrayLike = Chosen = Any
 
 # the column that stands for the number of rows
 SIZE = ""
@@ -114,15 +115,11 @@ class Rows:
 
     def integers(self, purpose: str, low: int, high: int) -> Array:
         """Returns an integer from `low` up to, not including, `high` for each row, by its id."""
-        return self._draw(purpose, lambda numbers: numbers.integers(low, high, self._size))
+        kind: Any = np.int32 if low >= -(2**31) and high <= 2**31 else np.int64
+        return self._draw(purpose, lambda numbers: numbers.integers(low, high, self._size, kind))
 
     def set(
-        self,
-        column: str,
-        values: ArrayLike,
-        *,
-        where: ArrayLike | None = None,
-        of: ArrayLike | None = None,
+        self, column: str, values: ArrayLike, *, where: Chosen = None, of: Chosen = None
     ) -> None:
         """Sets a column where `where` holds: of the rows themselves, else of the rows `of`.
 
@@ -131,12 +128,7 @@ class Rows:
         self._write("set", column, values, where, of)
 
     def add(
-        self,
-        column: str,
-        values: ArrayLike,
-        *,
-        where: ArrayLike | None = None,
-        of: ArrayLike | None = None,
+        self, column: str, values: ArrayLike, *, where: Chosen = None, of: Chosen = None
     ) -> None:
         """Adds to a column as `set` sets it; what several rows add to one row is summed up."""
         self._write("add", column, values, where, of)
@@ -144,22 +136,16 @@ class Rows:
     def append(self, where: ArrayLike, **values: ArrayLike) -> None:
         """Adds a new row for each row where `where` holds, with these values by column.
 
-        Other columns have their default. New rows decide from the next turn on.
+        Other columns begin as those of the first rows, or with 0. New rows decide in the next turn.
         """
-        full = {self._checked(name): self._full(name, each) for name, each in values.items()}
-        self.writes.append(Write("append", SIZE, full, self._mask(SIZE, where)))
+        full = {self._checked(name): self._aligned(name, "", new) for name, new in values.items()}
+        self.writes.append(Write("append", SIZE, full, self._aligned(SIZE, "b", where)))
 
-    def _write(
-        self,
-        kind: str,
-        column: str,
-        values: ArrayLike,
-        where: ArrayLike | None,
-        of: ArrayLike | None,
-    ) -> None:
+    def _write(self, kind: str, column: str, values: ArrayLike, where: Chosen, of: Chosen) -> None:
+        full = self._aligned(self._checked(column), "", values)
+        mask = None if where is None else self._aligned(column, "b", where)
         others = None if of is None else self._others(column, of)
-        full = self._full(self._checked(column), values)
-        self.writes.append(Write(kind, column, full, self._mask(column, where), others))
+        self.writes.append(Write(kind, column, full, mask, others))
 
     def _note(self, read: Read) -> None:
         self.reads.append(read)
@@ -182,32 +168,24 @@ class Rows:
             raise _fault(column, "the population has no such column", hint)
         return column
 
-    def _full(self, column: str, values: ArrayLike) -> Array:
+    def _aligned(self, column: str, kinds: str, values: ArrayLike) -> Array:
+        """Returns an array of some kinds with a value per row; one value will do for any kind."""
         array = np.asarray(values)
-        if array.shape not in ((), (len(self),)):
-            cause = f"its values have the shape {array.shape}, and there are {len(self)} rows"
-            raise _fault(column, cause, "give one value, or one per row")
-        return array
-
-    def _mask(self, column: str, where: ArrayLike | None) -> Array | None:
-        if where is None:
-            return None
-        mask = np.asarray(where)
-        if mask.dtype != bool or mask.shape != (len(self),):
-            cause = f"where is of {mask.dtype}, in the shape {mask.shape}"
-            raise _fault(column, cause, "give true or false per row")
-        return mask
+        if array.shape == (len(self),) and (not kinds or array.dtype.kind in kinds):
+            return array
+        if array.shape == () and not kinds:
+            return array
+        cause = f"it was given {array.dtype} in the shape {array.shape}"
+        needs = {"b": "true or false", "iu": "the number of a row"}.get(kinds, "a value")
+        raise _fault(column, cause, f"give {needs} for each of the {len(self)} rows")
 
     def _others(self, column: str, of: ArrayLike) -> Array:
-        others = np.asarray(of)
-        if others.dtype.kind not in "iu" or others.shape != (len(self),):
-            cause = f"of is of {others.dtype}, in the shape {others.shape}"
-            raise _fault(column, cause, "give the number of a row per row")
+        others = self._aligned(column, "iu", of)
         if self._is_sample:  # of rows whose values were altered, nobody looks at the result
             return others % self._size
-        if len(others) and not (others.min() >= 0 and others.max() < self._size):
-            cause = f"of has {others.min()} to {others.max()}, and there are {self._size} rows"
-            raise _fault(column, cause, "give numbers of rows, from 0 on")
+        if others.size and not (others.min() >= 0 and others.max() < self._size):
+            cause = f"of names the rows {others.min()} to {others.max()}"
+            raise _fault(column, cause, f"give numbers from 0 to {self._size - 1}")
         return others
 
 

@@ -30,7 +30,6 @@ with needs_extra("populations", "numpy"):
     import numpy as np
 
 CHAIN_MAX = 64
-RUNS_MAX = 64
 # of the rows that wrote one value in a turn, those whose reads are listed
 WRITERS_MAX = 100
 
@@ -267,7 +266,7 @@ def measure_row(
     folder: str | Path,
     subject: str,
     *,
-    runs: int = RUNS_MAX,
+    runs: int = 64,
     on_play: Callable[[int, int], None] = lambda plays, runs: None,
     **parts: Unpack[RunParts],
 ) -> list[RowWeight]:

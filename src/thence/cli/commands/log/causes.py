@@ -1,6 +1,7 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
 import os.path
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +11,6 @@ import click
 import msgspec
 
 from thence.cli import INTERRUPTED
-from thence.cli.commands.sim.rows import measure_rows, names_row, write_row
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import places
@@ -37,6 +37,10 @@ _F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
+# an agent of a population and its column, as people/817/money
+_ROW = re.compile(r"[A-Za-z0-9_-]+/\d+/\w+")
+# the plays of a measurement of a row, unless others are named
+ROW_RUNS_MAX = 64
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
 
@@ -92,15 +96,20 @@ def why_command(
     """
     out = current()
     measures = _is_measurement(is_measured, **plays)
+    if _ROW.fullmatch(event):
+        from thence.cli.commands.sim.rows import explain_row, names_row
+
+        def has(log: Log) -> bool:
+            return names_row(log, event)
+
+        runs = (plays["runs"] or ROW_RUNS_MAX) if measures else None
+        with open_for_reading(out, log_name, has=has) as log:
+            if names_row(log, event):
+                explain_row(out, log, event, log_name, runs)
+                return 0
+    if measures:
+        return _measured(out, event, log_name, of_effects=False, **plays)
     with open_to_explain(out, log_name, event) as log:
-        if names_row(log, event):
-            if measures:
-                measure_rows(out, log, event, plays["runs"], log_name)
-            else:
-                write_row(out, log, event, log_name)
-            return 0
-        if measures:
-            return _measured(out, event, log_name, of_effects=False, **plays)
         named = explained(out, log, event)
         if not isinstance(named, Event):
             from thence.cli.commands.trace.blame import write_explanation
@@ -133,9 +142,6 @@ def open_to_explain(out: Output, log_name: str | None, text: str) -> AbstractCon
     if number.isdecimal() and os.path.exists(file):
         return open_for_reading(out, log_name, about=Path(file).parent)
     has = names_event(text)
-    if has is not None and "/" in text:
-        event_named = has
-        has = lambda log: names_row(log, text) or event_named(log)  # noqa: E731
     if _may_be_commit(text):
         from thence.cli.commands.trace.blame import commit_named
 

@@ -27,8 +27,13 @@ def names_row(log: Log, text: str) -> bool:
     return any(text.startswith(f"{agent.get('name')}/") for agent in agents)
 
 
-def write_row(out: Output, log: Log, subject: str, log_name: str | None) -> None:
-    """Writes why a row has its value, as the line of changes that led to it."""
+def explain_row(
+    out: Output, log: Log, subject: str, log_name: str | None, runs: int | None
+) -> None:
+    """Writes the changes that led to a row's value, or, measured by so many `runs`, its causes."""
+    if runs is not None:
+        _measure_row(out, log, subject, log_name, runs)
+        return
     from thence.sim.populations.why import why_row
 
     answer = why_row(log.folder, subject)
@@ -50,14 +55,11 @@ def write_row(out: Output, log: Log, subject: str, log_name: str | None) -> None
         out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
 
 
-def measure_rows(
-    out: Output, log: Log, subject: str, runs: int | None, log_name: str | None
-) -> None:
-    """Writes which decisions of rows mattered for a row's value."""
-    from thence.sim.populations.why import RUNS_MAX, measure_row
+def _measure_row(out: Output, log: Log, subject: str, log_name: str | None, runs: int) -> None:
+    from thence.sim.populations.why import measure_row
 
     with bar(out, "plays") as show:
-        weights = measure_row(log.folder, subject, runs=runs or RUNS_MAX, on_play=show)
+        weights = measure_row(log.folder, subject, runs=runs, on_play=show)
     if out.is_json:
         out.json({"subject": subject, "causes": msgspec.to_builtins(weights)})
         return
