@@ -229,8 +229,8 @@ def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda rows: rows.set("money", 2**31), "-2147483648 to 2147483647"),
-        (lambda rows: rows.set("money", 1.5), "integers"),
+        (lambda rows: rows.set("money", 2**31), "int32 can't hold 2147483648"),
+        (lambda rows: rows.set("money", 1.5), "int32 can't hold 1.5"),
         (lambda rows: rows.set("mony", 1), "money"),
         (lambda rows: rows.set("money", 1, where=[True]), "true or false"),
         (lambda rows: rows.set("money", [1, 2]), "50"),

@@ -158,7 +158,7 @@ def test_branch_sets_a_row_and_leaves_a_decision_out(project):
     assert answer.value == 6
     why_sick = why_row(result.output_dir, "people/250/sick").chain
     assert [(change.turn, change.by) for change in why_sick] == [(2, ())]
-    with pytest.raises(ThenceError, match="true or false"):
+    with pytest.raises(ThenceError, match="bool can't hold 7"):
         branch(folder, 2, set={"people/250/sick": 7})
     with pytest.raises(ThenceError, match="300 rows"):
         branch(folder, 2, set={"people/300/sick": True})

@@ -164,9 +164,17 @@ class Population(BaseAgent):
         self.decide(rows)
         if turn & (turn - 1) == 0:
             self._check_sample(rows, key, observation)
-        writes, barred = rows.writes, self._barred(rows, turn)
-        if barred is not None:
-            acts = ~barred
+        acts = rows[ALIVE] if ALIVE in self.column_names else None
+        for step, value in self._alterations.values_to_set(f"{turn}.decide.{self.name}/").items():
+            row = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{self.column_names[0]}")
+            if value is not None or row is None:
+                what, cause = "could not alter the decision", f"it is mapped to {value!r:.60}"
+                hint = "a row's decision can be left out, by null"
+                raise ThenceError(what, place=f"of row {step}", cause=cause, hint=hint)
+            acts = np.ones(len(rows), bool) if acts is None else acts.copy()
+            acts[row[0]] = False
+        writes = rows.writes
+        if acts is not None:
             wheres = [acts if write.where is None else acts & write.where for write in writes]
             writes = [one._replace(where=mask) for one, mask in zip(writes, wheres, strict=True)]
         self.traced = Traced(rows.reads, writes, self.kept())
@@ -266,20 +274,6 @@ class Population(BaseAgent):
                 what, place = "could not rely on the decision", f"of {self.name}"
                 raise ThenceError(what, place=place, cause=cause, hint=hint) from error
 
-    def _barred(self, rows: Rows, turn: int) -> Array | None:
-        """Returns the rows that don't decide, dead or left out by `alter`; None if all do."""
-        barred = rows[ALIVE] == 0 if ALIVE in self.column_names else None
-        altered = self._alterations.values_to_set(f"{turn}.decide.{self.name}/")
-        for step, value in altered.items():
-            row = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{self.column_names[0]}")
-            if value is not None or row is None:
-                what, cause = "could not alter the decision", f"it is mapped to {value!r:.60}"
-                hint = "a row's decision can be left out, by null"
-                raise ThenceError(what, place=f"of row {step}", cause=cause, hint=hint)
-            barred = np.zeros(len(rows), bool) if barred is None else barred
-            barred[row[0]] = True
-        return barred
-
     def _applied(self, writes: Sequence[Write]) -> dict[str, _Change]:
         """Returns what writes make of the columns; of a column that many write, all count."""
         values: dict[str, Array] = {}
@@ -363,25 +357,15 @@ class Population(BaseAgent):
 
 def cast(column: str, values: "ArrayLike", kind: str) -> Array:
     """Returns values as an array of a type; raises ThenceError if it can't hold one of them."""
-    array, dtype = np.asarray(values), np.dtype(kind).newbyteorder("<")
-    fault = ""
-    if dtype.kind == "b":
-        fault = "" if array.dtype.kind == "b" else "true or false"
-    elif dtype.kind == "f":
-        is_number = array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
-        fault = "" if is_number else "finite numbers"
-    elif array.dtype.kind not in "biu":
-        fault = "integers"
-    elif array.size and not np.can_cast(array.dtype, dtype):
-        bounds = np.iinfo(dtype)
-        if not (bounds.min <= array.min() and array.max() <= bounds.max):
-            fault = f"{bounds.min} to {bounds.max}"
-    if fault:
-        cause = f"it holds {fault}, and would have {np.unique(array)[-1]!r:.60}"
-        place = f"of column {column}"
-        hint = "declare another type, or keep the values within it"
-        raise ThenceError("could not set", place=place, cause=cause, hint=hint)
-    return array.astype(dtype, copy=False)
+    array, dtype = np.asarray(values), np.dtype(kind)
+    if array.dtype.kind in {"b": "b", "f": "iuf"}.get(dtype.kind, "biu"):
+        result = array.astype(dtype, copy=False)
+        is_held = np.isfinite(result) if dtype.kind == "f" else result == array
+        if (np.can_cast(array.dtype, dtype) and dtype.kind != "f") or is_held.all():
+            return result
+    example = np.unique(array)[-1] if array.size else array.dtype
+    cause, hint = f"a column of {kind} can't hold {example!s:.60}", "declare another type"
+    raise ThenceError("could not set", place=f"column {column}", cause=cause, hint=hint)
 
 
 def _of_row(rows: Rows, place: int) -> list[object]:

@@ -18,7 +18,6 @@ from thence.sim.again.replay import altered_steps, complete_turns, failures_by_s
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.populations.hooks import populations
 from thence.sim.populations.population import NO_ROW, Kept, Population, Traced
-from thence.sim.populations.rows import Write
 from thence.sim.record.checkpoints import read_checkpoints
 from thence.sim.record.events import VerbosityLevel, level_of
 from thence.sim.record.outcomes import Outcomes, diverged, read_outcomes
@@ -159,18 +158,17 @@ class PlayedRows:
                 while simulation.recorder.turn < last and not simulation.reason:
                     own.traced = None
                     await simulation.play_turn()
-                    if not alter:
-                        self._keep(simulation.recorder.turn, own)
+                    if alter:
+                        continue
+                    turn = simulation.recorder.turn
+                    if own.digest != self._digests.get(turn, {}).get(own.name):
+                        hint = "its code, its table or the version of NumPy has changed since"
+                        reason = f"the columns of {own.name} have another digest now"
+                        raise diverged(f"{turn}.turn_end.-.0", reason, hint)
+                    self._window[turn] = PlayedTurn(own.traced, own.kept())
+                    self.turns_played += 1
         finally:
             await simulation.close()
-
-    def _keep(self, turn: int, own: Population) -> None:
-        if own.digest != self._digests.get(turn, {}).get(own.name):
-            hint = "its code, its table or the version of NumPy has changed since"
-            reason = f"the columns of {own.name} have another digest now"
-            raise diverged(f"{turn}.turn_end.-.0", reason, hint)
-        self._window[turn] = PlayedTurn(own.traced, own.kept())
-        self.turns_played += 1
 
     def change(self, row: int, column: str, turn: int) -> RowChange:
         """Returns the change of a row's value in a turn that wrote it."""
@@ -184,8 +182,10 @@ class PlayedRows:
             if row < len(values):
                 old = values[row].item()
                 for write in traced.writes:
-                    if write.column == column and (hits := _hits(write, row)):
-                        writers |= dict.fromkeys(hits)
+                    targets = np.arange(len(values)) if write.of is None else write.of
+                    hits = targets == row if write.where is None else write.where & (targets == row)
+                    if write.column == column and hits.any():
+                        writers |= dict.fromkeys(np.flatnonzero(hits).tolist())
                         if write.kind == "add":  # to what was there
                             since = traced.before.turns[column][row].item()
                             reads[RowRead(f"{self._name}/{row}/{column}", old, since)] = None
@@ -207,15 +207,6 @@ class PlayedRows:
             reads=tuple(reads),
             event_id=self.event_ids[steps[0]],
         )
-
-
-def _hits(write: Write, row: int) -> list[int]:
-    """Returns the rows that write the value of a row."""
-    targets = np.arange(row + 1) if write.of is None else write.of
-    is_hit = targets == row
-    is_hit = is_hit if write.where is None else is_hit & write.where[: len(is_hit)]
-    rows: list[int] = np.flatnonzero(is_hit).tolist()
-    return rows
 
 
 def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowWhy:

@@ -100,16 +100,12 @@ def read_checkpoints(folder: Path, before: float = math.inf) -> Iterator[Checkpo
             data = path.read_bytes()
             content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
             is_whole_file = sha256(content).hexdigest().encode() == digest
-            checkpoint = _decoded(content) if is_whole_file else None
+            line, _, rest = content.partition(b"\n")
+            members = _decode(line) if is_whole_file else {"binary": {}}
+            for name, size in members["binary"].items():
+                members["binary"][name], rest = rest[:size], rest[size:]
+            checkpoint = msgspec.convert(members, ready(Checkpoint)) if is_whole_file else None
         except (OSError, msgspec.MsgspecError):
             continue
         if checkpoint is not None and checkpoint.version == VERSION:
             yield checkpoint
-
-
-def _decoded(content: bytes) -> Checkpoint:
-    line, _, rest = content.partition(b"\n")
-    members = _decode(line)
-    for name, size in members["binary"].items():
-        members["binary"][name], rest = rest[:size], rest[size:]
-    return msgspec.convert(members, ready(Checkpoint))

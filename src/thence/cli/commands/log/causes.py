@@ -97,15 +97,17 @@ def why_command(
     out = current()
     measures = _is_measurement(is_measured, **plays)
     if _ROW.fullmatch(event):
-        from thence.cli.commands.sim.rows import explain_row, names_row
+        from thence.cli.commands.sim.rows import explain_row, measure_row_causes, names_row
 
         def has(log: Log) -> bool:
             return names_row(log, event)
 
-        runs = (plays["runs"] or ROW_RUNS_MAX) if measures else None
         with open_for_reading(out, log_name, has=has) as log:
-            if names_row(log, event):
-                explain_row(out, log, event, log_name, runs)
+            if has(log) and measures:
+                measure_row_causes(out, log, event, log_name, plays["runs"] or ROW_RUNS_MAX)
+                return 0
+            if has(log):
+                explain_row(out, log, event, log_name)
                 return 0
     if measures:
         return _measured(out, event, log_name, of_effects=False, **plays)

@@ -1,7 +1,5 @@
 """The answer of `why` about the value of one row of a population."""
 
-from typing import TYPE_CHECKING, Any
-
 import msgspec
 
 from thence.cli.output import Output, wrapped
@@ -11,9 +9,6 @@ from thence.cli.shared.render import counted
 from thence.log.open import Log
 from thence.sim.populations.hooks import are_rows
 from thence.sim.results.recorded import read_object
-
-if TYPE_CHECKING:
-    from thence.sim.populations.why import RowChange
 
 _CHANGES_SHOWN = 10
 _READS_SHOWN = 4
@@ -27,13 +22,8 @@ def names_row(log: Log, text: str) -> bool:
     return any(text.startswith(f"{agent.get('name')}/") for agent in agents)
 
 
-def explain_row(
-    out: Output, log: Log, subject: str, log_name: str | None, runs: int | None
-) -> None:
-    """Writes the changes that led to a row's value, or, measured by so many `runs`, its causes."""
-    if runs is not None:
-        _measure_row(out, log, subject, log_name, runs)
-        return
+def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> None:
+    """Writes the changes that led to a row's value."""
     from thence.sim.populations.why import why_row
 
     answer = why_row(log.folder, subject)
@@ -42,7 +32,15 @@ def explain_row(
         return
     out.write(f"{subject} is {answer.value} after turn {answer.turn}, because")
     for change in answer.chain[:_CHANGES_SHOWN]:
-        out.write(*wrapped(_change_text(change), out.width, "- ", "  "))
+        by = change.by[0] if change.by else "an alteration of the run"
+        others_text = f" and {counted(len(change.by) - 1, 'other')}" if len(change.by) > 1 else ""
+        was = "new" if change.old is None else f"before {change.old}"
+        text = f"{change.subject} became {change.new} ({was}) in turn {change.turn} by {by}"
+        reads = [f"{one.subject} {'' if one.value is None else one.value}" for one in change.reads]
+        if len(reads) > _READS_SHOWN:
+            reads = [*reads[:_READS_SHOWN], f"{len(reads) - _READS_SHOWN} more"]
+        read_text = f", which read {', '.join(map(str.rstrip, reads))}" if reads else ""
+        out.write(*wrapped(f"{text}{others_text}{read_text}", out.width, "- ", "  "))
     others = len(answer.chain) - _CHANGES_SHOWN
     if not answer.chain:
         out.write("- it began so, and no row has changed it")
@@ -55,7 +53,10 @@ def explain_row(
         out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
 
 
-def _measure_row(out: Output, log: Log, subject: str, log_name: str | None, runs: int) -> None:
+def measure_row_causes(
+    out: Output, log: Log, subject: str, log_name: str | None, runs: int
+) -> None:
+    """Writes which decisions of rows mattered for a row's value, in so many plays at most."""
     from thence.sim.populations.why import measure_row
 
     with bar(out, "plays") as show:
@@ -69,17 +70,3 @@ def _measure_row(out: Output, log: Log, subject: str, log_name: str | None, runs
     mattered = sum(weight.matters for weight in weights)
     out.write("", f"{counted(len(weights), 'play')}, {mattered} mattered.")
     out.write(f"next: {command(f'why {subject}', log_name)}")
-
-
-def _change_text(change: "RowChange") -> str:
-    """Returns a change as a sentence, with what the row that made it had read."""
-    by = change.by[0] if change.by else "an alteration of the run"
-    others = f" and {counted(len(change.by) - 1, 'other')}" if len(change.by) > 1 else ""
-    was = "new" if change.old is None else f"before {change.old}"
-    text = f"{change.subject} became {change.new} ({was}) in turn {change.turn} by {by}{others}"
-    reads: list[Any] = [
-        read.subject if read.value is None else f"{read.subject} {read.value}"
-        for read in change.reads
-    ]
-    more = f" and {len(reads) - _READS_SHOWN} more" if len(reads) > _READS_SHOWN else ""
-    return f"{text}, which read {', '.join(reads[:_READS_SHOWN])}{more}" if reads else text
