@@ -16,7 +16,7 @@ from bench.playing import PEERS
 from bench.rounds import measure, ratio
 
 # rows: turns of ours, of Mesa
-BESIDE_MESA = {10_000: (2_000, 30), 100_000: (200, 5)}
+BESIDE_MESA = {10_000: (2_000, 20), 100_000: (200, 4)}
 ROUNDS = 3
 WHY_ROWS, WHY_TURNS = 100_000, 100
 

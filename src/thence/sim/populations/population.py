@@ -177,7 +177,7 @@ class Population(BaseAgent):
         if acts is not None:
             wheres = [acts if write.where is None else acts & write.where for write in writes]
             writes = [one._replace(where=mask) for one, mask in zip(writes, wheres, strict=True)]
-        self.traced = Traced(rows.reads, writes, self.kept())
+        self.traced = Traced(rows.reads, writes, self.kept()) if self.is_traced else None
         self._changes = self._applied(writes)
         self._payload = {name: len(change.rows) for name, change in self._changes.items()}
         return Action("write", self._payload) if self._changes else None
@@ -246,6 +246,8 @@ class Population(BaseAgent):
         for arrays in self._kept:
             for name in self.column_names:
                 arrays[name] = np.load(file, allow_pickle=False)
+        for values in self._kept.values.values():
+            values.flags.writeable = False
         self._digest()
 
     def _check_sample(self, rows: Rows, key: Sequence[str], observation: Observation) -> None:
