@@ -32,47 +32,48 @@ def own_variables(agents: Iterable[BaseAgent]) -> dict[str, tuple[Declaration, .
     }
 
 
-def summaries(agents: Iterable[BaseAgent]) -> dict[tuple[str, str], object]:
+def summaries(own: "Iterable[Population]") -> dict[tuple[str, str], object]:
     """Returns the values of the populations' variables, by (scope, name)."""
     return {
         (f"agent/{one.name}", name): summary
-        for one in populations(agents)
+        for one in own
         for name, summary in one.summaries.items()
     }
 
 
 def digests(
-    agents: Iterable[BaseAgent], table: VariableTable, values: Sequence[object]
+    own: "Sequence[Population]", table: VariableTable, values: Sequence[object]
 ) -> dict[str, str]:
     """Returns the digest of each population; ThenceError if another component set a column."""
-    for (scope, name), summary in summaries(agents).items():
+    for (scope, name), summary in summaries(own).items():
         if values[table.index(scope, name)] != summary:
             cause = "another component set it, and no row changed with it"
             hint = "columns are changed by decide of their population"
             place = f"{scope}/{name}"
             raise ThenceError("could not end the turn", place=place, cause=cause, hint=hint)
-    return {one.name: one.digest for one in populations(agents)}
+    return {one.name: one.digest for one in own}
 
 
 def apply_own(
-    agents: Iterable[BaseAgent], actions: Sequence[Action], writes: Writes
+    own: "Sequence[Population]", actions: Sequence[Action], writes: Writes
 ) -> Sequence[Action]:
     """Lets populations apply their actions, and returns the others, which the engine applies."""
-    if not (by_name := {one.name: one for one in populations(agents)}):
+    if not own:
         return actions
-    own = [action for action in actions if action.agent_id in by_name]
-    writes.apply(own, lambda view, action: by_name[action.agent_id].apply_own(view, action))
+    by_name = {one.name: one for one in own}
+    theirs = [action for action in actions if action.agent_id in by_name]
+    writes.apply(theirs, lambda view, action: by_name[action.agent_id].apply_own(view, action))
     return [action for action in actions if action.agent_id not in by_name]
 
 
 def set_rows(
-    agents: Iterable[BaseAgent], table: VariableTable, values: Mapping[str, object], turn: int
+    own: "Sequence[Population]", table: VariableTable, values: Mapping[str, object], turn: int
 ) -> Iterable[tuple[Variable, object]]:
     """Sets the rows among `values`, by subject, and yields their columns with the new summaries.
 
     The subject of such a variable is the row's, which the step of its STATE names.
     """
-    for one in populations(agents):
+    for one in own:
         for subject, value in values.items():
             if subject.startswith(f"{one.name}/"):
                 column, summary = one.set_row(subject, value, turn)

@@ -189,6 +189,7 @@ class Simulation:
         is_drafting: bool = False,
     ) -> None:
         self._known_failures = again.failures
+        self._populations = populations(components.agents)
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
@@ -260,7 +261,7 @@ class Simulation:
         if self.recorder.is_altered and self._set_values():
             state = self._ledger.state(self.recorder.turn)
         values = self._ledger.values
-        self.recorder.end_turn(digests(self.components.agents, self._ledger.table, values))
+        self.recorder.end_turn(digests(self._populations, self._ledger.table, values))
         self.history.append(state)
         await self._check_termination()
         return state
@@ -339,7 +340,7 @@ class Simulation:
             for variable in (table if values else ())
             if variable.subject in values
         )
-        of_rows = set_rows(self.components.agents, table, values, self.recorder.turn)
+        of_rows = set_rows(self._populations, table, values, self.recorder.turn)
         for variable, new in chain(own, of_rows):
             index = variable.index
             cause = self.recorder.set_value(variable, self._ledger.values[index], new)
@@ -357,9 +358,9 @@ class Simulation:
     async def _start(self) -> None:
         agents, seed = self.components.agents, self.config.simulation.seed
         table = self.config.table([agent.name for agent in agents], own_variables(agents))
-        for population in populations(agents):
+        for population in self._populations:
             population.begin(seed, self.recorder.alterations)
-        first_values = {**self.config.initial_values(), **summaries(agents)}
+        first_values = {**self.config.initial_values(), **summaries(self._populations)}
         initial = State(table, table.defaults()).replace(first_values)
         world = World(self.config.spatial, table) if self.config.spatial.has_world else None
         if world is not None:
@@ -396,6 +397,7 @@ class Simulation:
             settings=self.config.simulation,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
             known_failures=self._known_failures,
+            populations=self._populations,
             memory={},
         )
         if self.recorder.is_altered:
