@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def populations(agents: Iterable[BaseAgent]) -> "list[Population]":
     """Returns those of the agents that are populations."""
-    return cast("list[Population]", [one for one in agents if hasattr(one, "column_names")])
+    return cast("list[Population]", [one for one in agents if one.is_many])
 
 
 def own_variables(agents: Iterable[BaseAgent]) -> dict[str, tuple[Declaration, ...]]:

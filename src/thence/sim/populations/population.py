@@ -87,6 +87,7 @@ class Population(BaseAgent):
     """
 
     remembers = False
+    is_many = True
 
     def __init__(
         self,

@@ -503,6 +503,9 @@ class BaseAgent:
     blocks = False
     """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
+    is_many = False
+    """True for a population alone, whose rows are agents."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 

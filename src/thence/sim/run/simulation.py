@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -258,6 +257,8 @@ class Simulation:
             self._renew_reach()
         turn = Turn(self._context, self._ledger, self.recorder)
         state = await self.components.engine.run_turn(turn.play)
+        if self._populations and self.recorder.is_altered:
+            self._set_rows()
         if self.recorder.is_altered and self._set_values():
             state = self._ledger.state(self.recorder.turn)
         values = self._ledger.values
@@ -334,20 +335,24 @@ class Simulation:
 
     def _set_values(self) -> bool:
         """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        values, table = self.recorder.values_to_set(), self._ledger.table
-        own = (
-            (variable, variable.converted(values[variable.subject]))
-            for variable in (table if values else ())
-            if variable.subject in values
-        )
-        of_rows = set_rows(self._populations, table, values, self.recorder.turn)
-        for variable, new in chain(own, of_rows):
-            index = variable.index
-            cause = self.recorder.set_value(variable, self._ledger.values[index], new)
-            self._ledger.values[index] = new
-            self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
-            self._ledger.follow((index,), self.recorder.add_causes)
+        values = self.recorder.values_to_set()
+        for variable in self._ledger.table if values else ():
+            if variable.subject in values:
+                index, new = variable.index, variable.converted(values[variable.subject])
+                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
+                self._ledger.values[index] = new
+                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+                self._ledger.follow((index,), self.recorder.add_causes)
         return bool(values)
+
+    def _set_rows(self) -> None:
+        """Sets the values of populations' rows that `alter` sets at the end of this turn."""
+        values, ledger, turn = self.recorder.values_to_set(), self._ledger, self.recorder.turn
+        for variable, new in set_rows(self._populations, ledger.table, values, turn):
+            index = variable.index
+            cause = self.recorder.set_value(variable, ledger.values[index], new)
+            ledger.values[index] = new
+            ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
@@ -397,9 +402,10 @@ class Simulation:
             settings=self.config.simulation,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
             known_failures=self._known_failures,
-            populations=self._populations,
             memory={},
         )
+        if self._populations and self.recorder.is_altered:
+            self._set_rows()
         if self.recorder.is_altered:
             self._set_values()
         self.history.append(self._ledger.state(0))

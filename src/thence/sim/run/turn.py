@@ -86,7 +86,6 @@ class TurnContext(msgspec.Struct, frozen=True):
     settings: RunSettings
     timeouts_s: Mapping[str, float]
     known_failures: Mapping[str, Mapping[str, Any]]
-    populations: Sequence[Any]  # Population, whose module needs numpy
     memory: dict[str, tuple[str, ...]]
 
     @property
@@ -473,7 +472,7 @@ class Turn:
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *self._recorder.last_calls(state), *state.causes),
         )
-        actions = apply_own(self._context.populations, actions, writes)
+        actions = apply_own(self._context.roster.populations, actions, writes)
         call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
         self._recorder.model_calls(state)
