@@ -132,8 +132,10 @@ class PlayedRows:
         first = min([last, *(int(step.partition(".")[0]) for step in alter)])
         checkpoints = read_checkpoints(self._run.folder, before=first)
         checkpoint = next((one for one in checkpoints if one.event_id in self._end_ids), None)
-        parts = [self._parts.get(kind) for kind in ("agents", "engine", "validator")]
-        components = make_components(self._config, *parts)  # type: ignore[arg-type]
+        parts = self._parts
+        components = make_components(
+            self._config, parts.get("agents"), parts.get("engine"), parts.get("validator")
+        )
         own = next((one for one in populations(components.agents) if one.name == self._name), None)
         if own is None:
             what, cause = "could not play again", f"the run has no population {self._name!r:.60}"
