@@ -160,7 +160,7 @@ class Population(BaseAgent):
     def decide_action(self, observation: Observation) -> Action | None:
         """Lets all rows decide; the payload has, by column, in how many rows it changes."""
         turn, seed = observation.turn, str(observation.ledger.seed)
-        key = (seed, self.name, str(turn), observation.phase, observation.site)
+        key = (seed, self.name, str(turn), observation.phase, str(observation.site))
         rows = Rows(self._kept.values, key, observation)
         self.decide(rows)
         if turn & (turn - 1) == 0:
