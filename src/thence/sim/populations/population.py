@@ -158,7 +158,10 @@ class Population(BaseAgent):
             writers[:] = NO_ROW
 
     def decide_action(self, observation: Observation) -> Action | None:
-        """Lets all rows decide; the payload has, by column, in how many rows it changes."""
+        """Lets all rows decide; the payload has, by column, in how many rows it changes.
+
+        Raises ThenceError for an alteration that a row can't have, and for a sample that differs.
+        """
         turn, seed = observation.turn, str(observation.ledger.seed)
         key = (seed, self.name, str(turn), observation.phase, str(observation.site))
         rows = Rows(self._kept.values, key, observation)
