@@ -16,8 +16,8 @@ from thence.core.new_event import Position
 from thence.core.order import (
     CHAIN_EVENTS_MAX,
     CONE_EVENTS_MAX,
-    MILESTONE,
     Cone,
+    by_closeness,
     causes_of,
     total_order_key,
     totally_ordered,
@@ -122,18 +122,16 @@ def chain(
 ) -> tuple[Event, ...]:
     """Returns one line of causes from a root to the event, the root first.
 
-    The chain follows the cause that is latest in total order, through a milestone only where no
-    other cause is named. A chain longer than the limit is cut at the root's side.
+    The chain follows the closest cause. A chain longer than the limit is cut at the root's side.
     """
     links = [event]
     seen = {event.event_id}
     while len(links) < limit:
         named = [events[cause] for cause in links[-1].caused_by if cause in events]
         named = [cause for cause in named if cause.event_id not in seen]
-        informative = [cause for cause in named if cause.event_type != MILESTONE]
         if not named:
             break
-        link = max(informative or named, key=total_order_key)
+        link = by_closeness(links[-1], named)[0]
         seen.add(link.event_id)
         links.append(link)
     return tuple(reversed(links))

@@ -39,8 +39,8 @@ PRIVATE = {
     "Ledger": "thence makes views of it",
     "Project": "`EventStore.at` and `ErrorStore.at` find it",
     "RunParts": "the keywords of `resume`, `replay` and `branch`, as the reference has them",
-    "RunRecorder": "thence makes views of it",
     "Relayed": "what taking in other clones' lines came to, for the commands of work",
+    "Trace": "thence makes views of it",
     "VariableTable": "the orchestrator makes it",
     "World": "the orchestrator makes it",
 }

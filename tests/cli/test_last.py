@@ -105,11 +105,6 @@ def test_clock_that_was_set_back_is_not_taken_for_a_span(tmp_path):
     assert last(tmp_path).lines[1].endswith("], begun 2026-11-20T07:00:09.000000Z")
 
 
-def test_event_that_is_last_and_open_is_both(tmp_path):
-    write(tmp_path / "orders", ("night.begun", 0, {"begins": True}))
-    assert last(tmp_path).lines[1].endswith("], the last event")
-
-
 def test_many_open_events_are_cut_to_the_newest_and_counted(tmp_path):
     many = [("begun", number, {"begins": True}) for number in range(OPEN_SHOWN_MAX + 3)]
     write(tmp_path / "orders", *many)

@@ -135,16 +135,6 @@ def test_empty_logs_say_the_same_and_an_empty_one_lacks_all():
     assert difference([], told).first.b == told[0]
 
 
-def test_first_divergence_is_the_one_that_led_to_the_others_whatever_its_place():
-    told = [Told("p", 0), Told("p", 1), Told("p", 2, (0,)), Told("p", 3, (1,))]
-    changed = [Told("p", 0), Told("p", 7), Told("p", 2, (0,)), Told("p", 3, (1,))]
-    a, b = log_of(told), log_of(changed, [0, 2, 1, 3])
-    first = difference(a, b).first
-    assert (first.a, first.b) == (a[1], b[2])
-    assert [(each.path, each.a, each.b) for each in first.differs] == [("payload.n", 1, 7)]
-    assert (first.follow_a, first.follow_b) == (1, 1)
-
-
 def test_every_root_is_listed_the_one_with_the_fewest_same_events_before_it_first():
     told = [Told("p", n) for n in range(4)] + [Told("q", 9, (0,)), Told("r", 9, (1,))]
     other = [Told("p", 8), Told("p", 1), Told("p", 2), Told("p", 3), Told("q", 7, (0,))]

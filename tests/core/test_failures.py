@@ -101,27 +101,6 @@ def test_index_filter_and_last_error_agree_on_each(tmp_path: Path, vocabulary: V
         assert log.resolve("@last-error").lamport_clock == failed[-1]
 
 
-def test_failures_of_a_large_log_are_paged_without_reading_it(tmp_path: Path) -> None:
-    with thence.open(tmp_path) as log:
-        log.append_many(
-            [
-                thence.NewEvent("pay.failed" if number % 500 == 0 else "pay.ended", {"n": number})
-                for number in range(3_000)
-            ]
-        )
-        assert [one.payload["n"] for one in log.query(failed=True, limit=2, offset=1)] == [
-            500,
-            1000,
-        ]
-        first = log.query(failed=True, limit=4)
-        assert (len(first), first.total, first.has_more) == (4, 6, True)
-        assert [one.payload["n"] for one in log.query(failed=True, cursor=first.next_cursor)] == [
-            2000,
-            2500,
-        ]
-        assert [one.payload["n"] for one in log.query(failed=True, last=1)] == [2500]
-
-
 def test_step_and_span_that_failed_are_found_and_one_that_was_retried_too(tmp_path: Path) -> None:
     with thence.open(tmp_path) as log:
         for is_ok in (False, True):

@@ -10,7 +10,6 @@ from tests.events import texts
 
 from thence.core.codec import parse as parse_line
 from thence.core.query.filter import NAMES_MAX, TURN_MAX, Filter
-from thence.core.query.where import parse
 from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import InvalidFilter
 
@@ -137,14 +136,6 @@ def test_empty_filter_shows_everything():
         assert asking.matches(event)
 
 
-def test_subject_of_a_simulation_is_asked_for_as_it_is_told():
-    line = {"event_id": "x", "event_type": "STATE", "simulation_id": "r", "turn_number": 1}
-    line["details"] = {"scope": "global", "variable_name": "grain"}
-    event = parse_line(json.dumps(line).encode(), SIM)
-    assert Filter.of(subject="global/grain").matches(event)
-    assert not Filter.of(subject="grain").matches(event)
-
-
 @pytest.mark.parametrize(
     ("given", "first", "last"),
     [
@@ -175,31 +166,6 @@ def test_times_are_read_from_text_dates_and_datetimes():
     when = datetime(2026, 11, 20, 2, tzinfo=timezone(timedelta(hours=2)))
     assert Filter.of(since=when, until=when) == Filter(since=day, until=day)
     assert Filter.of(since=" 2026-11-20T02:00+02:00 ").since == day
-
-
-def test_what_a_query_string_holds_is_all_text():
-    asking = Filter.of(
-        type=["A", "B", "A"],
-        actor="ada",
-        since="2026-11-20",
-        until="2026-11-20T07:13:00Z",
-        turn="3..7",
-        where="payload.amount > 10",
-    )
-    assert asking.types == ("A", "B")
-    assert asking.actors == ("ada",)
-    assert (asking.turn_first, asking.turn_last) == (3, 7)
-    assert asking.where == parse("payload.amount > 10")
-    typed = Filter.of(
-        type=("A", "B"),
-        actor=["ada"],
-        since=date(2026, 11, 20),
-        until="2026-11-20 07:13:00",
-        turn=(3, 7),
-        where=["payload.amount > 10"],
-    )
-    assert asking == typed
-    assert hash(asking) == hash(typed)
 
 
 def test_as_many_names_as_are_allowed_are_all_asked_for():

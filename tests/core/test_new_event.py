@@ -20,7 +20,6 @@ from thence.core.new_event import (
     Position,
     Unchanged,
     cause_ids,
-    id_of,
     parse_cause,
 )
 from thence.errors import InvalidEvent
@@ -34,19 +33,6 @@ def test_one_of_many_may_be_a_new_event():
     assert HostEvent.of(NewEvent("t", {"n": 1}, event_id="x")) == HostEvent(
         "t", {"n": 1}, event_id="x"
     )
-
-
-def test_one_of_many_is_taken_apart():
-    everything = {
-        "event_type": "t",
-        "payload": {"n": 1},
-        "subject": "s",
-        "actor": "a",
-        "stream": "r",
-        "caused_by": ["x"],
-    }
-    assert HostEvent.of(everything) == HostEvent("t", {"n": 1}, "s", "a", "r", ["x"])
-    assert HostEvent.of({"event_type": "t"}) == HostEvent("t")
 
 
 @pytest.mark.parametrize(
@@ -134,13 +120,6 @@ def test_anything_else_is_refused_by_name(wrong):
     inner = wrong[0] if isinstance(wrong, list) else wrong
     assert refused.value.place == "field caused_by"
     assert repr(inner) in refused.value.cause or wrong == b"x"
-
-
-@pytest.mark.parametrize("cause", [None, "", 7, object(), b"x", [A]])
-def test_id_of_one_event(cause):
-    assert (id_of(A), id_of(EVENT), id_of("any text")) == (A, "other-tool-7", "any text")
-    with pytest.raises(InvalidEvent, match=r"which event is meant: .* is neither an event nor"):
-        id_of(cause)
 
 
 @pytest.mark.promise("O6")

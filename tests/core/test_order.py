@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of, ulids
-from tests.plain_order import common_causes, concurrent_with, downstream, upstream
+from tests.plain_order import concurrent_with, downstream, upstream
 
 from thence.core.order import is_concurrent, topological_sort, total_order_key, totally_ordered
 from thence.core.redaction import claim_order
@@ -108,47 +108,27 @@ def test_foreign_lines_sort_before_all_others_by_time_then_id_then_bytes():
     assert totally_ordered([own, *reversed(foreign)]) == [*foreign, own]
 
 
-NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
+NODES = {"a": "a" * 12, "b": "b" * 12}
 
 
 def graph(*drawn):
     """Make events from lines such as "b2 < a1 b1": node, seq, the events it names.
 
-    Clocks follow the order of the lines; the node f is another tool, which numbers nothing.
+    Clocks follow the order of the lines.
     """
     ids = {text.split()[0]: f"{n:026d}" for n, text in enumerate(drawn, start=1)}
     made = {}
     for clock, text in enumerate(drawn, start=1):
         name, *named = text.replace("<", " ").split()
-        causes = [ids.get(cause, cause) for cause in named]
-        if name[0] == "f":
-            causes_json = str(causes).replace("'", '"')
-            line = f'{{"event_id":"{ids[name]}","caused_by":{causes_json}}}'.encode()
-        else:
-            line = line_of(
-                event_id=ids[name],
-                node_id=NODES[name[0]],
-                seq=int(name[1:]),
-                lamport_clock=clock,
-                causes=causes,
-            )
+        line = line_of(
+            event_id=ids[name],
+            node_id=NODES[name[0]],
+            seq=int(name[1:]),
+            lamport_clock=clock,
+            causes=[ids[cause] for cause in named],
+        )
         made[name] = event_of(line)
     return made
-
-
-def names(events, found):
-    """Say which of the drawn events were found, in the order found."""
-    known = {event: name for name, event in events.items()}
-    return " ".join(known[event] for event in found)
-
-
-def test_foreign_lines_in_a_circle_cause_each_other_and_none_of_them_is_the_latest():
-    events = graph("f1 < f3", "f2 < f1", "f3 < f2", "f4", "a1 < f2", "a2 < f3", "a3 < f4 f2")
-    every = list(events.values())
-    assert names(events, concurrent_with(events["f1"], every)) == "f4"
-    assert names(events, common_causes([events["a1"], events["a2"]], every)) == ""
-    assert names(events, common_causes([events["a3"], events["a3"]], every)) == "a3"
-    assert not is_concurrent(events["f1"], events["f2"], every)
 
 
 @pytest.mark.promise("L5")

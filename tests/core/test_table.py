@@ -2,7 +2,7 @@
 
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences.table import INTEGER_MAX, row_of
+from thence.core.sentences.table import INTEGER_MAX, escape_formula, row_of
 from thence.core.vocabulary import PLAIN
 
 
@@ -22,3 +22,11 @@ def test_line_of_another_tool_fits_a_table_whatever_it_holds():
         assert row_of(foreign(b'{"event_id":"a","payload":' + payload + b"}")).payload == "{}"
     escaped = b'{"event_id":"a","p\\u0061yload": {"n": 1.50} }'
     assert row_of(foreign(escaped)).payload == '{"n": 1.50}'
+
+
+def test_number_that_is_infinite_is_no_formula():
+    assert [escape_formula(text) for text in ("-Infinity", "-1e5", "-x")] == [
+        "-Infinity",
+        "-1e5",
+        "'-x",
+    ]

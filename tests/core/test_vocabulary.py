@@ -143,3 +143,20 @@ def test_words_of_a_host_are_read_off_its_members():
     assert (event.stream, event.subject, event.actor) == ("s", "o", "a")
     sim = parse(stamped(made, 1, 1)[:-1], SIM)
     assert (sim.stream, sim.subject, sim.actor) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ([[4, "north", "We"]], [[4, "north", "We"], [4, "abbey", "No"]], "got 4, abbey, No"),
+        ([1, 2, 3], [2, 3, 4], "got 4"),
+        ([1, 2, 3], [3, 2, 1], "got 2, 1"),
+        ([1, 2], [3, 4], "went from 1, 2 to 3, 4"),
+        ([1, 2], [1], "went from 1, 2 to 1"),
+        (2, 3, "went from 2 to 3"),
+    ],
+)
+def test_list_that_grew_shows_what_was_added(old, new, told):
+    details = {"variable_name": "heard", "scope": "agent/ann", "old_value": old, "new_value": new}
+    event = read(SIM, "STATE", details)
+    assert f"agent/ann/heard {told} [" in SIM.sentence(event)

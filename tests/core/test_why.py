@@ -90,34 +90,6 @@ def log(*types):
 EVENTS = log("noted", "refund.failed", "noted")
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        (IDS[1], 1),
-        (IDS[2][:10], 2),
-        (IDS[2][:10].lower(), 2),
-        ("@last", 2),
-        ("@last-error", 1),
-    ],
-)
-def test_event_is_found_by_id_beginning_or_place(text, number):
-    assert named(text, EVENTS, PLAIN, "orders") == EVENTS[number]
-
-
-def test_six_characters_are_enough_where_no_other_event_begins_so():
-    assert named(IDS[0][:6], EVENTS[:1], PLAIN, "orders") == EVENTS[0]
-
-
-def test_latest_of_many_errors_is_the_last_error():
-    events = log("a.failed", "b.failed", "noted")
-    assert named("@last-error", events, PLAIN, "orders") == events[1]
-
-
-def test_text_is_a_beginning_and_no_part_of_an_id():
-    with pytest.raises(EventNotFound):
-        named(IDS[0][1:], EVENTS, PLAIN, "orders")
-
-
 def test_short_beginning_is_refused_though_it_fits():
     with raises_code("ambiguous_id") as caught:
         named("01KAG", EVENTS[:1], PLAIN, "orders")
@@ -177,3 +149,28 @@ def test_last_failure_is_the_one_that_no_success_of_its_kind_followed(types, fai
     ]
     failure = last_failure(reversed(kinds), PLAIN)
     assert (failure and failure.event_type) == failed
+
+
+def of_agent(number, event_type, agent, *causes):
+    item = drafted(f"{number:026}", event_type, {"actor": agent}, [f"{c:026}" for c in causes])
+    return event_of(stamped(item, number, number))
+
+
+def test_change_follows_its_action_this_its_decision_and_this_the_answer_of_the_model():
+    events = [
+        kind(1, "MILESTONE"),
+        of_agent(2, "SYSTEM", "ben", 1),
+        kind(3, "STATE", 1),
+        of_agent(4, "DECISION", "ben", 1, 3, 2),
+        of_agent(5, "ACTION", "ben", 4),
+        of_agent(6, "ACTION", "cleo", 1),
+        kind(7, "STATE", 6),
+        kind(8, "SYSTEM", 7, 6),
+        kind(9, "STATE", 5, 6, 7, 8),
+    ]
+    answer = why(events[-1], events, PLAIN)
+    assert [int(link.event_id) for link in answer.chain] == [1, 2, 4, 5, 9]
+    assert chosen(events, 1) == [(5, 1)]
+    # a change that names its causes by a notice alone follows the states before it
+    by_rule = [*events[:-1], kind(9, "STATE", 8, 7)]
+    assert [int(link.event_id) for link in why(by_rule[-1], by_rule, PLAIN).chain][-2:] == [7, 9]

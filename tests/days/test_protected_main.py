@@ -398,15 +398,17 @@ def meet(team, report_tree):
         synced(clone)
         assert done(clone, "finalize-tasks", "--feature", SLUG, "--json").json["pushed"]
     shows("they meet", bob, cleo, ada, desk)
-    git(cleo / TREE, "rm", "--quiet", f"{SPEC}/tasks/WP09-gifts.md")  # the number is Bob's
-    git(cleo / TREE, "commit", "--quiet", "--message", "Gifts get another number")
     done(cleo, "finalize-tasks", "--add", "Gifts", "--feature", SLUG)
+    files = {path.name for path in (cleo / TREE / SPEC / "tasks").iterdir()}
+    assert {"WP09-refunds.md", "WP10-gifts.md"} <= files
+    assert "WP09-gifts.md" not in files
     git(report_tree, "merge", "--quiet", PLAN)
-    git(bob, "worktree", "remove", f".worktrees/{SLUG}-WP08")  # Cleo's claim counts
-    git(bob, "branch", "--quiet", "-D", f"{SLUG}-WP08")
     commit(report_tree, {"report.py": "REPORT = ''\n"}, "Report")
     done(cleo, "merge", "WP08")
+    # Bob's own branch of WP08 is not what Cleo handed in
     shows("both conflicts are settled", cleo, bob, ada, desk)
+    git(bob, "worktree", "remove", f".worktrees/{SLUG}-WP08")
+    git(bob, "branch", "--quiet", "-D", f"{SLUG}-WP08")
 
 
 def renamed(team):

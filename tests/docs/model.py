@@ -20,8 +20,11 @@ def counted(body: Any) -> Reply:
 
 
 def anxious(body: Any) -> str:
-    """Answer as one who takes as much as the greediest neighbour, if nervous."""
+    """Answer as one who takes as much as the greediest neighbour, if nervous; else nothing."""
     system, text = (message["content"] for message in body["messages"])
+    if "claim" not in system + text:
+        note = {"note": "I waited.", "importance": 3} if "The note is" in system else {}
+        return json.dumps({"action": {"do": "none"}, **note})
     own, *others = (int(claim) for claim in re.findall(r"\bclaim = (\d+)", text))
     if "enough" in text:
         return json.dumps({"answer": "no" if max(own, *others) > 4 else "yes"})

@@ -1,12 +1,16 @@
 """The page on queries over HTTP: its example in JavaScript, in a browser."""
 
 import re
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
-from tests.docs.browsing import MISSING, browser_at, page_address
+from playwright.sync_api import ConsoleMessage
+from tests.server.pages.browser import ENDS_S, MISSING, chromium
 from tests.server.serving import app_serving
 
 from thence.sim import EventWriter, VerbosityLevel
@@ -16,6 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "team" / "query-over-htt
     "utf-8"
 )
 ADDRESS = "http://127.0.0.1:8377"
+ORIGIN = "http://page.example"
 INSTALLS_S = 600
 
 
@@ -35,26 +40,46 @@ def decided(folder: Path, turn: int) -> list[str]:
     return [decision.event_id, "ben", f"sell {turn}"]
 
 
+@contextmanager
+def reading(script: str) -> Iterator[Callable[[int], list[Any]]]:
+    """Has a browser open a page of a script, whose words are given once they are so many."""
+    told: list[ConsoleMessage] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("console", lambda message: told.append(message))
+        html = f"<!doctype html><title>example</title><script>{script}</script>"
+        page.route(f"{ORIGIN}/", lambda route: route.fulfill(content_type="text/html", body=html))
+        page.goto(ORIGIN)
+
+        def said(count: int) -> list[Any]:
+            end_s = time.monotonic() + ENDS_S
+            while len(words := [one for one in told if one.type == "log"]) < count:
+                assert time.monotonic() < end_s, words
+                page.wait_for_timeout(20)
+            return [[value.json_value() for value in one.args] for one in words]
+
+        yield said
+
+
 @pytest.mark.promise("Q9")
 @pytest.mark.xdist_group("browser")
 @pytest.mark.timeout(INSTALLS_S)
 def test_javascript_example_hears_each_decision_once_over_a_restart(tmp_path: Path) -> None:
     run = tmp_path / "root" / "demo"
     wanted = [decided(run, turn) for turn in range(3)]
-    with page_address() as page, ExitStack() as opened:
-        with app_serving(run.parent, cors_origins=[page.origin]) as server:
-            opened.enter_context(browser_at(page, script(server.url), tmp_path / "profile"))
-            page.wait(len(wanted))
-            wanted.append(decided(run, 3))
-            page.wait(len(wanted))
-            server.process.kill()
-        wanted.append(decided(run, 4))  # while nobody serves
+    with app_serving(run.parent, cors_origins=[ORIGIN]) as server:
         port = httpx2.URL(server.url).port
-        with app_serving(run.parent, port=port, cors_origins=[page.origin]):
-            page.wait(len(wanted))
-            wanted.append(decided(run, 5))
-            page.wait(len(wanted))
-    assert page.words == wanted
+        with reading(script(server.url)) as said:
+            said(len(wanted))
+            wanted.append(decided(run, 3))
+            said(len(wanted))
+            server.process.kill()
+            wanted.append(decided(run, 4))  # while nobody serves
+            server.process.wait()
+            with app_serving(run.parent, port=port, cors_origins=[ORIGIN]):
+                said(len(wanted))
+                wanted.append(decided(run, 5))
+                assert said(len(wanted)) == wanted
 
 
 @pytest.mark.xdist_group("browser")
@@ -63,24 +88,18 @@ def test_javascript_example_tells_that_a_page_from_elsewhere_is_refused(tmp_path
     run = tmp_path / "root" / "demo"
     decided(run, 1)
     with (
-        page_address() as page,
         app_serving(run.parent, cors_origins=["http://elsewhere.example"]) as server,
-        browser_at(page, script(server.url), tmp_path / "profile"),
+        reading(script(server.url)) as said,
     ):
-        page.wait(1)
-    assert page.words == [["refused: see the answer's code"]]
+        assert said(1) == [["refused: see the answer's code"]]
 
 
 def test_browser_that_is_missing_fails_a_test_and_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("tests.docs.browsing._NAMES", ("chromium",))
-    with (
-        pytest.raises(pytest.fail.Exception) as failed,
-        page_address() as page,
-        browser_at(page, "", tmp_path / "profile"),
-    ):
+    monkeypatch.setattr("tests.server.pages.browser._NAMES", ("chromium",))
+    with pytest.raises(pytest.fail.Exception) as failed, chromium():
         pass
     assert failed.value.msg == MISSING
     assert "apt-get install chromium" in MISSING

@@ -40,10 +40,6 @@ def begin(clone, files, branch="work"):
         ("git@github.com:shop/app.git", "https://github.com/shop/app/compare/main...f/x?expand=1"),
         ("https://github.com/shop/app", "https://github.com/shop/app/compare/main...f/x?expand=1"),
         (
-            "ssh://git@ssh.github.com:443/shop/app.git",
-            "https://github.com/shop/app/compare/main...f/x?expand=1",
-        ),
-        (
             "https://ada:secret@gitlab.com/shop/team/app.git",
             GITLAB,
         ),

@@ -2,9 +2,7 @@
 
 import gzip
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import thence
 from thence.log.check.pruning import PrunePlan, Pruning
@@ -40,12 +38,11 @@ def pruned(
     before: str | None = None,
     archive: Path | None = None,
     disk: Disk = OS_DISK,
-    undelivered: Mapping[str, int] = MappingProxyType({}),
 ) -> PrunePlan:
     """Prune a log as the command does; `keep` is how many bytes stay at least."""
     pruning = pruning_of(log, disk)
     with pruning.alone():
-        plan = pruning.plan(before, keep, undelivered)
+        plan = pruning.plan(before, keep, {})
         if plan.segments:
             pruning.run(plan, archive)
         return plan

@@ -123,23 +123,6 @@ def told_by(*events, own=(NODE,), file=CURRENT, offset=10_000, older=None):
     return record
 
 
-@pytest.mark.parametrize("kind", ["torn", "segment_suspect"])
-def test_told_region_holds_what_lies_in_it_with_its_newline_or_without(kind):
-    record = told_by(notice(kind, region()))
-    assert record.holds(CURRENT, 100, 20)
-    assert record.holds(CURRENT, 105, 3)
-    assert record.holds(CURRENT, 99, 22)
-    assert not record.holds(CURRENT, 98, 10)
-    assert not record.holds(CURRENT, 100, 22)
-    assert not record.holds(CURRENT, 110, 12)
-    assert not record.holds(NEWER, 100, 20)
-
-
-@pytest.mark.parametrize("kind", ["recovered", "gap", "node_changed", "joined", "write_failed"])
-def test_other_notices_tell_no_region(kind):
-    assert not told_by(notice(kind, region())).holds(CURRENT, 100, 20)
-
-
 def test_several_regions_of_a_segment_are_told_side_by_side():
     record = told_by(notice("torn", region(100, 20)), notice("torn", region(300, 5)))
     assert record.holds(CURRENT, 300, 5)

@@ -30,7 +30,7 @@ def work(folder):
             log.append("noted", {"text": f"{os.getpid()} {number} " * 90}, subject="s")
         log.rebuild()
         assert log.query(subject="s").total >= count
-        with closing(Outbox(OS_DISK, Path(folder), log.vocabulary)) as outbox:
+        with closing(Outbox(Path(folder), log.vocabulary)) as outbox:
             outbox.update()
         assert len(log.why(log.append("noted", subject="s")).chain) >= 1
 

@@ -254,23 +254,6 @@ def test_second_prune_counts_what_another_process_has_pruned_meanwhile(tmp_path)
         assert log.verify().ok
 
 
-@pytest.mark.parametrize("kind", ["work", "sim"])
-def test_parts_of_something_else_are_refused(tmp_path, kind):
-    with thence.open(tmp_path, vocabulary=kind) as log, raises_code("prune_refused"):
-        pruning_of(log).plan(None, 0, {})
-
-
-def test_segment_that_the_server_may_lack_stays_with_the_reason(tmp_path):
-    filled(tmp_path)
-    third = names(tmp_path)[2]
-    with thence.open(tmp_path) as log:
-        plan = pruned(log, before="2100", undelivered={third: 2})
-        lines = "the server is not known to hold 2 lines of it: thence sync now"
-        assert plan.rest == f"{third} stays: {lines}"
-        assert names(tmp_path)[0] == third
-        assert log.verify().ok
-
-
 def test_two_prunes_at_once_are_refused(tmp_path):
     filled(tmp_path)
     with thence.open(tmp_path) as log, pruning_of(log).alone(), pytest.raises(LogBusy) as refused:
@@ -309,16 +292,6 @@ def test_file_in_the_archive_with_other_content_is_never_replaced(tmp_path):
         other.unlink()
         pruned(log, before="2100", archive=tmp_path / "old")
     assert archived(tmp_path / "old").startswith(b"".join(e.line + b"\n" for e in events[:20]))
-
-
-def test_lines_of_other_tools_hold_their_file(tmp_path):
-    filled(tmp_path)
-    third = segments(OS_DISK, tmp_path)[2]
-    third.write_bytes(third.read_bytes() + b'{"event_id":"a","event_type":"theirs"}\n')
-    with thence.open(tmp_path) as log:
-        plan = pruned(log, before="2100")
-        assert plan.rest.startswith(f"{third.name} stays: it holds lines of other tools")
-        assert names(tmp_path)[0] == third.name
 
 
 def test_nothing_goes_when_the_archives_disk_is_full(tmp_path):

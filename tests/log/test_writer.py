@@ -76,15 +76,6 @@ def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
     assert disk.order(*names)[:7] == names
 
 
-def test_lock_is_given_back_before_the_sync(tmp_path):
-    disk = Scripted()
-    with Log(tmp_path, PLAIN, disk=disk) as log:
-        log.append("a")
-        disk.calls.clear()
-        log.append("b")
-        assert disk.order("write", "unlock", "sync_data") == ["write", "unlock", "sync_data"]
-
-
 @pytest.mark.parametrize("bytes_max", [1, 7, 100])
 def test_short_writes_are_gone_on_with(tmp_path, bytes_max):
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=900), disk=ShortDisk(bytes_max)) as log:

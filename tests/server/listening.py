@@ -1,7 +1,6 @@
 """A client of server-sent events, which reads frames of a real connection and reconnects."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -89,10 +88,3 @@ class Listening(threading.Thread):
 def arrived(folder: Path) -> list[bytes]:
     """Returns the lines of a run in order of arrival, read by the library."""
     return [event.line for event in events(OS_DISK, folder, SIM)]
-
-
-def until(is_so: object, seconds: float = SECONDS_MAX) -> None:
-    """Calls `is_so` again and again until it returns True."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it never came to hold"

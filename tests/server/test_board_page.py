@@ -57,6 +57,13 @@ def test_board_stands_in_columns_the_oldest_card_first(tmp_path: Path, clone: Cl
         assert f"waits longest for review: WP01 of {SLUG}, for " in text
 
 
+def test_board_without_a_name_is_headed_by_the_folder_of_its_repository(tmp_path: Path) -> None:
+    repo = finalized_project(tmp_path / "shop")
+    (home,) = (path for path in (repo / ".git/thence").iterdir() if path.is_dir())
+    with serving(home) as server:
+        assert "<h1><bdi>shop</bdi></h1>" in server.get(f"/runs/{home.name}").text
+
+
 def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -> None:
     write(tmp_path, clone)
     count = len(clone.events)

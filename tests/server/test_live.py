@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import environment
-from tests.server.listening import Listening, arrived, frames, heard, until
+from tests.log.committers import until
+from tests.server.listening import Listening, arrived, frames, heard
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, altered_serving, hasty_serving, serving
 from tests.tiers import seed, tenth

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.server.conftest import Shop
+from tests.server.listening import frames
 from tests.server.runs import foreign, make_orders, make_run, remove, stored
 from tests.server.serving import Serving, serving
 
@@ -110,43 +111,34 @@ def grown(tmp_path: Path) -> Iterator[tuple[Path, Serving]]:
         yield root, server
 
 
-def frames(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the id of each frame with its content."""
-    mark = ""
-    for line in answer.iter_lines():
-        if line.startswith("id: "):
-            mark = line[4:]
-        if line.startswith("data: "):
-            yield mark, json.loads(line[6:])
-
-
 def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Serving]) -> None:
     root, server = grown
     with server.client.stream("GET", "/logs/orders/growth") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert "content-encoding" not in answer.headers
         told = frames(answer)
-        _, first = next(told)
+        first = json.loads(next(told).data)
         assert (first["events"], first["from"]) == (4, 1)
         with (root / "orders" / "events.jsonl").open("ab") as segment:
             segment.write(foreign(1, begins=True))
             segment.flush()
-            mark, second = next(told)
+            mark, data = next(told)
+            second = json.loads(data)
             assert (second["events"], second["from"]) == (5, 4)
             segment.write(foreign(2, event_type="task.failed", ends="other-0001"))
             segment.flush()
-            _, third = next(told)
+            third = json.loads(next(told).data)
             assert (third["events"], third["from"]) == (6, 5)
     with server.client.stream(
         "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
     ) as answer:
-        assert next(frames(answer))[1]["from"] == 5
+        assert json.loads(next(frames(answer)).data)["from"] == 5
     with open_log(root / "orders", create=False) as log:
         log.rebuild()
     with server.client.stream(
         "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
     ) as answer:
-        _, anew = next(frames(answer))
+        anew = json.loads(next(frames(answer)).data)
     assert anew["from"] == 1
     assert anew["generation"] != first["generation"]
     assert server.code("/logs/nothing/growth") == (404, "not_found")

@@ -87,7 +87,8 @@ def page(server: Serving, address: str, status: int = 200) -> Parsed:
     for _, attributes in found.elements:
         assert not [key for key in attributes if key.startswith("on") or key == "style"]
     labels = {label["for"] for label in found.all("label")}
-    for field in found.all("input") + found.all("select"):
+    seen = [field for field in found.all("input") if field.get("type") != "hidden"]
+    for field in seen + found.all("select"):
         assert field.get("id") in labels or field.get("aria-label")
     assert all(head.get("scope") for head in found.all("th"))
     return found
@@ -190,7 +191,7 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> 
     with serving(tmp_path) as server:
         found = page(server, f"/runs/asked/events/{decided.event_id}")
     assert f"Model, user{HOSTILE}Model, odd" in found.text
-    assert "Model, answergive 5Payload" in found.text
+    assert "Model, answergive 5Named causes" in found.text
 
 
 def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:
@@ -408,3 +409,9 @@ def test_script_and_style_stand_under_a_digest_and_need_no_token(tmp_path: Path)
         for missing in ("../layout.py", "%2e%2e/layout.py", "layout.py", ""):
             assert server.get(f"{folder}/{missing}").status_code in (401, 404)
         assert server.get("/static/0123456789abcdef/style.css").status_code == 404
+
+
+def test_filter_keeps_the_window_of_the_picture(shop: Shop) -> None:
+    found = page(shop.server, "/runs/orders?axis=time&from=3&to=9&type=order.paid")
+    kept = {one["name"]: one["value"] for one in found.all("input") if one.get("type") == "hidden"}
+    assert kept == {"axis": "time", "from": "3", "to": "9"}

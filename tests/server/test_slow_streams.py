@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from bench.load import grown
-from tests.server.listening import frames, until
+from tests.log.committers import until
+from tests.server.listening import frames
 from tests.server.serving import Serving, serving
 from tests.tiers import tenth
 

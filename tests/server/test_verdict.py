@@ -216,3 +216,13 @@ def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path) -> None:
     assert all("1 events, in total order" in text for text in texts)
     assert "agent/ada/money" in texts[0]
     assert HOSTILE[:20] in texts[1]
+
+
+def test_number_leads_to_exactly_what_it_counts(village: tuple[Path, Serving]) -> None:
+    root, server = village
+    with thence.open(root / "partly", create=False) as log:
+        failed = log.query(failed=True)
+    left = [one.event_id for one in failed if one.payload["error_type"] == "agent_failed"]
+    assert len(left) == 4
+    (link,) = [one for one in page(server, "/runs/partly").links if "agent_failed" in one]
+    assert shown(page(server, link.partition("#")[0]), "partly") == left

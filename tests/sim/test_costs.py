@@ -5,10 +5,10 @@ import re
 
 import pytest
 from tests.cli.warm import warm
-from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.models.village import generous, user, written
 
-from thence.sim import SimulationOrchestrator, branch
+from thence.sim import SimulationOrchestrator, branch, resume
 
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -27,7 +27,7 @@ def test_forecast_renders_the_messages_of_turn_1_and_sends_nothing(tmp_path):
     tokens = sum(-(-size // 4) for size in sizes)
     price = validated.json["forecast"]
     assert price["turns"] == 4
-    assert price["calls"] == [12, 24]
+    assert price["calls"] == [12, 12]
     assert price["tokens_in"] == [4 * tokens, 8 * tokens]
     assert price["tokens_out"] == [4 * 600, 8 * 600]
     dollars = (tokens * 1 + 600 * 2) / 1e6
@@ -37,7 +37,7 @@ def test_forecast_renders_the_messages_of_turn_1_and_sends_nothing(tmp_path):
 def test_forecast_is_told_in_lines(tmp_path):
     scenario = written(tmp_path, NOWHERE, keys="memory: 3")
     shown = warm("sim", "validate", scenario, "--cost", cwd=tmp_path).out
-    assert shown.startswith("ok: village, 3 agents, at most 4 turns\n4 turns: 12 to 24 calls, ")
+    assert shown.startswith("ok: village, 3 agents, at most 4 turns\n4 turns: 12 calls, ")
     assert "prompts grow with what agents remember" in shown
 
 
@@ -46,7 +46,7 @@ def test_scenario_without_models_costs_nothing(tmp_path):
     assert (shown.code, shown.lines[1:]) == (
         0,
         [
-            "40 turns: 0 to 0 calls, 0 to 0 tokens in, 0 to 0 tokens out, cost 0 to 0",
+            "40 turns: 0 calls, 0 tokens in, 0 tokens out, cost 0 to 0",
             "no agent asks a model",
         ],
     )
@@ -55,7 +55,7 @@ def test_scenario_without_models_costs_nothing(tmp_path):
 def test_agents_that_share_a_call_are_one_call(tmp_path):
     scenario = written(tmp_path, NOWHERE, keys="share: true")
     price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
-    assert price["calls"] == [4, 8]
+    assert price["calls"] == [4, 12]  # they may come to differ
 
 
 def test_answers_are_of_max_tokens_and_without_prices_there_is_no_cost(tmp_path):
@@ -141,3 +141,75 @@ def test_branch_of_a_branch_counts_only_its_own_calls(tmp_path):
     assert second.usage["by_origin"]["own"]["calls"] == 0
     assert second.usage["by_origin"]["inherited"]["calls"] == 12
     assert user(endpoint.requests[0].body)
+
+
+REFLECTING = {
+    'type: "./gifts.py:Gifts"': "type: base",
+    "max_turns: 4": "max_turns: 20",
+}
+
+
+def noting(body):
+    if "What do you conclude" in body["messages"][0]["content"]:
+        return json.dumps({"note": "so it is", "importance": 5})
+    return json.dumps({**json.loads(generous(body)), "note": "a", "importance": 5})
+
+
+def test_forecast_and_pilot_count_reflections_and_are_exact_where_nobody_leaves(tmp_path):
+    with Endpoint(noting) as endpoint:
+        keys = "memory: {size: 9, reflect: 5}"
+        scenario = written(tmp_path, endpoint.base_url, keys=keys, **REFLECTING)
+        price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
+        shown = warm("sim", "validate", scenario, "--cost", cwd=tmp_path)
+        early = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
+        later = warm("sim", "run", scenario, "--turns", "7", cwd=tmp_path)
+        whole = SimulationOrchestrator(scenario, output_root=tmp_path / "output").run()
+    spent = sum(entry["calls"] for entry in whole.usage["by_model"].values())
+    assert price["calls"] == [spent, spent] == [72, 72]
+    assert "20 turns: 72 calls, " in shown.out
+    assert "a survey of all asks once more for each of 3 agents" in shown.out
+    for pilot in (early, later):
+        assert "all 20 turns at this rate: 72 calls, " in pilot.err
+
+
+def test_forecast_is_a_range_where_agents_can_leave(tmp_path):
+    with Endpoint(noting) as endpoint:
+        keys = "memory: {size: 9, reflect: 2}"
+        scenario = written(tmp_path, endpoint.base_url, keys=keys)
+        with (tmp_path / "gifts.py").open("a") as file:
+            file.write("""
+    def apply_engine_rules(self, view):
+        if view.turn == 1:
+            view.remove_agent("ben")
+""")
+        price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
+        early = warm("sim", "run", scenario, "--turns", "1", cwd=tmp_path)
+        whole = SimulationOrchestrator(scenario, output_root=tmp_path / "output").run()
+    spent = sum(entry["calls"] for entry in whole.usage["by_model"].values())
+    assert price["calls"] == [3, 18]
+    assert "all 4 turns at this rate: 3 to 18 calls" in early.err
+    assert spent == 3 + 2 * 3 + 2 * 2
+
+
+def unreadable(body):
+    """Every other turn has a body of which half is missing."""
+    turn = int(re.search(r"It is turn (\d+)", user(body))[1])
+    data = json.dumps(completion(generous(body))).encode()
+    return Reply(data[: len(data) // 2] if turn % 2 else data)
+
+
+def test_requests_of_a_call_that_a_pause_ended_are_paid_and_count_after_it(tmp_path):
+    with Endpoint(unreadable) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        root = {"output_root": tmp_path / "output"}
+        paused = SimulationOrchestrator(scenario, max_cost=1.0, run_id="a", **root).run()
+        count = len(endpoint.requests)
+        again = resume(paused.output_dir).run()
+        assert (paused.status, again.status) == ("interrupted", "interrupted")
+        assert len(endpoint.requests) == count
+        (sums,) = again.usage["by_model"].values()
+        assert (sums["requests"], sums["without_cost"]) == (count, count)
+        counted = SimulationOrchestrator(scenario, max_calls=5, run_id="b", **root).run()
+        assert (counted.status, len(endpoint.requests)) == ("interrupted", count + 5)
+        assert resume(counted.output_dir).run().turns == counted.turns
+        assert len(endpoint.requests) == count + 5

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import sys
 
 import pytest
 from tests.cli.warm import warm
 
-from thence.errors import ExtraMissing, ScenarioError, ThenceError
+from thence.errors import ScenarioError, ThenceError
 from thence.sim import SimulationConfig, SimulationOrchestrator, branch, replay
 from thence.sim.again.sweep import keep_plan, make_plan
 
@@ -96,28 +95,6 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_json_lines_and_parquet_keep_the_types_of_their_values(read, tmp_path, suffix):
-    name = f"people.{suffix}"
-    data = "\n".join(map(json.dumps, ROWS))
-    if suffix == "parquet":
-        import pyarrow
-        from pyarrow import parquet
-
-        parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "rows")
-        data = (tmp_path / "rows").read_bytes()
-    config = read(SCENARIO.replace("people.csv", name), data, name)
-    assert config.agents[1].params == {"prompt": 'You are Ann, 41: {"do": 1}.', "age": 41}
-    assert config.agents[1].initial == {"money": 5, "town": "7"}
-
-
-def test_parquet_without_pyarrow_names_the_extra(read, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ExtraMissing) as caught:
-        read(SCENARIO.replace("people.csv", "people.parquet"), b"PAR1", "people.parquet")
-    assert caught.value.hint == "pip install 'thence[tables]'"
-
-
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -169,14 +146,6 @@ def test_nearest_column_is_named(read):
     assert caught.value.hint == "the nearest is full"
 
 
-def test_row_of_json_lines_that_lacks_a_column_is_told_with_its_line(read):
-    rows = "\n".join(json.dumps(row) for row in (ROWS[0], {**ROWS[1], "x": 1}))
-    text = SCENARIO.replace("people.csv", "people.jsonl").replace("{full}", "{x}")
-    assert problems(read, text, rows, "people.jsonl") == [
-        ("people.jsonl", 1, "agents[1].prompt", "this row has no 'x'")
-    ]
-
-
 def test_file_of_a_prompt_is_filled_too(read, tmp_path):
     (tmp_path / "who.md").write_text("You are {full}.")
     text = SCENARIO.replace('"./folk.py:Person"', "llm_agent").replace(
@@ -211,7 +180,7 @@ def test_sweep_does_not_go_on_with_another_table(read, tmp_path):
     plan = make_plan(tmp_path / "folk.yaml", {}, [1])
     assert keep_plan(tmp_path / "swept", plan) == plan
     read(TOWN_IS_TEXT, TABLE.replace("Ben", "Bela"))
-    with pytest.raises(ThenceError, match="text of the scenario"):
+    with pytest.raises(ThenceError, match=r"another value of: people\.csv"):
         keep_plan(tmp_path / "swept", make_plan(tmp_path / "folk.yaml", {}, [1]))
 
 
@@ -220,10 +189,10 @@ def test_run_keeps_its_agents_and_never_reads_the_table_again(read, tmp_path):
     config = json.loads((result.output_dir / "config.json").read_bytes())
     assert [one["name"] for one in config["scenario"]["agents"]] == ["zoe", "ann", "ben"]
     digest = hashlib.sha256(TABLE.encode()).hexdigest()
-    assert config["tables"] == {"people.csv": digest}
+    assert config["files"]["people.csv"] == digest
     (tmp_path / "people.csv").unlink()
     assert replay(result.output_dir).step == ""
     branched = branch(result.output_dir, 1, set={"agent/ben/money": 1}).run()
     assert branched.status == "completed"
     again = json.loads((branched.output_dir / "config.json").read_bytes())
-    assert (again["scenario"], again["tables"]) == (config["scenario"], config["tables"])
+    assert (again["scenario"], again["files"]) == (config["scenario"], config["files"])

@@ -1,4 +1,4 @@
-"""Plain methods see no running event loop, so that they may run one, wherever they are called."""
+"""Plain methods are called where no event loop runs, so that they may run one."""
 
 import asyncio
 import os
@@ -40,8 +40,7 @@ def given(mode, turns=3):
     words = dict(MODES[mode])
     blocks = {"blocks": True} if words.pop("blocks", False) else {}
     run = {"name": "toy", "max_turns": turns, "seed": 1, **words.get("simulation", {})}
-    parts = {"engine": {"type": "base", **blocks}, "validator": {"type": "base", **blocks}}
-    return config(simulation=run, agents=[{**ADA, **blocks}], **parts)
+    return config(simulation=run, agents=[{**ADA, **blocks}])
 
 
 class Loops:
@@ -287,10 +286,12 @@ def test_loop_is_there_again_whatever_ends_a_call(error):
 
 
 @pytest.mark.promise("O9a")
-def test_interrupt_amid_a_loop_of_an_agent_ends_the_run(tmp_path):
+def test_interrupt_amid_a_loop_of_an_agent_ends_the_run_at_once(tmp_path):
+    ended = threading.Event()
+
     async def interrupted():
-        signal.raise_signal(signal.SIGINT)
-        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.to_thread(ended.wait, WAIT_S)
 
     def answer(seen):
         if seen.turn == 2:
@@ -298,7 +299,8 @@ def test_interrupt_amid_a_loop_of_an_agent_ends_the_run(tmp_path):
         return add()
 
     result = orchestrator(tmp_path, [Doer("ada", answer)]).run()
-    assert (result.status, result.turns) == ("interrupted", 2)
+    ended.set()
+    assert (result.status, result.turns) == ("interrupted", 1)
 
 
 def steps_of(run):
@@ -311,20 +313,21 @@ def test_slow_call_makes_no_difference_to_where_later_ones_run(tmp_path):
         threads = []
 
         def answer(seen):
-            threads.append(threading.current_thread() is threading.main_thread())
+            threads.append(threading.current_thread())
             if seen.turn == 1:
                 time.sleep(sleep_s)
             return add(asyncio.run(soon(2)))
 
         run = orchestrator(tmp_path, [Doer("ada", answer)], given=given(mode, turns=4))
         assert run.run().error is None
-        return threads, steps_of(run)
+        assert threading.main_thread() not in threads
+        return len(set(threads)), steps_of(run)
 
     slow, quick = threads_of(0.03, "inline"), threads_of(0, "inline")
     assert slow == quick
-    assert slow[0] == [True] * 4
+    assert slow[0] == 1
     blocking = threads_of(0.03, "blocks")
-    assert blocking == ([False] * 4, slow[1])
+    assert blocking == (4, slow[1])
     assert threads_of(0.03, "timeout_s") == blocking
 
 
@@ -394,20 +397,14 @@ def test_agent_that_joins_says_itself_that_it_blocks():
 
 
 @pytest.mark.promise("O9a")
-def test_engine_and_validator_that_block_are_called_in_threads():
+def test_all_plain_methods_are_called_in_one_thread_beside_the_loop():
     threads = set()
 
     def look():
-        threads.add(threading.current_thread() is threading.main_thread())
+        threads.add(threading.current_thread())
 
-    class Slow(Plain):
-        blocks = True
-
-        def reach(self, agent):
-            return None
-
-    class Strict(Judging):
-        blocks = True
-
-    played(config(turns=2), [Doer("ada", always(add()))], Slow(look), Strict(look))
-    assert threads == {False}
+    engine, agents = Plain(look), [Doer("ada", looking(look)), Doer("ben", looking(look))]
+    played(config(turns=2), agents, engine, Judging(look))
+    assert "reach" in engine.looked
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads

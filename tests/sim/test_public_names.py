@@ -32,6 +32,7 @@ NAMES = [
     "create_state_event",
     "create_detail_event",
     "create_system_event",
+    "collecting_rarely",
 ]
 
 

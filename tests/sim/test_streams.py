@@ -190,27 +190,6 @@ def restored(state):
     return other
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        random.Random(1).getstate(),
-        (),
-        (2, "key", 0, 0, None),
-        (1, "key", 0, 3, None),
-        (1, "key", 1, 8, None),
-        (1, "key", 1, -1, None),
-        (1, 7, 1, 1, None),
-        (1, "key", 1, 1, "a"),
-    ],
-)
-def test_state_of_another_generator_is_refused(state):
-    s = drawn()
-    before = s.getstate()
-    with pytest.raises(ValueError, match="not a state of a stream"):
-        s.setstate(state)
-    assert s.getstate() == before
-
-
 def test_stream_refuses_another_seed_and_a_negative_number_of_bits():
     s = drawn()
     for seed in ((), (5,)):

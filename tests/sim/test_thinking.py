@@ -75,6 +75,7 @@ def test_call_is_recorded_between_what_it_read_and_the_decision(tmp_path):
     assert result.usage["by_agent"]["ann"]["calls"] == 4
     assert result.usage["by_model"]["qwen"] == {
         "calls": 12,
+        "requests": 12,
         "failed": 0,
         "unusable": 0,
         "without_tokens": 0,
@@ -220,9 +221,13 @@ def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, faul
     assert call["error"].startswith("could not get an answer from endpoint local")
     assert "money = " in call["messages"][1]["content"]
     assert "2.llm-decide.ann.0" in causes(events_of(result.output_dir), "2.failed.ann.0")
-    answered = fault in ("cut", "empty", "refusal", "two_tool_calls")
+    is_answered = fault != "bad_request"
+    count = 4 if fault in ("empty", "two_tool_calls") else 2  # asked once more
     ann = result.usage["by_agent"]["ann"]
-    assert (ann["calls"], ann["unusable"], ann["failed"]) == (2, 2 * answered, 2 * (not answered))
+    assert ann["calls"] == count
+    assert ann["requests"] == (count if is_answered else 2 * count)  # without the schema too
+    assert (ann["unusable"], ann["failed"]) == (count * is_answered, count * (not is_answered))
+    assert ann["without_tokens"] == (2 if fault == "html" else 0)
     assert replay(result.output_dir).step == ""
 
 
@@ -348,7 +353,7 @@ def test_cost_with_gaps_is_told_as_such_and_holds_a_limit_up(tmp_path, gaps):
     assert bounded.status == ("completed" if gaps == "none" else "interrupted")
     if gaps != "none":
         assert "max_cost can't be kept" in bounded.error
-        assert asked == 3  # which had begun at once
+        assert asked == {"all": 1, "some": 2}[gaps]
     assert replay(bounded.output_dir).step == ""
 
 

@@ -262,14 +262,17 @@ def test_word_to_nobody_is_a_told_failure_of_its_decision(tmp_path, function, ve
             "    return [Action('say', {'to': to, 'text': 'Hi.'})] if to else None\n"
         )
     scenario = scripted(tmp_path, keys)
-    scenario.write_text(scenario.read_text().replace('type: "./gifts.py:Gifts"', "type: base"))
-    result = run_of(scenario, on_agent_error="skip", max_turns=3, verbosity=verbosity).run()
+    text = scenario.read_text().replace('type: "./gifts.py:Gifts"', "type: base")
+    scenario.write_text(
+        text.replace("{name: ann, type: scripted", "{name: ann, talk: true, type: scripted")
+    )
+    result = run_of(scenario, on_agent_error="skip", max_turns=2, verbosity=verbosity).run()
     (failure,) = events_of(result.output_dir, "agent_failed").values()
     assert (failure.turn_number, failure.payload["kind"]) == (1, "nonsense")
     assert (
         "agent ben: it speaks to 'anne', which is not an agent's name" in failure.payload["error"]
     )
-    assert result.final_state["agent/ann"]["heard"] == [[2, "ben", "Hi."]]
+    assert result.final_state["agent/ann"]["heard"] == [[2, "ben", "Hi."]], "it waits"
     assert result.final_state["agent/ben"]["heard"] == []
     assert replay(result.output_dir).step == ""
     failed = run_of(scenario, on_agent_error="fail", verbosity=verbosity).run()

@@ -56,7 +56,7 @@ def test_branch_remembers_the_decision_as_altered(tmp_path, other, words):
         run = run_of(written(tmp_path, endpoint.base_url, keys="memory: 5"), max_turns=3).run()
         branched = branch(run.output_dir, 0, decide={"1.decide.ann.0": other}).run()
     assert branched.status == "completed"
-    assert remembered(prompt(endpoint, "ann", 3))[0] == f'turn 1: "so it was" {words}'
+    assert remembered(prompt(endpoint, "ann", 3))[0] == f"turn 1: {words}"
     assert replay(branched.output_dir).step == ""
 
 
@@ -270,24 +270,21 @@ def learned(folder, turns=3, alter=None, verbosity="STATE", validator=None, is_a
 
 
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "ACTION", "STATE"])
-def test_own_agents_learn_once_a_turn_what_was_decided_and_applied(tmp_path, verbosity):
+def test_own_agents_learn_once_a_turn_what_was_applied(tmp_path, verbosity):
     result, agent = learned(tmp_path, verbosity=verbosity)
     assert result.status == "completed"
     assert [outcome.turn for outcome in agent.outcomes] == [1, 2, 3]
-    amounts = [outcome.decided[0].payload["amount"] for outcome in agent.outcomes]
+    amounts = [outcome.applied[0].payload["amount"] for outcome in agent.outcomes]
     assert amounts == [1, 2, 3]
-    assert [outcome.decided for outcome in agent.outcomes] == [
-        outcome.applied for outcome in agent.outcomes
-    ]
     assert agent.seen == (6, 0)
     _, agent = learned(tmp_path, verbosity=verbosity, alter={"2.decide.ann.0": None})
-    assert [outcome.applied for outcome in agent.outcomes][1] == ()
-    assert [outcome.decided[0].payload["amount"] for outcome in agent.outcomes] == [1, 2, 1]
+    assert [len(outcome.applied) for outcome in agent.outcomes] == [1, 0, 1]
+    assert agent.last == 1
 
 
 def test_async_learn_is_awaited_and_an_error_in_it_ends_the_run(tmp_path):
     _, agent = learned(tmp_path, is_async=True)
-    assert [outcome.decided[0].payload["amount"] for outcome in agent.outcomes] == [1, 102, 203]
+    assert [outcome.applied[0].payload["amount"] for outcome in agent.outcomes] == [1, 102, 203]
 
     class Broken(Learner):
         def learn(self, outcome):
@@ -327,14 +324,14 @@ def test_what_an_own_agent_learns_is_a_cause_of_what_it_decides_next(tmp_path):
     assert "1.act.ann.0" in behind(events, "2.decide.ann.0")
 
 
-def test_agent_learns_what_it_heard_and_asked(tmp_path):
+def test_agent_learns_what_it_heard(tmp_path):
     from thence.sim.run.thinking import PromptedAgent
 
     kept = []
 
     class Keeper(PromptedAgent):
         async def learn(self, outcome):
-            kept.append((outcome.turn, self.name, outcome.heard, outcome.asked))
+            kept.append((outcome.turn, self.name, outcome.heard))
             await super().learn(outcome)
 
     def script(body):
@@ -348,7 +345,6 @@ def test_agent_learns_what_it_heard_and_asked(tmp_path):
         for agent in run.agents:
             agent.__class__ = Keeper
         run.run()
-    heard = {(turn, name): words for turn, name, words, _ in kept}
+    heard = {(turn, name): words for turn, name, words in kept}
     assert heard[2, "ben"] == (("ann", "hello"),)
     assert {words for key, words in heard.items() if key != (2, "ben")} == {()}
-    assert all("It is turn" in asked[1]["content"] for *_, asked in kept)

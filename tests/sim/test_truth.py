@@ -221,11 +221,22 @@ class RandomEngine(BaseEngine):
         return "ended" if self.ending and self.ending.value(state) == state.turn else None
 
 
+def by_value(view):
+    """An order: by the agents' values, the least first; some sit the turn out."""
+    values = {name: view.agent(name)["x"] for name in view.agents()[view.world["a"] % 2 :]}
+    return sorted((name for name in values if values[name] % 4), key=lambda name: values[name])
+
+
+def order_of(seed):
+    orders = ("together", "in turn", "random", "tests.sim.test_truth:by_value")
+    return random.Random(f"order {seed}").choice(orders)
+
+
 def played(seed, alter=None, verbosity=VerbosityLevel.DETAIL):
     rng = random.Random(f"world {seed}")
     number = {"type": "int", "min": 0, "max": TOP}
     given = config(
-        turns=TURNS,
+        simulation={"name": "toy", "max_turns": TURNS, "seed": 1, "order": order_of(seed)},
         global_vars=[{"name": name, **number} for name in WORLD],
         agent_vars=[{"name": name, **number} for name in OWN],
         validator={"retries": rng.randint(0, 2)},

@@ -379,7 +379,7 @@ def problem(spatial, **sections):
             "a network of agents",
         ),
         ({"network": {"file": "none.json"}}, "spatial.network.file", "No such file"),
-        ({"topology": {"type": "hex_grid"}}, "spatial.topology", "not here"),
+        ({"topology": {"type": "hex_grid"}}, "spatial.topology", "grid, network"),
         ({"grid": {"width": 3, "height": 3, "wrapping": True}}, "spatial.grid.wrapping", "wraps"),
     ],
 )

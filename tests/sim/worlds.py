@@ -1,8 +1,9 @@
 """Random worlds of agents that are run, killed, resumed and replayed: all must be one history.
 
 Each seed makes a world: agents who read their neighbours and remember or not, a validator that
-refuses, rules, `reach`, pauses, failures, answers from outside; with a verbosity, an interval of
-checkpoints and an instant of death of its own. `python -m tests.sim.worlds 200 7` tries 200.
+refuses, rules, `reach`, pauses, failures, answers from outside, an order of its own; with a
+verbosity, an interval of checkpoints and an instant of death of its own.
+`python -m tests.sim.worlds 200 7` tries 200.
 """
 
 import os
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from tests.sim.toys import config, told
 from tests.sim.toys import killed as died
 
@@ -170,6 +172,9 @@ class World:
         self.instant = rng.random()
         self.cut = rng.random()
         self.is_cut = rng.random() < 0.5
+        order = rng.choice(["together", "together", "in turn", "random"])
+        simulation = replace(self.config.simulation, order=order)
+        self.config = replace(self.config, simulation=simulation)
 
     def near(self, number: int) -> list[str]:
         offsets = range(-self.distance, self.distance + 1)

@@ -2,8 +2,9 @@
 
 python live_program.py CONFIG_FOLDER stop|leave LOG [LOG …]
 
-It prints the id of each event once that is durable. At the end of its input it stops the services,
-or leaves them running. It comes back to a server within a second, and not within half a minute.
+It prints the id of each event once that is durable. How each round ended stands in `rounds` in the
+folder: the code of its error, `left` or `well`. At the end of its input it stops the services, or
+leaves them running. It comes back to a server within a second, and not within half a minute.
 """
 
 import random
@@ -14,10 +15,22 @@ from pathlib import Path
 from threading import Event
 
 import thence
-from thence.sync import BackgroundSyncService
+from thence.sync import BackgroundSyncService, SyncEngine
 from thence.sync.credentials import CredentialStore
+from thence.sync.target import SyncReport
 
 HOUR_S = 3600.0
+
+
+class Telling(SyncEngine):
+    """An engine that tells how each round ended."""
+
+    def round(self) -> SyncReport:
+        report = super().round()
+        word = "left" if report.left else "well"
+        with Path(sys.argv[1], "rounds").open("a") as rounds:
+            rounds.write(f"{report.error.code if report.error else word}\n")
+        return report
 
 
 def chosen_s(low: float, high: float) -> float:
@@ -31,7 +44,7 @@ def wait(signal: Event, seconds: float) -> bool:
 with ExitStack() as stack:
     logs = [stack.enter_context(thence.open(folder)) for folder in sys.argv[3:]]
     store = CredentialStore(Path(sys.argv[1]))
-    settings = {"store": store, "uniform": chosen_s, "wait": wait}
+    settings = {"store": store, "engine": Telling, "uniform": chosen_s, "wait": wait}
     services = [BackgroundSyncService(log, HOUR_S, **settings) for log in logs]
     for service in services:
         service.start()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.server.team.team_server import PASSWORD
@@ -60,6 +61,11 @@ class Program:
     def acknowledged(self) -> list[str]:
         """Returns the ids of events that were durable."""
         return self._told.read_text().splitlines()
+
+    def rounds(self) -> Counter[str]:
+        """Returns how many of its rounds ended in each way, well or by an error."""
+        path = self.config / "rounds"
+        return Counter(path.read_text().split() if path.exists() else ())
 
     def holds(self, text: str) -> bool:
         """Reports whether each replica has an event with a text."""

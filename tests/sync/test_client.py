@@ -19,8 +19,7 @@ from tests.sync.http_servers import (
 )
 
 from thence.errors import NotLoggedIn, SyncRefused
-from thence.sync.client import SyncClient, log_in, revoke
-from thence.sync.connection import Connection, server_address
+from thence.sync.client import Connection, SyncClient, log_in, revoke, server_address
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import BatchRefused, Cursors, Missing, Tokens
@@ -143,7 +142,6 @@ def test_connection_that_a_server_ended_while_it_stood_open_is_opened_again(to):
 def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
     with HostileServer(answer, then) as hostile:
         asked = to(hostile.url, request_s=0.3)
-        asked.check()
         with raises_code("server_unreachable"):
             asked.batch([LINE])
 
@@ -233,7 +231,7 @@ def test_dripping_handshake_holds_no_request(tmp_path):
 
 
 def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(monkeypatch):
-    monkeypatch.setattr("thence.sync.connection.CONNECT_S", 0.1)
+    monkeypatch.setattr("thence.sync.client.CONNECT_S", 0.1)
     with TeamServer(certificate=CERTIFICATE, begins_s=0.4) as server:
         assert log_in(server.url, "ada", "blue whale", ca_file=CERTIFICATE).username == "ada"
 
@@ -368,6 +366,29 @@ def test_login_gives_tokens_and_logout_ends_them(server):
     with pytest.raises(NotLoggedIn) as caught:
         log_in(server.url, "ada", "wrong-password")
     assert "wrong-password" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("new_password", "count"), [("", 2), ("red whale", 1)])
+def test_request_whose_connection_ends_is_sent_again_unless_it_changes_a_password(
+    server, new_password, count
+):
+    server.overrides = {"/api/v1/token/": (None, {}, b"")}
+    with raises_code("server_unreachable") as caught:
+        log_in(server.url, "ada", "blue whale", new_password=new_password)
+    assert server.paths().count("/api/v1/token/") == count
+    assert ("log in to see" in caught.value.hint) == bool(new_password)
+
+
+@pytest.mark.promise("S8")
+def test_answer_that_was_spoilt_is_asked_for_once_more(to, server):
+    whole_page = (200, JSON, b'{"events":[' + LINE + b'],"next":"c 1","more":false}')
+    pages = [whole_page, (200, JSON, b'{"evXnts":[]}')]
+    server.overrides = {"/api/v1/events": lambda: pages.pop()}
+    assert to(server.url).page("") == ([LINE], "c 1", False)
+    pages[:] = [whole_page, *[(200, JSON, b'{"evXnts":[]}')] * 2]
+    with raises_code("bad_answer"):
+        to(server.url).page("")
+    assert pages == [whole_page]
 
 
 def test_answer_to_a_login_without_good_tokens_is_refused_unseen(server):

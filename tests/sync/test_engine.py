@@ -21,7 +21,7 @@ from thence.log.open import OS_DISK
 from thence.log.read import reader
 from thence.sync import outbox
 from thence.sync.client import PulledPage
-from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
+from thence.sync.engine import AWAY_MAX, BATCH_PAUSE_S, PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
 from thence.sync.wire.messages import BatchFailed, BatchRefused, EventVerdict, Results
 
@@ -204,6 +204,33 @@ def said(word, lines):
 def _unlike(**replaced):
     """Return a connection class with other answers to some questions."""
     return type("Hostile", (Connection,), replaced)
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("name", ["page", "batch"])
+def test_round_in_the_background_waits_a_few_times_for_a_server_that_goes_away(tmp_path, name):
+    server, waits, away = PlainServer(), [], []
+
+    class Restarting(Connection):
+        def _asked(self, asked, *given):
+            if asked == name and away:
+                raise away.pop()
+            return super()._asked(asked, *given)
+
+    gone = SyncRefused("no", code="server_unreachable")
+    made(tmp_path / "a", 5)
+    with thence.open(tmp_path / "a") as log:
+        away[:] = [gone] * AWAY_MAX
+        result = synced(log, Restarting(server), pause=waits.append)
+        assert (result.pushed, result.is_complete, away) == (5, True, [])
+        assert len([wait_s for wait_s in waits if 0 < wait_s < BATCH_PAUSE_S]) == AWAY_MAX
+        log.append("more")
+        away[:] = [gone] * (AWAY_MAX + 1)
+        result = synced(log, Restarting(server), pause=waits.append)
+        assert (result.error.code, result.left, away) == ("server_unreachable", 1, [])
+        away[:] = [gone]
+        assert synced(log, Restarting(server)).left == 1, "a command does not wait"
+        assert synced(log, Restarting(server)).is_complete
 
 
 BAD_ANSWERS = {
@@ -515,11 +542,11 @@ connection.close()
 
 def test_second_opening_leaves_the_first_one_its_lock(tmp_path):
     """A process loses its locks of a file with the first descriptor of it that it closes."""
-    with thence.open(tmp_path) as log, closing(Outbox(OS_DISK, tmp_path, log.vocabulary)) as first:
+    with thence.open(tmp_path) as log, closing(Outbox(tmp_path, log.vocabulary)) as first:
         path = tmp_path / ".thence/sync/outbox.db"
         with first.at_once():
             first.set_note("a", "b")
-            Outbox(OS_DISK, tmp_path, log.vocabulary).close()
+            Outbox(tmp_path, log.vocabulary).close()
             argv = [sys.executable, "-c", LOCKING, str(path)]
             said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
             assert said.stdout == "locked\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.server.team.team_server import TeamServer, team_server
 from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer
@@ -169,7 +169,7 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
 def test_stop_does_not_wait_for_a_web_socket_that_never_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thence.sync.live.OPEN_S", None)
+    monkeypatch.setattr("thence.sync.service.OPEN_S", None)
     held, let = threading.Event(), threading.Event()
 
     def hold() -> tuple[int, dict[str, str], bytes]:

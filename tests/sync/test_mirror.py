@@ -19,9 +19,9 @@ from thence.errors import LogReadOnly, SyncRefused
 from thence.log.files.segment import mirror_path
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
+from thence.sync.engine import run_round
 from thence.sync.mirror import MirrorReport, mirror, read_mirror
 from thence.sync.redactions import redact
-from thence.sync.rounds import run_round
 from thence.sync.target import SyncTarget, write_target
 
 SECRET = "a secret that nobody may read"
@@ -127,7 +127,7 @@ def test_redaction_reaches_a_mirror(ada: Member, rita: Member) -> None:
     rita.mirror()
     assert SECRET in rita.said("orders")
     with thence.open(orders) as log:
-        redact(log, log.get(event_id), "a password", target=f"{ada.url}\nred\norders")
+        redact(log, log.get(event_id), "a password")
     ada.sync(orders)
     assert rita.mirror().redacted == 1
     assert SECRET not in rita.said("orders")

@@ -9,7 +9,6 @@ from tests.sync.test_restored_logs import node_of, notices, synced
 
 import thence
 from thence.log.files.segment import CURRENT
-from thence.log.open import OS_DISK
 from thence.sync.outbox import Outbox
 
 
@@ -64,7 +63,7 @@ def test_outbox_that_is_made_anew_and_a_server_that_forgot_its_cursors_bring_not
         report = synced(log, server)
         assert (report.pulled, report.is_complete) == (0, True)
         assert {event.event_id for event in log.read()} == here
-        with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
+        with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
             outbox.begin_anew()
         assert synced(log, server).pulled == 0
         assert not notices(log, "node_changed")
@@ -80,14 +79,14 @@ def test_cursor_stays_where_it_is_when_pruned_lines_leave_the_outbox(server, tmp
     filled(tmp_path / "a")
     with thence.open(tmp_path / "a", max_file_size=SEGMENT_BYTES) as log:
         synced(log, server)
-        with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
+        with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
             before = outbox.cursors
             pruned(log, keep=0)
             outbox.update()
             assert outbox.cursors == before != ("", "")
             assert outbox.unsynced() == {CURRENT: 1}
         (tmp_path / "a" / names(tmp_path / "a")[0]).write_bytes(b"")
-        with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
+        with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
             outbox.update()
             assert outbox.cursors.after == "", "lines that are lost are taken again"
 
@@ -97,7 +96,7 @@ def test_lines_that_the_server_lacks_are_counted_by_segment(server, tmp_path):
     with thence.open(tmp_path / "a", max_file_size=SEGMENT_BYTES) as log:
         synced(log, server)
         log.append_many([{"event_type": "noted", "payload": {"text": "x" * 300}}] * 9)
-        with closing(Outbox(OS_DISK, log.folder, log.vocabulary, "")) as outbox:
+        with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
             outbox.update()
             waiting = outbox.unsynced()
         assert sum(waiting.values()) == 9

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 from msgspec.structs import replace
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.sync.http_servers import HostileServer, TeamServer
 from tests.sync.plain_server import PlainServer
 
@@ -18,8 +18,8 @@ from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.live import backoff_s
-from thence.sync.rounds import queue_lock, run_round, sync_lock
+from thence.sync.engine import queue_lock, run_round, sync_lock
+from thence.sync.service import backoff_s
 from thence.sync.target import (
     SyncReport,
     SyncTarget,

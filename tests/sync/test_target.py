@@ -11,10 +11,10 @@ from thence.sync.target import (
     enabled_target,
     read_status,
     read_target,
+    recorded,
     switched,
     sync_folder,
     team_of,
-    write_status,
     write_target,
 )
 
@@ -58,7 +58,7 @@ def test_another_target_needs_a_switch_and_the_refusal_names_what_differs():
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, b"\xff"])
 def test_spoilt_target_keeps_nobody_from_the_log(folder, data):
     write_target(folder, TARGET)
-    write_status(folder, SyncReport("2026-01-01"))
+    recorded(folder, SyncReport())
     for name in ("target.json", "status.json"):
         (sync_folder(folder) / name).write_bytes(data)
     assert (team_of(folder), read_status(folder)) == (None, None)

@@ -1,15 +1,13 @@
-"""The fields of a package's file: read, and changed without touching anything else."""
+"""The fields of a package's file: read as they were meant, or refused with the place."""
 
 import random
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.plan.frontmatter import Fields, read, with_lane
+from thence.work.plan.frontmatter import Fields, read
 
 FILE = b"""---
 work_package_id: "WP01"
@@ -44,10 +42,10 @@ lane: done
 """
 
 
-def refused(data, *lane):
+def refused(data):
     """Returns place and cause of the error that a file is refused with."""
     with pytest.raises(PlanningError) as caught:
-        with_lane(data, *lane, file="a.md") if lane else read(data, "a.md")
+        read(data, "a.md")
     assert caught.value.hint
     (problem,) = caught.value.problems
     assert caught.value.place.startswith(f"a.md:{problem['line']}:")
@@ -113,10 +111,9 @@ def test_file_without_fields_has_a_body_alone():
     ],
 )
 def test_fields_that_are_broken_are_refused_with_line_and_column(data, place, cause):
-    for lane in ((), ("doing",)):
-        told = refused(data, *lane)
-        assert told[0] == place
-        assert told[1].startswith(cause)
+    told = refused(data)
+    assert told[0] == place
+    assert told[1].startswith(cause)
 
 
 def test_aliases_that_multiply_are_refused_with_the_line_where_they_go_too_far():
@@ -127,59 +124,6 @@ def test_aliases_that_multiply_are_refused_with_the_line_where_they_go_too_far()
     assert cause.startswith("it expands to more than 100000 values")
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-@pytest.mark.parametrize(
-    ("was", "lane", "now"),
-    [
-        (b"lane:   planned   #", "doing", b"lane:   doing   #"),
-        (b"lane:   planned   #", "for review: 1", b'lane:   "for review: 1"   #'),
-        (b"lane:   'planned' #", "doing", b"lane:   'doing' #"),
-        (b'"lane" : "planned"', "for_review", b'"lane" : "for_review"'),
-        (b"lane: two words", "doing", b"lane: doing"),
-    ],
-)
-def test_lane_is_written_in_its_place(was, lane, now, end):
-    data = FILE.replace(b"lane:   planned   #", was + (b" #" if b"#" not in was else b""), 1)
-    data = data.replace(b"\n", end)
-    changed = with_lane(data, lane)
-    assert changed == data.replace(was, now, 1)
-    assert read(changed, "a.md").values == {**read(data, "a.md").values, "lane": lane}
-    assert with_lane(changed, lane) is changed
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"# a\nlane: x\n",
-        b"---\n---\n",
-        b"---\r\na: 1\r\n---\r\nlane: x",
-        b"---\nlane:\n---\n",
-        b"---\na: |\n  lane: x\n---\n",
-    ],
-)
-def test_file_without_a_lane_stays(data):
-    assert with_lane(data, "doing") is data
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"---\na: 1\nlane: [doing]\n---\n",
-        b"---\nlane:\n  a: 1\n---\n",
-        b"---\n{a: 1, lane: x}\n---\n",
-        b"---\nlane: |\n  planned\n---\n",
-        b"---\nlane: planned\n  and more\n---\n",
-        b"---\nlane: !!str planned\n---\n",
-        b"---\nlane: &x a\nb: *x\n---\n",
-        b"---\na: &x b\nlane: *x\n---\n",
-        b"---\n  lane: x\n---\n",
-    ],
-)
-def test_lane_in_another_form_is_refused(data):
-    assert refused(data, "doing")[1] == "the lane can't be changed alone"
-
-
 def test_yaml_is_imported_only_when_a_file_is_read():
     code = (
         "import sys, thence.work.plan.frontmatter; print([m for m in sys.modules if 'ruamel' in m])"
@@ -188,59 +132,7 @@ def test_yaml_is_imported_only_when_a_file_is_read():
     assert told.stdout == "[]\n"
 
 
-above = st.sampled_from(
-    [
-        'a: "x: y" # c\n',
-        "b: 'it''s'\n",
-        "# comment: é😀\n",
-        "\n",
-        "c: |\n  lane: no\n\n",
-        "d: >\n  folded\n  text\n",
-        "e:\n- lane: 1\n-   2\n",
-        "f: {lane: x}\n",
-        "g: plain\n  lane more\n",
-        "h: 😀\u00a0é\n",
-        "i:\n",
-        "j: |+\n  kept\n\n",
-    ]
-)
-lane = st.sampled_from(
-    [
-        "lane: planned\n",
-        "lane:   'planned'  # c\n",
-        '"lane" : planned\n',
-        "lane: 2025-11-20\n",
-        "lane: ''\n",
-    ]
-)
-values = st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.sampled_from(
-    ["doing", "for_review", "null", "Yes", "~", "1", "- a", "a #b", "028", "1e3"]
-)
-
-
-@given(
-    st.lists(above, max_size=4, unique=True),
-    lane,
-    st.lists(above, max_size=4, unique=True),
-    values,
-    st.booleans(),
-)
-def test_any_value_reads_back_and_all_other_bytes_stay(before, of_lane, after, value, is_crlf):
-    after = [each for each in after if each.startswith(("#", "\n")) or each not in before]
-    head, tail = "---\n" + "".join(before), "".join(after)
-    data = f"{head}{of_lane}{tail}---\nlane: body\n"
-    if is_crlf:
-        head, tail, data = (each.replace("\n", "\r\n") for each in (head, tail, data))
-    changed = with_lane(data.encode(), value).decode()
-    old, new = read(data.encode(), "a.md"), read(changed.encode(), "a.md")
-    assert new.values == {**old.values, "lane": value}
-    assert changed.startswith(head)
-    end = tail + ("---\r\nlane: body\r\n" if is_crlf else "---\nlane: body\n")
-    assert changed.endswith(end)
-    assert with_lane(changed.encode(), value) == changed.encode()
-
-
-def test_any_bytes_are_read_and_changed_or_refused():
+def test_any_bytes_are_read_or_refused():
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -253,10 +145,8 @@ def test_any_bytes_are_read_and_changed_or_refused():
             start = chance.randrange(4, FILE.index(b"\n---\n", 4))
             data[start : start + chance.randrange(3)] = chance.choice(pieces)
         try:
-            changed = with_lane(bytes(data), "for review")
-            had = read(bytes(data), "a.md").values.get("lane")
-            assert read(changed, "a.md").values.get("lane") == (had and "for review")
-            outcomes.add("changed")
+            read(bytes(data), "a.md")
+            outcomes.add("read")
         except PlanningError:
             outcomes.add("refused")
-    assert outcomes == {"changed", "refused"}
+    assert outcomes == {"read", "refused"}

@@ -83,18 +83,6 @@ def test_package_in_a_lane_that_nobody_knows_can_be_rejected_alone():
     assert isinstance(tried(clone, "doing", is_forced=True), Move)
 
 
-@pytest.mark.parametrize("is_forced", [False, True])
-def test_unknown_package_or_lane_is_refused_even_by_force(is_forced):
-    found = tried(planned(), "doing", "WP77", is_forced=is_forced)
-    assert (found.guard, found.remedy) == ("unknown_package", "name one of WP01, WP02")
-    assert refused(planned(), "someday", is_forced=is_forced) == "unknown_lane"
-    context = MoveContext(actor="ada", worktree="dirty", has_commits=False, is_forced=is_forced)
-    every = refusals(fold([]), SLUG, "WP77", "for_review", context)
-    assert [refusal.guard for refusal in every] == ["unknown_package"]
-    nowhere = move(fold([]), SLUG, "WP01", "doing", MoveContext(actor="ada"))
-    assert (nowhere.guard, "finalize-tasks" in nowhere.remedy) == ("unknown_package", True)
-
-
 @pytest.mark.promise("L14")
 @pytest.mark.parametrize("is_forced", [False, True])
 def test_package_that_moved_since_it_was_looked_at_is_refused_even_by_force(is_forced):

@@ -8,7 +8,6 @@ from tests.git.repositories import commit, content, git, make_repository
 from thence.cli.commands.work.planning import setup_spec
 from thence.errors import PlanningError
 from thence.git.refs import refs_of
-from thence.work.journal.store import WorkEvent
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id
 from thence.work.session.session import Session
@@ -81,34 +80,10 @@ def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
     assert (tmp_path / CONFIG).read_text() == f"project_uuid: {find_project(tmp_path).uuid}\n"
 
 
-@pytest.mark.parametrize(
-    "config", ["project:\n  slug: x\n  uuid: {}\n", "a: 1\nproject: {{uuid: '{}', slug: x}}\n"]
-)
-def test_init_keeps_the_id_that_spec_kitty_gave(tmp_path: Path, config: str) -> None:
-    here = make_repository(tmp_path / "here", {CONFIG: config.format(ONE.upper())})
-    with Session(here) as session:
-        assert setup_spec(session).data["project_uuid"] == ONE
-    git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
-    assert find_project(tmp_path / "clone").uuid == ONE
-
-
-@pytest.mark.parametrize("value", ["[]", "{}", "{uuid: 7}", "{uuid: [}", "!x {uuid: no}", "[" * 99])
-def test_configuration_without_a_usable_id_gets_the_one_of_its_history(
-    tmp_path: Path, value: str
-) -> None:
-    here = make_repository(tmp_path / "here", {CONFIG: f"project: {value}\n"})
+def test_id_of_another_tool_is_none_of_the_project(tmp_path: Path) -> None:
+    here = make_repository(tmp_path / "here", {CONFIG: f"project: {{uuid: {ONE}}}\n"})
     repo = find_project(here).repo
     assert find_project(here).uuid == id_of_history(repo, refs_of(repo))
-
-
-def test_clone_that_has_an_id_already_keeps_it_beside_that_of_spec_kitty(tmp_path: Path) -> None:
-    here = make_repository(tmp_path / "here")
-    uuid = find_project(here).uuid
-    with Session(here) as session:
-        session.refresh()
-        session.append(WorkEvent("ErrorLogged", {"error_type": "unknown", "error_message": "x"}))
-    commit(here, {CONFIG: f"project: {{uuid: {ONE}}}\n"})
-    assert find_project(here).uuid == uuid
 
 
 def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from thence.work.board.state import FeatureState, PackageState
-from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s, plan
+from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
@@ -111,59 +111,3 @@ def test_pause_doubles_up_to_five_minutes():
     assert [pause_s(setup, failures) for failures in (1, 2, 3, 7)] == [5, 10, 20, 300]
     assert pause_s(setup, 10**6) == 300
     assert pause_s(replace(setup, backoff_s=0.0), 10**6) == 0
-
-
-def test_plan_shows_what_runs_at_once():
-    feature = a_feature(
-        WP01="planned", WP02="planned", WP03="planned WP01", WP04="planned WP03 WP02", WP05="done"
-    )
-    found = plan(feature, {}, a_setup(slots=2))
-    assert [ids(wave) for wave in found.waves] == [["WP01", "WP02"], ["WP03"], ["WP04"]]
-    assert found.stranded == {}
-    narrow = plan(feature, ranked(WP02="P0"), a_setup(slots=2, a=1))
-    assert [ids(wave) for wave in narrow.waves] == [["WP02"], ["WP01"], ["WP03"], ["WP04"]]
-
-
-def test_plan_has_reviews_by_another_agent_and_goes_on_from_where_the_feature_stands():
-    feature = a_feature(WP01="for_review", WP02="doing WP03", WP03="for_review", WP04="planned")
-    setup = a_setup(slots=1, implement="a", review="a r")
-    found = plan(approved(feature, "WP03"), {}, setup)
-    assert [wave[0][:3] for wave in found.waves] == [
-        ("WP01", "review", "a"),
-        ("WP02", "implementation", "a"),
-        ("WP02", "review", "r"),
-        ("WP04", "implementation", "a"),
-        ("WP04", "review", "r"),
-    ]
-    assert found.stranded == {}
-
-
-def test_plan_takes_as_merged_what_waits_for_no_review():
-    feature = a_feature(WP01="for_review WP02", WP02="for_review", WP03="planned WP01")
-    assert [ids(wave) for wave in plan(feature, {}, a_setup()).waves] == [["WP03"]]
-    stuck = a_feature(WP01="for_review WP02", WP02="rejected", WP03="planned WP01")
-    assert plan(stuck, {}, a_setup()).waves == ()
-    assert list(plan(stuck, {}, a_setup()).stranded) == ["WP01", "WP03"]
-
-
-def test_plan_tells_what_no_wave_brings_to_its_end():
-    feature = a_feature(
-        WP01="planned WP02",
-        WP02="planned WP01",
-        WP03="planned WP02 WP04",
-        WP04="planned WP09",
-        WP05="rejected",
-        WP06="planned WP05",
-        WP07="planned",
-        WP08="parked",
-    )
-    found = plan(feature, {}, a_setup())
-    assert [ids(wave) for wave in found.waves] == [["WP07"]]
-    assert found.stranded == {
-        "WP01": "it waits for WP02 (planned)",
-        "WP02": "it waits for WP01 (planned)",
-        "WP03": "it waits for WP02 (planned), WP04 (planned)",
-        "WP04": "it waits for WP09 (unknown)",
-        "WP06": "it waits for WP05 (rejected)",
-        "WP08": "it is in parked",
-    }

@@ -15,7 +15,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s, plan
+from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
@@ -200,15 +200,3 @@ def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
             assert not may_begin(feature, package)
     if not stuck:
         assert {each.lane for each in feature.packages.values()} <= {DONE}
-
-
-@given(features(), rankings, setups())
-def test_plan_brings_all_to_its_end_or_tells_why_not(feature, ranks, setup):
-    found = plan(feature, ranks, setup)
-    begun = [task.wp_id for wave in found.waves for task in wave]
-    assert all(0 < len(wave) <= setup.slots for wave in found.waves)
-    assert max(Counter(begun).values(), default=0) <= 2
-    left = {wp_id for wp_id, each in feature.packages.items() if each.lane not in LANES[3:]}
-    waiting = {wp_id for wp_id in left if feature.packages[wp_id].lane in (PLANNED, DOING)}
-    assert waiting - set(begun) <= set(found.stranded) <= left
-    assert not set(begun) & set(found.stranded)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import SLUG, finalized_project, show_lanes
+from tests.cli.work.projects import SLUG, finalized_project
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
 
@@ -28,9 +28,7 @@ TASKS = b"""# Tasks
 
 @pytest.fixture
 def project(tmp_path):
-    folder = finalized_project(tmp_path / "sync", TASKS, files=NAMED)
-    show_lanes(folder)
-    return folder
+    return finalized_project(tmp_path / "sync", TASKS, files=NAMED)
 
 
 def work(folder, *arguments, **more):
@@ -186,35 +184,16 @@ def test_merge_is_recorded_by_the_same_command(project):
 
 
 @pytest.mark.promise("S2")
-@pytest.mark.parametrize(
-    ("command", "event_type"),
-    [
-        (("mark-status", "T001"), "SubtaskCompleted"),
-        (("move-task", "WP01", "--to", "doing", "--actor", "ada"), "WPStatusChanged"),
-    ],
-)
-def test_what_planning_files_show_is_recorded_by_the_same_command(project, command, event_type):
+def test_box_that_is_opened_is_recorded_by_the_same_command(project):
+    work(project, "mark-status", "T001")
+    path = project / "kitty-specs" / SLUG / "tasks.md"
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"[ ]", b"[x]"))
+    command = ("mark-status", "T001", "--undo")
     unwritten(project, *command)
-    assert git(project, "diff", "--name-only").startswith("kitty-specs/001-sync/tasks")
+    assert path.read_bytes() == before
     (event,) = recorded(project, *command)
-    assert event["event_type"] == event_type
-    work(project, *command)
-    assert [each["event_type"] for each in events_of(project)].count(event_type) == 1, "once"
-
-
-@pytest.mark.promise("S2")
-@pytest.mark.parametrize(
-    "command", [("move-task", "WP01", "--to", "doing"), ("mark-status", "T001")]
-)
-def test_where_no_file_shows_a_lane_a_move_that_can_not_be_recorded_fails(project, command):
-    for path in (project / "kitty-specs" / SLUG / "tasks").glob("WP*.md"):
-        path.write_text(path.read_text().replace("lane: planned\n", ""))
-    before = events_of(project)
-    with Unwritable(project):
-        ended, told = work(project, *command, obeys_permissions=True)
-    assert (ended.code, list(told)) == (1, ["error"])
-    work(project, "status")
-    assert events_of(project) == before
+    assert event["event_type"] == "SubtaskReopened"
 
 
 @pytest.mark.promise("S2")
@@ -222,11 +201,13 @@ def test_where_no_file_shows_a_lane_a_move_that_can_not_be_recorded_fails(projec
     "command",
     [
         ("add-history", "WP01", "a note"),
+        ("mark-status", "T001"),
+        ("move-task", "WP01", "--to", "doing"),
         ("move-task", "WP01", "--gate", "CI_CHECK=pending"),
         ("accept", "WP01", "--no-code", "none"),
     ],
 )
-@pytest.mark.whole(rows=3)
+@pytest.mark.whole(rows=5)
 def test_command_that_only_appends_fails_when_it_can_not(project, command):
     if command[0] == "accept":
         work(project, "move-task", "WP01", "--to", "doing")

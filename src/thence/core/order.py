@@ -17,13 +17,39 @@ __all__ = ["is_concurrent", "topological_sort", "total_order_key"]
 CONE_EVENTS_MAX = 10_000
 # an event and as many causes as a cone holds: where a chain is cut, the cone is too
 CHAIN_EVENTS_MAX = CONE_EVENTS_MAX + 1
-# the event type that a chain passes through only where no other cause is named
 MILESTONE = "MILESTONE"
+# what led most closely to an event of a simulation, by the types of both
+_OWN_CAUSES = {"STATE": "ACTION", "ACTION": "DECISION", "DECISION": "SYSTEM"}
 
 Cone = tuple[tuple[Event, int], ...]
 
 
 _KEY = attrgetter("order_key")
+
+
+def closeness(effect_type: str, cause_type: str, cause_actor: str | None) -> int:
+    """Returns how closely a cause led to an event that names it: what is greater comes first.
+
+    A change follows its action, the first that it names, an action its decision, a decision the
+    model's answer. Milestones come last, before them notices that stand for many causes.
+    """
+    if cause_type == MILESTONE:
+        return 0
+    if cause_type == "SYSTEM" and cause_actor is None:
+        return 1
+    return 3 if _OWN_CAUSES.get(effect_type) == cause_type else 2
+
+
+def by_closeness(effect: Event, causes: Iterable[Event]) -> list[Event]:
+    """Returns causes of an event, the closest first, equally close ones the latest first."""
+    places = {cause_id: place for place, cause_id in enumerate(effect.caused_by)}
+
+    def key(cause: Event) -> tuple[int, int, OrderKey]:
+        near = closeness(effect.event_type, cause.event_type, cause.actor)
+        is_own = near == 3 and effect.event_type == "STATE"
+        return near, -places.get(cause.event_id, len(places)) if is_own else 0, cause.order_key
+
+    return sorted(causes, key=key, reverse=True)
 
 
 def total_order_key(event: Event) -> OrderKey:

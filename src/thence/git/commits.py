@@ -102,9 +102,22 @@ def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
 
     Commands that do so at once take turns. Raises GitFailed.
     """
+    files = TreeFiles(repo.folder)
     with locked(repo.common / WRITING):
         for path, edit in changes.items():
-            _rewrite(TreeFiles(repo.folder), path, edit)
+            try:
+                while True:
+                    before = files.look(path)
+                    data = files.read(path) if before else None
+                    new = edit(data)
+                    if new is None or new == data:
+                        break
+                    if _state_of(files.look(path)) == _state_of(before):
+                        files.replace(path, new)
+                        break
+            except OSError as error:
+                where, hint = files.top / path, "make room or rights there"
+                raise failure("could not write", where, f"{error}", hint) from error
 
 
 def commit_tree(
@@ -235,23 +248,6 @@ def _status(git: Git, paths: Sequence[str]) -> _Status:
     return _Status(
         None if head == "(initial)" else head, None if branch == "(detached)" else branch, states
     )
-
-
-def _rewrite(files: TreeFiles, path: str, edit: FileEdit) -> None:
-    """Applies a function to a file. Raises GitFailed."""
-    try:
-        while True:
-            before = files.look(path)
-            data = files.read(path) if before else None
-            new = edit(data)
-            if new is None or new == data:
-                return
-            if _state_of(files.look(path)) == _state_of(before):
-                files.replace(path, new)
-                return
-    except OSError as error:
-        where = files.top / path
-        raise failure("could not write", where, f"{error}", "make room or rights there") from error
 
 
 def _state_of(stat: os.stat_result | None) -> tuple[int, int, int] | None:

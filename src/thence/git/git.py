@@ -160,7 +160,11 @@ class Git:
                 # its fetch, which is refused, may end before git has told it what is lacking
                 is_refused = self._is_asked and process.returncode == -signal.SIGPIPE
                 if process.returncode < 0 and not is_refused:
-                    raise self._killed(process.returncode, arguments)
+                    operation = f"git {_name(arguments)} failed in"
+                    cause = f"it was killed by signal {-process.returncode}"
+                    error = failure(operation, self.folder, cause, "try again", is_retryable=True)
+                    error.was_killed = True
+                    raise error
             for file in files:
                 file.seek(0)
             if files:
@@ -254,13 +258,6 @@ class Git:
             is_retryable=is_locked,
         )
         error.is_lacking = is_lacking
-        return error
-
-    def _killed(self, status: int, arguments: tuple[Argument, ...]) -> GitFailed:
-        cause = f"it was killed by signal {-status}"
-        operation = f"git {_name(arguments)} failed in"
-        error = failure(operation, self.folder, cause, "try again", is_retryable=True)
-        error.was_killed = True
         return error
 
     def _refused(self, cause: str, hint: str) -> GitFailed:

@@ -271,40 +271,34 @@ def landings(
     state = _State()
     with suppress(KeyError, ValueError, TypeError):
         state = _decode_state((kept or {})["state"])
-    at_first, found = state.tip, dict[str, _Stood]()
-    if state.tip != target:
-        found, state = state.packages, _moved(repo, state, target)
+    before = state
+    if before.tip != target:
+        state = _State(target)
+        with suppress(ThenceError, ValueError):  # the commit before is gone, or the rows are
+            changes = _changes(repo, target, before.tip) if before.tip else []
+            if changes and changes[0].parent == before.tip:  # else it was rewritten
+                stood = before.packages
+                standings = {key: _decode_standing(one.rows) for key, one in stood.items()}
+                follow(standings, changes, {})
+                for key, standing in standings.items():
+                    state.store(key, stood[key].landed, standing)
     new = {
         one.key: one
         for one in questions
         if one.key not in state.packages and one.key_if_missing not in state.missing
     }
     for key, one in new.items():
-        if one.landed is None and key in found:
-            new[key] = one._replace(landed=found[key].landed)
+        if one.landed is None and key in before.packages:
+            new[key] = one._replace(landed=before.packages[key].landed)
     if new:
         for key, (landed, standing) in _ask(repo, target, new).items():
             state.store(key, landed, standing)
         state.missing |= {one.key_if_missing for one in questions if one.key not in state.packages}
-    if kept is not None and (new or at_first != target):
+    if kept is not None and (new or state is not before):
         state.packages = dict([*state.packages.items()][-STANDING_MAX:])
         kept["state"] = msgspec.msgpack.encode(state)
-    stood = (state.packages.get(one.key) for one in questions)
-    return [Landing(one.landed, tuple(one.reverts)) if one else Landing() for one in stood]
-
-
-def _moved(repo: Repository, before: _State, target: str) -> _State:
-    """Returns what stands at a later commit of a branch, nothing if it was rewritten."""
-    state = _State(target)
-    if before.tip:
-        with suppress(ThenceError, ValueError):  # the commit before is gone, or the rows are
-            standings = {key: _decode_standing(one.rows) for key, one in before.packages.items()}
-            changes = _changes(repo, target, before.tip)
-            if changes and changes[0].parent == before.tip:
-                follow(standings, changes, {})
-                for key, standing in standings.items():
-                    state.store(key, before.packages[key].landed, standing)
-    return state
+    found = (state.packages.get(one.key) for one in questions)
+    return [Landing(one.landed, tuple(one.reverts)) if one else Landing() for one in found]
 
 
 def _changes(repo: Repository, target: str, since: str) -> list[Change]:
@@ -325,9 +319,9 @@ def _ask(
     present = named - absent_of(repo, named)
     history = _History(repo, target, present)
     known = {key: one.landed for key, one in questions.items() if one.landed and one.landed.commit}
-    lacking: Collection[str] = {one.commit or "" for one in known.values()} - history.brought.keys()
-    if len(history.parents) == COMMITS_MAX:
-        lacking = missing_commits(repo, target, lacking)
+    # of a long history the end alone is listed
+    unlisted = {one.commit or "" for one in known.values()} - history.brought.keys()
+    lacking = missing_commits(repo, target, unlisted)
     landed = {key: one for key, one in known.items() if one.commit not in lacking}
     sought = {key: code for key, code in codes.items() if key not in landed}
     landed |= _search(repo, target, sought, history, present)
@@ -397,47 +391,24 @@ def _search(
     present: Set[str],
 ) -> dict[str, Landed]:
     """Looks for packages' code in the commit `target`, and returns what landed."""
-    landed, rest = dict[str, Landed](), dict[str, tuple[Reviewed, ...]]()
-    for key, code in codes.items():
-        if not (chain := code.chain):
-            continue
-        tip, is_cut = chain[-1].commit, len(history.parents) == COMMITS_MAX
-        if tip in history.brought:
-            step = history.steps[history.brought[tip]]
-            is_there = tip == step or not chain[0].base or not history.is_empty(step)
-        else:
-            is_there = is_cut and tip in present and is_ancestor(repo, tip, target)
-        if is_there:
-            landed[key] = Landed("ancestor", tip)
-        else:
-            rest[key] = chain
-    based = {key: chain for key, chain in rest.items() if chain[0].base}
-    landed |= _found(repo, based, history, present) if based else {}
-    for key, chain in rest.items():
-        tip = chain[-1].commit
-        if key not in landed and tip in present and tip not in history.brought:
-            with suppress(ThenceError):  # the two have no commit in common
-                if merged_tree(repo, target, tip) == (history.trees[target], ()):
-                    landed[key] = Landed("merge", target)
-    return landed
-
-
-def _found(
-    repo: Repository,
-    chains: Mapping[str, Sequence[Reviewed]],
-    history: _History,
-    present: Set[str],
-) -> dict[str, Landed]:
-    """Returns the packages whose changes the target's own commits make."""
-    commits, spans = dict[str, list[tuple[str, ...]]](), dict[str, list[tuple[str, ...]]]()
+    landed, chains = dict[str, Landed](), {key: code.chain for key, code in codes.items()}
     for key, chain in chains.items():
+        if chain and (number := history.brought.get(tip := chain[-1].commit)) is not None:
+            step = history.steps[number]
+            if tip == step or not chain[0].base or not history.is_empty(step):
+                landed[key] = Landed("ancestor", tip)
+    chains = {key: chain for key, chain in chains.items() if chain and key not in landed}
+    # by the patch-ids of the target's own commits
+    based = {key: chain for key, chain in chains.items() if chain[0].base}
+    commits, spans = dict[str, list[tuple[str, ...]]](), dict[str, list[tuple[str, ...]]]()
+    for key, chain in based.items():
         ends = [(chain[-1].commit, one.base) for one in chain]
         spans[key] = [span for span in ends if present >= {*span}]
         commits[key] = [(name,) for one in chain for name in one.commits if name in present]
     changes = {one: None for every in (commits, spans) for rows in every.values() for one in rows}
     files = dict(zip(changes, files_of(repo, [*changes]), strict=True))
     paths, places = dict[str, set[bytes] | None](), dict[str, tuple[set[str], int]]()
-    for key, chain in chains.items():
+    for key, chain in based.items():
         before, begin = history.beside(chain[0].base)
         places[key] = before | history.beside(chain[-1].commit)[0], begin
         held = {path for change in (*spans[key], *commits[key]) for path in files[change]}
@@ -452,8 +423,7 @@ def _found(
     for commit, changed in theirs.items():
         for path in changed:
             by_path[path].add(commit)
-    found = dict[str, Landed]()
-    for key, chain in chains.items():
+    for key, chain in based.items():
         ids, own, (excluded, begin) = dict[str, str](), paths[key], places[key]
         near = {*asked} if own is None else set[str]().union(*(by_path[path] for path in own))
         for commit in sorted(near - excluded, key=history.brought.__getitem__):
@@ -469,13 +439,17 @@ def _found(
             way += alone
         else:
             ways.append(way)
-        for patches in ways:
-            if patches and ids.keys() >= {*patches}:
-                names = {ids[patch] for patch in patches}
-                how = "patch" if len(names) == 1 else "patches"
-                found[key] = Landed(how, max(names, key=history.brought.__getitem__))
-                break
-    return found
+        if ways:
+            names = {ids[patch] for patch in ways[0]}
+            how = "patch" if len(names) == 1 else "patches"
+            landed[key] = Landed(how, max(names, key=history.brought.__getitem__))
+    for key, chain in chains.items():  # by a merge that would change nothing
+        tip = chain[-1].commit
+        if key not in landed and tip in present and tip not in history.brought:
+            with suppress(ThenceError):  # the two have no commit in common
+                if merged_tree(repo, target, tip) == (history.trees[target], ()):
+                    landed[key] = Landed("merge", target)
+    return landed
 
 
 def nearest(repo: Repository, target: str, code: Reviewed, since: str | None = None) -> str | None:

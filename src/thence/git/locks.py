@@ -144,14 +144,31 @@ def _free(path: Path, wait_s: float) -> None:
     note = _note_of(path)
     if not note.exists():
         return
+    import shutil  # seldom needed
+
     with _locked(note, wait_s) as file:
         begun_s = os.fstat(file.fileno()).st_mtime
         folder, *names = file.read().split(b"\0")
         end = names.index(b"") if b"" in names else len(names)
-        for link in names[:end]:
-            if link.endswith(b"/.git"):
-                _remove_half_made(path.parent.parent, Path(os.fsdecode(link)).parent)
-        removed = [name for name in names[:end] if _is_left(name, begun_s)]
+        for link in (name for name in names[:end] if name.endswith(b"/.git")):
+            tree = Path(os.fsdecode(link)).parent  # a worktree that was being made
+            for own in (path.parent.parent / "worktrees").glob("*"):
+                with suppress(OSError):  # somebody else's may go meanwhile
+                    held = os.listdir(own)
+                    reason = (own / "locked").read_bytes().strip() if "locked" in held else None
+                    is_begun = not held or (
+                        reason in (b"", b"initializing") and "index" not in held
+                    )
+                    if own.name.startswith(tree.name) and is_begun:  # it is nothing but its link
+                        TreeFiles(tree).unlink(".git")
+                        shutil.rmtree(own)
+        removed = list[bytes]()
+        for name in names[:end]:
+            state = _look(name)
+            # taken right after its name was noted, and unchanged since: its git is no more
+            is_of_then = state is not None and -_PAUSE_S <= state.st_mtime - begun_s <= _LATEST_S
+            if name.endswith(b".lock") and is_of_then and _is_unchanged(name):
+                removed.append(name)
         for name in removed:
             with suppress(OSError):
                 os.unlink(name)
@@ -159,27 +176,6 @@ def _free(path: Path, wait_s: float) -> None:
         if paths and any(name.endswith(INDEX_LOCK.encode()) for name in removed):
             Git(Path(os.fsdecode(folder))).ask("reset", "--quiet", "--", *paths)
         note.unlink(missing_ok=True)
-
-
-def _remove_half_made(common: Path, tree: Path) -> None:
-    """Removes a worktree that git was making when it was killed: it holds nothing but its link."""
-    import shutil  # seldom needed
-
-    for own in (common / "worktrees").glob("*"):
-        with suppress(OSError):  # somebody else's may go meanwhile
-            names = os.listdir(own)
-            reason = (own / "locked").read_bytes().strip() if "locked" in names else None
-            is_begun = not names or (reason in (b"", b"initializing") and "index" not in names)
-            if own.name.startswith(tree.name) and is_begun:
-                TreeFiles(tree).unlink(".git")
-                shutil.rmtree(own)
-
-
-def _is_left(name: bytes, begun_s: float) -> bool:
-    """Reports whether a lock file was taken right after its name and stays unchanged a while."""
-    state = _look(name)
-    is_of_then = state is not None and -_PAUSE_S <= state.st_mtime - begun_s <= _LATEST_S
-    return name.endswith(b".lock") and is_of_then and _is_unchanged(name)
 
 
 def _is_unchanged(name: bytes) -> bool:

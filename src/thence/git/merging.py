@@ -116,11 +116,16 @@ def merge(
     user's working trees unchanged: if the user's work is in the way, if an operation is under way
     where the target is checked out, or if git or a hook refuses.
     """
-    is_signed = signs_commits(repo)
+    is_signed, moving = signs_commits(repo), f"could not move branch {target} in"
     with locked(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             refs = refs_of(repo)
-            tree = _free_tree(repo, refs.trees, target)
+            tree, rebased = refs.trees.get(target), rebase_of(repo, target)
+            what = "rebase" if rebased else operation_under_way(git_dir_of(tree)) if tree else None
+            if what is not None:
+                cause = f"a {what} is under way in {rebased or tree}"
+                hint = "end it (see git status), then try again"
+                raise failure(moving, repo.folder, cause, hint, is_retryable=True)
             commits = {**refs.branches, **(tips or {})}
             planned = plan(repo, target, packages, commits, is_signed=is_signed)
             if planned.conflict is None and check is not None:
@@ -134,7 +139,7 @@ def merge(
             if error is not None and at == planned.begin:
                 raise error
     raise failure(
-        f"could not move branch {target} in",
+        moving,
         repo.folder,
         f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
         "see which program moves it, then try again",
@@ -194,24 +199,6 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
     return begin
 
 
-def _free_tree(repo: Repository, trees: Mapping[str, Path], branch: str) -> Path | None:
-    """Returns the working tree that has a branch checked out, None if none has.
-
-    Raises a passing GitFailed if the user is in the middle of something with it.
-    """
-    tree, rebased = trees.get(branch), rebase_of(repo, branch)
-    what = "rebase" if rebased else operation_under_way(git_dir_of(tree)) if tree else None
-    if what is None:
-        return tree
-    raise failure(
-        f"could not move branch {branch} in",
-        repo.folder,
-        f"a {what} is under way in {rebased or tree}",
-        "end it (see git status), then try again",
-        is_retryable=True,
-    )
-
-
 def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFailed | None:
     """Moves the target forward by git, with the user's own settings and hooks; returns its error.
 
@@ -231,7 +218,14 @@ def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFail
             git = Git(folder, keeps=(note,), is_users=True)
             git.run(*arguments, operation=f"could not bring the merge into {target} in", hint=hint)
     except GitFailed as error:
-        aside = tree and _stash_of(tree, planned)
+        aside = ""
+        if tree is not None:  # what puts aside the files in the way
+            listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
+            moved = {*os.fsdecode(Git(tree).run(*listing)).split("\0")} - {""}
+            looking = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+            states = os.fsdecode(Git(tree).run(*looking)).split("\0")
+            if names := [state[3:] for state in states if state[3:] in moved]:
+                aside = f"git stash push --include-untracked -- {shlex.join(names)}"
         if any(refusal in error.cause for refusal in REFUSALS):
             error.hint = (
                 f"commit your changes of that file, or put them aside: {aside}; then merge again"
@@ -241,13 +235,3 @@ def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFail
             error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"
         return error
     return None
-
-
-def _stash_of(tree: Path, planned: MergePlan) -> str:
-    """Returns the command that puts aside the files in the way of a move; "" if none is."""
-    git = Git(tree)
-    listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
-    moved = {*os.fsdecode(git.run(*listing)).split("\0")}
-    states = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
-    names = [state[3:] for state in os.fsdecode(states).split("\0") if state[3:] in moved - {""}]
-    return f"git stash push --include-untracked -- {shlex.join(names)}" if names else ""

@@ -7,7 +7,6 @@ only this takes. Formats: "Git Objects" in the book Pro Git.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -117,21 +116,14 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
     git, operation = repo.git, "could not write objects into"
     try:
         with TemporaryDirectory(prefix="thence-") as name:
-            folder = Path(name)
-            paths = [folder / str(number) for number in range(len(files))]
-            for path, data in zip(paths, files.values(), strict=True):
-                path.write_bytes(data)
-            listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
-            hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
-            oids = git.run(*hashing, stdin=listing, operation=operation).decode().split()
-            entries = (
-                b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
-                for oid, path in zip(oids, files, strict=True)
-            )
-            variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
+            entries = b""
+            for path, data in files.items():
+                oid = git.run("hash-object", "-w", "--stdin", stdin=data, operation=operation)
+                entries += b"%b %b\t%b\0" % (FILE, oid.strip(), os.fsencode(path))
+            variables = {"GIT_INDEX_FILE": os.path.join(name, "index")}
             git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
             adding = ("update-index", "-z", "--index-info")
-            git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
+            git.run(*adding, stdin=entries, variables=variables, operation=operation)
             new_tree = git.run("write-tree", variables=variables, operation=operation)
     except OSError as error:  # the folder of temporary files has no room
         cause = f"{error.filename or 'a temporary file'}: {error.strerror or error}"

@@ -31,7 +31,6 @@ _PAGES = {
     "bitbucket.org": "https://bitbucket.org/{0}/pull-requests/new?source={2}&dest={1}",
     "codeberg.org": "https://codeberg.org/{0}/compare/{1}...{2}",
 }
-_OVER_HTTPS = ("ssh.", "altssh.")  # hosts by which forges let ssh through a firewall
 
 
 class PullRequest(NamedTuple):
@@ -127,8 +126,6 @@ def page_of(url: str, branch: str, target: str) -> str | None:
         host = parts.hostname or ""
     except ValueError:
         return None
-    for prefix in _OVER_HTTPS:
-        host = host.removeprefix(prefix)
     path = parts.path.strip("/").removesuffix(".git")
     if parts.scheme not in ("https", "http", "ssh") or host not in _PAGES or "/" not in path:
         return None

@@ -185,8 +185,12 @@ def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
         if "bare" in lines:
             continue
         path, head = Path(lines["worktree"]), lines.get("HEAD", "")
-        if number == 0:
-            path = _main_path(repo, path)
+        if number == 0 and repo.git_dir == repo.common and repo.top is not None:
+            path = repo.top
+        elif number == 0 and path == repo.common:  # of a submodule git names the git folder
+            arguments = ("config", "--file", path / "config", "--null", "core.worktree")
+            noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
+            path = Path(os.path.normpath(path / noted)) if noted else path
         branch = lines["branch"].removeprefix(HEADS) if "branch" in lines else None
         commit = head if head.strip("0") else None
         trees.append(WorktreeInfo(path, commit, branch, number == 0, not is_standing(path)))
@@ -280,14 +284,3 @@ def git_dir_of(path: Path) -> Path:
         return own
     noted = os.fsdecode(own.read_bytes()).removeprefix("gitdir: ").removesuffix("\n")
     return (path / noted).resolve(strict=True)
-
-
-def _main_path(repo: Repository, named: Path) -> Path:
-    """Returns the main working tree; in a submodule git names the git folder instead."""
-    if repo.git_dir == repo.common and repo.top is not None:
-        return repo.top
-    if named != repo.common:
-        return named
-    arguments = ("config", "--file", repo.common / "config", "--null", "core.worktree")
-    noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
-    return Path(os.path.normpath(repo.common / noted)) if noted else named

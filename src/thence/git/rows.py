@@ -108,22 +108,21 @@ def diffs_in(out: bytes) -> Iterator[tuple[list[str], list[FileDiff]]]:
 def changes_in(out: bytes) -> Iterator[Change]:
     """Yields the changes that git writes as their hunks."""
     for (commit, *parents), files in diffs_in(out):
-        hunks = [hunk for file in files for hunk in _hunks_of(file)]
+        hunks = list[Hunk]()
+        for file in files:
+            for line in file.head:
+                if line.startswith(_INDEX) and not file.hunks:
+                    blobs = line.split(b" ")[1].split(b"..")
+                    hunks.append(Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs)))
+                for words, is_old in _MODES.items():
+                    mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
+                    if mode != _PLAIN_MODE:
+                        row = [b"%b%b %b" % (_MODE, mode, file.path)]
+                        hunks.append(Hunk(row, []) if is_old else Hunk([], row))
+            for rows in file.hunks:
+                sides = ([row[1:] for row in rows if row[:1] == one] for one in (b"-", b"+", b" "))
+                hunks.append(Hunk(*sides))
         yield Change(commit, "".join(parents[:1]), hunks)
-
-
-def _hunks_of(file: FileDiff) -> Iterator[Hunk]:
-    for line in file.head:
-        if line.startswith(_INDEX) and not file.hunks:
-            blobs = line.split(b" ")[1].split(b"..")
-            yield Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs))
-        for words, is_old in _MODES.items():
-            mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
-            if mode != _PLAIN_MODE:
-                row = [b"%b%b %b" % (_MODE, mode, file.path)]
-                yield Hunk(row, []) if is_old else Hunk([], row)
-    for rows in file.hunks:
-        yield Hunk(*([row[1:] for row in rows if row[:1] == sign] for sign in (b"-", b"+", b" ")))
 
 
 def words_of(rows: Iterable[bytes]) -> set[bytes]:

@@ -7,8 +7,6 @@ between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 
 import os
 import re
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.git.files import IS_LINK, TreeFiles
-from thence.git.git import REACH, SILENT, Git, failure, in_one_line, own_variables
+from thence.git.git import Git, failure
 from thence.git.locks import INDEX_LOCK, MAKING, locked, naming, ref_locks
 from thence.git.merging import base_of
 from thence.git.refs import refs_of
@@ -104,12 +102,11 @@ def make(
         head, is_new = _make_empty(repo, branch, path, base, tips)
     warnings: tuple[str, ...] = ()
     if _fill(path):
-        update = ("git", "submodule", "--quiet", "update")
         if TreeFiles(path).look(".gitmodules") is not None:
-            warnings = _set_up(path, "could not fill its submodules", update)
-        running = ("git", "hook", "run", "--ignore-missing", "post-checkout", "--")
-        hook = (*running, "0" * len(head), head, "1")
-        warnings += _set_up(path, "the hook post-checkout failed", hook)
+            update = ("submodule", "--quiet", "update")
+            warnings = _set_up(path, "could not fill its submodules", *update)
+        hook = ("hook", "run", "--ignore-missing", "post-checkout", "--", "0" * len(head), head)
+        warnings += _set_up(path, "the hook post-checkout failed", *hook, "1")
     return Worktree(path, branch, head, is_new, warnings)
 
 
@@ -184,10 +181,7 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
     _check_path(repo, path)
     with locked(repo.common / MAKING):
-        _hide(repo, path)
-        arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
-        with naming(repo.common / MAKING, repo.folder, [path / ".git"]) as note:
-            Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
+        _add(repo, path, ("--detach", path, commit))
     _fill(path)
 
 
@@ -273,10 +267,11 @@ def _make_empty(
 
     Returns the commit that it is at, and whether the branch begins there.
     """
+    taken = ref_locks(repo.common, repo.git_dir, branch)
     if tips is not None and branch not in tips and _is_free(path):
         with suppress(GitFailed):  # or something came about since somebody looked
             start = base_of(repo, base, tips)
-            _add(repo, branch, path, start)
+            _add(repo, path, ("--no-track", "-b", branch, path, start), taken)
             return start, True
     tips = refs_of(repo).branches
     for tree in list_worktrees(repo):
@@ -298,7 +293,7 @@ def _make_empty(
     is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
     if is_new and branch in tips:
         _delete(repo, branch, tips[branch])
-    _add(repo, branch, path, start if is_new else None)
+    _add(repo, path, ("--no-track", "-b", branch, path, start) if is_new else (path, branch), taken)
     return start if is_new else tips[branch], is_new
 
 
@@ -344,16 +339,16 @@ def _delete(repo: Repository, branch: str, commit: str) -> None:
         Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"could not delete {branch} in")
 
 
-def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
-    """Makes a worktree without its files, on a new branch if there is a `start`."""
+def _add(
+    repo: Repository, path: Path, what: Sequence[str | Path], taken: Sequence[Path] = ()
+) -> None:
+    """Makes a worktree without its files; `taken` are the locks that git takes meanwhile."""
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
         files.make_folder(above)
     _hide(repo, path)
-    what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     adding = ("worktree", "add", "--quiet", "--no-checkout", *what)
-    taken = (*ref_locks(repo.common, repo.git_dir, branch), path / ".git")
-    with naming(repo.common / MAKING, repo.folder, taken) as note:
+    with naming(repo.common / MAKING, repo.folder, (*taken, path / ".git")) as note:
         Git(repo.folder, keeps=(note,)).run(*adding, operation=f"{_MAKING} {path} of")
 
 
@@ -376,33 +371,14 @@ def _fill(path: Path) -> bool:
     return True
 
 
-def _set_up(path: Path, failed: str, command: Sequence[str]) -> tuple[str, ...]:
-    """Runs a command of git in a new worktree; returns how it failed, if it did.
-
-    It reaches remotes as the user's git does, and asks nobody.
-    """
-    from tempfile import TemporaryFile  # seldom needed
-
-    with TemporaryFile() as out:  # no pipe: what a hook leaves running holds it open
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=path,
-                env=own_variables(REACH) | SILENT,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-            status = process.wait(SETUP_TIMEOUT_S)
-            out.seek(0)
-            why = in_one_line(out.read()) or f"it exited with {status}"
-        except OSError as error:
-            status, why = 1, str(error.strerror)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
-    return (f"{failed} in {path}: {' '.join(command)}: {why}",) if status else ()
+def _set_up(path: Path, failed: str, *command: str) -> tuple[str, ...]:
+    """Runs a command of git in a new worktree as the user does; returns how it failed, if so."""
+    try:
+        answer = Git(path, is_users=True, alone_s=SETUP_TIMEOUT_S).ask(*command)
+    except GitFailed as error:
+        return (f"{failed} in {path}: {error.cause}",)
+    why = answer.stderr or f"it exited with {answer.status}"
+    return (f"{failed} in {path}: git {' '.join(command)}: {why}",) if answer.status else ()
 
 
 def _hide(repo: Repository, path: Path) -> None:

@@ -139,8 +139,9 @@ def serve_team(
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
     A proxy names its clients' addresses: one on this machine, or with `is_behind_proxy`, or on a
-    Unix socket, any. A request, such as a batch, has 8 seconds to end once a signal came; a second
-    signal ends it too. Files that this process makes from then on are its owner's alone.
+    Unix socket, any. A request, such as a batch, has 8 seconds to end once a signal came, a client
+    that is waited for 2; a second signal ends them too. Files that this process makes from then on
+    are its owner's alone.
     """
     from thence.server.app import create_team_app
 
@@ -182,6 +183,12 @@ def _run(
             self.force_exit = self.should_exit
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Ends the connections; who is left then, as by a second signal, is cut off."""
+            await super().shutdown(sockets)
+            for connection in [*self.server_state.connections]:
+                connection.transport.abort()
 
     sys.setswitchinterval(_SWITCH_S)
     config = Config(

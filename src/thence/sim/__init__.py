@@ -41,7 +41,13 @@ from thence.sim.run.agents import (
 )
 from thence.sim.run.calls import RunWait
 from thence.sim.run.engine import BaseEngine, View, Writes
-from thence.sim.run.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
+from thence.sim.run.run import (
+    Orchestrator,
+    RunResult,
+    SimulationOrchestrator,
+    TurnProgress,
+    collecting_rarely,
+)
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import (
     AgentSettings,
@@ -64,7 +70,14 @@ from thence.sim.space.worlds import WorldMap
 if TYPE_CHECKING:
     from thence.sim.again.survey import survey
     from thence.sim.populations.population import Population
-    from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator, MemoryRecord
+    from thence.sim.run.thinking import (
+        DeclaredValidator,
+        LLMAgent,
+        LLMEngine,
+        LLMValidator,
+        MemoryRecord,
+        PromptedAgent,
+    )
 
 __all__ = [
     "Action",
@@ -77,6 +90,7 @@ __all__ = [
     "Decision",
     "DecisionEvent",
     "Declaration",
+    "DeclaredValidator",
     "DetailEvent",
     "EdgeSettings",
     "EndpointSettings",
@@ -98,6 +112,7 @@ __all__ = [
     "Owned",
     "PlaceSettings",
     "Population",
+    "PromptedAgent",
     "RecordedRun",
     "RecordedState",
     "RecordedView",
@@ -127,6 +142,7 @@ __all__ = [
     "WriteMode",
     "Writes",
     "branch",
+    "collecting_rarely",
     "create_action_event",
     "create_decision_event",
     "create_detail_event",
@@ -153,7 +169,8 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.populations.population import Population
 
             return Population
-        if not name.startswith(("LLM", "Memory")) or name not in __all__:
+        others = ("DeclaredValidator", "MemoryRecord", "PromptedAgent")
+        if (not name.startswith("LLM") and name not in others) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking
 

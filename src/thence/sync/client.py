@@ -1,32 +1,34 @@
 """The client of a team's server, by the wire that docs/reference/formats/wire.md describes.
 
 Every answer ends in a value or in a SyncRefused, whatever a server, a proxy or a
-captive portal sends. A refused access token is renewed once, and no error shows a token. A client
-serves one caller at a time, and neither retries nor pauses.
+captive portal sends: bounded in time and size, and without a secret in its words. A refused access
+token is renewed once, and what can't be read is asked for once more, since each request may come
+twice. No redirect is followed. TLS certificates are verified, and plain HTTP reaches this machine
+alone. A client serves one caller at a time, and never pauses.
 """
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+import ssl
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
+from ipaddress import ip_address
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import httpcore2
 import msgspec
 
 from thence.core.ready import ready
 from thence.errors import NotLoggedIn, SuppressCodes, SyncRefused
-from thence.sync.connection import (
-    OTHER,
-    REQUEST_S,
-    Connection,
-    HttpAnswer,
-    bad_answer,
-    words,
-)
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.target import SyncTarget
 from thence.sync.wire.messages import (
+    BODY_BYTES_MAX,
     LOG_NAME,
     PROTOCOL,
     BatchFailed,
@@ -50,19 +52,405 @@ from thence.sync.wire.messages import (
     joined,
 )
 
+CONNECT_S = 5.0
+REQUEST_S = 15.0
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
-_BATCH, _PIECES = "events/batch/", "events/pieces/"
+_WRITE_BYTES = 65_536
+_WORDS_CHARACTERS_MAX = 200
+_HEADERS = {"User-Agent": "thence", "Accept": "application/json", "Accept-Encoding": "gzip"}
+_PORTS = {"http": 80, "https": 443}
+# the errors of a connection that the other side has ended, or in which it sends no HTTP
+_ENDED = (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError)
+_FAILURES = (
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.TimeoutException,
+    httpcore2.UnsupportedProtocol,
+    ImportError,  # of a package that a proxy of another kind needs
+    OSError,
+    ValueError,
+)
+_CERTIFICATE = "for a server with a certificate of its own: thence sync login URL --ca FILE"
+_LATER = "nothing is lost; check the address and the network, then try again"
+_OTHER = "check the address: another program answers there, or a newer server"
+_ASK = "ask an admin of the server; `thence sync status` shows the target"
+_HEALTH = "/api/v1/sync/health/"
 _PACKED_BYTES_MIN = 1_024
 _LOGS_PAGES_MAX = 1_000
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_ANEW = "the next round begins anew by itself"
-_ASK = "ask an admin of the server; `thence sync status` shows the target"
 # of a request for tokens that the server refuses
 _UNWELCOME = (400, 401, 403)
 _BEGINNING = Cursors()
+_NO_PAGE = LinesPage((), "", False)
 _T = TypeVar("_T")
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    event_id: str = ""
+    error: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An answer of 400 or more in the form of the protocol; without an error it had another."""
+
+    error: str = ""
+    problem: _Problem = _Problem()
+    details: tuple[_Detail, ...] = ()
+
+
+class HttpAnswer(NamedTuple):
+    """An answer's status, its headers in lower case, its unpacked body, and who gave it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    server: str
+    secrets: Collection[str] = ()
+
+    @property
+    def refusal(self) -> Refusal:
+        """What the server says in the form of the protocol, empty in another form."""
+        try:
+            return msgspec.json.decode(self.body, type=ready(Refusal))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return Refusal()
+
+    @property
+    def reason(self) -> str:
+        """The server's own words for a refusal, else its status."""
+        refusal = self.refusal
+        return self.words(refusal.problem.message or refusal.error) or f"status {self.status}"
+
+    def words(self, text: str) -> str:
+        """Returns a text of the server in few printable words, without a secret."""
+        return words(text, *self.secrets)
+
+    def decoded(self, kind: type[_T]) -> _T:
+        """Returns its value; raises `bad_answer` with what stands in place of one."""
+        content_type = self.headers.get("content-type", "")
+        text = self.words(self.body.decode(errors="replace"))
+        if content_type.split(";")[0].strip().lower() != "application/json":
+            raise bad_answer(self.server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
+        try:
+            return msgspec.json.decode(self.body, type=ready(kind))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            cause = f"it does not have the form of one: {text!r}"
+            raise bad_answer(self.server, cause) from None
+
+    def error(self, operation: str, kind: type[SyncRefused] = SyncRefused) -> SyncRefused:
+        """Returns the error that an answer other than 200 means, by its status."""
+        status, refusal, cause = self.status, self.refusal, self.reason
+        code, hint, retry_after_s = "bad_answer", _OTHER, 0.0
+        if 300 <= status < 400:
+            location = self.words(self.headers.get("location", "")) or "nowhere"
+            cause = f"it redirects to {location}, and no login is sent there"
+            hint = "if that is your server, log in there: thence sync login URL"
+        elif status in (429, 503):
+            text = self.headers.get("retry-after", "")
+            is_number = text.isascii() and text.isdigit()
+            retry_after_s = min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
+            code = "server_busy"
+            hint = f"nothing is lost; try again in {retry_after_s:g} s"
+        elif status >= 500 or status == 408:
+            code, hint = "server_unreachable", "nothing is lost; try again later"
+        elif status == 401:
+            kind, code, hint = NotLoggedIn, "not_logged_in", f"thence sync login {self.server}"
+        elif status == 409 and refusal.problem.code == "cursor_unknown":
+            code, hint = "cursor_unknown", "the next round begins anew by itself"
+        elif status in (403, 409, 412, 413) or (404 != status >= 400 and refusal.error):
+            code, hint = "sync_refused", self.words(refusal.problem.hint) or _ASK
+        else:
+            text = self.words(self.body.decode(errors="replace"))
+            cause = f"it is of status {status}: {text!r}"
+        return kind(
+            operation,
+            place=self.server,
+            cause=cause,
+            hint=hint,
+            code=code,
+            retry_after_s=retry_after_s,
+        )
+
+
+class Connection:
+    """A session with one server; it connects at the first request, and again after a failure.
+
+    `ca_file` holds the certificates to trust; without it those of the system count, or those of
+    SSL_CERT_FILE. No request lasts longer than `request_s`, however slowly a server sends; only the
+    resolver of this system has its own time for the server's name. No error shows `secrets`.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        ca_file: str | None = None,
+        request_s: float = REQUEST_S,
+        secrets: Collection[str] = (),
+    ) -> None:
+        self.server = server_address(server)
+        self.secrets = secrets
+        self._ca_file = ca_file
+        self._request_s = request_s
+        self._network = _Network()
+        self._pool: httpcore2.ConnectionPool | None = None
+        self._is_checked = False
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        tries: int = 2,
+    ) -> HttpAnswer:
+        """Sends a request and returns its answer, of any status; the first asks for the protocol.
+
+        A request whose connection ends is sent again over another one, `tries` in all. Raises
+        SyncRefused: `server_unreachable`, `bad_answer` for what is no answer of HTTP or too large,
+        and for a server that does not speak this protocol.
+        """
+        if not self._is_checked and path != _HEALTH:
+            answer = self.ask("GET", _HEALTH)
+            if answer.status != 200:
+                raise answer.error("could not sync with")
+            spoken = answer.decoded(ServerHealth).protocol
+            if PROTOCOL not in spoken:
+                versions = ", ".join(map(str, spoken[:8])) or "none"
+                raise SyncRefused(
+                    "could not sync with",
+                    place=self.server,
+                    cause=f"it speaks {versions} of the protocol's versions, and this thence"
+                    f" {PROTOCOL}",
+                    hint="update thence here, or on the server",
+                )
+            self._is_checked = True
+        url = quote(f"{self.server}{path}", safe="/:[]%")
+        url += f"?{urlencode(query)}" if query else ""
+        named = {**_HEADERS, **(headers or {})}
+        fields = [(name.encode(), text.encode()) for name, text in named.items()]
+        self._network.end_s = monotonic() + self._request_s
+        for number in range(1, tries + 1):
+            self._network.has_answered = False
+            try:
+                if self._pool is None:
+                    is_tls = self.server.startswith("https:")
+                    self._pool = httpcore2.ConnectionPool(
+                        ssl_context=trusted_certificates(self._ca_file) if is_tls else None,
+                        proxy=_proxy_to(self.server),
+                        max_connections=1,
+                        network_backend=self._network,
+                    )
+                with self._pool.stream(
+                    method, url, headers=fields, content=body or None
+                ) as response:
+                    return self._received(response)
+            except _FAILURES as error:
+                self.close()
+                if number < tries and isinstance(error, _ENDED):
+                    continue
+                text = words(str(error)) or type(error).__name__
+                if isinstance(error, httpcore2.TimeoutException):
+                    text = f"no whole answer within {self._request_s:g} s"
+                elif isinstance(error, httpcore2.ProtocolError) and self._network.has_answered:
+                    raise bad_answer(self.server, text, _LATER) from error
+                raise SyncRefused(
+                    "could not reach",
+                    place=self.server,
+                    cause=text,
+                    hint=_CERTIFICATE if "CERTIFICATE" in text.upper() else _LATER,
+                    code="server_unreachable",
+                ) from error
+            except BaseException:
+                self.close()
+                raise
+        raise AssertionError  # it was returned, or raised
+
+    def close(self) -> None:
+        """Closes the connection; the next request opens it again."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _received(self, response: httpcore2.Response) -> HttpAnswer:
+        """Reads a response; no part is unpacked beyond the limit."""
+        headers = {
+            name.decode("latin-1").lower(): text.decode("latin-1")
+            for name, text in response.headers
+        }
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("gzip", "identity"):
+            cause = f"it is packed as {coding[:20]!r}, which is not supported"
+            raise bad_answer(self.server, cause, _LATER)
+        unpack = zlib.decompressobj(wbits=31) if coding == "gzip" else None
+        body, packed_bytes = bytearray(), 0
+        for part in response.iter_stream():
+            packed_bytes += len(part)
+            try:
+                body += unpack.decompress(part, BODY_BYTES_MAX + 1 - len(body)) if unpack else part
+            except zlib.error:
+                raise bad_answer(self.server, "it can't be unpacked", _LATER) from None
+            if max(packed_bytes, len(body)) > BODY_BYTES_MAX:
+                cause = f"it is longer than {BODY_BYTES_MAX:,} bytes"
+                raise bad_answer(self.server, cause, _LATER)
+        if unpack is not None and not unpack.eof:
+            raise bad_answer(self.server, "it is cut short", _LATER)
+        return HttpAnswer(response.status, headers, bytes(body), self.server, self.secrets)
+
+
+class _Network(httpcore2.SyncBackend):
+    """The network of a session, where nothing is waited for beyond the end of the request.
+
+    The timeouts of httpcore2 count from byte to byte: a head that drips would never end by them.
+    """
+
+    end_s = 0.0
+    # a server that ends a connection without a word was killed, and has given no bad answer
+    has_answered = False
+
+    def remaining_s(self) -> float:
+        """Returns the seconds that the request has yet; raises ReadTimeout behind its end."""
+        remaining_s = self.end_s - monotonic()
+        if remaining_s <= 0:
+            raise httpcore2.ReadTimeout
+        return remaining_s
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore2.NetworkStream:
+        """Connects to a server or its proxy, to each address of it for 5 s at most."""
+        options["timeout"] = min(CONNECT_S, self.remaining_s())
+        return _Stream(super().connect_tcp(*arguments, **options), self)
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A stream of bytes that ends with the request."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, network: _Network) -> None:
+        self._stream = stream
+        self._network = network
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = self._stream.read(max_bytes, self._network.remaining_s())
+        self._network.has_answered |= bool(data)
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITE_BYTES):  # the time counts for each
+            part = buffer[start : start + _WRITE_BYTES]
+            self._stream.write(part, self._network.remaining_s())
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore2.NetworkStream:
+        options["timeout"] = self._network.remaining_s()  # of the whole handshake
+        return _Stream(self._stream.start_tls(*arguments, **options), self._network)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def server_address(address: str) -> str:
+    """Returns the one form of a server's address; raises SyncRefused, which shows no password."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError:
+        parts, host, port = urlsplit(""), "", None
+    cause = ""
+    if parts.scheme not in _PORTS or not host or not address.isprintable() or " " in address:
+        cause = "it is not an address of http or https"
+    elif "@" in parts.netloc:
+        cause = "it holds a user name or password, which belong to `thence sync login`"
+    elif parts.query or parts.fragment:
+        cause = "an address ends before ? and #"
+    elif parts.scheme == "http" and not is_loopback(host):
+        cause = "plain http would show your password to the network"
+    if cause:
+        place = f"{parts.scheme}://{host}" if host else "that address"
+        hint, code = "name it as https://HOST[:PORT]", "sync_error"
+        raise SyncRefused("could not use", place=place, cause=cause, hint=hint, code=code)
+    host = f"[{host}]" if ":" in host else host
+    port_text = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{port_text}{parts.path.rstrip('/')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Reports whether a host's name or number is that of this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_loopback_server(server: str) -> bool:
+    """Reports whether a server's address is on this machine."""
+    return is_loopback(urlsplit(server).hostname or "")
+
+
+def trusted_certificates(ca_file: str | None) -> ssl.SSLContext:
+    """Returns the certificates of a file, without one the system's; raises SyncRefused for none."""
+    try:
+        if ca_file:
+            return ssl.create_default_context(cafile=ca_file)
+        return httpcore2.default_ssl_context()
+    except OSError as error:
+        raise SyncRefused(
+            "could not read the certificates in",
+            place=ca_file or "SSL_CERT_FILE",
+            cause=error.strerror or error,
+            hint="name a file in PEM format: thence sync login URL --ca FILE",
+            code="sync_error",
+        ) from error
+
+
+def _proxy_to(server: str) -> httpcore2.Proxy | None:
+    """Returns the proxy that the environment names for a server.
+
+    There is none to this machine: it would see what is for this machine alone.
+    """
+    parts = urlsplit(server)
+    if is_loopback_server(server) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    address = proxies.get(parts.scheme) or proxies.get("all")
+    if not address:
+        return None
+    proxy = urlsplit(address if "://" in address else f"http://{address}")
+    user = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
+    host = proxy.netloc.rpartition("@")[2]
+    return httpcore2.Proxy(f"{proxy.scheme}://{host}", auth=user)
+
+
+def bad_answer(server: str, cause: str, hint: str = _OTHER) -> SyncRefused:
+    """Returns the error for an answer that no server of thence gives."""
+    operation = "could not read the answer of"
+    return SyncRefused(operation, place=server, cause=cause, hint=hint, code="bad_answer")
+
+
+def words(text: str, *secrets: str) -> str:
+    """Returns a server's text in few printable words, without anything secret."""
+
+    def hidden(text: str) -> str:
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "…")
+        return text
+
+    # hidden before the text is cut, and again behind it: what is no letter may stand in a secret
+    part = hidden(text)[: 4 * _WORDS_CHARACTERS_MAX]
+    part = hidden(" ".join("".join(c if c.isprintable() else " " for c in part).split()))
+    return part if len(part) <= _WORDS_CHARACTERS_MAX else part[:_WORDS_CHARACTERS_MAX] + "…"
 
 
 class PulledPage(NamedTuple):
@@ -94,13 +482,6 @@ class SyncClient:
         self._login = login
         self._store = store or CredentialStore()
         self._connection = Connection(target.server, ca_file=login.ca_file, request_s=request_s)
-        self._is_checked = False
-
-    def check(self) -> None:
-        """Asks the server for its protocol, once; raises SyncRefused for another one."""
-        if not self._is_checked:
-            _check_protocol(self._connection)
-            self._is_checked = True
 
     def page(self, after: str, seen: str = "") -> PulledPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
@@ -108,18 +489,17 @@ class SyncClient:
         Raises `cursor_unknown`, for the place `seen` too.
         """
         query = {"limit": "1000", "after": after, "seen": seen}
-        answer = self._ask("GET", "events", query=query)
-        if _is_log_unknown(answer):
-            if after or seen:
-                raise SyncRefused(
-                    "could not go on with the log at",
-                    place=self._target.server,
-                    cause="the server has no such log any more",
-                    hint=_ANEW,
-                    code="cursor_unknown",
-                )
+        page = self._ask(LinesPage, "events", query=query, unknown=_NO_PAGE)
+        if page is _NO_PAGE and not (after or seen):
             return PulledPage((), "", False)
-        page = self._decoded(answer, LinesPage)
+        if page is _NO_PAGE:
+            raise SyncRefused(
+                "could not go on with the log at",
+                place=self._target.server,
+                cause="the server has no such log any more",
+                hint="the next round begins anew by itself",
+                code="cursor_unknown",
+            )
         self._check_cursors(page.next)
         return PulledPage(self._lines_of(page.events), page.next, page.more)
 
@@ -128,7 +508,7 @@ class SyncClient:
         logs: list[TeamLog] = []
         for _ in range(_LOGS_PAGES_MAX):
             after = logs[-1].log if logs else ""
-            page = self._decoded(self._ask("GET", "logs/", query={"after": after}), LogsPage)
+            page = self._ask(LogsPage, "logs/", query={"after": after})
             names = [after, *(one.log for one in page.logs)]
             is_in_order = all(one < other for one, other in pairwise(names))
             if not is_in_order or not all(map(LOG_NAME.fullmatch, names[1:])):
@@ -149,8 +529,8 @@ class SyncClient:
         `nodes` are those under which the log wrote: the login's, if nobody else has them.
         """
         query = {**cursors._asdict(), "title": self._target.title}
-        answer = self._ask("POST", _BATCH, query=query, body=joined(lines, nodes=nodes))
-        results = self._decoded(answer, Results)
+        body = joined(lines, nodes=nodes)
+        results = self._ask(Results, "events/batch/", body, query, is_push=True)
         self._check_cursors(results.after, results.seen)
         return results
 
@@ -174,30 +554,24 @@ class SyncClient:
 
         Raises BatchRefused where one of them is not what it says.
         """
-        answer = self._ask("POST", _PIECES, body=joined(lines, "pieces"))
-        return self._decoded(answer, KeptPieces).count
+        body = joined(lines, "pieces")
+        return self._ask(KeptPieces, "events/pieces/", body, is_push=True).count
 
     def pieces(self, digests: Sequence[str]) -> Sequence[bytes]:
         """Returns lines of pieces by their digests, in hex."""
         given = self._about("values", tuple(digests), Pieces(()))
         return [bytes(raw) for raw in given.pieces]
 
-    def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
-        """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
-        body = msgspec.json.encode(DigestsRequest(digests))
-        answer = self._ask("POST", f"events/{question}/", body=body)
-        return unknown if _is_log_unknown(answer) else self._decoded(answer, type(unknown))
-
     def node_owner(self, node: str) -> NodeOwner:
         """Returns which login owns a node, and whether this one may redact its lines."""
-        return self._decoded(self._ask("GET", "nodes/", query={"node": node}), NodeOwner)
+        return self._ask(NodeOwner, "nodes/", query={"node": node})
 
     def live_token(self) -> str:
         """Returns a token for one live connection.
 
         Raises `bad_answer` where the server knows no such connections.
         """
-        token = self._decoded(self._ask("POST", "ws-token/", body=b"{}"), LiveToken).token
+        token = self._ask(LiveToken, "ws-token/", b"{}").token
         if not _TOKEN.fullmatch(token):
             raise self._bad_answer("it holds no token")
         return token
@@ -206,58 +580,80 @@ class SyncClient:
         """Closes the connection; the client can be used again."""
         self._connection.close()
 
+    def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
+        """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
+        body = msgspec.json.encode(DigestsRequest(digests))
+        return self._ask(type(unknown), f"events/{question}/", body, unknown=unknown)
+
     def _ask(
         self,
-        method: str,
+        kind: type[_T],
         path: str,
-        *,
-        query: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> HttpAnswer:
-        """Returns an answer of 200, or of 404 for a log that the server lacks."""
-        self.check()
-        query = {"log": self._target.log, "kind": self._target.kind, **(query or {})}
+        query: Mapping[str, str] | None = None,
+        *,
+        unknown: _T | None = None,
+        is_push: bool = False,
+    ) -> _T:
+        """Returns the value of an answer, or `unknown` for a log that the server lacks.
+
+        A push raises BatchRefused and BatchFailed for what the batch alone may be the reason of.
+        """
+        for is_again in (False, True):
+            try:
+                answer = self._answer(path, body, query or {})
+                if answer.status == 200:
+                    return answer.decoded(kind)
+                refusal, status = answer.refusal, answer.status
+                if unknown is not None and status == 404 and refusal.problem.code:
+                    return unknown
+                if is_push and (status == 413 or (status == 400 and refusal.error)):
+                    raise BatchRefused(
+                        "could not push a batch to",
+                        place=answer.server,
+                        cause=answer.reason,
+                        hint="the line that is refused is parked: thence sync parked",
+                        bad={one.event_id: answer.words(one.error) for one in refusal.details},
+                    )
+                has_failed = is_push and status >= 500 and status != 503
+                raise answer.error(
+                    "could not sync with", BatchFailed if has_failed else SyncRefused
+                )
+            except SyncRefused as error:  # request or answer may have been spoilt on its way
+                if is_again or error.code != "bad_answer":
+                    raise
+                self._connection.close()
+        raise AssertionError  # it was returned, or raised
+
+    def _answer(self, path: str, body: bytes, query: Mapping[str, str]) -> HttpAnswer:
+        """Asks with the login's access token, and with another one if that is refused."""
+        query = {"log": self._target.log, "kind": self._target.kind, **query}
         query = {name: text for name, text in query.items() if text}
         headers = {"X-Team-Slug": self._target.team}
-        if method == "POST":
+        method = "POST" if body else "GET"
+        if body:
             headers["Content-Type"] = "application/json"
         if len(body) >= _PACKED_BYTES_MIN:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, 5, mtime=0)
         for is_renewed in (False, True):
-            headers["Authorization"] = f"Bearer {self._login.access}"
+            access = self._login.access
+            self._connection.secrets = (access, self._login.refresh)
+            headers["Authorization"] = f"Bearer {access}"
             answer = self._connection.ask(
                 method, f"/api/v1/{path}", query=query, headers=headers, body=body
             )
             if answer.status != 401:
-                break
-            if is_renewed:
-                raise not_logged_in(self._login, "the server refuses even a new token")
-            self._login = self._store.refreshed(self._login, self._exchange)
-        if answer.status == 200 or _is_log_unknown(answer):
-            return answer
-        access, refusal = self._login.access, _refusal_of(answer)
-        is_push = path in (_BATCH, _PIECES)
-        if is_push and (answer.status == 413 or (answer.status == 400 and refusal.error)):
-            raise BatchRefused(
-                "could not push a batch to",
-                place=self._target.server,
-                cause=_text_of(answer, access) or f"status {answer.status}",
-                hint="the line that is refused is parked: thence sync parked",
-                bad={one.event_id: words(one.error, access) for one in refusal.details},
-            )
-        has_failed = is_push and answer.status >= 500 and answer.status != 503
-        error = BatchFailed if has_failed else SyncRefused
-        raise _error_of(answer, "could not sync with", access, error=error)
+                return answer
+            if not is_renewed:
+                self._login = self._store.refreshed(self._login, self._exchange)
+        raise not_logged_in(self._login, "the server refuses even a new token")
 
     def _exchange(self, refresh: str) -> Tokens:
         answer = _post(self._connection, "token/refresh/", Refresh(refresh))
         if answer.status in _UNWELCOME:
             raise not_logged_in(self._login, "the server does not accept the login any more")
-        return _tokens(answer, refresh)
-
-    def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
-        return _decoded(answer, kind, self._login.access)
+        return _tokens(answer)
 
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
         lines = [bytes(event) for event in events]
@@ -295,18 +691,21 @@ def log_in(
     Raises NotLoggedIn, and what a SyncClient raises.
     """
     secrets = password, new_password
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        _check_protocol(connection)
+    with closing(
+        Connection(server, ca_file=ca_file, request_s=request_s, secrets=secrets)
+    ) as connection:
         try:
-            answer = _post(connection, "token/", Credentials(username, *secrets))
+            # the change of a password that came twice would be refused
+            tries = 1 if new_password else 2
+            answer = _post(connection, "token/", Credentials(username, *secrets), tries)
             if answer.status in _UNWELCOME:
                 raise NotLoggedIn(
                     f"could not log in as {username} at",
                     place=connection.server,
-                    cause=_text_of(answer, *secrets) or f"status {answer.status}",
+                    cause=answer.reason,
                     hint="check the name and the passwords, then try again",
                 )
-            tokens = _tokens(answer, *secrets)
+            tokens = _tokens(answer)
         except SyncRefused as error:
             if new_password and error.code in ("server_unreachable", "bad_answer"):
                 error.hint = "the server may have the new password or the former one: log in to see"
@@ -316,128 +715,25 @@ def log_in(
 
 def revoke(login: Login) -> None:
     """Ends a login at its server; a login that has ended is no error. Raises SyncRefused."""
-    with closing(Connection(login.server, ca_file=login.ca_file)) as connection:
+    secrets = (login.refresh,)
+    with closing(Connection(login.server, ca_file=login.ca_file, secrets=secrets)) as connection:
         answer = _post(connection, "token/revoke/", Refresh(login.refresh))
         if answer.status not in (200, 204, 401, 403):
-            raise _error_of(answer, "could not end the login at", login.refresh)
+            raise answer.error("could not end the login at")
 
 
-class _Problem(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
-    hint: str = ""
-
-
-class _Detail(msgspec.Struct, frozen=True):
-    event_id: str = ""
-    error: str = ""
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    """An answer of 400 or more in the form of the protocol; without an error it had another."""
-
-    error: str
-    problem: _Problem = _Problem()
-    details: tuple[_Detail, ...] = ()
-
-
-def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
-    """Returns the value of an answer; raises `bad_answer` with what stood in its place."""
-    content_type = answer.headers.get("content-type", "")
-    text = words(answer.body.decode(errors="replace"), *secrets)
-    if content_type.split(";")[0].strip().lower() != "application/json":
-        raise bad_answer(answer.server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
-    try:
-        return msgspec.json.decode(answer.body, type=ready(kind))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise bad_answer(answer.server, f"it does not have the form of one: {text!r}") from None
-
-
-def _error_of(
-    answer: HttpAnswer, operation: str, *secrets: str, error: type[SyncRefused] = SyncRefused
-) -> SyncRefused:
-    """Returns the error for an answer by its status."""
-    status, refusal = answer.status, _refusal_of(answer)
-    cause = _text_of(answer, *secrets) or f"status {status}"
-    code, hint, retry_after_s = "bad_answer", OTHER, 0.0
-    if 300 <= status < 400:
-        location = words(answer.headers.get("location", ""), *secrets) or "nowhere"
-        cause = f"it redirects to {location}, and no login is sent there"
-        hint = "if that is your server, log in there: thence sync login URL"
-    elif status in (429, 503):
-        text = answer.headers.get("retry-after", "")
-        is_number = text.isascii() and text.isdigit()
-        retry_after_s = min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
-        code = "server_busy"
-        hint = f"nothing is lost; try again in {retry_after_s:g} s"
-    elif status >= 500 or status == 408:
-        code, hint = "server_unreachable", "nothing is lost; try again later"
-    elif status == 401:
-        code, hint = "not_logged_in", f"thence sync login {answer.server}"
-    elif status == 409 and refusal.problem.code == "cursor_unknown":
-        code, hint = "cursor_unknown", _ANEW
-    elif status in (403, 409, 412, 413) or (400 <= status < 500 and refusal.error):
-        code, hint = "sync_refused", words(refusal.problem.hint, *secrets)
-    else:
-        text = words(answer.body.decode(errors="replace"), *secrets)
-        cause = f"it is of status {status}: {text!r}"
-    refused = error if status != 401 else NotLoggedIn
-    return refused(
-        operation,
-        place=answer.server,
-        cause=cause,
-        hint=hint or _ASK,
-        code=code,
-        retry_after_s=retry_after_s,
-    )
-
-
-def _refusal_of(answer: HttpAnswer) -> _Refusal:
-    try:
-        return msgspec.json.decode(answer.body, type=ready(_Refusal))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Refusal("")
-
-
-def _is_log_unknown(answer: HttpAnswer) -> bool:
-    """Reports whether a server of this protocol answers that it has no such log."""
-    return answer.status == 404 and bool(_refusal_of(answer).problem.code)
-
-
-def _text_of(answer: HttpAnswer, *secrets: str) -> str:
-    """Returns the server's own words for a refusal, without anything secret; else nothing."""
-    refusal = _refusal_of(answer)
-    return words(refusal.problem.message or refusal.error, *secrets)
-
-
-def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:
+def _post(connection: Connection, path: str, value: msgspec.Struct, tries: int = 2) -> HttpAnswer:
     body = msgspec.json.encode(value)
     headers = {"Content-Type": "application/json"}
-    return connection.ask("POST", f"/api/v1/{path}", headers=headers, body=body)
+    return connection.ask("POST", f"/api/v1/{path}", headers=headers, body=body, tries=tries)
 
 
-def _check_protocol(connection: Connection) -> None:
-    """Raises SyncRefused for a server that does not speak this protocol."""
-    answer = connection.ask("GET", "/api/v1/sync/health/")
-    if answer.status != 200:
-        raise _error_of(answer, "could not sync with")
-    spoken = _decoded(answer, ServerHealth).protocol
-    if PROTOCOL not in spoken:
-        versions = ", ".join(map(str, spoken[:8])) or "none"
-        raise SyncRefused(
-            "could not sync with",
-            place=connection.server,
-            cause=f"it speaks {versions} of the protocol's versions, and this thence {PROTOCOL}",
-            hint="update thence here, or on the server",
-        )
-
-
-def _tokens(answer: HttpAnswer, *secrets: str) -> Tokens:
+def _tokens(answer: HttpAnswer) -> Tokens:
     """Returns the tokens of an answer; it may hold some in vain, so that none of it is shown."""
     if answer.status != 200:
-        raise _error_of(answer, "could not log in at", *secrets)
+        raise answer.error("could not log in at")
     with SuppressCodes("bad_answer"):
-        tokens = _decoded(answer, Tokens)
+        tokens = answer.decoded(Tokens)
         if _TOKEN.fullmatch(tokens.access) and _TOKEN.fullmatch(tokens.refresh):
             return tokens
     raise bad_answer(answer.server, "it holds no tokens")

@@ -5,10 +5,17 @@ and what waits in the outbox goes to the server. A server that does not know a c
 another one, or was restored: then all is pulled anew. A line that got an answer is sent no more in
 the same round, one that was refused in a batch of several in smaller ones, so that a round ends
 whatever the server answers.
+
+`run_round` runs one by whichever process has the turn, with what was last enabled and last logged
+in, and keeps its report beside the log.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from io import FileIO
+from pathlib import Path
+from random import uniform
 
 from msgspec.structs import replace
 
@@ -18,14 +25,15 @@ from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.secrets import FoundSecret
 from thence.errors import InvalidEvent, SyncRefused, ThenceError
+from thence.files import FileBusy, file_lock, is_locked
 from thence.log.blobs.blob_files import Bodies
-from thence.log.open import OS_DISK, Disk, Log
+from thence.log.open import OS_DISK, Log
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
-from thence.sync.outbox import LineKey, Outbox, OutboxLine, key_of
+from thence.sync.outbox import Outbox, OutboxLine, key_of
 from thence.sync.redactions import own_nodes, settle_bodies
-from thence.sync.target import SyncReport, enabled_target
+from thence.sync.target import SyncReport, enabled_target, recorded, sync_folder
 from thence.sync.wire.messages import (
     BODIES_MISSING,
     BODY_MISSING,
@@ -33,7 +41,6 @@ from thence.sync.wire.messages import (
     BatchFailed,
     BatchRefused,
     Cursors,
-    EventVerdict,
     batches,
 )
 
@@ -45,12 +52,30 @@ FAILED_IN_A_ROW_MAX = 3
 PAGES_MAX = 100_000
 # what a background service waits between two batches
 BATCH_PAUSE_S = 5.0
+# how long a command's claim on the next turn is waited for
+_QUEUE_S = 0.5
 _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
 _VALUE_MISSING = "body_missing"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
+BACKOFF_MIN_S = 0.5
+BACKOFF_MAX_S = 30.0
+_DOUBLINGS_MAX = 10
+# how often a round of a background service looks again for a server that went away amid it
+AWAY_MAX = 4
 
 Progress = Callable[[int, int, int], None]
+Random = Callable[[float, float], float]
+
+
+def backoff_s(failures: int, uniform: Random) -> float:
+    """Returns the seconds to wait after some failures in a row: chance, up to a doubling limit.
+
+    The limit is 500 ms after the first failure and 30 s at most ("full jitter": AWS Architecture
+    Blog, Exponential Backoff And Jitter, 2015).
+    """
+    doublings = min(max(failures - 1, 0), _DOUBLINGS_MAX)
+    return uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2**doublings))
 
 
 class SyncEngine:
@@ -60,11 +85,11 @@ class SyncEngine:
     makes sure that one round runs at a time over all processes. `target` names server, team and
     log, so that another target gets the whole history. `progress` is called often with the lines
     pulled so far, pushed or kept back so far, and to be pushed in all. `pause` is called before a
-    request with the seconds to wait, 5 between two batches, and ends the round by an error; a round
-    of a command waits for nothing. A line in which `find_secret`, by default the built-in rules and
-    the log's settings, finds one is parked, never sent. With `pulls_only` nothing is pushed.
-    `outbox` is what is known of the log's lines between rounds. Raises `read_failed`, SyncRefused,
-    NotLoggedIn.
+    request with the seconds to wait, 5 between two batches, and ends the round by an error; with it
+    a server that goes away is waited for a few times. A round of a command waits for nothing. A
+    line in which `find_secret`, by default the built-in rules and the log's settings, finds one is
+    parked, never sent. With `pulls_only` nothing is pushed. `outbox` is what is known of the log's
+    lines between rounds. Raises `read_failed`, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -74,10 +99,9 @@ class SyncEngine:
         *,
         target: str = "",
         progress: Progress = lambda *_: None,
-        pause: Callable[[float], None] = lambda _: None,
+        pause: Callable[[float], None] | None = None,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
         pulls_only: bool = False,
-        disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
         if transport is None:
@@ -85,11 +109,11 @@ class SyncEngine:
             transport, target = client_to(own, CredentialStore()), own.key
         self._transport = transport
         self._progress = progress
-        self._pause = pause
+        self._pause = pause or (lambda _: None)
+        self._away_max = AWAY_MAX if pause else 0
         self._find_secret = find_secret or (lambda line: log.redact_settings.parking.found_in(line))
-        self.outbox = Outbox(disk, log.folder, log.vocabulary, target)
+        self.outbox = Outbox(log.folder, log.vocabulary, target)
         self._pulls_only = pulls_only
-        self._disk = disk
         self._begin()
 
     def round(self) -> SyncReport:
@@ -99,13 +123,20 @@ class SyncEngine:
         try:
             self.outbox.update()
             self._relay(self.outbox.pulled(), self.outbox.cursors.after, is_retry=True)
-            try:
-                self._pull_settle_push()
-            except SyncRefused as refused:
-                if refused.code != "cursor_unknown":
-                    raise
-                self.outbox.begin_anew()
-                self._pull_settle_push()
+            is_anew, failures = False, 0
+            while True:
+                try:
+                    self._pull_settle_push()
+                    break
+                except SyncRefused as refused:
+                    if refused.code == "cursor_unknown" and not is_anew:
+                        is_anew = True
+                        self.outbox.begin_anew()
+                    elif refused.code == "server_unreachable" and failures < self._away_max:
+                        failures += 1
+                        self._pause(backoff_s(failures, uniform))
+                    else:
+                        raise
         except ThenceError as failure:
             error = failure
             if failure.code == "cursor_unknown":
@@ -120,11 +151,10 @@ class SyncEngine:
     def _begin(self) -> None:
         """Begins a round of which nothing is known yet."""
         self._report = SyncReport()
-        self._to_push = self._handled = self._failed_in_a_row = 0
+        self._to_push = self._handled = 0
         self._nodes: Sequence[str] = ()
         self._has_pushed = False
-        self._failure: BatchFailed | None = None
-        bodies = Bodies(self._disk, self._log.folder)
+        bodies = Bodies(OS_DISK, self._log.folder)
         self._values = LargeValues(bodies, self._transport, self._pause)
 
     def _count(self, **counts: int) -> None:
@@ -137,8 +167,8 @@ class SyncEngine:
         withheld: SyncRefused | None = None
         try:
             self._pull()
-            redacted = settle_bodies(self._log, self.outbox, self._transport, self._values)
-            self._report = replace(self._report, redacted=redacted)
+            changed = settle_bodies(self._log, self.outbox, self._transport, self._values)
+            self._count(redacted=changed)
         except SyncRefused as refused:
             if refused.code != "bad_answer":
                 raise
@@ -198,7 +228,15 @@ class SyncEngine:
         relayed = self._log.relay(lines, self._values)
         if relayed.renewed:
             self._report = replace(self._report, is_restored=True)
-        parked = [(event, _reason(event)) for event in relayed.parked]
+        parked = [
+            (
+                event,
+                f"its clock, {event.lamport_clock}, is too far ahead"
+                if event.lamport_clock > CLOCK_AHEAD_MAX
+                else _NO_ROOM,
+            )
+            for event in relayed.parked
+        ]
         parked += [
             (Event(line, None, vocabulary), bad.reason)
             for line, bad in relayed.bad
@@ -206,28 +244,21 @@ class SyncEngine:
         ]
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
         apart = new.union(event.line for event, _ in parked)
-        bad_lines = {line for line, _ in relayed.bad}
-        keys = [
-            None if line in bad_lines else self._key_of(line) for line in lines if line not in apart
-        ]
-        is_whole = None not in keys
+        held = [line for line in lines if line not in apart]
+        keys = []
+        for line in {*held}.difference(line for line, _ in relayed.bad):
+            event = parse(line, vocabulary)
+            with suppress(InvalidEvent):
+                keys += [] if isinstance(event, BadLine) else [key_of(event)]
+        is_whole = len(keys) == len({*held})
         with self.outbox.at_once():
             if is_retry:
                 self.outbox.forget_pulled()
             self.outbox.park_pulled(parked)
             self.outbox.update(new)
-            held = [key for key in keys if key is not None]
-            self.outbox.record_synced(held, moved if is_whole else before, before, are_pulled=True)
+            self.outbox.record_synced(keys, moved if is_whole else before, before, are_pulled=True)
         self._count(pulled=len(new))
         return is_whole
-
-    def _key_of(self, line: bytes) -> LineKey | None:
-        """Returns the key of a line, None for one that is no event."""
-        event = parse(line, self._log.vocabulary)
-        try:
-            return None if isinstance(event, BadLine) else key_of(event)
-        except InvalidEvent:
-            return None
 
     def _push(self) -> None:
         """Pushes all lines that the server lacks, a batch after another; parks secrets.
@@ -236,8 +267,10 @@ class SyncEngine:
         redacted go without their bodies. Those by others wait for them. A server that has no
         verdict for any line of a batch gets no other one.
         """
-        self._nodes = own_nodes(self._log.folder, self._disk)[:OWN_NODES_MAX]
+        self._nodes = own_nodes(self._log.folder)[:OWN_NODES_MAX]
         self._to_push = self.outbox.pending()
+        self._failed_in_a_row = 0
+        self._failure: BatchFailed | None = None
         for are_redactions in (False, True):
             waiting = self.outbox.waiting(are_redactions=are_redactions)
             lines = (one for one in waiting if not self._is_kept_back(one))
@@ -290,15 +323,34 @@ class SyncEngine:
                 half = len(group) // 2
                 has_verdict = self._push_batch(group[:half], is_again=True)
                 return self._push_batch(group[half:], is_again=True) or has_verdict
-            if isinstance(error, BatchFailed):
-                self._fail(group[0], error)
+            if isinstance(error, BatchFailed):  # the line waits for the next round
+                one = group[0]
+                self._failed_in_a_row += 1
+                self._failure = BatchFailed(
+                    "could not push an event to",
+                    place=error.place,
+                    cause=f"{error.cause}, twice, at {one.event_id}, a line of"
+                    f" {len(one.line):,} bytes",
+                    hint="let its proxy pass bodies of 4 MiB; all else is pushed:"
+                    " thence sync status",
+                )
+                if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
+                    raise error
             elif isinstance(error, BatchRefused):
                 self._park(group[0], error.bad.get(group[0].event_id) or error.cause, error)
             else:  # it was redacted meanwhile, or its value was damaged
                 self._keep_damaged(group[0], error)
             return True
         self._failed_in_a_row = 0
-        verdicts = _matched(group, results.results)
+        ids, count = [one.event_id for one in group], Counter(one.event_id for one in group)
+        by_id = {verdict.event_id: verdict for verdict in results.results}
+        verdicts = [  # of two lines with one id nobody knows which one is meant
+            (one, by_id[one.event_id])
+            for one in group
+            if count[one.event_id] == 1 and one.event_id in by_id
+        ]
+        if [verdict.event_id for verdict in results.results] == ids:  # by their order they are
+            verdicts = list(zip(group, results.results, strict=True))
         held = [one.key for one, verdict in verdicts if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
         self.outbox.record_synced(held, moved, cursors)
@@ -325,41 +377,78 @@ class SyncEngine:
         self._handled += 1
         self._count(rejected=1)
 
-    def _fail(self, one: OutboxLine, error: BatchFailed) -> None:
-        """Leaves a line at which the server fails to the next round; raises where it is down."""
-        self._failed_in_a_row += 1
-        self._failure = BatchFailed(
-            "could not push an event to",
-            place=error.place,
-            cause=f"{error.cause}, twice, at {one.event_id}, a line of {len(one.line):,} bytes",
-            hint="let its proxy pass bodies of 4 MiB; all else is pushed: thence sync status",
-        )
-        if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
-            raise error
-
-
-def _matched(
-    group: Sequence[OutboxLine], verdicts: Sequence[EventVerdict]
-) -> list[tuple[OutboxLine, EventVerdict]]:
-    """Returns the verdict of each line that has one; an answer in order is matched by order."""
-    ids = [one.event_id for one in group]
-    if [verdict.event_id for verdict in verdicts] == ids:
-        return list(zip(group, verdicts, strict=True))
-    by_id = {verdict.event_id: verdict for verdict in verdicts}
-    count = Counter(ids)
-    # of two lines with one id nobody knows which one is meant
-    return [
-        (one, by_id[one.event_id])
-        for one in group
-        if count[one.event_id] == 1 and one.event_id in by_id
-    ]
-
-
-def _reason(event: Event) -> str:
-    is_far = event.lamport_clock > CLOCK_AHEAD_MAX
-    return f"its clock, {event.lamport_clock}, is too far ahead" if is_far else _NO_ROOM
-
 
 def _bad(cause: str) -> SyncRefused:
     operation = "could not sync with the server"
     return SyncRefused(operation, cause=cause, hint=_HINT, code="bad_answer")
+
+
+def sync_lock(log: Log) -> Path:
+    """Returns the lock file of those who sync a log; one of all processes holds it."""
+    return sync_folder(log.folder) / "lock"
+
+
+def queue_lock(log: Log) -> Path:
+    """Returns the lock file of a command in wait of its turn: a background service gives way."""
+    return sync_folder(log.folder) / "queue.lock"
+
+
+def run_round(
+    log: Log,
+    store: CredentialStore,
+    *,
+    engine: Callable[..., SyncEngine] = SyncEngine,
+    wait_s: float = 0.0,
+    progress: Progress = lambda *_: None,
+    wait: Callable[[float], bool] | None = None,
+) -> SyncReport | None:
+    """Runs one round once it is this process's turn, and keeps its report; None if not in time.
+
+    `wait` is that of a background service, whose rounds pause between batches and give way: None
+    too for a round that did. Every error of the house is part of the report.
+    """
+
+    def pause(pause_s: float) -> None:
+        if wait is not None and (wait(pause_s) or is_locked(queue_lock(log))):
+            raise _GaveWay(
+                "could not go on with the round",
+                cause="the service was stopped, or another process waits for its turn",
+                hint="the next round goes on",
+            )
+
+    report = SyncReport()
+    try:
+        target = enabled_target(log.folder)
+        turn = _turn(log, wait_s)
+        if turn is None:
+            return None
+        with (
+            turn,
+            closing(client_to(target, store)) as client,
+            closing(
+                engine(log, client, target=target.key, progress=progress, pause=wait and pause)
+            ) as own,
+        ):
+            report = own.round()
+        if isinstance(report.error, _GaveWay):
+            return None
+    except ThenceError as failure:
+        report = replace(report, error=failure)
+    return recorded(log.folder, report, is_background=wait is not None)
+
+
+class _GaveWay(ThenceError):
+    """Error: the round of a background service ended for the sake of somebody else."""
+
+
+def _turn(log: Log, wait_s: float) -> FileIO | None:
+    """Takes the lock of a round; a caller that waits for it has a background service give way."""
+    with suppress(FileBusy):
+        return file_lock(sync_lock(log))
+    if not wait_s:
+        return None
+    with ExitStack() as queue, suppress(FileBusy):
+        with suppress(FileBusy):  # a look at the lock takes it for a moment
+            queue.enter_context(file_lock(queue_lock(log), min(wait_s, _QUEUE_S)))
+        return file_lock(sync_lock(log), wait_s)
+    return None

@@ -50,7 +50,20 @@ class LargeValues:
             first = 1 + max(
                 (at for at, name in enumerate(names) if name in self._at_server), default=-1
             )
-            self._send([self._local.line(piece) for piece in chain[first:]])
+            lines = [self._local.line(piece) for piece in chain[first:]]
+            while lines:  # in order, in bounded requests
+                sizes = accumulate(map(len, lines))
+                most = max(1, sum(size <= PIECES_BYTES_MAX for size in sizes))
+                self._pause(0.0)
+                count = self._transport.push_pieces(lines[:most])
+                if not 0 < count <= len(lines[:most]):
+                    raise SyncRefused(
+                        "could not push a large value to the server",
+                        cause=f"it took {count} of {len(lines[:most])} pieces",
+                        hint="nothing is lost; the next round pushes it again",
+                        code="bad_answer",
+                    )
+                lines = lines[count:]
             self._at_server.update(names[first:])
 
     def forget(self) -> None:
@@ -65,22 +78,6 @@ class LargeValues:
             lacking += self._transport.lacking_pieces(digests[at : at + PAGE_EVENTS_MAX])
         self._at_server.update(set(digests).difference(lacking))
         return [digest for digest in digests if digest not in self._at_server]
-
-    def _send(self, lines: Sequence[bytes]) -> None:
-        """Pushes lines of pieces, in order, in bounded requests."""
-        while lines:
-            sizes = accumulate(map(len, lines))
-            most = max(1, sum(size <= PIECES_BYTES_MAX for size in sizes))
-            self._pause(0.0)
-            count = self._transport.push_pieces(lines[:most])
-            if not 0 < count <= len(lines[:most]):
-                raise SyncRefused(
-                    "could not push a large value to the server",
-                    cause=f"it took {count} of {len(lines[:most])} pieces",
-                    hint="nothing is lost; the next round pushes it again",
-                    code="bad_answer",
-                )
-            lines = lines[count:]
 
     def expect(self, entries: Iterable[BodyEntry]) -> None:
         """Notes which values are about to be asked for, so that a request gets several."""

@@ -20,8 +20,7 @@ from thence.log.files.segment import mirror_path
 from thence.log.open import open_log
 from thence.sync.client import client_to
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import SyncEngine
-from thence.sync.rounds import sync_lock
+from thence.sync.engine import SyncEngine, sync_lock
 from thence.sync.target import SyncReport, SyncTarget, read_state, write_state
 from thence.sync.wire.messages import MirroredLog, TeamLog
 

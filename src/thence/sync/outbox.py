@@ -8,7 +8,7 @@ lines that are on the device are in it: no line is sent that a power cut can tak
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from errno import EEXIST
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,9 +29,8 @@ from thence.core.redaction import (
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
-from thence.log.files.disk import Disk, DiskError, reading
+from thence.log.files.disk import DiskError, reading
 from thence.log.files.identity import known_node_id, known_node_ids
-from thence.log.files.segment import current_path, own_folder
 from thence.log.index.rows import schema_digest, statements
 from thence.log.index.segments import (
     Intake,
@@ -43,17 +42,16 @@ from thence.log.index.segments import (
     present,
     snapshots,
 )
+from thence.log.open import OS_DISK
 from thence.log.read.reader import lines_of
+from thence.sync.target import enabled_target, read_target, sync_folder
 from thence.sync.wire.messages import Cursors
 
-SYNC_FOLDER = "sync"
 _NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"
 _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
-# what waits for a round is counted in so much of a segment; more of it is not counted
-_COUNTED_BYTES_MAX = 4 * 1024 * 1024
 _OWN, _FOREIGN, _REDACTED = "redaction", "foreign", "redacted"
 _BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
@@ -103,34 +101,25 @@ def key_of(event: Event) -> LineKey:
     return LineKey(event.node_id, event.seq, digests(event.line).line)
 
 
-def waiting_count(disk: Disk, folder: Path) -> int | None:
-    """Returns how many lines of a log wait for a round, None where it takes more than a moment.
+def outbox_of(folder: Path, vocabulary: Vocabulary) -> "Outbox":
+    """Returns the outbox of a log, up to date; nothing is asked of the server. Close it.
 
-    Nothing is written. What was appended since the last look is counted by its newlines. Raises
-    DiskError.
+    Raises SyncRefused for a log without a target, `read_failed`.
     """
-    path = own_folder(folder) / SYNC_FOLDER / _NAME
-    descriptor = disk.open_existing(current_path(folder))
-    if descriptor is None:
-        return 0
-    try:
-        file, size_bytes = disk.file_id(descriptor)
-        count, start = 0, 0
-        if path.exists():
-            address = f"{path.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
-                count = database.execute(_PENDING).fetchone()[0]
-                read = {
-                    snapshot.state.file: snapshot.read_bytes for snapshot in snapshots(database)
-                }
-            start = read.get(file, -1) if read else 0
-        if start < 0 or not 0 <= size_bytes - start <= _COUNTED_BYTES_MAX:
-            return None
-        return count + disk.read_at(descriptor, start, size_bytes - start).count(b"\n")
-    except sqlite3.Error:
-        return None
-    finally:
-        disk.close(descriptor)
+    target = read_target(folder) or enabled_target(folder)
+    outbox = Outbox(folder, vocabulary, target.key)
+    outbox.update()
+    return outbox
+
+
+def waiting_count(folder: Path, vocabulary: Vocabulary) -> int:
+    """Returns how many lines of a log wait for a round, 0 where that can't be known."""
+    with (
+        suppress(OSError, sqlite3.Error, ThenceError),
+        closing(outbox_of(folder, vocabulary)) as outbox,
+    ):
+        return outbox.pending()
+    return 0
 
 
 class Outbox:
@@ -140,20 +129,19 @@ class Outbox:
     `read_failed` where the folder can't be written or the log can't be read.
     """
 
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, target: str = "") -> None:
-        self._disk = disk
+    def __init__(self, folder: Path, vocabulary: Vocabulary, target: str = "") -> None:
         self._folder = folder
         self._vocabulary = vocabulary
         self._pruned = NOT_PRUNED
         with reading(folder):
-            self._own = known_node_ids(disk, folder)
-            disk.make_folder(own_folder(folder) / SYNC_FOLDER)
-            self._db = _opened(disk, own_folder(folder) / SYNC_FOLDER / _NAME)
+            self._own = known_node_ids(OS_DISK, folder)
+            OS_DISK.make_folder(sync_folder(folder))
+            self._db = _opened(sync_folder(folder) / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
         if self.note("target") != target:
             with _writing(self._db):
-                for statement in _FORGET_TARGET:
-                    self._db.execute(statement)
+                for table in ("segments", "lines", "pulled", "state"):
+                    self._db.execute(f"DELETE FROM {table}")
                 self.set_note("target", target)
 
     def at_once(self) -> AbstractContextManager[None]:
@@ -200,7 +188,7 @@ class Outbox:
         """Yields the lines of rows: node, seq, digest, kind, is_secret, and the extent."""
         chosen = list(rows)
         extents = [row[5:8] for row in chosen]
-        reader = LineReader(self._disk, self._folder, self._db)
+        reader = LineReader(OS_DISK, self._folder, self._db)
         with closing(reader), reading(self._folder):
             lines = list(reader.lines(extents, self._vocabulary))
         for row, line in zip(chosen, lines, strict=True):
@@ -292,17 +280,15 @@ class Outbox:
 
     def parked(self) -> list[ParkedLine]:
         """Returns the parked lines, in the order of their ids; raises `read_failed`."""
-        pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
-        parked = [ParkedLine(*row) for row in pulled] + [line for _, line in self._parked()]
-        return sorted(parked, key=lambda one: one.event_id)
-
-    def _parked(self) -> list[tuple[LineKey, ParkedLine]]:
         self.update()
         rows = self._db.execute(_PARKED).fetchall()
-        return [
-            (one.key, ParkedLine("push", one.event_id, row[8], bool(row[4])))
+        parked = [
+            ParkedLine("push", one.event_id, row[8], bool(row[4]))
             for one, row in zip(self._lines(rows), rows, strict=True)
         ]
+        pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
+        parked += [ParkedLine(*row) for row in pulled]
+        return sorted(parked, key=lambda one: one.event_id)
 
     def pulled(self) -> list[bytes]:
         """Returns the lines that were parked when they came from the server."""
@@ -315,7 +301,9 @@ class Outbox:
 
     def let_out(self, event_id: str) -> int:
         """Lets the lines of an id be sent that were parked as secrets; returns how many."""
-        named = [key for key, one in self._parked() if one.is_secret and one.event_id == event_id]
+        self.update()
+        secrets = [row for row in self._db.execute(_PARKED) if row[4]]
+        named = [one.key for one in self._lines(secrets) if one.event_id == event_id]
         with _writing(self._db):
             self._db.executemany(_LET_OUT, named)
         return len(named)
@@ -337,9 +325,9 @@ class Outbox:
         self._db.close()
 
     def _update(self, pulled: Collection[bytes]) -> None:
-        self._present = known_node_id(self._disk, self._folder)
-        segments = present(self._disk, self._folder)
-        read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
+        self._present = known_node_id(OS_DISK, self._folder)
+        segments = present(OS_DISK, self._folder)
+        read = match_segments(OS_DISK, self._folder, snapshots(self._db), segments)
         if read is None:  # redacted, cut or restored
             with _writing(self._db):
                 for statement in _READ_ANEW:
@@ -362,39 +350,34 @@ class Outbox:
         """Reads what a segment holds behind its snapshot, once it is on the device."""
         with (
             _writing(self._db),
-            closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake,
+            closing(Intake(OS_DISK, self._folder, segment, before, self._db)) as intake,
         ):
             intake.sync()
             for block in intake.blocks():
-                rows = [
-                    row
-                    for line in lines_of(block, self._vocabulary)
-                    if not isinstance(line.content, BadLine)
-                    if (row := self._row(line.content, intake.id, line.offset, pulled))
-                ]
+                rows: list[tuple[object, ...]] = []
+                for line in lines_of(block, self._vocabulary):
+                    event = line.content
+                    if isinstance(event, BadLine):
+                        continue
+                    try:
+                        key = key_of(event)
+                    except InvalidEvent:  # no server takes a line without digests
+                        continue
+                    notice = None if event.is_foreign else self._vocabulary.notice_kind(event)
+                    if notice == PRUNED and event.node_id in self._own:
+                        self._pruned = pruned_by(event)
+                    kind = None
+                    if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
+                        kind = None if event.is_foreign else _REDACTED
+                    elif notice == REDACTED:
+                        kind = _OWN if event.node_id == self._present else _FOREIGN
+                    state = "left" if kind == _FOREIGN else "waiting"
+                    if event.line in pulled:
+                        state = "synced"
+                    place = (intake.id, line.offset, len(event.line))
+                    rows.append((*key, *place, kind, state))
                 self._db.executemany(_KEEP, rows)
             intake.save(self._db)
-
-    def _row(
-        self, event: Event, segment: int, offset: int, pulled: Collection[bytes]
-    ) -> tuple[object, ...] | None:
-        """Returns the row of a line, None for one without digests, which no server takes."""
-        try:
-            key = key_of(event)
-        except InvalidEvent:
-            return None
-        kind = None
-        if not event.is_foreign:
-            if event.node_id in self._own and self._vocabulary.notice_kind(event) == PRUNED:
-                self._pruned = pruned_by(event)
-            if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
-                kind = _REDACTED
-            elif self._vocabulary.notice_kind(event) == REDACTED:
-                kind = _OWN if event.node_id == self._present else _FOREIGN
-        state = "left" if kind == _FOREIGN else "waiting"
-        if event.line in pulled:
-            state = "synced"
-        return (*key, segment, offset, len(event.line), kind, state)
 
 
 _KEEP = """
@@ -449,61 +432,50 @@ _BEGIN_ANEW = (
     """,
     "UPDATE state SET value = '' WHERE key IN ('after', 'seen')",
 )
-_FORGET_TARGET = (
-    *_BEGIN_ANEW,
-    """
-    UPDATE lines SET state = 'waiting', reason = '', is_secret = FALSE
-    WHERE state NOT IN ('synced', 'left')
-    """,
-    "DELETE FROM pulled",
-)
 _READ_ANEW = (
     "UPDATE lines SET segment = NULL, offset = NULL, length = NULL",
     "DELETE FROM segments",
 )
 
 
-def _opened(disk: Disk, path: Path) -> sqlite3.Connection:
+def _opened(path: Path) -> sqlite3.Connection:
     """Opens the database, made where it is missing, anew where it is damaged or of another schema.
 
     Raises sqlite3.Error, OSError.
     """
-    try:
-        return _open(disk, path)
-    except sqlite3.OperationalError:  # locked, or the disk is full
-        raise
-    except sqlite3.DatabaseError:
-        path.unlink(missing_ok=True)
-        return _open(disk, path)
-
-
-def _open(disk: Disk, path: Path) -> sqlite3.Connection:
-    # SQLite would make it 0644 at most; one that is there is not opened here, because closing it
-    # would take the locks of this process's other connections away
-    try:
-        disk.write_new(path, b"")
-    except DiskError as error:
-        if error.errno != EEXIST:
-            raise
-    connection = sqlite3.connect(
-        os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
-        schema = int(schema_digest(_ROOM, _SCHEMA)[:8], 16) >> 1  # a version has 31 bits
-        if _version(connection) != schema:
-            with _writing(connection):
-                version = _version(connection)
-                if version not in (0, schema):
-                    raise sqlite3.DatabaseError("it is of another schema")
-                if version == 0:
-                    for statement in statements(_SCHEMA, _ROOM):
+    schema = int(schema_digest(_ROOM, _SCHEMA)[:8], 16) >> 1  # a version has 31 bits
+    for is_again in (False, True):
+        # SQLite would make it 0644 at most; one that is there is not opened here, because closing
+        # it would take the locks of this process's other connections away
+        try:
+            OS_DISK.write_new(path, b"")
+        except DiskError as error:
+            if error.errno != EEXIST:
+                raise
+        connection = sqlite3.connect(
+            os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
+            if _version(connection) != schema:
+                with _writing(connection):
+                    version = _version(connection)
+                    if version not in (0, schema):
+                        raise sqlite3.DatabaseError("it is of another schema")
+                    for statement in () if version else statements(_SCHEMA, _ROOM):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {schema}")
-    except BaseException:
-        connection.close()
-        raise
+            break
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            # locked, or the disk is full
+            if is_again or isinstance(error, sqlite3.OperationalError):
+                raise
+            path.unlink(missing_ok=True)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

@@ -8,7 +8,7 @@ Whatever is missing after a kill, the same call again completes.
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from thence.core.bodies import BodySource
 from thence.core.codec import parse
@@ -18,8 +18,9 @@ from thence.core.redaction import digests as digests_of
 from thence.errors import ThenceError
 from thence.log.files.disk import reading
 from thence.log.files.identity import known_node_ids
-from thence.log.open import OS_DISK, Disk, Log
+from thence.log.open import OS_DISK, Log
 from thence.sync.outbox import Outbox
+from thence.sync.target import read_target
 from thence.sync.wire.messages import PAGE_EVENTS_MAX, NodeOwner
 
 if TYPE_CHECKING:
@@ -91,13 +92,6 @@ def left_to_others(log: Log, outbox: Outbox) -> list[str]:
     return sorted(named)
 
 
-class Redacted(NamedTuple):
-    """The result of the redaction of an event, in lines that changed; 0 where nothing was left."""
-
-    redaction: Redaction
-    lines: int
-
-
 def check_right(log: Log, event: Event, right: NodeOwner | None, *, is_synced: bool) -> None:
     """Raises `redaction_refused` for an event that can't be taken back, or not by this login.
 
@@ -124,17 +118,15 @@ def check_right(log: Log, event: Event, right: NodeOwner | None, *, is_synced: b
         )
 
 
-def redact(
-    log: Log, event: Event, reason: str, *, target: str = "", disk: Disk = OS_DISK
-) -> Redacted:
+def redact(log: Log, event: Event, reason: str) -> int:
     """Redacts an event in this log, and leaves the notice that makes others follow.
 
-    `target` is the key of the log's sync target. Check the right before. Raises what an append
-    raises, `read_failed`.
+    Returns how many lines changed, 0 where nothing was left. Check the right before. Raises what an
+    append raises, `read_failed`, SyncRefused.
     """
     log.refuse_mirror()
-    digest = digests_of(event.line).line
-    with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
+    digest, target = digests_of(event.line).line, read_target(log.folder)
+    with closing(Outbox(log.folder, log.vocabulary, target.key if target else "")) as outbox:
         outbox.update()
         # one by another log may not count
         own = next((one for one in outbox.redactions(are_own=True) if one.digest == digest), None)
@@ -142,7 +134,7 @@ def redact(
             own = Redaction(event.event_id, digest.hex(), reason[:_REASON_CHARACTERS_MAX])
             log.redactions.record(REDACTED, own.facts(), (event.event_id,))
             outbox.update()
-        return Redacted(own, apply_redactions(log, outbox, [own]))
+        return apply_redactions(log, outbox, [own])
 
 
 def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) -> int:
@@ -155,10 +147,10 @@ def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) 
     return changed
 
 
-def own_nodes(folder: Path, disk: Disk = OS_DISK) -> list[str]:
+def own_nodes(folder: Path) -> list[str]:
     """Returns all nodes under which a log was written, sorted; raises `read_failed`."""
     with reading(folder):
-        return sorted(known_node_ids(disk, folder))
+        return sorted(known_node_ids(OS_DISK, folder))
 
 
 def is_redacted(log: Log, event: Event) -> bool:

@@ -2,31 +2,88 @@
 
 Nothing waits for it. After a failure it tries again, the longer the more failures there are in a
 row; when the login has ended it warns once and waits for a new one. Over all processes one round of
-a log runs at a time.
+a log runs at a time. By the live connection nothing but hints comes in and nothing goes out: lines
+go by rounds, which are acknowledged. While it is open, an append by any process is noticed too, by
+the segment's size. A server or proxy that speaks no WebSocket is no error.
 """
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from io import FileIO
+from logging import CRITICAL, getLogger
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+import msgspec
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    WebSocketException,
+)
+from websockets.sync.client import ClientConnection, connect
+
+from thence.core.ready import ready
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError, WriterClosed
 from thence.files import file_lock
-from thence.log.files.disk import monotonic_ns
-from thence.log.open import Log, warn
+from thence.log.files.disk import FileId, monotonic_ns
+from thence.log.files.segment import current_path
+from thence.log.open import OS_DISK, Log, warn
+from thence.sync.client import client_to, is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import SyncEngine
-from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, ServiceSignals, backoff_s
-from thence.sync.rounds import EngineFactory, run_round
-from thence.sync.target import RESTORED, SyncReport, enabled_target, presence_path, recorded
+from thence.sync.engine import BACKOFF_MAX_S, Random, SyncEngine, backoff_s, run_round
+from thence.sync.target import (
+    CONNECTED,
+    OFFLINE,
+    OFFLINE_BATCH_MODE,
+    RECONNECT_FAILURES_MAX,
+    RECONNECTING,
+    RESTORED,
+    SyncReport,
+    enabled_target,
+    presence_path,
+    recorded,
+    target_path,
+    write_connection,
+)
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
-_LOOK_S = 1.0
+_TURN_S = 1.0
+# between two looks at the segment, and at the end of the service
+LOOK_S = 0.2
+# between two rounds for hints
+HINT_S = 0.1
+OPEN_S = 10.0
+# until a server that speaks no WebSocket is asked again
+UNSUPPORTED_S = 60.0
+# a connection that ends before this has failed: it is made again, later from time to time
+LASTING_S = 10.0
+FRAME_BYTES_MAX = 64 * 1024
+_CLOSE_S = 0.5
+_LATER = (401, 403, 408, 429)
 
 Wait = Callable[[Signal, float], bool]
+
+
+class _Signals(NamedTuple):
+    """The signals of one start of a service: each of them is set at its end, `stop` first.
+
+    The live connection sets `wake` when there may be something to sync, and `connected` when it is
+    made.
+    """
+
+    stop: Signal
+    wake: Signal
+    connected: Signal
+
+    def end(self) -> None:
+        for signal in self:
+            signal.set()
 
 
 class BackgroundSyncService:
@@ -43,7 +100,7 @@ class BackgroundSyncService:
         interval_s: float = INTERVAL_S,
         *,
         store: CredentialStore | None = None,
-        engine: EngineFactory = SyncEngine,
+        engine: Callable[..., SyncEngine] = SyncEngine,
         uniform: Random = random.uniform,
         wait: Wait = Signal.wait,
     ) -> None:
@@ -54,7 +111,7 @@ class BackgroundSyncService:
         self._uniform = uniform
         self._wait = wait
         self._mutex = Lock()
-        self._signals = ServiceSignals()
+        self._signals = _Signals(Signal(), Signal(), Signal())
         self._threads: list[Thread] = []
         self._state = "stopped"
         self._last: SyncReport | None = None
@@ -72,22 +129,22 @@ class BackgroundSyncService:
         return self._last.error if self._last else None
 
     def start(self) -> None:
-        """Starts the thread; a service that runs already stays as it is."""
+        """Starts the threads; a service that runs already stays as it is."""
         with self._mutex:
             if self.state != "stopped" and not self._signals.stop.is_set():
                 return
-            self._signals = signals = ServiceSignals()
+            self._signals = _Signals(Signal(), Signal(), Signal())
             self._state = "waiting"
-            live = LiveConnection(self._log, self._store, signals, self._uniform)
+            works = {"thence-sync": self._run_rounds, "thence-sync-live": self._run_live}
             self._threads = [
-                Thread(target=self._run, args=(signals,), name="thence-sync", daemon=True),
-                Thread(target=live.run, name="thence-sync-live", daemon=True),
+                Thread(target=work, args=(self._signals,), name=name, daemon=True)
+                for name, work in works.items()
             ]
             for thread in self._threads:
                 thread.start()
 
     def stop(self) -> None:
-        """Ends the thread and returns within 2 s, whatever the network does; again does nothing.
+        """Ends the threads and returns within 2 s, whatever the network does; again does nothing.
 
         A request that is under way is left behind, and its round goes no further.
         """
@@ -106,57 +163,64 @@ class BackgroundSyncService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self, signals: ServiceSignals) -> None:
-        stop = signals.stop
+    def _run_rounds(self, signals: _Signals) -> None:
         presence: FileIO | None = None
         failures = 0
         try:
-            while signals.begin_round():
+            while True:
+                signals.wake.clear()
+                signals.connected.clear()
+                if signals.stop.is_set():
+                    return
                 with suppress(ThenceError):  # a folder that can't be written: rounds report it
                     presence = presence or file_lock(presence_path(self._log.folder))
                 self._state = "syncing"
-                report = self._round(stop)
+                try:  # None in another process's turn, which is no failure
+                    report = run_round(
+                        self._log,
+                        self._store,
+                        engine=self._engine,
+                        wait=lambda seconds: self._wait(signals.stop, seconds),
+                    )
+                except Exception as cause:  # boundary: no error ends the sync of a long process
+                    warn("sync_failed", {"error": repr(cause)})
+                    place, text = self._log.folder, repr(cause)
+                    error = SyncRefused(
+                        "could not sync", place=place, cause=text, code="sync_error"
+                    )
+                    report = recorded(place, SyncReport(error=error), is_background=True)
+                self._last = report or self._last
                 if report is not None and isinstance(report.error, WriterClosed):
                     return
-                if report is not None and not stop.is_set():
+                if report is not None and not signals.stop.is_set():
                     failures = failures + 1 if report.needs_retry else 0
                     self._has_warned = self._has_warned and report.error is not None
                     if report.is_restored:
                         warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
                 try:
                     self._pause(report, failures, signals)
-                except Exception as error:  # boundary: no error ends the sync of a long process
-                    warn("sync_failed", {"error": repr(error)})
-                    stop.wait(BACKOFF_MAX_S)
+                except Exception as cause:  # boundary: as for the round
+                    warn("sync_failed", {"error": repr(cause)})
+                    signals.stop.wait(BACKOFF_MAX_S)
         finally:
             signals.end()
             if presence is not None:
                 presence.close()
 
-    def _round(self, stop: Signal) -> SyncReport | None:
-        """Runs a round; None in another process's turn, which is no failure."""
-        try:
-            report = run_round(
-                self._log,
-                self._store,
-                engine=self._engine,
-                wait=lambda seconds: self._wait(stop, seconds),
-            )
-        except Exception as cause:  # boundary: no error of a round ends the sync of a long process
-            warn("sync_failed", {"error": repr(cause)})
-            place, text = self._log.folder, repr(cause)
-            error = SyncRefused("could not sync", place=place, cause=text, code="sync_error")
-            report = recorded(self._log.folder, SyncReport(error=error), is_background=True)
-        self._last = report or self._last
-        return report
-
-    def _pause(self, report: SyncReport | None, failures: int, signals: ServiceSignals) -> None:
-        """Waits for the next round."""
+    def _pause(self, report: SyncReport | None, failures: int, signals: _Signals) -> None:
+        """Waits for the next round; warns once of a login that has ended, and waits for another."""
         if report is None:
             self._state = "other process"
-            self._wait(signals.stop, _LOOK_S)
+            self._wait(signals.stop, _TURN_S)
         elif isinstance(report.error, NotLoggedIn):
-            self._wait_for_login(report.error, signals.stop)
+            self._state = "logged out"
+            if not self._has_warned:
+                self._has_warned = True
+                warn("logged_out", {"error": str(report.error), "next": report.error.hint})
+            if self._has_login():  # it looks good here, and the server refuses it all the same
+                self._wait(signals.stop, BACKOFF_MAX_S)
+            while not self._has_login() and not self._wait(signals.stop, _TURN_S):
+                continue
         elif failures:
             self._state = "backing off"
             delay_s = backoff_s(failures, self._uniform)
@@ -169,20 +233,131 @@ class BackgroundSyncService:
             self._state = "waiting"
             self._wait(signals.wake, self._interval_s)
 
-    def _wait_for_login(self, error: NotLoggedIn, stop: Signal) -> None:
-        """Warns once, and waits until there is a login that has not ended."""
-        self._state = "logged out"
-        if not self._has_warned:
-            self._has_warned = True
-            warn("logged_out", {"error": str(error), "next": error.hint})
-        if self._has_login():  # it looks good here, and the server refuses it all the same
-            self._wait(stop, BACKOFF_MAX_S)
-        while not self._has_login() and not self._wait(stop, _LOOK_S):
-            continue
-
     def _has_login(self) -> bool:
         try:
             target = enabled_target(self._log.folder)
             return not self._store.login(target.server, target.user).has_ended
         except SyncRefused:
             return False
+
+    def _run_live(self, signals: _Signals) -> None:
+        """Connects, and again whenever the connection ends, until the service does."""
+        failures, written, has_warned = 0, "", False
+
+        def record(word: str) -> None:
+            """Stores the state of the connection for other processes."""
+            nonlocal written
+            if word != written and not signals.stop.is_set():
+                written = word
+                write_connection(self._log.folder, word)
+
+        while not signals.stop.is_set():
+            try:
+                word, least_s = "", 0.0
+                try:
+                    if self._listen(signals, record):
+                        failures = 0
+                except SyncRefused as error:
+                    word, least_s = _MEANINGS.get(error.code, ("", error.retry_after_s))
+                except ImportError:  # a proxy may need a package
+                    word, least_s = _MEANINGS["bad_answer"]
+                except (ThenceError, WebSocketException, OSError, EOFError):
+                    pass
+                failures += 1
+                is_trying = failures <= RECONNECT_FAILURES_MAX
+                record(word or (RECONNECTING if is_trying else OFFLINE_BATCH_MODE))
+                delay_s = max(least_s, backoff_s(failures, self._uniform))
+            except Exception as error:  # boundary: no error of it ends the sync of a long process
+                if not has_warned:
+                    has_warned = True
+                    warn("sync_failed", {"error": repr(error)})
+                delay_s = BACKOFF_MAX_S
+            signals.stop.wait(delay_s)
+
+    def _listen(self, signals: _Signals, record: Callable[[str], None]) -> bool:
+        """Holds a connection until it ends, or the service; reports whether it lasted.
+
+        It takes hints, and looks at the segment and the target.
+        """
+
+        def mark() -> tuple[tuple[FileId, int] | None, ...]:
+            folder = self._log.folder
+            files = (current_path(folder), target_path(folder))
+            return tuple(OS_DISK.path_id(str(path)) for path in files)
+
+        target = enabled_target(self._log.folder)
+        with closing(client_to(target, self._store)) as client:
+            token = client.live_token()
+        if signals.stop.is_set():
+            return False
+        query = urlencode({"log": target.log, "kind": target.kind, "token": token})
+        is_tls = target.server.startswith("https:")
+        ca_file = self._store.login(target.server, target.user).ca_file
+        with connect(
+            f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
+            ssl=trusted_certificates(ca_file) if is_tls else None,
+            proxy=None if is_loopback_server(target.server) else True,
+            compression=None,
+            user_agent_header="thence",
+            open_timeout=OPEN_S,
+            close_timeout=_CLOSE_S,
+            max_size=FRAME_BYTES_MAX,
+            create_connection=_Opening,
+            logger=_SILENT,
+        ) as connection:
+            since_ns = monotonic_ns()
+            known = None
+            while not signals.stop.is_set():
+                try:
+                    frame = connection.recv(timeout=LOOK_S)
+                    kind = msgspec.json.decode(frame, type=ready(_Frame)).type
+                except ConnectionClosed:
+                    break
+                except (TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    kind = ""  # none came, or one of another form
+                if kind == "snapshot":
+                    record(CONNECTED)
+                    known = mark()
+                    signals.connected.set()
+                    signals.wake.set()
+                elif kind == "committed":
+                    signals.wake.set()
+                    signals.stop.wait(HINT_S)
+                elif known is not None and known != (present := mark()):
+                    if present[1] != known[1]:  # another target
+                        break
+                    known = present
+                    signals.wake.set()
+        return monotonic_ns() - since_ns >= LASTING_S * 1e9
+
+
+class _Opening(ClientConnection):
+    """A connection whose opening follows no redirect, whatever it leads to."""
+
+    def handshake(self, *arguments: Any, **options: Any) -> None:
+        """Opens the connection; raises SyncRefused, `bad_answer` where no WebSocket is spoken."""
+        code = "bad_answer"
+        try:
+            super().handshake(*arguments, **options)
+        except InvalidMessage:  # it ended before an answer
+            raise
+        except InvalidHandshake as error:
+            status = error.response.status_code if isinstance(error, InvalidStatus) else 0
+            if status in _LATER or status >= 500:
+                code = "server_unreachable"
+            raise SyncRefused("could not open", cause=f"status {status}", code=code) from error
+
+
+class _Frame(msgspec.Struct):
+    type: str = ""
+
+
+# in place of the library's own, which would show the token, and tracebacks, in a program's logs
+_SILENT = getLogger(f"{__name__}.websockets")
+_SILENT.setLevel(CRITICAL + 1)
+# by the code of an error: the state of the connection, and the least seconds until the next try
+_MEANINGS = {
+    "bad_answer": (OFFLINE_BATCH_MODE, UNSUPPORTED_S),
+    "not_logged_in": (OFFLINE, 0.0),
+    "sync_refused": (OFFLINE, 0.0),
+}

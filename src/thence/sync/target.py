@@ -76,8 +76,8 @@ class SyncReport(msgspec.Struct, frozen=True):
     from an old copy. `error` is what ended the round early; it is not kept.
 
     The rest is of one that is kept. `at` is when, by a clock of this machine; `failures` counts the
-    rounds in a row that did not reach their end; `succeeded_at` is the last time that nothing
-    stayed behind; `is_background` is whether a background service ran it.
+    rounds in a row that did not reach their end; `is_background` is whether a background service
+    ran it.
     """
 
     at: str = ""
@@ -91,7 +91,6 @@ class SyncReport(msgspec.Struct, frozen=True):
     failures: int = 0
     error_code: str = ""
     error_text: str = ""
-    succeeded_at: str = ""
     is_background: bool = False
     is_restored: bool = False
     error: ThenceError | None = None
@@ -185,28 +184,22 @@ def read_status(folder: Path, over: str = SERVER) -> SyncReport | None:
     return report if report and report.at else None
 
 
-def write_status(folder: Path, report: SyncReport, over: str = SERVER) -> None:
-    """Stores the last round of a log, if the disk takes it."""
-    with suppress(SyncRefused):
-        write_state(sync_folder(folder) / over, msgspec.structs.replace(report, error=None))
-
-
 def recorded(
     folder: Path, report: SyncReport, *, is_background: bool = False, over: str = SERVER
 ) -> SyncReport:
-    """Completes the report of a round, and stores it as the last one of the log."""
+    """Completes the report of a round, and stores it as the last one, if the disk takes it."""
     before = read_status(folder, over) or SyncReport()
-    at, error = now(), report.error
+    error = report.error
     report = msgspec.structs.replace(
         report,
-        at=at,
+        at=now(),
         failures=before.failures + 1 if report.needs_retry else 0,
         error_code=error.code if error else "",
         error_text=str(error) if error else "",
-        succeeded_at=at if report.is_complete else before.succeeded_at,
         is_background=is_background,
     )
-    write_status(folder, report, over)
+    with suppress(SyncRefused):
+        write_state(sync_folder(folder) / over, msgspec.structs.replace(report, error=None))
     return report
 
 
@@ -231,13 +224,6 @@ def connection_state(folder: Path, last: SyncReport | None, *, is_service_runnin
         return read_connection(folder)
     is_trying = last.is_background and last.failures <= RECONNECT_FAILURES_MAX
     return RECONNECTING if is_trying and last.error_code in _NO_ANSWER else OFFLINE_BATCH_MODE
-
-
-def connection_words(word: str, *, is_service_running: bool) -> str:
-    """Returns a state of the connection in words for people."""
-    if word == OFFLINE_BATCH_MODE:
-        return "by rounds alone" if is_service_running else "no service runs"
-    return word.lower()
 
 
 def read_state(path: Path, kind: type[_T], again: str = "") -> _T | None:

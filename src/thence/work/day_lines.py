@@ -51,13 +51,13 @@ class RedactedLines(NamedTuple):
 
     def of_events(self, events: Sequence[Event]) -> Sequence[Event]:
         """Returns events as they may be shared."""
-        return [self._of_event(event) for event in events] if self.digests else events
-
-    def _of_event(self, event: Event) -> Event:
-        line = self.instead_of(event.line)
-        redacted_event = event if line == event.line else parse(line, WORK)
-        assert isinstance(redacted_event, Event)
-        return redacted_event
+        shared = list[Event]()
+        for event in events if self.digests else ():
+            line = self.instead_of(event.line)
+            one = event if line == event.line else parse(line, WORK)
+            assert isinstance(one, Event)
+            shared.append(one)
+        return shared if self.digests else events
 
 
 NO_REDACTIONS = RedactedLines()
@@ -120,11 +120,8 @@ def by_file(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 def lines_in(data: bytes) -> list[bytes]:
     """Returns the lines of a day file, without byte order marks, blanks and CRs of editors."""
-    return [bare for line in data.split(b"\n") if (bare := _bare(line))]
-
-
-def _bare(line: bytes) -> bytes:
-    return line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r").strip(b" \t")
+    lines = (line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r") for line in data.split(b"\n"))
+    return [*filter(None, (line.strip(b" \t") for line in lines))]
 
 
 def made_anew(data: bytes, redactions: RedactedLines) -> tuple[bytes, int]:

@@ -237,13 +237,35 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
         raise _unfit(event_type, "payload", f"it is a {type(payload).__name__}", "pass a map")
-    members = _completed(event_type, _without_aliases(event_type, payload))
+    members = {name: value for name, value in payload.items() if value is not None}
+    for alias, name in _ALIASES.get(event_type, {}).items():
+        if alias in members:
+            value = members.pop(alias)
+            if members.setdefault(name, value) != value:
+                cause = f"{alias} is another name of it and says {value!r:.80}"
+                raise _unfit(event_type, name, cause, f"leave {alias} out")
+    duration = members.get("total_duration")
+    if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
+        members["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
+    if event_type == "WPCreated":
+        members.setdefault("dependencies", [])
     _strict(members)
     try:
         msgspec.convert(members, ready(kind))
     except msgspec.ValidationError as error:
         raise _refused(event_type, kind, str(error)) from error
-    _check_beyond_schema(event_type, members)
+    # what a schema can't describe, or what Python's reading of it lets pass
+    for name, value in members.items():
+        ids = value if name in ("dependencies", "patches") else (value,)
+        if name in _ONE_LINERS and any(isinstance(item, str) and "\n" in item for item in ids):
+            raise _unfit(event_type, name, "it has a second line", "leave the newline out")
+        if name in _MOMENTS and microseconds(value) is None:
+            hint = "write it like 2026-11-20T07:13:00Z"
+            raise _unfit(event_type, name, f"{value!r:.80} is not a time", hint)
+    number = members.get("feature_number")
+    if number is not None and not members["feature_slug"].startswith(number):
+        cause = f"{number} is not the number of {members['feature_slug']}"
+        raise _unfit(event_type, "feature_number", cause, "pass the slug's first three digits")
     return {name: members[name] for name in kind.__struct_fields__ if name in members}
 
 
@@ -283,43 +305,6 @@ def _kind(event_type: str) -> tuple[type[_Payload], str, str]:
             hint=_nearest(event_type, EVENT_TYPES) or f"use one of {', '.join(EVENT_TYPES)}",
         )
     return _TYPES[event_type]
-
-
-def _without_aliases(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the members that are there, each under its own name."""
-    members = {name: value for name, value in payload.items() if value is not None}
-    for alias, name in _ALIASES.get(event_type, {}).items():
-        if alias in members:
-            value = members.pop(alias)
-            if members.setdefault(name, value) != value:
-                cause = f"{alias} is another name of it and says {value!r:.80}"
-                raise _unfit(event_type, name, cause, f"leave {alias} out")
-    return members
-
-
-def _completed(event_type: str, members: dict[str, Any]) -> dict[str, Any]:
-    """Writes a duration that is a number as text, and adds missing dependencies as none."""
-    duration = members.get("total_duration")
-    if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
-        members["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
-    if event_type == "WPCreated":
-        members.setdefault("dependencies", [])
-    return members
-
-
-def _check_beyond_schema(event_type: str, members: Mapping[str, Any]) -> None:
-    """Refuses values that a schema can't describe, or that Python's reading of it lets pass."""
-    for name, value in members.items():
-        ids = value if name in ("dependencies", "patches") else (value,)
-        if name in _ONE_LINERS and any(isinstance(item, str) and "\n" in item for item in ids):
-            raise _unfit(event_type, name, "it has a second line", "leave the newline out")
-        if name in _MOMENTS and microseconds(value) is None:
-            hint = "write it like 2026-11-20T07:13:00Z"
-            raise _unfit(event_type, name, f"{value!r:.80} is not a time", hint)
-    number = members.get("feature_number")
-    if number is not None and not members["feature_slug"].startswith(number):
-        cause = f"{number} is not the number of {members['feature_slug']}"
-        raise _unfit(event_type, "feature_number", cause, "pass the slug's first three digits")
 
 
 def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEvent:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
-from tests.git.repositories import commit, git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.errors import ThenceError
 from thence.work.journal.store import EventStore
@@ -64,13 +64,6 @@ def finalized_project(path: Path, *plan: str | bytes, **options: Mapping[str, st
     repo = planned(path, *plan, **options)
     done(repo, "finalize-tasks")
     return repo
-
-
-def show_lanes(repo: Path) -> None:
-    """Commit the lane planned to the files of packages, as other tools do."""
-    for path in (repo / "kitty-specs").glob("*/tasks/WP*.md"):
-        text = path.read_text().replace("---\n", "---\nlane: planned\n", 1)
-        commit(repo, {str(path.relative_to(repo)): text}, "Show the lane")
 
 
 def left(folder: Path) -> tuple[str, ...]:

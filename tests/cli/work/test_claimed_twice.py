@@ -4,10 +4,12 @@ import json
 
 import pytest
 from tests.cli.work.projects import TASKS
-from tests.git.repositories import git
+from tests.git.repositories import commit, git
 from tests.work.boards import bare, clone, done, features, synced, work
 
 pytestmark = pytest.mark.promise("L10")
+BRANCH = "001-sync-WP01"
+TREE = f".worktrees/{BRANCH}"
 
 
 @pytest.fixture
@@ -81,3 +83,35 @@ def test_who_lost_a_claim_is_refused_and_takes_the_package_back(clones):
     assert open_conflicts(ada) == 0
     (feature,) = json.loads(features(ada))
     assert [each["agent"] for each in feature["lanes"]["for_review"]] == ["ada"]
+
+
+def untouched(ada):
+    """Leave a branch without a commit of its own, at a later commit than the winner's began."""
+    commit(ada, {"other.py": "other\n"})
+    git(ada / TREE, "merge", "--quiet", "main")
+
+
+def worked_on(ada):
+    commit(ada / TREE, {"mine.py": "mine\n"})
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("lost", [untouched, worked_on])
+def test_branch_of_who_lost_is_not_taken_for_what_the_winner_handed_in(clones, lost):
+    ada, bob = clones
+    lost(ada)
+    commit(bob / TREE, {"first.py": "first\n"})
+    done(bob, "mark-status", "T001")
+    done(bob, "move-task", "WP01", "--to", "for_review")
+    git(bob, "push", "--quiet", "origin", BRANCH)
+    for folder in (bob, ada):
+        synced(folder)
+    assert "changed since" not in done(ada, "status").out, "before the winner's branch is here"
+    git(ada, "fetch", "--quiet")
+    assert "changed since" not in done(ada, "status").out
+    done(ada, "merge", "WP01")
+    assert git(ada, "show", "main:first.py") == "first"
+    assert "mine.py" not in git(ada, "ls-tree", "--name-only", "main").split()
+    git(ada, "push", "--quiet", "origin", "main")
+    done(ada, "accept", "WP01")
+    assert git(ada, "branch", "--list", BRANCH), "what the loser did stays hers"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_package_of_a_command_at_work_is_left_to_it(repo, tmp_path):
     assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_worktree_of_a_reopened_package_is_missing_only_where_it_is_gone(repo, is_kept):
+    tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
+    commit(tree, {"a": "1\n"})
+    done(repo, "mark-status", "T001")
+    done(repo, "merge", "WP01")
+    done(repo, "accept", "WP01", "--local")
+    if not is_kept:
+        git(repo, "worktree", "remove", tree)
+    done(repo, "move-task", "WP01", "--to", "doing", "--reason", "see it again")
+    assert (NOT_THERE in done(repo, "status").out) is not is_kept
+
+
 @pytest.mark.promise("L17")
 @pytest.mark.parametrize(
     ("command", "where"),
@@ -123,6 +137,16 @@ def test_target_on_a_remote_alone_is_there(tmp_path):
     second = clone(remote, tmp_path / "second")
     synced(second)
     assert "neither here" not in done(second, "status").out
+
+
+def test_worktree_that_git_knows_no_more_is_told(repo):
+    tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
+    shutil.rmtree(repo / ".git/worktrees" / tree.name)
+    told = f"git does not know its worktree any more: move {tree} away, then implement it again"
+    assert told in done(repo, "status").out
+    tree.rename(tree.with_name("away"))
+    done(repo, "implement", "WP01")
+    assert told not in done(repo, "status").out
 
 
 @pytest.mark.parametrize(

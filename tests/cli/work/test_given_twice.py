@@ -139,6 +139,31 @@ def test_section_with_another_number_adds_the_lost_one_again(clones):
     assert done(bob, "status", "--json").json["summary"]["conflicts"] == 0
 
 
+def renumbered(folder, title):
+    """Add a package again by another number of its section."""
+    tasks = folder / FOLDER / "tasks.md"
+    tasks.write_text(tasks.read_text().replace("Package WP03:", "Package WP04:"))
+    done(folder, "finalize-tasks", *FEATURE)
+
+
+def added(folder, title):
+    done(folder, "finalize-tasks", "--add", title, *FEATURE)
+
+
+@pytest.mark.parametrize("again", [added, renumbered])
+def test_file_of_the_lost_one_gets_its_new_number(clones, again):
+    late, title, _ = by_fate(*clones) if shared(*clones) else clones
+    (old,) = (late / FOLDER / "tasks").glob("WP03-*")
+    text = f"{old.read_text()}\nMind the clock.\n"
+    old.write_text(text)
+    again(late, title)
+    names = sorted(path.name[:4] for path in (late / FOLDER / "tasks").iterdir())
+    assert names == ["WP01", "WP02", "WP04"]
+    (new,) = (late / FOLDER / "tasks").glob("WP04-*")
+    assert new.read_text() == text.replace("WP03", "WP04")
+    assert git(late, "status", "--porcelain") == ""
+
+
 def test_features_of_one_number_stay_both_and_are_told_apart(tmp_path):
     remote = bare(tmp_path / "remote")
     ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))

@@ -63,7 +63,7 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
     assert (again.code, len(project.events("FeatureCompleted"))) == (0, 1), again.err
     assert again.out == f"nothing is left to do: all of {SLUG} is done\n"
     plan = json.loads(orchestrate(project, "--dry-run", "--json").out)
-    assert (plan["ok"], plan["waves"], plan["problems"]) == (True, [], [])
+    assert (plan["ok"], plan["begins"], plan["waits"]) == (True, [], {})
 
 
 def test_what_an_agent_appends_has_its_assignment_as_cause(make):

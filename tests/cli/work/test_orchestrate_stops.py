@@ -120,14 +120,15 @@ def test_plan_is_shown_and_nothing_is_done(make):
     before = len(project.events())
     ended = orchestrate(project, "--dry-run")
     assert ended.code == 0, ended.err
-    assert "wave 1: WP01 implementation by coder, WP03 implementation by coder" in ended.out
-    assert "wave 3: WP04 implementation by coder" in ended.out
-    told = json.loads(orchestrate(project, "--dry-run", "--json").out)
-    assert [[task["wp_id"] for task in wave] for wave in told["waves"]] == [
-        ["WP01", "WP03"],
-        ["WP02"],
-        ["WP04"],
+    assert ended.out.splitlines() == [
+        "WP01 begins: implementation by coder",
+        "WP03 begins: implementation by coder",
+        "WP02 waits for WP01",
+        "WP04 waits for WP02",
     ]
+    told = json.loads(orchestrate(project, "--dry-run", "--json").out)
+    assert [task["wp_id"] for task in told["begins"]] == ["WP01", "WP03"]
+    assert told["waits"] == {"WP02": "waits for WP01", "WP04": "waits for WP02"}
     assert len(project.events()) == before
     assert git(project.folder, "branch", "--list", f"{SLUG}-*") == ""
 

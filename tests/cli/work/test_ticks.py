@@ -10,7 +10,6 @@ from tests.cli.work.projects import (
     done,
     finalized_project,
     refused,
-    show_lanes,
 )
 from tests.git.repositories import commit, git
 
@@ -21,9 +20,7 @@ from thence.work.project.project import find_project
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory):
     """A project with a package that has one subtask, T001."""
-    repo = finalized_project(tmp_path_factory.mktemp("ticks") / "r")
-    show_lanes(repo)
-    return repo
+    return finalized_project(tmp_path_factory.mktemp("ticks") / "r")
 
 
 @pytest.fixture
@@ -44,9 +41,9 @@ def ticks(folder):
 
 
 @pytest.mark.promise("S1")
-def test_tick_is_taken_back_in_file_journal_and_board(project):
+def test_tick_is_taken_back_in_journal_and_board(project):
     done(project, "mark-status", "T001")
-    assert ticks(project) == (["SubtaskCompleted"], True)
+    assert ticks(project) == (["SubtaskCompleted"], False)
     ended = done(project, "mark-status", "T001", "--undo", "--json")
     assert ended.json["changed"] == ["T001"]
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened"], False)
@@ -59,10 +56,10 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     assert "reopened" in warm("log", "--type", "SubtaskReopened", cwd=project).out
     assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == []
     done(project, "mark-status", "T001")
-    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
+    assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], False)
 
 
-def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(repo):
+def test_tick_is_an_event_alone_and_counts(repo):
     done(repo, "implement", "WP01", "--actor", "ada")
     commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
     done(repo, "mark-status", "T001", "--actor", "ada")
@@ -72,14 +69,12 @@ def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(repo):
     assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
 
 
-def test_lanes_are_written_at_once_and_the_next_commit_brings_them(project):
-    (path,) = (project / FOLDER / "tasks").glob("WP01-*")
-    head = git(project, "rev-parse", "HEAD")
-    done(project, "move-task", "WP01", "--to", "rejected", "--reason", "no")
-    assert "lane: rejected" in path.read_text()
-    assert git(project, "rev-parse", "HEAD") == head
-    done(project, "finalize-tasks", "--add", "More", "--feature", "1")
-    assert git(project, "status", "--porcelain") == ""
+def test_box_that_was_ticked_by_hand_is_opened_in_the_file(project):
+    path = project / FOLDER / "tasks.md"
+    before = path.read_text()
+    path.write_text(before.replace("[ ] T001", "[x] T001"))
+    assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == ["T001"]
+    assert path.read_text() == before
 
 
 def test_tick_that_was_taken_back_keeps_a_package_from_review(project):

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.core.merge.histories import LANES, histories, move, on
 
-from thence.core.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
+from thence.core.merge import state_machine_merge
 from thence.core.merge.ancestry import SubjectHistory
 from thence.core.merge.conflicts import LANE, WHOLE, slots_of
 from thence.core.order import total_order_key, totally_ordered
@@ -100,16 +100,6 @@ def test_send_back_says_nothing_where_no_done_stands_beside_it():
     assert settled(LANE, claim, done) == (last, claim)
     assert settled(LANE, back, done, rejected, linked=[(back, done)]) == (last, rejected)
     assert settled(WHOLE, back, done) == (last, done)
-
-
-@pytest.mark.promise("L10")
-def test_tags_and_counters_are_in_no_conflict_and_are_merged():
-    tags = [on("s", {"tags": [tag]}, event_type="tagged") for tag in "ab"]
-    counts = [on("s", {"delta": 2}, event_type="counted", clock=n) for n in (1, 2)]
-    assert merge_gset(tags) == {"a", "b"}
-    assert merge_counter(counts) == 4
-    assert find_conflicts([*tags, *counts], PLAIN) == ()
-    assert len(find_conflicts([on("s", {"x": n}) for n in (1, 2)], PLAIN)) == 1
 
 
 @pytest.mark.promise("L14")

@@ -1,4 +1,4 @@
-"""What was written on a subject: who goes back to whom, which events nobody goes back to."""
+"""What was written on a subject: who goes back to whom, asked from either side."""
 
 from itertools import product
 
@@ -38,22 +38,3 @@ def test_beside_is_neither_before_nor_behind_asked_from_either_side(forked, writ
         expected = first is not second and not behind and not before
         assert written.is_beside(one, other) == expected, (first, second)
     assert 0 < sum(written.is_beside(*pair) for pair in pairs) < len(pairs)
-
-
-def test_heads_are_those_that_none_goes_back_to_of_all_or_of_some(written):
-    clocks = [event.lamport_clock for event in written.events_of(written.heads())]
-    assert clocks == [3, 4, 5]
-    nodes = [written.events[number].node_id[0] for number in range(6)]
-    assert [nodes[number] for number in written.heads([1, 2])] == [nodes[1], nodes[2]]
-    assert written.heads([0, 1, 2]) == [1, 2]
-    assert written.heads([]) == []
-
-
-def test_events_of_a_subject_keep_what_they_saw_beside_other_subjects(forked, written):
-    first = on("t", clock=6, node="b")
-    second = on("t", clock=7, node="b", causes=[first])
-    events = [*forked, first, second]
-    found = dict(swept(events, [each.subject for each in events], {"a", "s", "t"}, (), {}))
-    assert found["s"] == written
-    assert (found["t"].events[-1], found["t"].seen) == (second, [0, 0, 2])
-    assert found["a"].events == []

@@ -23,7 +23,7 @@ from thence.errors import EventNotFound, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.index import causality, lookup
 from thence.log.index.causality import Direction, Walk
-from thence.log.index.lookup import arrival_of, events_at
+from thence.log.index.lookup import arrival_of, event_at, events_at
 from thence.log.index.rows import statements
 from thence.log.read.reader import events as read
 
@@ -56,7 +56,8 @@ def chain(index, event_id, limit=order.CHAIN_EVENTS_MAX):
 
     def work(connection):
         arrival = arrival_of(index, connection, event_id)
-        found = Walk(connection, "upstream").chain(arrival, order.MILESTONE, limit)
+        walk = Walk(connection, "upstream")
+        found = walk.chain(arrival, limit, lambda link: event_at(index, connection, link))
         return tuple(events_at(index, connection, found))
 
     return index.answer(work)

@@ -13,7 +13,7 @@ from thence.log.index.connection import Index
 
 NODES = ("1" * 12, "2" * 12, "3" * 12)
 MISSING = "U" * 26  # no ULID holds this letter
-TYPES = ("noted", "MILESTONE", "order.failed")
+TYPES = ("noted", "MILESTONE", "order.failed", "STATE", "ACTION", "DECISION", "SYSTEM")
 SUBJECTS = ("a", "b", None)
 
 

@@ -1,6 +1,7 @@
 """Pages as a person sees them: Chromium without a window, which reports what goes wrong in it."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.docs.browsing import MISSING, chromium_path
 from tests.system_packages import provided
 from tests.tiers import tenth
 
@@ -21,13 +21,31 @@ LIGHT_AND_WIDE = pytest.param(WIDE, False, id="wide-light")
 DARK_AND_NARROW = pytest.param(NARROW, True, id="narrow-dark")
 OTHERS = [pytest.param(NARROW, False, id="narrow-light"), pytest.param(WIDE, True, id="wide-dark")]
 SCREENS = [LIGHT_AND_WIDE, DARK_AND_NARROW, *tenth(OTHERS, [])]
-_OPTIONS = ("--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking")
+_NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+MISSING = (
+    "there is no Chromium to run the pages and the examples in JavaScript in.\n"
+    "Install it: apt-get install chromium (Debian), dnf install chromium (Fedora), "
+    "brew install --cask chromium (macOS).\n"
+    "To leave the examples out: make test ARGS=\"-k 'not javascript'\""
+)
+_OPTIONS = (
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-features=LocalNetworkAccessChecks",
+)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Runs a browser; while it does, this thread has a running event loop."""
-    path = provided("chromium", chromium_path, MISSING)
+    path = provided("chromium", _path, MISSING)
     with sync_playwright() as tool:
         browser = tool.chromium.launch(
             executable_path=path, chromium_sandbox=os.geteuid() != 0, args=[*_OPTIONS]
@@ -36,6 +54,10 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def _path() -> str | None:
+    return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 class Tab:

@@ -1,24 +1,19 @@
 """A page of a log that is written to, whose server is killed and begun anew under it."""
 
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, begin
+from tests.docs.walk import free_port
 from tests.server.pages.browser import Tab, chromium, tab_of
 
 import thence
 
 BEFORE, SEEN, MEANWHILE, AFTER = 40, 30, 300, 25
 _GONE = re.compile(r"ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE)")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

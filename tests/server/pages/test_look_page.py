@@ -251,4 +251,6 @@ def test_keys_do_what_their_help_says(tab: Tab) -> None:
     press("?")
     tab.wait(lambda: tab.page.get_by_text("nearest cause, nearest effect").is_visible())
     press("Escape")
+    tab.wait(lambda: not tab.page.get_by_text("nearest cause, nearest effect").is_visible())
+    press("Escape")
     tab.wait(lambda: not tab.page.locator(".look aside").is_visible())

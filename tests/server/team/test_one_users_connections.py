@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.server.team.lines import lines
 from tests.server.team.listener import Listener, listening
 from tests.server.team.stranger import Client

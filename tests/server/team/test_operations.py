@@ -4,12 +4,15 @@ import http.client
 import select
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 from tests.server.team.lines import lines
-from tests.server.team.stranger import Client
+from tests.server.team.listener import listening
+from tests.server.team.stranger import Client, written
 from tests.server.team.team_server import TeamServer, team_server
 from tests.tiers import tenth
 
@@ -76,16 +79,38 @@ def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: Te
     assert running.client("ada").statuses("log", lines(3)) == ["duplicate"] * 3
 
 
+@contextmanager
+def unread(client: Client) -> Iterator[socket.socket]:
+    """Asks for more than the system keeps for a client, which reads nothing of it."""
+    host, port = client.host.split(":")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect((host, int(port)))
+        head = (
+            f"GET /api/v1/events?log=log HTTP/1.1\r\nHost: {client.host}\r\n"
+            f"Authorization: Bearer {client.access}\r\n\r\n"
+        )
+        connection.sendall(head.encode() * 20)
+        assert connection.recv(1), "the server has begun"
+        yield connection
+
+
 @pytest.mark.parametrize("signals", tenth([1, 2], [2]))
 @pytest.mark.whole
-def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int) -> None:
-    if signals > 1:  # no time ends it
-        running.end()
-        running.alteration = "from thence.server import running; running._PUSHING_S = 10**6"
-        running.start()
+def test_client_that_is_waited_for_holds_no_end_up(running: TeamServer, signals: int) -> None:
+    """No time of a request ends it; behind the second signal no time of a client does either."""
+    running.end()
+    running.alteration = "from thence.server import running; running._PUSHING_S = 10**6"
+    if signals > 1:
+        protocol = "from thence.server.http import protocol; protocol.LINGER_S = 10**6"
+        running.alteration += f"; {protocol}"
+    running.start()
     client = running.client("ada")
+    for number in range(1, 5):
+        large = written("00000000000a", number, number, {"text": "x" * 250_000})
+        assert client.statuses("log", [large]) == ["success"]
     assert running.process
-    with begun(client, BODY):
+    with begun(client, BODY), unread(client), listening(client, "log"):
         running.process.send_signal(signal.SIGTERM)
         if signals > 1:
             await_closed_doors(client)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.log.committers import until
 from tests.mounts import mounted
-from tests.server.listening import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.stranger import Client, written

@@ -76,7 +76,8 @@ def neighbour(body) -> str:
         return json.dumps({"action": {"do": "none"}, "note": "A quiet day.", "importance": 1})
     note = {"note": "The granary is half empty.", "importance": 8}
     if (turn + len(near)) % 2:
-        to = near[turn % len(near)]
+        others = [name for name in near if f"You are {name}." not in text]
+        to = others[turn % len(others)]
         action = {"do": "say", "to": to, "text": "The granary is half empty, take what you need."}
     else:
         action = {"do": "claim", "amount": min(10, own + (4 if is_nervous else 2))}

@@ -42,7 +42,8 @@ def answer(**fields):
         ({"amount": 6}, "Expected `int` <= 5"),
         ({"amount": -1}, "Expected `int` >= 0"),
         ({"amount": 1.5}, "Expected `int`, got `float`"),
-        ({"amount": "5"}, "Expected `int`, got `str`"),
+        ({"amount": "five"}, "Expected `int`, got `str`"),
+        ({"amount": "5.5"}, "Expected `int`, got `float`|Expected `int`, got `str`"),
         ({"amount": True}, "Expected `int`, got `bool`"),
         ({"rate": 0.25}, "Expected `float` >= 0.5"),
         ({"reason": "because"}, "Expected `str` of length <= 6"),
@@ -78,12 +79,12 @@ def test_nothing_is_guessed_of_an_answer(text):
 
 def test_answer_holds_one_action_or_none_and_a_note():
     plain, noted = action_set(declared(GIVE)), action_set(declared(GIVE), has_notes=True)
-    assert plain.answer(answer()) == ("give", GIVEN, "", 0)
+    assert plain.answer(answer()) == ("give", GIVEN, "", 0, ())
     none = {"action": {"do": "none"}, "note": "later", "importance": 10}
-    assert noted.answer(msgspec.json.encode(none).decode()) == ("none", {}, "later", 10)
+    assert noted.answer(msgspec.json.encode(none).decode()) == ("none", {}, "later", 10, ())
     assert jsonschema_rs.is_valid(noted.schema, none)
-    with pytest.raises(msgspec.DecodeError, match="importance"):
-        noted.answer(msgspec.json.encode({**none, "importance": 11}).decode())
+    shown = msgspec.json.encode({**none, "importance": 11}).decode()
+    assert noted.answer(shown)[2:] == ("later", 10, ("importance read as 10",))
 
 
 def test_text_tells_every_bound_and_shows_valid_answers():
@@ -168,3 +169,37 @@ def test_whole_number_may_be_written_as_a_float():
     big = {"name": "count", "fields": {"n": {"type": "int"}}}
     exact = f'{{"action": {{"do": "count", "n": {10**17 + 1}}}}}'
     assert action_set(declared(big)).answer(exact)[1] == {"n": 10**17 + 1}
+
+
+@pytest.mark.parametrize("fields", [{"amount": "5"}, {"rate": "1.5"}, {"gladly": "True"}])
+def test_quotes_around_a_number_lose_nothing_and_are_marked(fields):
+    taken = action_set(declared(GIVE)).answer(answer(**fields))
+    assert (taken.name, taken.fields) == ("give", GIVEN)
+    assert taken.repairs[0].startswith("action read as")
+
+
+@pytest.mark.parametrize(
+    ("when", "values", "is_open"),
+    [
+        ("global/night = true", {"global/night": True}, True),
+        ("global/night = true", {"global/night": False}, False),
+        ("global/night != true", {"global/night": None}, False),
+        ('coins >= 3 and mood = "good"', {"coins": 3, "mood": "good"}, True),
+        ('coins >= 3 and mood = "good"', {"coins": 2, "mood": "good"}, False),
+        ("bag.apples > 1", {"bag": {"apples": 2}}, True),
+        ("bag.apples != 1", {"bag": {}}, False),
+        ('seen ~ "ben"', {"seen": ["ann", "ben"]}, True),
+    ],
+)
+def test_action_is_open_when_all_comparisons_hold_and_never_by_what_is_absent(
+    when, values, is_open
+):
+    (action,) = declared({"name": "go", "when": when})
+    assert action.is_open(values.__getitem__) == is_open
+
+
+def test_when_that_cannot_be_read_is_refused_with_its_column():
+    with pytest.raises(msgspec.ValidationError, match=r"^when can't be read: .* at column 8"):
+        declared({"name": "go", "when": "coins > "})
+    with pytest.raises(msgspec.ValidationError, match=r"^when compares: write night = true"):
+        declared({"name": "go", "when": "night"})

@@ -59,30 +59,18 @@ def modes(answers: list[Any]) -> list[str]:
     return [answer.schema_mode for answer in answers]
 
 
-def test_refused_schema_is_tried_again_later_and_warned_of_once(caplog):
-    refuses = True
-
+def test_refused_schema_goes_in_words_from_then_on_and_is_warned_of_once(caplog):
     def script(body: dict[str, Any]) -> str | Reply:
-        if refuses and "response_format" in body:
+        if "response_format" in body:
             return Reply({"error": {"message": "json_schema is not supported"}}, 400)
         return '{"a": 1}'
 
-    async def run(url: str) -> tuple[list[ModelAnswer], list[ModelAnswer]]:
-        nonlocal refuses
-        client = ModelClient("local", EndpointSettings(base_url=url, model="qwen"), Budget())
-        first = [await client.ask(FORMED) for _ in range(40)]
-        refuses = False
-        others = [await client.ask(FORMED) for _ in range(40)]
-        await client.close()
-        return first, others
-
     with Endpoint(script) as endpoint:
-        first, others = asyncio.run(run(endpoint.base_url))
-    assert modes(first) == ["in words"] * 40
-    assert [number for number, answer in enumerate(first) if answer.attempts] == [0, 16]
-    assert {attempt.schema_mode for answer in first for attempt in answer.attempts} == {"enforced"}
-    assert "in words" in modes(others)
-    assert modes(others)[-8:] == ["enforced"] * 8
+        answers = ask(endpoint, FORMED, asks=20)
+        assert len(endpoint.requests) == 21
+    assert modes(answers) == ["in words"] * 20
+    assert [number for number, answer in enumerate(answers) if answer.attempts] == [0]
+    assert answers[0].attempts[0].schema_mode == "enforced"
     assert caplog.text.count("schema_refused") == 1
 
 
@@ -104,8 +92,8 @@ def test_many_calls_at_once_learn_once_that_a_schema_is_refused():
     with Endpoint(script) as endpoint:
         answers = asyncio.run(run(endpoint.base_url))
     assert modes(answers) == ["in words"] * 45
-    # the first at once, then one of those that follow
-    assert sum("response_format" in request.body for request in endpoint.requests) == 16
+    # those that were sent at once
+    assert sum("response_format" in request.body for request in endpoint.requests) == 15
 
 
 # of Groq, a 400 without words, one that is too long: what another request would not meet

@@ -166,32 +166,17 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
         assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 16, b"\xff" * 40])
+@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 8, b"\xff" * 40])
 def test_pace_that_cannot_be_read_begins_anew(tmp_path, content):
     (tmp_path / "local.pace").write_bytes(content)
     with Endpoint() as endpoint:
         answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
-    assert (tmp_path / "local.pace").stat().st_size == 16
-
-
-def test_tokens_of_an_answer_are_waited_for_by_other_processes(tmp_path):
-    with Endpoint() as endpoint:
-        start_s = monotonic()
-        for _ in range(3):
-            answers_of(endpoint.base_url, 1, tmp_path, 60, tokens_per_minute=3_000)  # 25 each
-        assert monotonic() - start_s > 2 * 0.5 * 0.9
+    assert (tmp_path / "local.pace").stat().st_size == 8
 
 
 def test_clock_that_was_set_back_holds_nobody(tmp_path):
-    (tmp_path / "local.pace").write_bytes(struct.pack("<dd", time() + 3_600, time() + 3_600))
+    (tmp_path / "local.pace").write_bytes(struct.pack("<d", time() + 3_600))
     with Endpoint() as endpoint:
         answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
-
-
-def test_tokens_a_minute_are_waited_for():
-    with Endpoint() as endpoint:
-        start_s = monotonic()
-        answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
-        assert monotonic() - start_s > 4 * 0.25 * 0.9

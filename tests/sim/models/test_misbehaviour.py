@@ -48,13 +48,16 @@ USED = {
     "list of parts": parts("text"),
     "thoughts among the parts": parts("thinking", "text"),
     "reasoning beside the content": completion(GIVE, reasoning_content="Ben is poor."),
-    "older form": {"choices": [{"text": GIVE, "finish_reason": "stop"}]},
     "tool call": completion(None, tool_calls=[call(GIVE)], finish_reason="tool_calls"),
     "tool call with an object": completion("", tool_calls=[call(json.loads(GIVE))]),
-    "function call": completion(
-        None, function_call=call(GIVE)["function"], finish_reason="function_call"
-    ),
     "float without a fraction": LINE,
+    "number as a text": GIVE.replace("2", '"2"'),
+    "name in other letters": GIVE.replace("give", "Give"),
+    "byte order mark": f"\ufeff{GIVE}",
+    "token of the end": f"{GIVE}<|im_end|>",
+    "thoughts twice": f"<think>a</think><think>b</think>\n{GIVE}",
+    "thoughts of a kind": f"<seed:think>a</seed:think>{GIVE}",
+    "channels": f"<|channel|>analysis<|message|>Hm.<|end|><|channel|>final<|message|>{GIVE}",
     **{f"ended by {word}": ended(word) for word in ("STOP", "eos_token", "end_turn", None, "")},
     "refusal that is null": completion(GIVE, refusal=None),
 }
@@ -70,7 +73,7 @@ REPAIRED = {
     "prose": "I would rather not say.",
     "wrong schema": '{"other": true}',
     "float with a fraction": GIVE.replace("2", "2.5"),
-    "number as a text": GIVE.replace("2", '"2"'),
+    "number that is none": GIVE.replace("2", '"two"'),
     "deep nesting": '{"action": ' + "[" * 5_000 + "]" * 5_000 + "}",
     "too much": GIVE.replace("2", "9"),
     "half an answer that is called whole": GIVE[:-5],
@@ -82,10 +85,12 @@ UNFINISHED = (
 # what is no whole answer is no decision, though it was paid for
 FAILED = {
     **{f"ended by {word}": ended(word) for word in UNFINISHED},
-    "status incomplete": {**completion(GIVE), "status": "incomplete"},
     "refusal": completion(None, refusal="I can't help with that."),
     "refusal among the parts": parts("refusal"),
+}
+EMPTY = {
     "empty": completion(""),
+    "null": completion(None),
     "reasoning alone": completion(None, reasoning_content=GIVE),
     "two tool calls": completion(None, tool_calls=[call(GIVE), call(GIVE)]),
     "tool call without arguments": completion(None, tool_calls=[call("")]),
@@ -132,7 +137,7 @@ def test_answer_that_nothing_can_be_read_from_is_asked_for_once_more(tmp_path, w
         "deep nesting",
         "wrong schema",
         "float with a fraction",
-        "number as a text",
+        "number that is none",
         "too much",
     )
     assert ("without a code fence around it and without other text" in reason) != is_json
@@ -152,3 +157,44 @@ def test_answer_that_is_not_whole_is_paid_and_no_decision(tmp_path, way):
     if way.startswith("ended by"):
         word = way.removeprefix("ended by ")
         assert word in events["1.failed.ann.0"].payload["error"]
+
+
+@pytest.mark.parametrize("way", EMPTY)
+def test_empty_answer_is_asked_for_once_more(tmp_path, way):
+    result, events, bodies = play(tmp_path, EMPTY[way])
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 2)
+    assert bodies[1]["messages"][-1]["content"].endswith("was empty. Answer again, as instructed.")
+    assert [message["role"] for message in bodies[1]["messages"]] == ["system", "user"]
+    assert events["1.llm-decide.ann.0"].payload["status"] == "failure"
+    result, events, bodies = play(tmp_path / "twice", EMPTY[way], EMPTY[way])
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 1, 2)
+    assert "no text" in events["1.failed.ann.0"].payload["error"]
+
+
+NOTED = {
+    "note of 5,000 characters": {"note": "n" * 5_000, "importance": 3},
+    "importance of 99": {"note": "a", "importance": 99},
+    "importance in words": {"note": "a", "importance": "high"},
+    "no note": {},
+    "null": {"note": None, "importance": None},
+}
+
+
+@pytest.mark.parametrize("way", NOTED)
+def test_no_action_is_thrown_away_for_its_note(tmp_path, way):
+    def script(body):
+        notes = NOTED[way] if "It is turn 1." in user(body) else {"note": "b", "importance": 1}
+        return json.dumps({**json.loads(GIVE), **notes})
+
+    with Endpoint(script) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url, keys="memory: 3"), max_turns=2).run()
+        assert (result.decisions_failed, len(endpoint.requests)) == (0, 6)
+        prompts = [user(one.body) for one in endpoint.requests]
+    events = events_of(result.output_dir)
+    assert events["1.apply0.ann.agent/ann/money"]
+    assert events["1.llm-decide.ann.0"].payload["repairs"]
+    assert "repairs" not in events["2.llm-decide.ann.0"].payload
+    (prompt,) = (text for text in prompts if text.startswith("You are ann. It is turn 2."))
+    note = (NOTED[way].get("note") or "")[:500]
+    assert f'turn 1: "{note}" I did give' in prompt
+    assert replay(result.output_dir).step == ""

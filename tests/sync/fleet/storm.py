@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
 
-from tests.server.listening import until
+from tests.log.committers import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
@@ -117,6 +117,7 @@ class Storm:
     ):
         self.chance, self._network = Random(seed), Random(seed)
         self.counts: Counter[str] = Counter()
+        self.rounds: Counter[str] = Counter()
         self.ended = Event()
         self._servers, self._proxy, self._own = servers, proxy, own
         self._next = cycle(servers)
@@ -152,6 +153,8 @@ class Storm:
                 self.ended.wait(self.chance.uniform(0, INSTANT_S))
                 kind()
                 self.counts[kind.__name__] += 1
+        for program in self._programs:
+            self.rounds += program.rounds()
 
     def work(self) -> None:
         """Has all append, and returns once some of it is heard."""
@@ -253,8 +256,8 @@ class Storm:
 
 def played(
     folder: Path, engine: str, replicas: int, seed: int, storm_s: float
-) -> tuple[Counter[str], list[str]]:
-    """Plays a storm; returns its counts and faults."""
+) -> tuple[Counter[str], Counter[str], list[str]]:
+    """Plays a storm; returns its counts, how its rounds ended under fire, and faults."""
     with ExitStack() as stack:
         own = stack.enter_context(cluster(is_durable=True)) if engine == "postgres" else None
         address = own.address(own.empty()) if own else ""
@@ -265,7 +268,7 @@ def played(
         storm = Storm(servers, proxy, replicas, seed, own)
         stack.callback(storm.close)
         storm.rage(storm_s)
-        return storm.counts, storm.calm()
+        return storm.counts, storm.rounds, storm.calm()
 
 
 def main(replicas: int, storm_s: float, seed: int) -> int:
@@ -274,10 +277,11 @@ def main(replicas: int, storm_s: float, seed: int) -> int:
     for engine in ("sqlite", "postgres"):
         began_s = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            counts, faults = played(Path(folder), engine, replicas, seed, storm_s)
+            counts, rounds, faults = played(Path(folder), engine, replicas, seed, storm_s)
         print(*faults, sep="\n", end="\n" if faults else "")
         took_s = time.monotonic() - began_s
         print(f"{engine}, {replicas} replicas, seed {seed}: {dict(counts)}; {took_s:.0f} s")
+        print(f"{rounds['well']} of {rounds.total()} rounds ended well: {dict(rounds)}")
         is_broken |= bool(faults)
     return int(is_broken)
 

@@ -20,6 +20,7 @@ def test_whoever_is_killed_over_a_bad_network_nothing_acknowledged_is_lost_or_un
 ):
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
-    counts, faults = played(tmp_path, engine, REPLICAS, seed, STORM_S)
+    counts, rounds, faults = played(tmp_path, engine, REPLICAS, seed, STORM_S)
     assert not faults, "\n".join(faults)
     assert set(counts) == {"program", "server", "lines"} | {"postgres"} & {engine}
+    assert 2 * rounds["well"] >= rounds.total(), rounds

@@ -141,22 +141,21 @@ class Session:
         assert old in text, (path, old)
         now = text.replace(old, new, 1)
         file.write_text(now, newline="")
-        answer = {"originalFile": text, "structuredPatch": hunks(text, now)}
-        return self.edited("Edit", path, {"added": new, "removed": old}, answer=answer)
+        return self.edited("Edit", path, *sides(hunks(text, now)))
 
     def write(self, path: str, content: str) -> Event:
         """Write a whole file; the answer has the one before."""
         file = self.root / path
         before = file.read_bytes().decode() if file.exists() else None
         write(self.root, {path: content})
-        texts = {"added": content, "removed": before or "", "is_hunk": True, "is_whole": True}
-        return self.edited("Write", path, texts, answer={"structuredPatch": []})
+        texts = {"added": content, "removed": before or "", "is_hunk": True}
+        return self.edited("Write", path, texts)
 
-    def edited(self, tool: str, path: str, texts: Mapping[str, Any], **more: Any) -> Event:
+    def edited(self, tool: str, path: str, *texts: Mapping[str, Any]) -> Event:
         subject = f"tool/{next(_numbers)}"
         facts = {"tool": tool, "input": {"file_path": str(self.root / path)}}
         begun = self._record("tool.begun", subject, facts, begins=True)
-        payload = self.facts(tool=tool, files=[{"path": path, **texts}], **more)
+        payload = self.facts(tool=tool, files=[{"path": path, **one} for one in texts])
         causes = (begun.event_id,)
         return self.played.record(
             "tool.ended", payload, subject, self.actor, self.name, causes, ends=begun.event_id
@@ -188,6 +187,18 @@ def hunks(old: str, new: str) -> list[dict[str, Any]]:
     return [
         {"lines": lines[start + 1 : end]}
         for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
+
+
+def sides(patch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return hunks as an edit has them in its event."""
+    return [
+        {
+            name: "".join(f"{line[1:]}\n" for line in hunk["lines"] if line[0] in f" {sign}")
+            for name, sign in (("added", "+"), ("removed", "-"))
+        }
+        | {"is_hunk": True}
+        for hunk in patch
     ]
 
 

@@ -17,22 +17,28 @@ from thence.trace.agents.known_agents import AGENTS, FOREIGN
 PATCH = "*** Begin Patch\n*** Update File: a.py\n@@\n-one\n+two\n*** End Patch\n"
 HUNK = {"added": "two\n", "removed": "one\n", "is_hunk": True}
 PAIR = {"added": "two", "removed": "one"}
-WHOLE = {**HUNK, "is_whole": True}
-NEW = {**WHOLE, "removed": ""}
+NEW = {**HUNK, "removed": ""}
 MINE = {"file_path": "a.py", "old_string": "one", "new_string": "two"}
 CAMEL = {"filePath": "a.py", "oldString": "one", "newString": "two"}
 TEXT = {"file_path": "a.py", "content": "two\n"}
 CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
     ("claude-code", "Edit", MINE, {"userModified": True}, {**PAIR, "is_user_modified": True}),
+    (
+        "claude-code",
+        "Edit",
+        MINE,
+        {"originalFile": "0\none\n", "structuredPatch": [{"lines": [" 0", "-one", "+two"]}]},
+        {"added": "0\ntwo\n", "removed": "0\none\n", "is_hunk": True},
+    ),
     ("claude-code", "MultiEdit", {"file_path": "a.py", "edits": [MINE]}, "", PAIR),
-    ("claude-code", "Write", TEXT, {"type": "update", "originalFile": "one\n"}, WHOLE),
+    ("claude-code", "Write", TEXT, {"type": "update", "originalFile": "one\n"}, HUNK),
     ("claude-code", "Write", TEXT, {"type": "create", "originalFile": None}, NEW),
     (
         "claude-code",
         "NotebookEdit",
         {"notebook_path": "a.py", "new_source": "x"},
         {"original_file": "one\n", "updated_file": "two\n"},
-        WHOLE,
+        HUNK,
     ),
     ("codex", "apply_patch", {"command": PATCH}, "Success.", HUNK),
     ("gemini-cli", "replace", MINE, {"llmContent": "ok", "returnDisplay": ""}, PAIR),
@@ -41,7 +47,7 @@ CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
         "write_file",
         TEXT,
         {"returnDisplay": {"originalContent": "one\n", "isNewFile": False}},
-        WHOLE,
+        HUNK,
     ),
     ("qwen-code", "edit", MINE, {"returnDisplay": {}}, PAIR),
     (
@@ -49,10 +55,10 @@ CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
         "write_file",
         {**TEXT, "modified_by_user": True},
         {"returnDisplay": {"originalContent": "one\n"}},
-        {**WHOLE, "is_user_modified": True},
+        {**HUNK, "is_user_modified": True},
     ),
     ("opencode", "edit", CAMEL, {"output": "", "metadata": {}}, PAIR),
-    ("opencode", "write", {"filePath": "a.py", "content": "two\n"}, {"output": ""}, WHOLE),
+    ("opencode", "write", {"filePath": "a.py", "content": "two\n"}, {"output": ""}, HUNK),
     ("opencode", "apply_patch", {"patchText": PATCH}, {"output": ""}, HUNK),
     ("cline", "editor", {"path": "a.py", "old_text": "one", "new_text": "two"}, "", PAIR),
     (
@@ -60,7 +66,7 @@ CASES: list[tuple[str, str, Any, Any, dict[str, Any]]] = [
         "editor",
         {"path": "a.py", "new_text": "two\n", "insert_line": 1},
         "",
-        {**HUNK, "removed": ""},
+        NEW,
     ),
     ("cline", "apply_patch", {"input": PATCH}, "", HUNK),
     ("cline", "editor", {"path": "a.py", "new_text": "two\n", "insert_line": None}, "", NEW),

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.warm import warm as run
 from tests.trace.agents.firing import Shop, git, hook
 
+from thence.trace.agents import installed
+
 OTHERS = """{
     "model": "m-1",
     "hooks": {
@@ -345,6 +347,19 @@ def test_hooks_that_a_setting_switches_off_are_told(shop: Shop) -> None:
     assert state["state"] == "switched off"
     assert "disableAllHooks" in state["hint"]
     assert "disableAllHooks" in " ".join(shop.run("doctor").out.split())
+
+
+def test_managed_settings_that_let_no_hook_of_ours_run_are_told(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.top)
+    monkeypatch.setattr(installed, "_MANAGED", (str(tmp_path),))
+    assert installed.switched_off("claude-code") == ""
+    managed = tmp_path / "managed-settings.json"
+    managed.write_text('{"allowManagedHooksOnly": true}')
+    assert installed.switched_off("claude-code").startswith(f"ask who manages {managed}")
+    managed.rename(shop.top / managed.name)  # only an administrator's folder can say so
+    assert installed.switched_off("claude-code") == ""
 
 
 def test_uninstall_leaves_modes_and_line_ends_as_they_were(shop: Shop) -> None:

@@ -59,6 +59,18 @@ def test_lines_that_a_formatter_or_an_indent_changed_stay_the_agents(played, cha
     assert any(step in text for owner in own for text in owner.via)
 
 
+def test_file_that_a_clean_filter_changes_is_read_as_git_has_it(played):
+    played.person(
+        played.top, {"big.py": "RATES = 8\n", ".gitattributes": "*.py filter=tabs\n"}, "Tabs"
+    )
+    git(played.top, "config", "filter.tabs.clean", "expand -t 4")
+    agents_file(played, "big.py", "RATES = 8\n\n\n" + BIG.replace("    ", "\t"))
+    assert set(worded(played, "big.py")) == {"person Ada", "s1"}  # not committed yet
+    played.person(played.top, {}, "By a person", name="Bob")
+    assert set(worded(played, "big.py")) == {"person Ada", "s1"}
+    assert "\t" not in git(played.top, "show", "HEAD:big.py")
+
+
 @pytest.mark.parametrize("how", ["draft", "rewritten", "copied", "between files"])
 def test_lines_that_were_moved_before_their_commit_stay_the_agents(played, how):
     agents_file(played, "draft.py", BIG)

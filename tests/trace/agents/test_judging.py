@@ -1,6 +1,6 @@
 """Which added lines are an agent's, by the text of its edits: each rule and each trap a case."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 import pytest
@@ -64,13 +64,13 @@ def said(
     name: str = "c1",
     tree: str = "main",
     place: int = 10,
-    replaces: tuple[str, ...] = (),
+    brought: Mapping[tuple[str, int], Said] = {},
     former: Former = lambda hunk, number: None,
 ) -> list[str]:
     """Adds edits, judges a commit, and returns each added line's answer in a word or two."""
     for one in edits:
         judge.add(one)
-    answers = judge.judge(CommitText(name, tree, place, tuple(changes), replaces), former)
+    answers = judge.judge(CommitText(name, tree, place, tuple(changes), brought), former)
     ranks = {AGENT: "agent", MAYBE: "maybe", NONE: "none"}
     return [f"{ranks[answer.rank]} {answer.how}".strip() for answer in answers.values()]
 
@@ -223,12 +223,14 @@ def test_a_commit_of_its_path_lands_an_edit_and_half_of_its_text_does_in_any_pat
     assert said(judge, hunks("", CODE), name="c2", place=20) == ["maybe copied"] * 3
 
 
-def test_a_commit_made_from_another_has_the_edits_that_landed_with_it():
+def test_a_commit_made_from_others_has_what_was_said_of_their_lines():
     judge = Judge()
     said(judge, hunks("", CODE), edit(CODE))
-    amended = hunks("", CODE + OTHER)
-    answers = said(judge, amended, name="c2", tree="side", place=20, replaces=("c1",))
-    assert answers == ["agent moved"] * 3 + ["maybe beside"] * 2
+    known = [Said(NONE)] * 3 + [None] + [Said(AGENT, "e1")] * 4
+    brought = {("a.py", number): one for number, one in enumerate(known, 1) if one}
+    amended = hunks("", OTHER + EQUAL + "x = 1\n" + CODE + EQUAL)
+    answers = said(judge, amended, name="c2", tree="side", place=20, brought=brought)
+    assert answers == ["none"] * 3 + ["maybe beside"] + ["agent"] * 4
 
 
 def test_a_call_that_had_not_ended_does_not_land():

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.git.repositories import git
-from tests.trace.agents.played import PAY, PlayedRepository, Session, owners, told, write
+from tests.trace.agents.played import PAY, PlayedRepository, Session, owners, sides, told, write
 
 import thence
 from thence.errors import GitFailed
@@ -22,9 +22,9 @@ def test_lines_around_tell_equal_lines_of_two_sessions_apart(played, has_hunks):
         lines.insert(after, "    return None")
         hunk = [f"{'+' if at == after else ' '}{line}" for at, line in enumerate(lines)]
         hunk = hunk[max(after - 3, 0) : after + 4]
-        answer = {"structuredPatch": [{"oldStart": 1, "lines": hunk}]}
+        patch = [{"lines": hunk}]
         texts = {"added": "    return None\n", "removed": "\n"}
-        session.edited("Edit", "two.py", texts, **({"answer": answer} if has_hunks else {}))
+        session.edited("Edit", "two.py", *(sides(patch) if has_hunks else [texts]))
     write(played.top, {"two.py": "\n".join(lines) + "\n"})
     two.commit("Both")
     owned = [told(owner) for owner in owners(played, "two.py") if owner.kind != "person"]

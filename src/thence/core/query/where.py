@@ -47,7 +47,10 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def matches(self, event: Event) -> bool:
         """Reports whether a value at the path exists and satisfies the comparison."""
-        value = _reached(event, self.path)
+        return self.holds(_reached(event, self.path))
+
+    def holds(self, value: object) -> bool:
+        """Reports whether the value at the path satisfies the comparison; UNSET does not."""
         if value is msgspec.UNSET:
             return False
         values: Iterable[object] = (value,)
@@ -94,6 +97,12 @@ def _reached(event: Event, path: tuple[str | int, ...]) -> object:
         # a large value that the line holds cut is read whole
         value = value if first == "details" and BODIES_KEY in members else members[first]
         depth = 1
+    return within(value, path[depth:])
+
+
+def within(value: Any, path: Sequence[str | int]) -> object:
+    """Returns the value that a path leads to in a JSON value, UNSET where there is none."""
+    depth = 0
     while depth < len(path):
         part, depth = path[depth], depth + 1
         if isinstance(part, int):

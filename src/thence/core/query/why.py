@@ -21,7 +21,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.nearest import nearest
 from thence.core.new_event import parse_cause
-from thence.core.order import MILESTONE, Cone, total_order_key
+from thence.core.order import MILESTONE, Cone, by_closeness, total_order_key
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ThenceError
 
@@ -46,7 +46,7 @@ class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
 class Why(msgspec.Struct, frozen=True):
     """The causes of an event.
 
-    `chain` is one line of causes, the root first and the event last; `sentences` describe it,
+    `chain` is the line of closest causes, the root first, the event last; `sentences` describe it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
     first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more,
     and `cut_at` holds the ids of the events whose causes were left out. `missing` are the named
@@ -134,7 +134,7 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
     """Chooses the nearest causes of an event, with the depth of each in a tree of causes.
 
     Each stands below the event that it led to; the event itself is not among them. The latest
-    event of the tree is looked at next, and its latest causes are added, three at most, while
+    event of the tree is looked at next, and its closest causes are added, three at most, while
     there is room: `rows` in all, of which an event at a depth takes `height`. A milestone is
     added only where no other cause is named, and its own causes are not.
     """
@@ -146,11 +146,10 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
         effect = max(pending, key=total_order_key)
         pending.remove(effect)
         depth = depths[effect.event_id] + 1
-        # the latest causes that are not in the tree, without milestones if possible
+        # the closest causes that are not in the tree, without milestones if possible
         causes = [by_id[cause_id] for cause_id in effect.caused_by if cause_id in by_id]
         causes = [cause for cause in causes if cause.event_type != MILESTONE] or causes
-        causes.sort(key=total_order_key, reverse=True)
-        fresh = [cause for cause in causes if cause.event_id not in depths]
+        fresh = [cause for cause in by_closeness(effect, causes) if cause.event_id not in depths]
         for cause in fresh[:REASONS_OF_ONE_MAX]:
             rows -= height(cause, depth)
             if rows < 0:

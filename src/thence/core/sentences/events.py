@@ -67,9 +67,9 @@ def in_columns(event: Event, write: Write) -> str:
     if write is None:
         text = _any(event, is_typed=False)
     elif event.event_type == "STATE" and event.subject:
-        payload = event.payload
-        old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
-        text = f"{event.subject} {old} → {new}"
+        old, new = event.payload.get("old_value"), event.payload.get("new_value")
+        change = f"{shown(old)} → {shown(new)}"
+        text = f"{event.subject} {added(old, new) or change}"
     else:
         text = _written(event, write).removeprefix(f"In turn {event.turn_number} ")
         if event.actor:
@@ -214,6 +214,22 @@ def shown(value: Any) -> str:
     else:
         text = line(str(value) if not isinstance(value, str) else value)
     return clipped(text, _VALUE_CHARACTERS_MAX)
+
+
+def added(old: object, new: object) -> str:
+    """Writes what a list got at its end, though its oldest may be gone; "" for another change."""
+    if isinstance(old, list) and isinstance(new, list):
+        for kept in range(min(len(old), len(new) - 1), 0, -1):
+            if old[-kept:] == new[:kept]:
+                return f"got {shown(new[kept:])}"
+    return ""
+
+
+def state_change(event: Event) -> str:
+    """Writes the sentence of a STATE: what it was and is, of a list that grew what was added."""
+    if words := added(event.payload.get("old_value"), event.payload.get("new_value")):
+        return f"{filled('In turn {turn} [{subject}|{variable_name}|something]', event)} {words}"
+    return filled(_CHANGED, event)
 
 
 def line(text: str) -> str:
@@ -458,6 +474,9 @@ def _cause_first(cause: str, about: str) -> str:
     return clipped(cause, FAILURE_CHARACTERS_MAX - len(about)) + about
 
 
+_CHANGED = (
+    "In turn {turn} [{subject}|{variable_name}|something] went from {old_value} to {new_value}"
+)
 SIM_SENTENCES: Mapping[str, Sentence] = {
     "MILESTONE": "[{milestone_type:=turn_start}Turn {turn} began"
     "|{milestone_type:=turn_end}Turn {turn} ended"
@@ -466,8 +485,7 @@ SIM_SENTENCES: Mapping[str, Sentence] = {
     "|In turn {turn} a [{milestone_type:words}|milestone] was reached]",
     "DECISION": "In turn {turn} {who} decided: {new_value}",
     "ACTION": "In turn {turn} {who} did [{action_type}|something][ ({action_payload})]",
-    "STATE": "In turn {turn} [{subject}|{variable_name}|something] went from {old_value} to "
-    "{new_value}",
+    "STATE": state_change,
     "SYSTEM": _system,
 }
 

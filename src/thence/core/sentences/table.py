@@ -11,7 +11,7 @@ from thence.core.event import Event, raw_members
 INTEGER_MAX = 2**63 - 1
 # the first characters of a formula in a spreadsheet, unless the text is a number
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|Infinity)")
 
 
 class Row(NamedTuple):

@@ -9,13 +9,13 @@ each link takes longer than reading a hundred links at once.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
-from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, closeness
 from thence.core.query.why import Concurrent, Effects, Why, ends_of
 from thence.core.vocabulary import Vocabulary
 from thence.log.index.connection import Index
@@ -66,7 +66,7 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         arrival = arrival_of(index, connection, event_id)
         walk = Walk(connection, "upstream")
         distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        line = walk.chain(arrival, CHAIN_EVENTS_MAX, lambda link: event_at(index, connection, link))
         arrivals = list({**distances, **dict.fromkeys(line)})
         events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
         steps = tuple(events[link] for link in line)
@@ -173,8 +173,8 @@ _FEW_EVENTS = 3
 _AHEAD = 64
 _LINKS_AHEAD_MAX = 1_024
 
-# the total order, behind what a chain avoids
-Key = tuple[str, int, str, str, str]
+# type and actor, then the total order
+Key = tuple[str, str | None, int, str, str, str]
 
 
 class Walk:
@@ -211,11 +211,11 @@ class Walk:
             distances = dict(sorted(distances.items(), key=lambda item: item[1]))
         return distances, is_cut
 
-    def chain(self, arrival: int, avoided_type: str, limit: int) -> list[int]:
+    def chain(self, arrival: int, limit: int, event_of: Callable[[int], Event]) -> list[int]:
         """Returns one chain of causes that ends at an event, the first cause first.
 
-        The chain follows the cause that is latest in total order, through an event of the avoided
-        type only where no other cause is named.
+        The chain follows the closest cause (`order.closeness`), of equally close ones the latest
+        in total order; of several actions the one that the change names first.
         """
         chain = {arrival: None}
         while len(chain) < limit:
@@ -223,8 +223,15 @@ class Walk:
             if not causes:
                 break
             if len(causes) > 1:
-                keys = self._keys_of(causes)
-                causes.sort(key=lambda cause: (keys[cause][0] != avoided_type, keys[cause][1:]))
+                keys = self._keys_of([arrival, *causes])
+                effect_type = keys[arrival][0]
+                near = {cause: closeness(effect_type, *keys[cause][:2]) for cause in causes}
+                closest = [cause for cause in causes if near[cause] == max(near.values())]
+                if len(closest) > 1 and effect_type == "STATE" and keys[closest[0]][0] == "ACTION":
+                    # the order of names stands in the line alone
+                    names = [*event_of(arrival).caused_by, *(keys[cause][-1] for cause in closest)]
+                    closest = [min(closest, key=lambda cause: names.index(keys[cause][-1]))]
+                causes = sorted(closest, key=lambda cause: keys[cause][2:])
             arrival = causes[-1]
             chain[arrival] = None
         return list(reversed(chain))
@@ -284,11 +291,11 @@ class Walk:
     def _in_order(self, arrivals: Collection[int]) -> list[int]:
         """Returns arrivals in the total order of their events."""
         keys = self._keys_of(arrivals)
-        return sorted(arrivals, key=lambda arrival: keys[arrival][1:])
+        return sorted(arrivals, key=lambda arrival: keys[arrival][2:])
 
     def _keys_of(self, arrivals: Collection[int]) -> Mapping[int, Key]:
         missing = [arrival for arrival in arrivals if arrival not in self._keys]
-        sql = f"SELECT arrival, type, {TOTAL_ORDER} FROM events WHERE arrival IN"
+        sql = f"SELECT arrival, type, actor, {TOTAL_ORDER} FROM events WHERE arrival IN"
         for at in range(0, len(missing), _TOGETHER):
             part = missing[at : at + _TOGETHER]
             for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):

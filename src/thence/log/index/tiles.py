@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from thence.core.sentences.events import agent_sentence, clipped
+from thence.core.sentences.events import agent_sentence, clipped, duration
 from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import PLAIN, SIM
 from thence.log.index.causality import Walk
@@ -291,8 +291,18 @@ _STEPS = """
 """
 
 
+_LASTED = """
+    SELECT steps.begin, steps.end, ended.time - steps.time
+    FROM steps JOIN events AS ended ON ended.arrival = steps.end
+    WHERE steps.begin > :first AND steps.begin <= :end
+        OR steps.end > :first AND steps.end <= :end
+"""
+
+
 def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any]:
     """Returns the events between two positions by order, with their steps and causes.
+
+    With ids also what happened in words, with how long it lasted.
 
     Steps that lie across the window are among them, the latest `STEPS_MAX` of those.
     """
@@ -321,7 +331,18 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
         "flags": flags,
     }
     if with_ids:
-        answer["ids"] = ids_at(view.connection, [row[0] for row in events])
+        arrivals = [row[0] for row in events]
+        answer["ids"] = ids_at(view.connection, arrivals)
+        lasted: dict[int, str] = {}
+        for begin, ended, us in one(_LASTED, bounds):
+            if us is not None:  # both have a time
+                lasted |= dict.fromkeys((begin, ended), f" ({duration(us / 1e6)})")
+        answer["words"] = [
+            in_line(view.of.vocabulary.summary(event)) + lasted.get(at, "")
+            for at, event in zip(
+                arrivals, events_at(view.of, view.connection, arrivals), strict=True
+            )
+        ]
     return answer
 
 
@@ -355,15 +376,25 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
     depths = {arrival: 0} | distances
     values = {"arrivals": json.dumps([*depths])}
     among = "SELECT value FROM json_each(:arrivals)"
-    sql = f"SELECT arrival, lane, type FROM events WHERE arrival IN ({among})"
-    names = {at: names for at, *names in view.connection.execute(sql, values)}
+    sql = f"SELECT arrival, lane, type, turn, time FROM events WHERE arrival IN ({among})"
+    rows = {at: row for at, *row in view.connection.execute(sql, values)}
     links = f"SELECT child, parent FROM causes WHERE child IN ({among}) AND parent IN ({among})"
     path: list[int] = []
     for at, depth in depths.items():
-        lane, type_ = names[at]
+        lane, type_, *_ = rows[at]
         path += (at, lane, view.type(type_), depth)
-    causes = [n for row in view.connection.execute(links, values) for n in row]
-    return {"arrival": arrival, "path": path, "causes": causes, "truncated": truncated}
+    return {
+        "arrival": arrival,
+        "path": path,
+        "causes": [n for row in view.connection.execute(links, values) for n in row],
+        "places": {
+            axis: [
+                n for at, row in rows.items() if row[column] is not None for n in (at, row[column])
+            ]
+            for axis, column in (("turn", 2), ("time", 3))
+        },
+        "truncated": truncated,
+    }
 
 
 def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:

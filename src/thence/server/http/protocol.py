@@ -1,7 +1,8 @@
 """The protocols of a connection: HTTP by uvicorn and httptools, WebSocket by websockets.
 
-A head is bounded here. Beyond `connections_max` a request is answered with 503. Whatever else a
-stranger may try, such as a slow body, is the proxy's to refuse.
+A head is bounded here. Beyond `connections_max` a request is answered with 503. When the server
+ends, no client holds it up that neither sends the rest of its request nor reads its answer.
+Whatever else a stranger may try, such as a slow body, is the proxy's to refuse.
 """
 
 import resource
@@ -15,6 +16,8 @@ TRANSPORT = "thence.transport"
 CONNECTIONS_MAX = 4_096
 # file descriptors for open logs, their indexes, and connections that are just accepted
 FILES_KEPT = 160
+# how long a client may keep a server that ends waiting for it
+LINGER_S = 2.0
 _CONNECTIONS_MIN = 16
 
 
@@ -55,6 +58,20 @@ class Protocol(HttpToolsProtocol):
         self._is_in_head = False
         super().on_headers_complete()
 
+    def shutdown(self) -> None:
+        """Ends the connection once its request is answered; a client is waited for LINGER_S."""
+        super().shutdown()
+        self.loop.call_later(LINGER_S, self._leave)
+
+    def _leave(self) -> None:
+        """Cuts off a client that the server waits for; looks again later at a request at work."""
+        cycle = self.cycle
+        is_waited_for = cycle is None or cycle.response_complete or cycle.more_body
+        if is_waited_for or self.flow.write_paused:
+            self.transport.abort()
+        else:
+            self.loop.call_later(LINGER_S, self._leave)
+
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A protocol that gives its app the connection, and leaves no dead one open.
@@ -67,6 +84,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["state"][TRANSPORT] = self.transport
+
+    def shutdown(self) -> None:
+        """Ends the connection; one whose peer takes nothing is cut off after LINGER_S."""
+        super().shutdown()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """Cuts off a peer that answers no ping."""

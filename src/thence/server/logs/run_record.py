@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from thence.core.ready import ready
+from thence.core.vocabulary import WORK
 from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import mirror_path
@@ -70,6 +71,10 @@ def read_record(root: Root, log: FoundLog) -> RunRecord:
         with SuppressCodes("read_failed"):  # in a mirror no file names the run
             first = first_event(log.folder, log.vocabulary) if log.is_simulation else None
             named = (_text(first.members.get("simulation_id")) if first else None) or named
+    folder = log.folder  # a project's journal has an id for its name, and the repository's is known
+    is_journal = folder.parent.name == "thence" and folder.parents[1].name == ".git"
+    if named is None and is_journal and log.vocabulary.name == WORK.name:
+        named = folder.parents[2].name
     return RunRecord(
         name=named or log.id,
         status=status,

@@ -10,7 +10,7 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.query.why import Why
 from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line_key
-from thence.core.sentences.events import conversation
+from thence.core.sentences.events import conversation, counted
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
 from thence.log.index.causality import causality
@@ -54,23 +54,26 @@ def event_page(log: OpenLog, event_id: str) -> Response:
             ("Written by", writer),
         )
     )
+    effects = event_items(log, _events(log, neighbors.downstream[:EVENTS_SHOWN_MAX]))
+    if neighbors.truncated or len(neighbors.downstream) > EVENTS_SHOWN_MAX:
+        effects.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
+    stored_line = el("summary", "Stored line")
     body = (
         el("h1", words(sentence)),
-        about,
+        el("h2", "Why", id="why"),
+        _why(log, why),
         *(
             joined(el("h2", f"Model, {by}"), _text(text))
             for by, text in conversation(event, causes)
         ),
-        el("h2", "Payload"),
-        _payload(log, event, neighbors.downstream),
-        el("h2", "Why"),
-        _why(log, why),
         el("h2", "Named causes"),
         _causes(log, event, causes),
         el("h2", "Direct effects"),
-        _effects(log, neighbors.downstream, neighbors.truncated),
-        el("h2", "Stored line"),
-        _text(event.line.decode(errors="replace")),
+        _list(effects, "Nothing names it as a cause."),
+        el("h2", "About it"),
+        about,
+        _payload(log, event, neighbors.downstream),
+        el("details", stored_line, _text(event.line.decode(errors="replace"))),
     )
     current = el("span", words(event.event_type, 60), aria_current="page")
     return page(cut(sentence, 80), *body, trail=(log_link(log), current))
@@ -80,20 +83,38 @@ def _why(log: OpenLog, why: Why) -> Html:
     if len(why.chain) < 2:
         return el("p", "It is a root: it names no cause that is here.", class_="quiet")
     causes = why.chain[:-1]
-    first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
-    at_least = "more than " if why.truncated else ""
-    caption = f"One line of causes, the earliest first, of {at_least}{len(why.cone):,} in all."
+    first, near = causes[: -_near_count(causes)], causes[-_near_count(causes) :]
+    caption = "The closest cause of each, the earliest first"
+    if others := len(why.cone) - len(causes):
+        at_least = "more than " if why.truncated else ""
+        caption += f"; {at_least}{counted(others, 'other cause')} left out"
     earlier = None
     if last := first[-CHAIN_SHOWN_MAX:]:
         part = f", of which the last {len(last)} are here" if len(last) < len(first) else ""
-        head = el("summary", f"{len(first):,} earlier ones{part}")
+        head = el("summary", f"{len(first):,} earlier{part}")
         start = str(len(first) - len(last) + 1)
         items = event_items(log, last)
         earlier = el("details", head, el("ol", *items, class_="why far", start=start))
     items = event_items(log, near)
     items.append(el("li", words(log.vocabulary.summary(why.event)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
-    return joined(el("p", caption, class_="quiet"), earlier, line)
+    sentences = map(log.vocabulary.summary, (*near, why.event))
+    copied = el("details", el("summary", "As text"), _text(" → ".join(sentences)))
+    return joined(el("p", f"{caption}.", class_="quiet"), earlier, line, copied)
+
+
+def _near_count(causes: Sequence[Event]) -> int:
+    """Returns how many causes of a chain are shown at once: in a run those since the last decision.
+
+    The model's answer to the agent that decided is among them.
+    """
+    for count, cause in enumerate(reversed(causes), 1):
+        if cause.event_type == "DECISION":
+            answer = causes[-count - 1] if count < len(causes) else None
+            return count + (answer is not None and answer.actor == cause.actor)
+        if count == NEAR_SHOWN_MAX:
+            break
+    return min(NEAR_SHOWN_MAX, len(causes))
 
 
 def _causes(log: OpenLog, event: Event, causes: Sequence[Event]) -> Html:
@@ -109,13 +130,6 @@ def _causes(log: OpenLog, event: Event, causes: Sequence[Event]) -> Html:
     return _list(items, "It names none.")
 
 
-def _effects(log: OpenLog, effects: Sequence[bytes], is_more: bool) -> Html:
-    items = event_items(log, _events(log, effects[:EVENTS_SHOWN_MAX]))
-    if is_more or len(effects) > EVENTS_SHOWN_MAX:
-        items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
-    return _list(items, "Nothing names it as a cause.")
-
-
 def _events(log: OpenLog, lines: Sequence[bytes]) -> list[Event]:
     contents = (parse(line, log.vocabulary) for line in lines)
     return [event for event in contents if isinstance(event, Event)]
@@ -127,13 +141,14 @@ def _list(items: list[Html], empty: str) -> Html:
 
 def _payload(log: OpenLog, event: Event, effects: Sequence[bytes]) -> Html:
     if BODY_DIGEST in event.members:
-        return _missing_body(log, event, effects)
+        return joined(el("h2", "Payload"), _missing_body(log, event, effects))
     payload, unreadable = event.readable_payload
     if not payload:
-        return el("p", "It holds none.", class_="quiet")
+        return el("p", "It holds no payload.", class_="quiet")
     places = f"Only the beginning of a large value can be read: {', '.join(unreadable)}"
     note = el("p", places, class_="empty") if unreadable else None
-    return joined(note, _text(json.dumps(payload, ensure_ascii=False, indent=2)))
+    text = _text(json.dumps(payload, ensure_ascii=False, indent=2))
+    return joined(note, el("details", el("summary", "Payload"), text))
 
 
 def _text(text: str) -> Html:

@@ -22,6 +22,8 @@ LOGS_SHOWN_MAX = 1_000
 SETTINGS_SHOWN_MAX = 4
 # after how many seconds a page loads again that lacks what is being counted
 RELOADED_AFTER_S = "3"
+# after how many seconds the script looks again at what is there
+RENEWED_AFTER_S = 5
 
 _COLUMNS = (
     Column("Compare", "tick"),
@@ -69,11 +71,13 @@ def home(
     is_waiting = any(listed is None for _, listed in logs)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
-        _verdict(rows),
+        el("div", _verdict(rows), data_live=True),
         table("Sweeps", _OTHERS, [(name, words(text)) for name, text in others])
         if others
         else None,
-        _table(state, rows) if rows else None,
+        el("div", _table(state, rows), id="home", data_live=True, data_every=RENEWED_AFTER_S)
+        if rows
+        else None,
     ]
     if not rows and not others:
         example = el("code", "thence sim run spatial_trade_network")

@@ -18,6 +18,7 @@ from thence.server.web.files import file_page, files_link, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import read_question, run_page
+from thence.server.web.spending import spending_page
 from thence.server.web.sweep import find_sweep, listed_sweeps, sweep_page
 from thence.server.web.world_map import map_section
 
@@ -77,6 +78,15 @@ async def event(request: Request, id: str, event_id: str) -> Response:
     """Shows one event."""
     page = await app_state(request).ask(id, lambda log: event_page(log, event_id), is_patient=False)
     return part_of(page, request.query_params.get("part"))
+
+
+@router.get("/runs/{id}/spending")
+async def spent(request: Request, id: str) -> Response:
+    """Shows where time, tokens, cost and failures of a log went."""
+    state = app_state(request)
+    return await state.ask(
+        id, lambda log: spending_page(log, state.summaries.of(log)), is_patient=False
+    )
 
 
 @router.get("/runs/{id}/files")

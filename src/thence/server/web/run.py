@@ -37,6 +37,7 @@ from thence.server.routes.parameters import LogPage
 from thence.server.web.layout import page
 from thence.server.web.parts import choice, event_link, failures_link, form, log_link, mark, status
 from thence.server.web.session import sessions_section
+from thence.server.web.spending import spending_link
 from thence.server.web.verdict import is_of_agents, verdict
 
 EVENTS = 100
@@ -80,13 +81,17 @@ class PageParameters(LogPage):
 
 
 class Question(NamedTuple):
-    """The fields of a form with their filter, or the `problem` of a form that can't be read."""
+    """The fields of a form with their filter, or the `problem` of a form that can't be read.
+
+    `picture` is what the address says of the picture, which a filter keeps.
+    """
 
     fields: dict[str, list[str]]
     filter: Filter = Filter()
     cursor: str | None = None
     is_newest_first: bool = False
     problem: str | None = None
+    picture: Mapping[str, str] = {}
 
     def query(self, **changed: str | None) -> dict[str, str | list[str] | None]:
         """Returns the query of a link to the same question, or to a changed one."""
@@ -97,22 +102,27 @@ class Question(NamedTuple):
 def read_question(query: QueryParams) -> Question:
     """Reads the fields of the form."""
     fields: dict[str, list[str]] = {}
+    picture: dict[str, str] = {}
     for key, value in query.multi_items():
-        if value.strip() and key not in _OF_PICTURE:
+        if key in _OF_PICTURE:
+            picture[key] = value
+        elif value.strip():
             fields.setdefault(key, []).append(value.strip())
+    picture.pop("part", None)
     single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
     try:
         page = PageParameters.model_validate(single)
-        return Question(fields, page.filter(), page.cursor, page.order == "newest")
+        return Question(fields, page.filter(), page.cursor, page.order == "newest", None, picture)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the address"
         problem = f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
         if first["type"] == "extra_forbidden":
             problem = f"{name[:100]}: there is no such field"
-        return Question(fields, problem=problem)
+        return Question(fields, problem=problem, picture=picture)
     except InvalidFilter as error:
-        return Question(fields, problem=f"{error}; {error.hint}" if error.hint else str(error))
+        problem = f"{error}; {error.hint}" if error.hint else str(error)
+        return Question(fields, problem=problem, picture=picture)
 
 
 def run_page(
@@ -157,17 +167,22 @@ def run_page(
     )
     body = (
         el("h1", words(run.name)),
-        verdict(log, run, summary, of_board),
-        _summary(log, run, summary),
+        el("div", verdict(log, run, summary, of_board), data_live=True),
+        el(
+            "details",
+            el("summary", "Facts"),
+            el("div", _summary(log, run, summary), data_live=True),
+        ),
         _damage(summary),
         section,
         picture,
         beside,
+        None if log.vocabulary.name == WORK.name else el("p", spending_link(log)),
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
         _form(log, question),
-        events,
+        el("div", events, data_live=True),
     )
     return page(cut(run.name, 80), *body, trail=(log_link(log),), status=422 if problem else 200)
 
@@ -244,8 +259,12 @@ def _form(log: FoundLog, question: Question) -> Html:
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
     order = choice("order", "Order", orders[question.is_newest_first][0], orders)
     address = path("runs", log.id)
+    kept = (
+        el("input", type="hidden", name=name, value=value)
+        for name, value in question.picture.items()
+    )
     body = form(
-        [*fields, order, where],
+        [*fields, order, where, *kept],
         el("button", "Show", type="submit"),
         el("a", "All events", href=address),
         method="get",
@@ -314,9 +333,10 @@ def _events(log: OpenLog, question: Question, results: Page) -> Html:
     listing = table(f"{part}{results.total:,} events, {order}{behind}", columns, rows)
     asked, links = question.query(), list[Child]()
     if question.cursor:
-        links.append(el("a", "First page", href=path("runs", log.id, **asked)))
+        links.append(el("a", "First page", href=path("runs", log.id, **question.picture, **asked)))
     if results.next_cursor:
-        address = path("runs", log.id, **question.query(cursor=results.next_cursor))
+        asked_next = question.query(cursor=results.next_cursor)
+        address = path("runs", log.id, **question.picture, **asked_next)
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
     asked.pop("order", None)
     for name, kind in (("As JSON", "events"), ("As lines", "events.ndjson")):

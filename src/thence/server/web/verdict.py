@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from thence.core.event import Event
-from thence.core.markup import Child, Html, el, words
+from thence.core.markup import Child, Html, el, path, words
 from thence.core.query.filter import Filter
 from thence.core.sentences.events import agent_sentence, counted, duration
 from thence.core.vocabulary import WORK
@@ -55,18 +55,25 @@ def verdict(log: OpenLog, run: RunRecord, facts: LogFacts, board: list[Child]) -
 def _of_run(log: OpenLog, run: RunRecord, facts: LogFacts, now: Standing) -> Iterator[list[Child]]:
     yield [words(run.status, 40), f", {counted(facts.turns, 'turn')}"]
     decisions, number = run.ended.decisions, counted(facts.failures, "failure")
-    results: list[Child] = [failures_link(log, facts.failures, decisions or number)]
-    if facts.failures and decisions and run.ended.text == run.status:
-        results = [decisions, ", ", failures_link(log, facts.failures, number)]
+    failures, results = failures_link(log, facts.failures, number), list[Child]()
+    if decisions and run.ended.text != run.status:  # it names the decisions that failed
+        failed = path("runs", log.id, type="SYSTEM", where="error_type = agent_failed") + "#events"
+        results = [el("a", decisions, href=failed), ", ", failures]
+    elif decisions:
+        results = [decisions, *((", ", failures) if facts.failures else ())]
+    else:
+        results = [failures]
     if decisions and facts.by_type.get("SYSTEM", 0) <= REFUSED_READ_MAX:
-        refused = count(log.index, _REFUSED)
-        results.append(f", {counted(refused, 'action')} rejected")
+        refused = counted(count(log.index, _REFUSED), "action") + " rejected"
+        asked = path("runs", log.id, type="SYSTEM", where=_REJECTED) + "#events"
+        results += [", ", refused if refused.startswith("0 ") else el("a", refused, href=asked)]
     yield results
     if now.tokens is not None:
         yield [counted(now.tokens, "token"), "" if now.cost is None else f", cost {now.cost:.3g}"]
 
 
-_REFUSED = Filter.of(type="SYSTEM", where="error_type = action_rejected")
+_REJECTED = "error_type = action_rejected"
+_REFUSED = Filter.of(type="SYSTEM", where=_REJECTED)
 
 
 def is_of_agents(log: OpenLog, facts: LogFacts) -> bool:

@@ -21,7 +21,9 @@ class RayPlayer:
         """Plays a run, as `Player` says."""
         self._reference = self._remote.remote(task)
         with suppress(self._ray.exceptions.RayError):
-            return str(self._ray.get(self._reference))
+            fault = str(self._ray.get(self._reference))
+            where = " where Ray runs it: set it before `ray start`, on each machine"
+            return fault + where * ("is not set" in fault)
         return None
 
     def stop(self) -> None:

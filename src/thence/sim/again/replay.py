@@ -19,7 +19,13 @@ from thence.core.event import Event
 from thence.core.ready import ready
 from thence.core.vocabulary import SIM
 from thence.errors import RunDiverged, ScenarioError, ThenceError
-from thence.sim.again.replay_input import RecordedSteps, ReplayInput, is_of_an_end
+from thence.sim.again.replay_input import (
+    SEED,
+    RecordedSteps,
+    ReplayInput,
+    changed_files,
+    is_of_an_end,
+)
 from thence.sim.populations.hooks import own_variables, row_named
 from thence.sim.record.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.record.events import level_of
@@ -83,6 +89,9 @@ def resume(
         if max_turns is not None and max_turns < turns + is_completed:
             cause = f"the run has played {turns} turns already"
             raise _not_resumed(run, cause, f"give more than {turns} turns")
+        if changed := changed_files(run.config):
+            hint = "the turns played so far were made with what they were; branch to compare"
+            logger().warning("files_changed", files=", ".join(changed), hint=hint)
         checkpoint = _checkpoint(run.folder, events, components)
         parts |= {
             "agents": components.agents,
@@ -101,7 +110,8 @@ def resume(
                 stored=RecordedSteps(
                     events,
                     None if checkpoint is None else checkpoint.event_id,
-                    run.config.get("made_by"),
+                    run.config,
+                    _last_states(run, config, components),
                 ),
                 failures=failures_by_step(events),
                 checkpoint=checkpoint,
@@ -154,10 +164,12 @@ def again_in_memory(
 
     `config` is its `recorded_config`, `events` are all of its log. Nothing outside is asked.
     """
-    stored = RecordedSteps(_of_complete_turns(events), made_by=run.config.get("made_by"))
+    components = _components(config, parts)
+    states = _last_states(run, config, components)
+    stored = RecordedSteps(_of_complete_turns(events), None, run.config, states)
     simulation = Simulation(
         config,
-        _components(config, parts),
+        components,
         lambda piece: None,
         simulation_id=run.run_id,
         verbosity=level_of(config.events.verbosity),
@@ -167,6 +179,23 @@ def again_in_memory(
         ),
     )
     return simulation, stored
+
+
+def _last_states(
+    run: RecordedRun, config: SimulationConfig, components: Components
+) -> dict[int, dict[str, Any]]:
+    """Returns the last known states of a run by turn: of its result, of its newest checkpoint."""
+    states: dict[int, dict[str, Any]] = {}
+    if (newest := next(read_checkpoints(run.folder), None)) is not None:
+        of_scopes = states.setdefault(newest.turn, {})
+        agents = components.agents
+        table = config.table([agent.name for agent in agents], own_variables(agents))
+        for variable, value in zip(table, newest.values, strict=False):
+            of_scopes.setdefault(variable.scope, {})[variable.declaration.name] = value
+    result = run.result
+    if "turns" in result and "final_state" in result:
+        states[result["turns"]] = result["final_state"]
+    return states
 
 
 def _of_complete_turns(events: Sequence[Event]) -> list[Event]:
@@ -180,6 +209,7 @@ def branch(
     *,
     set: Mapping[str, object] | None = None,
     decide: Mapping[str, object] | None = None,
+    seed: int | None = None,
     output_root: str | Path | None = None,
     run_id: str | None = None,
     max_turns: int | None = None,
@@ -189,9 +219,10 @@ def branch(
 
     `set` maps variables, as "agent/ada/money" or "global/price", to values that they have at the
     end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
-    another action, or to None. Outcomes that the change leaves as they were are not asked anew. The
-    new run records its parent and the changes. Raises ThenceError for changes that can't be, and
-    as `resume` does.
+    another action, or to None. Outcomes that the change leaves as they were are not asked anew.
+    With `seed` later turns draw by another seed, and ask all anew: one of many futures. The new run
+    records its parent and the changes. Raises ThenceError for changes that can't be, and as
+    `resume` does.
     """
     with RecordedRun(folder) as run:
         config = recorded_config(run, parts, max_turns)
@@ -200,13 +231,17 @@ def branch(
             hint = f"name a turn from 0 to {turns}"
             raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)
         changes = _changes(config, _components(config, parts), at, set or {}, decide or {})
+        outcomes = read_outcomes(run.folder)
+        if seed is not None:
+            changes[f"{at}{SEED}"] = seed
+            outcomes = {key: outcomes[key] for key in outcomes if int(key[0].split(".")[0]) <= at}
         return SimulationOrchestrator(
             config,
             **parts,
             run_id=run_id,
             output_root=output_root or run.folder.absolute().parent,
             again=ReplayInput(
-                outcomes=read_outcomes(run.folder),
+                outcomes=outcomes,
                 altered={**altered_steps(run), **changes},
                 parent={"run_id": run.run_id, "turn": at},
             ),
@@ -260,8 +295,8 @@ def recorded_config(
         raise ThenceError(what, place=run.folder, cause=cause, hint=hint)
     if max_turns is not None:
         simulation = structs.replace(simulation, max_turns=max_turns)
-    tables = run.config.get("tables", {})
-    return structs.replace(config, simulation=simulation, llm=llm, events=settings, tables=tables)
+    files = run.config.get("files", {})
+    return structs.replace(config, simulation=simulation, llm=llm, events=settings, files=files)
 
 
 def _components(config: SimulationConfig, parts: RunParts) -> Components:

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.ledger import Ids
 from thence.sim.record.outcomes import Key, RecordedOutcome, diverged
 from thence.sim.run.agents import Action, as_action
+from thence.sim.scenario.scenario_file import named_files
 
 # notices of events that got no line, or got it later
 _LOSSES = frozenset(("events_dropped", "write_failed"))
+# the step, behind its turn, from which on a run draws by another seed
+SEED = ".seed.-"
 _CHARACTERS_SHOWN = 80
 _STEPS_SHOWN = 3
 _OWN_CAUSES = (
@@ -37,13 +40,19 @@ class RecordedSteps:
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
     an earlier attempt wrote about its end, are set aside; but a completed run does not end again.
-    `made_by` are the versions that the run was made by, as its config.json holds them.
+    `config` is the content of the run's config.json; `states` are known states after turns, as
+    JSON values by scope and name.
     """
 
     def __init__(
-        self, events: Iterable[Event], behind: str | None = None, made_by: object = None
+        self,
+        events: Iterable[Event],
+        behind: str | None = None,
+        config: Mapping[str, Any] = {},
+        states: Mapping[int, Mapping[str, Any]] = {},
     ) -> None:
-        self._made_by = made_by
+        self._config, self._states = config, states
+        self.last_turn = max(states, default=0)
         self._events: dict[str, Event] = {}
         self._recorded: dict[str, Event] = {}
         self._new_steps: dict[str, str] = {}
@@ -100,6 +109,20 @@ class RecordedSteps:
         """Returns the recorded event with a step, if it has not come again yet."""
         return self._events.get(step)
 
+    def check_state(self, turn: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Raises RunDiverged if the state after a turn is another one than is known of it."""
+        known = self._states.get(turn)
+        now = plain_details(state()) if known is not None else {}
+        for scope, values in (known or {}).items():
+            for name, then in values.items():
+                # the map's own is in no state
+                if scope in now and (value := now[scope].get(name)) != then:
+                    words = (
+                        _short(of if isinstance(of, dict) else {name: of}) for of in (value, then)
+                    )
+                    reason = "after this turn it is {} now, and was {}".format(*words)
+                    raise self._diverged(f"{turn}.state.-.{scope}/{name}", reason)
+
     def check_done(self, new: Iterable[EventFields]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
         steps = [event.step for event in new if event.step]
@@ -152,7 +175,10 @@ class RecordedSteps:
 
     def _diverged(self, step: str, reason: str) -> RunDiverged:
         hint = _OWN_CAUSES
-        if others := other_versions(self._made_by):
+        if files := changed_files(self._config):
+            reason = f"{', '.join(files)} changed since it was played; {reason}"
+            hint = "play it with the files that it was made with, or branch it"
+        if others := other_versions(self._config.get("made_by")):
             reason = f"{others}; {reason}"
             hint = "numbers may differ between versions: play it with those that it was made by"
         if self._refused_count:
@@ -166,6 +192,17 @@ def versions() -> dict[str, str]:
     """Returns the versions of what a run's numbers may depend on: Python's, and NumPy's if used."""
     numpy = getattr(sys.modules.get("numpy"), "__version__", None)
     return {"Python": platform.python_version(), **({"NumPy": numpy} if numpy else {})}
+
+
+def changed_files(config: Mapping[str, Any]) -> list[str]:
+    """Returns the files that a run's scenario names and that are not as they were, by its config.
+
+    Prompts and tables are not among them: the run holds what they said.
+    """
+    files, source = config.get("files"), config.get("source")
+    folder = Path(source).parent if isinstance(source, str) else Path()
+    fresh = named_files(config.get("scenario"), folder) if isinstance(files, Mapping) else {}
+    return [name for name in fresh if fresh[name] != (files or {}).get(name)]
 
 
 def other_versions(made_by: object) -> str:
@@ -208,15 +245,23 @@ class Alterations:
     """The alterations of a run, by step; false if there are none.
 
     A DECISION or ACTION is mapped to None, which leaves it out, a DECISION to another action too,
-    a STATE to another value. `unmet` are the steps that did not occur so far.
+    a STATE to another value, a SEED to another seed. `unmet` are the steps that did not occur so
+    far.
     """
 
     def __init__(self, by_step: Mapping[str, object]) -> None:
         self._by_step = by_step
-        self.unmet = set(by_step)
+        self.unmet = {step for step in by_step if not step.endswith(SEED)}
 
     def __bool__(self) -> bool:
         return bool(self._by_step)
+
+    def seed(self, turn: int) -> int | None:
+        """Returns the seed of the turns after one, if another one than the scenario's."""
+        turns = [int(step.removesuffix(SEED)) for step in self._by_step if step.endswith(SEED)]
+        last = max((at for at in turns if at <= turn), default=-1)
+        seed = self._by_step.get(f"{last}{SEED}")
+        return seed if isinstance(seed, int) else None
 
     def leave_out(self, step: str) -> bool:
         """Reports whether the event at a step is left out."""

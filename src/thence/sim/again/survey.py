@@ -18,16 +18,18 @@ from thence.errors import ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.models.asking import ModelCall, Models
 from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.record.loggers import logger
 from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
 from thence.sim.run.run import RunParts, in_loop
-from thence.sim.run.thinking import LLMAgent, ask
+from thence.sim.run.thinking import LLMAgent, ask, with_words
 from thence.sim.scenario.scenario import SimulationConfig
 
 FILE = "surveys.jsonl"
 _PHASE = "survey"
+_LEFT_SHOWN_MAX = 12
 _WORDS = "Before you decide, answer a question; you do nothing else now."
 
 
@@ -35,10 +37,10 @@ class _SurveyModels(Models):
     """The models of one survey, by whose number its steps end."""
 
     number = 0
+    at = 0
 
     async def ask(self, step: str, *arguments: Any, **named: Any) -> ModelCall:
-        turn, _, agent = step.split(".", 2)
-        step = f"{turn}.{_PHASE}.{agent}.{self.number}"
+        step = f"{self.at}.{_PHASE}.{step.split('.', 2)[2]}.{self.number}"
         return await super().ask(step, *arguments, **{**named, "share": False})
 
 
@@ -49,6 +51,7 @@ def survey(
     choices: Sequence[str] | None = None,
     *,
     names: Sequence[str] = (),
+    leavers: bool = False,
     max_calls: int | None = None,
     max_cost: float | None = None,
     **parts: Unpack[RunParts],
@@ -56,17 +59,18 @@ def survey(
     """Returns the answers of a run's model agents to a question, as a table of agent and answer.
 
     Each is asked with its messages of turn `at`, then the question; `names` are those asked, by
-    default all that ask models. An answer is None where none could be used. The limits are those of
-    this survey. The same survey of the same turn is answered by what was recorded. Blocks, in a
-    running loop too. Raises ThenceError for a turn or an agent that the run does not have, where a
-    limit is reached or an endpoint is down, and as `replay` does.
+    default all that ask models. Those who left before are named by a warning; with `leavers` they
+    are asked as of their last turn, which their row holds. An answer is None where none could be
+    used. The limits are those of this survey. The same survey of the same turn is answered by what
+    was recorded. Blocks, in a running loop too. Raises ThenceError for a turn or an agent that the
+    run does not have, where a limit is reached or an endpoint is down, and as `replay` does.
     """
     if not question.strip():
         words: Any = {"cause": "the question is empty", "hint": "write what they are to answer"}
         raise ThenceError("could not ask", place=run, **words)
     limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
     terms = _Question(question, tuple(dict.fromkeys(choices or ()))), limits, parts
-    answers = _answers(Path(run), at, names, *terms)
+    answers = _answers(Path(run), at, names, leavers, *terms)
     if in_loop():
         with ThreadPoolExecutor(1) as threads:
             rows = threads.submit(asyncio.run, answers).result()
@@ -79,6 +83,7 @@ async def _answers(
     folder: Path,
     at: int,
     names: Sequence[str],
+    has_leavers: bool,
     question: "_Question",
     limits: dict[str, Any],
     parts: RunParts,
@@ -91,23 +96,44 @@ async def _answers(
             cause, hint = f"it has played {turns} turns", f"name a turn from 1 to {turns + 1}"
             raise ThenceError("could not ask", place=f"in turn {at}", cause=cause, hint=hint)
         simulation, _ = again_in_memory(run, config, parts, events)
+    agents = {agent.name: agent for agent in simulation.components.agents}
+    removed = [e for e in events if e.payload.get("error_type") == "agent_removed"]
+    last_turns = {str(e.actor): e.turn_number or 0 for e in removed if (e.turn_number or 0) < at}
+    last_turns = {n: t for n, t in last_turns.items() if isinstance(agents.get(n), LLMAgent)}
+    everyone: dict[str, tuple[LLMAgent, Observation, list[Any]]] = {}
+    for name in sorted(last_turns, key=last_turns.__getitem__) if has_leavers else ():
+        await simulation.run(last_turns[name] - 1)
+        agent, view = agents[name], await simulation.observation(name)
+        assert isinstance(agent, LLMAgent), "others are left out above"
+        everyone[name] = agent, view, [*agent.messages(view)]  # of now, not of turn `at`
     await simulation.run(at - 1)
-    views = (await simulation.observations()).items()
-    everyone = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
+    for agent, view in (await simulation.observations()).items():
+        if isinstance(agent, LLMAgent):
+            everyone[agent.name] = agent, view, [*agent.messages(view)]
     for name in names or [*everyone] or [""]:
         if name not in everyone:
             cause = f"in turn {at} no agent" + (name and f" {name!r}") + " asks a model"
             hint = did_you_mean(name, everyone).removeprefix("; ") or "thence sim show lists them"
+            if name in last_turns:
+                cause = f"{name} left in turn {last_turns[name]}"
+                hint = f"--leavers asks it as of then, or --at {last_turns[name]}"
             raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
+    if last_turns and not has_leavers and not names:
+        left = [f"{name} in turn {turn}" for name, turn in last_turns.items()]
+        hint = "leavers=True, or --leavers, asks them as of their last turn"
+        told = ", ".join(left[:_LEFT_SHOWN_MAX])
+        logger().warning("agents_left", count=len(left), agents=told, hint=hint)
     models = question.models(folder / FILE, at, config, **limits)
     try:
         chosen = [everyone[name] for name in names or everyone]
-        calls = [question.answer(agent, view, models) for agent, view in chosen]
+        calls = [question.answer(*one, models) for one in chosen]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         await models.close()
         await simulation.close()
     rows = [answer for answer in answers if isinstance(answer, dict)]
+    for row in rows:
+        row |= {"turn": last_turns[row["agent"]]} if row["agent"] in last_turns else {}
     for answer in answers:
         if isinstance(answer, ModelsUnavailable):
             way = "with a higher limit" if answer.code == "budget_spent" else "once it answers"
@@ -143,10 +169,12 @@ class _Question(msgspec.Struct, frozen=True):
             outcomes.record((head, digest, number), content)
         settings = msgspec.structs.replace(config.llm, **limits)
         models = _SurveyModels(settings, outcomes, config.simulation.seed)
-        models.number = number
+        models.number, models.at = number, at
         return models
 
-    async def answer(self, agent: LLMAgent, view: Observation, models: Models) -> dict[str, Any]:
+    async def answer(
+        self, agent: LLMAgent, view: Observation, messages: list[Any], models: Models
+    ) -> dict[str, Any]:
         """Returns the answer of an agent, which is None with its `error` where none is of use."""
         kind: Any = Literal[self.choices] if self.choices else str
         shape: Any = msgspec.defstruct("SurveyAnswer", [("answer", kind)])
@@ -157,10 +185,7 @@ class _Question(msgspec.Struct, frozen=True):
         field = {"type": "string", **({"enum": list(self.choices)} if self.choices else {})}
         schema: dict[str, Any] = {"type": "object", "properties": {"answer": field}}
         schema |= {"required": ["answer"], "additionalProperties": False}
-        messages = [*agent.messages(view)]
-        if messages[-1:] and messages[-1].get("role") == "user":  # some refuse two in a row
-            text = f"{messages.pop()['content']}\n\n{text}"
-        messages.append({"role": "user", "content": text})
+        messages = with_words(messages, text)
         view.ledger.models = models
         try:
             answer = await ask(view, messages, take, schema, endpoint=agent.endpoint)

@@ -31,9 +31,9 @@ from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
 from thence.sim.results.recorded import final_values, open_run, read_object, read_result
 from thence.sim.results.table import Table
+from thence.sim.run.calls import described
 from thence.sim.run.run import RunResult, SimulationOrchestrator, collecting_rarely
 from thence.sim.run.run_folder import RunHold
-from thence.sim.run.turn import described
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import find_file
 
@@ -55,10 +55,10 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a sweep; `scenario` is a file, `sha256` that of its bytes and tables."""
+    """The plan of a sweep; `scenario` is a file, `files` the SHA-256 of it and what it names."""
 
     scenario: str
-    sha256: str
+    files: dict[str, str]
     settings: dict[str, list[Any]]
     seeds: list[int]
 
@@ -92,9 +92,8 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     if count > RUNS_MAX:
         cause, hint = f"it has {count:,} runs, more than {RUNS_MAX:,}", "name fewer seeds or values"
         raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
-    texts = [file.read_bytes(), *(digest.encode() for digest in config.tables.values())]
-    sha256 = hashlib.sha256(b"".join(texts)).hexdigest()
-    return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds)
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest(), **config.files}
+    return Plan(scenario=str(file), files=files, settings=settings, seeds=seeds)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -110,8 +109,8 @@ def read_plan(folder: Path) -> Plan:
 def keep_plan(folder: Path, plan: Plan) -> Plan:
     """Writes the plan of a sweep unless it is there, and returns it as it is kept.
 
-    Raises ThenceError where the plan there has other values, seeds, or another scenario's text, and
-    where the folder is that of a run.
+    Raises ThenceError where the plan there has other values or seeds, where the scenario or a file
+    that it names has changed, and where the folder is that of a run.
     """
     if not (folder / PLAN).exists():
         if (folder / "events.jsonl").exists():
@@ -120,8 +119,9 @@ def keep_plan(folder: Path, plan: Plan) -> Plan:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
     kept = read_plan(folder)
-    words = {"sha256": "text of the scenario", "settings": "settings", "seeds": "seeds"}
-    parts = [words[name] for name in words if getattr(kept, name) != getattr(plan, name)]
+    names = {**kept.files, **plan.files}
+    parts = [name for name in names if kept.files.get(name) != plan.files.get(name)]
+    parts += [name for name in ("settings", "seeds") if getattr(kept, name) != getattr(plan, name)]
     if parts:
         cause = f"its plan has another value of: {', '.join(parts)}"
         hint = "name another folder with --output, or sweep as the plan there says"
@@ -146,11 +146,12 @@ def command_of(plan: Plan, run: PlannedRun, folder: Path) -> str:
 
 
 class RunTask(msgspec.Struct, frozen=True):
-    """A run to be played by another process."""
+    """A run to be played by another process, with the files of its plan."""
 
     scenario: str
     folder: str
     run: PlannedRun
+    files: dict[str, str]
 
 
 class Player(Protocol):
@@ -178,7 +179,7 @@ class Sweep:
         slots = self.folder / "slots"
         slots.mkdir(exist_ok=True)
         self.environment = {SLOTS: str(slots)}
-        self._scenario = plan.scenario
+        self._plan = plan
         self._on_done = on_done
         self._is_stopped = False
         self._lock = threading.Lock()
@@ -206,7 +207,7 @@ class Sweep:
                 run = self.waiting.popleft()
             except IndexError:
                 return
-            task = RunTask(self._scenario, str(self.folder), run)
+            task = RunTask(self._plan.scenario, str(self.folder), run, self._plan.files)
             fault = player.play(task)
             if fault is None and not self._is_stopped:
                 fault = player.play(task)
@@ -331,6 +332,10 @@ def _orchestrator(task: RunTask) -> SimulationOrchestrator:
             return resume(place)
         shutil.rmtree(place)  # of a process that was killed before the first event
     config = SimulationConfig.from_file(task.scenario, run.settings)
+    if changed := [name for name in config.files if config.files[name] != task.files.get(name)]:
+        hint = "sweep into another folder with --output"
+        cause = f"{', '.join(changed)} changed since the sweep began"
+        raise ThenceError("could not play the run", place=run.run_id, cause=cause, hint=hint)
     return SimulationOrchestrator(config, seed=run.seed, output_root=task.folder, run_id=run.run_id)
 
 

@@ -1,14 +1,17 @@
 """Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 from msgspec import Meta
 
 from thence.core.nearest import nearest
+from thence.core.query.where import parse, within
 from thence.core.ready import ready
+from thence.errors import InvalidFilter
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
 NO_ACTION = "none"
@@ -23,9 +26,12 @@ _SETS_MAX = 1_000  # agents of one entry have one
 _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 _WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+_IMPORTANCE, _IMPORTANCE_MAX = 5, 10
 _NOTE = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
-_NOTES: Mapping[str, Any] = {"note": _NOTE, "importance": Annotated[int, Meta(ge=1, le=10)]}
-Insight: Any = msgspec.defstruct("Insight", [*_NOTES.items()], forbid_unknown_fields=True)
+_NOTES: Mapping[str, Any] = {
+    "note": _NOTE,
+    "importance": Annotated[int, Meta(ge=1, le=_IMPORTANCE_MAX)],
+}
 
 
 class ActionField(
@@ -98,17 +104,44 @@ class ActionField(
 
 
 class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One action that an agent may take, with its fields by name."""
+    """One action that an agent may take, with its fields by name.
+
+    `when` are comparisons, as of a filter, with variables of its own and `global/` ones: the action
+    can be taken where all hold, and none does of a value that is absent or null.
+    """
 
     name: Name
     description: str = ""
     fields: Mapping[Name, ActionField] = {}
+    when: str = ""
 
     def __post_init__(self) -> None:
         if self.name == NO_ACTION:
             raise ValueError(f"name can't be {NO_ACTION!r}, which means no action")
         if _TAG in self.fields:
             raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
+        if self.when:
+            try:
+                comparisons = parse(self.when)
+            except InvalidFilter as error:
+                raise ValueError(
+                    f"when can't be read: {error.cause}, at column {error.column}"
+                ) from error
+            if not all(one.op for one in comparisons):
+                raise ValueError("when compares: write night = true, not night alone")
+
+    @property
+    def reads(self) -> list[str]:
+        """The variables that `when` compares: `money`, `global/night`."""
+        return [str(one.path[0]) for one in parse(self.when)] if self.when else []
+
+    def is_open(self, value: Callable[[str], object]) -> bool:
+        """Reports whether `when` holds; `value` returns that of a variable that it names."""
+        for one in parse(self.when) if self.when else ():
+            compared = within(value(str(one.path[0])), one.path[1:])
+            if compared is None or not one.holds(compared):
+                return False
+        return True
 
 
 class TalkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,6 +197,16 @@ def _action_set(data: bytes, has_notes: bool) -> "ActionSet":
     return ActionSet(msgspec.json.decode(data, type=ready(list[DeclaredAction])), has_notes)
 
 
+class TakenAction(NamedTuple):
+    """The action of an answer, `none` for none, with its note; `repairs` say what was changed."""
+
+    name: str
+    fields: dict[str, Any]
+    note: str = ""
+    importance: int = 0
+    repairs: tuple[str, ...] = ()
+
+
 class ActionSet:
     """The actions that one agent may take; with `has_notes` an answer holds a note besides.
 
@@ -184,31 +227,66 @@ class ActionSet:
         )
         self._choice: Any = Union[(*choices,)]
         notes = _NOTES if has_notes else {}
-        self._answer = msgspec.defstruct(
-            "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
+        self._answer, self._without_notes = (
+            msgspec.defstruct("Answer", [("action", self._choice), *of], forbid_unknown_fields=True)
+            for of in (notes.items(), ())
         )
         kinds = [_object(_schemas({_TAG: Literal[name], **of})) for name, of in types.items()]
         self.schema = _object({"action": {"anyOf": kinds}, **_schemas(notes)})
         self.text = self._text()
 
-    def answer(self, text: str) -> tuple[str, dict[str, Any], str, int]:
-        """Returns an answer's action, `none` for none, with its fields, the note, its importance.
+    def __bool__(self) -> bool:
+        return bool(self._actions)
 
-        Raises msgspec.DecodeError, which says what is wrong.
+    def answer(self, text: str) -> TakenAction:
+        """Returns the action that an answer holds; raises msgspec.DecodeError with what is wrong.
+
+        No action is refused for its note: that is cut, its importance is brought within 1 to 10,
+        and what lacks is "" and 5. In the action only what loses nothing is read otherwise: "3" for
+        a number, the name in other letters.
         """
-        answer: Any
         try:
-            answer = msgspec.json.decode(text, type=ready(self._answer))
+            answer: Any = msgspec.json.decode(text, type=ready(self._answer))
+            notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
+            return self._taken(answer.action, *notes)
         except msgspec.ValidationError as error:
-            try:  # JSON Schema calls 3.0 an integer
-                answer = msgspec.convert(
-                    _with_integers(msgspec.json.decode(text)), ready(self._answer)
-                )
-            except (msgspec.ValidationError, RecursionError):
+            try:
+                members: Any = msgspec.json.decode(text)
+            except RecursionError:
                 raise error from None
-        fields = msgspec.to_builtins(answer.action)
-        notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
-        return fields.pop(_TAG), fields, *notes
+        note, importance, repairs = "", 0, list[str]()
+        if isinstance(members, dict):
+            if self._has_notes:
+                note, importance, repairs = repaired_note(members)
+            members = {name: value for name, value in members.items() if name not in _NOTES}
+        try:  # JSON Schema calls 3.0 an integer
+            answer = msgspec.convert(_with_integers(members), ready(self._without_notes))
+        except msgspec.ValidationError as error:
+            action = members.get("action") if isinstance(members, dict) else None
+            if not isinstance(action, dict):
+                raise
+            name = str(action.get(_TAG)).strip().casefold()
+            alike = [own for own in (*self._actions, NO_ACTION) if own.casefold() == name]
+            members["action"] = self._unquoted(alike[0], action) if len(alike) == 1 else action
+            try:
+                answer = msgspec.convert(_with_integers(members), ready(self._without_notes))
+            except msgspec.ValidationError:
+                raise error from None
+            repairs.append(f"action read as {as_json(answer.action)}")
+        return self._taken(answer.action, note, importance, tuple(repairs))
+
+    def _unquoted(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns an action by its declared name, with the numbers that stand in quotes."""
+        fields = {**action, _TAG: name}
+        for key, field in self._actions[name].fields.items() if name in self._actions else ():
+            if field.kind != "str" and isinstance(fields.get(key), str):
+                with suppress(msgspec.DecodeError):
+                    fields[key] = msgspec.json.decode(fields[key].strip().lower())
+        return fields
+
+    def _taken(self, action: Any, *notes: Any) -> TakenAction:
+        fields = msgspec.to_builtins(action)
+        return TakenAction(fields.pop(_TAG), fields, *notes)
 
     def fault(self, name: str, fields: Mapping[str, object]) -> str:
         """Returns the reason why an action is none of these; "" if it is one."""
@@ -254,6 +332,28 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
     if (length := schema.pop("maxLength", None)) is not None:
         schema["description"] = f"at most {length} characters"
     return schema
+
+
+def repaired_note(members: Mapping[str, Any]) -> tuple[str, int, list[str]]:
+    """Returns the note of an answer and its importance, within their bounds, and what was changed.
+
+    Raises msgspec.ValidationError for what is no map.
+    """
+    members, repairs = msgspec.convert(members, dict), list[str]()
+    note, importance = members.get("note"), members.get("importance", "")
+    text = "" if note is None else note if isinstance(note, str) else as_json(note)
+    if len(text) > TEXT_CHARACTERS_MAX:
+        repairs.append(f"note cut to {TEXT_CHARACTERS_MAX} characters")
+    elif text != note:
+        repairs.append(f"note read as {as_json(text)}")
+    try:
+        number = round(float(importance))
+    except (TypeError, ValueError, OverflowError):
+        number = _IMPORTANCE
+    number = max(1, min(number, _IMPORTANCE_MAX))
+    if number != importance:
+        repairs.append(f"importance read as {number}")
+    return text[:TEXT_CHARACTERS_MAX], number, repairs
 
 
 def _with_integers(value: Any) -> Any:

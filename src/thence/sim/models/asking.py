@@ -25,7 +25,7 @@ from thence.sim.models.client import (
     SchemaMode,
     sent_messages,
 )
-from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.models.limits import ModelsUnavailable, chance
 from thence.sim.models.settings import ModelSettings
 from thence.sim.record.outcomes import (
     CALL,
@@ -37,9 +37,12 @@ from thence.sim.record.outcomes import (
 )
 
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
-_COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
+_COUNTS = ("calls", "requests", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
 _FAULT_CHARACTERS_MAX = 1_000
 SHARED = "shared"
+# the phase of requests whose call a pause ended
+_ENDED = "ended"
+_RANDOM_BITS = 53  # so that each of them has a key of its own
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
@@ -62,6 +65,16 @@ class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, om
         return last.schema_mode if last else ""
 
     @property
+    def is_empty(self) -> bool:
+        """True for an answer without text."""
+        return bool(self.attempts) and self.attempts[-1].reason == "empty"
+
+    @property
+    def requests(self) -> tuple[Attempt, ...]:
+        """The requests without a usable answer, of which the last one has its answer here."""
+        return self.attempts or (self.answer.attempts if self.answer else ())
+
+    @property
     def is_unusable(self) -> bool:
         """True for an answer that came, and could not be used."""
         return self.answer is not None and bool(self.failure or self.fault)
@@ -78,7 +91,7 @@ class ModelCall(msgspec.Struct, eq=False):
 
     `causes` are those of what the prompt read; of a shared call, what all had read that share it.
     `is_used` once a component could use the answer, `is_new` if this process paid for it.
-    `ends_run` if the run ended by its failure.
+    `ends_run` if the run ended by its failure, `repairs` say what of the answer was read otherwise.
     """
 
     key: Key
@@ -92,6 +105,7 @@ class ModelCall(msgspec.Struct, eq=False):
     is_used: bool = False
     is_new: bool = False
     ends_run: bool = False
+    repairs: tuple[str, ...] = ()
 
     @property
     def request(self) -> str:
@@ -102,11 +116,10 @@ class ModelCall(msgspec.Struct, eq=False):
     def sums(self) -> dict[str, Any]:
         """The facts of the call that its repetition has too."""
         answer = self.outcome.answer
-        attempts = self.outcome.attempts or (answer.attempts if answer else ())
         return {
             "endpoint": self.outcome.endpoint,
             **{name: answer and getattr(answer, name) for name in ("model", *_TOKENS)},
-            "attempts": msgspec.to_builtins(attempts),
+            "attempts": msgspec.to_builtins(self.outcome.requests),
         }
 
     @property
@@ -128,6 +141,7 @@ class ModelCall(msgspec.Struct, eq=False):
         self.details |= {"error_type": CALL, "status": "failure" if error else "success"}
         self.details |= {"retry_count": 0, **self.facts, **({"error": error} if error else {})}
         self.details |= {"ends_run": True} if self.ends_run else {}
+        self.details |= {"repairs": self.repairs} if self.repairs else {}
 
 
 def seed_of(seed: int, step: str) -> int:
@@ -146,13 +160,13 @@ class Models:
         self, settings: ModelSettings, outcomes: Outcomes, seed: int, folder: Path | None = None
     ) -> None:
         self._settings = settings
-        self._seed = seed
+        self.seed = seed
         self._outcomes = outcomes
         spent = usage(outcomes.own).get("by_model", {}).values()
         self._budget = Budget(
             max_calls=settings.max_calls,
             max_cost=settings.max_cost,
-            calls=sum(entry["calls"] for entry in spent),
+            requests=sum(entry["requests"] for entry in spent),
             cost=sum(entry["cost"] or 0.0 for entry in spent),
             unpriced=sum(entry["without_cost"] for entry in spent),
         )
@@ -187,7 +201,7 @@ class Models:
         turn = step.partition(".")[0]
         asking = f"{turn}.{SHARED}.-" if share else step
         if settings.seed == "run":
-            request = msgspec.structs.replace(request, terms={"seed": seed_of(self._seed, asking)})
+            request = msgspec.structs.replace(request, terms={"seed": seed_of(self.seed, asking)})
         terms = {**settings.terms, **request.terms}
         content = {**terms, "messages": request.messages, "schema": request.schema}
         if turn != self._turn:
@@ -271,7 +285,12 @@ class Models:
             return RecordedAnswer(name, await client.ask(request))
         except ModelCallFailed as error:
             return RecordedAnswer(name, error.answer, str(error), error.attempts)
-        except ModelsUnavailable:
+        except ModelsUnavailable as error:
+            if error.attempts:  # a resume asks again; they count
+                turn, _, agent = key[0].split(".", 2)
+                ended = RecordedAnswer(name, failure=str(error), attempts=error.attempts)
+                place = f"{turn}.{_ENDED}.{agent}", key[1], chance.getrandbits(_RANDOM_BITS)
+                self._outcomes.record(place, msgspec.to_builtins(ended))
             raise
         except ThenceError as error:  # no key, say: no agent's policy can help that
             raise _down(error.operation, error.cause, error.hint, error.place) from error
@@ -294,10 +313,10 @@ class Models:
 def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     """Returns calls, tokens and cost by agent and by model; {} if no model was asked.
 
-    `failed` counts calls without an answer, `unusable` those whose answer could not be used.
-    Answers that report no tokens, and those of unknown cost, are in no sum: `without_tokens` and
-    `without_cost` count them. A shared call counts for `shared`. A cost is None where no call has
-    one.
+    `requests` were sent for the calls, `failed` counts calls without an answer, `unusable` those
+    whose answer could not be used. Each answer is paid for; those that report no tokens, and those
+    of unknown cost, are in no sum: `without_tokens` and `without_cost` count them. A shared call
+    counts for `shared`. A cost is None where no call has one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
     start = {**dict.fromkeys(_COUNTS, 0), "cost": None}
@@ -305,19 +324,21 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
         _, phase, agent = outcome.step.split(".", 2)
         recorded = _answer_of(outcome)
         answer = recorded.answer
-        model = answer.model if answer else recorded.endpoint
+        answers = [answer, *(attempt.answer for attempt in recorded.requests)]
+        model = next((paid.model for paid in answers if paid), recorded.endpoint)
         for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
             entry = sums[section].setdefault(name, {**start})
-            entry["calls"] += 1
-            entry["failed"] += answer is None
+            entry["calls"] += phase != _ENDED
+            entry["requests"] += len(recorded.requests) + (not recorded.failure)
+            entry["failed"] += answer is None and phase != _ENDED
             entry["unusable"] += recorded.is_unusable
-            if answer is not None:
-                entry["without_tokens"] += None in (answer.tokens_in, answer.tokens_out)
-                entry["without_cost"] += answer.cost is None
-            for key in _TOKENS:
-                entry[key] += (answer and getattr(answer, key)) or 0
-            if answer and answer.cost is not None:
-                entry["cost"] = (entry["cost"] or 0.0) + answer.cost
+            for paid in filter(None, answers):
+                entry["without_tokens"] += None in (paid.tokens_in, paid.tokens_out)
+                entry["without_cost"] += paid.cost is None
+                for key in _TOKENS:
+                    entry[key] += getattr(paid, key) or 0
+                if paid.cost is not None:
+                    entry["cost"] = (entry["cost"] or 0.0) + paid.cost
     return sums if sums["by_agent"] else {}
 
 
@@ -327,11 +348,9 @@ def uselessness(outcomes: Iterable[RecordedOutcome]) -> str:
     answers = [call for call in calls if call.answer is not None]
     if not calls or any(not call.is_unusable for call in answers):
         return ""
-    return (
-        f"none of {len(answers)} answers could be used"
-        if answers
-        else (f"none of {len(calls)} calls got an answer")
-    )
+    if not answers:
+        return f"none of {len(calls)} calls got an answer"
+    return f"none of {len(answers)} answers could be used"
 
 
 def given_up(outcomes: Iterable[RecordedOutcome]) -> set[Key]:

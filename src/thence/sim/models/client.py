@@ -5,6 +5,7 @@ variable, goes to the endpoint's own address alone, and stands in no error.
 """
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,10 @@ _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
 _SECRET_MIN = 8
 _SILENT = frozenset(("connection", "server_error", "timeout", "unreachable"))
-# reasons that the next request may not meet
+# reasons that the next request may not meet; what was paid for is asked again once
 _PASSING = _SILENT | {"chance", "no_choices", "not_json", "rate_limited"}
+# reasons of answers that were read
+_READ = frozenset(("cut", "empty", "refusal"))
 # no right, no credit, no such model or address: no other call has it
 _FINAL_STATUSES = (401, 402, 403, 404)
 _STATUSES = {408: "server_error", 409: "server_error", 429: "rate_limited"}
@@ -47,12 +50,11 @@ _SCHEMA_REFUSED = (400, 422)
 # a 400 of this answer alone, such as Groq's json_validate_failed, and one that speaks of the format
 _CHANCE = re.compile(rb"json_validate_failed|failed_generation", re.IGNORECASE)
 _FORMAT = re.compile(r"response.?format|schema|structured|grammar|\bstrict\b", re.IGNORECASE)
-# a refused schema is tried again after so many calls, then after twice as many
-_SCHEMA_CALLS, _SCHEMA_CALLS_MAX = 16, 4_096
 _LOADING = 503  # of a model that is not ready yet, which is waited for
 _FILTERED = re.compile(r"filter|safety|refus|prohibited|blocklist|guardrail", re.IGNORECASE)
 # codes of errors that are judged as if they were the status
 _ERROR_STATUSES = range(400, 600)
+_HINT = "start it or correct its settings, which the run's config.json holds, then resume"
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
 
 
@@ -87,7 +89,7 @@ class Attempt(msgspec.Struct, frozen=True):
     `reason` is one of bad_request, chance (a fault of this answer alone), connection, cut, empty,
     no_choices, not_json, rate_limited, redirect, refusal, server_error, timeout, too_large,
     unreachable; `detail` says more. `schema_mode` is how the request held the schema, "" for none.
-    The next request came `waited_s` later.
+    The next request came `waited_s` later. `answer` is what was paid for before it.
     """
 
     status: int | None
@@ -95,6 +97,7 @@ class Attempt(msgspec.Struct, frozen=True):
     waited_s: float = 0.0
     detail: str = ""
     schema_mode: SchemaMode = ""
+    answer: "ModelAnswer | None" = None
 
 
 class ModelAnswer(msgspec.Struct, frozen=True):
@@ -137,16 +140,16 @@ class ModelCallFailed(ThenceError):
 
 
 class Budget(msgspec.Struct, kw_only=True):
-    """The limits of one run over all its endpoints, and the calls and the cost that are spent.
+    """The limits of one run over all its endpoints, and the requests and the cost that are spent.
 
-    A call counts once, however often its request is sent. Calls that go on when `max_cost` is
-    reached are ended, and paid. `unpriced` counts paid answers of unknown cost: with one of them no
-    `max_cost` can be kept.
+    `max_calls` counts each request, also one that is sent again. Calls that go on when `max_cost`
+    is reached are ended, and paid. `unpriced` counts paid answers of unknown cost: with one of them
+    no `max_cost` can be kept.
     """
 
     max_calls: int | None = None
     max_cost: float | None = None
-    calls: int = 0
+    requests: int = 0
     cost: float = 0.0
     unpriced: int = 0
 
@@ -155,10 +158,10 @@ class Budget(msgspec.Struct, kw_only=True):
         self.cost += answer.cost or 0.0
         self.unpriced += answer.cost is None
 
-    def take_call(self) -> None:
-        """Counts a call that begins; raises `budget_spent` for one beyond the limits."""
+    def take_request(self) -> None:
+        """Counts a request that is sent; raises `budget_spent` for one beyond the limits."""
         hint = "resume the run with a higher limit, --max-calls or --max-cost"
-        if self.max_calls is not None and self.calls >= self.max_calls:
+        if self.max_calls is not None and self.requests >= self.max_calls:
             cause = f"max_calls is {self.max_calls}"
             option = f"--max-calls {2 * self.max_calls or 100}"
         elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
@@ -169,7 +172,7 @@ class Budget(msgspec.Struct, kw_only=True):
             option = "--max-cost inf"
             hint = f"let the endpoint report usage, or resume the run with {option}"
         else:
-            self.calls += 1
+            self.requests += 1
             return
         what, code = "could not ask a model", "budget_spent"
         error = ModelsUnavailable(what, cause=cause, hint=hint, code=code)
@@ -209,14 +212,11 @@ class ModelClient:
         self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._calls: set[asyncio.Timeout] = set()
-        # after how many calls a refused schema is tried again, 0 while none was; how many are left
-        self._schema_calls = self._schema_calls_left = 0
+        self._is_in_words = "response_format" in settings.body  # as all schemas go
         self._refusals = 0  # of schemas, since one was taken
-        self._has_warned = False
         self._failed_calls = 0
         self._silent_since_s: float | None = None
-        self._down = ""
-        self._is_uncounted = False  # an answer came without its tokens
+        self._down = self._hint = ""
 
     def check(self) -> None:
         """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
@@ -245,27 +245,27 @@ class ModelClient:
     async def ask(self, request: ModelRequest) -> ModelAnswer:
         """Returns the answer to a request.
 
-        A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter.
-        A 503 is waited for within `timeout_s`, beside the retries. A schema goes as
-        `response_format`; in words where the endpoint refuses that, which is tried again later.
-        Raises ModelCallFailed, `endpoint_down`, `budget_spent`, and what `check` raises.
+        A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter,
+        an answer that can't be read once at most. A 503 is waited for within `timeout_s`, beside
+        the retries. A schema goes as `response_format`; in words once the endpoint has refused
+        that. Raises ModelCallFailed, `endpoint_down`, also for a Retry-After
+        beyond a minute, `budget_spent`, and what `check` raises.
         """
         if self._transport is None:
             self.check()
-        if self._is_uncounted and self.settings.tokens_per_minute:
-            self._stop("its answers report no tokens, so tokens_per_minute can't be kept")
         if self._down:
             raise self._stop(self._down)
-        self._budget.take_call()
         if not self._calls:
             self._silent_since_s = None  # an endpoint that nobody asks is not silent
-        call = asyncio.timeout(None)
+        call, attempts = asyncio.timeout(None), list[Attempt]()
         self._calls.add(call)
         try:
             async with call:
-                answer = await self._answer(request)
-        except TimeoutError:  # by _stop
-            raise self._stop(self._down) from None
+                answer = await self._answer(request, attempts)
+        except (TimeoutError, ModelsUnavailable) as error:  # the first one by _stop
+            stopped = error if isinstance(error, ModelsUnavailable) else self._stop(self._down)
+            stopped.attempts = tuple(attempts)
+            raise stopped from None
         finally:
             self._calls.discard(call)
         self._failed_calls = 0
@@ -276,81 +276,85 @@ class ModelClient:
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def _answer(self, request: ModelRequest) -> ModelAnswer:
-        attempts: list[Attempt] = []
-        begun_s, retries, refusal, schema_calls = monotonic(), 0, "", self._schema_calls
-        mode = self._schema_mode() if request.schema is not None else ""
+    async def _answer(self, request: ModelRequest, attempts: list[Attempt]) -> ModelAnswer:
+        begun_s, retries, refusal = monotonic(), 0, ""
+        mode: SchemaMode = "in words" if self._is_in_words else "enforced"
+        mode = mode if request.schema is not None else ""
         while True:
             try:
                 answer = await self._attempt(self._body(request, mode))
             except _Failure as failure:
                 attempt = failure.attempt = replace(failure.attempt, schema_mode=mode)
                 wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
+                if wait_s is not None and wait_s > PAUSE_S_MAX:
+                    cause = f"it asks to wait {wait_s:,.0f} s; {attempt.detail}"
+                    raise self._stop(cause, "wait for so long, then resume") from None
                 is_loading = attempt.status == _LOADING and loading_s > max(0, wait_s or 0)
                 is_passing = attempt.reason in _PASSING and retries < self.settings.retries
+                is_passing &= not (failure.answer and any(one.answer for one in attempts))
                 if mode == "enforced" and attempt.status in _SCHEMA_REFUSED and not is_passing:
                     mode, wait_s = "in words", 0.0
                     refusal = "" if attempt.reason == "chance" else attempt.detail
                 elif (is_loading or is_passing) and wait_s is None:
                     most_s = _BACKOFFS_S[min(len(attempts), len(_BACKOFFS_S) - 1)]
                     wait_s = chance.uniform(0, min(most_s, loading_s) if is_loading else most_s)
-                elif not (is_loading or is_passing) or wait_s is None or wait_s > PAUSE_S_MAX:
+                elif not (is_loading or is_passing) or wait_s is None:
                     raise self._given_up(attempts, failure) from None
                 retries += is_passing and not is_loading
-                attempts.append(replace(attempt, waited_s=wait_s))
+                attempts.append(replace(attempt, waited_s=wait_s, answer=failure.answer))
                 await asyncio.sleep(wait_s)
             else:
-                self._learn(mode, refusal, schema_calls)
+                self._learn(mode, refusal)
                 return replace(answer, attempts=tuple(attempts), schema_mode=mode)
 
-    def _schema_mode(self) -> SchemaMode:
-        """Returns how the next call sends its schema; one of many tries again what was refused."""
-        if "response_format" in self.settings.body:
-            return "in words"
-        self._schema_calls_left -= 1
-        if self._schema_calls and self._schema_calls_left > 0:
-            return "in words"
-        self._schema_calls_left = self._schema_calls
-        return "enforced"
-
-    def _learn(self, mode: SchemaMode, refusal: str, schema_calls: int) -> None:
+    def _learn(self, mode: SchemaMode, refusal: str) -> None:
         """Takes in whether a schema was refused, which was answered in words."""
-        if mode == "enforced":
-            self._schema_calls = self._refusals = 0
-        if not refusal:
-            return
-        self._refusals += 1  # the first may be of this request alone, unless it names the format
-        is_clear = self._refusals > 1 or _FORMAT.search(refusal)
-        if is_clear and self._schema_calls == schema_calls:
-            calls = min(max(_SCHEMA_CALLS, 2 * schema_calls), _SCHEMA_CALLS_MAX)
-            self._schema_calls = self._schema_calls_left = calls
-        if is_clear and not self._has_warned:
-            self._has_warned = True
+        # the first may be of this request alone, unless it names the format
+        self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
+        if refusal and not self._is_in_words and (self._refusals > 1 or _FORMAT.search(refusal)):
+            self._is_in_words = True
             hint = "it goes in words instead, as schema_mode of the calls says"
             logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
 
     async def _attempt(self, body: bytes) -> ModelAnswer:
-        """Sends one request; raises _Failure, and `endpoint_down`."""
+        """Sends one request; raises _Failure, `budget_spent` and `endpoint_down`."""
         import httpx2
 
+        # without what a whole client of httpx2 does besides: 0.14 ms of 0.6
+        terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
+        request = httpx2.Request("POST", self._url, content=body, **terms)
+        assert self._transport is not None, "check makes it"
+        status, data = None, bytearray()
         async with self._limits.turn():
+            self._budget.take_request()
             sent_s = monotonic()
             try:
                 async with asyncio.timeout(self.settings.timeout_s):
-                    response, data = await self._exchange(body)
-                answer = self._read(response, data, monotonic() - sent_s)
+                    response = await self._transport.handle_async_request(request)
+                    status = response.status_code
+                    try:
+                        async for part in response.aiter_raw():
+                            data += part
+                            if len(data) > ANSWER_BYTES_MAX:
+                                detail = f"the answer is longer than {ANSWER_BYTES_MAX:,} bytes"
+                                raise _Failure(Attempt(status, "too_large", detail=detail))
+                    finally:
+                        await response.aclose()
+                answer = self._read(response, bytes(data), monotonic() - sent_s)
                 self._silent_since_s = None
                 return answer
             except TimeoutError:
                 detail = f"no whole answer within {self.settings.timeout_s:g} s"
-                failure = _Failure(Attempt(None, "timeout", detail=detail))
+                failure = _Failure(Attempt(status, "timeout", detail=detail))
             except (httpx2.HTTPError, OSError) as error:
                 detail = self._words(error) or type(error).__name__
                 is_open = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 reason = "connection" if is_open else "unreachable"
-                failure = _Failure(Attempt(None, reason, detail=detail))
+                failure = _Failure(Attempt(status, reason, detail=detail))
             except _Failure as unusable:
                 failure = unusable
+            if status == 200 and failure.attempt.reason in (*_SILENT, "too_large"):
+                failure.answer = self._paid({}, monotonic() - sent_s)  # it broke off
             if failure.attempt.reason in ("rate_limited", "timeout"):
                 self._limits.halve(sent_s)
         self._count_silence(sent_s, failure.attempt)
@@ -388,30 +392,12 @@ class ModelClient:
             body["response_format"] = {"type": "json_schema", "json_schema": format_}
         return msgspec.json.encode(body)
 
-    async def _exchange(self, body: bytes) -> "tuple[httpx2.Response, bytes]":
-        """Sends a request without what a whole client of httpx2 does besides: 0.14 ms of 0.6."""
-        import httpx2
-
-        terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
-        request = httpx2.Request("POST", self._url, content=body, **terms)
-        assert self._transport is not None, "check makes it"
-        response = await self._transport.handle_async_request(request)
-        data = bytearray()
-        try:
-            async for part in response.aiter_raw():
-                data += part
-                if len(data) > ANSWER_BYTES_MAX:
-                    detail = f"the answer is longer than {ANSWER_BYTES_MAX:,} bytes"
-                    raise _Failure(Attempt(response.status_code, "too_large", detail=detail))
-        finally:
-            await response.aclose()
-        return response, bytes(data)
-
     def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
         """Reads a response; raises _Failure, and `endpoint_down` where the key is refused."""
         status, headers, completion = response.status_code, response.headers, None
         if status == 200:
-            completion = self._completion_in(data, str(headers.get("content-type", "")))
+            kind = str(headers.get("content-type", ""))
+            completion = self._completion_in(data, kind, latency_s)
             status = status if isinstance(completion, Completion) else completion
         if status in _FINAL_STATUSES:
             key = "a request with its headers" if self._secrets else "a request without a key"
@@ -423,10 +409,8 @@ class ModelClient:
             reason = "chance" if status in _SCHEMA_REFUSED and _CHANCE.search(data) else reason
             detail = f"status {status} {self._error_words(data)}".strip()
             raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
-        answer = self._answer_in(completion, latency_s)
-        self._budget.pay(answer)
-        self._is_uncounted |= None in (answer.tokens_in, answer.tokens_out)
-        self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
+        members = {"usage": completion.usage, "model": completion.model}
+        answer = self._paid(members, latency_s, completion.text)
         refusal, end = self._words(completion.refusal), self._words(completion.unfinished)
         if refusal or _FILTERED.search(end):
             reason, detail = "refusal", f"the model refused {refusal or end}"
@@ -437,38 +421,49 @@ class ModelClient:
             return answer
         else:
             reason, detail = "empty", "the answer has no text, and no single call of a tool"
+            if thoughts := len(completion.reasoning):
+                detail += f"; it has {thoughts:,} characters of reasoning: see enable_thinking"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
-    def _completion_in(self, data: bytes, content_type: str) -> Completion | int:
+    def _completion_in(self, data: bytes, content_type: str, latency_s: float) -> Completion | int:
         """Returns the completion in a body, or the status of the error in its place.
 
-        Raises _Failure for a body that is neither.
+        Raises _Failure for a body that is neither, and was paid for unless it holds an error.
         """
-        try:
+        body: Any = None
+        with suppress(ValueError, RecursionError):
             return _completion(data)
+        try:
+            body = _leniently(data)
+            return msgspec.convert(body, ready(Completion))
         except msgspec.ValidationError as error:
-            body = msgspec.json.decode(data)
-            fault = body.get("error") if isinstance(body, dict) else None
+            members = body if isinstance(body, dict) else {}
+            fault = members.get("error")
             code = _whole(fault.get("code")) if isinstance(fault, dict) else None
             if code is not None and code in _ERROR_STATUSES:
                 return code
             words = self._error_words(data) if fault else error
             detail = self._words(f"the answer is not a chat completion with a choice: {words}")
-            raise _Failure(Attempt(200, "no_choices", detail=detail)) from None
+            reason, answer = "no_choices", None if fault else self._paid(members, latency_s)
         except (ValueError, RecursionError) as error:
             detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"
-            raise _Failure(Attempt(200, "not_json", detail=detail)) from None
+            reason, answer = "not_json", self._paid({}, latency_s)
+        raise _Failure(Attempt(200, reason, detail=detail), answer=answer)
 
-    def _answer_in(self, completion: Completion, latency_s: float) -> ModelAnswer:
-        usage = completion.usage if isinstance(completion.usage, dict) else {}
+    def _paid(self, body: Mapping[str, Any], latency_s: float, text: str = "") -> ModelAnswer:
+        """Returns an answer by the members `usage` and `model` of its body, and counts its cost."""
+        usage = body.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
         tokens_in = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
         tokens_out = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
         details = (usage.get("prompt_tokens_details"), usage.get("input_tokens_details"))
         cached = _first_whole(*(of.get("cached_tokens") for of in details if isinstance(of, dict)))
-        text, model = completion.text, self._words(completion.model)
+        model = self._words(body.get("model")) or self.settings.model
         cost = self._cost(tokens_in, tokens_out, cached or 0)
-        model = model or self.settings.model
-        return ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
+        answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
+        self._budget.pay(answer)
+        self._limits.answered()
+        return answer
 
     def _cost(self, tokens_in: int | None, tokens_out: int | None, cached: int) -> float | None:
         """Returns what an answer costs; None without its tokens or prices.
@@ -514,12 +509,16 @@ class ModelClient:
     def _given_up(self, earlier: list[Attempt], failure: _Failure) -> ThenceError:
         """Returns the error of a call that gets no answer."""
         attempts = (*earlier, failure.attempt)
-        self._failed_calls = self._failed_calls + 1 if failure.answer is None else 0
+        is_read = failure.attempt.reason in _READ
+        self._failed_calls = 0 if is_read else self._failed_calls + 1
         if failure.attempt.reason == "unreachable":
             self._stop(f"no connection to {self.settings.base_url}: {failure.attempt.detail}")
         elif self._failed_calls >= FAILED_CALLS_MAX:
-            self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}")
+            is_busy = failure.attempt.reason == "rate_limited"
+            hint = "wait until it takes requests again, then resume" if is_busy else ""
+            self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}", hint)
         if self._down:
+            earlier.append(replace(failure.attempt, answer=failure.answer))
             return self._stop(self._down)
         requests = f" ({len(attempts)} requests)" if earlier else ""
         return ModelCallFailed(
@@ -531,9 +530,10 @@ class ModelClient:
             answer=failure.answer,
         )
 
-    def _stop(self, cause: str) -> ModelsUnavailable:
+    def _stop(self, cause: str, hint: str = "") -> ModelsUnavailable:
         """Opens the breaker: calls that go on end at once, and none begins."""
-        self._down = self._down or cause
+        if not self._down:
+            self._down, self._hint = cause, hint or _HINT
         for call in self._calls:
             if not call.expired():
                 call.reschedule(asyncio.get_running_loop().time())
@@ -541,9 +541,20 @@ class ModelClient:
             "could not ask",
             place=f"endpoint {self.name}",
             cause=self._down,
-            hint="start it or correct its settings, which the run's config.json holds, then resume",
+            hint=self._hint,
             code="endpoint_down",
         )
+
+
+def _leniently(data: bytes) -> Any:
+    """Returns the value of a body that is not strict JSON; raises ValueError.
+
+    A byte order mark is skipped, NaN and infinities are null, half a surrogate pair, and bytes that
+    are not UTF-8, are U+FFFD.
+    """
+    value = json.loads(data.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return msgspec.json.decode(text.decode("utf-16", "replace"))
 
 
 def _whole(value: object) -> int | None:

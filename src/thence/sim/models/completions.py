@@ -11,9 +11,15 @@ import msgspec
 
 # the ends of a whole answer; an endpoint that names another one calls the answer unfinished
 _END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|function)_?(call|use)s?")
-_OPEN_STATUS = re.compile(r"(incomplete|unfinished|in_progress|queued|failed|cancell?ed)")
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*([^\s`]*)[^`]*")
-_THINK, _THOUGHT = "<think>", "</think>"
+# what tokenizers leave at the ends of a text: a byte order mark, the token of the end
+_EDGES = re.compile(r"^[\ufeff\s]+|\s*(?:(?:<\|\w+\|>|</s>|<(?:eos|end_of_turn)>)\s*)+$")
+# thoughts come before an answer, once or several times, as <think> or <seed:think>
+_THINK = r"<(?:\w+:)?think(?:ing)?>"
+_THOUGHTS = re.compile(rf".*?</{_THINK[1:]}(?:\s*{_THINK}.*?</{_THINK[1:]})*\s*", re.DOTALL)
+_OPEN_THOUGHTS = re.compile(rf"\s*{_THINK}")
+# where the answer begins in the channels of harmony
+_FINAL = "<|channel|>final<|message|>"
 
 
 class Message(msgspec.Struct):
@@ -22,19 +28,15 @@ class Message(msgspec.Struct):
     content: Any = None
     refusal: Any = None
     tool_calls: Any = None
-    function_call: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
 
 
 class Choice(msgspec.Struct):
-    """One choice, with a message or, in the older form, a text."""
+    """One choice."""
 
-    message: Message | None = None
-    text: Any = None
+    message: Message
     finish_reason: Any = None
-
-    def __post_init__(self) -> None:
-        if self.message is None and not isinstance(self.text, str):
-            raise ValueError("a choice has no message")
 
 
 class Completion(msgspec.Struct):
@@ -43,42 +45,45 @@ class Completion(msgspec.Struct):
     choices: Annotated[list[Choice], msgspec.Meta(min_length=1)]
     model: Any = None
     usage: Any = None
-    status: Any = None
 
     @property
     def text(self) -> str:
         """The text of the answer: its content, or else the arguments of its only call of a tool."""
         message = self.choices[0].message
-        if message is None:
-            return str(self.choices[0].text)
         text = "".join(_texts(message.content, "text"))
         return text if text.strip() else _arguments(message)
 
     @property
     def refusal(self) -> str:
         """The words by which the model refused to answer, "" for none."""
-        message = self.choices[0].message or Message()
+        message = self.choices[0].message
         return str(message.refusal or "".join(_texts(message.content, "refusal")))
+
+    @property
+    def reasoning(self) -> str:
+        """The thoughts beside the answer, which are none of it."""
+        message = self.choices[0].message
+        return "".join(_texts(message.reasoning_content or message.reasoning, "text"))
 
     @property
     def unfinished(self) -> str:
         """The endpoint's own word for an answer that is not finished, "" for one that is."""
-        reason, status = self.choices[0].finish_reason, self.status
-        if isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower()):
-            return reason
-        is_open = isinstance(status, str) and _OPEN_STATUS.fullmatch(status.lower())
-        return str(status) if is_open else ""
+        reason = self.choices[0].finish_reason
+        is_open = isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower())
+        return str(reason) if is_open else ""
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yields a text as it is, without thoughts before it, and without its only code fence."""
+    """Yields a text as it is, without its edges and thoughts, and without its only code fence."""
     yield text
-    _, tag, answer = text.partition(_THOUGHT)
-    if tag:
-        yield answer.strip()
-    elif text.lstrip().startswith(_THINK):
+    answer = _EDGES.sub("", text.rpartition(_FINAL)[2])
+    if thoughts := _THOUGHTS.match(answer):
+        answer = answer[thoughts.end() :].strip()
+    elif _OPEN_THOUGHTS.match(answer):
         return  # it ends amid the thoughts
-    if (content := _fenced(answer if tag else text)) is not None:
+    if answer != text:
+        yield answer
+    if (content := _fenced(answer)) is not None:
         yield content
 
 
@@ -107,10 +112,9 @@ def _texts(content: object, kind: str) -> Iterator[str]:
 
 
 def _arguments(message: Message) -> str:
-    """Returns the arguments of the only call of a tool or function, "" without such."""
+    """Returns the arguments of the only call of a tool, "" without such."""
     calls = message.tool_calls if isinstance(message.tool_calls, list) else []
     functions = [call.get("function") for call in calls if isinstance(call, dict)]
-    functions += [message.function_call] if message.function_call else []
     (function, *others) = functions or [None]
     if others or not isinstance(function, dict):
         return ""

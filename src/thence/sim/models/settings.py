@@ -28,9 +28,8 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     `key_env` names the environment variable that holds the key. `timeout_s` are the seconds of
     one request, which is sent again `retries` times at most. Sampling is sent if it is set, and all
     of `body`; `seed: run` sends a number of the run's seed, the agent and the turn. `headers` are
-    texts, or {env: VARIABLE} for secrets. The limits a minute count requests as they are sent, and
-    tokens as answers report them. Prices are per million tokens, in a currency of the user's;
-    without `price_cached` cached tokens cost as others.
+    texts, or {env: VARIABLE} for secrets. Prices are per million tokens, in any currency; without
+    `price_cached` cached tokens cost as others.
     """
 
     base_url: str
@@ -49,7 +48,6 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     body: Mapping[str, Any] = {}
     headers: Mapping[HeaderName, Any] = {}
     requests_per_minute: PositiveCount | None = None
-    tokens_per_minute: PositiveCount | None = None
     price_in: Price | None = None
     price_out: Price | None = None
     price_cached: Price | None = None

@@ -80,8 +80,7 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
     `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
     one that the scenario has. `sights` are those of the agents by name, None where all see all.
-    `talks` is the reach of the agents that speak. Reads name the events `around` where no
-    provenance is kept.
+    `talks` is the reach of the agents that speak and hear, `present` are those of the roster.
     """
 
     table: VariableTable
@@ -93,8 +92,8 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     models: Any  # Models, whose module is loaded only for a scenario with models
     world: World | None
     sights: Mapping[str, SightSettings] | None
-    around: Ids = ()
-    talks: Mapping[str, str] = {}
+    talks: dict[str, str] = {}
+    present: Mapping[str, object] = {}
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
         """Adds the variables of an agent with their first values, which depend on `causes`."""
@@ -104,6 +103,11 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
             self.provenance.append(causes)
         if self.world is not None:
             self.world.take(self.values, (name,))
+
+    def remove_agent(self, name: str) -> None:
+        """Takes an agent off the map; its variables stay."""
+        if self.world is not None:
+            self.world.leave(name)
 
     def follow(self, written: Iterable[int], add_causes: Callable[..., None]) -> None:
         """Follows moves behind writes: who asks who is where depends on them from now on."""

@@ -72,8 +72,9 @@ class RunRecorder:
         self.alterations = Alterations(again.altered)
         self.is_altered = bool(again.altered)
         self.writes_decisions = level >= VerbosityLevel.DECISION
-        self.writes_actions = level >= VerbosityLevel.ACTION
-        self.writes_states = level >= VerbosityLevel.STATE
+        self._writes_actions = level >= VerbosityLevel.ACTION
+        self._writes_states = level >= VerbosityLevel.STATE
+        self.decides_late = self.writes_decisions and not self._writes_actions
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = again.stored
@@ -184,52 +185,80 @@ class RunRecorder:
         step = self._step("failed")
         return self._system("run_failed", "failure", step, all_causes, facts, agent)
 
-    def decision(self, accepted: Accepted) -> bool:
+    def decided(self, act: Accepted) -> bool:
         """Records the decision of an action; False if `alter` leaves it out.
 
         Its causes are those of the decision, and then what the action names. Where no ACTION will
-        be written, the DECISION is not written yet either: `write` does that, or `rejection`.
+        be written, the DECISION is not written yet either: `applied` does that, or `rejection`.
         """
-        if self.is_altered and self._leaves_out("decide", accepted):
+        if self.is_altered and self._leaves_out("decide", act):
             return False
-        if self.writes_actions:
-            accepted.causes = (self._decision(accepted),)
+        if self._writes_actions:
+            act.causes = (self._decision(act),)
         return True
 
-    def accept(self, accepted: Accepted, causes: Ids) -> Ids | None:
+    def accepted(self, act: Accepted, causes: Ids) -> Ids | None:
         """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
 
         `causes` is what the validator read.
         """
-        if self.is_altered and self._leaves_out("act", accepted):
-            decided = accepted.causes
-            if self.writes_decisions and not self.writes_actions:
-                decided = (self._decision(accepted),)
+        if self.is_altered and self._leaves_out("act", act):
+            decided = (self._decision(act),) if self.decides_late else act.causes
             return (*decided, *causes)
         if causes:
-            accepted.causes = _unique(*accepted.causes, *causes)
-        if self.writes_states:
-            self.write(accepted)
+            act.causes = _unique(*act.causes, *causes)
+        if self._writes_states:
+            act.event_id = self._action(act)
         return None
 
-    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
-        """Writes the event that represents an action, once, and returns what its effects name.
+    def applied(self, act: Accepted, causes: Iterable[str] = ()) -> Ids:
+        """Returns what effects of an action name, whose application has read `causes`.
 
-        `causes` are the causes of what its application read; those that came too late to be named
-        are returned with the event's id.
+        That is the event that represents the action, which is written here below STATE, and names
+        them; those that came too late for it are returned too.
         """
         if not self.writes_decisions:
             return ()
-        if accepted.event_id:
-            later = [cause for cause in causes if cause not in accepted.causes]
-            return _unique(accepted.event_id, *later) if later else (accepted.event_id,)
+        if self._writes_states:
+            return _unique(act.event_id, *causes)
+        if act.event_id:
+            later = [cause for cause in causes if cause not in act.causes]
+            return _unique(act.event_id, *later) if later else (act.event_id,)
         if causes:
-            accepted.causes = _unique(*accepted.causes, *causes)
-        write = self._action if self.writes_actions else self._decision
-        accepted.event_id = write(accepted)
-        if not self.writes_states:  # else it is not applied yet, and its STATEs name it
-            self._effective.append(accepted.event_id)
-        return (accepted.event_id,)
+            act.causes = _unique(*act.causes, *causes)
+        act.event_id = self._action(act) if self._writes_actions else self._decision(act)
+        self._effective.append(act.event_id)
+        return (act.event_id,)
+
+    def changed(
+        self,
+        variable: Variable,
+        old: object,
+        new: object,
+        phase: str,
+        agent: str,
+        causes: Ids,
+        before: Ids,
+        *,
+        is_of_action: bool,
+    ) -> tuple[object, Ids]:
+        """Records that a variable was set; returns its value, an altered one maybe, and its causes.
+
+        A STATE records a change; `before` are the causes of the old value. Where none is written,
+        its action represents the change; a rule's change is represented by the causes of its STATE.
+        """
+        if self._writes_states or self.is_altered:
+            step = self.state_step(phase, agent, variable)
+            if self.is_altered and new != old:
+                new = self.alterations.value(step, new)
+        if new != old:
+            if self._writes_states:
+                return new, (
+                    self._state(variable, old, new, step, self.lineage.join(causes, before)),
+                )
+            if not is_of_action:
+                causes = self.with_turn(causes)
+        return new, self.provenance(causes)
 
     def provenance(self, causes: Iterable[str]) -> Ids:
         """Returns the causes that a reader of a variable names, without implied ones.
@@ -276,7 +305,7 @@ class RunRecorder:
         if not self.writes_decisions:
             return ""
         action, attempt, ordinal = refused.action, refused.attempt, refused.ordinal
-        decided = refused.causes if self.writes_actions else (self._decision(refused),)
+        decided = (self._decision(refused),) if self.decides_late else refused.causes
         facts = {
             "action_type": action.action_type,
             "action_payload": dict(action.payload),
@@ -390,8 +419,10 @@ class RunRecorder:
 
     def altered_actions(
         self, agent: str, attempt: int, actions: Sequence[Action]
-    ) -> list[tuple[int, Action]]:
+    ) -> Iterable[tuple[int, Action]]:
         """Returns an agent's actions by ordinal, altered ones in place of its own."""
+        if not self.is_altered:
+            return enumerate(actions)
         return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
 
     def values_to_set(self) -> dict[str, object]:
@@ -403,10 +434,9 @@ class RunRecorder:
         step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
         return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
 
-    def state(
+    def _state(
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
-        """Records a change of a variable."""
         all_causes = self.with_turn(causes)
         event_id = self._usual.change(variable, old, new, step, all_causes) if self._usual else ""
         if not event_id:

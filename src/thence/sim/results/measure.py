@@ -29,20 +29,18 @@ from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.populations.hooks import is_summary
 from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
-from thence.sim.record.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
+from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.results.recorded import RecordedRun
+from thence.sim.run.calls import message_of
 from thence.sim.run.simulation import Simulation, make_components, new_loop
-from thence.sim.run.turn import message_of
 from thence.sim.scenario.scenario import SimulationConfig
 
 OnPlay = Callable[[int, int], None]
 RUNS_MAX = 64
 _MOST = 8  # alterations of one cause
 _LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measures what is heavy
-_REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
 _LACKS = "it needs an answer that was not recorded"
-_SILENT = "a model gives no answer"
 _Z = 1.96  # of a two-sided interval of 95 %
 
 
@@ -53,9 +51,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
     step was absent or had other details; `low` to `high` is Wilson's interval of 95 %. `moved` is
     the change of a changed number, from 0 to 1 of the larger value; 1 for what is no number, or
     absent. `unknown` are further alterations that made a play fail, or need answers that were not
-    recorded: at most `lacking` answers, for which models would take about `cost`. A weight is None
-    where nothing is known.
-    `spread` are the lowest and highest weight over repeated plays, where these asked anew.
+    recorded. A weight is None where nothing is known.
     """
 
     event: Event
@@ -66,17 +62,13 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     moved: float
     unknown: int
-    lacking: int = 0
-    cost: float | None = None
-    spread: tuple[float, float] | None = None
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """The weights of an event's causes or effects, the heaviest first, of equal ones the earliest.
 
     `unmeasured` counts causes that could be altered, had there been more plays. `problem` is the
-    reason of an unknown alteration; `calls` are the answers of models in the run, so many or fewer
-    does a play ask for. `interrupted` is True after Ctrl-C, and where a model ends the measurement.
+    reason of an unknown alteration. `interrupted` is True after Ctrl-C.
     """
 
     event: Event
@@ -84,7 +76,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     plays: int
     unmeasured: int
     problem: str
-    calls: int
     interrupted: bool
 
     def to_dict(self, name: str) -> dict[str, Any]:
@@ -107,38 +98,24 @@ class _Answers(Outcomes):
     ) -> None:
         super().__init__(**outcomes)
         self._by_request, self.turns = by_request, turns
-        self.has_asked, self.lacking = False, 0
 
     def known(self, key: Key) -> RecordedOutcome | None:
         alike = self._by_request.get(key[1], ())
         outcome = self._known.get(key) or (alike[key[2] % len(alike)] if alike else None)
-        if outcome is None and not self._may_ask:
-            self._lack(key)
+        if outcome is None:
+            self.turns = min(self.turns, _turn_of(key[0]) - 1)
         return outcome or super().known(key)
-
-    def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
-        self.has_asked = True
-        if isinstance(value, Mapping) and value.get("kind") == CALL and not value.get("answer"):
-            self._lack(key)  # nobody was there to answer
-        return super().record(key, value, error)
-
-    def _lack(self, key: Key) -> None:
-        self.turns = min(self.turns, _turn_of(key[0]) - 1)
-        self.lacking += _turn_of(key[0]) == self.turns + 1
 
 
 class _Played(NamedTuple):
     """One play: the details of the events at the steps of interest.
 
-    Behind the first `turns` it is no test, for the reason `problem`; so many answers as are
-    `lacking`, at most, are needed there.
+    Behind the first `turns` it is no test, for the reason `problem`.
     """
 
     details: dict[str | None, Mapping[str, Any]]
-    has_asked: bool
     problem: str
     turns: int
-    lacking: int
 
     def problem_of(self, step: str) -> str:
         """Returns why this play says nothing of the event at a step; "" if it does."""
@@ -152,7 +129,7 @@ class _Player:
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
         config = recorded_config(run, objects)
-        # the cassette's answers are taken as the recorded ones are; for others models are asked
+        # the cassette's answers are taken as the recorded ones are
         self._config = replace(config, llm=replace(config.llm, cassette=None))
         agents = objects.get("agents") or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
@@ -160,11 +137,7 @@ class _Player:
         self._level = level_of(config.events.verbosity)
         self._objects, self._altered = objects, altered_steps(run)
         self._outcomes = read_outcomes(run.folder)
-        answers, self._by_request = _answers_of_models(self._outcomes, config)
-        turns_of = [turn for answer in answers if (turn := _turn_of(answer.step)) <= turns]
-        self.calls, self._turns_of_calls = len(turns_of), turns_of
-        costs = [cost for answer in answers if (cost := _cost_of(answer)) is not None]
-        self.cost = sum(costs) / len(costs) if costs else None
+        self._by_request = _answers_of_models(self._outcomes, config)
         self._turns, self._steps = turns, frozenset(steps) - {None}
         self._checkpoints: list[tuple[int, bytes]] = []
         self._may_fail, self._failures = False, failures_by_step(self.events)
@@ -176,13 +149,7 @@ class _Player:
         # who gave no answer in time is not waited for again; others may fail or not
         self._failures = {s: f for s, f in self._failures.items() if f["kind"] == "timed_out"}
 
-    def play(
-        self,
-        alter: Mapping[str, object],
-        *,
-        stored: RecordedSteps | None = None,
-        may_ask: bool = False,
-    ) -> _Played:
+    def play(self, alter: Mapping[str, object], *, stored: RecordedSteps | None = None) -> _Played:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
@@ -193,7 +160,7 @@ class _Player:
                 if event.step in self._steps or event.step == refused_step:
                     details[event.step] = plain_details(event.details or {})
 
-        answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=may_ask)
+        answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=False)
         simulation = Simulation(
             self._config,
             make_components(self._config, **copy.deepcopy(dict(self._objects))),
@@ -211,7 +178,7 @@ class _Player:
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # boundary: an altered world may be one that a component refuses
-            if isinstance(error, ModelsUnavailable if stored is None else RunDiverged):
+            if isinstance(error, RunDiverged) and stored is not None:
                 raise
             simulation.recorder.flush()  # what happened before it in the turn
             failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
@@ -221,11 +188,9 @@ class _Player:
         if refused_step in details and refused_step != altered_step:
             problem, turns, details = "the validator refuses the other action", 0, {}
         elif answers.turns < self._turns:
-            problem, turns = _SILENT if may_ask else _LACKS, answers.turns
+            problem, turns = _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
-        later = [turn for turn in self._turns_of_calls if turn > answers.turns + 1]
-        lacking = answers.lacking and answers.lacking + len(later)
-        return _Played(details, answers.has_asked, problem, turns, lacking)
+        return _Played(details, problem, turns)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
         turn = _turn_of(altered_step)
@@ -250,10 +215,10 @@ class _Player:
 
 def _answers_of_models(
     outcomes: Mapping[Key, RecordedOutcome], config: SimulationConfig
-) -> tuple[list[RecordedOutcome], dict[str, list[RecordedOutcome]]]:
-    """Returns a run's answers of models, and by request these and those of its cassette."""
+) -> dict[str, list[RecordedOutcome]]:
+    """Returns a run's answers of models by request, with those of its cassette."""
     if not config.llm.endpoints:
-        return [], {}
+        return {}
     from thence.sim.models.asking import answered, read_cassette
 
     answers, cassette = answered(outcomes.values()), dict[str, dict[Key, RecordedOutcome]]()
@@ -264,12 +229,7 @@ def _answers_of_models(
     by_request: dict[str, list[RecordedOutcome]] = {}
     for answer in chain(answers, *(alike.values() for alike in cassette.values())):
         by_request.setdefault(answer.request, []).append(answer)
-    return answers, by_request
-
-
-def _cost_of(outcome: RecordedOutcome) -> float | None:
-    answer: Any = outcome.value
-    return (answer.get("answer") or {}).get("cost") if isinstance(answer, dict) else None
+    return by_request
 
 
 def _turn_of(step: str | None) -> int:
@@ -301,12 +261,11 @@ class _Trials:
     are played, the same each time.
     """
 
-    def __init__(self, player: _Player, budget: int, most: int, **how: Any) -> None:
+    def __init__(self, player: _Player, budget: int, most: int, on_play: OnPlay | None) -> None:
         self.plays, self.budget, self.problem = 0, budget, ""
         self._player, self._most = player, most
-        self._repeats = _REPEATS if how["allow_calls"] else 1
-        self._on_play: OnPlay = how["on_play"] or (lambda plays, runs: None)
-        self._done: dict[str, list[list[_Played]]] = {}
+        self._on_play: OnPlay = on_play or (lambda plays, runs: None)
+        self._done: dict[str, list[_Played]] = {}
         self._drawn: dict[str, list[Any]] = {}
         self._acts = {e.step: e for e in player.events if e.event_type == "ACTION"}
         self._values: dict[str, list[Any]] = {}
@@ -343,15 +302,9 @@ class _Trials:
         drawn = self._drawn[event.event_id]
         if self.plays >= self.budget or len(trials) >= len(drawn):
             return False
-        alter = {event.step or "": drawn[len(trials)]}
-        repeated: list[_Played] = []
-        for _ in range(min(self._repeats, self.budget - self.plays)):
-            repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
-            self.plays += 1
-            self._on_play(self.plays, self.budget)
-            if not repeated[-1].has_asked:
-                break
-        trials.append(repeated)
+        trials.append(self._player.play({event.step or "": drawn[len(trials)]}))
+        self.plays += 1
+        self._on_play(self.plays, self.budget)
         return True
 
     def search(self, causes: Sequence[Event], effect: Event, cone: Cone) -> None:
@@ -427,20 +380,14 @@ class _Trials:
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
         step, trials = effect.step or "", self._done[cause.event_id]
-        was, judged, moves = self._player.reference.details[step], [], []
-        lacking, cost = 0, self._player.cost
-        for repeated in trials:
-            if problems := [*filter(None, (play.problem_of(step) for play in repeated))]:
-                self.problem = self.problem or problems[0]
-                lacking += repeated[0].lacking
-                continue
-            judged.append([play.details.get(step) for play in repeated])
-            moves += [_moved(was, now) for now in judged[-1] if now != was]
-        shares = [
-            sum(trial[at % len(trial)] != was for trial in judged) / max(len(judged), 1)
-            for at in range(_REPEATS)
-        ]
-        low, high = wilson(weight := sum(shares) / _REPEATS, len(judged))
+        was, judged = self._player.reference.details[step], []
+        for play in trials:
+            if problem := play.problem_of(step):
+                self.problem = self.problem or problem
+            else:
+                judged.append(play.details.get(step))
+        moves = [_moved(was, now) for now in judged if now != was]
+        low, high = wilson(weight := len(moves) / max(len(judged), 1), len(judged))
         return Weight(
             event=event,
             depth=depth,
@@ -450,9 +397,6 @@ class _Trials:
             high=high,
             moved=sum(moves) / max(len(moves), 1),
             unknown=len(trials) - len(judged),
-            lacking=lacking,
-            cost=lacking * cost if lacking and cost is not None else None,
-            spread=(min(shares), max(shares)) if any(trial[1:] for trial in judged) else None,
         )
 
 
@@ -504,7 +448,6 @@ def measure(
     *,
     of_effects: bool = False,
     runs: int = RUNS_MAX,
-    allow_calls: bool = False,
     on_play: OnPlay | None = None,
     **components: Any,
 ) -> Measurement:
@@ -513,9 +456,9 @@ def measure(
     The run in the folder is played again in memory, at most `runs` times, each time with one
     DECISION, ACTION or STATE left out or altered: in turn the nearest cause, and the decision that
     changed a number most; an ACTION and what it changed through their DECISION; changes by rules
-    last. For `of_effects` it is the event itself. Recorded answers are used; an alteration that
-    needs another is unknown, or asks, with `allow_calls`, in three plays. `on_play` is called with
-    the number of plays and `runs`. `components` are the agents, engine and validator that the run
+    last. For `of_effects` it is the event itself. Recorded answers are used, and nobody is asked;
+    an alteration that needs another is unknown. `on_play` is called with the number of plays and
+    `runs`. `components` are the agents, engine and validator that the run
     was given as objects, as they were at its start. Blocks; Ctrl-C ends it with what is measured so
     far. Raises EventNotFound, NotALog for a log that is no run, RunDiverged where the run comes to
     other events than it has recorded, ThenceError where nothing can be altered.
@@ -529,7 +472,7 @@ def measure(
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
     most = runs if of_effects else _MOST
-    trials = _Trials(player, runs, most, allow_calls=allow_calls, on_play=on_play)
+    trials = _Trials(player, runs, most, on_play)
     causes = [named] if of_effects else _largest_first(trials, answer.cone)
     if not effects or not any(map(trials.can_alter, causes)):
         raise _refused(player, named, of_effects, bool(effects))
@@ -539,9 +482,8 @@ def measure(
             trials.search(causes, named, answer.cone)
         while of_effects and trials.alter(named):
             pass
-    except (KeyboardInterrupt, ModelsUnavailable) as error:
+    except KeyboardInterrupt:
         is_interrupted = True
-        trials.problem = trials.problem or str(error)
     if of_effects:
         weights = [trials.weight(named, effect, effect, depth) for effect, depth in effects]
     else:
@@ -552,7 +494,6 @@ def measure(
         plays=trials.plays,
         unmeasured=max(0, len(causes) - len(weights)),
         problem=trials.problem,
-        calls=player.calls,
         interrupted=is_interrupted,
     )
 

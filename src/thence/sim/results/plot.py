@@ -6,7 +6,7 @@ The same runs give the same bytes of SVG.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,41 +26,43 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# the ends and the middle of a band
-_SHARES = (0.1, 0.5, 0.9)
+# the ends of a band
+_SHARES = (0.1, 0.9)
 _LINES_MAX = 60
 # places of a network that are drawn with their names
 _NAMED_MAX = 40
 _TURN_RADIANS = math.pi * (3 - math.sqrt(5))  # the golden angle, of a sunflower's seeds
-# label → turn → values of the runs
-Lines = dict[str, dict[int, list[float]]]
+Course = dict[int, float]  # turn → value of one run
+Lines = dict[str, list[Course]]  # by label
 Point = tuple[float, float]
 
 
 def plot(
-    folder: Path,
+    folders: Sequence[Path],
     patterns: Sequence[str],
     output: Path,
     map_turn: int | None = None,
     on_run: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Draws a sweep, or one run, into a PNG or SVG file, by its ending.
+    """Draws sweeps and runs into a PNG or SVG file, by its ending.
 
-    Of a run each variable that fits is a line. Of a sweep it is a panel, where each combination of
-    settings is a line: the median of the runs that have come to a turn, in a band that holds 80 %
-    of them. With `map_turn` those of a run who own the variables are drawn where they were after
-    that turn, in a colour by the value; the cells of a grid lie as they are, other places on a
-    circle. `on_run` is called with how many runs are read, and how many there are. Raises
-    ExtraMissing, `not_recorded`, InvalidFilter, OSError.
+    Of one run each variable that fits is a line. Else it is a panel, with a line for each run, and
+    for each combination of a sweep's settings: that of the run which is nearest to the median of
+    all that have come to a turn, in a band that holds 80 % of them; the label says how many there
+    are. A dotted line stands where a branch parts from a run beside it. With `map_turn` those of a
+    run who own the variables are drawn where they were after that turn, in a colour by the value;
+    the cells of a grid lie as they are, other places on a circle. `on_run` is called with how many
+    runs are read, and how many there are. Raises ExtraMissing, `not_recorded`, InvalidFilter,
+    OSError.
     """
     with needs_extra("plot", "matplotlib"):
         import matplotlib
         from matplotlib.figure import Figure
     figure = Figure(layout="constrained")
     if map_turn is None:
-        _draw_courses(figure, folder, patterns, on_run)
+        _draw_courses(figure, folders, patterns, on_run)
     else:
-        _draw_map(figure, folder, patterns, map_turn)
+        _draw_map(figure, folders, patterns, map_turn)
     metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
     style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
     with style, replacing(output) as draft:
@@ -68,13 +70,20 @@ def plot(
 
 
 def _draw_courses(
-    figure: "Figure", folder: Path, patterns: Sequence[str], on_run: Callable[[int, int], None]
+    figure: "Figure",
+    folders: Sequence[Path],
+    patterns: Sequence[str],
+    on_run: Callable[[int, int], None],
 ) -> None:
-    members = planned_runs(folder)
-    first = members[0][1].settings
-    varying = [key for key in first if any(run.settings[key] != first[key] for _, run in members)]
+    members = [(folder, *member) for folder in folders for member in planned_runs(folder)]
+    texts: dict[str, set[str]] = {}
+    for _, _, run in members:
+        for key, value in run.settings.items():
+            texts.setdefault(key, set()).add(str(value))
+    varying = [key for key, values in texts.items() if len(values) > 1]
     panels: dict[str, Lines] = {}
-    for number, (place, run) in enumerate(members):
+    parents: dict[str, Mapping[str, Any]] = {}
+    for number, (folder, place, run) in enumerate(members):
         on_run(number, len(members))
         with suppress(NotALog), open_run(place) as recorded:
             of_rows = are_rows(patterns)
@@ -85,15 +94,19 @@ def _draw_courses(
 
                 courses |= row_courses(recorded, of_rows)
                 numbers = numbers or [*range(len(courses[of_rows[0]]))]
+            parents[run.run_id] = recorded.config.get("parent") or {}
             for name, values in courses.items():
-                label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
-                title, label = (run.run_id, name) if place == folder else (name, label or "all")
-                turns = panels.setdefault(title, {}).setdefault(label, {})
-                for turn, value in zip(numbers, values, strict=True):
-                    if isinstance(value, int | float):
-                        turns.setdefault(turn, []).append(value)
+                of_run = [f"{key}={run.settings[key]}" for key in varying if key in run.settings]
+                title, label = name, ", ".join(of_run) or "all"
+                if len(folders) > 1:
+                    label = ", ".join([folder.name, *of_run])
+                elif place == folder:
+                    title, label = run.run_id, name
+                pairs = zip(numbers, values, strict=True)
+                course = {turn: one for turn, one in pairs if isinstance(one, int | float)}
+                panels.setdefault(title, {}).setdefault(label, []).append(course)
     on_run(len(members), len(members))
-    lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
+    lines = [any(courses) for of_panel in panels.values() for courses in of_panel.values()]
     if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
         cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"
         cause = cause if all(lines) else "a line is drawn of numbers, and there are others"
@@ -103,7 +116,12 @@ def _draw_courses(
     rows = math.ceil(len(panels) / columns)
     figure.set_size_inches(6.4 * columns, 4 * rows)
     for number, (title, of_panel) in enumerate(panels.items(), 1):
-        _draw_lines(figure.add_subplot(rows, columns, number, title=title), of_panel)
+        axes = figure.add_subplot(rows, columns, number, title=title)
+        for run_id, parent in parents.items():
+            if len(folders) > 1 and parent.get("run_id") in parents:
+                words = f"{run_id} parts, turn {parent['turn']}"
+                axes.axvline(parent["turn"], color="0.5", linestyle=":", label=words)
+        _draw_lines(axes, of_panel)
 
 
 def _draw_lines(axes: "Axes", lines: Lines) -> None:
@@ -112,20 +130,36 @@ def _draw_lines(axes: "Axes", lines: Lines) -> None:
     from matplotlib.ticker import MaxNLocator
 
     colours = colormaps["tab10" if len(lines) <= 10 else "viridis"].resampled(max(10, len(lines)))
-    for number, (label, values) in enumerate(lines.items()):
-        turns = sorted(values)
-        low, middle, high = numpy.array([numpy.quantile(values[turn], _SHARES) for turn in turns]).T
-        axes.plot(turns, middle, color=colours(number), label=label)
-        axes.fill_between(turns, low, high, color=colours(number), alpha=0.2, linewidth=0)
+    for number, (label, courses) in enumerate(lines.items()):
+        turns = sorted({turn for course in courses for turn in course})
+        values = [[course[turn] for course in courses if turn in course] for turn in turns]
+        medians = dict(zip(turns, map(numpy.median, values), strict=True))
+        # a median hops from run to run: it is no course that any of them took
+        longest = max(map(len, courses))
+        middle = min(
+            (course for course in courses if len(course) == longest),
+            key=lambda course: sum(abs(course[turn] - medians[turn]) for turn in course),
+        )
+        if len(courses) > 1:
+            label += f" ({len(courses)} runs"
+            last = len(values[-1])
+            label += f", {last} at turn {turns[-1]})" if last < len(courses) else ")"
+            low, high = numpy.array([numpy.quantile(one, _SHARES) for one in values]).T
+            axes.fill_between(turns, low, high, color=colours(number), alpha=0.2, linewidth=0)
+        axes.plot([*middle], [*middle.values()], color=colours(number), label=label)
     axes.set_xlabel("turn")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int) -> None:
-    if (folder / PLAN).exists():
+def _draw_map(
+    figure: "Figure", folders: Sequence[Path], patterns: Sequence[str], turn: int
+) -> None:
+    folder, *others = folders
+    if others or (folder / PLAN).exists():
+        cause = "these are several runs" if others else "this is a sweep"
         hint = f"name one of its runs, such as {planned_runs(folder)[0][0]}"
-        raise InvalidFilter("could not draw the map", cause="this is a sweep", hint=hint)
+        raise InvalidFilter("could not draw the map", cause=cause, hint=hint)
     with open_run(folder) as run:
         table = run.variables()
         columns = fitting(table.columns[1:], patterns)

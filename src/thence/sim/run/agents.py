@@ -17,6 +17,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.ready import ready
 from thence.errors import ThenceError
@@ -29,10 +30,11 @@ from thence.sim.space.worlds import WorldMap
 if TYPE_CHECKING:
     from thence.sim.models.asking import ModelCall
 
-_STATE_VERSION = 1
 _WORD_BITS = 64
 _WORDS = 8  # in one digest of BLAKE2b
 _unpack_words = Struct(f"<{_WORDS}Q").unpack
+# the place of a scope within its phase: a text, or the site around it, a name, and how-manieth
+Site = str | tuple[Any, str, int]
 
 
 def stream(
@@ -40,6 +42,14 @@ def stream(
 ) -> "RandomStream":
     """Returns the random stream of one purpose in one scope, always from its beginning."""
     return RandomStream("\x00".join((str(seed), agent, str(turn), purpose, phase, site)))
+
+
+def _text_of(site: Site) -> str:
+    """Returns the text of a site, which only a scope that draws needs."""
+    if isinstance(site, str):
+        return site
+    around, name, nth = site
+    return f"{name}~{nth}" if around is None else f"{_text_of(around)}/{name}~{nth}"
 
 
 class RandomStream(random.Random):
@@ -93,25 +103,12 @@ class RandomStream(random.Random):
 
     def getstate(self) -> tuple[Any, ...]:
         """Returns what `setstate` takes, of JSON values: the key and the place in the stream."""
-        return (_STATE_VERSION, self._key, self._block, len(self._words), self.gauss_next)
+        return self._key, self._block, [*self._words], self.gauss_next
 
     def setstate(self, state: Sequence[Any]) -> None:
-        """Goes on where `getstate` was called, of this stream or another.
-
-        Raises ValueError if `state` is no state of a stream.
-        """
-        match state:
-            case [int(version), str(key), int(block), int(left), float() | None as gauss_next] if (
-                version == _STATE_VERSION and 0 <= left < _WORDS and block >= (left > 0)
-            ):
-                pass
-            case _:
-                raise ValueError("this is not a state of a stream")
-        self._key, self._block, self._words = key, block, []
-        if left:
-            self._block -= 1
-            del self._next_block()[left:]
-        self.gauss_next = gauss_next
+        """Goes on where `getstate` was called, of this stream or another."""
+        self._key, self._block, words, self.gauss_next = state
+        self._words = [*words]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Returns how pickle and copy make the stream again, at the same place."""
@@ -152,6 +149,16 @@ class Action(msgspec.Struct, frozen=True):
             return copy.deepcopy(values)
         except Exception:  # boundary: a payload may hold anything; what JSON can't hold is repaired
             return values
+
+
+def of_agent(action: Action, name: str) -> Action:
+    """Returns an action as one of the agent with a name."""
+    if action.agent_id == name:
+        return action
+    if type(action) is not Action:
+        return replace(action, agent_id=name)
+    kind, payload, decision = action.action_type, action.payload, action.decision
+    return Action(kind, payload, decision, action.decision_type, action.instead_of, name)
 
 
 class Accepted(msgspec.Struct, eq=False, gc=False):
@@ -259,7 +266,7 @@ class RecordedView(msgspec.Struct, eq=False):
     agent_id: str = "-"
     reads: dict[int, Ids] = {}
     calls: tuple[Any, ...] = ()  # of models; their class would be loaded for every run
-    site: str = ""
+    site: Site = ""
     streams: dict[str, random.Random] | None = None
 
     phase = "decide"
@@ -272,9 +279,8 @@ class RecordedView(msgspec.Struct, eq=False):
 
     @property
     def causes(self) -> dict[str, None]:
-        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
-        causes = {cause: None for ids in self.reads.values() for cause in ids}
-        return causes or dict.fromkeys(self.ledger.around)
+        """The causes of what depends on all that was read; at MILESTONE there are none."""
+        return {cause: None for ids in self.reads.values() for cause in ids}
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""
@@ -327,6 +333,12 @@ class RecordedView(msgspec.Struct, eq=False):
     def sees(self, scope: str, name: str) -> bool:
         """Reports whether a variable can be seen in this view; ThenceError if there is none."""
         return self.ledger.table.index(scope, name) >= 0
+
+    def agents(self) -> list[str]:
+        """Returns the names of the agents that are present: paused ones are, removed ones not."""
+        ledger, index = self.ledger, self.ledger.table.present
+        self.reads[index] = ledger.provenance[index]
+        return [*ledger.present]
 
     def pending(self) -> Iterable[int]:
         """Returns the indices of the variables that this call has set so far."""
@@ -390,11 +402,11 @@ class RecordedView(msgspec.Struct, eq=False):
             streams = self.streams = {}
         if (drawn := streams.get(purpose)) is None:
             seed, phase = self.ledger.seed, self.phase
-            drawn = stream(seed, self.agent_id, self.turn, purpose, phase, self.site)
+            drawn = stream(seed, self.agent_id, self.turn, purpose, phase, _text_of(self.site))
             streams[purpose] = drawn
         return drawn
 
-    def begin_scope(self, site: str) -> None:
+    def begin_scope(self, site: Site) -> None:
         """Begins a scope, where each purpose has a new stream."""
         self.site, self.streams = site, None
 
@@ -433,18 +445,6 @@ class UnrecordedObservation(Observation):
         return value if type(value) in IMMUTABLE else own_copy(value)
 
 
-class Observed(dict[str, Observation]):
-    """The agents' observations of one turn by name, made when they are first asked for."""
-
-    def __init__(self, make: Callable[[str], Observation]) -> None:
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, name: str) -> Observation:
-        observation = self[name] = self.make(name)
-        return observation
-
-
 class RecordedState(RecordedView):
     """The state at one moment of a turn, as a validator or engine reads it."""
 
@@ -474,15 +474,13 @@ Decision = Action | Sequence[Action] | None
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One agent's turn as it came out.
 
-    `observation` shows the state after the turn. `asked` are the messages of the agent's last call
-    of a model, `decided` the actions of its last answer, and `applied` those that were applied: an
-    altered one instead of its own. `refused` are the rejected actions of all attempts, `heard` is
-    what it heard in this turn, as (speaker, text).
+    `observation` shows the state after the turn. `decided` are the actions of its last answer, and
+    `applied` those that were applied: an altered one instead of its own. `refused` are the
+    rejected actions of all attempts, `heard` is what it heard in this turn, as (speaker, text).
     """
 
     turn: int
     observation: Observation
-    asked: Sequence[Mapping[str, str]] = ()
     decided: tuple[Action, ...] = ()
     applied: tuple[Action, ...] = ()
     refused: tuple[Rejection, ...] = ()
@@ -503,6 +501,8 @@ class BaseAgent:
     blocks = False
     """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
+    talk: Any = False
+    """Whether it speaks and hears, as its key `talk` in the scenario."""
     is_many = False
     """True for a population alone, whose rows are agents."""
 
@@ -532,11 +532,8 @@ class BaseValidator:
     """The base of every validator, which judges actions; it accepts all of them.
 
     Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
-    may have besides `type`, `retries` and `blocks`.
+    may have besides `type` and `retries`.
     """
-
-    blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config

@@ -1,22 +1,25 @@
 """Calls of components, async or not, in any mix, and the waits for their answers.
 
-A plain method sees no running event loop, so that it may run one: it is called on the loop's thread
-with the loop hidden, or in a daemon thread where it has a timeout or its component says that it
-blocks. Its speed changes nothing. Answers come back in the order of the calls.
+Plain methods are called one after another in one thread beside the event loop, where none runs, so
+that they may run one. Where one has a timeout, or its component says that it blocks, it gets a
+daemon thread of its own. Answers come back in the order of the calls. An interrupted run ends at
+once: the call that goes on is abandoned in its thread.
 
 A watching thread looks twice a second, so that it names a component also while that component
-blocks the thread of the event loop. A call costs the loop nothing for it: the place of the call
-that goes on is the number of answers so far.
+blocks a thread. A call costs nothing for it: the place of the call that goes on is the number of
+answers so far.
 """
 
 import asyncio
 import inspect
-from asyncio import events, tasks
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from contextvars import copy_context
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextvars import Context, copy_context
+from functools import partial
 from inspect import CORO_CREATED
+from math import inf
+from queue import SimpleQueue
 from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import Any, Literal
@@ -35,10 +38,23 @@ _JOIN_S = 1.0
 _COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
 _MARK = "_thence_fault"
-_policy = getattr(events, "_get_event_loop_policy", asyncio.get_event_loop_policy)
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
+# the seconds that a call may take, by its place: in a thread of its own, inf without a limit
 TimeoutOf = Callable[[int], float | None]
-BlocksOf = Callable[[int], bool]
+
+
+def message_of(error: Exception) -> str:
+    """Returns the text of an error, "" if it can't be read."""
+    try:
+        return str(error)
+    except Exception:  # boundary: a user's error, whose code runs here
+        return ""
+
+
+def described(error: Exception) -> str:
+    """Returns the text of an error behind its type; that of our own errors needs none."""
+    text = message_of(error)
+    return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
 
 
 class ComponentRef(msgspec.Struct, frozen=True):
@@ -76,25 +92,33 @@ class Wait(msgspec.Struct, eq=False):
     is_recorded: bool = False
 
 
-class Batch(msgspec.Struct, frozen=True, eq=False):
-    """Calls that are made one after another on the loop's thread; `answers` grows with them.
+class Batch(msgspec.Struct, eq=False):
+    """Plain calls that are made one after another; `answers` grows with them.
 
-    `pending` are those that are still to be awaited, or made in threads, by their places.
+    `pending` are those that are still to be awaited, or made in threads, by their places. None is
+    made behind the end of a run, which `is_over`.
     """
 
     component_at: ComponentAt
     count: int
     timeout_of: TimeoutOf | None = None
-    blocks_of: BlocksOf | None = None
     collects: bool = False
     answers: list[Any] = []
     pending: dict[int, Coroutine[Any, Any, Any]] = {}
+    is_over: bool = False
+
+    def close(self) -> None:
+        """Closes coroutines that have not begun, and will not be awaited."""
+        self.is_over = True
+        for answer in [*self.answers, *self.pending.copy().values()]:
+            if inspect.iscoroutine(answer) and inspect.getcoroutinestate(answer) == CORO_CREATED:
+                answer.close()
 
 
 class Waits:
     """The waits of one run; only the loop's thread begins and ends them, any thread may look.
 
-    `asked` is what the loop's thread is calling now, None between such calls.
+    `asked` is what is called in the thread of plain methods, None between such calls.
     """
 
     def __init__(self) -> None:
@@ -118,14 +142,14 @@ class Waits:
         An async method that blocks the loop's thread keeps all others waiting: it comes first.
         """
         pending = [*self._pending]  # one step, in which no other thread changes it
-        waits = [*pending, *self._on_loop_thread()]
+        waits = [*pending, *self._plain()]
         end_s = monotonic() - time_s
         old = [wait for wait in waits if wait.since_s <= end_s]
         old.sort(key=lambda wait: (not _runs_now(wait), wait.since_s))
         return old
 
-    def _on_loop_thread(self) -> list[Wait]:
-        """Returns the wait for the call on the loop's thread, since it was seen first."""
+    def _plain(self) -> list[Wait]:
+        """Returns the wait for the plain call that goes on, since it was seen first."""
         calls, seen = self.asked, self._seen
         place = len(calls.answers) if calls else 0
         if calls is None or place >= calls.count:
@@ -221,29 +245,6 @@ def taken_whole(answer: Any) -> Any:
     return tuple(answer) if is_lazy else answer
 
 
-def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
-    """Starts a call in a daemon thread of its own, with the caller's context variables.
-
-    The standard library's pool would keep the program waiting at its end for components that hang,
-    one of our own would spare each call 35 µs (117 and 82 µs, of 200 agents with a timeout). The
-    caller bounds the number of threads.
-    """
-    future: Future[CallEnd] = Future()
-    future.set_running_or_notify_cancel()
-    context = copy_context()
-
-    def work() -> None:
-        end: CallEnd
-        try:
-            end = context.run(lambda: taken_whole(call(*arguments))), None
-        except BaseException as raised:  # boundary: it is raised where the call's answer is awaited
-            end = None, raised
-        future.set_result(end)
-
-    Thread(target=work, name=_COMPONENT_THREAD, daemon=True).start()
-    return future
-
-
 class CallFailure(msgspec.Struct, frozen=True):
     """A call without a usable answer."""
 
@@ -251,75 +252,90 @@ class CallFailure(msgspec.Struct, frozen=True):
     error: Exception
 
 
-def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
-    """Returns the loop that was set for this thread; `asyncio.get_event_loop` could make one."""
-    local = getattr(_policy(), "_local", None)
-    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
-    return loop
+# a call in a thread, with the future of its end
+Job = tuple[Context, Callable[[], object], "asyncio.Future[CallEnd]"]
 
 
-class HiddenLoop:
-    """Hides the running loop in a `with`, from plain methods, which may run another one.
+def _work(jobs: "SimpleQueue[Job | None]") -> None:
+    """Makes calls in a thread, until there comes None."""
 
-    Where it is the thread's loop too, `asyncio.get_event_loop` gives them the one that they have
-    set. Such blocks are not nested.
+    def end(future: "asyncio.Future[CallEnd]", call_end: CallEnd) -> None:
+        if not future.done():
+            future.set_result(call_end)
+
+    while (job := jobs.get()) is not None:
+        context, call, future = job
+        try:
+            call_end: CallEnd = context.run(call), None
+        except BaseException as raised:  # boundary: it is raised where the answer is awaited
+            call_end = None, raised
+        with suppress(RuntimeError):  # the loop of an interrupted run is closed
+            future.get_loop().call_soon_threadsafe(end, future, call_end)
+        del job, context, call, future, call_end  # nothing is kept until the next one
+
+
+def in_thread(
+    call: Callable[[], object], jobs: "SimpleQueue[Job | None] | None" = None
+) -> "asyncio.Future[CallEnd]":
+    """Starts a call with the caller's context variables, by default in a daemon thread of its own.
+
+    The standard library's pool would keep the program waiting at its end for components that hang,
+    one of our own would spare each call 35 µs (117 and 82 µs, of 200 agents with a timeout). The
+    caller bounds the number of threads.
     """
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._plain_loop: asyncio.AbstractEventLoop | None = None
-
-    def __enter__(self) -> None:
-        self._loop = loop = asyncio._get_running_loop()
-        if loop is None:
-            return
-        self._task, self._is_of_thread = asyncio.current_task(loop), _loop_of_thread() is loop
-        if self._task is not None:  # from Python 3.14 on it hinders those of any loop
-            tasks._leave_task(loop, self._task)
-        asyncio._set_running_loop(None)
-        if self._is_of_thread:
-            asyncio.set_event_loop(self._plain_loop)
-
-    def __exit__(self, *_: object) -> None:
-        if (loop := self._loop) is None:
-            return
-        if self._is_of_thread:
-            self._plain_loop = _loop_of_thread()
-            asyncio.set_event_loop(loop)
-        asyncio._set_running_loop(loop)
-        if self._task is not None:
-            tasks._enter_task(loop, self._task)
+    future: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
+    job = copy_context(), call, future
+    if jobs is not None:
+        jobs.put(job)
+        return future
+    jobs = SimpleQueue()
+    for item in (job, None):
+        jobs.put(item)
+    Thread(target=_work, args=(jobs,), name=_COMPONENT_THREAD, daemon=True).start()
+    return future
 
 
 class Caller:
     """The caller of a run's components.
 
-    At most `threads_max` calls are in threads at a time, besides those that were abandoned; with 0
-    they are there one by one. `waits` are the calls without an answer yet. With `engine_blocks`
-    the engine is called in a thread.
+    At most `threads_max` calls are in threads of their own at a time, besides those that were
+    abandoned; with 0 they are there one by one. `waits` are the calls without an answer yet.
     """
 
-    def __init__(
-        self, threads_max: int = 32, waits: Waits | None = None, engine_blocks: bool = False
-    ) -> None:
+    def __init__(self, threads_max: int = 32, waits: Waits | None = None) -> None:
         self._threads_max = max(1, threads_max)
         self._waits = waits or Waits()
-        self._engine_blocks = engine_blocks
         # by the id of a component, with the component, whose id is its own as long as it lives
-        self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
+        self._abandoned: dict[int, tuple[object, asyncio.Future[CallEnd]]] = {}
         # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
-        self.hidden_loop = HiddenLoop()
+        self._jobs: SimpleQueue[Job | None] | None = None
+
+    async def beside(self, call: Callable[[], Any], *, joins: bool = False) -> Any:
+        """Returns what a plain call returns, in the thread beside the loop.
+
+        With `joins` an interruption waits a second for its end, as it may still write.
+        """
+        if self._jobs is None:
+            self._jobs = SimpleQueue()
+            weakref.finalize(self, self._jobs.put, None)
+            Thread(target=_work, args=(self._jobs,), name=_COMPONENT_THREAD, daemon=True).start()
+        future = in_thread(call, self._jobs)
+        try:
+            answer, error = await (asyncio.shield(future) if joins else future)
+        except asyncio.CancelledError:
+            if joins:
+                await asyncio.wait({future}, timeout=_JOIN_S)
+            raise
+        if error is not None:
+            raise error
+        return answer
 
     async def ask_one(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
         """Returns the engine's answer, awaited if needed; errors are marked with the component."""
+        self._waits.asked = Batch(lambda place: component, 1)
         try:
-            if self._engine_blocks:
-                answer = await self._ended(component, call)
-            else:
-                self._waits.asked = Batch(lambda place: component, 1)
-                with self.hidden_loop:
-                    answer = call()
+            answer = await self.beside(call, joins=True)
             if not inspect.isawaitable(answer):
                 return answer
             self._waits.asked = None
@@ -330,19 +346,6 @@ class Caller:
         finally:
             self._waits.asked = None
 
-    async def _ended(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
-        """Returns the engine's answer in a thread; it may still write when the run is cancelled."""
-        future = in_new_thread(call, ())
-        try:
-            await _Terms(component, self._waits).has_ended(future)
-        except asyncio.CancelledError:
-            await asyncio.wait({asyncio.wrap_future(future)}, timeout=_JOIN_S)
-            raise
-        answer, error = future.result()
-        if error is not None:
-            raise error
-        return answer
-
     async def ask(
         self,
         calls: Calls,
@@ -350,7 +353,6 @@ class Caller:
         count: int,
         *,
         timeout_of: TimeoutOf | None = None,
-        blocks_of: BlocksOf | None = None,
         collects: bool = False,
         threads_max: int | None = None,
     ) -> list[Any]:
@@ -360,18 +362,17 @@ class Caller:
         settings limit. Plain methods that have a timeout, or block, are called in threads. With
         `collects` an error, or a call that took longer than its timeout in seconds, is a
         CallFailure in the list. Else the error is raised, marked with the component of its call:
-        at once on the loop's thread, the others in the order of the calls when all have ended.
+        at once of a plain call, the others in the order of the calls when all have ended.
         """
-        batch = Batch(component_at, count, timeout_of, blocks_of, collects)
+        batch = Batch(component_at, count, timeout_of, collects)
         slots = asyncio.Semaphore(threads_max or self._threads_max)
         self._waits.asked = batch
         try:
-            with self.hidden_loop:
-                self._call_each(calls, batch, slots)
+            await self.beside(partial(self._call_each, calls, batch, slots))
             if batch.pending:
                 await _fill_in(batch)
         except BaseException:
-            _close_coroutines([*batch.answers, *batch.pending.values()])
+            batch.close()
             raise
         finally:
             self._waits.asked = None
@@ -380,15 +381,13 @@ class Caller:
     def _call_each(self, calls: Calls, batch: Batch, slots: asyncio.Semaphore) -> None:
         """Makes the calls, but those in threads, and takes the answers that need no awaiting."""
         answers, pending, component_at = batch.answers, batch.pending, batch.component_at
-        timeout_of, blocks_of = batch.timeout_of, batch.blocks_of
+        timeout_of = batch.timeout_of
         limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
         timeout_s = None
         for place, (call, arguments) in enumerate(calls):
             if timeout_of is not None:
                 timeout_s = timeout_of(place)
-            if (
-                timeout_s is not None or (blocks_of is not None and blocks_of(place))
-            ) and not inspect.iscoroutinefunction(call):
+            if timeout_s is not None and not inspect.iscoroutinefunction(call):
                 terms = _Terms(component_at(place), self._waits, limit, timeout_s)
                 pending[place] = self._in_thread(slots, terms, call, arguments)
                 answers.append(None)
@@ -411,6 +410,9 @@ class Caller:
             elif not is_plain:
                 plain_types.add(type(answer))
             answers.append(answer)
+            if batch.is_over:  # the run was interrupted meanwhile
+                batch.close()
+                return
 
     async def _in_thread(
         self,
@@ -426,7 +428,7 @@ class Caller:
             if abandoned is not None and not await terms.has_ended(abandoned):
                 return terms.failure()
             self._abandoned.pop(id(component), None)
-            future = in_new_thread(call, arguments)
+            future = in_thread(lambda: taken_whole(call(*arguments)))
             if not await terms.has_ended(future):
                 self._abandoned[id(component)] = component, future
                 return terms.failure()
@@ -449,26 +451,27 @@ class _Terms(msgspec.Struct, frozen=True):
     async def awaited(self, answer: Awaitable[object]) -> object:
         """Returns what an answer comes to, a CallFailure if not in time."""
         async with self.gate:
-            if self.timeout_s is None:
+            if self.timeout_s in (None, inf):
                 with self.waits.waiting_for(self.component.name) as wait:
                     wait.task = asyncio.current_task()
                     return await answer
             task = asyncio.ensure_future(answer)
             return task.result() if await self.has_ended(task) else self.failure()
 
-    async def has_ended(self, call: "asyncio.Future[Any] | Future[CallEnd]") -> bool:
-        """Waits for a call; one that has not ended in time is cancelled, and False returned."""
-        future = asyncio.wrap_future(call) if isinstance(call, Future) else call
+    async def has_ended(self, call: "asyncio.Future[Any]") -> bool:
+        """Waits for a call; False if it has not ended in time, when what awaits it is cancelled."""
         with self.waits.waiting_for(self.component.name) as wait:
-            wait.task = future if isinstance(future, asyncio.Task) else None
+            wait.task = call if isinstance(call, asyncio.Task) else None
             try:
-                await asyncio.wait({future}, timeout=self.timeout_s)
+                await asyncio.wait(
+                    {call}, timeout=None if self.timeout_s == inf else self.timeout_s
+                )
             finally:
-                is_done = future.done()
-                if not is_done:
-                    future.cancel()
+                is_done = call.done()
+                if not is_done and wait.task is not None:
+                    call.cancel()
                     # its error, which else the event loop reports
-                    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                    call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return is_done
 
     def failure(self) -> CallFailure:
@@ -497,6 +500,11 @@ def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
 
 
+def overrides(component: object, base: type, method: str) -> bool:
+    """Reports whether a component has a method of its own, in place of its base's."""
+    return getattr(getattr(component, method), "__func__", None) is not getattr(base, method)
+
+
 def mark_error(error: Exception, component: ComponentRef) -> None:
     """Marks an error with the component that raised it; the first, innermost mark stays."""
     if _MARK not in error.__dict__:
@@ -518,10 +526,3 @@ def wrong_answer(
     error = ThenceError("could not use the answer", place=place, cause=cause, hint=hint)
     mark_error(error, component)
     return error
-
-
-def _close_coroutines(answers: Iterable[object]) -> None:
-    """Closes coroutines that have not begun, and will not be awaited."""
-    for answer in answers:
-        if inspect.iscoroutine(answer) and inspect.getcoroutinestate(answer) == CORO_CREATED:
-            answer.close()

@@ -4,6 +4,7 @@ A forecast sends nothing: it renders the messages of turn 1.
 """
 
 import asyncio
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from thence.sim.models import asking
 from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.outcomes import read_outcomes
+from thence.sim.run.engine import BaseEngine
 from thence.sim.run.simulation import Components, Simulation, new_loop
-from thence.sim.run.thinking import LLMAgent
+from thence.sim.run.thinking import LLMAgent, PromptedAgent
 from thence.sim.scenario.scenario import SimulationConfig
 
 CHARACTERS_A_TOKEN = 4
@@ -48,57 +50,111 @@ def totals(usage: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]:
-    """Returns what the calls of a run would come to if all its turns were as the first one.
+    """Returns what a run's calls come to: those of turn 1 in each turn, and each reflection.
 
-    `calls`, `tokens_in`, `tokens_out` and `cost` are each the least and the greatest for `turns`;
-    the cost is None where an endpoint has no prices. `notes` are what is in no number.
+    `calls`, `tokens_in`, `tokens_out` and `cost` are each the least and the greatest for `turns`.
+    The calls are exact, both the same, where no agent can leave or do without. Tokens and cost grow
+    where answers are asked for again; the cost is None where an endpoint has no prices. `notes` are
+    what is in no number.
     """
     with asyncio.Runner(loop_factory=new_loop) as runner:
         requests = runner.run(_requests(config, components))
-    sums: dict[str, Any] = {"calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
-    for endpoint, characters in requests:
+    again = _ASKED_MAX * (1 + config.retries)
+    sums: dict[str, Any] = {name: [0, 0] for name in ("calls", "tokens_in", "tokens_out", "cost")}
+    for endpoint, characters, *calls in requests:
         prompt = math.ceil(characters / CHARACTERS_A_TOKEN)
         answer = endpoint.max_tokens or ANSWER_TOKENS
-        sums["calls"] += 1
-        sums["tokens_in"] += prompt
-        sums["tokens_out"] += answer
-        if endpoint.price_in is None or endpoint.price_out is None or sums["cost"] is None:
+        each: dict[str, float] = {"calls": 1, "tokens_in": prompt, "tokens_out": answer}
+        if endpoint.price_in is None or endpoint.price_out is None:
             sums["cost"] = None
-        else:
-            sums["cost"] += (prompt * endpoint.price_in + answer * endpoint.price_out) / 1e6
-    turns, most = config.simulation.max_turns, _ASKED_MAX * (1 + config.retries)
+        elif sums["cost"]:
+            each["cost"] = (prompt * endpoint.price_in + answer * endpoint.price_out) / 1e6
+        for name, value in each.items():
+            most = calls[1] if name == "calls" else calls[1] * again
+            sums[name] = [sums[name][0] + calls[0] * value, sums[name][1] + most * value]
     text = f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS}"
-    text += f" tokens; {most} times as much where no first answer can be used or is accepted"
-    notes = [text, *_notes(config, components)] if requests else ["no agent asks a model"]
-    ranges = {
-        name: None if value is None else [value * turns, value * turns * most]
-        for name, value in sums.items()
+    text += f" tokens; {again} times as many calls where no first answer can be used or is accepted"
+    notes = [text, *_notes(config, components, len(requests))]
+    return {
+        "turns": config.simulation.max_turns,
+        **sums,
+        "notes": notes if requests else ["no agent asks a model"],
     }
-    return {"turns": turns, **ranges, "notes": notes}
+
+
+def pilot(
+    folder: Path, config: SimulationConfig, components: Components, played: int, planned: int
+) -> dict[str, Any]:
+    """Returns what all turns cost at the rate of those played; reflections are counted.
+
+    `calls` are the least and the greatest, as by `forecast`; else the sums of the greatest.
+    """
+    usage = run_usage(folder, has_cassette=bool(config.llm.cassette))
+    own = usage.get("by_origin", {}).get("own") or totals(usage, usage)
+    outcomes = [one for one in read_outcomes(folder).values() if not one.is_copied]
+    learnt = sum(one.step.split(".")[1] == "learn" for one in outcomes)
+    every = [_reflects(agent) for agent in components.agents]
+    due, all_due = (sum(turns // each for each in every if each) for turns in (played, planned))
+    most = round((own["calls"] - learnt) * planned / played)
+    most += round(all_due * learnt / due) if due else all_due
+    sums: dict[str, Any] = {
+        name: of and of * most / (own["calls"] or 1) for name, of in own.items()
+    }
+    return sums | {"calls": [own["calls"] if _is_open(config, components) else most, most]}
+
+
+def _reflects(agent: object) -> int:
+    """Returns after how many turns an agent reflects, 0 if it never does."""
+    if not isinstance(agent, PromptedAgent) or not agent.remembers:
+        return 0
+    return agent.memory.reflect or 0
+
+
+def _is_open(config: SimulationConfig, components: Components) -> bool:
+    """Reports whether the run may end early, or an agent leave, pause or do without its model."""
+    kinds = [kind for kind in type(components.engine).__mro__ if issubclass(kind, BaseEngine)]
+    code = "".join(inspect.getsource(inspect.getmodule(kind) or kind) for kind in kinds[:-1])
+    asks = {type(a).asks for a in components.agents if isinstance(a, LLMAgent)}
+    actions = [one for agent in config.agents for one in agent.params.get("actions", ())]
+    return (
+        bool(config.simulation.termination)
+        or any(word in code for word in ("remove_agent", "pause", "check_termination"))
+        or not asks <= {LLMAgent.asks, PromptedAgent.asks}
+        or any("when" in action for action in actions)
+    )
 
 
 async def _requests(
     config: SimulationConfig, components: Components
-) -> list[tuple[EndpointSettings, int]]:
-    """Returns the endpoint and the characters of each request of turn 1."""
+) -> list[tuple[EndpointSettings, int, int, int]]:
+    """Returns of each request of turn 1 endpoint, characters, and least and most calls like it."""
     simulation, endpoints = Simulation(config, components, lambda piece: None), config.llm.endpoints
-    requests: dict[object, tuple[EndpointSettings, int]] = {}
+    turns, is_open = config.simulation.max_turns, _is_open(config, components)
+    requests: list[tuple[EndpointSettings, int, int, int]] = []
+    shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():
         if isinstance(agent, LLMAgent):
+            asks, every = agent.asks(view), _reflects(agent)
             name = agent.endpoint or config.llm.default or next(iter(endpoints))
             texts = [message["content"] for message in agent.messages(view)]
             key: object = (name, *texts, agent.schema and str(agent.schema))
-            characters = sum(map(len, texts))
-            requests[key if agent.share else agent] = (endpoints[name], characters)
+            most = turns + (turns // every if every else 0)
+            least = asks + (every == 1) if is_open else most
+            least = 0 if agent.share and key in shared else least
+            shared.add(key)
+            requests.append((endpoints[name], sum(map(len, texts)), least, most))
     await simulation.close()
-    return [*requests.values()]
+    return requests
 
 
-def _notes(config: SimulationConfig, components: Components) -> Iterator[str]:
+def _notes(config: SimulationConfig, components: Components, agents: int) -> Iterator[str]:
     if any(agent.params.get("memory") or agent.params.get("talk") for agent in config.agents):
         yield "prompts grow with what agents remember and hear, which turn 1 does not have"
+    yield f"a survey of all asks once more for each of {agents} agents"
     for kind in ("engine", "validator"):
         if getattr(getattr(components, kind), "asks_models", False):
             yield f"the calls of the {kind} are not counted"
+    if config.simulation.order != "together":
+        yield f"models are asked one after another: order is {config.simulation.order}"
     if config.llm.cassette:
         yield f"{config.llm.cassette} answers: nothing is paid"

@@ -11,12 +11,13 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, NEIGHBOURS, SAY
-from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.ledger import Ledger
 from thence.sim.record.loggers import logger
-from thence.sim.record.recorder import NOBODY, RunRecorder
+from thence.sim.record.recorder import NOBODY
 from thence.sim.run.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.run.calls import ComponentRef, mark_error
 from thence.sim.run.roster import Roster, RosterChange
+from thence.sim.run.trace import Trace, WriteScope
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.state import IMMUTABLE, State, VariableTable, own_copy
 
@@ -24,31 +25,8 @@ if TYPE_CHECKING:
     from thence.sim.models.asking import ModelCall
 
 _APPLYING = "the engine, applying actions"
-Details = tuple[tuple[int, str, Mapping[str, object]], ...]
-
-
-class WriteScope(msgspec.Struct, eq=False):
-    """The reads and writes of one call, or of one rule in it.
-
-    `inherited` are the provenances of what was read around it, looked at when they are needed.
-    """
-
-    phase: str
-    inherited: Iterable[Iterable[Ids]] = ()
-    may_change: Iterable[int] = ()
-    reads: dict[int, Ids] = {}
-    writes: dict[int, object] = {}
-    details: Details = ()
-    roster: tuple[RosterChange, ...] = ()
-
-    def causes(self) -> dict[str, None]:
-        """Returns the causes of a write of this call."""
-        causes: dict[str, None] = {}
-        for provenances in (*self.inherited, self.reads.values()):
-            for ids in provenances:
-                for cause in ids:
-                    causes[cause] = None
-        return causes
+# words that wait for an agent
+HEARD_MAX = 100
 
 
 class View(RecordedView, kw_only=True, eq=False):
@@ -58,7 +36,7 @@ class View(RecordedView, kw_only=True, eq=False):
     each read may have decided the written value.
     """
 
-    _recorder: RunRecorder
+    _trace: Trace
     _scope: WriteScope
     _accepted: Accepted | None = None
     _roster: Roster | None = None
@@ -80,7 +58,7 @@ class View(RecordedView, kw_only=True, eq=False):
             if index in outer.writes:
                 return own_copy(outer.writes[index])
         ledger = self.ledger
-        scope.reads[index] = ledger.provenance[index]
+        self.reads[index] = ledger.provenance[index]
         value = ledger.values[index]
         return value if type(value) in IMMUTABLE else own_copy(value)
 
@@ -100,8 +78,7 @@ class View(RecordedView, kw_only=True, eq=False):
     def _called(self, call: "ModelCall") -> None:
         """Records a call of a model; what is written behind it names it."""
         self.calls, self._asked = (call,), (*self._asked, call)
-        ids = self._recorder.model_calls(self)
-        self._scope.inherited = (*self._scope.inherited, [ids])
+        self._scope.inherited = (*self._scope.inherited, [self._trace.asked(self)])
 
     def explain(
         self, scope: str, name: str, calculation: str, values: Mapping[str, object]
@@ -155,19 +132,19 @@ class View(RecordedView, kw_only=True, eq=False):
         scope = WriteScope(name, [[tuple(outer.causes())]], indices)
         around = self.site, self.streams, self._entrances
         nth = self._entrances[name] = self._entrances.get(name, 0) + 1
-        self.begin_scope(f"{self.site}/{name}~{nth}")
+        self.begin_scope((self.site, name, nth))
         self._entrances = {}
         self._outer = (outer, *self._outer)
-        self._scope = scope
+        self._scope, self.reads = scope, scope.reads
         try:
             yield
         except Exception as error:
             self._mark(error, f"the engine, applying its rule {name},")
             raise
         finally:
-            self._scope, self._outer = outer, self._outer[1:]
+            self._scope, self.reads, self._outer = outer, outer.reads, self._outer[1:]
             self.site, self.streams, self._entrances = around
-        self._close(scope)
+        self._trace.wrote(scope, self.agent_id, self._accepted)
 
     @contextmanager
     def _whole_or_nothing(self) -> Iterator[None]:
@@ -182,7 +159,7 @@ class View(RecordedView, kw_only=True, eq=False):
 
     def close(self) -> None:
         """Records all changes of the outermost call; only the framework calls it."""
-        self._close(self._scope)
+        self._trace.wrote(self._scope, self.agent_id, self._accepted)
 
     def __enter__(self) -> "View":
         return self
@@ -194,7 +171,7 @@ class View(RecordedView, kw_only=True, eq=False):
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self._close(self._scope)
+            self.close()
         elif isinstance(error, Exception):
             self._mark(error, _APPLYING)
 
@@ -202,7 +179,7 @@ class View(RecordedView, kw_only=True, eq=False):
         """Returns the causes of a failure that ends the run; its calls of models are marked."""
         last = takewhile(lambda call: not call.is_used, reversed(self._asked))
         self.calls = (*reversed([*last]),)
-        self._recorder.last_calls(self)
+        self._trace.ended_by(self)
         return scope.causes()
 
     def _mark(self, error: Exception, component: str) -> None:
@@ -211,67 +188,10 @@ class View(RecordedView, kw_only=True, eq=False):
 
         def causes() -> Iterable[str]:
             own = self.last_causes(scope)
-            return self._recorder.write(self._accepted, own) if self._accepted else own
+            return self._trace.applied(self._accepted, own) if self._accepted else own
 
         agent = None if self.agent_id == NOBODY else self.agent_id
         mark_error(error, ComponentRef(component, causes, agent))
-
-    def _close(self, scope: WriteScope) -> None:
-        ledger, recorder = self.ledger, self._recorder
-        if not (recorder.writes_decisions or recorder.is_altered):  # nothing names a change
-            for index, value in scope.writes.items():
-                ledger.values[index] = value
-            if ledger.world is not None:
-                ledger.follow(scope.writes, recorder.add_causes)
-            return
-        causes: Iterable[str] = scope.causes()
-        for change in scope.roster:
-            change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
-        if self._accepted is not None:
-            named = recorder.write(self._accepted, () if recorder.writes_states else causes)
-            causes = dict.fromkeys((*named, *causes)) if recorder.writes_states else named
-        for index, calculation, values in scope.details:
-            step = recorder.state_step(
-                f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
-            )
-            recorder.detail(calculation, values, step, causes)
-        if self._accepted is None or recorder.writes_states or recorder.is_altered:
-            all_causes = tuple(causes)
-            for index in sorted(scope.writes):
-                self._write(index, scope.writes[index], scope.phase, all_causes)
-        elif scope.writes:  # their action represents the changes
-            ids = recorder.provenance(causes)
-            for index, value in scope.writes.items():
-                ledger.values[index] = value
-                ledger.provenance[index] = ids
-        unchanged = [index for index in scope.may_change if index not in scope.writes]
-        if unchanged:
-            recorder.add_causes(ledger.provenance, unchanged, causes)
-        if ledger.world is not None:
-            ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
-
-    def _write(self, index: int, value: object, phase: str, causes: Ids) -> None:
-        """Sets a variable, to the altered value if there is one; a STATE records its change.
-
-        Where no STATE is written, its action represents the change; a rule's change is represented
-        by the causes that its STATE would have.
-        """
-        ledger, recorder = self.ledger, self._recorder
-        old = ledger.values[index]
-        if recorder.writes_states or recorder.is_altered:
-            variable = ledger.table[index]
-            step = recorder.state_step(phase, self.agent_id, variable)
-            if recorder.is_altered and value != old:
-                value = recorder.alterations.value(step, value)
-        ledger.values[index] = value
-        if value != old and recorder.writes_states:
-            all_causes = recorder.lineage.join(causes, ledger.provenance[index])
-            event_id = recorder.state(variable, old, value, step, all_causes)
-            ledger.provenance[index] = (event_id,)
-            return
-        if value != old and self._accepted is None:
-            causes = recorder.with_turn(causes)
-        ledger.provenance[index] = recorder.provenance(causes)
 
 
 class Writes:
@@ -283,14 +203,14 @@ class Writes:
     def __init__(
         self,
         ledger: Ledger,
-        recorder: RunRecorder,
+        trace: Trace,
         accepted: Iterable[Accepted],
         reach: Mapping[str, tuple[int, ...]],
         state: RecordedState,
     ) -> None:
         self._ledger = ledger
-        self._recorder = recorder
-        self._accepted = {id(applied.action): applied for applied in accepted}
+        self._trace = trace
+        self._accepted = {id(act.action): act for act in accepted}
         self._reach = reach
         self._state = state
         self._views: dict[tuple[str, str], int] = {}
@@ -301,24 +221,22 @@ class Writes:
         A change in the view has that ACTION as a cause; if the action is not one of the
         engine's actions of this turn, all of those are causes.
         """
-        accepted = self._accepted.get(id(action))
-        phase = "apply" if accepted is None else accepted.phase
-        all_ids = () if accepted else (self.all_ids(),)
+        act, trace, state = self._accepted.get(id(action)), self._trace, self._state
+        phase = "apply" if act is None else act.phase
+        all_ids = () if act else (self.all_ids(),)
         agent = action.agent_id or NOBODY
-        inherited = (all_ids, self._state.reads.values())
-        scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
-        recorder = self._recorder
+        scope = WriteScope(phase, (all_ids, state.reads.values()), self._reach.get(agent, ()))
         nth = self._views[agent, phase] = self._views.get((agent, phase), 0) + 1
-        site = f"{phase}~{nth}"
-        self._state.begin_scope(f"{agent}/{site}")  # draws between two actions share nothing
+        state.begin_scope((agent, phase, nth))  # draws between two actions share nothing
         return View(
             self._ledger,
-            recorder.turn,
+            trace.turn,
             agent,
-            site=site,
-            _recorder=recorder,
+            reads=scope.reads,
+            site=(None, phase, nth),
+            _trace=trace,
             _scope=scope,
-            _accepted=accepted,
+            _accepted=act,
         )
 
     def apply(self, actions: Iterable[Action], apply_one: Callable[[View, Action], object]) -> None:
@@ -330,17 +248,17 @@ class Writes:
             except Exception as error:
                 view._mark(error, _APPLYING)
                 raise
-            view.close()
+            self._trace.wrote(view._scope, view.agent_id, view._accepted)
 
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
-        write = self._recorder.write
-        return tuple([ids[0] for action in self._accepted.values() if (ids := write(action))])
+        applied = self._trace.applied
+        return tuple([ids[0] for act in self._accepted.values() if (ids := applied(act))])
 
 
 def record_returned(
     ledger: Ledger,
-    recorder: RunRecorder,
+    trace: Trace,
     states: tuple[State, Any],
     phase: str,
     accepted: Iterable[Accepted],
@@ -355,7 +273,7 @@ def record_returned(
     if not isinstance(result, State):
         cause = f"the engine returned {type(result).__name__}, not a State or None"
         hint = "change variables through the view, or return state.replace(…)"
-        place = f"of turn {recorder.turn}"
+        place = f"of turn {trace.turn}"
         raise ThenceError("could not take over the state", place=place, cause=cause, hint=hint)
     values = zip(before.values(), ledger.values, result.values(), strict=True)
     changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
@@ -363,43 +281,45 @@ def record_returned(
         return
     logger().warning(
         "state_changed_outside_view",
-        turn=recorder.turn,
+        turn=trace.turn,
         variables=[ledger.table[index].subject for index in changed],
         hint="change variables through the view, so that their causes are known",
     )
     all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
     scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
     scope.writes.update({index: result.values()[index] for index in changed})
-    View(ledger, recorder.turn, _recorder=recorder, _scope=scope).close()
+    trace.wrote(scope, NOBODY, None)
 
 
-def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
-    """Returns the scopes of the agents that an action speaks to; None for another action."""
-    own, to = f"agent/{speaker}", action.payload.get("to")
-    if action.action_type != SAY or HEARD not in table.names(own):
-        return None
-    scopes = (
-        [scope for scope in table.scopes() if scope != own] if to == EVERYONE else [f"agent/{to}"]
-    )
-    return [scope for scope in scopes if HEARD in table.names(scope)]
+def speaks(table: VariableTable, agent: str, action: Action) -> bool:
+    """Reports whether an action of an agent is to say something, where agents talk."""
+    return action.action_type == SAY and HEARD in table.names(f"agent/{agent}")
 
 
 def passed_on(view: View, action: Action) -> bool:
-    """Lets the receivers of an action `say` hear it in the next turn; False for another action.
+    """Lets the receivers of an action `say` hear it when they decide; False for another action.
 
-    What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
+    What waits for an agent is its variable `heard`, a list of (turn, speaker, text). Of more than
+    HEARD_MAX words the oldest are dropped, and the first entry counts them. An engine that
     overrides `apply_actions` calls this itself. An agent of `reach: neighbours` is heard by those.
     """
-    scopes = hearers(view.ledger.table, action.agent_id, action)
-    if scopes is None:
+    ledger, speaker, to = view.ledger, action.agent_id, action.payload.get("to")
+    if not speaks(ledger.table, speaker, action):
         return False
-    if view.ledger.talks.get(action.agent_id) == NEIGHBOURS:
-        near = view.world_map.agents_within(action.agent_id, 1)
-        scopes = [scope for scope in scopes if scope.removeprefix("agent/") in near]
-    entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
-    for scope in scopes:
-        earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
-        view.set(scope, HEARD, [*earlier, entry])
+    names = [name for name in view.agents() if name in ledger.talks and name != speaker]
+    if to != EVERYONE:
+        names = [name for name in names if name == to]
+    if ledger.talks.get(speaker) == NEIGHBOURS:
+        near = view.world_map.agents_within(speaker, 1)
+        names = [name for name in names if name in near]
+    entry = [view.turn, speaker, str(action.payload.get("text", ""))]
+    for scope in [f"agent/{name}" for name in names]:
+        words = [*view.get(scope, HEARD), entry]
+        if len(words) > HEARD_MAX:
+            (_, who, count), *words = words
+            dropped = int(count.split()[0]) + 1 if who == NOBODY else 2
+            words[0] = [view.turn, NOBODY, f"{dropped} earlier words were dropped"]
+        view.set(scope, HEARD, words)
     return True
 
 
@@ -407,15 +327,12 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type`, `reach` and `blocks`. State belongs into variables: values that an engine
-    keeps on itself between calls have no causes.
+    have besides `type` and `reach`. State belongs into variables: values that an engine keeps on
+    itself between calls have no causes.
     """
 
     facts: Any = None
     """The facts that never change in this world, such as a map; every observation shows them."""
-
-    blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config

@@ -12,6 +12,7 @@ import msgspec
 
 from thence.core.nearest import nearest
 from thence.errors import ScenarioError, ThenceError
+from thence.sim.models.actions import talk_reach
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.run.agents import BaseAgent
 
@@ -48,7 +49,7 @@ class Roster:
     """The agents of a run in the order in which they decide.
 
     `reach` are the indices of the variables that an agent's actions may change; `has_blocking` is
-    true if any of the active agents blocks.
+    true if any of the active agents blocks, `asked` are the changes that this turn asked for.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Roster:
     ) -> None:
         self._agents = {agent.name: agent for agent in agents}
         self._ledger = ledger
+        ledger.present = self._agents
         self._reach_of = reach_of
         self.reach = {name: reach_of(name) for name in self._agents}
         # many agents as one, which apply their own actions
@@ -67,7 +69,7 @@ class Roster:
         self._removed: dict[str, Ids] = {}
         self._paused: dict[str, Pause] = {}
         self._events: dict[str, Ids] = {}
-        self._asked: list[RosterChange] = []
+        self.asked: list[RosterChange] = []
         # what stands once all that was asked for is done: all agents, and the paused ones
         self._names = set(self._agents)
         self._paused_next: dict[str, int | None] = {}
@@ -132,12 +134,12 @@ class Roster:
             self._paused_next[name] = change.until
         elif self._paused_next.pop(name, -1) == -1:
             return False
-        self._asked.append(change)
+        self.asked.append(change)
         return True
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""
-        changes, self._asked = self._asked, []
+        changes, self.asked = self.asked, []
         for change in changes:
             name = change.name
             self._active = None
@@ -145,10 +147,13 @@ class Roster:
                 assert change.agent is not None, "what is added is an agent"
                 self._ledger.add_agent(name, change.initial, change.causes)
                 self._agents[name] = change.agent
+                if reach := talk_reach(change.agent.talk):
+                    self._ledger.talks[name] = reach
                 self._added[name] = change.initial
                 self._events[name] = change.causes
             elif change.kind == "removed":
                 del self._agents[name]
+                self._ledger.remove_agent(name)
                 self._paused.pop(name, None)
                 self._events.pop(name, None)
                 self._removed[name] = change.causes
@@ -181,6 +186,7 @@ class Roster:
         self._active = None
         for name, ids in content["removed"].items():
             del self._agents[name]
+            self._ledger.remove_agent(name)
             self._names.discard(name)
             self._removed[name] = tuple(ids)
         for name, indices in content["reach"].items():

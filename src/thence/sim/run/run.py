@@ -31,7 +31,14 @@ from thence.sim.record.outcomes import FILE as OUTCOMES
 from thence.sim.record.outcomes import Outcomes, read_outcomes
 from thence.sim.record.writer import EventWriter, WriteMode
 from thence.sim.run.agents import BaseAgent, BaseValidator
-from thence.sim.run.calls import ComponentRef, OnWait, mark_error, take_mark
+from thence.sim.run.calls import (
+    ComponentRef,
+    OnWait,
+    described,
+    mark_error,
+    message_of,
+    take_mark,
+)
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.run_folder import (
     RunHold,
@@ -41,7 +48,6 @@ from thence.sim.run.run_folder import (
     write_result,
 )
 from thence.sim.run.simulation import Simulation, make_components, new_loop
-from thence.sim.run.turn import described, message_of
 from thence.sim.scenario.scenario import SimulationConfig, expected
 from thence.sim.scenario.sections import AgentErrorPolicy
 from thence.sim.scenario.state import State
@@ -352,7 +358,9 @@ class SimulationOrchestrator:
                 await simulation.restore(self._again.checkpoint)
                 simulation.recorder.checkpointed()
             await simulation.play_turn()
-            if self._again.folder is not None:  # the result of an earlier end holds no more
+            stored = self._again.stored
+            if stored is not None and simulation.recorder.turn >= stored.last_turn:
+                # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
             if self._on_turn is not None:
                 turn, turns_max = simulation.recorder.turn, self.config.simulation.max_turns
@@ -401,11 +409,13 @@ class SimulationOrchestrator:
         After a loss of events it is time at once: the turns before can't be compared any more.
         """
         interval = self.config.simulation.checkpoint_interval
-        lost = self.event_writer.failed_count
+        lost, stored = self.event_writer.failed_count, self._again.stored
+        if stored is not None and simulation.recorder.turn < stored.last_turn:
+            return  # of turns that may still turn out to be others than those played
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         try:
-            checkpoint = simulation.checkpoint()
+            checkpoint = await simulation.caller.beside(simulation.checkpoint)
             if checkpoint is None:
                 return
             if not is_whole(checkpoint):
@@ -596,8 +606,8 @@ def run_config(
         "events": msgspec.to_builtins(config.events),
         "scenario": dict(config.given),
     }
-    if config.tables:
-        content["tables"] = dict(config.tables)
+    if config.files:
+        content["files"] = dict(config.files)
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from thence.errors import ThenceError
+from thence.errors import ScenarioError, ThenceError
 from thence.files import FileBusy, file_lock, replace_file
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 20
 def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
     """Makes the folder of a new run under the root and returns it; its name is the run id.
 
-    Raises ThenceError if a given run id is taken or can't be the name of a folder.
+    Raises ThenceError if a given run id is taken, ScenarioError if it can't be a folder's name.
     """
     if run_id is None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -33,7 +33,9 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         run_id = f"{name}-{now}-{suffix}"
     if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
         cause, hint = "a run id has letters, digits, '_', '-' and '.' only", "choose another run id"
-        raise ThenceError("could not make a run folder", place=repr(run_id), cause=cause, hint=hint)
+        raise ScenarioError(
+            "could not make a run folder", place=repr(run_id), cause=cause, hint=hint
+        )
     folder = root / run_id
     if folder.is_dir():
         _clear_unbegun(folder)

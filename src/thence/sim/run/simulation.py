@@ -35,13 +35,16 @@ from thence.sim.run.calls import (
     OnWait,
     Waits,
     Watch,
+    described,
     mark_error,
+    overrides,
     taken_whole,
     wrong_answer,
 )
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.roster import Roster, check_name
-from thence.sim.run.turn import Turn, TurnContext, described
+from thence.sim.run.trace import SilentTrace, Trace
+from thence.sim.run.turn import Order, Turn, TurnContext
 from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import Problems, Source, parse_file
@@ -94,6 +97,7 @@ def make_components(
         if not isinstance(component, base):
             cause, hint = f"{component!r:.60} is not a {base.__name__}", "pass objects, no classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
+    order_of(config, engine)
     names: set[str] = set()
     for agent in agents:
         check_name(getattr(agent, "name", None), names)
@@ -141,6 +145,39 @@ def _named(components: Components) -> list[tuple[str, Any]]:
     return [("engine", components.engine), ("validator", components.validator), *agents]
 
 
+def order_of(config: SimulationConfig, engine: BaseEngine) -> Order:
+    """Returns the order of a scenario, or its function.
+
+    Raises ScenarioError for one that is none, and for one whose engine applies all actions at once.
+    """
+    order = config.simulation.order
+    if order != "together" and overrides(engine, BaseEngine, "apply_actions"):
+        kind = type(engine).__name__
+        _refuse(
+            config, ("simulation", "order"), f"{kind} overrides apply_actions: all act together"
+        )
+    if order in ("together", "in turn", "random"):
+        return order
+    from thence.sim.run.thinking import function_of
+
+    try:
+        return function_of("order", order, config)  # type: ignore[no-any-return]
+    except ValueError as error:
+        _refuse(config, ("simulation", "order"), f"{error}, or as together, in turn, or random")
+        raise
+
+
+def _refuse(config: SimulationConfig, path: tuple[str | int, ...], message: str) -> None:
+    """Raises the ScenarioError for a problem of a component, with its place in the file."""
+    raw, source = parse_file(config.source) if config.source else ({}, Source())
+    if not config.rows and len(raw.get("agents", ())) != len(config.given.get("agents", ())):
+        source = Source()  # of a recorded run, which holds the agents of its tables
+    source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
+    problems = Problems(source)
+    problems.add(path, message)
+    problems.raise_any()
+
+
 def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
@@ -153,12 +190,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
         reason = str(error) if is_plain else described(error)
         word = reason.partition(" ")[0].rstrip(":")
-        has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
-        source = parse_file(config.source)[1] if config.source and has_lines else Source()
-        source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
-        problems = Problems(source)
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
-        problems.raise_any()
+        _refuse(config, (*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
 
 
 # turns after which covers are forgotten where the scenario has no checkpoints
@@ -187,7 +219,7 @@ class Simulation:
         again: ReplayInput = _NOTHING,
         is_drafting: bool = False,
     ) -> None:
-        self._known_failures = again.failures
+        self._known_failures, self._stored = again.failures, again.stored
         self._populations = populations(components.agents)
         self.config = config
         self.components = components
@@ -200,13 +232,10 @@ class Simulation:
             self.models = asking.Models(config.llm, self.outcomes, config.simulation.seed, folder)
         self._emit = emit
         self._waits = Waits()
-        entries: dict[str, Any] = {"engine": config.engine, "validator": config.validator}
-        entries |= {f"agent/{agent.name}": agent for agent in config.agents}
-        for name, component in _named(components):
-            if name in entries and entries[name].blocks:
-                component.blocks = True
-        threads, blocks = config.simulation.threads, components.engine.blocks is True
-        self._caller = Caller(threads, self._waits, engine_blocks=blocks)
+        blocking = {agent.name for agent in config.agents if agent.blocks}
+        for agent in components.agents:
+            agent.blocks = agent.blocks or agent.name in blocking
+        self.caller = Caller(config.simulation.threads, self._waits)
         self.recorder = RunRecorder(
             simulation_id, self._pass_on, verbosity, again, is_drafting=is_drafting
         )
@@ -252,20 +281,32 @@ class Simulation:
             await self._start()
         if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
             self.recorder.forget_covers()  # where a resume may begin, which knows none
+        if (seed := self.recorder.alterations.seed(self.recorder.turn)) is not None:
+            self._ledger.seed = seed
+            if self.models is not None:
+                self.models.seed = seed
         self.recorder.begin_turn(self._reads)
         if self._near is not None:
-            self._renew_reach()
-        turn = Turn(self._context, self._ledger, self.recorder)
-        state = await self.components.engine.run_turn(turn.play)
+            await self._renew_reach()
+        state = await self.components.engine.run_turn(Turn(self._context).play)
         if self._populations and self.recorder.is_altered:
             self._set_rows()
-        if self.recorder.is_altered and self._set_values():
+        if self.recorder.is_altered and self._context.trace.set_values():
             state = self._ledger.state(self.recorder.turn)
         values = self._ledger.values
         self.recorder.end_turn(digests(self._populations, self._ledger.table, values))
         self.history.append(state)
+        if self._stored is not None:
+            self._stored.check_state(self.recorder.turn, state.as_dict)
         await self._check_termination()
         return state
+
+    async def observation(self, agent: str) -> Observation:
+        """Returns what an agent that takes part in it would see in the next turn."""
+        if not self.history:
+            await self._start()
+        view = SightedObservation if self._ledger.sights is not None else Observation
+        return view(self._ledger, self.recorder.turn + 1, agent)
 
     async def observations(self) -> dict[BaseAgent, Observation]:
         """Returns what each agent that takes part would see in the next turn, which is not played.
@@ -276,9 +317,7 @@ class Simulation:
             await self._start()
         turn, roster = self.recorder.turn + 1, self._context.roster
         roster.begin_turn(turn, lambda *_: ())
-        sighted = self._ledger.sights is not None
-        view = SightedObservation if sighted else Observation
-        return {agent: view(self._ledger, turn, agent.name) for agent in roster.active}
+        return {agent: await self.observation(agent.name) for agent in roster.active}
 
     def checkpoint(self) -> Checkpoint | None:
         """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
@@ -286,8 +325,7 @@ class Simulation:
         None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
-        with self._caller.hidden_loop:
-            states = component_states(self.components)
+        states = component_states(self.components)
         if states is None or roster["added"]:
             return None
         places: dict[Ids, int] = {}
@@ -300,7 +338,7 @@ class Simulation:
             causes=tuple(places),
             provenance=tuple(provenance),
             lineage=self.recorder.lineage.recent,
-            memory=self._context.memory,
+            memory=self._context.trace.memory,
             turn_causes=self._reads,
             turn_has_causes=self.recorder.turn_has_causes,
             components={name: state for name, state in states.items() if type(state) is not bytes},
@@ -316,14 +354,13 @@ class Simulation:
         self.recorder.restore(checkpoint)
         self._ledger.values[:] = checkpoint.values
         self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
-        self._context.memory.update(checkpoint.memory)
+        self._context.trace.memory.update(checkpoint.memory)
         if self._ledger.world is not None:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
-        with self._caller.hidden_loop:
-            states = {**checkpoint.components, **checkpoint.binary}
-            restore_components(self.components, states)
+        states = {**checkpoint.components, **checkpoint.binary}
+        await self.caller.beside(partial(restore_components, self.components, states))
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
@@ -332,18 +369,6 @@ class Simulation:
         with self._waits.waiting_for("the disk, writing the run's events"):
             self.outcomes.sync()
             self._emit(piece)
-
-    def _set_values(self) -> bool:
-        """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        values = self.recorder.values_to_set()
-        for variable in self._ledger.table if values else ():
-            if variable.subject in values:
-                index, new = variable.index, variable.converted(values[variable.subject])
-                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
-                self._ledger.values[index] = new
-                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
-                self._ledger.follow((index,), self.recorder.add_causes)
-        return bool(values)
 
     def _set_rows(self) -> None:
         """Sets the values of populations' rows that `alter` sets at the end of this turn."""
@@ -373,12 +398,16 @@ class Simulation:
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
         initialize = partial(engine.initialize_state, initial)
-        first_state: Any = await self._caller.ask_one(component, initialize)
+        first_state: Any = await self.caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
             hint = "return the state that it was given, or state.replace({…})"
             method = "initialize_state of the engine"
             raise wrong_answer(component, method, first_state, "a State", hint)
-        talks = {agent.name: talk_reach(agent.params.get("talk")) for agent in self.config.agents}
+        params = {agent.name: agent.params.get("talk") for agent in self.config.agents}
+        talks = {
+            agent.name: talk_reach(agent.talk or params.get(agent.name))
+            for agent in self.components.agents
+        }
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table=table,
@@ -394,20 +423,27 @@ class Simulation:
         )
         if world is not None:
             world.take(self._ledger.values)
+        settings = self.config.simulation
+        make = partial(Roster, self.components.agents, self._ledger, self._reach)
+        roster = await self.caller.beside(make)
+        names_causes = self.recorder.writes_decisions or self.recorder.is_altered
+        kind = Trace if names_causes else SilentTrace
+        trace = kind(self._ledger, self.recorder, roster, settings, self._known_failures)
         self._context = TurnContext(
-            roster=Roster(self.components.agents, self._ledger, self._reach),
+            ledger=self._ledger,
+            roster=roster,
+            trace=trace,
             validator=self.components.validator,
-            caller=self._caller,
+            caller=self.caller,
             retries=self.config.retries,
-            settings=self.config.simulation,
+            settings=settings,
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
-            known_failures=self._known_failures,
-            memory={},
+            order=order_of(self.config, engine),
         )
         if self._populations and self.recorder.is_altered:
             self._set_rows()
         if self.recorder.is_altered:
-            self._set_values()
+            trace.set_values()
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
@@ -418,8 +454,7 @@ class Simulation:
         table, world = self._ledger.table, self._ledger.world
         reached: Any = self.config.engine.reach
         if reached is None:
-            with self._caller.hidden_loop:
-                reached = taken_whole(self.components.engine.reach(agent))
+            reached = taken_whole(self.components.engine.reach(agent))
         indices: list[int] = []
         if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
             self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
@@ -446,29 +481,27 @@ class Simulation:
             indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
-    def _renew_reach(self) -> None:
+    async def _renew_reach(self) -> None:
         """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
-        world, roster = self._ledger.world, self._context.roster
+        world, table = self._ledger.world, self._ledger.table
         if world is None or not world.may_change:
             return
         self._near = RecordedState(self._ledger, self.recorder.turn)
-        roster.renew_reach()
-        causes = self.recorder.provenance(self._near.causes)
-        table = self._ledger.table
+        await self.caller.beside(self._context.roster.renew_reach)
         indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
-        self.recorder.add_causes(self._ledger.provenance, indices, causes)
-
-    def _ends_by(self, state: RecordedState) -> Ids:
-        """Returns the causes of a failure of the engine while it reads a state."""
-        return (*self.recorder.last_calls(state), *state.causes)
+        self._context.trace.depend(indices, self._near)
 
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
-        settings = self.config.simulation
+        settings, trace = self.config.simulation, self._context.trace
         state = RecordedState(self._ledger, self.recorder.turn, site="end")
         engine = self.components.engine
-        component = ComponentRef("the engine, checking termination", lambda: self._ends_by(state))
-        reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
+        causes = partial(trace.ended_by, state)
+        component = ComponentRef("the engine, checking termination", causes)
+        reason: Any = None
+        if overrides(engine, BaseEngine, "check_termination"):
+            check = partial(engine.check_termination, state)
+            reason = await self.caller.ask_one(component, check)
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"
             method = "check_termination of the engine"
@@ -477,7 +510,7 @@ class Simulation:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
-        self._reads = (*self.recorder.model_calls(state), *state.causes)
+        self._reads = (*trace.asked(state), *state.causes)
         self.reason = reason or ""
 
 

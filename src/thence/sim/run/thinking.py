@@ -26,10 +26,10 @@ from thence.sim.models.actions import (
     SAY,
     ActionSet,
     DeclaredAction,
-    Insight,
     TalkSettings,
     action_set,
     as_json,
+    repaired_note,
     talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
@@ -61,6 +61,7 @@ _REFLECTION = """\
 What do you conclude from what you remember?
 Answer with JSON and nothing else, such as {"note": "...", "importance": 5}
 The note is your conclusion; its importance is from 1 to 10."""
+_EMPTY = "Your last answer was empty. Answer again, as instructed."
 _JSON_ALONE = "Write only the JSON object, without a code fence around it and without other text."
 
 
@@ -76,9 +77,9 @@ async def ask(
     """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
 
     An answer of no use as it is is tried without its thoughts, and without its only code fence.
-    Where `take` raises a ValueError, or an error of msgspec, for each of these, the model is asked
-    once more, with the error's text. Raises `model_call_failed` where no answer comes, or none that
-    can be used.
+    Where `take` raises a ValueError, or an error of msgspec, for each of these, or the answer is
+    empty, the model is asked once more, with the reason. Raises `model_call_failed` where no answer
+    comes, or none that can be used.
     """
     models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
     place = f"for {'the engine' if view.agent_id == '-' else view.agent_id} in turn {view.turn}"
@@ -92,9 +93,13 @@ async def ask(
         cause = f"messages returned {messages!r:.80}, which no model takes: {error}"
         hint = 'return [{"role": "user", "content": text}]'
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint) from error
+    first = request
     while True:
         call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
         view._called(call)
+        if call.outcome.is_empty and request is first:
+            request = ModelRequest(tuple(with_words(messages, _EMPTY)), schema)
+            continue
         answer = call.outcome.text()
         try:
             result = _taken(take, answer)
@@ -102,7 +107,7 @@ async def ask(
             models.judge(call, str(error) or type(error).__name__)
             if not isinstance(error, ValueError | msgspec.MsgspecError):
                 raise
-            if len(request.messages) > len(messages):
+            if request is not first:
                 cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
                 operation = "could not use the model's answers"
                 raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
@@ -114,6 +119,14 @@ async def ask(
         else:
             models.judge(call)
             return result
+
+
+def with_words(messages: Sequence[Message], text: str) -> list[Message]:
+    """Returns messages with a text of the user's behind them; some models refuse two in a row."""
+    *earlier, last = messages
+    if last.get("role") == "user":
+        return [*earlier, {**last, "content": f"{last['content']}\n\n{text}"}]
+    return [*messages, _message("user", text)]
 
 
 def _taken(take: Callable[[str], T], answer: str) -> T:
@@ -162,6 +175,10 @@ class LLMAgent(BaseAgent):
         self.endpoint = endpoint
         self.share = share
 
+    def asks(self, observation: Observation) -> bool:
+        """Reports whether the agent asks its model in this turn; if not, it does nothing."""
+        return True
+
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the messages to the model; what is read for them causes the call."""
         raise NotImplementedError(f"{type(self).__name__} asks nothing")
@@ -172,6 +189,8 @@ class LLMAgent(BaseAgent):
 
     async def decide_action(self, observation: Observation) -> Decision:
         """Asks the model and returns the decision; raises `model_call_failed`."""
+        if not self.asks(observation):
+            return None
         messages, where, share = self.messages(observation), self.endpoint, self.share
         await asyncio.sleep(0)  # all agents' prompts come before the first request
 
@@ -229,7 +248,7 @@ class PromptedAgent(LLMAgent):
         share: bool = False,
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
-        self.prompt = prompt
+        self.prompt, self.talk = prompt, talk
         self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
         self.remembers = self.memory.size > 0
         self._declared = _Declared(actions, talk, config, self.remembers)
@@ -237,12 +256,19 @@ class PromptedAgent(LLMAgent):
         self.schema = self.actions.schema
         self.sees = sees
         retrieve = self.memory.retrieve
-        self._retrieve = _function_of("memory: retrieve", retrieve, config) if retrieve else None
+        self._retrieve = function_of("memory: retrieve", retrieve, config) if retrieve else None
         self._records: list[MemoryRecord] = []
         self._note: tuple[str, int] | None = None
 
+    def asks(self, observation: Observation) -> bool:
+        """Reports whether the agent has an action now, where it has declared any."""
+        self.actions = self._declared.of(self.name, observation)
+        return bool(self.actions) or not self._declared.actions
+
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the prompt with the actions, then what the agent sees, hears and remembers."""
+        self.actions = self._declared.of(self.name, observation)
+        self.schema = self.actions.schema
         own = f"agent/{self.name}"
         names = observation.ledger.table.names(own)
         sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
@@ -250,25 +276,21 @@ class PromptedAgent(LLMAgent):
         if values := read_values(observation, sees, own):
             parts.append(f"You see:\n{values}")
         if HEARD in names:
-            lines = [
-                f"{speaker}: {as_json(text)}"
-                for turn, speaker, text in observation[HEARD]
-                if turn == observation.turn - 1
-            ]
+            lines = [f"{who}: {as_json(text)}" for _, who, text in observation[HEARD]]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
         parts += self._recalled(observation)
         for rejection in observation.rejections:
             parts.append(f"Refused in this turn: {_deed(rejection.action, rejection.verdict)}")
-        self.actions = self._declared.of(self.name, observation)
-        self.schema = self.actions.schema
         system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
         return [_message("system", system), _message("user", "\n\n".join(parts))]
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
-        name, fields, note, importance = self.actions.answer(answer)
-        self._note = (note, importance) if self.remembers else None
-        return None if name == NO_ACTION else Action(name, fields)
+        taken = self.actions.answer(answer)
+        self._note = (taken.note, taken.importance) if self.remembers else None
+        for call in observation.calls[-1:]:
+            call.repairs = taken.repairs
+        return None if taken.name == NO_ACTION else Action(taken.name, taken.fields)
 
     async def learn(self, outcome: TurnOutcome) -> None:
         """Remembers the note of the turn with what was refused and done; reflects if it is time."""
@@ -276,7 +298,10 @@ class PromptedAgent(LLMAgent):
         if note:
             done = " and ".join(map(_deed, outcome.applied)) or "nothing"
             refused = [f"Refused: {_deed(one.action, one.verdict)}." for one in outcome.refused]
-            text = " ".join([as_json(note[0]), *refused, f"I did {done}."])
+            no = [one.action for one in outcome.refused]
+            # the note of a decision that a branch has altered is none of this history
+            is_own = outcome.applied == tuple(one for one in outcome.decided if one not in no)
+            text = " ".join([*([as_json(note[0])] * is_own), *refused, f"I did {done}."])
             self._remember(MemoryRecord(outcome.turn, note[1], text))
         if self._records and self.memory.reflect and outcome.turn % self.memory.reflect == 0:
             await self._reflect(outcome.observation)
@@ -320,13 +345,19 @@ class PromptedAgent(LLMAgent):
         system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
         user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
         messages = [_message("system", system), _message("user", user)]
-        take, schema = msgspec.json.Decoder(ready(Insight)).decode, INSIGHT_SCHEMA
+
+        def take(answer: str) -> tuple[str, int]:
+            note, importance, repairs = repaired_note(msgspec.json.decode(answer))
+            if not note:
+                raise ValueError("note is missing")
+            observation.calls[-1].repairs = tuple(repairs)
+            return note, importance
+
+        terms: Any = {"endpoint": self.endpoint, "share": self.share}
         with suppress(ModelCallFailed):
-            insight = await ask(
-                observation, messages, take, schema, endpoint=self.endpoint, share=self.share
-            )
-            text = f"I conclude: {as_json(insight.note)}"
-            self._remember(MemoryRecord(observation.turn, insight.importance, text))
+            note, importance = await ask(observation, messages, take, INSIGHT_SCHEMA, **terms)
+            record = MemoryRecord(observation.turn, importance, f"I conclude: {as_json(note)}")
+            self._remember(record)
 
 
 def _deed(action: Action, refusal: Verdict | None = None) -> str:
@@ -353,10 +384,11 @@ class ScriptedAgent(BaseAgent):
         talk: bool | TalkSettings = False,
     ) -> None:
         super().__init__(name)
+        self.talk = talk
         self._script = script
         if any(entry and "do" not in entry for entry in script):
             raise ValueError("script has an entry without do, which names the action")
-        self._function = _function_of("function", function, config) if function else None
+        self._function = function_of("function", function, config) if function else None
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""
@@ -366,7 +398,7 @@ class ScriptedAgent(BaseAgent):
         return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
 
 
-def _function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
+def function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
     """Returns the function that a key names; raises a ValueError that begins with the key."""
     if ":" not in function:
         raise ValueError(f"{key} is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
@@ -393,18 +425,27 @@ class _Declared:
             key = "talk" if self._reach == NEIGHBOURS else "actions"
             raise ValueError(f"{key}: neighbours are those in a grid or network of spatial")
         agents = config.agents if config and self._reach else ()
-        self._receivers = [agent.name for agent in agents]
+        self._hearers = [one.name for one in agents if talk_reach(one.params.get("talk"))]
 
     def of(self, agent: str, view: RecordedView | None = None) -> ActionSet:
         """Returns the actions of an agent, with the names that it can choose in a view."""
-        names, receivers = dict[str, list[str]](), self._receivers
-        if view is not None and AGENTS in self._words:
-            scopes = [scope.partition("/") for scope in view.ledger.table.by_scope]
-            names[AGENTS] = [name for kind, _, name in scopes if kind == "agent" and name != agent]
+        names, receivers = dict[str, list[str]](), [one for one in self._hearers if one != agent]
+        if view is not None and (self._reach or AGENTS in self._words):
+            names[AGENTS] = [name for name in view.agents() if name != agent]
+            receivers = [name for name in names[AGENTS] if name in view.ledger.talks]
         if view is not None and NEIGHBOURS in self._words:
-            names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
-            receivers = names[NEIGHBOURS] if self._reach == NEIGHBOURS else receivers
-        return action_set(self.actions, receivers, has_notes=self._has_notes, names=names)
+            near = names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
+            if self._reach == NEIGHBOURS:
+                receivers = [name for name in near if name in receivers]
+        actions = self.actions
+        if view is not None:
+
+            def value(name: str) -> object:
+                scope, _, own = name.rpartition("/")
+                return view.get(scope or f"agent/{agent}", own)
+
+            actions = tuple(action for action in actions if action.is_open(value))
+        return action_set(actions, receivers, has_notes=self._has_notes, names=names)
 
 
 class DeclaredValidator(BaseValidator):
@@ -415,7 +456,7 @@ class DeclaredValidator(BaseValidator):
         self._declared: dict[str, _Declared] = {}
         for agent in config.agents if config else ():
             params, talk = agent.params, agent.params.get("talk")
-            if "actions" in params or talk_reach(talk) == NEIGHBOURS:
+            if "actions" in params or talk_reach(talk):
                 actions = msgspec.convert(params.get("actions", ()), ready(_Actions))
                 self._declared[agent.name] = _Declared(actions, talk, config, False)
 

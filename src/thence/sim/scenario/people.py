@@ -1,7 +1,7 @@
 """Agents from the rows of a table: one entry of a scenario stands for all of them.
 
-A table is CSV, JSON lines or Parquet. Each text of the entry is filled from a row: `{age}` is the
-value of the column age, `{{` a brace.
+A table is CSV. Each text of the entry is filled from a row: `{age}` is the value of the column age,
+`{{` a brace.
 """
 
 import csv
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from thence.core.nearest import nearest
-from thence.errors import ScenarioError, needs_extra
+from thence.errors import ScenarioError
 from thence.sim.scenario.scenario_file import KeyPath, TableRow
 
 ROWS_MAX = 100_000
@@ -26,11 +26,6 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{")
 # a text of these keys stays one, whatever it looks like
 _TEXTS = ("name", "type", "initial_location", "prompt", "prompt_file")
 Fault = tuple[KeyPath, str, str, TableRow]  # its path, message, hint, place
-_Rows = Iterator[tuple[int, Mapping[str, Any]]]  # by line
-
-
-class _Cell(str):
-    """A value of CSV, which may be the text of a number."""
 
 
 class _BadTable(Exception):
@@ -42,16 +37,15 @@ def with_people(
 ) -> tuple[Mapping[str, Any], dict[int, TableRow], dict[str, str], list[Fault]]:
     """Returns the input of a scenario with an entry for each agent of its tables.
 
-    Behind it the rows of agents by index, the SHA-256 of each table, the problems. Raises
-    ExtraMissing for Parquet without pyarrow.
+    Behind it the rows of agents by index, the SHA-256 of each file that they name, the problems.
     """
     agents: list[Any] = []
     rows: dict[int, TableRow] = {}
-    tables: dict[str, str] = {}
+    files: dict[str, str] = {}
     faults: list[Fault] = []
     entries = raw.get("agents")
     if not isinstance(entries, list | tuple) or not any(map(_has_table, entries)):
-        return raw, rows, tables, faults
+        return raw, rows, files, faults
     for place, entry in enumerate(entries):
         if not _has_table(entry):
             rows[len(agents)] = (place, "", 0, ())
@@ -61,7 +55,7 @@ def with_people(
         name = str(template.pop("from"))
         file = str(folder / name)
         try:
-            people, tables[name] = _read(folder / name)
+            people, files[name] = _read(folder / name)
         except _BadTable as bad:
             line, message, hint = bad.args
             fault_row = (place, file, line, [("from",)] if line else ())
@@ -71,9 +65,9 @@ def with_people(
         filled: set[KeyPath] = set()
         for line, cells in people:
             rows[len(agents)] = (place, file, line, filled)
-            filling = _Filling(cells, columns, rows[len(agents)], filled, faults)
+            filling = _Filling(cells, columns, rows[len(agents)], filled, faults, files)
             agents.append(filling.agent(template, folder))
-    return {**raw, "agents": agents}, rows, tables, faults
+    return {**raw, "agents": agents}, rows, files, faults
 
 
 def _has_table(entry: object) -> bool:
@@ -83,21 +77,23 @@ def _has_table(entry: object) -> bool:
 class _Filling(msgspec.Struct):
     """The filling of an entry from a row; `filled` are the paths whose values differ by row."""
 
-    cells: Mapping[str, Any]
+    cells: Mapping[str, str]
     columns: Collection[str]
     row: TableRow
     filled: set[KeyPath]
     faults: list[Fault]
+    files: dict[str, str]
 
     def agent(self, template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Returns the agent, with the text of its `prompt_file` in place of that."""
         agent: dict[str, Any] = self.fill(template, ())
         if agent.get("type") == "llm_agent" and "prompt_file" in agent:
             try:
-                text = (folder / str(agent["prompt_file"])).read_text(encoding="utf-8")
+                data = (folder / str(agent["prompt_file"])).read_bytes()
+                text = data.decode()
             except (OSError, ValueError):
                 return agent  # the check of the agent says why
-            del agent["prompt_file"]
+            self.files[str(agent.pop("prompt_file"))] = sha256(data).hexdigest()
             agent["prompt"] = self.fill(text, ("prompt",))
         return agent
 
@@ -130,45 +126,34 @@ class _Filling(msgspec.Struct):
             self._add(path, f"the table has no column {name!r:.60}", hint)
         else:
             self.filled.add(path)
-            if name in self.cells:
-                return _text_of(self.cells[name])
-            self._add(path, f"this row has no {name!r}", "add it", self.filled)
+            return self.cells[name]
         return text
 
-    def _add(
-        self, path: KeyPath, message: str, hint: str, filled: Collection[KeyPath] = ()
-    ) -> None:
-        place = (*self.row[:3], filled)
+    def _add(self, path: KeyPath, message: str, hint: str) -> None:
+        place = (*self.row[:3], ())
         self.faults.append((("agents", self.row[0], *path), message, hint, place))
 
 
-def _text_of(cell: object) -> str:
-    if isinstance(cell, str):
-        return str(cell)
-    return "" if cell is None else msgspec.json.encode(_value_of(cell)).decode()
-
-
-def _value_of(cell: object) -> object:
-    """Returns the number, true or false that a cell of CSV is, else the cell; 5 for 5.0.
+def _value_of(cell: str) -> object:
+    """Returns the number, true or false that a cell is, else its text; 5 for 5.0.
 
     So pandas writes the integers of a column with a gap.
     """
-    if isinstance(cell, _Cell):
-        with suppress(msgspec.DecodeError):
-            value = msgspec.json.decode(cell.lower())
-            return _value_of(value) if isinstance(value, int | float) else str(cell)
-        return str(cell)
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+    with suppress(msgspec.DecodeError):
+        value = msgspec.json.decode(cell.lower())
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value if isinstance(value, int | float) else cell
+    return cell
 
 
-def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, Any]]], str]:
+def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
     """Returns the rows of a table with their lines, and its SHA-256; raises _BadTable."""
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise _BadTable(0, f"{path.name} is not a table", "name a file .csv, .jsonl or .parquet")
+    if path.suffix != ".csv":
+        raise _BadTable(0, f"{path.name} is not a table", "name a file .csv")
     try:
         data = path.read_bytes()
-        rows = [*readers[path.suffix](data)]
+        rows = [*_csv_rows(data)]
     except (OSError, ValueError) as error:
         message = f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}"
         raise _BadTable(0, message, "a table lies beside the scenario, in UTF-8") from error
@@ -196,7 +181,7 @@ def read_columns(table: str, folder: Path | None) -> tuple[int, dict[str, list[o
     return len(rows), {name: [_value_of(cells.get(name)) for _, cells in rows] for name in names}
 
 
-def _csv_rows(data: bytes) -> _Rows:
+def _csv_rows(data: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     text = io.StringIO(data.decode("utf-8-sig"), newline="")
     reader = csv.reader(text, strict=True, skipinitialspace=True)
     columns: list[str] = []
@@ -210,24 +195,8 @@ def _csv_rows(data: bytes) -> _Rows:
                 message = f"{len(cells)} values in {len(columns)} columns"
                 raise _BadTable(line, message, 'write "…" around a text with a comma')
             if columns and cells:
-                yield line, dict(zip(columns, map(_Cell, cells), strict=True))
+                yield line, dict(zip(columns, cells, strict=True))
             columns = columns or cells
             line = reader.line_num + 1
     except csv.Error as error:
         raise _BadTable(line, f"no CSV: {error}", "correct it there") from error
-
-
-def _json_rows(data: bytes) -> _Rows:
-    for line, text in enumerate(data.decode("utf-8-sig").split("\n"), 1):
-        try:
-            if text.strip():
-                yield line, msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise _BadTable(line, f"no JSON object: {error}", "correct it there") from error
-
-
-def _parquet_rows(data: bytes) -> _Rows:
-    with needs_extra("tables", "pyarrow"):
-        from pyarrow import parquet
-    for number, row in enumerate(parquet.read_table(io.BytesIO(data)).to_pylist(), 1):
-        yield number, msgspec.to_builtins(row, enc_hook=str)  # a date, say, as text

@@ -33,12 +33,11 @@ from thence.sim.scenario.scenario_file import (
     Source,
     TableRow,
     find_file,
+    named_files,
     parse_file,
     put_setting,
 )
 from thence.sim.scenario.sections import (
-    OF_LLM_SIM,
-    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -54,7 +53,7 @@ from thence.sim.scenario.sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario.state import NO_DECLARATIONS, Declaration, Name, VariableTable
+from thence.sim.scenario.state import GLOBAL, NO_DECLARATIONS, Declaration, Name, VariableTable
 from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -75,8 +74,9 @@ _WORDS: Mapping[type, str] = {
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A complete scenario; `given` is its input, and `source` its file, if any.
 
-    `given` holds the agents that tables gave; `tables` are the SHA-256 of these by name,
-    `rows` the rows by the index of the agent.
+    `given` holds the agents that tables gave. `files` are the SHA-256 of the files that it names,
+    and of the Python files beside it that these import; `rows` are the tables' rows by the index of
+    the agent.
     """
 
     simulation: RunSettings
@@ -90,7 +90,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     llm: ModelSettings = ModelSettings()
     given: Mapping[str, Any] = {}
     source: Path | None = None
-    tables: Mapping[str, str] = {}
+    files: Mapping[str, str] = {}
     rows: Mapping[int, TableRow] = {}
 
     @classmethod
@@ -123,6 +123,11 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
+    @property
+    def has_talk(self) -> bool:
+        """True if any agent talks."""
+        return any(talk_reach(agent.params.get("talk")) for agent in self.agents)
+
     def table(
         self,
         agents: Iterable[str],
@@ -137,9 +142,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world:
             places = shape_of(self.spatial).places
-        talks = any(talk_reach(agent.params.get("talk")) for agent in self.agents)
-        if talks and not any(variable.name == HEARD for variable in agent_vars):
-            agent_vars += (Declaration(name=HEARD, kind="list"),)
+        if self.has_talk and not any(variable.name == HEARD for variable in agent_vars):
+            agent_vars += (Declaration(name=HEARD, kind="list", sight="internal"),)
         return VariableTable(
             global_vars=declared.global_vars,
             place_vars=(*declared.place_vars, *of_world["place_vars"]),
@@ -196,23 +200,13 @@ class _Shapes:
                 hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is not a name", hint)
             else:
-                self._add_misfit(kind, value, path)
+                hint = "begin each entry with -" if isinstance(value, dict) else ""
+                words = f"should be {expected(kind)}, not {value!r:.60}"
+                self._problems.add(path, words, hint)
             return False
         if keys is not None:
             self._fitting.setdefault(kind, []).append((path, result))
         return True
-
-    def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
-        """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
-        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
-        entry = next(iter(typing.get_args(kind)), None)
-        parts = value if isinstance(value, dict) else {}
-        if parts and (keys := _keys_of(entry)):
-            hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
-        self._problems.add(path, f"should be {expected(kind)}, not {value!r:.60}", hint)
-        for name, part in parts.items():
-            if isinstance(part, dict) and hint.startswith("write - {name"):
-                self.check(entry, {"name": name, **part}, (*path, name))
 
     def _check_keys(
         self,
@@ -234,7 +228,7 @@ class _Shapes:
         for key in () if is_open else value:
             if key in keys:
                 continue
-            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            hint = _nearest(key, [*keys, *other_keys])
             if kind is EndpointSettings and key in _SECRETS:
                 hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
@@ -246,8 +240,9 @@ class _Reader:
     """The reading of one scenario; every check records problems, then all are raised."""
 
     def __init__(self, raw: Mapping[str, Any], source: Source, file: Path | None) -> None:
-        people = with_people(raw, file.parent if file else Path())
-        self._raw, source.rows, self._tables, self._faults = people
+        folder = file.parent if file else Path()
+        self._raw, source.rows, files, self._faults = with_people(raw, folder)
+        self._files = {**named_files(raw, folder), **files}
         self._rows = source.rows
         self._file = file
         self._problems = Problems(source)
@@ -302,7 +297,7 @@ class _Reader:
             "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
-            "tables": self._tables,
+            "files": self._files,
             "rows": self._rows,
         }
 
@@ -339,39 +334,31 @@ class _Reader:
         if not isinstance(entry, dict):
             return
         type_ = entry.get("type", "" if kind == "agents" else "base")
-        if not isinstance(type_, str) or not type_:
-            self._check_spelling(entry, path, common)
+        cls = None
+        if isinstance(type_, str) and type_:
+            try:
+                cls = component_class(kind, type_, self._file.parent if self._file else None)
+            except ComponentNotFound as error:
+                hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+                if ":" in type_ or "." in type_ or hint.startswith("write"):
+                    hint = "write package.module:Class, or ./file.py:Class beside the scenario"
+                self._problems.add((*path, "type"), str(error), hint)
+        if cls is None:  # a key that is like none of these may be one of the class
+            absent = [name for name in common.__struct_fields__ if name not in entry]
+            for key in _params(entry, common):
+                if nearest(key, absent, likeness=_LIKENESS):
+                    self._problems.add((*path, key), "this key is not known", _nearest(key, absent))
             return
-        try:
-            cls = component_class(kind, type_, self._file.parent if self._file else None)
-        except ComponentNotFound as error:
-            hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
-            if ":" in type_ or "." in type_ or hint.startswith("write"):
-                hint = "write package.module:Class, or ./file.py:Class beside the scenario"
-            self._problems.add((*path, "type"), str(error), hint)
-            self._check_spelling(entry, path, common)
-            return
-        if type_ == "llm_agent" and "prompt_file" in entry and isinstance(path[-1], int):
+        is_prompted = "PromptedAgent" in [base.__name__ for base in cls.__mro__]
+        if is_prompted and "prompt_file" in entry and isinstance(path[-1], int):
             self._take_prompt(entry, path)
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
-            sees = entry.get("sees") if cls.__name__ == "PromptedAgent" else None
+            sees = entry.get("sees") if is_prompted else None
             patterns = enumerate(sees if isinstance(sees, list) else ())
             self._sees += [((*path, "sees", at), str(pattern)) for at, pattern in patterns]
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
-
-    def _check_spelling(
-        self, entry: Mapping[str, Any], path: KeyPath, common: type[msgspec.Struct]
-    ) -> None:
-        """Records keys of an entry without a class that are like a key it may have and has not.
-
-        Any other key may be one of the class.
-        """
-        absent = [name for name in common.__struct_fields__ if name not in entry]
-        for key in _params(entry, common):
-            if nearest(key, absent, likeness=_LIKENESS):
-                self._problems.add((*path, key), "this key is not known", _nearest(key, absent))
 
     def _take_prompt(self, entry: dict[str, Any], path: KeyPath) -> None:
         """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""
@@ -432,8 +419,18 @@ class _Reader:
                 add(path, "it asks a model, and there is no endpoint", hint)
 
     def _check_sees(self) -> None:
-        """Checks that what agents see is declared, by the names of variables."""
-        for path, pattern in () if self._problems.has("state_variables") else self._sees:
+        """Checks that what agents see, and what their actions depend on, is declared."""
+        whens = [
+            ((*path, "when"), name)
+            for path, action in self._shapes.fitting(DeclaredAction)
+            for name in action.reads
+        ]
+        for path, name in whens:
+            if name.rpartition("/")[0] not in ("", GLOBAL):
+                hint = "name one of its own, money, or a global one, global/price"
+                self._problems.add(path, f"{name!r} is another's variable", hint)
+        sees = [*self._sees, *whens]
+        for path, pattern in () if self._problems.has("state_variables") else sees:
             scope, _, name = pattern.rpartition("/")
             section = f"{scope.partition('/')[0] or 'agent'}_vars"
             names = [*self._declarations(section), *([HEARD] if section == "agent_vars" else ())]
@@ -510,30 +507,23 @@ class _Reader:
 
     def _check_termination(self) -> None:
         sections = ("global_vars", "place_vars", "agent_vars")
-        declarations: dict[str, Any] = {
-            name: self._declarations(name).values() for name in sections
-        }
-        table = VariableTable(agents=self._agents, places=self._places, **declarations)
+        declarations = {name: self._declarations(name) for name in sections}
+        values: dict[str, Any] = {name: of.values() for name, of in declarations.items()}
+        table = VariableTable(agents=self._agents, places=self._places, **values)
         subjects = [variable.subject for variable in table]
         for path, entry in self._shapes.fitting(TerminationSettings):
             if entry.above is None and entry.below is None and entry.equals is None:
                 self._problems.add(path, "says no condition", "add above, below or equals")
             subject = f"{entry.scope}/{entry.variable}"
-            if subject in subjects or self._is_open(entry):
+            has = self._problems.has  # sections that are not all read may declare it
+            is_open = any(map(has, ("state_variables", "spatial", "agents")))
+            # the agents may come as objects, not from the scenario
+            is_of_agent = entry.scope.startswith("agent/") and not self._agents
+            is_open |= is_of_agent and entry.variable in declarations["agent_vars"]
+            if subject in subjects or is_open:
                 continue
             hint = _nearest(subject, subjects, "variable")
             self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
-
-    def _is_open(self, entry: TerminationSettings) -> bool:
-        """Reports whether a variable may exist: the sections that declare it are not all read.
-
-        The agents may come as objects, not from the scenario.
-        """
-        room = {"place": "spatial", "agent": "agents"}.get(entry.scope.split("/")[0])
-        if self._problems.has("state_variables") or (room and self._problems.has(room)):
-            return True
-        is_of_agent = entry.scope.startswith("agent/") and not self._agents
-        return is_of_agent and entry.variable in self._declarations("agent_vars")
 
     def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:
         """Records names that occur twice, and the name "-", which steps use for no agent."""
@@ -562,8 +552,7 @@ def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
     reach = entry.reach if isinstance(entry, EngineEntry) else None
-    params = _params(raw, type(entry))
-    return ComponentSettings(type=entry.type, params=params, reach=reach, blocks=entry.blocks)
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:

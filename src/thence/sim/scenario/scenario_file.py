@@ -1,8 +1,11 @@
 """The file of a scenario: its values with the line of each, and the problems found in it."""
 
+import ast
 import copy
-from collections.abc import Collection, Mapping
-from functools import cache, lru_cache
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +20,7 @@ KeyPath = tuple[str | int, ...]
 # the row of a table that made an agent: the entry's index, file, line, and the paths in the entry
 # whose values are those of the row
 TableRow = tuple[int, str, int, Collection[KeyPath]]
-_MERGE = "tag:yaml.org,2002:merge"
+_FILE_CHARACTERS_MAX = 300  # of a text that may name one
 
 
 class Source(msgspec.Struct, eq=False):
@@ -155,6 +158,45 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
     return copy.deepcopy(content), Source(str(path), lines)
 
 
+def named_files(raw: object, folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of each file that a text of a scenario names, by its name there.
+
+    Files of Python come with those that they import from the scenario's folder. What isn't there,
+    or can't be read, is left out.
+    """
+    digests: dict[str, str] = {}
+    names = [*_texts(raw)]
+    while names:
+        name, _, of_module = names.pop().partition(".py:")
+        name = str(Path(f"{name}.py" if of_module else name))
+        with suppress(OSError, ValueError):  # a text may be no path at all
+            if name in digests or not (folder / name).is_file():
+                continue
+            data = (folder / name).read_bytes()
+            digests[name] = sha256(data).hexdigest()
+            for node in ast.walk(ast.parse(data)) if name.endswith(".py") else ():
+                modules = list[str]()
+                if isinstance(node, ast.Import):
+                    modules = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    modules = [f"{node.module}.{alias.name}" for alias in node.names]
+                for module in modules:
+                    path = Path(module.replace(".", "/"))
+                    for place in (path, *path.parents[:-1]):
+                        names += [f"{place}.py", f"{place}/__init__.py"]
+    return dict(sorted(digests.items()))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str) and "." in value and len(value) <= _FILE_CHARACTERS_MAX:
+        yield value
+
+
 def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, str]:
     """Puts a value where its key leads, and returns the path to it, and why it can't be or "".
 
@@ -189,26 +231,7 @@ def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, 
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
     lines: dict[KeyPath, int] = {}
-    yaml = reader("rt")
-    yaml.Constructor = _constructor()
-    return _plain_value(yaml.load(text), (), lines), lines
-
-
-@cache
-def _constructor() -> Any:
-    from ruamel.yaml.constructor import RoundTripConstructor
-
-    class MergeLines(RoundTripConstructor):
-        """The constructor of ruamel.yaml, which keeps the line of each `<<` too."""
-
-        def flatten_mapping(self, node: Any) -> Any:
-            lines = [key.start_mark.line for key, _ in node.value if key.tag == _MERGE]
-            merged = super().flatten_mapping(node)
-            for line in lines:
-                merged.line = line
-            return merged
-
-    return MergeLines
+    return _plain_value(reader("rt").load(text), (), lines), lines
 
 
 def _key_of(path: KeyPath) -> str:
@@ -235,15 +258,11 @@ def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
 
 
 def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
-    """Returns the line of a key or item, of a merged key that of the merge.
-
-    It is that of the whole map or list if none is recorded.
-    """
+    """Returns the line of a key or item, of the whole map or list if none is recorded."""
     try:
         return int(getattr(node.lc, kind)(at)[0]) + 1
-    except (AttributeError, KeyError, TypeError):
-        merged = getattr(node, "merge", None)
-        return int(getattr(merged, "line", node.lc.line)) + 1
+    except (AttributeError, KeyError, TypeError):  # such as a merged key
+        return int(node.lc.line) + 1
 
 
 def _scalar(node: Any) -> Any:

@@ -15,16 +15,6 @@ VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
 SightLevel = Literal["unaware", "external", "insider"]
 TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
-# keys of llm_sim's files, behind their section, and what to write instead
-OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
-    ((), "observability"): "write sight under agents, and sight: internal at a variable",
-    ((), "logging"): "leave it out; the run's events are its log",
-    (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
-    (("llm",), "model"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
-    (("llm",), "host"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
-}
-TYPES_OF_LLM_SIM = {"tuple": "write list", "object": "write dict"}
-
 
 class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A condition that ends a run: a variable is above, below or equal to a value."""
@@ -40,17 +30,19 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The section `simulation`.
 
     `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
-    call.
+    call. `order` is how agents act in a turn: together, in turn, random, or as a function says,
+    `./file.py:name`, which takes a view and returns the names of those that act.
     """
 
     name: Name
-    max_turns: Annotated[int, Meta(ge=1)] = 100
+    max_turns: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100
     seed: int = 0
     termination: tuple[TerminationSettings, ...] = ()
     checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
     on_agent_error: AgentErrorPolicy = "fail"
     timeout_s: TimeoutSeconds | None = None
     threads: Annotated[int, Meta(ge=0, le=1_000)] = 32
+    order: str = "together"
 
 
 class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +70,6 @@ class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     params: Mapping[str, Any] = {}
     reach: Literal["neighbours"] | None = None
-    blocks: bool = False
 
 
 class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +184,6 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     reach: Literal["neighbours"] | None = None
-    blocks: bool = False
 
 
 class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +191,6 @@ class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     retries: Annotated[int, Meta(ge=0, le=10)] = 0
-    blocks: bool = False
 
 
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,7 +18,8 @@ from thence.core.nearest import nearest
 from thence.errors import ThenceError
 
 GLOBAL = "global"
-MAP = "map"  # whose one variable nobody sets: see worlds.py
+MAP = "map"  # whose variables nobody sets: who is present, and who is where, see worlds.py
+PRESENT = "present"
 WHEREABOUTS = "whereabouts"
 # \Z, for $ would let a line's end pass
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=100)]
@@ -129,7 +130,7 @@ class VariableTable:
 
     A scope is added with all its variables; their indices follow those of earlier scopes.
     `own_vars` are those of agents that have others than `agent_vars`, by name.
-    `by_scope` has the index of each variable by scope and name.
+    `by_scope` has the index of each variable by scope and name, `present` is that of who is there.
     """
 
     def __init__(
@@ -148,8 +149,9 @@ class VariableTable:
         self.by_scope: dict[str, dict[str, int]] = {}
         self._fast: list[tuple[type | None, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
-        if has_map:
-            self._add(MAP, (Declaration(name=WHEREABOUTS, kind="int"),))
+        of_map = (PRESENT, WHEREABOUTS) if has_map else (PRESENT,)
+        self._add(MAP, [Declaration(name=name, kind="int") for name in of_map])
+        self.present = self.index(MAP, PRESENT)
         for name in places:
             self._add(f"place/{name}", per_place)
         for name in agents:

@@ -24,6 +24,7 @@ def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
     variables = config.state_variables
     declared = (*variables.global_vars, *variables.place_vars, *variables.agent_vars)
     has_internal = any(declaration.sight == "internal" for declaration in declared)
+    has_internal = has_internal or config.has_talk
     return sights if sights or has_internal else None
 
 
@@ -78,6 +79,9 @@ class SightedObservation(Observation):
         return place not in self.near_places
 
     def _place_of(self, world: World, agent: str) -> str:
+        if agent in world.gone:
+            super().value(world.whereabouts)
+            return ""
         if world.is_of_agents:
             return agent
         place: str = super().value(self.ledger.table.index(f"agent/{agent}", POSITION))

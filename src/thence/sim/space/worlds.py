@@ -79,6 +79,7 @@ class Graph:
                 layer.setdefault(start, {})[goal] = edge.attributes
             self.places.update(dict.fromkeys(edge.ends))
         self.layers = self.layers or {"": {}}
+        self.gone: set[str] = set()  # agents that were removed, whom no edge leads to
 
     def directions(self, start: str, goal: str) -> list[tuple[str, str]]:
         """Returns an edge in each direction that it has."""
@@ -102,7 +103,11 @@ class Graph:
     def near(self, place: str, read: Read, layer: str | None) -> Sequence[str]:
         """Returns the places that an edge leads to, in one layer or any."""
         layers = self.layers if layer is None else (layer,)
-        return list({name: None for of in layers for name in self.links(place, read, of)})
+        names = list({name: None for of in layers for name in self.links(place, read, of)})
+        if self._table is None or self.gone.isdisjoint(names):
+            return names
+        read(self._table.index(MAP, WHEREABOUTS))
+        return [name for name in names if name not in self.gone]
 
 
 class World:
@@ -121,10 +126,12 @@ class World:
         self.may_change = self._moves or (network is not None and network.changes)
         self.whereabouts = table.index(MAP, WHEREABOUTS)
         self.positions: dict[int, str] = {}
+        self.gone: set[str] = set()
         self._places: dict[int, str] = {}
         self._here: dict[str, set[int]] = {}
         if isinstance(self.shape, Graph) and self.is_of_agents:
             ends, self.shape.places = self.shape.places, dict.fromkeys(_agents(table))
+            self.shape.gone = self.gone
             self.check(*ends)
 
     def check(self, *places: str) -> None:
@@ -160,6 +167,14 @@ class World:
                 index = self.table.index(f"agent/{agent}", POSITION)
                 self.positions[index] = agent
                 self._take(index, values[index])
+
+    def leave(self, agent: str) -> None:
+        """Forgets where an agent is, who is nowhere from now on."""
+        self.gone.add(agent)
+        if not self.is_of_agents:
+            index = self.table.index(f"agent/{agent}", POSITION)
+            self._here[self._places.pop(index)].discard(index)
+            del self.positions[index]
 
     def follow(self, written: Iterable[int], values: Sequence[Any]) -> list[int]:
         """Keeps the index true behind writes; returns the positions among the variables.
@@ -220,7 +235,9 @@ class WorldMap:
 
     def places(self) -> list[str]:
         """Returns the names of all places."""
-        return list(self._shape.places)
+        if not (self._world.is_of_agents and self._world.gone):
+            return list(self._shape.places)
+        return [name for name in self._shape.places if self.position(name)]
 
     def neighbours(self, place: str, layer: str | None = None) -> list[str]:
         """Returns the places one step from a place."""
@@ -261,7 +278,10 @@ class WorldMap:
         return self._shape.links(start, self._view.value, layer).get(goal)
 
     def position(self, agent: str) -> str:
-        """Returns the place of an agent, "" if it is nowhere."""
+        """Returns the place of an agent, "" if it is nowhere, as who was removed."""
+        if agent in self._world.gone:
+            self._view.value(self._world.whereabouts)
+            return ""
         if self._world.is_of_agents:
             self._world.check(agent)
             return agent
@@ -272,7 +292,7 @@ class WorldMap:
         """Returns the agents at a place, in their order; it depends on where all agents are."""
         self._world.check(place)
         if self._world.is_of_agents:
-            return [place]
+            return [place] if self.position(place) else []
         view, world = self._view, self._world
         at: Iterable[tuple[int, str]] = world.positions.items()
         if view.sees(MAP, WHEREABOUTS):

@@ -180,10 +180,8 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     """Yields the hunks of each commit that git writes, "" if it names none."""
     commit, hunks = "", list[Hunk]()
     old_path = path = b""
-    number = 0
-    while number < len(lines):
-        line = lines[number]
-        number += 1
+    rest = iter(lines)
+    for line in rest:
         if _ID.fullmatch(line):
             if commit:
                 yield commit, tuple(hunks)
@@ -197,8 +195,8 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
             texts = list[tuple[str, str]]()
             while any(remaining):
-                signs, text = lines[number][:width], _text(lines[number][width:])
-                number += 1
+                row = next(rest)
+                signs, text = row[:width], _text(row[width:])
                 if signs.startswith(b"\\"):  # a remark on a last line without its end
                     continue
                 is_gone = b"-" in signs

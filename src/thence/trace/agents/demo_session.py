@@ -19,23 +19,8 @@ WAITING = "waiting"
 SESSION = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
 # what the agent does, a step a line, in a repository at /W: the input of a hook, a file, a command
 STEPS = Path(__file__).with_suffix(".jsonl")
-BEFORE = '''"""Pays orders through the gateway."""
-
-import gateway
-
-
-class Till:
-    """Charges the card of an order."""
-
-    def __init__(self, journal):
-        self.journal = journal
-
-    def pay(self, order):
-        """Charges the card, and returns the receipt."""
-        receipt = gateway.charge(order.card, order.amount)
-        self.journal.note(order.id, receipt)
-        return receipt
-'''
+# the file that the first step is about, as it was
+BEFORE = str(json.loads(STEPS.read_text().partition("\n")[0])["before"])
 
 
 def play(folder: Path) -> None:

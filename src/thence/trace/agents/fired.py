@@ -171,31 +171,24 @@ def ancestors(pid: int) -> "list[Process]":
     machine is started again, and then the text says so too. Empty where it can't be told.
     """
     boot = _content("/proc/sys/kernel/random/boot_id").decode().strip()
-    if not boot:
-        return list(_by_ps(pid))
+    rows: dict[int, tuple[int, str]] = {}
+    if not boot:  # there is no /proc
+        with os.popen("LC_ALL=C /bin/ps -A -o pid=,ppid=,lstart=") as file:
+            for line in file:
+                number, above, start = line.split(None, 2)
+                rows[int(number)] = int(above), start.strip()
     chain: list[Process] = []
     while pid > 0 and len(chain) < ANCESTORS_MAX:
-        stat = _content(f"/proc/{pid}/stat")
-        fields = stat[stat.rfind(b")") + 2 :].split()
-        if len(fields) < 20:
-            break
-        chain.append((pid, f"{boot} {int(fields[19])}"))
-        pid = int(fields[1])
-    return chain
-
-
-def _by_ps(pid: int) -> "Iterator[Process]":
-    """Yields what `ancestors` returns, where there is no /proc."""
-    rows = {}
-    with os.popen("LC_ALL=C /bin/ps -A -o pid=,ppid=,lstart=") as file:
-        for line in file:
-            number, above, start = line.split(None, 2)
-            rows[int(number)] = int(above), start.strip()
-    for _ in range(ANCESTORS_MAX):
+        if boot:
+            stat = _content(f"/proc/{pid}/stat")
+            fields = stat[stat.rfind(b")") + 2 :].split()
+            if len(fields) >= 20:
+                rows[pid] = int(fields[1]), f"{boot} {int(fields[19])}"
         if pid not in rows:
-            return
-        yield pid, rows[pid][1]
+            break
+        chain.append((pid, rows[pid][1]))
         pid = rows[pid][0]
+    return chain
 
 
 def _is_shell_of_hook(pid: int) -> bool:
@@ -286,15 +279,14 @@ def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str,
     paths = [path for path in paths if "\0" not in path and len(path) <= _VALUE_CHARACTERS_MAX]
     reals = {path: os.path.realpath(os.path.join(cwd, path)) for path in paths[:_PATHS_MAX]}
     links = {told: real for told, real in reals.items() if real != os.path.join(cwd, told)}
-    event, tool = (
+    event, tool, session = (
         next((one for name, one in texts if name in members), "")
-        for members in (_EVENT_MEMBERS, _TOOL_MEMBERS)
+        for members in (_EVENT_MEMBERS, _TOOL_MEMBERS, _SESSION_MEMBERS)
     )
     is_before = event in ("PreToolUse", "BeforeTool")
     is_whole = is_before and tool in WHOLE_WRITES
     before = _text_before(*next(iter(reals.items())), cwd, root) if is_whole and reals else None
-    noted |= {"real": links} if links else {}
-    noted["session"] = next((one for name, one in texts if name in _SESSION_MEMBERS), "")
+    noted |= {"session": session} | ({"real": links} if links else {})
     if is_before and (lines or any(name in NEW_MEMBERS for name, _ in texts)):
         noted["edits_in"] = sorted({os.path.dirname(real) for real in reals.values()})
     return noted | ({"before": before} if before is not None else {})

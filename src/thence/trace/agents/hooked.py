@@ -9,11 +9,15 @@ cline 3.0.65 were read as they send, opencode 1.18.33 through its plugin.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
@@ -61,42 +65,41 @@ _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop",
 _NO_WORDS = re.compile(r"\s*(?:<task-notification>|$)")
 _USE_ID = re.compile(r"<tool-use-id>([^<]{1,200})</tool-use-id>")
 
-# in small letters, without "_"
-_EVENTS = {
-    "beforetool": "pretooluse",
-    "toolcall": "pretooluse",
-    "aftertool": "posttooluse",
-    "toolresult": "posttooluse",
-    "beforeagent": "userpromptsubmit",
-    "promptsubmit": "userpromptsubmit",
-    "afteragent": "stop",
-    "agentend": "stop",
-    "agentabort": "interrupt",
-    "agenterror": "stopfailure",
-    "agentstart": "sessionstart",
-    "agentresume": "sessionstart",
-    "sessionshutdown": "sessionend",
-    "precompress": "precompact",
-}
+
+def _names_of(rows: Mapping[str, str]) -> dict[str, str]:
+    return {other: name for name, others in rows.items() for other in others.split()}
+
+
+# Claude Code's names, and those of others; of events in small letters, without "_"
+_EVENTS = _names_of(
+    {
+        "pretooluse": "beforetool toolcall",
+        "posttooluse": "aftertool toolresult",
+        "userpromptsubmit": "beforeagent promptsubmit",
+        "stop": "afteragent agentend",
+        "stopfailure": "agenterror",
+        "interrupt": "agentabort",
+        "sessionstart": "agentstart agentresume",
+        "sessionend": "sessionshutdown",
+        "precompact": "precompress",
+    }
+)
 # what is told of a subagent in the words of a session
 _OF_SUBAGENT = {"sessionstart": "subagentstart"}
 _OF_SUBAGENT |= dict.fromkeys(("stop", "stopfailure", "interrupt"), "subagentstop")
-_MEMBERS = {
-    "hook_name": "hook_event_name",
-    "event": "hook_event_name",
-    "task_id": "session_id",
-    "thread_id": "session_id",
-    "conversation_id": "session_id",
-    "turn_id": "prompt_id",
-    "tool": "tool_name",
-    "args": "tool_input",
-    "call_id": "tool_use_id",
-    "tool_output": "tool_response",
-    "tool_result": "tool_response",
-    "prompt_response": "last_assistant_message",
-}
+_MEMBERS = _names_of(
+    {
+        "hook_event_name": "hook_name event",
+        "session_id": "task_id",
+        "prompt_id": "turn_id",
+        "tool_name": "tool",
+        "tool_use_id": "call_id",
+        "tool_response": "tool_result",
+        "last_assistant_message": "prompt_response",
+    }
+)
 # cline has the members of an event inside one of these, and a call once more, as texts
-_INNER = ("tool_call", "tool_result", "user_prompt_submit")
+_INNER = ("tool_call", "tool_result")
 _CALL_AS_TEXTS = ("pre_tool_use", "post_tool_use")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
@@ -110,7 +113,7 @@ _ORIGINAL = ("originalFile", "original_file", "originalContent")
 _FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
 
 
-class Spooled(NamedTuple):
+class Spooled(msgspec.Struct, frozen=True):
     """What one file of the spool holds; `source_id` is its name, `input` the hook's JSON.
 
     `runner` is the name of who runs Claude Code's hooks without being it, "" if it gives none.
@@ -125,10 +128,10 @@ class Spooled(NamedTuple):
     root: str | None
     process: Process | None
     chain: tuple[Process, ...]
-    variables: Mapping[str, str]
-    input: Mapping[str, Any]
+    variables: dict[str, str]
+    input: dict[str, Any]
     runner: str | None = None
-    real: Mapping[str, str] = {}
+    real: dict[str, str] = {}
     before: str | None = None
     log: str | None = None
 
@@ -188,7 +191,7 @@ def events_of(
     """
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
-    spooled = spooled._replace(input=in_claudes_form(spooled.input))
+    spooled = replace(spooled, input=in_claudes_form(spooled.input))
     name = event_name(spooled.input)
     if not name:
         raise Unreadable("it names no hook")
@@ -251,7 +254,7 @@ class _Call:
         """
         own = {name: self.input[name] for name in _SHARED if name in self.input}
         source_id = f"{self.spooled.source_id}/{digest_of(subject)}"
-        spooled = self.spooled._replace(source_id=source_id, input={**own, **members})
+        spooled = replace(self.spooled, source_id=source_id, input={**own, **members})
         return _Call(spooled, self.table)
 
     def caller(self, agent: str) -> Causes:
@@ -441,11 +444,8 @@ def placed(
     `real` is the path behind a link. After `FILES_MAX` of them the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
-    top, omitted = os.path.realpath(root) if root else None, 0
-    for change in changes:
-        if len(files) == FILES_MAX:
-            omitted += 1
-            continue
+    top = os.path.realpath(root) if root else None
+    for change in islice(changes, FILES_MAX):
         told = change["path"]
         path = os.path.normpath(os.path.join(spooled.cwd or "/", told[:_PATH_CHARACTERS_MAX]))
         real = _inside(_inside(spooled.real.get(told, path), top), root)
@@ -453,7 +453,7 @@ def placed(
         path = real if os.path.isabs(path) else path
         names = {"path": path} | ({"real": real} if real != path else {})
         files.append({key: value for key, value in change.items() if value is not None} | names)
-    return files, omitted
+    return files, sum(1 for _ in changes)
 
 
 def _inside(path: str, top: str | None) -> str:
@@ -472,7 +472,7 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
                     causes = Causes(tuple(commit.event_id for commit in recorded))
                     told = {"old": old, "new": new, "by": by, "root": spooled.root}
                     name = f"{spooled.source_id}/{number}" if number else spooled.source_id
-                    subject, own = f"commit/{new}", spooled._replace(source_id=name)
+                    subject, own = f"commit/{new}", replace(spooled, source_id=name)
                     yield new_event(table, own, "rewrite", subject, told, causes, actor="git")
         return
     if hook == "post-merge":
@@ -527,7 +527,7 @@ def event_name(form: Mapping[str, Any]) -> str:
     name = _EVENTS.get(name, name)
     if form.get("parent_agent_id"):
         name = _OF_SUBAGENT.get(name, name)
-    has_failed = form.get("error") or _map(form.get("tool_response")).get("error")
+    has_failed = form.get("error") or map_of(form.get("tool_response")).get("error")
     return "posttoolusefailure" if name == "posttooluse" and has_failed else name
 
 
@@ -553,45 +553,60 @@ def asked_of_cline(members: Mapping[str, Any]) -> str | None:
 def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
     """Yields what a tool wrote into files: `path` as it was told, `added`, `removed`.
 
-    `is_hunk` have whole lines. Of a file that is written whole (`is_whole`) `removed` is what it
-    had before, as the answer has it or else the hook saw it; both are missing where nobody knows.
+    `is_hunk` have whole lines. Of a file that is written whole `removed` is what it had before, as
+    the answer has it or else the hook saw it; both are missing where nobody knows.
     """
-    told, said = _map(value), _map(answer)
-    said = {**said, **_map(said.get("returnDisplay"))}
+    told, said = map_of(value), map_of(answer)
+    said = {**said, **map_of(said.get("returnDisplay"))}
     is_new = said.get("type") == "create" or said.get("isNewFile") is True
     texts = [said[name] for name in _ORIGINAL if name in said]
     old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
-    counts = _map(said.get("diffStat"))  # gemini-cli and qwen-code count what their user changed
+    counts = map_of(said.get("diffStat"))  # gemini-cli and qwen-code count what their user changed
     is_users = said.get("userModified") is True or told.get("modified_by_user") is True
     is_users |= any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
     notebook = text_of(said, "updated_file")  # its cell is no text of the file
-    edited = [*_edited(told)]
-    for change in edited or _patched(value):
+    edited, shown = [*_edited(told)], list[dict[str, Any]]()
+    hunks = said.get("structuredPatch")  # Claude Code's, with the lines around
+    for hunk in map(map_of, hunks if isinstance(hunks, list) else ()):
+        listed = hunk.get("lines")
+        lines = (
+            [line for line in listed if isinstance(line, str)] if isinstance(listed, list) else []
+        )
+        if edited and not is_users and any(line[:1] in (" ", "+") for line in lines):
+            shown.append({"path": edited[0]["path"], **_sides(lines)})
+    for change in shown or edited or _patched(value):
         if edited and told.get("insert_line") is not None:
             change |= {"removed": "", "is_hunk": True}
         elif edited and notebook:
             change |= {"added": notebook, "removed": None}
         if change.get("removed") is None and not change.get("is_hunk") and old is not None:
-            change |= {"removed": old, "is_hunk": True, "is_whole": True}
+            change |= {"removed": old, "is_hunk": True}
         yield change | ({"is_user_modified": True} if is_users else {})
 
 
-def _map(value: object) -> Mapping[str, Any]:
+def map_of(value: object) -> Mapping[str, Any]:
+    """Returns a value that is an object, an empty one for any other."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _edited(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the path and the texts of each edit, by the names that tools give them."""
     several = next((told[name] for name in _SEVERAL if isinstance(told.get(name), list)), [told])
-    for one in map(_map, several):
+    for one in map(map_of, several):
         path = text_of(one, *PATH_MEMBERS) or text_of(told, *PATH_MEMBERS)
         added, removed = text_of(one, *NEW_MEMBERS), text_of(one, *_OLD)
         is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
         # cline's makes a file, or is refused
         is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
-        whole = {"removed": "", "is_hunk": True, "is_whole": True} if is_new else {}
+        whole = {"removed": "", "is_hunk": True} if is_new else {}
         if path and (added or removed):
             yield {"path": path, "added": added, "removed": removed, **whole}
+
+
+def _sides(lines: Sequence[str]) -> dict[str, Any]:
+    """Returns the texts of a hunk after and before it."""
+    new, old = ([line[1:] for line in lines if line[:1] in (" ", sign)] for sign in "+-")
+    return {"added": "\n".join([*new, ""]), "removed": "\n".join([*old, ""]), "is_hunk": True}
 
 
 def _patched(value: object) -> Iterator[dict[str, Any]]:
@@ -611,10 +626,8 @@ def _patched(value: object) -> Iterator[dict[str, Any]]:
             path = heading[2]
         elif heading or line.startswith(("*** End Patch", "@@")):
             if path is not None and (hunk or not line.startswith("@@")):
-                new, old = ([one[1:] for one in hunk if one[:1] in f" {sign}"] for sign in "+-")
-                added, removed = "\n".join([*new, ""]), "\n".join([*old, ""])
-                texts = {"added": added, "removed": None if is_new else removed}
-                yield {"path": path, **texts, "is_hunk": True}
+                sides = _sides(hunk)
+                yield {"path": path, **sides, "removed": None if is_new else sides["removed"]}
             is_new = line.startswith("*** Add") or (is_new and line.startswith("@@"))
             path, hunk = heading[1] if heading else path if line.startswith("@@") else None, []
         elif path is not None and line[:1] in ("+", "-", " ", ""):

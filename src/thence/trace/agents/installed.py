@@ -9,6 +9,7 @@ where its program is gone.
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -61,6 +62,8 @@ _REWRITE = (
     "    exec <<THENCE_PAIRS\n$thence_pairs\nTHENCE_PAIRS"
 )
 
+# what a command of ours is, wherever its script lies
+_IS_OURS = re.compile(rf"sh \S.*/{LOG}/{re.escape(HELPER)}'? \S+ \|\| true")
 # makes a new text of a file's text; None stands for no file
 Edit = Callable[[str | None], str | None]
 
@@ -150,15 +153,6 @@ def has_git_hooks(log: Path) -> bool:
 def command(helper: Path, tool: str) -> str:
     """Returns the words by which the shell of an agent runs a script."""
     return f"sh {shlex.quote(str(helper))} {tool} || true"
-
-
-def _runs_helper(words: object) -> bool:
-    """Reports whether a command of an agent's settings runs a script of ours, wherever it lies."""
-    with suppress(ValueError):
-        match shlex.split(str(words)):
-            case ["sh", path, _, "||", "true"]:
-                return path.endswith(f"/{LOG}/{HELPER}")
-    return False
 
 
 def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[HookFile]:
@@ -283,35 +277,28 @@ def settings_of(tool: str, is_users: bool) -> Path:
     """
     agent, place = AGENTS[tool], fired.repository(str(Path.cwd()))
     if is_users:
-        folder, _, name = agent.user.partition("/")
+        folder, _, name = (agent.user or agent.project).partition("/")
         return _users(agent.variable, folder, name)
     if place is None:
-        raise ThenceError(
-            f"could not install hooks of {tool} for a project",
-            place=Path.cwd(),
-            cause="this folder is in no git repository",
-            hint="go to one, or install them for all you do: --user",
-        )
+        hint = "go to one, or install them for all you do: --user"
+        raise _no_place("this folder is in no git repository", hint)
     return Path(place[0], agent.project)
+
+
+def _no_place(cause: str, hint: str) -> ThenceError:
+    return ThenceError("could not install hooks", place=Path.cwd(), cause=cause, hint=hint)
 
 
 def _places(tool: str, is_users: bool) -> Iterator[_Place]:
     """Yields the files for the hooks of an agent or of git; raises ThenceError."""
     if tool == "git" and is_users:
-        raise ThenceError(
-            "could not install git hooks",
-            cause="git's hooks for all repositories would replace those of each repository",
-            hint="install them in each repository: thence hook install git",
-        )
+        why = "git's hooks for all repositories would replace those of each repository"
+        raise _no_place(why, "install them in each repository: thence hook install git")
     if tool == "git":
         repo = repository(Path.cwd())
         if repo.is_bare:
-            raise ThenceError(
-                "could not install git hooks",
-                place=Path.cwd(),
-                cause="this is no working tree of a repository",
-                hint="go to one: git worktree list",
-            )
+            why = "this is no working tree of a repository"
+            raise _no_place(why, "go to one: git worktree list")
         repo.git.run("rev-parse")  # it says what is wrong, but switches hooks off
         argv = ["git", "rev-parse", "--path-format=absolute", "--git-path", "hooks"]
         out = subprocess.run(argv, check=True, capture_output=True).stdout
@@ -327,7 +314,7 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
     if path.suffix == ".json":
         yield _Place(tool, path, helper, partial(_with_hooks, tool, words), _without_hooks)
         return
-    scripts = [path / name for name in AGENTS[tool].events]
+    scripts = [path / name for name in AGENTS[tool].events.split()]
     text, mode = f"#!/bin/sh\n{words}\n", 0o700
     if path.suffix == ".js":
         plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
@@ -413,7 +400,7 @@ def _with_hooks(tool: str, words: str, text: str | None) -> str:
     settings = _parsed(text)
     hooks = settings.setdefault("hooks", {})
     before = json.dumps(hooks)
-    for event in AGENTS[tool].events:
+    for event in AGENTS[tool].events.split():
         groups = hooks.setdefault(event, [])
         own = [entry for group in groups for entry in _own(group)]
         for entry in own:
@@ -449,7 +436,7 @@ def _own(group: object) -> list[dict[str, Any]]:
     """Returns the entries of a group that run a script of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
     maps = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-    return [entry for entry in maps if _runs_helper(entry.get("command"))]
+    return [entry for entry in maps if _IS_OURS.fullmatch(str(entry.get("command")))]
 
 
 def _written(settings: dict[str, Any], text: str | None) -> str:
@@ -470,7 +457,7 @@ def _with_script(fresh: str, text: str | None) -> str:
 
 def _without_script(text: str | None) -> str | None:
     lines = (line.removeprefix("// ") for line in (text or "").splitlines()[:2])
-    return None if any(map(_runs_helper, lines)) else text
+    return None if any(map(_IS_OURS.fullmatch, lines)) else text
 
 
 def _with_block(path: Path, text: str | None) -> str:

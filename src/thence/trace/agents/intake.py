@@ -36,7 +36,7 @@ from thence.log.read.opening import opened_vocabulary
 from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.trace.agents.hooked import Spooled, Unreadable, events_of, in_claudes_form
 from thence.trace.agents.known_agents import AGENTS
-from thence.trace.agents.sessions import SHELLS, SessionTable, process_of, text_of
+from thence.trace.agents.sessions import SHELLS, SessionTable, text_of
 
 BODIES_FROM = 1024
 REFUSED = "refused"
@@ -89,30 +89,29 @@ def is_masked(folder: Path) -> bool:
 
 def is_waiting(folder: Path) -> bool:
     """Reports whether a hook has left something for a log; cheap where there are no hooks."""
-    places = [Path(spool) for spool in spools(str(folder.absolute()))]
-    return any(True for spool in places for _ in chain(_names(spool), _drafts(spool)))
+    return any(True for spool in _spools(folder) for _ in chain(_names(spool), _drafts(spool)))
 
 
 def waiting(folder: Path) -> tuple[int, int]:
     """Counts what hooks have left for a log: files to take in, and those that were refused."""
-    places = [Path(spool) for spool in spools(str(folder.absolute()))]
-    refused = sum(len([*_names(spool / REFUSED)]) for spool in places)
-    return sum(len([*_names(spool)]) for spool in places), refused
+    places = _spools(folder), [spool / REFUSED for spool in _spools(folder)]
+    count, refused = (sum(len([*_names(spool)]) for spool in own) for own in places)
+    return count, refused
 
 
 def last_error(folder: Path) -> str:
     """Returns the last line about what went wrong in a hook or here, "" if nothing did."""
     lines: list[str] = []
-    for spool in spools(str(folder.absolute())):
+    for spool in _spools(folder):
         with suppress(OSError):
-            lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
+            lines += (spool / ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
     return max(lines, default="")
 
 
 def last_fired(folder: Path) -> dict[str, str]:
     """Returns when each tool's hooks last fired, by what waits in the spool and by the log."""
     times: dict[str, str] = {}
-    for spool in map(Path, spools(str(folder.absolute()))):
+    for spool in _spools(folder):
         for name in sorted(_names(spool), reverse=True)[:_READ_MAX]:
             with suppress(ValueError, OSError):
                 spooled = read_spooled(spool / name)
@@ -184,7 +183,7 @@ class _Intake:
         self.committed: set[str] = set()
         self._log = log
         self._table, self._newest_id = _stored(log)
-        self._spools = spools(str(log.folder))
+        self._spools = _spools(log.folder)
         self._before: dict[str, object] = {}
 
     def _text_before(self, begin: str) -> object:
@@ -197,11 +196,12 @@ class _Intake:
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
         for spool in self._spools:
-            for draft in [*_drafts(Path(spool))]:
+            for draft in [*_drafts(spool)]:
                 self._adopt(draft)
         count = size = 0
         events: dict[Path, list[HostEvent]] = {}
-        for path in _paths(self._spools):
+        paths = (spool / name for spool in self._spools for name in _names(spool))
+        for path in sorted(paths, key=lambda path: path.name):
             with suppress(OSError):
                 size += path.lstat().st_size
             try:
@@ -217,7 +217,10 @@ class _Intake:
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            events[path] = [event for event in own if not self._has(event.event_id or "")]
+            # ids begin with a time: a later one than all is new
+            ids = (event.event_id or "" for event in own)
+            old = {one for one in ids if one <= self._newest_id and self._log.holds(one)}
+            events[path] = [event for event in own if event.event_id not in old]
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
@@ -225,21 +228,18 @@ class _Intake:
     def _earlier(self, spooled: Spooled) -> list[HostEvent]:
         """Returns what a session of another repository did before it edited here, and notes it.
 
-        It is asked for once, of the session's own log and of what waits for that.
+        It is asked for once, of the session's own log, which takes in what waits for it.
         """
-        name = _session_of(spooled)
+        name = text_of(in_claudes_form(spooled.input), "session_id")
         if spooled.log is None or name is None or name in self._table.sessions:
             return []
-        files: list[Spooled] = []
-        for path in _paths(spools(spooled.log)):
-            with suppress(Unreadable, OSError):  # another command takes it in
-                files.append(read_spooled(path))
-        events: dict[str, HostEvent] = {}
+        take_in(Path(spooled.log))
+        events: list[HostEvent] = []
         with suppress(ThenceError), open_log(spooled.log, create=False) as log:
             for event in log.read():
                 origin = event.header.source, event.header.source_id or ""
                 if event.stream == name and origin[0] != "git" and origin[1] < spooled.source_id:
-                    events[event.event_id] = HostEvent(
+                    own = HostEvent(
                         event.event_type,
                         event.payload,
                         event.subject,
@@ -254,16 +254,9 @@ class _Intake:
                         source_id=origin[1],
                         inferred_causes=event.header.inferred_causes,
                     )
+                    events.append(own)
                     _note(self._table, event)
-        for file in files:
-            if _session_of(file) == name and file.source_id < spooled.source_id:
-                own = events_of(file, self._table, self._text_before)
-                events |= {event.event_id or "": event for event in own}
-        return [*events.values()]
-
-    def _has(self, event_id: str) -> bool:
-        """Reports whether the log has an event; ids begin with a time, so later ones are new."""
-        return event_id <= self._newest_id and self._log.holds(event_id)
+        return events
 
     def _adopt(self, draft: Path) -> None:
         """Gives the draft of a killed hook its name if it is whole, else removes it."""
@@ -277,8 +270,7 @@ class _Intake:
             except OSError:  # a folder
                 self._refuse(draft, "it is not a draft of a hook")
             else:
-                lost = "a hook was killed before its input was written"
-                note_error(self._spools, f"{path.name}: {lost}")
+                self._tell(f"{path.name}: a hook was killed before its input was written")
 
     def _append(self, events: dict[Path, list[HostEvent]]) -> int:
         """Appends the events of files, each file's alone where the log refuses one of them."""
@@ -302,17 +294,14 @@ class _Intake:
             refused.mkdir(exist_ok=True, mode=0o700)
             if not refused.is_symlink():
                 path.rename(refused / path.name)
-        note_error(self._spools, f"{path.name} is refused: {why}")
+        self._tell(f"{path.name} is refused: {why}")
+
+    def _tell(self, text: str) -> None:
+        note_error([*map(str, self._spools)], text)
 
 
-def _session_of(spooled: Spooled) -> str | None:
-    return text_of(in_claudes_form(spooled.input), "session_id")
-
-
-def _paths(folders: Iterable[str]) -> list[Path]:
-    """Returns what waits in the spools of a log, in its order."""
-    paths = [Path(folder, name) for folder in folders for name in _names(Path(folder))]
-    return sorted(paths, key=lambda path: path.name)
+def _spools(folder: Path) -> list[Path]:
+    return [Path(spool) for spool in spools(str(folder.absolute()))]
 
 
 def _names(spool: Path) -> Iterator[str]:
@@ -350,23 +339,11 @@ def read_spooled(path: Path) -> Spooled:
         raise Unreadable("unknown form")
     if not isinstance(value, dict):
         raise Unreadable("its input is not a JSON object")
-    processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
-    above = map(process_of, processes if isinstance(processes, list) else ())
-    return Spooled(
-        path.name.removesuffix(".json"),
-        text_of(head, "bridge") or "unknown",
-        time_ns if isinstance(time_ns, int) else 0,
-        text_of(head, "cwd"),
-        text_of(head, "root"),
-        process_of(head.get("agent_process")),
-        tuple(process for process in above if process is not None),
-        {name: str(variables[name]) for name in variables} if isinstance(variables, dict) else {},
-        value,
-        head.get("runner"),
-        head.get("real") or {},
-        head.get("before"),
-        text_of(head, "log"),
-    )
+    members = {**head, "source_id": path.name.removesuffix(".json"), "input": value}
+    try:
+        return msgspec.convert({"process": head.get("agent_process"), **members}, ready(Spooled))
+    except msgspec.ValidationError as error:
+        raise Unreadable(str(error)) from None
 
 
 def _decoded(data: bytes) -> Any:

@@ -14,15 +14,16 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, reduce
 from itertools import chain
+from operator import itemgetter, or_
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from thence.core.bodies import BodyMissing
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.ready import ready
 from thence.errors import GitFailed, ThenceError
@@ -44,7 +45,6 @@ from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.judging import (
     AGENT,
     MAYBE,
-    NONE,
     NOTHING,
     TELLING_LINES,
     TELLING_TIMES,
@@ -129,12 +129,11 @@ class RecordedWork:
                     if first.maker != record.maker:
                         self.disputed.add(commit)
         self.edited.sort(key=lambda edited: edited[0])
+        self._by_id = {edited[2].event_id: edited for edited in self.edited}
 
     def _place(self, event: Event) -> int:
         """Returns the next place of an event's node, or of its session in a transcript."""
-        time = 0
-        with suppress(ValueError):
-            time = int(datetime.fromisoformat(event.timestamp or "").timestamp() * SECOND)
+        time = microseconds(event.timestamp or "") or 0
         writer = event.node_id, event.stream if event.header.source == "transcript" else None
         self._last[writer] = max(time, self._last.get(writer, 0) + 1)
         return self._last[writer]
@@ -152,11 +151,9 @@ class RecordedWork:
 
     def edit(self, key: str) -> tuple[EditText, Event] | None:
         """Returns the edit of a key with its event; None for one that the log no longer has."""
-        for edited in self.edited:
-            if key.startswith(f"{edited[2].event_id}/"):
-                own = (edit for edit in self._read(*edited) if edit.key == key)
-                return next(((edit, edited[2]) for edit in own), None)
-        return None
+        if (edited := self._by_id.get(key.partition("/")[0])) is None:
+            return None
+        return next(((edit, edited[2]) for edit in self._read(*edited) if edit.key == key), None)
 
     def _read(self, begun: int, place: int, event: Event) -> Iterator[EditText]:
         try:
@@ -170,8 +167,14 @@ class RecordedWork:
             for file in (files if isinstance(files, list) else ())
             if isinstance(file, dict) and isinstance(file.get("path"), str)
         ]
-        answer = payload.get("answer") if len(files) == 1 else None
         for number, file in enumerate(files):
+            added, removed = file.get("added"), file.get("removed")
+            if not isinstance(added, str):
+                continue
+            # what its user changed before it was written replaced something unknown
+            is_known = isinstance(removed, str) and not file.get("is_user_modified")
+            is_new = removed is None and file.get("is_hunk") is True  # by a patch
+            old = removed if is_known else "" if is_new else None
             # the real path, as the hook saw it
             path, tree = os.path.normpath(text_of(file, "real") or file["path"]), own_tree
             folder = self._of_node(event) if os.path.isabs(path) or not tree else f"{tree}{os.sep}"
@@ -179,9 +182,8 @@ class RecordedWork:
             if tops := [top for top in self._roots if full_path.startswith(f"{top}{os.sep}")]:
                 tree = max(tops, key=len)
                 path = full_path[len(tree) + 1 :]
-            for part, (new, old) in enumerate(_texts_of(file, answer)):
-                key = f"{event.event_id}/{number}.{part}"
-                yield EditText(key, path, tree, place, begun, new, old, session)
+            key = f"{event.event_id}/{number}"
+            yield EditText(key, path, tree, place, begun, added, old, session)
 
     def _of_node(self, event: Event) -> str:
         """Returns what stands before the paths of an event: "" if it is of this log.
@@ -201,32 +203,6 @@ class RecordedWork:
             self._tree(event, event.cut_payload.get("root")) for _, _, event in self.edited
         }
         return frozenset(filter(None, (*tops, self._top)))
-
-
-def _texts_of(file: Mapping[str, Any], answer: object) -> Iterator[tuple[str, str | None]]:
-    """Yields what an edit left, and what stood there before: None if that is unknown.
-
-    Claude Code's answer has hunks of whole lines. What the user changed before it was written
-    replaced something unknown.
-    """
-    added, removed = file.get("added"), file.get("removed")
-    if not isinstance(added, str):
-        return
-    if file.get("is_user_modified"):
-        yield added, None
-        return
-    hunks = answer.get("structuredPatch") if isinstance(answer, Mapping) else None
-    has_sides = False
-    for hunk in hunks if isinstance(hunks, list) else ():
-        lines = hunk.get("lines") if isinstance(hunk, Mapping) else None
-        texts = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
-        new, old = ([line[1:] for line in texts if line[:1] in (" ", sign)] for sign in "+-")
-        if new:
-            has_sides = True
-            yield "\n".join([*new, ""]), "\n".join([*old, ""])
-    if not has_sides:
-        before = "" if file.get("is_hunk") is True else None  # a patch for a new file
-        yield added, removed if isinstance(removed, str) else before
 
 
 class _Run(NamedTuple):
@@ -274,43 +250,40 @@ class Judgements:
         self._blamed = lru_cache(FILES_BLAMED)(self._blame)
         self._added_by = cache(lambda commit: _added(self._hunks_of([commit])[commit]))
 
-    def of_text(self, commit: str, line: BlamedLine) -> tuple[int, Said] | None:
-        """Returns what is said of a line as another commit added it, None if it did not.
-
-        Before it is how many of the two lines around it stand there too: by them equal lines are
-        told apart.
-        """
-        own = self._added_in(line.commit, line)
-        beside = next((texts for at, _, texts in own if at == line.at), ("", ""))
-        answers = (
-            (
-                sum(bool(one) and one == other for one, other in zip(texts, beside, strict=True)),
-                self.said(line._replace(commit=commit, paths=(path,), at=at)),
-            )
-            for at, path, texts in self._added_in(commit, line)
-        )
-        return max(answers, key=lambda answer: (answer[0], answer[1].rank), default=None)
-
-    def _added_in(
-        self, commit: str, line: BlamedLine
-    ) -> Iterator[tuple[int, str, tuple[str, str]]]:
-        """Yields where a commit added a line's text: number, path, the lines before and after."""
-        for hunk in self._hunks_of([commit]).get(commit, ()):
-            texts = ["", *(text for _, text in hunk.after), ""]
-            for number, (sign, text) in enumerate(hunk.after):
-                if sign == "+" and text == line.text and hunk.path in line.paths:
-                    yield hunk.start + number, hunk.path, (texts[number], texts[number + 2])
-
     def said(self, line: BlamedLine) -> Said:
         """Returns what is said of a committed line; raises GitFailed."""
-        commit = line.commit
-        if commit not in self._kept.said and not self._is_complete:
-            info, record = self._history.info(commit), self._work.commits.get(commit)
-            time = (info.committer_time + 1) * SECOND if info else 0
-            if (record.place if record else time) > self._first:
-                self.take_in()
-        runs = self._kept.said.get(commit, {}).get(line.paths[0], ())
-        return next((run.said for run in runs if run.first <= line.at <= run.last), NOTHING)
+        self.take_in()
+        return self._said_at(line.commit, line.paths[0], line.at)
+
+    def _said_at(self, commit: str, path: str, number: int) -> Said:
+        runs = self._kept.said.get(commit, {}).get(path, ())
+        return next((run.said for run in runs if run.first <= number <= run.last), NOTHING)
+
+    def _brought(
+        self, hunks: Iterable[Hunk], origins: Iterable[str]
+    ) -> dict[tuple[str, int], Said]:
+        """Returns what was said of the lines that the origins of a commit added.
+
+        Equal lines are told apart by the lines around them; of several the newest counts.
+        """
+        places = defaultdict[tuple[str, str], list[tuple[str, str, str, int]]](list)
+        for origin, own in reversed(self._hunks_of(origins).items()):
+            for hunk in own:
+                for number, (before, text, after) in _added_in(hunk):
+                    places[hunk.path, text].append((before, after, origin, number))
+        brought: dict[tuple[str, int], Said] = {}
+        for hunk in hunks if places else ():
+            for number, (before, text, after) in _added_in(hunk):
+                path = hunk.path if (hunk.path, text) in places else hunk.old_path
+                near = [
+                    ((one == before != "") + (other == after != ""), origin, at)
+                    for one, other, origin, at in places.get((path, text), ())
+                ]
+                if near:
+                    _, origin, at = max(near, key=itemgetter(0))
+                    said = self._said_at(origin, path, at)
+                    brought[hunk.path, number] = said._replace(commit=said.commit or origin)
+        return brought
 
     def origins(self, commit: str) -> list[str]:
         """Returns the commits that one was made from, and those these were; raises GitFailed."""
@@ -320,12 +293,6 @@ class Judgements:
             olds = (*self._work.rewritten.get(one, ()), *self._kept.origins.get(one, ()))
             origins += [old for old in dict.fromkeys(olds) if old not in origins]
         return origins[1:]
-
-    def edits_of(self, commit: str) -> set[str]:
-        """Returns the keys of the edits that lines of a commit are of; raises GitFailed."""
-        self.take_in()
-        rows = chain(*self._kept.said.get(commit, {}).values())
-        return {run.said.edit for run in rows if run.said.rank == AGENT}
 
     def of_uncommitted(self, path: str) -> dict[int, Said]:
         """Returns what is said of the lines of a file that are not committed, by their numbers."""
@@ -340,7 +307,7 @@ class Judgements:
         self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
         self._kept.origins[""] = self._origins("", hunks, judge.counts)
-        text = CommitText("", top, place, hunks, (*self.origins(""),))
+        text = CommitText("", top, place, hunks, self._brought(hunks, self.origins("")))
         said = judge.judge(text, self._former)
         return {number: one for (name, number), one in said.items() if name == path}
 
@@ -395,19 +362,27 @@ class Judgements:
                 self._reach(commit, info.parents, origins)
             tree = record.root if record else trees.get(commit)
             reverts = chain(*self._hunks_of(info.reverts).values())
-            made = (*self.origins(commit),), (*reverts,), (*info.sessions,)
+            brought = self._brought(hunks, self.origins(commit))
+            made = brought, (*reverts,), (*info.sessions,)
             text = CommitText(commit, tree, places[commit], hunks, *made)
             runs = defaultdict[str, list[_Run]](list)  # of lines that an agent wrote, or may have
-            for (path, number), said in sorted(judge.judge(text, self._former).items()):
-                own = runs[path] if said.rank > NONE else []
+            answers = judge.judge(text, self._former)
+            for (path, number), said in sorted(answers.items()):
+                own = runs[path] if said != NOTHING else []
                 if own and (own[-1].last, own[-1].said) == (number - 1, said):
                     own[-1] = own[-1]._replace(last=number)
                 else:
                     own.append(_Run(number, number, said))
             kept.said[commit] = runs
+            firsts = (said for said in answers.values() if said.rank == AGENT and not said.commit)
+            makers = {self._work.edits[said.edit].session for said in firsts}
+            is_by_its_maker = record and record.by == "agent" and record.session in makers
+            if origins and is_by_its_maker and commit not in self._work.rewritten:
+                del kept.origins[commit]  # what two agents did alike at once, each of them did
+                self._reach(commit, info.parents, ())
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
-        kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
+        kept.state = msgspec.msgpack.encode((judge.counts, sorted(judge.landed)))
         if self._file is not None:
             with suppress(ThenceError, OSError):
                 replace_file(self._file, msgspec.msgpack.encode(kept), 0o600)
@@ -417,9 +392,9 @@ class Judgements:
         self._waiting = [*self._work.edits.values()][::-1]
         if self._kept.state:
             counts, landed = msgspec.msgpack.decode(
-                self._kept.state, type=tuple[dict[int, int], dict[str, str]]
+                self._kept.state, type=tuple[dict[int, int], list[str]]
             )
-            return Judge(counts, {key: landed[key] for key in landed if key in self._work.edits})
+            return Judge(counts, self._work.edits.keys() & landed)
         counts = defaultdict[int, int](int)
         for commit in base:
             words = ("grep", "--no-color", "-I", "-h", "-E", "-e", "[[:alnum:]].{11}", commit)
@@ -463,21 +438,17 @@ class Judgements:
         others = [one for one in infos if one in alike or one in self._work.commits]
         others = others[-SQUASHED_AMONG:]
         self._hunks_of(others)  # at once
-        copied = {one for one in alike if 2 * len(self._added_by(one) & own) >= len(own)}
-        held, here = [], {line[0] for line in own}
+        held, here = list[str](), {digest for digest, _, _ in own}
         for one in others:
             lines = self._added_by(one)
             rare = {line[0] for line in lines if line[0] and counts[line[0]] <= TELLING_TIMES + 1}
-            if len(rare) < TELLING_LINES:
-                is_held = bool(lines) and lines <= own
-            else:
-                is_held = 2 * len(rare & here) >= len(rare)
-            held += [one] if is_held else []
-        before = 0
-        for one in held:
-            before |= self._reached[one]
-        squashed = [one for one in others if self._bits[one] & before]
-        return [one for one in held if one in copied] or squashed
+            is_whole, is_half = bool(lines) and lines <= own, 2 * len(rare & here) >= len(rare)
+            if is_half if len(rare) >= TELLING_LINES else is_whole:
+                held.append(one)
+        near = (one for one in held if one in alike)
+        copied = [one for one in near if 2 * len(self._added_by(one) & own) >= len(own)]
+        before = reduce(or_, (self._reached[one] for one in held), 0)
+        return copied or [one for one in others if self._bits[one] & before]
 
     def _former(self, hunk: Hunk, number: int) -> Said | None:
         """Returns what was said of a line that a hunk removes."""
@@ -487,7 +458,8 @@ class Judgements:
         if not 1 <= number <= len(lines):
             return None
         line = lines[number - 1]
-        said, record = self.said(line), self._work.commits.get(line.commit)
+        said = self.said(line)
+        record = self._work.commits.get(said.commit or line.commit)
         if said.rank or record is None:
             return said if said.rank else None
         return NOTHING if record.by == "person" else Said(MAYBE)
@@ -516,6 +488,8 @@ class Judgements:
             for parent in infos[commit].parents:
                 if parent in places and parent not in records:
                     above = [records[one].place for one in infos[parent].parents if one in records]
+                    replaced = self._work.rewritten.get(parent, ())
+                    above += [records[old].place + 1 for old in replaced if old in records]
                     second = max(infos[parent].committer_time * SECOND, *above, 0)
                     places[parent] = min(places[parent], places[commit], second)
         return places
@@ -533,6 +507,14 @@ class Judgements:
                     commits_made = CommitHistory(repo).made_here
                     trees |= {one: root for one, is_in_tree in commits_made.items() if is_in_tree}
         return trees
+
+
+def _added_in(hunk: Hunk) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Yields the number of each added line, and it with those around, without their indents."""
+    texts = ["", *(text.strip() for _, text in hunk.after), ""]
+    for at, (sign, _) in enumerate(hunk.after):
+        if sign == "+":
+            yield hunk.start + at, (texts[at], texts[at + 1], texts[at + 2])
 
 
 def _added(hunks: Iterable[Hunk]) -> set[tuple[int, str, str]]:

@@ -9,11 +9,12 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 AGENT, MAYBE, NONE = 2, 1, 0
@@ -25,7 +26,6 @@ HALF = 0.5  # of the telling lines of an edit, or of a draft
 SEED_TOKENS = 5
 SEED_STEP = 2  # each second token of an edit begins a seed
 PLACES_MAX = 24  # the newest places of a seed that are looked at
-CELLS_MAX = 40_000  # of the table by which two rows of tokens are compared
 _TOKEN = re.compile(r"""\w+|[^\w\s,;()'"\\`]""")
 _IS_COMMON = re.compile(
     r"\s*(?:@|#!|#\s*include\b|import\b|from\s+\S+\s+import\b|use\s+\w+::|using\b)"
@@ -75,8 +75,8 @@ class Hunk(NamedTuple):
 class CommitText(NamedTuple):
     """What a commit changed, and where the log has it: edits begun before `place` are before it.
 
-    `replaces` are the commits that it was made from (amended, rebased, picked or squashed): edits
-    that landed with one of them are at hand again. `reverts` are the hunks of the commit that it
+    `brought` is what was said of its added lines, by path and number, in the commits that it was
+    made from (amended, rebased, picked or squashed); `reverts` are the hunks of the commit that it
     takes back. Where its message names `sessions`, the edits of others are no certain owners.
     """
 
@@ -84,7 +84,7 @@ class CommitText(NamedTuple):
     tree: str | None
     place: int
     hunks: tuple[Hunk, ...]
-    replaces: tuple[str, ...] = ()
+    brought: Mapping[tuple[str, int], "Said"] = {}
     reverts: tuple[Hunk, ...] = ()
     sessions: tuple[str, ...] = ()
 
@@ -104,11 +104,14 @@ class Said(NamedTuple):
     - "other": by an edit of a session that the commit does not name (MAYBE);
     - "tie": by edits of two sessions that fit alike (MAYBE);
     - "beside": formatted or edited together with an agent's lines (MAYBE).
+
+    `commit` is the one that brought the line first, where this one was made from it.
     """
 
     rank: int
     edit: str = ""
     how: str = ""
+    commit: str = ""
 
 
 NOTHING = Said(NONE)
@@ -126,15 +129,13 @@ class Judge:
     """Judges commits in their order, given the edits that began before each.
 
     `counts` has how often each digest of a line is in the files before the first commit. `counts`
-    and `landed` (the key of an edit, and the commit that it landed with) are its whole state: a
-    judge made from both, and given the same edits, continues.
+    and `landed` (the keys of edits) are its whole state: a judge made from both, and given the same
+    edits, continues.
     """
 
-    def __init__(
-        self, counts: Mapping[int, int] | None = None, landed: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, counts: Mapping[int, int] | None = None, landed: Iterable[str] = ()) -> None:
         self.counts = Counter(counts or {})
-        self.landed = dict(landed or {})
+        self.landed = set(landed)
         self._edits: dict[str, _Edit] = {}
         self._pending = defaultdict[str, list[_Edit]](list)  # of a path
         self._seeds = defaultdict[int, list[tuple[_Edit, int]]](list)
@@ -159,28 +160,27 @@ class Judge:
         a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
-        again = {key for key, landed in self.landed.items() if landed in commit.replaces}
-        at_hand = {hunk.path: self._at_hand(commit, hunk, again) for hunk in commit.hunks}
-        matches: list[_Match] = []
-        for text in hunks:
-            seeded = [*self._seeded(text, commit)]
-            edits = {match.edit for match in seeded}
-            matches += seeded
-            for edit in at_hand[text.hunk.path]:
-                if edit in edits or not edit.new_keys.isdisjoint(text.keys):
-                    matches += _aligned(text, edit)
+        at_hand = {
+            hunk.path: self._at_hand(commit, hunk.path, hunk.old_path, tree=commit.tree)
+            for hunk in commit.hunks
+        }
+        matches = [
+            match
+            for text in hunks
+            for match in self._stretches(text, {*at_hand[text.hunk.path]}, commit)
+        ]
         matches += [
             match._replace(is_draft=True)
             for path, draft in [*self._drafts(matches, commit)]
             for text in hunks
-            for edit in draft
             if text.hunk.path == path
-            for match in _aligned(text, edit)
+            for match in self._stretches(text, draft, commit)
+            if match.is_aligned
         ]
         here = defaultdict[_Edit, set[int]](set)
         for match in matches:
             here[match.edit] |= match.edit_lines
-        best = self._best(matches, here, commit, again)
+        best = self._best(matches, here, commit)
         self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
@@ -191,53 +191,90 @@ class Judge:
                     removed[key].append(_Removed(hunk, number, gone))
         for text in hunks:
             said: dict[int, Said] = {}
+            made = {  # by edits for this commit, in its paths and its tree
+                line
+                for line, one in best[text].items()
+                if one.rank == AGENT and one.how in ("", "form")
+            }
+            old = {
+                line: one
+                for line in text.added - made
+                if (one := commit.brought.get((text.hunk.path, text.hunk.start + line)))
+            }
+            own = best[text] | old
             for row in text.rows:  # beside an agent's line others are unknown
-                own = (one for line in row if (one := best[text].get(line)) and one.rank == AGENT)
-                owner = next(own, None)
+                agents = (one for line in row if (one := own.get(line)) and one.rank == AGENT)
+                owner = next(agents, None)
                 beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
-                said |= {line: best[text].get(line, beside) for line in row}
-            self._keep_former(text, said, removed, former)
-            _say_wordless(text, said, at_hand[text.hunk.path])
+                said |= {line: own.get(line, beside) for line in row}
+            self._keep_former(text, said, text.added - old.keys(), removed, former)
+            _say_wordless(text, said, old, at_hand[text.hunk.path])
             answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
-            for line in text.added:  # what an edit brings again is not there a second time
-                if (digest := text.digests[line]) and said[line].edit not in again:
+            for line in text.added - old.keys():  # what is brought again is not there twice
+                if digest := text.digests[line]:
                     self.counts[digest] += 1
         return answers
 
-    def _at_hand(self, commit: CommitText, hunk: Hunk, again: set[str]) -> list["_Edit"]:
-        """Returns the edits of a path and tree since the path's last commit there."""
-        paths = {hunk.path, hunk.old_path}
-        pending = [text for path in paths for text in self._pending.get(path, ())]
-        return [
-            text
-            for text in pending
-            if text.edit.begun < commit.place and text.edit.tree == commit.tree
-        ] + [self._edits[key] for key in again if self._edits[key].edit.path in paths]
+    def _at_hand(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
+        """Returns the edits of paths in a tree since the last commits of these there."""
+        edits = (edit for path in dict.fromkeys(paths) for edit in self._pending.get(path, ()))
+        own = (edit for edit in edits if edit.edit.tree == tree)
+        return [edit for edit in own if edit.edit.begun < commit.place]
 
-    def _seeded(self, text: "_HunkText", commit: CommitText) -> Iterator["_Match"]:
-        """Yields the longest stretches that the hunk and an edit have in common."""
+    def _stretches(
+        self,
+        text: "_HunkText",
+        near: set["_Edit"],
+        commit: CommitText,
+    ) -> Iterator["_Match"]:
+        """Yields the longest stretches that the hunk and an edit have in common.
+
+        They begin at seeds of any edit, and at equal lines of those that are near.
+        """
+        begins = [
+            (at, place, edit)
+            for seed, at in text.seeds(1)
+            for edit, place in self._seeds.get(seed, ())
+            if edit.edit.begun < commit.place
+        ]
+        begins += [
+            (text.starts[line], edit.starts[other], edit)
+            for edit in near
+            for line in filter(text.is_worded, range(len(text.lines)))
+            for other in edit.places.get(text.keys[line], ())
+        ]
         ends: dict[tuple[_Edit, int], int] = {}  # of the last stretch on a diagonal
         tokens = text.tokens
-        for seed, at in text.seeds(1):
-            for edit, place in self._seeds.get(seed, ()):
-                diagonal = (edit, at - place)
-                if ends.get(diagonal, -1) > at or edit.edit.begun >= commit.place:
-                    continue
-                others = edit.tokens
-                start, end, shift = at, at, place - at
-                last = min(len(tokens), len(others) - shift)
-                while end < last and tokens[end] == others[end + shift]:
-                    end += 1
-                first = max(0, -shift)
-                while start > first and tokens[start - 1] == others[start - 1 + shift]:
-                    start -= 1
-                ends[diagonal] = end
-                if match := _match(text, edit, start, start + shift, end - start):
-                    yield match
+        for at, place, edit in sorted(begins, key=itemgetter(0)):
+            diagonal = (edit, at - place)
+            if ends.get(diagonal, -1) > at:
+                continue
+            others = edit.tokens
+            start, end, shift = at, at, place - at
+            last = min(len(tokens), len(others) - shift)
+            while end < last and tokens[end] == others[end + shift]:
+                end += 1
+            first = max(0, -shift)
+            while start > first and tokens[start - 1] == others[start - 1 + shift]:
+                start -= 1
+            ends[diagonal] = end
+            lines = [*text.whole(start, end - start)]
+            pairs = [
+                (one, line, new)
+                for line in lines
+                if line in text.added
+                for one, other in [(text.starts[line] + shift, text.starts[line + 1] + shift - 1)]
+                if (new := max(edit.newness[edit.line_at(one) : edit.line_at(other) + 1]))
+            ]
+            if pairs:
+                here = edit.whole(start + shift, end - start)
+                own = frozenset(line for line in here if edit.newness[line])
+                fit = len(lines), end - start, edit in near
+                yield _Match(text, edit, tuple(pairs), own, *fit)
 
     def _drafts(
         self, matches: Sequence["_Match"], commit: CommitText
-    ) -> Iterator[tuple[str, list["_Edit"]]]:
+    ) -> Iterator[tuple[str, set["_Edit"]]]:
         """Yields each path that half of a draft's pending telling lines came into, and its edits.
 
         A draft is another path, or this path in another tree.
@@ -250,22 +287,14 @@ class Judge:
                 telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
                 came[path, edit.edit.path, edit.edit.tree] |= telling
         for (path, draft, tree), lines in came.items():
-            edits = [
-                edit
-                for edit in self._pending[draft]
-                if edit.edit.tree == tree and edit.edit.begun < commit.place
-            ]
+            edits = {*self._at_hand(commit, draft, tree=tree)}
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
             is_new = any(not self.counts[digest] for digest in lines)
             if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
                 yield path, edits
 
     def _best(
-        self,
-        matches: list["_Match"],
-        here: Mapping["_Edit", set[int]],
-        commit: CommitText,
-        again: set[str],
+        self, matches: list["_Match"], here: Mapping["_Edit", set[int]], commit: CommitText
     ) -> dict["_HunkText", dict[int, Said]]:
         """Returns the best that a match says of each line, the longest match first."""
         best = defaultdict[_HunkText, dict[int, Said]](dict)
@@ -273,7 +302,29 @@ class Judge:
         matched: dict[tuple[_HunkText, int], _Match] = {}
         for match in sorted(matches, key=_Match.fit, reverse=True):
             edit, text = match.edit, match.text
-            rank, how = self._rank(match, here[edit], commit, again)
+            telling = [
+                times
+                for _, line, new in match.pairs
+                if (new == _NEW or match.is_aligned)
+                and (digest := text.digests[line])
+                and (times := self.counts[digest]) <= TELLING_TIMES
+            ]
+            wanted = edit.telling or edit.new
+            share = len(here[edit] & wanted) / max(len(wanted), 1)
+            is_many = len(telling) >= TELLING_LINES
+            is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
+            rank, how = (MAYBE, "part") if telling or share >= HALF else (NONE, "")
+            if match.is_aligned:
+                is_sure = not match.is_draft or edit.edit.tree == commit.tree
+                is_form = all(new == _FORM for _, _, new in match.pairs)
+                is_row = len(match.pairs) >= 2 or match.length >= TELLING_LINES
+                rank, how = MAYBE, "part"
+                if telling or (is_sure and (is_form or is_row or share == 1)):
+                    rank, how = AGENT, "draft" if match.is_draft else "" if is_here else "moved"
+            elif edit.edit.key in self.landed:
+                rank, how = (MAYBE, "copied") if is_many else (NONE, "")
+            elif telling and (share == 1 or (is_many and 0 in telling)):
+                rank, how = AGENT, "" if is_here else "moved"
             other = sum(
                 used.get((edit, place), (text, line)) != (text, line)
                 for place, line, _ in match.pairs
@@ -292,40 +343,13 @@ class Judge:
                 if first := matched.get((text, line)):
                     if said.rank == AGENT and first.ties(match):
                         best[text][line] = Said(MAYBE, first.edit.edit.key, "tie")
+                        used.setdefault((edit, place), (text, line))
                 elif said.rank > best[text].get(line, NOTHING).rank:
                     best[text][line] = said
                     if said.rank == AGENT:
                         matched[text, line] = match
                         used.setdefault((edit, place), (text, line))
         return best
-
-    def _rank(
-        self, match: "_Match", here: set[int], commit: CommitText, again: set[str]
-    ) -> tuple[int, str]:
-        edit = match.edit
-        telling = [
-            times
-            for _, line, new in match.pairs
-            if (new == _NEW or match.is_aligned)
-            and (digest := match.text.digests[line])
-            and (times := self.counts[digest]) <= TELLING_TIMES
-        ]
-        wanted = edit.telling or edit.new
-        share = len(here & wanted) / max(len(wanted), 1)
-        is_here = (edit.edit.path, edit.edit.tree) == (match.text.hunk.path, commit.tree)
-        if match.is_aligned:
-            how = "draft" if match.is_draft else "" if is_here else "moved"
-            is_sure = not match.is_draft or edit.edit.tree == commit.tree
-            is_form = all(new == _FORM for _, _, new in match.pairs)
-            is_row = len(match.pairs) >= 2 or match.length >= TELLING_LINES
-            if telling or (is_sure and (is_form or is_row or share == 1)):
-                return AGENT, how
-            return MAYBE, "part"
-        if edit.edit.key in self.landed and edit.edit.key not in again:
-            return (MAYBE, "copied") if len(telling) >= TELLING_LINES else (NONE, "")
-        if telling and (share == 1 or (len(telling) >= TELLING_LINES and 0 in telling)):
-            return AGENT, "" if is_here else "moved"
-        return (MAYBE, "part") if telling or share >= HALF else (NONE, "")
 
     def _land(self, commit: CommitText, here: Mapping["_Edit", set[int]]) -> None:
         """Lands the edits of the commit's paths in its tree, and those that half came into it."""
@@ -343,18 +367,19 @@ class Judge:
                 landing.add(edit)
         for edit in landing:
             if edit.edit.key not in self.landed:
-                self.landed[edit.edit.key] = commit.commit
+                self.landed.add(edit.edit.key)
                 self._pending[edit.edit.path].remove(edit)
 
     def _keep_former(
         self,
         text: "_HunkText",
         said: dict[int, Said],
+        lines: set[int],
         removed: Mapping[str, list["_Removed"]],
         former: Former,
     ) -> None:
         """Lets lines that were moved keep what was said of them; too few of them are unknown."""
-        moved = {line: where for line in said if (where := removed.get(text.keys[line]))}
+        moved = {line: where for line in lines if (where := removed.get(text.keys[line]))}
         telling = {line for line in moved if text.digests[line]}
         for line, sources in moved.items():
             is_back = sources[-1].hunk.commit != text.hunk.commit
@@ -363,11 +388,10 @@ class Judge:
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
-            edits = [self._edits.get(other.edit) if other else None for other in was]
-            owners = {
-                (other.rank, edit.edit.session if edit else None) if other else None
-                for other, edit in zip(was, edits, strict=True)
-            }
+            edits = (self._edits.get(other.edit) if other else None for other in was)
+            sessions = [edit.edit.session if edit else None for edit in edits]
+            ranks = (other.rank if other else None for other in was)
+            owners = {*zip(ranks, sessions, strict=True)}
             is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
@@ -440,13 +464,15 @@ class _Edit(_Tokens):
         if not self.edit.old:
             return newness
         old = _Tokens(_lines_of(self.edit.old))
-        for tag, i1, i2, j1, j2 in _opcodes(old.keys, self.keys):
+        matcher = SequenceMatcher(None, old.keys, self.keys, autojunk=False)
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag == "equal":
                 pairs = zip(old.lines[i1:i2], self.lines[j1:j2], strict=True)
                 newness[j1:j2] = [_OLD if one == other else _FORM for one, other in pairs]
             elif tag == "replace":
-                for _, at, size in _stretches(old, self, (i1, i2, j1, j2)):
-                    for line in self.whole(at, size):
+                gone = f" {' '.join(old.tokens[old.starts[i1] : old.starts[i2]])} "
+                for line in filter(self.is_worded, range(j1, j2)):
+                    if f" {self.keys[line]} " in gone:
                         newness[line] = _FORM
         return newness
 
@@ -456,9 +482,12 @@ class _Edit(_Tokens):
         return {line for line, new in enumerate(self.newness) if new and self.is_worded(line)}
 
     @cached_property
-    def new_keys(self) -> set[str]:
-        """The tokens of each of its new lines."""
-        return {self.keys[line] for line in self.new}
+    def places(self) -> dict[str, list[int]]:
+        """Its lines by their tokens."""
+        places = defaultdict[str, list[int]](list)
+        for line in filter(self.is_worded, range(len(self.lines))):
+            places[self.keys[line]].append(line)
+        return places
 
     @cached_property
     def telling(self) -> set[int]:
@@ -477,13 +506,9 @@ class _HunkText(_Tokens):
     @cached_property
     def rows(self) -> list[list[int]]:
         """Its added lines, each with those next to it."""
-        rows: list[list[int]] = []
-        for line in sorted(self.added):
-            if rows and rows[-1][-1] == line - 1:
-                rows[-1].append(line)
-            else:
-                rows.append([line])
-        return rows
+        in_order = enumerate(sorted(self.added))
+        groups = groupby(in_order, key=lambda pair: pair[1] - pair[0])
+        return [[line for _, line in group] for _, group in groups]
 
 
 class _Match(NamedTuple):
@@ -525,86 +550,19 @@ def _lines_of(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _match(
-    text: _HunkText, edit: _Edit, at: int, place: int, size: int, *, is_aligned: bool = False
-) -> _Match | None:
-    """Returns the match of a stretch, None if it has no added line that is new in the edit."""
-    lines = [*text.whole(at, size)]
-    pairs = []
-    for line in lines:
-        if line in text.added:
-            start, end = (place + text.starts[line + more] - at for more in (0, 1))
-            new = max(edit.newness[edit.line_at(start) : edit.line_at(end - 1) + 1])
-            if new:
-                pairs.append((start, line, new))
-    if not pairs:
-        return None
-    edit_lines = frozenset(line for line in edit.whole(place, size) if edit.newness[line])
-    return _Match(text, edit, tuple(pairs), edit_lines, len(lines), size, is_aligned)
-
-
-def _aligned(text: _HunkText, edit: _Edit) -> Iterator[_Match]:
-    """Yields the matches of a hunk and an edit, each of whose lines has one other at most.
-
-    Lines are aligned first; what lies between them by tokens, as a formatter may have broken it.
-    """
-    stretches: list[tuple[int, int, int]] = []
-    for tag, i1, i2, j1, j2 in _opcodes(text.keys, edit.keys):
-        if tag == "equal":
-            at = text.starts[i1]
-            stretches.append((at, edit.starts[j1], text.starts[i2] - at))
-        elif tag == "replace":
-            stretches += _stretches(text, edit, (i1, i2, j1, j2))
-    merged: list[tuple[int, int, int]] = []
-    for at, place, size in stretches:
-        if merged and (merged[-1][0] + merged[-1][2], merged[-1][1] + merged[-1][2]) == (at, place):
-            at, place, size = merged[-1][0], merged[-1][1], merged.pop()[2] + size
-        merged.append((at, place, size))
-    for at, place, size in merged:
-        if match := _match(text, edit, at, place, size, is_aligned=True):
-            yield match
-
-
-def _stretches(
-    one: _Tokens, other: _Tokens, bounds: tuple[int, int, int, int]
-) -> list[tuple[int, int, int]]:
-    """Returns the stretches of equal tokens within lines: both places, and the size."""
-    i1, i2 = (one.starts[line] for line in bounds[:2])
-    j1, j2 = (other.starts[line] for line in bounds[2:])
-    if (i2 - i1) * (j2 - j1) > CELLS_MAX:
-        return []
-    pair = SequenceMatcher(None, one.tokens[i1:i2], other.tokens[j1:j2], autojunk=False)
-    return [(i1 + at, j1 + place, size) for at, place, size in pair.get_matching_blocks() if size]
-
-
-def _opcodes(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
-    """Yields the steps from one text to another, as difflib does, but without a common frame."""
-    start = _alike(old, new)
-    end = _alike(old[start:][::-1], new[start:][::-1])
-    inner = old[start : len(old) - end], new[start : len(new) - end]
-    yield "equal", 0, start, 0, start
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, *inner, autojunk=False).get_opcodes():
-        yield tag, i1 + start, i2 + start, j1 + start, j2 + start
-    yield "equal", len(old) - end, len(old), len(new) - end, len(new)
-
-
-def _alike(old: list[str], new: list[str]) -> int:
-    """Returns how many lines two texts begin with alike."""
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
-
-
 class _Removed(NamedTuple):
     hunk: Hunk
     number: int  # before the commit
     line: str
 
 
-def _say_wordless(text: _HunkText, said: dict[int, Said], at_hand: Sequence[_Edit]) -> None:
+def _say_wordless(
+    text: _HunkText, said: dict[int, Said], old: Mapping[int, Said], at_hand: Sequence[_Edit]
+) -> None:
     """Gives a line without tokens to its neighbours in the row; alone, to an edit that has it."""
     for row in text.rows:
         worded = [line for line in row if text.is_worded(line)]
-        for line in {*row}.difference(worded):
+        for line in {*row}.difference(worded, old):
             at = bisect_left(worded, line)
             near = [said[other] for other in worded[max(at - 1, 0) : at + 1]]
             if near and near[0].rank == near[-1].rank:

@@ -14,51 +14,45 @@ TRANSCRIPTS_OF = {"claude-code": "projects", "codex": "sessions"}
 class KnownAgent(NamedTuple):
     """Where an agent looks for hooks, and which of its events are recorded.
 
-    `project` is a file in a repository, `user` one in the user's home, of which `variable` may name
-    the first folder: settings, a plugin, or a folder of scripts.
+    `project` is a file in a repository; the user's, in the home, is the same unless `user` names
+    another, and `variable` may name the first folder of that: settings, a plugin, or a folder of
+    scripts. `timeout` is in the agent's own unit.
     """
 
     project: str
-    user: str
+    events: str
+    user: str = ""
     variable: str = ""
-    events: tuple[str, ...] = ()
     timeout: int = 10
 
 
-_SHARED_EVENTS = (
-    *("SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
-    *("PermissionRequest", "SubagentStart", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
+_CODEX_EVENTS = (
+    "SessionStart SessionEnd UserPromptSubmit PreToolUse PostToolUse PermissionRequest"
+    " SubagentStart SubagentStop Stop PreCompact PostCompact"
 )
-_QWEN_EVENTS = (*_SHARED_EVENTS, "PostToolUseFailure", "StopFailure", "Notification")
+_QWEN_EVENTS = f"{_CODEX_EVENTS} PostToolUseFailure StopFailure Notification"
 # not WorktreeCreate and WorktreeRemove: Claude Code has their hooks make and remove worktrees
 _CLAUDE_EVENTS = (
-    *(*_QWEN_EVENTS, "PostToolBatch", "PermissionDenied"),
-    *("TaskCreated", "TaskCompleted", "CwdChanged"),
+    f"{_QWEN_EVENTS} PostToolBatch PermissionDenied TaskCreated TaskCompleted CwdChanged"
 )
 _GEMINI_EVENTS = (
-    *("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeTool", "AfterTool"),
-    *("PreCompress", "Notification"),
+    "SessionStart SessionEnd BeforeAgent AfterAgent BeforeTool AfterTool PreCompress Notification"
 )
 _CLINE_SCRIPTS = (
-    *("TaskStart", "TaskResume", "TaskCancel", "TaskComplete", "TaskError", "UserPromptSubmit"),
-    *("PreToolUse", "PostToolUse", "SessionShutdown"),
+    "TaskStart TaskResume TaskCancel TaskComplete TaskError UserPromptSubmit PreToolUse PostToolUse"
+    " SessionShutdown"
 )
+_CLAUDES, _OPENCODES = ".claude/settings.json", ".config/opencode/plugins/thence.js"
 # gemini-cli and qwen-code count a timeout in milliseconds
 AGENTS = {
     "claude-code": KnownAgent(
-        ".claude/settings.local.json", ".claude/settings.json", "CLAUDE_CONFIG_DIR", _CLAUDE_EVENTS
+        ".claude/settings.local.json", _CLAUDE_EVENTS, _CLAUDES, "CLAUDE_CONFIG_DIR"
     ),
-    "codex": KnownAgent(
-        ".codex/hooks.json", ".codex/hooks.json", "CODEX_HOME", (*_SHARED_EVENTS, "Interrupt")
-    ),
-    "gemini-cli": KnownAgent(
-        ".gemini/settings.json", ".gemini/settings.json", "", _GEMINI_EVENTS, 10_000
-    ),
-    "qwen-code": KnownAgent(".qwen/settings.json", ".qwen/settings.json", "", _QWEN_EVENTS, 10_000),
-    "opencode": KnownAgent(
-        ".opencode/plugins/thence.js", ".config/opencode/plugins/thence.js", "XDG_CONFIG_HOME"
-    ),
-    "cline": KnownAgent(".cline/hooks", ".cline/hooks", "", _CLINE_SCRIPTS),
+    "codex": KnownAgent(".codex/hooks.json", f"{_CODEX_EVENTS} Interrupt", variable="CODEX_HOME"),
+    "gemini-cli": KnownAgent(".gemini/settings.json", _GEMINI_EVENTS, timeout=10_000),
+    "qwen-code": KnownAgent(".qwen/settings.json", _QWEN_EVENTS, timeout=10_000),
+    "opencode": KnownAgent(".opencode/plugins/thence.js", "", _OPENCODES, "XDG_CONFIG_HOME"),
+    "cline": KnownAgent(".cline/hooks", _CLINE_SCRIPTS),
 }
 # the mails by which agents name themselves as an author or in a trailer of a commit
 _MAILS = {

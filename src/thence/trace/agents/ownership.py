@@ -18,7 +18,7 @@ from thence.log.open import Log
 from thence.trace.agents.blame import BlamedLine, CommitHistory, CommitInfo
 from thence.trace.agents.installed import has_git_hooks
 from thence.trace.agents.judged import Judgements, RecordedWork
-from thence.trace.agents.judging import AGENT, MAYBE, NOTHING, Said
+from thence.trace.agents.judging import MAYBE, NOTHING, Said
 from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import text_of
 
@@ -126,7 +126,7 @@ class Ownership:
         # each is found once
         get = cache(lambda event_id: held(log, event_id))
         self._chain = cache(lambda event: chain_of(event, get))
-        self._origins = cache(self._find_origins)
+        self._origins = cache(self.judgements.origins)
         self._uncommitted = cache(self.judgements.of_uncommitted)
         self._edit = cache(self._work.edit)
 
@@ -159,8 +159,9 @@ class Ownership:
         if not parts:
             reason = f"its original is {firsts[0][:OID_SHOWN]}, and {owner.reason}"
             owner = owner._replace(reason=reason)
-        info, infos = self.history.info(commit), self.history.infos(firsts).values()
-        is_copy = info is not None and any(one.authorship == info.authorship for one in infos)
+        infos = self.history.infos((commit, *firsts))
+        authorships = [info.authorship for info in infos.values()]
+        is_copy = commit in infos and authorships[0] in authorships[1:]
         step = "rewritten" if is_copy or commit in self._work.rewritten else "squashed"
         via = f"{step} from {', '.join(first[:OID_SHOWN] for first in firsts)}"
         return owner._replace(via=(via,), others=tuple(others))
@@ -168,39 +169,44 @@ class Ownership:
     def _alone(self, commit: str) -> Owner:
         """Returns the owner of a commit, whatever it was made of."""
         info, record = self.history.info(commit), self.commits.get(commit)
+        author, by = self._author(commit), record.by if record else ""
+        unknown = Owner("unknown", author, commit_event=record.event if record else None)
         if commit in self._work.disputed:
-            return Owner("unknown", info.author if info else "", reason=_DISPUTED)
-        if record is not None and record.by == "agent":
-            payload, chain = record.event.cut_payload, self._chain(record.event)
-            agent = text_of(payload, "agent")
-            types = (text_of(event.cut_payload, "agent_type") for event in chain)
-            kind = next(filter(None, types), None) if agent else None
-            who = (record.event.actor or "", record.session, agent, kind, record.commit)
-            is_agent_unknown = payload.get("is_agent_unknown") is True
-            owner = Owner("agent", *who, record.event, chain)
-            return owner._replace(is_agent_unknown=is_agent_unknown)
-        if info is None and record is not None and record.by == "person":
-            return Owner("person", commit_event=record.event)
-        if info is None:
+            return Owner("unknown", author, reason=_DISPUTED)
+        if record is not None and by == "agent":
+            owner = self._by_agent(record.event, record.session)
+            return owner._replace(commit=record.commit, commit_event=record.event)
+        if info is None and by != "person":
             return Owner("unknown", reason="this clone does not have the commit")
-        if info.is_by_bot:
-            return Owner("bot", info.author)
-        said = agent_said_by([*info.co_authors, info.author_email])
-        if said and (record is None or record.by == "person"):
-            event = record.event if record else None
-            words = f"the commit says {said}"
-            return Owner("unknown", info.author, commit_event=event, reason=words)
+        if info is not None and info.is_by_bot:
+            return Owner("bot", author)
+        said = agent_said_by([*info.co_authors, info.author_email]) if info else None
+        if said and by in ("", "person"):
+            return unknown._replace(reason=f"the commit says {said}")
+        if by == "person":
+            return unknown._replace(kind="person")
         if record is None:
-            return Owner("unknown", info.author, reason=self._unseen(info))
-        if record.by == "person":
-            return Owner("person", info.author, commit_event=record.event)
+            return unknown._replace(reason=self._unseen(info) if info else "")
         payload = record.event.cut_payload
         reason = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
         names = payload.get("fitting")
         fitting = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
-        if fitting:
-            reason = f"{reason}: {', '.join(fitting)}"
-        return Owner("unknown", info.author, commit_event=record.event, reason=reason)
+        told = f"{reason}: {', '.join(fitting)}" if fitting else reason
+        return unknown._replace(reason=told)
+
+    def _author(self, commit: str) -> str:
+        """Returns the author of a commit in git, "" if this clone does not have it."""
+        info = self.history.info(commit) if commit else None
+        return info.author if info else ""
+
+    def _by_agent(self, event: Event, session: str | None) -> Owner:
+        """Returns the agent that an event is of."""
+        chain, agent = self._chain(event), text_of(event.cut_payload, "agent")
+        types = (text_of(one.cut_payload, "agent_type") for one in chain)
+        kind = next(filter(None, types), None) if agent else None
+        is_agent_unknown = event.cut_payload.get("is_agent_unknown") is True
+        owner = Owner("agent", event.actor or "", session, agent, kind, chain=chain)
+        return owner._replace(is_agent_unknown=is_agent_unknown)
 
     def _unseen(self, info: CommitInfo) -> str:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
@@ -213,15 +219,6 @@ class Ownership:
             return "no git hook here recorded it, and nothing shows that it was made here"
         hint = "`thence hook status` shows whether the hook is still there"
         return f"it was made here, and the git hook did not record it; {hint}"
-
-    def _find_origins(self, commit: str) -> Sequence[str]:
-        """Returns the commits that one was made of, and those that these were made of."""
-        record, origins = self.commits.get(commit), self.judgements.origins(commit)
-        if record and record.by == "agent" and commit not in self._work.rewritten:
-            edits = filter(None, map(self._edit, self.judgements.edits_of(commit)))
-            if any(edit.session == record.session for edit, _ in edits):
-                return ()  # what two agents did alike at once, each of them did
-        return origins
 
     # lines
 
@@ -241,8 +238,19 @@ class Ownership:
             return Owner("unknown", commit=line.commit, reason=reason)
         try:
             said, owner = self.judgements.said(line), self.of_commit(line.commit)
-            is_agents = said.rank == AGENT
-            return self._by_edit(said, line, owner) if is_agents else self._by_commit(said, line)
+            if said.rank:
+                return self._by_edit(said, line, owner)
+            # what no origin of a commit has came in when that was made of them
+            origins = self._origins(line.commit)
+            if said.commit or (origins and len(self.history.infos(origins)) == len(origins)):
+                commit = said.commit or line.commit
+                owner = self._alone(commit)._replace(commit=commit)
+            if owner.kind != "agent" or owner.session is None:
+                return owner
+            session = f"{owner.name} in session {owner.session}"
+            reason = f"it came along with a commit of {session}, and no edit of an agent holds it"
+            unknown = Owner("unknown", self._author(line.commit), commit=line.commit, via=owner.via)
+            return unknown._replace(reason=reason, maybe=owner)
         except GitFailed as error:
             return _lacking(error)._replace(commit=line.commit)
 
@@ -252,15 +260,11 @@ class Ownership:
             reason = "its edit is no longer in the log" if said.edit else _UNSURE["former"]
             return Owner("unknown", owner.name, commit=owner.commit, reason=reason)
         edit, event = recorded
-        path, agent = edit.path, text_of(event.cut_payload, "agent")
-        kind = text_of(event.cut_payload, "agent_type") if agent else None
-        who = event.actor or "", edit.session, agent, kind
-        by = Owner("agent", *who, owner.commit)
-        by = by._replace(chain=self._chain(event), commit_event=owner.commit_event, via=owner.via)
+        path, by = edit.path, self._by_agent(event, edit.session)
+        by = by._replace(commit=owner.commit, commit_event=owner.commit_event, via=owner.via)
         if said.rank == MAYBE:
             reason = _UNSURE[said.how].format(path=path)
-            info = self.history.info(line.commit) if line.commit else None
-            author = info.author if info else ""
+            author = self._author(line.commit)
             return Owner("unknown", author, commit=owner.commit, reason=reason, maybe=by)
         step = _SINCE.get(said.how, "").format(path=path)
         if said.how in ("moved", "draft") and path in line.paths:
@@ -268,31 +272,6 @@ class Ownership:
         elif said.how == "form" and edit.new.split("\n", 1)[0] == line.text.lstrip():
             step = ""  # it replaced a part of a line, behind its indent
         return by._replace(via=(*owner.via, *filter(None, (step,))))
-
-    def _by_commit(self, said: Said, line: BlamedLine) -> Owner:
-        """Returns the owner of a line by the first commit that has it.
-
-        What no origin of a commit has came in when that was made of them.
-        """
-        origins, owner = self._origins(line.commit), self.of_commit(line.commit)
-        if origins and len(self.history.infos(origins)) == len(origins):
-            owner = self._alone(line.commit)._replace(commit=line.commit)
-        near, known = -1, NOTHING
-        for origin in reversed(origins):
-            former = self.judgements.of_text(origin, line)
-            if former is not None and former[0] > near:
-                owner = self._alone(origin)._replace(commit=origin)
-                near, known = former
-        said = max(said, known, key=lambda one: one.rank)
-        if said.rank:
-            return self._by_edit(said, line, self.of_commit(line.commit))
-        if owner.kind != "agent" or owner.session is None:
-            return owner
-        session = f"{owner.name} in session {owner.session}"
-        reason = f"it came along with a commit of {session}, and no edit of an agent holds it"
-        info = self.history.info(line.commit)
-        name = info.author if info else ""
-        return Owner("unknown", name, commit=line.commit, via=owner.via, reason=reason, maybe=owner)
 
 
 def _lacking(error: GitFailed) -> Owner:

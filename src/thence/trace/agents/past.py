@@ -17,14 +17,15 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from datetime import datetime
 from functools import cache, partial
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
 from thence.errors import EventTooLarge, GitFailed, InvalidEvent
 from thence.files import file_lock
@@ -32,7 +33,7 @@ from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of, repository
-from thence.trace.agents.hooked import Spooled, edits_in, events_of
+from thence.trace.agents.hooked import Spooled, edits_in, events_of, map_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
@@ -53,6 +54,7 @@ _COMMAND = re.compile(r"\s*(?:<command-message>.*?)?<command-name>(.*?)</command
 _ARGUMENTS = re.compile(r"<command-args>(.+?)</command-args>", re.DOTALL)
 _IS_PATCHED = re.compile(r'Exit code: 0\b|"exit_code":\s*0\b|\ASuccess\. ')
 Record = Mapping[str, Any]
+Firing = tuple[int, dict[str, Any]]  # when a hook would have fired, in ns, and its input
 
 
 class Transcript(NamedTuple):
@@ -67,14 +69,6 @@ class Transcript(NamedTuple):
     agent: str | None
     begun_ns: int
     is_here: bool
-
-
-class Firing(NamedTuple):
-    """What a hook would have been handed; `name` is its own within the session."""
-
-    time_ns: int
-    name: str
-    input: dict[str, Any]
 
 
 class Taken(NamedTuple):
@@ -150,19 +144,17 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
             with suppress(OSError):  # it was removed meanwhile
                 if path.stat().st_mtime < since_s or not path.is_file():
                     continue
-                begun_ns = 0
-                for record in islice(records_of(path, Counter()), _HEAD_RECORDS):
-                    begun_ns = begun_ns or _time_ns(record)
-                    told = _part(record, "payload") if bridge == "codex" else record
-                    if (cwd := text_of(told, "cwd")) is None:
-                        continue
-                    if os.path.isabs(cwd) and "\0" not in cwd:
-                        agent = text_of(told, "agentId", "id")
-                        session = text_of(told, "session_id", "sessionId", "id") or path.stem
-                        agent = agent if agent != session else None
-                        is_here = is_own(cwd) or any(map(is_own, _edited_in(path, bridge, trees)))
-                        yield Transcript(path, bridge, session, agent, begun_ns, is_here)
-                    break
+                heads = [*islice(records_of(path, Counter()), _HEAD_RECORDS)]
+                parts = (map_of(one.get("payload")) for one in heads)
+                told = next((one for one in (*parts, *heads) if text_of(one, "cwd")), {})
+                cwd = text_of(told, "cwd") or ""
+                if os.path.isabs(cwd) and "\0" not in cwd:
+                    agent = text_of(told, "agentId", "id")
+                    session = text_of(told, "session_id", "sessionId", "id") or path.stem
+                    agent = agent if agent != session else None
+                    begun_ns = next(filter(None, map(_time_ns, heads)), 0)
+                    is_here = is_own(cwd) or any(map(is_own, _edited_in(path, bridge, trees)))
+                    yield Transcript(path, bridge, session, agent, begun_ns, is_here)
 
 
 def _edited_in(path: Path, bridge: str, trees: list[bytes]) -> Iterator[str]:
@@ -171,46 +163,37 @@ def _edited_in(path: Path, bridge: str, trees: list[bytes]) -> Iterator[str]:
         lines = iter(partial(file.readline, LINE_BYTES_MAX), b"")
         if not any(tree in line for line in lines for tree in trees):
             return
-    for firing in _READERS[bridge]([*records_of(path, Counter())]):
-        for change in edits_in(firing.input.get("tool_input"), None, None):
-            place = os.path.join(firing.input["cwd"] or "/", change["path"])
+    for _, given in _READERS[bridge]([*records_of(path, Counter())]):
+        for change in edits_in(given.get("tool_input"), None, None):
+            place = os.path.join(given["cwd"] or "/", change["path"])
             if os.path.isabs(place) and "\0" not in place:
                 yield os.path.dirname(place)
 
 
 def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
     """Yields the records of a transcript; of a torn or glued line those that are whole."""
+    decoder = json.JSONDecoder()
     with path.open("rb") as file:
-        while line := file.readline(LINE_BYTES_MAX):
+        for data in iter(partial(file.readline, LINE_BYTES_MAX), b""):
             if file.tell() > FILE_BYTES_MAX:
                 left_out["ends of transcripts that are too long"] += 1
                 return
-            try:
-                found = [msgspec.json.decode(line)]
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                found = [*_pieces(line.decode("utf-8", "replace"), left_out)]
-            yield from (record for record in found if isinstance(record, dict))
-
-
-def _pieces(line: str, left_out: Counter[str]) -> Iterator[object]:
-    """Yields the records in a line that is not one, and counts it where it holds anything else."""
-    at, is_torn = 0, False
-    while line[at:].strip():
-        try:
-            record, at = json.JSONDecoder().raw_decode(line, at)
-            yield record
-        except (ValueError, RecursionError):
-            is_torn = True
-            match = _RECORD.search(line, at + 1)
-            at = match.start() if match else len(line)
-    left_out["lines that can't be read"] += is_torn
+            line, at, is_torn = data.decode("utf-8", "replace").rstrip(), 0, False
+            while at < len(line):
+                try:
+                    record, at = decoder.raw_decode(line, at)
+                    if isinstance(record, dict):
+                        yield record
+                except (ValueError, RecursionError):
+                    is_torn = True
+                    match = _RECORD.search(line, at + 1)
+                    at = match.start() if match else len(line)
+            if is_torn:
+                left_out["lines that can't be read"] += 1
 
 
 def _time_ns(record: Record) -> int:
-    with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(text_of(record, "timestamp") or "")
-        return int(moment.timestamp() * 1_000_000) * 1_000
-    return 0
+    return (microseconds(text_of(record, "timestamp") or "") or 0) * 1_000
 
 
 class _Past:
@@ -227,9 +210,9 @@ class _Past:
         """Yields the events of a session that the log lacks, and notes them."""
         first, is_new = transcripts[0], False
         chains = (self._firings(transcript) for transcript in transcripts)
-        for firing in heapq.merge(*chains, key=lambda firing: firing.time_ns):
-            firing.input.update(session_id=first.session, transcript_path=str(first.path))
-            for event in self._fire(first, firing):
+        for time_ns, given in heapq.merge(*chains, key=itemgetter(0)):
+            given.update(session_id=first.session, transcript_path=str(first.path))
+            for event in self._fire(first, time_ns, given):
                 is_new = True
                 yield event
         self._taken.counts["sessions"] += is_new
@@ -244,24 +227,24 @@ class _Past:
         agent, kinds = transcript.agent, (text_of(one, "attributionAgent") for one in records)
         own = {"agent_id": agent, "agent_type": next(filter(None, kinds), None)} if agent else {}
         latest_ns, last = 0, None
-        for firing in _READERS[transcript.bridge](records):
+        for time_ns, given in _READERS[transcript.bridge](records):
             if agent and last is None:
-                begin = {"hook_event_name": "SubagentStart", "cwd": firing.input["cwd"], **own}
-                yield Firing(firing.time_ns, f"{agent}/begin", begin)
-            latest_ns, last = max(latest_ns, firing.time_ns), firing.input
+                yield time_ns, {"hook_event_name": "SubagentStart", "cwd": given["cwd"], **own}
+            latest_ns, last = max(latest_ns, time_ns), given
             # what an agent is asked is in the call that asked for it
             if not agent or last["hook_event_name"] != "UserPromptSubmit":
-                yield Firing(latest_ns, firing.name, {**last, **own})
+                yield latest_ns, {**last, **own}
         if agent and last:
-            end = {"hook_event_name": "SubagentStop", "cwd": last["cwd"], **own}
-            yield Firing(latest_ns, f"{agent}/end", end)
+            yield latest_ns, {"hook_event_name": "SubagentStop", "cwd": last["cwd"], **own}
 
-    def _fire(self, transcript: Transcript, firing: Firing) -> Iterator[HostEvent]:
+    def _fire(
+        self, transcript: Transcript, time_ns: int, given: dict[str, Any]
+    ) -> Iterator[HostEvent]:
         """Yields the events that a hook would have made, but for those that are there."""
-        given, name = firing.input, transcript.session
-        hook, use_id = given["hook_event_name"], text_of(given, "tool_use_id")
+        hook, name = given["hook_event_name"], transcript.session
+        use_id, prompt_id = text_of(given, "tool_use_id"), text_of(given, "prompt_id")
         subagent = self._table.of(name).subagents.get(given.get("agent_id", ""))
-        key = use_id or digest_of(text_of(given, "prompt_id"))
+        key = use_id or digest_of(prompt_id)
         if key and self._owners.setdefault(key, name) != name:
             return
         if hook == "SubagentStop" and not (subagent and subagent.is_open):
@@ -269,15 +252,16 @@ class _Past:
         if self._table.of(name).begin is None and hook != "SessionStart":
             begin = {"hook_event_name": "SessionStart", "source": SOURCE, "cwd": given["cwd"]}
             begin["session_id"] = name
-            yield from self._fire(transcript, Firing(firing.time_ns, "begin", begin))
-        words: Any = transcript.bridge, firing.time_ns, given["cwd"], None, None, (), {}, given
-        spooled = Spooled(f"{SOURCE}/{name}/{firing.name}", *words)
+            yield from self._fire(transcript, time_ns, begin)
+        own = use_id or text_of(given, "agent_id") or prompt_id or time_ns
+        words: Any = transcript.bridge, time_ns, given["cwd"], None, None, (), {}, given
+        spooled = Spooled(f"{SOURCE}/{name}/{own}/{hook}", *words)
         for event in events_of(spooled, self._table):
             payload = event.payload or {}
             if payload.get("is_unanswered"):  # what a hook has begun goes on, whatever was before
                 continue
             root, files = text_of(payload, "root"), payload.get("files", ())
-            fits = [self._texts.fits(root, file, firing.time_ns) for file in files]
+            fits = [self._texts.fits(root, file, time_ns) for file in files]
             if not all(fits):
                 self._taken.left_out[UNFIT] += len(fits)
                 payload = {key: value for key, value in payload.items() if key != "files"}
@@ -298,7 +282,7 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
         asked[uuid] = (text_of(record, "promptId") or uuid) if is_prompt else above
         if record.get("type") == "assistant":
             heard.add(asked[uuid])
-        for block in _blocks(_part(record, "message")):
+        for block in _blocks(map_of(record.get("message"))):
             answered.add(text_of(block, "tool_use_id") or "")
             if block.get("type") == "tool_use":
                 calls.setdefault(text_of(block, "id") or "", block)
@@ -307,8 +291,8 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
         common = {"cwd": text_of(record, "cwd"), "prompt_id": prompt_id}
         if prompt is not None and prompt_id in heard:
             told = {"hook_event_name": "UserPromptSubmit", "prompt": prompt, **common}
-            yield Firing(time_ns, f"{prompt_id}/prompt", told)
-        for block in _blocks(_part(record, "message")):
+            yield time_ns, told
+        for block in _blocks(map_of(record.get("message"))):
             use_id, answer = text_of(block, "tool_use_id", "id") or "", block.get("content")
             if use_id not in calls or use_id not in answered:
                 continue
@@ -321,13 +305,7 @@ def claude_firings(records: list[Record]) -> Iterator[Firing]:
             else:
                 answer = record.get("toolUseResult") or answer
                 told |= {"hook_event_name": "PostToolUse", "tool_response": answer}
-            yield Firing(time_ns, f"{use_id}/{told['hook_event_name']}", told)
-
-
-def _part(record: Record, name: str) -> Record:
-    """Returns a member that is an object, an empty one for any other."""
-    value = record.get(name)
-    return value if isinstance(value, dict) else {}
+            yield time_ns, told
 
 
 def _blocks(message: Record) -> list[Record]:
@@ -344,10 +322,10 @@ def _text_in(message: Record) -> str:
 def _words_of(record: Record) -> str | None:
     """Returns what a person wrote in a record of Claude Code."""
     is_own = record.get("isMeta") or record.get("isCompactSummary")
-    is_persons = _part(record, "origin").get("kind", "human") == "human"
+    is_persons = map_of(record.get("origin")).get("kind", "human") == "human"
     if record.get("type") != "user" or is_own or not is_persons:
         return None
-    words = _text_in(_part(record, "message"))
+    words = _text_in(map_of(record.get("message")))
     if command := _COMMAND.match(words):
         return " ".join((command[1], *_ARGUMENTS.findall(words)))
     return None if _MACHINES.match(words) else words
@@ -355,19 +333,18 @@ def _words_of(record: Record) -> str | None:
 
 def codex_firings(records: list[Record]) -> Iterator[Firing]:
     """Yields what Codex's hooks would have been handed."""
-    payloads = [_part(record, "payload") for record in records]
+    payloads = [map_of(record.get("payload")) for record in records]
     answered = {text_of(payload, "call_id") for payload in payloads if "output" in payload}
     calls: dict[str | None, dict[str, Any]] = {}
     turn = cwd = None
     for number, payload in enumerate(payloads):
         turn, cwd = text_of(payload, "turn_id") or turn, text_of(payload, "cwd") or cwd
-        use_id, item = text_of(payload, "call_id"), _part(payload, "item")
+        use_id, item = text_of(payload, "call_id"), map_of(payload.get("item"))
         given: dict[str, Any] = {"cwd": cwd, "prompt_id": turn}
-        name = f"{turn or number}/prompt"
         if item.get("type") == "UserMessage":
             given |= {"hook_event_name": "UserPromptSubmit", "prompt": _text_in(item)}
         elif use_id in calls and "output" in payload:
-            output, name = payload["output"], f"{use_id}/end"
+            output = payload["output"]
             given |= {**calls[use_id], "hook_event_name": "PostToolUse", "tool_response": output}
             if given["tool_name"] == "apply_patch" and not _IS_PATCHED.search(str(output)):
                 given |= {"hook_event_name": "PostToolUseFailure", "error": output}
@@ -384,10 +361,9 @@ def codex_firings(records: list[Record]) -> Iterator[Firing]:
                 tool, value = "Bash", {"command": command}
             calls[use_id] = {"tool_name": tool, "tool_input": value, "tool_use_id": use_id}
             given |= {**calls[use_id], "hook_event_name": "PreToolUse"}
-            name = f"{use_id}/begin"
         else:
             continue
-        yield Firing(_time_ns(records[number]), name, given)
+        yield _time_ns(records[number]), given
 
 
 _READERS = {"claude-code": claude_firings, "codex": codex_firings}
@@ -410,7 +386,7 @@ class _Texts:
             return False
         before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))
         texts = chain(
-            [after] if file.get("removed") is None or file.get("is_whole") else [],
+            [after] if not before else [],
             [self._edited[root, path]] if (root, path) in self._edited else [],
             self._committed(root, path, time_ns // 10**9),
         )

@@ -127,6 +127,8 @@ def next_steps(
         return (back,)
     if kind == "unfetched":
         return (FETCH,)
+    if kind == "absent":
+        return f"{accept} --landed COMMIT", back
     # of what was never seen here nothing is advised
     if kind == "unknown" or (is_done and kind in (None, "landed", "no_code")):
         return ()

@@ -30,7 +30,6 @@ from thence.work.board.state import (
     DOING,
     NOBODY,
     Board,
-    FeatureState,
     LostPackage,
     PackageState,
 )
@@ -67,7 +66,11 @@ def fold(
     subjects = list(map(subject_of, ordered))
     judgement = judged(ordered, subjects, slots_of(WORK), duplicates)
     features: dict[str, FeatureFold] = {}
-    for event in _in_causal_order(counted):
+    if not all(event.header.seq for event in counted):
+        # another tool's line may have an unwitnessed clock, and stand before its causes
+        ranks = history([event.header for event in counted], {}).ranks
+        counted = [counted[rank] for rank in ranks]
+    for event in counted:
         project, slug = project_of(event), _feature_of(event)
         if event.header.event_type not in TYPES or event.event_id in judgement.beaten or not slug:
             continue
@@ -121,44 +124,33 @@ def _numbers_given_twice(
     return tuple(kept), lost
 
 
-def _in_causal_order(ordered: list[Event]) -> list[Event]:
-    """Returns events so that each stands behind its causes.
-
-    Events in total order already do, unless another tool's line has an unwitnessed clock.
-    """
-    if all(event.header.seq for event in ordered):
-        return ordered
-    ranks = history([event.header for event in ordered], {}).ranks
-    return [ordered[rank] for rank in ranks]
-
-
 def as_json(board: Board) -> dict[str, Any]:
     """Returns the board in the form of `thence work status --json`, equal in all clones.
 
     It shows the open conflicts, each with its feature.
     """
-    return {"features": [_feature_json(board, feature) for feature in board.features.values()]}
-
-
-def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
-    return {
-        "feature_slug": feature.slug,
-        "folder": feature.name,
-        "project_uuid": feature.project_uuid,
-        "title": feature.title,
-        "target_branch": feature.target_branch,
-        "is_completed": feature.is_completed,
-        "lanes": {
-            column: [_package_json(package) for package in packages]
-            for column, packages in feature.by_column().items()
-        },
-        "conflicts": [
-            conflict_json(conflict)
-            for conflict in board.conflicts
-            if conflict.is_open and feature.is_about(conflict.subject)
-        ],
-        "progress": {"done": feature.done_count, "total": len(feature.packages)},
-    }
+    features = [
+        {
+            "feature_slug": feature.slug,
+            "folder": feature.name,
+            "project_uuid": feature.project_uuid,
+            "title": feature.title,
+            "target_branch": feature.target_branch,
+            "is_completed": feature.is_completed,
+            "lanes": {
+                column: [_package_json(package) for package in packages]
+                for column, packages in feature.by_column().items()
+            },
+            "conflicts": [
+                conflict_json(conflict)
+                for conflict in board.conflicts
+                if conflict.is_open and feature.is_about(conflict.subject)
+            ],
+            "progress": {"done": feature.done_count, "total": len(feature.packages)},
+        }
+        for feature in board.features.values()
+    ]
+    return {"features": features}
 
 
 def _package_json(package: PackageState) -> dict[str, Any]:
@@ -223,7 +215,10 @@ def sentence(conflict: Conflict) -> str:
     name = conflict.subject.rpartition("/")[2]
     titles = {event.payload.get("title") for event in conflict.events}
     if conflict.slot == PACKAGE.name and len(titles) > 1:
-        return _given_twice(name, conflict)
+        by = (f"by {person(one)} ({shown(one.payload.get('title'))})" for one in conflict.events)
+        times = _TIMES.get(len(conflict.events), "often")
+        text = f"{name} was given {times}: {' and '.join(by)}"
+        return f"{text}; {person(conflict.winner)}'s keeps it ({conflict.rule})"
     claimers = list(map(person, filter(is_claim, conflict.events)))
     if len(claimers) > 1:
         names = list(dict.fromkeys(claimers))
@@ -235,12 +230,6 @@ def sentence(conflict: Conflict) -> str:
         text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
     sure = ", provisionally" if conflict.is_provisional else ""
     return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule}){sure}"
-
-
-def _given_twice(number: str, conflict: Conflict) -> str:
-    by = (f"by {person(event)} ({shown(event.payload.get('title'))})" for event in conflict.events)
-    text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
-    return f"{text}; {person(conflict.winner)}'s keeps it ({conflict.rule})"
 
 
 def action_of(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""The order of packages by their dependencies, or the cycles that prevent it.
+"""The order of packages by their dependencies, or the cycle that prevents it.
 
 A dependency on a package that is not among them is ignored: the reader of the planning files
 reports it, with its line.
@@ -9,8 +9,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Protocol, TypeVar
 
 from thence.errors import PlanningError
-
-CYCLES_MAX = 20
 
 
 class Depending(Protocol):
@@ -43,7 +41,7 @@ def in_order(packages: Sequence[P]) -> tuple[P, ...]:
         if package is None:
             raise PlanningError(
                 "could not order the packages",
-                cause=f"they wait for each other: {describe(cycles(packages)[0])}",
+                cause=f"they wait for each other: {describe(cycle_in(packages))}",
                 hint="take one of these dependencies out",
             )
         remaining.remove(package)
@@ -51,27 +49,20 @@ def in_order(packages: Sequence[P]) -> tuple[P, ...]:
     return tuple(ordered)
 
 
-def cycles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
-    """Returns the cycles of dependencies, no package in two of them; CYCLES_MAX at most.
+def cycle_in(packages: Sequence[Depending]) -> tuple[str, ...]:
+    """Returns a cycle of dependencies by its ids, each depending on the next; none without one.
 
-    A cycle is a tuple of ids, each depending on the next and the last on the first.
+    It begins with the package that comes first.
     """
     positions = {package.wp_id: position for position, package in enumerate(packages)}
-    remaining = list(packages)
-    circles: list[tuple[str, ...]] = []
-    while len(circles) < CYCLES_MAX:
-        sorter: TopologicalSorter[str] = TopologicalSorter()
-        for package in remaining:
-            sorter.add(package.wp_id, *(one for one in package.dependencies if one in positions))
-        try:
-            sorter.prepare()
-            break
-        except CycleError as error:
-            circle = error.args[1][:0:-1]  # graphlib names each before the one that depends on it
+    needs = {one.wp_id: [w for w in one.dependencies if w in positions] for one in packages}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = error.args[1][:0:-1]  # graphlib names each before the one that depends on it
         start = circle.index(min(circle, key=positions.__getitem__))
-        circles.append((*circle[start:], *circle[:start]))
-        remaining = [package for package in remaining if package.wp_id not in circle]
-    return tuple(sorted(circles, key=lambda circle: positions[circle[0]]))
+        return (*circle[start:], *circle[:start])
+    return ()
 
 
 def describe(cycle: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ from thence.work.board.move_request import (
     SHORT,
     UNSHALLOW,
     GuardFailure,
-    LandingStatus,
     MoveRequest,
     changed_since,
     closing_events,
@@ -26,40 +25,15 @@ from thence.work.board.state import (
     DOING,
     DONE,
     FOR_REVIEW,
-    LANES,
     NOBODY,
     PLANNED,
     REJECTED,
     FeatureState,
-    GateState,
     PackageState,
 )
 
 Read = GuardFailure | tuple[str, ...]
 Guard = Callable[[MoveRequest], Read]
-
-
-def _unknown_lane(request: MoveRequest) -> Read:
-    if request.to in LANES:
-        return ()
-    return GuardFailure(
-        "unknown_lane",
-        f"there is no lane {request.to!r}",
-        f"name one of {', '.join(LANES)}",
-        may_be_forced=False,
-    )
-
-
-def _unknown_package(request: MoveRequest) -> Read:
-    if request.package.wp_id in request.feature.packages:
-        return ()
-    names = ", ".join(request.feature.packages)
-    return GuardFailure(
-        "unknown_package",
-        f"{request.feature.slug} has no package {request.package.wp_id}",
-        f"name one of {names}" if names else "plan it: `thence work finalize-tasks`",
-        may_be_forced=False,
-    )
 
 
 def number_given_twice(
@@ -99,9 +73,12 @@ def _moved_meanwhile(request: MoveRequest) -> Read:
 def _not_in_lane(request: MoveRequest) -> Read:
     package, to = request.package, request.to
     if package.lane == to:
+        since, value = "", ulid_value(package.lane_event or "")
+        if to == DOING and value is not None:
+            since = f" since {timestamp_at((value >> 80) * 1_000)[:19]}Z"
         return GuardFailure(
             "not_in_lane",
-            f"{package.wp_id} is already in {_place(package)}{_since(package)}",
+            f"{package.wp_id} is already in {_place(package)}{since}",
             "look at `thence work status`",
             may_be_forced=False,
         )
@@ -119,12 +96,6 @@ def _not_in_lane(request: MoveRequest) -> Read:
 def _place(package: PackageState) -> str:
     with_whom = f", with {package.agent}" if package.agent and package.lane == DOING else ""
     return f"{package.lane}{with_whom}"
-
-
-def _since(package: PackageState) -> str:
-    """Returns when the package came into doing, by the id of its event; "" for another lane."""
-    value = ulid_value(package.set_by.get("lane", "")) if package.lane == DOING else None
-    return "" if value is None else f" since {timestamp_at((value >> 80) * 1_000)[:19]}Z"
 
 
 def _not_its_agent(request: MoveRequest) -> Read:
@@ -192,7 +163,12 @@ def _subtasks_open(request: MoveRequest) -> Read:
 
 
 def _worktree_dirty(request: MoveRequest) -> Read:
-    if request.to not in (FOR_REVIEW, DONE) or request.context.worktree != "dirty":
+    if request.to not in (FOR_REVIEW, DONE):
+        return ()
+    if request.context.deleted is not None:
+        cause, command = request.context.deleted
+        return GuardFailure("no_branch", cause, f"{command} puts it back", may_be_forced=False)
+    if request.context.worktree != "dirty":
         return ()
     return GuardFailure(
         "worktree_dirty",
@@ -244,15 +220,7 @@ def _not_landed(request: MoveRequest) -> Read:
         return GuardFailure("not_landed", names, "leave it to a person", may_be_forced=False)
     if code.kind == "landed" or (code.kind == "local" and context.is_local):
         return ()
-    message, remedy = _why_not_landed(code, wp_id, f"{wp_id} --feature {request.feature.slug}")
-    return GuardFailure("not_landed", message, remedy, may_be_forced=not context.is_agent)
-
-
-def _why_not_landed(code: LandingStatus, wp_id: str, which: str) -> tuple[str, str]:
-    """Returns the reason that a package is not done yet, and what to do next.
-
-    `which` are the words that name it to a command.
-    """
+    which = f"{wp_id} --feature {request.feature.slug}"  # names it to a command
     likely = f" (most like it: {code.nearest[:SHORT]})" if code.nearest else ""
     accept = f"thence work accept {which}"
     named = f"name the commit that merged it{likely}: {accept} --landed COMMIT"
@@ -267,7 +235,9 @@ def _why_not_landed(code: LandingStatus, wp_id: str, which: str) -> tuple[str, s
         "unfetched": f"git fetch, then try again; or {named}",
     }
     is_said = " is" if code.kind in ("reverted", "local") else ":"
-    return f"{wp_id}{is_said} {code.sentence}", remedies.get(code.kind, f"{named}; or {no_code}")
+    message = f"{wp_id}{is_said} {code.sentence}"
+    remedy = remedies.get(code.kind, f"{named}; or {no_code}")
+    return GuardFailure("not_landed", message, remedy, may_be_forced=not context.is_agent)
 
 
 def _changed_since(request: MoveRequest) -> Read:
@@ -319,23 +289,20 @@ def _gates_open(request: MoveRequest) -> Read:
     ]
     if run := sorted(types & context.gates_run):
         remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
+    texts = list[str]()
+    for gate in unpassed:
+        is_stated = gate.gate_type in context.gates_run and gate.stated_by
+        stated = f", as {gate.stated_by} states" if is_stated else ""
+        texts.append(f"{gate.gate_type} ({gate.status}{stated})")
     return GuardFailure(
         "gates_open",
-        f"{request.package.wp_id} has gates that are not passed: "
-        + ", ".join(_gate_text(gate, gate.gate_type in context.gates_run) for gate in unpassed),
+        f"{request.package.wp_id} has gates that are not passed: {', '.join(texts)}",
         "; ".join(remedies),
         may_be_forced=not context.is_agent,
     )
 
 
-def _gate_text(gate: GateState, is_run: bool) -> str:
-    stated = f", as {gate.stated_by} states" if is_run and gate.stated_by else ""
-    return f"{gate.gate_type} ({gate.status}{stated})"
-
-
 CONDITIONS: tuple[Guard, ...] = (
-    _unknown_lane,
-    _unknown_package,
     _number_given_twice,
     _moved_meanwhile,
     _not_in_lane,

@@ -32,7 +32,16 @@ MATRIX: Mapping[str, tuple[str, ...]] = {
     REJECTED: (PLANNED,),
 }
 CodeKind = Literal[
-    "landed", "local", "missing", "no_code", "unknown", "shallow", "unfetched", "reverted", "gone"
+    "landed",
+    "local",
+    "missing",
+    "no_code",
+    "unknown",
+    "shallow",
+    "unfetched",
+    "absent",
+    "reverted",
+    "gone",
 ]
 _SENTENCES: Mapping[CodeKind, str] = {
     "landed": "its code is in {target}, and it is not done",
@@ -42,6 +51,7 @@ _SENTENCES: Mapping[CodeKind, str] = {
     "unknown": "landed unknown: its code was not found",
     "shallow": "landed unknown: this clone is shallow",
     "unfetched": "its code is not fetched here",
+    "absent": "its code is not here, and git fetch did not bring it",
     "reverted": "reverted in {target} by {reverts}",
     "gone": "its code is not in {target} any more",
 }
@@ -54,11 +64,12 @@ class LandingStatus(msgspec.Struct, frozen=True):
     upstream, and not pushed. "missing": its commits are known and are not in the target.
     "no_code": the branch changes nothing. "unknown": nothing is known of it. "shallow": this clone
     lacks the old commits that would tell. "unfetched": this clone lacks a commit of it, or never
-    had its landing in the target. "reverted", "gone": it was in the target, and all of it was taken
-    out by `reverts`, or it was reset since. `landed` records how it came to the target,
+    had its landing in the target; "absent": nor did a fetch bring it since. "reverted", "gone": it
+    was in the target, and all of it was taken out by `reverts`, or it was reset since. `landed`
+    records how it came to the target,
     `is_asserted` that a person stated it. `changed_since` is the commit that was handed in, where
     the package's last commit is another one. `revert` is the command that takes the reverts back,
-    `push` the one that brings "local" code to the target, None where it was not looked for.
+    `push` the one that brings "local" code to the target, None where that follows no remote's.
     `nearest` is the target's commit that shares most words with "missing" code.
     """
 
@@ -85,6 +96,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the state of the package's worktree, None where it has none or was not checked.
+    `deleted` is what is to be said, and typed, of a branch that was deleted under it.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
     `open_subtasks` are those that the planning files show as open. `expected_lane` is the lane that
     the command read on its first request, None during that request. `waived_guards` names guards
@@ -107,6 +119,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     is_forced: bool = False
     worktree: Literal["clean", "dirty"] | None = None
+    deleted: tuple[str, str] | None = None
     has_commits: bool | None = None
     open_subtasks: tuple[str, ...] = ()
     expected_lane: str | None = None
@@ -185,7 +198,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoveRequest(msgspec.Struct, frozen=True):
-    """A move that an actor wants to make; the package may be one that the board lacks."""
+    """A move that an actor wants to make."""
 
     board: Board
     feature: FeatureState

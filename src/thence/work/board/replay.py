@@ -6,7 +6,7 @@ member of the wrong type counts as absent. An event without usable members is pa
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -105,14 +105,34 @@ class ReplayedEvent(NamedTuple):
         return text(self.payload.get(name))
 
 
+# by type, the member that a package's event can't do without
+_PACKAGE_TYPES: Mapping[str, str] = {
+    "WPStatusChanged": "new_status",
+    "WPCreated": "",
+    "WPAssigned": "agent_id",
+    "HistoryAdded": "entry_content",
+    "DependencyResolved": "dependency_wp_id",
+    "WorkspaceCreated": "branch_name",
+    "WPReviewed": "commit",
+    "WPLanded": "how",
+    "SubtaskCompleted": "",
+    "SubtaskReopened": "",
+    "GateCreated": "",
+}
+_FEATURE_TYPES = frozenset(
+    ("GateResultChanged", "SpecCreated", "FeatureCreated", "FeatureCompleted")
+)
+TYPES = _PACKAGE_TYPES.keys() | _FEATURE_TYPES
+
+
 def apply(event: Event, feature: FeatureFold) -> None:
     """Applies an event to its feature; one without usable members changes nothing."""
     read = ReplayedEvent(event.header, event.cut_payload, feature)
-    kind = read.header.event_type
-    if (of_feature := _FEATURE_STEPS.get(kind)) is not None:
-        of_feature(read)
+    kind, event_id = read.header.event_type, read.header.event_id
+    if kind in _FEATURE_TYPES:
+        _apply_to_feature(read)
         return
-    step, member = _PACKAGE_STEPS[kind]
+    member = _PACKAGE_TYPES[kind]
     value = read.text(member) if member else ""
     wp_id = read.text("wp_id") or read.text("work_package_id")
     if wp_id is None and is_wp_id(read.header.aggregate_id or ""):
@@ -122,8 +142,71 @@ def apply(event: Event, feature: FeatureFold) -> None:
     package = feature.packages.get(wp_id)
     if package is None:
         package = feature.packages[wp_id] = PackageFold(wp_id)
-    if step(read, package, value) is not False:
-        package.last_event = read.header.event_id
+    facts, set_by = package.facts, package.set_by
+    match kind:
+        case "WPStatusChanged":
+            _move(read, package, value)
+        case "WPCreated":
+            facts["title"] = read.text("title") or ""
+            facts["dependencies"] = texts(read.payload.get("dependencies"))
+            facts.setdefault("created_event", event_id)
+            set_by["package"] = event_id
+        case "WPAssigned":
+            facts["phase"] = phase = read.text("phase") or "implementation"
+            role = "reviewer" if phase == "review" else "agent"
+            facts[role], set_by[role] = value, event_id
+        case "HistoryAdded":
+            is_approval = (read.text("entry_type"), value) == ("review", APPROVED)
+            if is_approval and facts.get("lane") == FOR_REVIEW:
+                facts["approved_by"] = read.text("author") or read.header.actor or NOBODY
+                set_by["approved"] = event_id
+        case "DependencyResolved":
+            package.resolved[value] = read.text("resolution_type") or "completed"
+            set_by[f"resolved/{value}"] = event_id
+        case "WorkspaceCreated":
+            path = read.text("worktree_path") or ""
+            facts["workspace"] = Workspace(value, path, read.header.node_id)
+        case "WPReviewed":
+            if not _review(read, package):
+                return
+        case "WPLanded":
+            commit, reason = oid(read.payload.get("commit")), read.text("reason") or ""
+            facts["landed"] = Landed(value, commit, reason)
+        case "SubtaskCompleted" | "SubtaskReopened":
+            index = read.payload.get("subtask_index")
+            subtask = f"T{index:03}" if type(index) is int else text(index)
+            if subtask := subtask or read.header.aggregate_id:
+                package.subtasks[subtask] = kind == "SubtaskCompleted"
+                set_by[f"ticked/{subtask}"] = event_id
+        case "GateCreated":
+            if gate_id := read.text("gate_id") or read.header.aggregate_id:
+                gate_type = read.text("gate_type") or "unknown"
+                feature.gates[gate_id] = (package, gate_type, event_id)
+    package.last_event = event_id
+
+
+def _apply_to_feature(event: ReplayedEvent) -> None:
+    feature, event_id = event.feature, event.header.event_id
+    facts = feature.facts
+    match event.header.event_type:
+        case "GateResultChanged":
+            gate_id = event.text("gate_id") or event.header.aggregate_id
+            status = event.text("new_status")
+            if gate_id is None or status is None:
+                return
+            feature.results[gate_id] = (status, event.header.actor, event_id)
+            if gate_id in feature.gates:
+                feature.gates[gate_id][0].last_event = event_id
+        case "SpecCreated":
+            facts["spec_event"], facts["title"] = event_id, event.text("title") or ""
+            if target := event.text("target_branch"):
+                facts["target_branch"] = target
+        case "FeatureCreated":
+            facts["created_event"] = event_id
+            facts["target_branch"] = event.text("target_branch") or facts.get("target_branch")
+            facts["folder"] = event.text("folder") or facts.get("folder")
+        case "FeatureCompleted":
+            facts["is_completed"] = True
 
 
 def _move(event: ReplayedEvent, package: PackageFold, new: str) -> None:
@@ -154,38 +237,8 @@ def _move(event: ReplayedEvent, package: PackageFold, new: str) -> None:
         facts["agent"] = actor or agent if agent in (None, NOBODY) else agent
 
 
-def _create(event: ReplayedEvent, package: PackageFold, _: str) -> None:
-    package.facts["title"] = event.text("title") or ""
-    package.facts["dependencies"] = texts(event.payload.get("dependencies"))
-    package.facts.setdefault("created_event", event.header.event_id)
-    package.set_by["package"] = event.header.event_id
-
-
-def _assign(event: ReplayedEvent, package: PackageFold, agent: str) -> None:
-    phase = event.text("phase") or "implementation"
-    role = "reviewer" if phase == "review" else "agent"
-    package.facts["phase"] = phase
-    package.facts[role], package.set_by[role] = agent, event.header.event_id
-
-
-def _note(event: ReplayedEvent, package: PackageFold, content: str) -> None:
-    is_approval = (event.text("entry_type"), content) == ("review", APPROVED)
-    if is_approval and package.facts.get("lane") == FOR_REVIEW:
-        package.facts["approved_by"] = event.text("author") or event.header.actor or NOBODY
-        package.set_by["approved"] = event.header.event_id
-
-
-def _resolve(event: ReplayedEvent, package: PackageFold, other: str) -> None:
-    package.resolved[other] = event.text("resolution_type") or "completed"
-    package.set_by[f"resolved/{other}"] = event.header.event_id
-
-
-def _make_workspace(event: ReplayedEvent, package: PackageFold, branch: str) -> None:
-    path = event.text("worktree_path") or ""
-    package.facts["workspace"] = Workspace(branch, path, event.header.node_id)
-
-
-def _review(event: ReplayedEvent, package: PackageFold, _: str) -> bool:
+def _review(event: ReplayedEvent, package: PackageFold) -> bool:
+    """Records the code that went to review; reports whether the event names any."""
     commit, base, patch = (oid(event.payload.get(name)) for name in ("commit", "base", "patch"))
     if commit is None or base is None:
         return False
@@ -198,77 +251,6 @@ def _review(event: ReplayedEvent, package: PackageFold, _: str) -> bool:
     package.facts["reviewed"] = replace(code, earlier=before)
     package.facts["reviews"] = (*before, code)
     return True
-
-
-def _land(event: ReplayedEvent, package: PackageFold, how: str) -> None:
-    commit, reason = oid(event.payload.get("commit")), event.text("reason") or ""
-    package.facts["landed"] = Landed(how, commit, reason)
-
-
-def _tick(event: ReplayedEvent, package: PackageFold, _: str) -> None:
-    index = event.payload.get("subtask_index")
-    subtask = f"T{index:03}" if type(index) is int else text(index) or event.header.aggregate_id
-    if subtask is not None:
-        package.subtasks[subtask] = event.header.event_type == "SubtaskCompleted"
-        package.set_by[f"ticked/{subtask}"] = event.header.event_id
-
-
-def _make_gate(event: ReplayedEvent, package: PackageFold, _: str) -> None:
-    gate_id, kind = event.text("gate_id") or event.header.aggregate_id, event.text("gate_type")
-    if gate_id is not None:
-        event.feature.gates[gate_id] = (package, kind or "unknown", event.header.event_id)
-
-
-def _set_gate(event: ReplayedEvent) -> None:
-    gate_id, status = event.text("gate_id") or event.header.aggregate_id, event.text("new_status")
-    if gate_id is None or status is None:
-        return
-    event.feature.results[gate_id] = (status, event.header.actor, event.header.event_id)
-    if gate_id in event.feature.gates:
-        event.feature.gates[gate_id][0].last_event = event.header.event_id
-
-
-def _specify(event: ReplayedEvent) -> None:
-    facts = event.feature.facts
-    facts["spec_event"], facts["title"] = event.header.event_id, event.text("title") or ""
-    if target := event.text("target_branch"):
-        facts["target_branch"] = target
-
-
-def _begin(event: ReplayedEvent) -> None:
-    facts = event.feature.facts
-    facts["created_event"] = event.header.event_id
-    facts["target_branch"] = event.text("target_branch") or facts.get("target_branch")
-    facts["folder"] = event.text("folder") or facts.get("folder")
-
-
-def _complete(event: ReplayedEvent) -> None:
-    event.feature.facts["is_completed"] = True
-
-
-# a step changes a package by the text of one member; False says that it found nothing usable
-_PackageStep = Callable[[ReplayedEvent, PackageFold, str], bool | None]
-# by type, with the member that the step can't do without
-_PACKAGE_STEPS: Mapping[str, tuple[_PackageStep, str]] = {
-    "WPStatusChanged": (_move, "new_status"),
-    "WPCreated": (_create, ""),
-    "WPAssigned": (_assign, "agent_id"),
-    "HistoryAdded": (_note, "entry_content"),
-    "DependencyResolved": (_resolve, "dependency_wp_id"),
-    "WorkspaceCreated": (_make_workspace, "branch_name"),
-    "WPReviewed": (_review, "commit"),
-    "WPLanded": (_land, "how"),
-    "SubtaskCompleted": (_tick, ""),
-    "SubtaskReopened": (_tick, ""),
-    "GateCreated": (_make_gate, ""),
-}
-_FEATURE_STEPS: Mapping[str, Callable[[ReplayedEvent], None]] = {
-    "GateResultChanged": _set_gate,
-    "SpecCreated": _specify,
-    "FeatureCreated": _begin,
-    "FeatureCompleted": _complete,
-}
-TYPES = _PACKAGE_STEPS.keys() | _FEATURE_STEPS.keys()
 
 
 def text(value: Any) -> str | None:

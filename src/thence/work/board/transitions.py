@@ -5,7 +5,7 @@ that follow. All are pure: nothing is written here, and the state of disk and gi
 context.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -30,7 +30,6 @@ from thence.work.board.state import (
     PLANNED,
     REJECTED,
     Board,
-    FeatureState,
     PackageState,
 )
 
@@ -50,7 +49,7 @@ DECIDING_TYPES = frozenset(
 def move(
     board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
 ) -> Move | GuardFailure:
-    """Returns the move of a package to a lane, or the first refusal that is not overruled.
+    """Returns the move of a package of the board to a lane, or the first refusal that counts.
 
     A forced move needs a reason, and overrules all refusals that may be forced.
     """
@@ -61,17 +60,43 @@ def move(
             return refusal
     if context.is_forced and not context.reason.strip():
         return reason_missing("what is forced needs a reason")
+    feature, package = request.feature, request.package
     overruled = tuple(refusal.guard for refusal in refused)
+    payload: dict[str, object] = {
+        "wp_id": wp_id,
+        "previous_status": package.lane,
+        "new_status": to,
+        "changed_by": context.changed_by or context.actor,
+        "feature_slug": feature.slug,
+    }
+    if context.reason:
+        payload["reason"] = context.reason
+    if to == DONE and package.gates:
+        payload["gate_results"] = [
+            {"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()
+        ]
+    if request.is_claim and package.dependencies:
+        payload["dependency_status"] = {one: request.lane_of(one) for one in package.dependencies}
+    if overruled:
+        payload["overruled"] = list(overruled)
+    # the result of a conflict rests on all of its sides
+    causes = dict.fromkeys(filter(None, (*read, *context.rests_on)))
+    for conflict in board.conflicts:
+        sides = [event.event_id for event in conflict.events]
+        if not causes.keys().isdisjoint(sides):
+            causes |= dict.fromkeys(sides)
+    others = (*package.dependencies, *package.gates)
+    subjects = (work_subject(feature.project_uuid, feature.slug, name) for name in others)
     return Move(
-        feature_slug=request.feature.slug,
+        feature_slug=feature.slug,
         wp_id=wp_id,
-        previous=request.package.lane,
+        previous=package.lane,
         to=to,
-        payload=_payload(request, overruled),
+        payload=payload,
         follow_ups=tuple(_follow_ups(request)),
         overruled=overruled,
-        watched=_watched(request),
-        caused_by=_causes(board, (*read, *context.rests_on)),
+        watched=frozenset((package.subject, *subjects)),
+        caused_by=tuple(causes),
     )
 
 
@@ -94,7 +119,7 @@ def after_move(board: Board, move: Move, event_id: str, actor: str) -> Board:
 def refusals(
     board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
 ) -> tuple[GuardFailure, ...]:
-    """Returns all refusals of a move, forced or not; an unknown package or lane ends the checks."""
+    """Returns all refusals of a move, forced or not."""
     return _check_guards(_request(board, feature_slug, wp_id, to, context))[0]
 
 
@@ -108,22 +133,7 @@ def _check_guards(request: MoveRequest) -> tuple[tuple[GuardFailure, ...], tuple
             read += outcome
         elif outcome.guard not in request.context.waived_guards:
             refused.append(outcome)
-            if outcome.guard in ("unknown_package", "unknown_lane"):
-                break
     return tuple(refused), tuple(read)
-
-
-def _causes(board: Board, read: Sequence[str]) -> tuple[str, ...]:
-    """Returns the causes of a move, with all events in conflict with any of them.
-
-    The result of a conflict rests on all of its sides.
-    """
-    causes = dict.fromkeys(filter(None, read))
-    for conflict in board.conflicts:
-        sides = [event.event_id for event in conflict.events]
-        if not causes.keys().isdisjoint(sides):
-            causes |= dict.fromkeys(sides)
-    return tuple(causes)
 
 
 def claimable(board: Board, feature_slug: str, context: MoveContext) -> tuple[PackageState, ...]:
@@ -140,46 +150,8 @@ def claimable(board: Board, feature_slug: str, context: MoveContext) -> tuple[Pa
 def _request(
     board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
 ) -> MoveRequest:
-    feature = board.features.get(feature_slug)
-    if feature is None:
-        feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
-    package = feature.packages.get(wp_id)
-    missing = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
-    return MoveRequest(board, feature, package or missing, to, context)
-
-
-def _subject(feature: FeatureState, aggregate_id: str) -> str:
-    return work_subject(feature.project_uuid, feature.slug, aggregate_id)
-
-
-def _payload(request: MoveRequest, overruled: tuple[str, ...]) -> dict[str, object]:
-    package, context = request.package, request.context
-    payload: dict[str, object] = {
-        "wp_id": package.wp_id,
-        "previous_status": package.lane,
-        "new_status": request.to,
-        "changed_by": context.changed_by or context.actor,
-        "feature_slug": request.feature.slug,
-    }
-    if context.reason:
-        payload["reason"] = context.reason
-    if request.to == DONE and package.gates:
-        payload["gate_results"] = [
-            {"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()
-        ]
-    if request.is_claim and package.dependencies:
-        payload["dependency_status"] = {
-            wp_id: request.lane_of(wp_id) for wp_id in package.dependencies
-        }
-    if overruled:
-        payload["overruled"] = list(overruled)
-    return payload
-
-
-def _watched(request: MoveRequest) -> frozenset[str]:
-    package = request.package
-    others = (*package.dependencies, *package.gates)
-    return frozenset((package.subject, *(_subject(request.feature, name) for name in others)))
+    feature = board.features[feature_slug]
+    return MoveRequest(board, feature, feature.packages[wp_id], to, context)
 
 
 def _follow_ups(request: MoveRequest) -> Iterator[FollowUpEvent]:
@@ -189,23 +161,17 @@ def _follow_ups(request: MoveRequest) -> Iterator[FollowUpEvent]:
         yield FollowUpEvent("WPReviewed", reviewed_payload(package.wp_id, context.reviewed))
     if request.to == DONE and code is not None and code.landed is not None:
         yield FollowUpEvent("WPLanded", landed_payload(package.wp_id, code.landed))
-    if request.to == DONE:
-        yield from _resolved_dependents(request)
     for gate in package.gates.values() if request.is_send_back else ():
         if gate.gate_type == MANUAL_REVIEW and gate.status != FAILED:
             yield gate_change(gate, FAILED, reason=context.reason)
-
-
-def _resolved_dependents(request: MoveRequest) -> Iterator[FollowUpEvent]:
-    """Yields the resolution of the last open dependency of packages that waited for this one."""
-    wp_id = request.package.wp_id
-    for other in request.feature.packages.values():
+    wp_id = package.wp_id
+    for other in request.feature.packages.values() if request.to == DONE else ():
         is_waiting = wp_id in other.dependencies and wp_id not in other.resolved
         if not is_waiting or other.lane in (DONE, REJECTED):
             continue
         rest = [one for one in other.dependencies if one != wp_id]
         closing = [closing_events(request.feature, other, one) for one in rest]
-        if None not in closing:
+        if None not in closing:  # this was the last one that it waited for
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"
             ids = tuple(one for events in closing for one in events or ())

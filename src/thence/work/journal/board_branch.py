@@ -16,10 +16,10 @@ from thence.core.event import Event
 from thence.errors import GitFailed
 from thence.git.commits import commit_tree
 from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
-from thence.git.objects import Objects, objects, write_tree
+from thence.git.objects import objects, write_tree
 from thence.git.pushing import ask_remote
 from thence.git.repository import HEADS, Repository
-from thence.work.day_lines import RedactedLines, by_file, lacking, made_anew, with_more
+from thence.work.day_lines import by_file, lacking, made_anew, with_more
 from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import check_project, day_files_in, project_of, record_commit
 from thence.work.journal.store import redactions_in
@@ -173,8 +173,18 @@ def _commit(
         named = project_of(store, tree) if tree else None
         check_project(project, named, f"{link.remote}/{link.branch}")
         redactions = redactions_in(project.home, events)
-        events = redactions.of_events(events)
-        changes, pushed, redacted = _changes(store, tree, events, redactions)
+        changes: dict[str, bytes] = {}
+        pushed = redacted = 0
+        by_path = by_file(redactions.of_events(events))
+        held = day_files_in(store, tree) if tree else {}
+        for path in dict.fromkeys((*by_path, *(held if redactions.digests else ()))):
+            data = store.blob(held[path]) if path in held else b""
+            kept, count = made_anew(data, redactions)
+            lines = lacking(kept, by_path.get(path, ()), lambda: map(store.blob, held.values()))
+            if lines or count:
+                changes[path] = with_more(kept, lines)
+                pushed += len(lines)
+                redacted += count
         if not changes and (is_there or not parent):
             return None
         if named is None:
@@ -188,24 +198,6 @@ def _commit(
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(Git(repo.folder, is_users=True), new_tree, parents, message, options=signs)
     return _BoardCommit(oid, parent, pushed, redacted)
-
-
-def _changes(
-    store: Objects, tree: str | None, events: Sequence[Event], redactions: RedactedLines
-) -> tuple[dict[str, bytes], int, int]:
-    """Returns the changed day files, and how many lines they get, and lose the body of."""
-    changes: dict[str, bytes] = {}
-    pushed = redacted = 0
-    by_path, held = by_file(events), day_files_in(store, tree) if tree else {}
-    for path in dict.fromkeys((*by_path, *(held if redactions.digests else ()))):
-        data = store.blob(held[path]) if path in held else b""
-        kept, count = made_anew(data, redactions)
-        lines = lacking(kept, by_path.get(path, ()), lambda: map(store.blob, held.values()))
-        if lines or count:
-            changes[path] = with_more(kept, lines)
-            pushed += len(lines)
-            redacted += count
-    return changes, pushed, redacted
 
 
 def _push(repo: Repository, link: BoardRemote, oid: str) -> str | None:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from thence.errors import GitFailed
 from thence.git.git import Git, failure
 from thence.git.refs import REMOTES, Refs
 from thence.git.repository import HEADS, Repository
@@ -68,7 +67,13 @@ def link_of(
 ) -> BoardRemote:
     """Returns the link to the board's remote. Raises GitFailed if no remote is named or exists."""
     targets = {*targets, *filter(None, (refs.default,))}
-    settings = _settings(repo)
+    answer = Git(repo.folder, is_users=True).ask(
+        "config", "--null", "--get-regexp", _SETTINGS_PATTERN
+    )
+    settings: dict[str, list[str]] = {}
+    for entry in filter(None, os.fsdecode(answer.out).split("\0")):
+        key, has_value, value = entry.partition("\n")
+        settings.setdefault(key, []).append(value if has_value else "true")
     names = {
         key.removeprefix("remote.").removesuffix(".url")
         for key in settings
@@ -78,7 +83,20 @@ def link_of(
     prefix = f"{REMOTES}{remote}/"
     tracking = {refs.upstreams.get(HEADS + target, prefix + target) for target in targets}
     if remote is None or remote not in names:
-        raise _no_remote(repo, remote, names)
+        cause = "the repository has no remote"
+        if remote is not None:
+            cause = f"there is no remote {remote!r}"
+        elif names:
+            cause = f"none of the remotes {', '.join(sorted(names))} is named as the board's"
+        hint = "git remote add NAME URL"
+        if names:
+            hint = "git remote -v; name one of them in .kittify/config.yaml (board: {remote: NAME})"
+        raise failure(
+            "could not share the board of",
+            repo.folder,
+            cause,
+            f"{hint}; or name a server: thence sync enable; the events wait in the journal",
+        )
     link = BoardRemote(
         remote,
         options.branch,
@@ -105,32 +123,3 @@ def _only_remote(names: Collection[str]) -> str | None:
     if _DEFAULT_REMOTE in names:
         return _DEFAULT_REMOTE
     return next(iter(names)) if len(names) == 1 else None
-
-
-def _settings(repo: Repository) -> dict[str, list[str]]:
-    answer = Git(repo.folder, is_users=True).ask(
-        "config", "--null", "--get-regexp", _SETTINGS_PATTERN
-    )
-    settings: dict[str, list[str]] = {}
-    for entry in os.fsdecode(answer.out).split("\0"):
-        if entry:
-            key, has_value, value = entry.partition("\n")
-            settings.setdefault(key, []).append(value if has_value else "true")
-    return settings
-
-
-def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> GitFailed:
-    if remote is not None:
-        cause = f"there is no remote {remote!r}"
-    elif names:
-        cause = f"none of the remotes {', '.join(sorted(names))} is named as the board's"
-    else:
-        cause = "the repository has no remote"
-    hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "
-    hint += "" if not names else ".kittify/config.yaml (board: {remote: NAME})"
-    return failure(
-        "could not share the board of",
-        repo.folder,
-        cause,
-        f"{hint}; or name a server: thence sync enable; the events wait in the journal",
-    )

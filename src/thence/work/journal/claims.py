@@ -14,9 +14,6 @@ from pathlib import Path
 
 from thence.errors import Refused, ThenceError
 from thence.files import FileBusy, file_lock, is_locked
-from thence.work.board.state import DOING, PLANNED
-from thence.work.journal.store import WorkEvent
-from thence.work.names import branch_of, worktree_of
 
 _FOLDER = "claims"
 _NAME_CHARACTERS = 32
@@ -106,26 +103,3 @@ def _path(home: Path, subject: str) -> Path:
     from hashlib import sha256  # seldom needed
 
     return home / _FOLDER / sha256(subject.encode()).hexdigest()[:_NAME_CHARACTERS]
-
-
-def workspace_event(slug: str, wp_id: str) -> WorkEvent:
-    """Returns the event of a package's new worktree."""
-    payload = {
-        "work_package_id": wp_id,
-        "worktree_path": worktree_of(slug, wp_id),
-        "branch_name": branch_of(slug, wp_id),
-    }
-    return WorkEvent("WorkspaceCreated", payload, slug)
-
-
-def claim_release(reason: str, slug: str, wp_id: str, actor: str | None) -> WorkEvent:
-    """Returns the event that releases a package whose work could not be begun."""
-    payload = {
-        "wp_id": wp_id,
-        "previous_status": DOING,
-        "new_status": PLANNED,
-        "changed_by": actor,
-        "feature_slug": slug,
-        "reason": reason,
-    }
-    return WorkEvent("WPStatusChanged", payload, slug)

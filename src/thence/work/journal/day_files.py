@@ -5,7 +5,7 @@ journal. Commands that replace the record of what was read at once may lose what
 added: then day files are read again, and bring nothing twice.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -112,30 +112,34 @@ def take_in(
     yield taken
     if not taken.parked:
         written.save()
-    _redact(project, store, written.lines)
+    redactions = RedactedLines(redactions_of(project.home))
+    came_back = any(redactions.instead_of(line) != line for line in written.lines)
+    if came_back or not is_redacted(project):  # files of this clone hold redacted lines
+        with suppress(OSError, ThenceError):  # the next command tries again
+            redact_files(project, store.log)
+            store.close()  # a line of ours that was relayed may have renewed the node
     seen = load_seen(project)
     tip = board_tip(project, refs(), targets)
     if tip is None or seen.tips.get(tip[0]) == tip[1]:
         return
     ref, oid = tip
     with objects(project.repo) as git_objects:
-        lines = _unseen_lines(project, git_objects, ref, oid, seen.tips.get(ref))
-        if lines is None:
+        commit, seen_oid = git_objects.commit(oid), seen.tips.get(ref)
+        if commit is None:
             return
+        check_project(project, project_of(git_objects, commit[1]), ref)
+        lines, seen_blobs = dict[bytes, str](), set[str]()
+        with suppress(GitFailed):  # the day files of a tip that is gone are read again
+            before = git_objects.commit(seen_oid) if seen_oid else None
+            seen_blobs.update(day_files_in(git_objects, before[1]).values() if before else ())
+        for path, blob in day_files_in(git_objects, commit[1]).items():
+            if blob not in seen_blobs:
+                seen_blobs.add(blob)
+                lines |= dict.fromkeys(lines_in(git_objects.blob(blob)), path)
         taken = _relay(project, store, lines)
         yield taken
         if not taken.parked:
             save_seen(project, SeenTips({**seen.tips, ref: oid}, seen.shared + taken.events))
-
-
-def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
-    """Removes what the files of this clone still hold, or again hold, of redacted lines."""
-    redactions = RedactedLines(redactions_of(project.home))
-    came_back = any(redactions.instead_of(line) != line for line in written)
-    if came_back or not is_redacted(project):
-        with suppress(OSError, ThenceError):  # the next command tries again
-            redact_files(project, store.log)
-            store.close()  # a line of ours that was relayed may have renewed the node
 
 
 def record_commit(project: Project, name: str, parent: str | None, oid: str) -> None:
@@ -166,29 +170,6 @@ def board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str
         return None
     ref = board_ref(remote, options.branch)
     return ref, refs.commits[ref]
-
-
-def _unseen_lines(
-    project: Project, store: Objects, ref: str, oid: str, seen_oid: str | None
-) -> dict[bytes, str] | None:
-    """Returns the lines at a tip that were not read before, with their files.
-
-    Returns None where its commit is gone.
-    """
-    commit = store.commit(oid)
-    if commit is None:
-        return None
-    check_project(project, project_of(store, commit[1]), ref)
-    lines: dict[bytes, str] = {}
-    seen_blobs = set[str]()
-    with suppress(GitFailed):  # the day files of a tip that is gone are read again
-        before = store.commit(seen_oid) if seen_oid else None
-        seen_blobs.update(day_files_in(store, before[1]).values() if before else ())
-    for path, blob in day_files_in(store, commit[1]).items():
-        if blob not in seen_blobs:
-            seen_blobs.add(blob)
-            lines |= dict.fromkeys(lines_in(store.blob(blob)), path)
-    return lines
 
 
 def check_project(project: Project, named: str | None, place: str) -> None:

@@ -49,7 +49,9 @@ def redact_files(project: Project, log: Log) -> SharedCopies:
     redactions = redactions_in(project.home, log.arrived())
     count = 0
     unwritten: list[str] = []
-    for files in _trees(project):
+    others = (one.path for one in list_worktrees(project.repo) if not one.is_missing)
+    trees = (TreeFiles(path) for path in others if path != project.root)
+    for files in (project.files, *trees):
         for path in (f"{FOLDER}/{name}" for name in sorted(stats_of_days(files))):
             with _reported(files, path, unwritten):
                 kept, lines = made_anew(files.read(path), redactions)
@@ -86,14 +88,6 @@ def is_redacted(project: Project) -> bool:
 
 def _name(digests: Collection[bytes]) -> str:
     return sha256(b"".join(sorted(digests))).hexdigest()
-
-
-def _trees(project: Project) -> Iterator[TreeFiles]:
-    """Yields the working trees of the project, the main one first."""
-    yield project.files
-    for checkout in list_worktrees(project.repo):
-        if not checkout.is_missing and checkout.path != project.root:
-            yield TreeFiles(checkout.path)
 
 
 @contextmanager

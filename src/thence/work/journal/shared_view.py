@@ -117,7 +117,8 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
             gone = view.files.keys() - stats_of_days(project.files).keys()
             for name in gone:
                 del view.files[name]
-            last = _last(journal)
+            file = journal.current_file
+            last = file.name, file.stat().st_size
             grown = sum(len(event.line) + 1 for event in fresh)
             if gone or last != (view.journal[0], view.journal[1] + grown):
                 fresh = list(journal.read(None if gone else view.shown))
@@ -186,12 +187,6 @@ def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:
         for name, stat in files.stats(FOLDER).items()
         if is_day_file(os.fsencode(name)) and S_ISREG(stat.st_mode)
     }
-
-
-def _last(journal: Log) -> tuple[str, int]:
-    """Returns the name and size of the file that the journal is appended to."""
-    file = journal.current_file
-    return file.name, file.stat().st_size
 
 
 def _state_of(stat: os.stat_result) -> tuple[int, int, int]:

@@ -260,27 +260,20 @@ def write_clock(project: Project, segment: Path) -> None:
     can't be written nothing happens.
     """
     with suppress(OSError, GitFailed), locked(writing_lock(project)):
-        last = _last_numbers(segment)
-        if last is None:
-            return
-        node_id, _, value = last
-        data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
-        project.files.replace(_CLOCK_FILE, data)
-
-
-def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
-    """Returns node, seq and clock of the last complete line."""
-    with segment.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
-            start = max(0, size - length)
-            file.seek(start)
-            lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
-            for line in reversed(lines):
-                last = numbers(line)
+        last: tuple[str, int, int] | None = None
+        with segment.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
+                start = max(0, size - length)
+                file.seek(start)
+                lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
+                last = next(filter(None, map(numbers, reversed(lines))), None)
                 if last is not None:
-                    return last
-    return None
+                    break
+        if last is not None:
+            node_id, _, value = last
+            data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
+            project.files.replace(_CLOCK_FILE, data)
 
 
 def show_index(files: TreeFiles, log: Log) -> None:

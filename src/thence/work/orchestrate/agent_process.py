@@ -102,12 +102,34 @@ class AgentRun:
         self._kill_s = math.inf
         self._how: AgentOutcome | None = None
         self._ended: AgentRunResult | None = None
-        self._progress: object = None
-        self._size_bytes = 0
+        self._seen: tuple[int, object] = (0, None)
         self.pid: int | None = None
+        variables = {
+            **passed_on(own_variables(), order.passes),
+            "PWD": str(order.folder),
+            **order.env,
+            RUN_VARIABLE: "1",
+        }
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         try:
             with ExitStack() as resources:
-                self._begin(resources)
+                order.output.parent.mkdir(parents=True, exist_ok=True)
+                self._output = os.open(order.output, flags, 0o666)
+                resources.callback(os.close, self._output)
+                with TemporaryFile(dir=order.output.parent) as prompt:
+                    prompt.write(order.prompt)
+                    prompt.seek(0)
+                    self._process = subprocess.Popen(
+                        order.argv,
+                        cwd=order.folder,
+                        env=variables,
+                        stdin=prompt,
+                        stdout=self._output,
+                        stderr=self._output,
+                        start_new_session=True,
+                        pass_fds=(order.lease,),
+                    )
+                self.pid = self._process.pid
                 self._resources = resources.pop_all()
         except (OSError, ValueError) as error:
             reason = str(error)
@@ -125,17 +147,38 @@ class AgentRun:
         if self._ended is not None:
             return self._ended
         now_s, code = time.monotonic(), self._process.poll()
+        size_bytes = os.fstat(self._output).st_size
+        if (size_bytes, progress) != self._seen:
+            self._seen, self._moved_s = (size_bytes, progress), now_s
+        how: AgentOutcome | None = None
+        if size_bytes > OUTPUT_BYTES_MAX:
+            how = "too_much_output"
+        elif code is None and now_s - self._begun_s >= self._order.timeout_s:
+            how = "timed_out"
+        elif code is None and now_s - self._moved_s >= self._order.stall_s:
+            how = "stalled"
+        self._how = self._how or how
         if code is not None and self._seconds is None:
             self._seconds = now_s - self._begun_s
             self._end(GRACE_S)  # what it has left behind
-        elif self._kill_s == math.inf and (how := self._why(now_s, progress)):
-            self._how = how
+        elif how and self._kill_s == math.inf:
             self._end(GRACE_S)
         if now_s >= self._kill_s:
             self._signal(signal.SIGKILL)
         # where nobody waits for the dead they count as alive
         if code is not None and (not self._signal(0) or now_s > self._kill_s + _AFTER_KILL_S):
-            self._collect(code)
+            tail_begin = max(0, size_bytes - _TAIL_BYTES)
+            tail = last_words(os.pread(self._output, _TAIL_BYTES, tail_begin))
+            if size_bytes > OUTPUT_BYTES_MAX:
+                os.ftruncate(self._output, OUTPUT_BYTES_MAX)
+            self._ended = AgentRunResult(
+                self._how or ("failed" if code else "done"),
+                code if code >= 0 else None,
+                -code if code < 0 else None,
+                self._seconds or 0.0,
+                tail,
+            )
+            self._resources.close()
         return self._ended
 
     def stop(self, grace_s: float) -> None:
@@ -146,44 +189,6 @@ class AgentRun:
         if self._ended is None and self._process.poll() is None:
             self._how = self._how or "killed"
             self._end(grace_s)
-
-    def _begin(self, resources: ExitStack) -> None:
-        order = self._order
-        variables = {
-            **passed_on(own_variables(), order.passes),
-            "PWD": str(order.folder),
-            **order.env,
-            RUN_VARIABLE: "1",
-        }
-        order.output.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._output = os.open(order.output, flags, 0o666)
-        resources.callback(os.close, self._output)
-        with TemporaryFile(dir=order.output.parent) as prompt:
-            prompt.write(order.prompt)
-            prompt.seek(0)
-            self._process = subprocess.Popen(
-                order.argv,
-                cwd=order.folder,
-                env=variables,
-                stdin=prompt,
-                stdout=self._output,
-                stderr=self._output,
-                start_new_session=True,
-                pass_fds=(order.lease,),
-            )
-        self.pid = self._process.pid
-
-    def _why(self, now_s: float, progress: object) -> AgentOutcome | None:
-        """Returns the reason to end a running agent, None if it may go on."""
-        size_bytes = os.fstat(self._output).st_size
-        if size_bytes > OUTPUT_BYTES_MAX:
-            return "too_much_output"
-        if size_bytes != self._size_bytes or progress != self._progress:
-            self._size_bytes, self._progress, self._moved_s = size_bytes, progress, now_s
-        if now_s - self._begun_s >= self._order.timeout_s:
-            return "timed_out"
-        return "stalled" if now_s - self._moved_s >= self._order.stall_s else None
 
     def _end(self, grace_s: float) -> None:
         """Asks the group to end, unless it was asked, and sets the time to kill it."""
@@ -198,25 +203,6 @@ class AgentRun:
         except (ProcessLookupError, PermissionError):  # on macOS of a group of dead processes
             return False
         return True
-
-    def _collect(self, code: int) -> None:
-        """Sets the end of the run."""
-        size_bytes = os.fstat(self._output).st_size
-        how = self._how
-        if how is None and size_bytes > OUTPUT_BYTES_MAX:
-            how = "too_much_output"
-        begin = max(0, size_bytes - _TAIL_BYTES)
-        tail = last_words(os.pread(self._output, _TAIL_BYTES, begin))
-        if size_bytes > OUTPUT_BYTES_MAX:
-            os.ftruncate(self._output, OUTPUT_BYTES_MAX)
-        self._ended = AgentRunResult(
-            how or ("failed" if code else "done"),
-            code if code >= 0 else None,
-            -code if code < 0 else None,
-            self._seconds or 0.0,
-            tail,
-        )
-        self._resources.close()
 
 
 def passed_on(variables: Mapping[str, str], names: Sequence[str] = ()) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One step of an orchestrator with one package: assign it, judge it, run a gate, merge it.
+"""One step of an orchestrator with one package: an agent, its judgement, a gate, the landing.
 
 Each step reads the board under the package's claim, records first what it is about to do, and can
 be repeated by another orchestrator if this one is killed after it.
@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
@@ -23,7 +24,7 @@ from thence.git.repository import Repository, git_dir_of, tip
 from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
 from thence.work.board.attempts import REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
+from thence.work.board.move_request import FORCING, MoveContext, gate_change
 from thence.work.board.state import (
     APPROVED,
     DOING,
@@ -35,10 +36,11 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
+from thence.work.journal.claims import drop, give
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts
-from thence.work.orchestrate.agent_process import AgentRunResult, AgentSpec, words_of
+from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec, words_of
 from thence.work.orchestrate.scheduling import Failures, Task, pause_s
 from thence.work.project.configuration import (
     AgentConfig,
@@ -49,7 +51,7 @@ from thence.work.project.configuration import (
 )
 from thence.work.project.project_id import CONFIG
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_changes import context_of, decide_move, mirror, move
+from thence.work.session.lane_changes import context_of, decide_move, move
 from thence.work.session.package_code import LandingCheck, check_whole, workspace
 from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
@@ -61,38 +63,34 @@ _AT_ONCE_S = 10.0
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
 
 
-class RunState:
+class RunState(msgspec.Struct):
     """What the tasks of one run share: the session, and what this process has seen.
 
-    `histories` are those of the packages, at the last look. `failures`, `changes_requested` and
-    `conflicted`, the branches that could not be merged, count for this run alone. `inspected` are
-    the packages, each with a commit, whose changes were compared with the commands that judge them.
-    `gates_passed` maps the gates that a commit of a package passed here to the events that say so.
-    `report` passes a report to the user, with the members of a ProgressNote.
+    `histories` are those of the packages, at the last look. `failures` count for this run alone,
+    and so do `sent_back` and `conflicted`, the packages that reviews and gates sent back, and those
+    whose branches could not be merged. `gates_passed` maps the gates that a commit of a package
+    passed here to the events that say so. `report` passes a report to the user, with the members of
+    a ProgressNote.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        slug: str,
-        setup: OrchestratorConfig,
-        report: Callable[..., None],
-    ) -> None:
-        self.session = session
-        self.setup = setup
-        self.report = report
-        self.histories: dict[str, AttemptHistory] = {}
-        self.failures: dict[tuple[str, str, str], Failures] = {}
-        self.changes_requested: Counter[str] = Counter()
-        self.conflicted: Counter[str] = Counter()
-        self.inspected: set[tuple[str, str]] = set()
-        self.gates_passed: dict[tuple[str, str], dict[str, str]] = {}
-        self._slug = slug
+    session: Session
+    slug: str
+    setup: OrchestratorConfig
+    report: Callable[..., None]
+    histories: dict[str, AttemptHistory] = {}
+    failures: dict[tuple[str, str, str], Failures] = {}
+    sent_back: Counter[str] = msgspec.field(default_factory=Counter)
+    conflicted: Counter[str] = msgspec.field(default_factory=Counter)
+    gates_passed: dict[tuple[str, str], dict[str, str]] = {}
 
     @property
     def feature(self) -> FeatureState:
         """The feature, as the board had it at the last look."""
-        return self.session.board.features[self._slug]
+        return self.session.board.features[self.slug]
+
+    def times_sent_back(self, wp_id: str) -> int:
+        """Returns how often a package was sent back, by reviews or by merges."""
+        return max(self.sent_back[wp_id], self.conflicted[wp_id])
 
 
 def check_out_for_gate(repo: Repository, root: Path, package: tuple[str, str], commit: str) -> Path:
@@ -111,14 +109,31 @@ def check_out_for_gate(repo: Repository, root: Path, package: tuple[str, str], c
     return folder
 
 
-class PackageTask:
-    """One step with one package; `task` is the current task, `watch` a file that commits change."""
+def file_state(path: Path) -> tuple[int, int]:
+    """Returns the size and the time of a file's last change, zeros without one."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return stat.st_size, stat.st_mtime_ns
 
-    def __init__(self, shared: RunState, task: Task) -> None:
+
+class PackageTask:
+    """One package whose claim, `lease`, is held; `task` is the current task.
+
+    `begin` and `finish` start a process, `run`, if the step needs one; then `judge` is called once
+    it has ended. `begun_s` is the time of the start, by the monotonic clock.
+    """
+
+    def __init__(self, shared: RunState, task: Task, lease: int) -> None:
         self._shared = shared
         self._setup = shared.setup
+        self._lease = lease
         self.task = task
-        self.watch = Path(os.devnull)
+        self.run: AgentRun | None = None
+        self.begun_s = time.monotonic()
+        self._result: AgentRunResult | None = None
+        self._watch = Path(os.devnull)  # a file that commits change
         self._output = Path(os.devnull)
         self._gate: tuple[GateConfig, str] | None = None  # with the commit that it judges
         self._checkout: Path | None = None
@@ -132,24 +147,34 @@ class PackageTask:
         return self._feature.packages[self.task.wp_id]
 
     @property
-    def _history(self) -> AttemptHistory:
-        return self._shared.histories.get(self.task.wp_id) or AttemptHistory()
-
-    @property
     def _branch(self) -> str:
         return branch_of(self._feature.slug, self.task.wp_id)
 
-    def begin(self, lease: int) -> AgentSpec | None:
-        """Claims the package for its agent, which is to be started; None if the board changed."""
+    def has_ended(self) -> bool:
+        """Reports whether no process of this task runs any more."""
+        if self.run is not None and self._result is None:
+            self._result = self.run.poll(file_state(self._watch))
+        return self.run is None or self._result is not None
+
+    def close(self) -> None:
+        """Releases the claim, and removes the checkout of a gate with what was made there."""
+        if self._checkout is not None:
+            with suppress(GitFailed, OSError):
+                discard(self._shared.session.project.repo, self._checkout)
+        drop(self._lease)
+
+    def begin(self) -> None:
+        """Claims the package for its agent, and starts that, unless the board has changed."""
         task, session = self.task, self._shared.session
         until_s = refresh_first(session) if self._package.lane == PLANNED else 0.0
         session.refresh()
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if self._package.lane not in expected:
-            return None
-        check_at_target(session, self._feature, session.target_of(self._feature))
+            return
+        target = session.target_of(self._feature)
+        check_at_target(session, self._feature, target)
         if task.phase == REVIEW and not self._can_be_judged():
-            return None
+            return
         stray, back = self._stray()
         if stray:
             raise Refused(
@@ -159,34 +184,51 @@ class PackageTask:
                 cause=stray,
                 hint=back,
             )
-        with self._shared.session.acting_as(task.agent):
-            assigned = self._assign()
+        payload = {
+            "wp_id": task.wp_id,
+            "agent_id": task.agent,
+            "phase": task.phase,
+            "retry_count": task.retry_count,
+        }
+        history = self._shared.histories.get(task.wp_id) or AttemptHistory()
+        causes = [one.event_id for one in history.failed if one.phase == task.phase]
+        assigned = WorkEvent(
+            "WPAssigned", payload, self._feature.slug, tuple(causes), event_id=new_id()
+        )
+        with session.acting_as(task.agent):
+            if self._package.lane == PLANNED:  # claim and assignment in one piece
+                self._move(DOING, self._context(), (assigned,))
+                session.refresh()
+            else:
+                session.append(assigned)
             give_way(session, self._feature, self._package, until_s)
             worktree = workspace(session, self._feature, self._package)
-        free_worktree(session.project.repo.common, git_dir_of(worktree.path), worktree.branch)
+        own = git_dir_of(worktree.path)
+        free_worktree(session.project.repo.common, own, worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
-        self._report("begun", f"{task.phase} by {task.agent}{number}")
-        target = session.target_of(self._feature)
+        self.report("begun", f"{task.phase} by {task.agent}{number}")
         work = prompts.assignment(
             session.planning, self._feature, self._package, target, worktree.path
         )
         ask = prompts.review if task.phase == REVIEW else prompts.implementation
-        text = ask(work, self._history.feedback)
-        self.watch = git_dir_of(worktree.path) / "logs/HEAD"
+        self._watch = own / "logs/HEAD"
         agent = self._setup.agents[task.agent]
-        variables = {**agent.env, **session.store.log.environment(assigned)}
-        return self._order(agent, worktree.path, assigned, lease, variables, text)
+        variables = {**agent.env, **session.store.log.environment(assigned.event_id)}
+        prompt = ask(work, history.feedback)
+        self._start(agent, worktree.path, assigned.event_id, variables, prompt)
 
-    def _order(
+    def _start(
         self,
         program: AgentConfig | GateConfig,
         folder: Path,
         name: str,
-        lease: int,
         variables: Mapping[str, str],
         prompt: str | None = None,
-    ) -> AgentSpec:
-        """Returns the command of an agent or gate, which has no prompt; `name` names its log."""
+    ) -> None:
+        """Starts an agent, or a gate, which has no prompt; `name` names its log.
+
+        It inherits the claim.
+        """
         session, task, slug = self._shared.session, self.task, self._feature.slug
         logs = session.project.home / "agents" / slug
         logs.mkdir(parents=True, exist_ok=True)
@@ -204,7 +246,7 @@ class PackageTask:
             }
         is_in_file = any("{prompt_file}" in part for part in program.command)
         told = {"ACTOR": task.agent or ACTOR, "WP": task.wp_id, "FEATURE": slug}
-        return AgentSpec(
+        order = AgentSpec(
             argv=argv(program.command, session.project.root, values),
             folder=folder,
             env={**variables, **{f"THENCE_{key}": value for key, value in told.items()}},
@@ -212,66 +254,80 @@ class PackageTask:
             output=self._output,
             timeout_s=program.timeout_s,
             stall_s=program.stall_s if isinstance(program, AgentConfig) else program.timeout_s,
-            lease=lease,
+            lease=self._lease,
             passes=self._setup.environment,
         )
+        self.begun_s = time.monotonic()
+        self.run = AgentRun(order)
+        give(self._lease, self.run.pid)
 
-    def _assign(self) -> str:
-        """Claims the package if it is planned, and gives it to the agent, in one piece."""
-        task, session, slug = self.task, self._shared.session, self._feature.slug
-        payload = {
-            "wp_id": task.wp_id,
-            "agent_id": task.agent,
-            "phase": task.phase,
-            "retry_count": task.retry_count,
-        }
-        failed = self._history.failed
-        causes = tuple(one.event_id for one in failed if one.phase == task.phase)
-        event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
-        if self._package.lane == PLANNED:
-            self._move(DOING, self._context(), (event,))
-            session.refresh()
-        else:
-            session.append(event)
-        return event.event_id
-
-    def judge(self, ended: AgentRunResult) -> None:
+    def judge(self) -> None:
         """Decides after the end of a try: move on, send back, or record a failed try."""
-        session = self._shared.session
+        session, ended = self._shared.session, self._result
+        assert ended is not None, "its process has ended"
         session.refresh()
         if self._gate is not None:
-            gate, commit = self._gate
-            self._judge_gate(gate, commit, ended)
+            (gate, commit), is_passed, event_id = self._gate, ended.how == "done", ""
+            kind, wp_id = gate.gate_type, self.task.wp_id
+            for one in [one for one in self._package.gates.values() if one.gate_type == kind]:
+                status, seconds = PASSED if is_passed else FAILED, round(ended.seconds, 3)
+                change = gate_change(one, status, commit=commit, seconds=seconds)
+                lane = self._package.events_of("lane")
+                event_id = self._append(change.event_type, change.payload, ACTOR, lane)
+            if is_passed:
+                # the events of gates passed count only here: an agent can write such events
+                self._shared.gates_passed.setdefault((wp_id, commit), {})[kind] = event_id
+                self.report("reviewed", f"gate {kind} passed", ended.seconds)
+            else:
+                self._send_back(f"gate {kind} failed: {words_of(ended)}", ACTOR, event_id)
             return
-        package, is_review = self._package, self.task.phase == REVIEW
+        package, agent, is_review = self._package, self.task.agent, self.task.phase == REVIEW
         if package.lane != (FOR_REVIEW if is_review else DOING):
-            self._report("moved", f"somebody moved it to {package.lane} meanwhile")
+            self.report("moved", f"somebody moved it to {package.lane} meanwhile")
             return
-        if (who := package.reviewer if is_review else package.agent) != self.task.agent:
-            self._report("moved", f"{who} took it over meanwhile")
+        if (who := package.reviewer if is_review else package.agent) != agent:
+            self.report("moved", f"{who} took it over meanwhile")
             return
         stray = "; ".join(filter(None, self._stray()))
         if ended.how != "done":
             self._fail("; ".join(filter(None, (words_of(ended), stray))), ended.seconds)
             if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
                 session.warnings.append(
-                    f"{self.task.agent} ended at once; a variable that it needs, such as a key, is"
+                    f"{agent} ended at once; a variable that it needs, such as a key, is"
                     f" named in {CONFIG}: orchestrate: {{environment: [SOME_API_KEY]}}"
                 )
         elif is_review:
             if stray:
-                self._report("note", stray)
-            self._review(ended)
+                self.report("note", stray)
+            with self._output.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - prompts.VERDICT_BYTES))
+                verdict = prompts.verdict_of(file.read())
+            if verdict is None:
+                self._fail("its review ended without a line VERDICT:", ended.seconds)
+            elif verdict.is_approved:
+                said = {"entry_type": REVIEW, "entry_content": APPROVED, "author": agent}
+                self._append("HistoryAdded", {"wp_id": self.task.wp_id, **said}, agent)
+                self.report("reviewed", f"approved by {agent}", ended.seconds)
+            else:
+                self._send_back(verdict.reason, agent)
         elif stray:
             self._fail(stray, ended.seconds)
         else:
-            self._hand_in(ended)
+            try:
+                with session.acting_as(agent):
+                    self._move(FOR_REVIEW, self._context())
+            except Refused as refused:
+                # agents get no hint to force it
+                remedy = (refused.hint or "").removesuffix(FORCING)
+                self._fail(f"{refused.cause}; {remedy}", ended.seconds)
+            else:
+                self.report("moved", "doing -> for_review", ended.seconds)
 
     def _can_be_judged(self) -> bool:
         """Sends a package back whose branch can't be merged; otherwise reports what it changes.
 
         Nobody reviews what has to be merged first. Files that commands of the configuration name
-        are reported once a commit.
+        are reported.
         """
         session, wp_id = self._shared.session, self.task.wp_id
         branch, target = self._branch, session.target_of(self._feature)
@@ -280,25 +336,18 @@ class PackageTask:
             return True
         _, files = merged_tree(repo, tips[target], tips[branch])
         if files:
-            self._send_back_conflict(files)
+            reason = (
+                f"{branch} and {target} both change {', '.join(files)}: merge {target} into"
+                f" {branch}, resolve the conflict and commit"
+            )
+            self._send_back(reason, ACTOR, counter=self._shared.conflicted)
             return False
-        if (wp_id, tips[branch]) not in self._shared.inspected:
-            self._shared.inspected.add((wp_id, tips[branch]))
-            names = ("diff", "--name-only", "-z", "--no-renames", f"{target}...{tips[branch]}")
-            changed = os.fsdecode(repo.git.run(*names, "--")).split("\0")
-            named = files_named(self._setup)
-            for path in changed:
-                if path in named:
-                    self._report("note", f"it changes {path}, which {named[path]} names")
+        names = ("diff", "--name-only", "-z", "--no-renames", f"{target}...{tips[branch]}", "--")
+        named = files_named(self._setup)
+        for path in os.fsdecode(repo.git.run(*names)).split("\0"):
+            if path in named:
+                session.warnings.append(f"{wp_id}: it changes {path}, which {named[path]} names")
         return True
-
-    def _send_back_conflict(self, files: Sequence[str]) -> None:
-        branch, target = self._branch, self._shared.session.target_of(self._feature)
-        reason = (
-            f"{branch} and {target} both change {', '.join(files)}: merge {target} into {branch},"
-            " resolve the conflict and commit"
-        )
-        self._send_back(reason, ACTOR, is_conflict=True)
 
     def _stray(self) -> tuple[str, str]:
         """Returns where the worktree stands if it left its branch, and what brings it back."""
@@ -311,162 +360,94 @@ class PackageTask:
         stray = f"it left its branch {branch} for {state.branch or 'no branch'}"
         return stray, f"in {worktree}: git {switch} {branch}"
 
-    def _hand_in(self, ended: AgentRunResult) -> None:
-        """Moves the work of an agent to review, unless a guard refuses."""
-        with self._shared.session.acting_as(self.task.agent):
-            try:
-                self._move(FOR_REVIEW, self._context())
-            except Refused as refused:
-                # agents get no hint to force it
-                remedy = (refused.hint or "").removesuffix(FORCING)
-                self._fail(f"{refused.cause}; {remedy}", ended.seconds)
-                return
-        self._report("moved", "doing -> for_review", ended.seconds)
+    def finish(self) -> None:
+        """Starts the next gate of an approved package; with all passed merges or pushes it.
 
-    def _review(self, ended: AgentRunResult) -> None:
-        """Applies the verdict of a review."""
-        with self._output.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - prompts.VERDICT_BYTES))
-            verdict = prompts.verdict_of(file.read())
-        if verdict is None:
-            self._fail("its review ended without a line VERDICT:", ended.seconds)
-        elif verdict.is_approved:
-            payload = {
-                "wp_id": self.task.wp_id,
-                "entry_type": REVIEW,
-                "entry_content": APPROVED,
-                "author": self.task.agent,
-            }
-            self._append("HistoryAdded", payload, self.task.agent)
-            self._report("reviewed", f"approved by {self.task.agent}", ended.seconds)
-        else:
-            self._send_back(verdict.reason, self.task.agent)
-
-    def finish(self, lease: int) -> AgentSpec | None:
-        """Returns the next gate of an approved package; with all passed merges or pushes it."""
-        session, branch = self._shared.session, self._branch
+        A gate runs in a checkout of the commit. A pushed package is done once it has landed; until
+        then it is refused.
+        """
+        session, wp_id, branch = self._shared.session, self.task.wp_id, self._branch
         session.refresh()
         if self._package.lane != FOR_REVIEW or not self._can_be_judged():
-            return None
-        commit = tip(session.project.repo, branch)
+            return
+        project, slug = session.project, self._feature.slug
+        commit = tip(project.repo, branch)
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
-            raise failure("could not run the gates in", session.project.repo.folder, cause, hint)
-        passed = self._shared.gates_passed.get((self.task.wp_id, commit), {})
-        for gate in self._setup.gates:
-            if gate.gate_type not in passed:
-                return self._begin_gate(gate, commit, lease)
-        if session.planning.is_by_pull_request:
-            self._push(branch, commit)
-        else:
-            self._merge(branch, commit)
-        return None
+            raise failure("could not run the gates in", project.repo.folder, cause, hint)
+        passed = self._shared.gates_passed.get((wp_id, commit), {})
+        gate = next((one for one in self._setup.gates if one.gate_type not in passed), None)
+        if gate is not None:
+            kind, lane = gate.gate_type, self._package.events_of("lane")
+            if kind not in {one.gate_type for one in self._package.gates.values()}:
+                payload = {"work_package_id": wp_id, "gate_type": kind, "gate_id": new_id()}
+                self._append("GateCreated", payload, ACTOR, lane)
+                session.refresh()
+            self._gate = gate, commit
+            self._checkout = check_out_for_gate(project.repo, project.root, (slug, wp_id), commit)
+            self.task = Task(wp_id, f"{GATE} {kind}", "", 0)
+            self.report("begun", self.task.phase)
+            self._start(gate, self._checkout, f"{kind}-{new_id()}", {})
+            return
+        with session.acting_as(self._package.reviewer or ACTOR):
+            context = replace(
+                self._context(),
+                gates_run=frozenset(one.gate_type for one in self._setup.gates),
+                gates_seen=passed,
+                rests_on=self._package.events_of("approved"),
+                is_local=self._setup.landed == "local",
+            )
+            if where := self._land(commit, context):
+                move(session, slug, wp_id, DONE, context)
+                session.refresh()
+                self.report("merged", f"{where}, done")
 
-    def _push(self, branch: str, commit: str) -> None:
-        """Pushes what has passed all gates; moves the package to done once it has landed."""
-        session, feature = self._shared.session, self._feature
-        self._decide(decide_move, commit)
-        session.remotes.clear()  # it may have landed since
-        request = push_packages(session, feature, [branch])[branch]
-        code = LandingCheck(session, feature).of(self._package)
-        if code.kind != "landed":
+    def _land(self, commit: str, context: MoveContext) -> str:
+        """Merges or pushes the package, and returns how it landed, "" if it is sent back.
+
+        Raises Refused for one that may not be done, and for one that was pushed and did not land.
+        """
+        session, feature, branch = self._shared.session, self._feature, self._branch
+        is_pushed = session.planning.is_by_pull_request
+        if not is_pushed and context.worktree == "dirty":
+            self._send_back("its worktree holds changes that are not committed", ACTOR)
+            return ""
+        decide_move(session, feature.slug, self.task.wp_id, DONE, context)
+        if is_pushed:
+            session.remotes.clear()  # it may have landed since
+            request = push_packages(session, feature, [branch])[branch]
+            code = LandingCheck(session, feature).of(self._package)
+            if code.kind == "landed":
+                return f"landed in {code.target}"
+            step = request or f"git push -u origin {branch}"
             raise Refused(
                 "could not finish",
                 guard="not_landed",
                 place=f"{feature.slug}/{self.task.wp_id}",
                 cause=f"{code.target} does not have it yet",
-                hint=f"{request or f'git push -u origin {branch}'}; then thence work orchestrate",
+                hint=f"{step}; then thence work orchestrate",
             )
-        self._decide(move, commit)
-        session.refresh()
-        self._report("merged", f"landed in {code.target}, done")
-
-    def _merge(self, branch: str, commit: str) -> None:
-        """Merges the commit that has passed all gates, and moves the package to done."""
-        session, target = self._shared.session, self._shared.session.target_of(self._feature)
-        if self._context().worktree == "dirty":
-            self._send_back("its worktree holds changes that are not committed", ACTOR)
-            return
-        self._decide(decide_move, commit)  # a package that may not be done is not merged
+        target = session.target_of(feature)
+        check = partial(check_whole, session, feature, {branch: self._package})
         tips = {branch: commit}
-        check = partial(check_whole, session, self._feature, {branch: self._package})
         try:
             merged = merge(session.project.repo, target, [branch], tips=tips, check=check)
         except Refused as refused:
             self._send_back(f"{refused.cause}; {refused.hint}", ACTOR)
-            return
-        if merged.conflict is not None:
-            self._send_back_conflict(merged.conflict.files)
-            return
-        self._decide(move, commit)
-        session.refresh()
-        mirror(session, self._feature)
-        self._report("merged", f"merged into {target}, done")
-
-    def _decide(
-        self, how: Callable[[Session, str, str, str, MoveContext], Move], commit: str
-    ) -> None:
-        """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
-        wp_id = self.task.wp_id
-        with self._shared.session.acting_as(self._package.reviewer or ACTOR):
-            context = replace(
-                self._context(),
-                gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
-                gates_seen=self._shared.gates_passed.get((wp_id, commit), {}),
-                rests_on=self._package.events_of("approved"),
-                is_local=self._setup.landed == "local",
-            )
-            how(self._shared.session, self._feature.slug, wp_id, DONE, context)
-
-    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentSpec:
-        """Returns the command of a gate, in a checkout of the commit."""
-        session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
-        if gate.gate_type not in {one.gate_type for one in self._package.gates.values()}:
-            payload = {"work_package_id": wp_id, "gate_type": gate.gate_type, "gate_id": new_id()}
-            self._append("GateCreated", payload, ACTOR, self._package.events_of("lane"))
-            session.refresh()
-        project = session.project
-        self._gate = gate, commit
-        self._checkout = check_out_for_gate(project.repo, project.root, (slug, wp_id), commit)
-        self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
-        self._report("begun", self.task.phase)
-        return self._order(gate, self._checkout, f"{gate.gate_type}-{new_id()}", lease, {})
-
-    def _judge_gate(self, judged: GateConfig, commit: str, ended: AgentRunResult) -> None:
-        wp_id, gate_type = self.task.wp_id, judged.gate_type
-        is_passed, event_id = ended.how == "done", ""
-        for gate in [one for one in self._package.gates.values() if one.gate_type == gate_type]:
-            status, seconds = PASSED if is_passed else FAILED, round(ended.seconds, 3)
-            change = gate_change(gate, status, commit=commit, seconds=seconds)
-            lane = self._package.events_of("lane")
-            event_id = self._append(change.event_type, change.payload, ACTOR, lane)
-        if is_passed:
-            # the events of gates passed count only here: an agent can write such events
-            self._shared.gates_passed.setdefault((wp_id, commit), {})[gate_type] = event_id
-            self._report("reviewed", f"gate {gate_type} passed", ended.seconds)
-        else:
-            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
-
-    def close(self) -> None:
-        """Removes the checkout of a gate, with the files that its command has made there."""
-        if self._checkout is not None:
-            with suppress(GitFailed, OSError):
-                discard(self._shared.session.project.repo, self._checkout)
-
-    def stopped(self) -> None:
-        """Reports that a try was stopped; anybody may go on with the package."""
-        self._report("stopped", "stopped; its claim is free")
+            return ""
+        # where the target has moved meanwhile the next turn sends it back
+        return "" if merged.conflict else f"merged into {target}"
 
     def _send_back(
-        self, reason: str, actor: str, *rests_on: str, is_conflict: bool = False
+        self, reason: str, actor: str, *rests_on: str, counter: Counter[str] | None = None
     ) -> None:
         """Moves the package back to doing; its failed tries count no more."""
         shared, wp_id = self._shared, self.task.wp_id
-        with self._shared.session.acting_as(actor):
+        with shared.session.acting_as(actor):
             self._move(DOING, replace(self._context(reason), rests_on=rests_on))
-        (shared.conflicted if is_conflict else shared.changes_requested)[wp_id] += 1
+        (shared.sent_back if counter is None else counter)[wp_id] += 1
         shared.failures = {key: one for key, one in shared.failures.items() if key[0] != wp_id}
-        self._report("sent_back", reason)
+        self.report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:
         """Records a failed try, with the feedback for the next one and the time of that."""
@@ -481,7 +462,7 @@ class PackageTask:
         key = (task.wp_id, task.phase, task.agent)
         count = failures[key].failed + 1 if key in failures else 1
         failures[key] = Failures(count, time.monotonic() + pause_s(self._setup, count))
-        self._report("failed", why, seconds)
+        self.report("failed", why, seconds)
 
     def _context(self, reason: str = "") -> MoveContext:
         """Returns the context of a move by this orchestrator."""
@@ -498,6 +479,7 @@ class PackageTask:
         event = WorkEvent(event_type, payload, self._feature.slug, tuple(causes), actor)
         return self._shared.session.append(event)[0].event_id
 
-    def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
+    def report(self, kind: str, text: str, seconds: float | None = None) -> None:
+        """Reports a step with the package."""
         task = self.task
         self._shared.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)

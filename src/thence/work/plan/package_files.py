@@ -66,20 +66,10 @@ def render(
     `tasks` is the tasks.md that has a section of the package, `reading` are files and folders to
     read as well, from the top of the repository. The file has no lane: the board shows it.
     """
-    parts = [_fields(package, feature_slug), f"# {package.wp_id}: {package.title}"]
-    if tasks:
-        parts.append(f"What to do is in `{tasks}`, in the section of {package.wp_id}.")
-    if reading:
-        listed = ", ".join(f"`{path}`" for path in reading)
-        parts += ["## What else to read", f"For the whole feature: {listed}."]
-    parts.append(_next_steps(package, feature_slug))
-    return ("\n\n".join(parts) + "\n").encode()
-
-
-def _fields(package: PlannedPackage, feature_slug: str) -> str:
+    wp_id, feature = package.wp_id, f"--feature {feature_slug}"
     lines = [
         "---",
-        f"work_package_id: {package.wp_id}",
+        f"work_package_id: {wp_id}",
         f"title: {as_yaml(package.title)}",
         f"feature_slug: {as_yaml(feature_slug)}",
     ]
@@ -87,17 +77,18 @@ def _fields(package: PlannedPackage, feature_slug: str) -> str:
         lines.append(f"priority: {package.priority}")
     lines.append(f"dependencies: [{', '.join(package.dependencies)}]")
     lines.append(f"subtasks: [{', '.join(subtask.id for subtask in package.subtasks)}]")
-    return "\n".join([*lines, "---"])
-
-
-def _next_steps(package: PlannedPackage, feature_slug: str) -> str:
-    wp_id, feature = package.wp_id, f"--feature {feature_slug}"
+    parts = ["\n".join([*lines, "---"]), f"# {wp_id}: {package.title}"]
+    if tasks:
+        parts.append(f"What to do is in `{tasks}`, in the section of {wp_id}.")
+    if reading:
+        listed = ", ".join(f"`{path}`" for path in reading)
+        parts += ["## What else to read", f"For the whole feature: {listed}."]
     ticking = ""
     if package.subtasks:
         ticking = f"""
-   Each subtask that is done: `thence work mark-status {package.subtasks[0].id} {feature}`, which
-   ticks its box in tasks.md. Those marked [P] may be done side by side."""
-    return f"""## How to move on
+   Each subtask that is done: `thence work mark-status {package.subtasks[0].id} {feature}`. Those
+   marked [P] may be done side by side."""
+    next_steps = f"""## How to move on
 
 1. `export THENCE_ACTOR=NAME`, or `--actor NAME` with each command, says who you are: a package is
    moved on by who began it.
@@ -108,3 +99,4 @@ and the worktree `{worktree_of(feature_slug, wp_id)}`. Work there.
 
 A refused command says which guard stopped it and what to do.
 `thence work status` shows the board."""
+    return ("\n\n".join([*parts, next_steps]) + "\n").encode()

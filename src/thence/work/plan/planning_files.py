@@ -265,9 +265,10 @@ class Planning:
             target = target_in(self._refs(), branch) if branch else None
             if target and target.tip and target.tip != target.local:
                 return target.tip
-        if branch is None:
+        refs = self._refs()
+        if branch is None or (branch not in refs.branches and branch == self.branch_here()):
             return self._project.root
-        return self._folder(branch) or f"{HEADS}{branch}"
+        return refs.trees.get(branch) or f"{HEADS}{branch}"
 
     def package_files(self, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
         """Yields the paths below a feature's tasks/ that end in .md, each with the folder in it.
@@ -307,13 +308,6 @@ class Planning:
         """
         here = self._refs().here
         return here or current_branch(main_of(self._project.repo, self._project.root))
-
-    def _folder(self, branch: str) -> Path | None:
-        """Returns the working tree that has a branch checked out, the main one first."""
-        refs = self._refs()
-        if branch in refs.branches:
-            return refs.trees.get(branch)
-        return self._project.root if branch == self.branch_here() else None
 
 
 def _listed(store: Objects, name: str, folder: str) -> set[bytes]:

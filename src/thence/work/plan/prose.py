@@ -60,18 +60,13 @@ def lines_of(data: bytes) -> Prose:
         elif text.rpartition("<!--")[1] and "-->" not in text.rpartition("<!--")[2]:
             is_comment, begin_line = True, number
         else:
-            lines.append(_line(number, text))
+            level = 0
+            if heading := _HEADING.match(text):
+                level, words = len(heading[1]), text[heading.end() :].strip(" \t")
+                bare = words.rstrip("#")  # a row of # apart from the words ends a heading
+                text = (bare if not bare or bare[-1] in " \t" else words).strip()
+            lines.append(MarkdownLine(number, level, text))
     if fence or is_comment:
         what = "code block" if fence else "comment"
         faults["end"] = (begin_line, f"this {what} never ends", f"end it with {fence or '-->'}")
     return Prose(tuple(lines), tuple(faults.values()))
-
-
-def _line(number: int, text: str) -> MarkdownLine:
-    heading = _HEADING.match(text)
-    if heading is None:
-        return MarkdownLine(number, 0, text)
-    words = text[heading.end() :].strip(" \t")
-    bare = words.rstrip("#")
-    is_closed = not bare or bare[-1] in " \t"  # a row of # apart from the words ends a heading
-    return MarkdownLine(number, len(heading[1]), (bare if is_closed else words).strip())

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.board.dependencies import cycles, describe
+from thence.work.board.dependencies import cycle_in, describe
 from thence.work.names import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of
 
@@ -209,13 +209,27 @@ class _Parser:
         if not packages and not any(problem.key for problem in self._problems):
             message = "no heading begins a work package"
             self._add(1, "", message, f"write a heading like `{HEADING}`")
-        self._check_dependencies(packages)
+        some = [package.wp_id for package in packages[:_LISTED_MAX]]
+        others = ", …" * (len(packages) > len(some))
+        for draft in self._drafts.values():
+            for wp_id, number in draft.dependencies.items():
+                if wp_id not in self._drafts:
+                    message = f"{draft.wp_id} depends on {wp_id}, which is not there"
+                    hint = f"the packages are {', '.join(some)}{others}"
+                    self._add(number, wp_id, message, hint)
+        if cycle := cycle_in(packages):
+            number = self._drafts[cycle[0]].dependencies[cycle[1 % len(cycle)]]
+            message = f"packages wait for each other: {describe(cycle)}"
+            self._add(number, cycle[0], message, "take one of these dependencies out")
         return Tasks(packages, tuple(sorted(self._problems, key=lambda problem: problem.line)))
 
     def _heading(self, line: MarkdownLine) -> None:
         heading = _package_heading(line)
         if heading is None:
-            self._inner_heading(line)
+            if self._now is not None and line.level <= self._now.level:
+                self._now = None
+            name, parts = line.text.casefold(), ("subtask", "dependenc")
+            self._part = next((part for part in parts if part in name), "other")
             return
         wp_id = heading[1].upper()
         self._now, self._part = None, ""
@@ -233,7 +247,7 @@ class _Parser:
             )
             return
         priority = _PRIORITY.search(heading[3])
-        title = _title(heading[3])
+        title = " ".join(_PRIORITY.sub(" ", heading[3]).split())
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
         texts = {"title": title}
@@ -242,29 +256,21 @@ class _Parser:
         self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
         self._drafts[wp_id] = self._now
 
-    def _inner_heading(self, line: MarkdownLine) -> None:
-        if self._now is not None and line.level <= self._now.level:
-            self._now = None
-        name = line.text.casefold()
-        parts = ("subtask", "dependenc")
-        self._part = next((part for part in parts if part in name), "other")
-
     def _content(self, draft: _Draft, line: MarkdownLine) -> None:
         box = _BOX.match(line.text)
         key = None if box or self._part not in ("", "subtask") else _KEY.match(line.text)
         if key:
-            self._key(draft, line.number, key[1].casefold(), key[2].strip())
+            name, text = key[1].casefold(), key[2].strip()
+            if name.startswith("depend"):
+                text = f"depends on {text}" if name == "depends on" else text
+                self._depends(draft, line.number, text)
+            elif not draft.texts.get(name):
+                draft.texts[name] = text
         elif box and self._part in ("", "subtask"):
             self._box(draft, line.number, box)
         elif self._part == "dependenc":
             bullet = _BULLET.match(line.text)
             self._depends(draft, line.number, bullet[1] if bullet else line.text.strip())
-
-    def _key(self, draft: _Draft, number: int, key: str, text: str) -> None:
-        if key.startswith("depend"):
-            self._depends(draft, number, f"depends on {text}" if key == "depends on" else text)
-        elif not draft.texts.get(key):
-            draft.texts[key] = text
 
     def _box(self, draft: _Draft, number: int, box: re.Match[str]) -> None:
         indent, mark, text = len(box[1]), box[2], box[3] or ""
@@ -315,20 +321,6 @@ class _Parser:
             message = "this names packages, but not as a list"
             self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
 
-    def _check_dependencies(self, packages: Sequence[PlannedPackage]) -> None:
-        some = [package.wp_id for package in packages[:_LISTED_MAX]]
-        others = ", …" * (len(packages) > len(some))
-        for draft in self._drafts.values():
-            for wp_id, number in draft.dependencies.items():
-                if wp_id not in self._drafts:
-                    message = f"{draft.wp_id} depends on {wp_id}, which is not there"
-                    hint = f"the packages are {', '.join(some)}{others}"
-                    self._add(number, wp_id, message, hint)
-        for cycle in cycles(packages):
-            number = self._drafts[cycle[0]].dependencies[cycle[1 % len(cycle)]]
-            message = f"packages wait for each other: {describe(cycle)}"
-            self._add(number, cycle[0], message, "take one of these dependencies out")
-
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         self._problems.append(PlanningProblem(self._file, line, key, message, hint))
 
@@ -338,10 +330,6 @@ def _package_heading(line: MarkdownLine) -> re.Match[str] | None:
     if heading is None and line.level == 2:
         heading = _BARE_PACKAGE.match(line.text)
     return heading if heading and (heading[2].strip() or _LIKE_AN_ID.search(heading[1])) else None
-
-
-def _title(text: str) -> str:
-    return " ".join(_PRIORITY.sub(" ", text).split())
 
 
 def _between(first: str, last: str) -> list[str]:

@@ -45,7 +45,7 @@ _VALUED = frozenset(("-o", "+o", "-O", "+O", "-W", "-X", "-r", "--require", "--i
 _WITHOUT_SCRIPT = re.compile(r"-[A-Za-z]*[ce]|-[A-Za-z]*m|-p|-pe|--eval|--print")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?([smh])", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_TIMES = ("backoff", "timeout", "stall")
+_TIMES = {"backoff", "timeout", "stall"}
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"unknown field `(.*)`")
 # what to write where another value is expected, by words of what was refused
@@ -111,12 +111,6 @@ class AgentConfig(_Section, frozen=True):
     stall_s: _Timeout = field(default=600.0, name="stall")
     env: Mapping[str, _Text] = {}
 
-    def __post_init__(self) -> None:
-        _check_program(self.command)
-        for name in self.env:
-            if not name or "=" in name or "\0" in name or not name.isprintable():
-                raise ValueError(f"{name!r:.80} is not a variable's name; write NAME: value")
-
 
 class GateConfig(_Section, frozen=True):
     """A command that passes a gate of a package by exiting with 0, in a checkout of its commit."""
@@ -124,9 +118,6 @@ class GateConfig(_Section, frozen=True):
     gate_type: GateType = field(name="type")
     command: _Command
     timeout_s: _Timeout = field(default=1800.0, name="timeout")
-
-    def __post_init__(self) -> None:
-        _check_program(self.command)
 
 
 class OrchestratorConfig(_Section, frozen=True):
@@ -283,27 +274,17 @@ def argv(command: Sequence[str], root: Path, values: Mapping[str, str]) -> tuple
         _PLACEHOLDER.sub(lambda match: known_values.get(match[1], match[0]), part)
         for part in command
     )
-    place = _script(program, rest) if values else None
-    if place is not None:
-        rest[place] = str(root / rest[place])
-    return (str(root / program) if "/" in program else program, *rest)
-
-
-def _script(program: str, arguments: Sequence[str]) -> int | None:
-    """Returns which argument is the script that an interpreter runs, None if none is."""
-    if not _INTERPRETER.fullmatch(program.rpartition("/")[2]):
-        return None
+    is_script_here = values and _INTERPRETER.fullmatch(program.rpartition("/")[2])
     is_value = False
-    for place, argument in enumerate(arguments):
-        if is_value:
-            is_value = False
-        elif argument in _VALUED:
-            is_value = True
+    for place, argument in enumerate(rest if is_script_here else ()):
+        if is_value or argument in _VALUED:
+            is_value = not is_value
         elif _WITHOUT_SCRIPT.fullmatch(argument):
-            return None
+            break
         elif not argument.startswith(("-", "+")):
-            return place
-    return None
+            rest[place] = str(root / argument)
+            break
+    return (str(root / program) if "/" in program else program, *rest)
 
 
 def files_named(setup: OrchestratorConfig) -> dict[str, str]:
@@ -317,11 +298,6 @@ def files_named(setup: OrchestratorConfig) -> dict[str, str]:
     }
 
 
-def _check_program(command: tuple[str, ...]) -> None:
-    if not command[0]:
-        raise ValueError("its command names no program; write [some-agent]")
-
-
 def _converted(
     yaml: YamlFile, path: tuple[str | int, ...], values: object, kind: type[_Kind]
 ) -> _Kind:
@@ -330,11 +306,10 @@ def _converted(
     Raises PlanningError for the first problem.
     """
     if isinstance(values, dict):
-        values = {
-            key: _seconds(value) if key in _TIMES else value
-            for key, value in values.items()
-            if value is not None
-        }
+        values = {key: value for key, value in values.items() if value is not None}
+        for key in _TIMES & values.keys():  # a time such as 5m, in seconds
+            if isinstance(values[key], str) and (match := _DURATION.fullmatch(values[key])):
+                values[key] = float(match[1]) * _UNITS_S[match[2]]
     try:
         return msgspec.convert({} if values is None else values, ready(kind), strict=False)
     except msgspec.ValidationError as error:
@@ -343,20 +318,10 @@ def _converted(
         cause, _, hint = told.partition("; ")
         if unknown := _UNKNOWN.search(told):
             path = (*path, unknown[1])
-        where = ".".join(map(str, path))
-        raise yaml.fault(path, f"{where}: {cause}", hint or _hint(told, path, kind)) from error
-
-
-def _seconds(value: object) -> object:
-    """Returns a time such as 5m in seconds, any other value as it is."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return float(match[1]) * _UNITS_S[match[2]] if match else value
-
-
-def _hint(told: str, path: Sequence[str | int], kind: Any) -> str:
-    """Returns what to write; `told` is the refusal of msgspec."""
-    if "enum" in told:
-        return f"write {' or '.join(_CHOICES[str(path[-1])])}"
-    expected = told.partition(", got")[0]
-    hint = next((hint for words, hint in _HINTS.items() if words in expected), "")
-    return hint.format(", ".join(getattr(kind, "__struct_encode_fields__", ())))
+        if not hint and "enum" in told:
+            hint = f"write {' or '.join(_CHOICES[str(path[-1])])}"
+        elif not hint:
+            expected = told.partition(", got")[0]
+            hint = next((hint for words, hint in _HINTS.items() if words in expected), "")
+            hint = hint.format(", ".join(getattr(kind, "__struct_encode_fields__", ())))
+        raise yaml.fault(path, f"{'.'.join(map(str, path))}: {cause}", hint) from error

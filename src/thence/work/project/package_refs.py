@@ -68,6 +68,11 @@ def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str
         repo.git.run("update-ref", ref, commit)
 
 
+def kept_commit(refs: Refs, slug: str, wp_id: str) -> str | None:
+    """Returns the commit of a package that went to review in this clone, None if none did."""
+    return refs.commits.get(_ref("reviewed", slug, wp_id))
+
+
 def _ref(kind: str, slug: str, wp_id: str) -> str:
     return f"{OURS}{kind}/{slug}/{wp_id}"
 

@@ -6,7 +6,6 @@ command looks. The configuration gives each clone the project's id.
 
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.commits import FileEdit
 from thence.git.files import NotFollowed, TreeFiles
-from thence.git.refs import Refs, refs_of
+from thence.git.refs import refs_of
 from thence.git.repository import Repository, list_worktrees, main_of, repository
 from thence.work.project.plan_refs import planned_configurations
 from thence.work.project.project_id import (
@@ -23,7 +22,6 @@ from thence.work.project.project_id import (
     configurations,
     id_of_board,
     id_of_history,
-    id_of_spec_kitty,
     ids_in,
     is_id,
     with_id,
@@ -89,7 +87,16 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     made. Raises `not_a_project` elsewhere, PlanningError for an invalid id, or an id that a shallow
     clone can't find.
     """
-    repo = _repository(folder)
+    try:
+        repo = repository(folder)
+    except GitFailed as error:
+        if "not a git repository" not in error.cause:
+            raise
+        raise _not_a_project(
+            folder,
+            "neither this folder nor one above it is a git repository",
+            "run `git init` in the project's folder, or go to a repository",
+        ) from error
     root = _root_of(repo)
     here = repo.top or root
     if root is None or here is None:
@@ -119,7 +126,7 @@ def own_files(project: Project) -> dict[str, FileEdit]:
 
 
 def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
-    configs = list(configurations(root, here))
+    configs = configurations(root, here)
     ids = next(filter(None, (ids_in(data, path) for path, data in configs)), [])
     homes = repo.common / _HOMES
     if not ids:
@@ -128,39 +135,36 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
     if refs:
         ids = list(filter(None, (id_of_board(repo, refs),)))
     if not ids:
-        planned = next(_planned_ids(repo, refs), None) if refs else None
+        # of plan branches, which the branch that is checked out lacks as yet
+        plans = planned_configurations(repo, refs) if refs else ()
+        planned = next((one for data in plans for one in ids_in(data, Path(CONFIG))), None)
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept and planned is None:
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        uuid = id_of_spec_kitty(configs[0][1]) if configs else None
-        if uuid is None and refs:
-            uuid = planned or id_of_history(repo, refs)
-        ids = [uuid or add_random_id(TreeFiles(root))]
+        of_history = planned or (id_of_history(repo, refs) if refs else None)
+        ids = [of_history or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
-    home = _home(homes, (uuid, *aliases))
-    if not home.is_dir():
-        _exclude(repo.common / _EXCLUDE)
+    named = (homes / name for name in (uuid, *aliases))
+    home = next((path for path in named if path.is_dir()), homes / uuid)
+    if not home.is_dir():  # git ignores derived files, in projects without a .gitignore for them
+        exclude = repo.common / _EXCLUDE
+        with suppress(OSError):
+            lines = exclude.read_bytes().splitlines() if exclude.exists() else []
+            if missing := [line for line in _DERIVED if line not in lines]:
+                exclude.parent.mkdir(exist_ok=True)
+                with exclude.open("ab") as file:
+                    file.write(b"\n".join((b"# thence", *missing, b"")))
     return Project(root, here, uuid, tuple(aliases), home, repo)
-
-
-def _repository(folder: Path) -> Repository:
-    try:
-        return repository(folder)
-    except GitFailed as error:
-        if "not a git repository" in error.cause:
-            raise _not_a_project(
-                folder,
-                "neither this folder nor one above it is a git repository",
-                "run `git init` in the project's folder, or go to a repository",
-            ) from error
-        raise
 
 
 def _root_of(repo: Repository) -> Path | None:
     """Returns the main working tree; for a bare repository, the working tree of the user."""
     if repo.git_dir == repo.common:
         return repo.top
-    if repo.common.name == ".git" and not _is_bare(repo.common):
+    config = b""
+    with suppress(OSError):
+        config = (repo.common / "config").read_bytes()
+    if repo.common.name == ".git" and not re.search(rb"(?m)^\s*bare\s*=\s*true", config):
         return repo.common.parent
     return next(
         (tree.path for tree in list_worktrees(repo) if tree.is_main and not tree.is_missing),
@@ -168,40 +172,11 @@ def _root_of(repo: Repository) -> Path | None:
     )
 
 
-def _is_bare(common: Path) -> bool:
-    try:
-        return re.search(rb"(?m)^\s*bare\s*=\s*true", (common / "config").read_bytes()) is not None
-    except OSError:
-        return False
-
-
-def _planned_ids(repo: Repository, refs: Refs) -> Iterator[str]:
-    """Yields the ids on plan branches, which the branch that is checked out lacks as yet."""
-    for data in planned_configurations(repo, refs):
-        yield from ids_in(data, Path(CONFIG))
-
-
-def _exclude(path: Path) -> None:
-    """Makes git ignore derived files, in projects without a .gitignore for them."""
-    with suppress(OSError):
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        missing = [line for line in _DERIVED if line not in lines]
-        if missing:
-            path.parent.mkdir(exist_ok=True)
-            with path.open("ab") as file:
-                file.write(b"\n".join((b"# thence", *missing, b"")))
-
-
 def _known_homes(homes: Path) -> list[str]:
     try:
         return [name for name in os.listdir(homes) if is_id(name)]
     except OSError:
         return []
-
-
-def _home(homes: Path, ids: tuple[str, ...]) -> Path:
-    """Returns the existing home under any of the project's ids, else the path under its own."""
-    return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 
 def _not_a_project(folder: Path, cause: str, hint: str) -> ThenceError:

@@ -1,8 +1,8 @@
 """The id of a project, the same in every clone of its repository.
 
 `.kittify/config.yaml` names the id. Otherwise the id is that of the board's branch, as last
-fetched, else that of spec-kitty in the same file, else it is derived from the first commit of the
-default branch, along first parents, so that merging another repository doesn't change it.
+fetched, else it is derived from the first commit of the default branch, along first parents, so
+that merging another repository doesn't change it.
 """
 
 import os
@@ -30,7 +30,6 @@ _NAMING = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
-_SPEC_KITTY = re.compile(rb"^project:", re.MULTILINE)
 _DEFAULT_BOARD = f"{REMOTES}origin/{BOARD_BRANCH}"
 
 
@@ -118,12 +117,10 @@ def id_of_board(repo: Repository, refs: Refs) -> str | None:
     boards = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
     ref = _DEFAULT_BOARD if _DEFAULT_BOARD in boards else boards[0] if len(boards) == 1 else None
     answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
-    return _read(answer.out, ref or "") if answer and answer.status == 0 else None
-
-
-def _read(data: bytes, ref: str) -> str:
+    if answer is None or answer.status:
+        return None
     try:
-        uuid = msgspec.json.decode(data, type=ready(BoardFile)).project_uuid
+        uuid = msgspec.json.decode(answer.out, type=ready(BoardFile)).project_uuid
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         uuid = ""
     if not is_id(uuid):
@@ -134,21 +131,6 @@ def _read(data: bytes, ref: str) -> str:
             hint=f"see who wrote it: git log -p {ref}",
         )
     return uuid.lower()
-
-
-def id_of_spec_kitty(data: bytes) -> str | None:
-    """Returns the id that spec-kitty gave the project, as `project: {uuid: …}`; None if none."""
-    if _SPEC_KITTY.search(data) is None:
-        return None
-    from ruamel.yaml.error import YAMLError
-
-    from thence.core.yaml import reader  # needed once in a clone's life
-
-    try:
-        uuid = reader("safe").load(data.decode())["project"]["uuid"]
-    except (YAMLError, ValueError, LookupError, TypeError, AssertionError):
-        return None
-    return uuid.lower() if isinstance(uuid, str) and is_id(uuid) else None
 
 
 def id_of_history(repo: Repository, refs: Refs) -> str | None:

@@ -25,7 +25,16 @@ class YamlFile:
         self._file = file
         self._operation = operation
         self._yaml = ""
-        self._yaml = self._decoded(data.removeprefix(b"\xef\xbb\xbf"))
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        if len(data) > FILE_BYTES_MAX:
+            cause = f"it has {len(data)} bytes, more than {FILE_BYTES_MAX}"
+            raise self._fault(0, cause, "put the bulk elsewhere")
+        try:
+            self._yaml = data.decode()
+        except UnicodeDecodeError as error:
+            self._yaml = data[: error.start].decode()
+            hint = "save the file as UTF-8"
+            raise self._fault(len(self._yaml), "this is not UTF-8", hint) from error
         self._root = self._compose()
         self.values = None if self._root is None else self._plain(self._root)
 
@@ -40,17 +49,6 @@ class YamlFile:
                 steps = dict(enumerate(node.value))
             node = steps.get(step, node)
         return self._fault(node.start_mark.index if node is not None else 0, cause, hint)
-
-    def _decoded(self, data: bytes) -> str:
-        if len(data) > FILE_BYTES_MAX:
-            cause = f"it has {len(data)} bytes, more than {FILE_BYTES_MAX}"
-            raise self._fault(0, cause, "put the bulk elsewhere")
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            self._yaml = data[: error.start].decode()
-            hint = "save the file as UTF-8"
-            raise self._fault(len(self._yaml), "this is not UTF-8", hint) from error
 
     def _compose(self) -> Node:
         """Returns the root node, None for an empty file."""

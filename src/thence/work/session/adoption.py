@@ -13,7 +13,7 @@ is returned beside the rest.
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.json_values import is_utf8
 from thence.errors import PlanningError
-from thence.git.landed import Reviewed
 from thence.git.locks import PLANNING, locked
 from thence.git.refs import tip_of
 from thence.work.board.state import (
@@ -129,7 +128,15 @@ def adopt(session: Session, slugs: Sequence[str]) -> tuple[dict[str, int], list[
                 feature = read_feature(session.planning, slug)
                 renamed = renamed_from(session, feature)
                 if renamed is not None:
-                    session.append(_renaming(renamed, slug))
+                    payload = {
+                        "feature_slug": renamed.slug,
+                        "feature_number": digits_of(renamed.slug),
+                        "target_branch": renamed.target_branch,
+                        "wp_count": len(renamed.packages),
+                        "folder": slug,
+                    }
+                    causes = (renamed.created_event,) if renamed.created_event else ()
+                    session.append(WorkEvent("FeatureCreated", payload, renamed.slug, causes))
                     session.warnings.append(f"{slug} is {renamed.name}, renamed")
                 else:
                     session.append(*_events_of(session, feature))
@@ -158,18 +165,6 @@ def renamed_from(session: Session, feature: AdoptedFeature) -> FeatureState | No
     return before[0] if len(before) == 1 else None
 
 
-def _renaming(feature: FeatureState, folder: str) -> WorkEvent:
-    payload = {
-        "feature_slug": feature.slug,
-        "feature_number": digits_of(feature.slug),
-        "target_branch": feature.target_branch,
-        "wp_count": len(feature.packages),
-        "folder": folder,
-    }
-    causes = (feature.created_event,) if feature.created_event else ()
-    return WorkEvent("FeatureCreated", payload, feature.slug, causes)
-
-
 def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
     """Reads a feature in the main working tree.
 
@@ -177,7 +172,7 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
     one that is checked out.
     """
     files = _Files(planning)
-    meta = files.meta(planning.path(slug, "meta.json"))
+    meta = next((values for _, values in files.objects(planning.path(slug, "meta.json"))), {})
     path = planning.path(slug, "tasks.md")
     tasks = parse(files.read(path), path)
     # without a tasks.md there is no problem of it
@@ -196,7 +191,21 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
             moves[wp_id] = LastMove(lane, one_line(own.text("agent")) or NOBODY)
             files.check_lane(lane, name, 1)
     moves |= files.last_moves(planning.path(slug, _STATUS))
-    names = sorted({*planned, *moves}, key=lambda name: (len(name), name))
+    packages = list[AdoptedPackage]()
+    for wp_id in sorted({*planned, *moves}, key=lambda name: (len(name), name)):
+        plan = planned.get(wp_id, PlannedPackage(wp_id, wp_id))
+        own = fields.get(wp_id, Fields({}, ""))
+        listed = own.values.get("dependencies")
+        needs = [str(name) for name in listed] if isinstance(listed, list) else []
+        packages.append(
+            AdoptedPackage(
+                wp_id,
+                one_line(own.text("title")) or one_line(plan.title) or wp_id,
+                tuple(dict.fromkeys(filter(is_wp_id, needs or plan.dependencies))),
+                moves.get(wp_id, LastMove()),
+                tuple((one.id, one.text) for one in plan.subtasks if one.is_done),
+            )
+        )
     titles = (one_line(meta.get(key)) for key in ("friendly_name", "name", "title"))
     return AdoptedFeature(
         slug,
@@ -204,10 +213,7 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
         one_line(meta.get("mission") or meta.get("mission_type")) or _MISSION,
         one_line(meta.get("target_branch")) or planning.branch_of(slug),
         written_time(one_line(meta.get("created_at"))),
-        tuple(
-            _package(wp_id, planned.get(wp_id), fields.get(wp_id), moves.get(wp_id, LastMove()))
-            for wp_id in names
-        ),
+        tuple(packages),
         tuple(sorted(files.unread)),
     )
 
@@ -231,18 +237,18 @@ class _Files:
             self.skip(path, 0, error.cause)
             return b""
 
-    def meta(self, path: str) -> dict[str, Any]:
-        """Returns the members of a meta.json."""
-        data = self.read(path)
-        try:
-            values = json.loads(data.removeprefix(b"\xef\xbb\xbf") or b"{}")
-        except (ValueError, RecursionError) as error:
-            self.skip(path, getattr(error, "lineno", 1), f"it is not JSON: {error}")
-            return {}
-        if not isinstance(values, dict):
-            self.skip(path, 1, "it is not a JSON object")
-            return {}
-        return values
+    def objects(self, path: str, *, is_lines: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the JSON object of a file, or those of its lines, each with its line."""
+        data = self.read(path).removeprefix(b"\xef\xbb\xbf")
+        for number, raw in enumerate(data.split(b"\n") if is_lines else (data,), 1):
+            try:
+                values = json.loads(raw) if raw.strip() else {}
+            except (ValueError, RecursionError):
+                values = None
+            if isinstance(values, dict):
+                yield number, values
+            else:
+                self.skip(path, number, "it is not a JSON object")
 
     def package(self, path: str) -> tuple[str, Fields]:
         """Returns a file's package, empty if it is that of none, and its fields."""
@@ -271,14 +277,7 @@ class _Files:
         Other objects, such as annotations, are passed over.
         """
         last: dict[str, LastMove] = {}
-        for number, raw in enumerate(self.read(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-            try:
-                values = json.loads(raw) if raw.strip() else {}
-            except (ValueError, RecursionError):
-                values = None
-            if not isinstance(values, dict):
-                self.skip(path, number, "the line is not a JSON object")
-                continue
+        for number, values in self.objects(path, is_lines=True):
             wp_id, lane, reason, event_id = (
                 one_line(values.get(key)) for key in ("wp_id", "to_lane", "reason", "event_id")
             )
@@ -299,21 +298,6 @@ class _Files:
                     move, last.get(wp_id, move), key=lambda one: (one.at, one.event_id)
                 )
         return last
-
-
-def _package(
-    wp_id: str, planned: PlannedPackage | None, fields: Fields | None, move: LastMove
-) -> AdoptedPackage:
-    planned, fields = planned or PlannedPackage(wp_id, wp_id), fields or Fields({}, "")
-    listed = fields.values.get("dependencies")
-    names = [str(name) for name in listed] if isinstance(listed, list) else []
-    return AdoptedPackage(
-        wp_id,
-        one_line(fields.text("title")) or one_line(planned.title) or wp_id,
-        tuple(dict.fromkeys(filter(is_wp_id, names or planned.dependencies))),
-        move,
-        tuple((one.id, one.text) for one in planned.subtasks if one.is_done),
-    )
 
 
 def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
@@ -372,22 +356,16 @@ def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
             payload = {"wp_id": wp_id, "entry_type": kind, "entry_content": remark}
             payload["author"] = move.actor
             add("HistoryAdded", f"{wp_id}/remark", last, move, payload)
-        if move.lane_name == _APPROVED and (code := _reviewed_code(session, feature, wp_id)):
+        # the code of an approved package, if its branch is here or on a remote
+        tip, target = tip_of(session.refs, branch_of(slug, wp_id)), feature.target_branch
+        if move.lane_name != _APPROVED or tip is None or target not in session.refs.branches:
+            continue
+        state = FeatureState(project_uuid=session.project.uuid, slug=slug, target_branch=target)
+        package = PackageState(wp_id=wp_id, subject="")
+        code, _ = LandingCheck(session, state).reviewed_at(package, tip)
+        if code:
             add("WPReviewed", f"{wp_id}/reviewed", last, move, reviewed_payload(wp_id, code))
     return events
-
-
-def _reviewed_code(session: Session, feature: AdoptedFeature, wp_id: str) -> Reviewed | None:
-    """Returns the code of an approved package, if its branch is here or on a remote."""
-    tip = tip_of(session.refs, branch_of(feature.slug, wp_id))
-    if tip is None or feature.target_branch not in session.refs.branches:
-        return None
-    uuid, target = session.project.uuid, feature.target_branch
-    check = LandingCheck(
-        session, FeatureState(project_uuid=uuid, slug=feature.slug, target_branch=target)
-    )
-    code, _ = check.reviewed_at(PackageState(wp_id=wp_id, subject=""), tip)
-    return code
 
 
 def one_line(value: object) -> str:

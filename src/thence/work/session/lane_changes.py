@@ -1,28 +1,19 @@
-"""Moves of packages and results of gates: decided on a board, appended if it still holds.
+"""Moves of packages and results of gates: decided on a board, appended if it still holds."""
 
-`mirror` shows the lanes in planning files, for people and other tools, where a file has them. The
-changes stay in the main working tree until the next commit. A package's file without a `lane:` line
-never gets one.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
 
 from thence.core.new_event import Unchanged
-from thence.errors import GitFailed, PlanningError, Refused, ThenceError
-from thence.git.commits import FileEdit, write_files
+from thence.errors import GitFailed, Refused, ThenceError
 from thence.git.git import own_variables
-from thence.git.repository import operation_under_way
 from thence.git.worktrees import state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.move_request import REVIEWS, GuardFailure, Move, MoveContext, gate_change
 from thence.work.board.state import (
     DONE,
-    LANES,
     PASSED,
     Board,
     FeatureState,
@@ -33,12 +24,10 @@ from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
-from thence.work.plan.frontmatter import read, with_lane
-from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import keep_commit
-from thence.work.session.package_code import with_code
+from thence.work.session.package_code import deleted_branch, with_code
 from thence.work.session.session import Decision, Session
 
 _GATE_TYPES = ("GateCreated", "GateResultChanged")
@@ -102,6 +91,7 @@ def move_all(
         for wp_id, to, context in requests:
             if wp_id in refused:
                 continue
+            package_of(board.features[slug], wp_id)  # its creation may have been redacted
             if not moves or moves[-1].wp_id != wp_id:
                 before = board, len(moves), len(events)
                 lane = context.expected_lane or lanes.get(wp_id)
@@ -114,9 +104,14 @@ def move_all(
                 if is_strict:
                     break
                 continue
-            first = new_id()
-            moves.append(decision)
-            events.extend(_events_of(decision, first))
+            first, one = new_id(), decision
+            moves.append(one)
+            events.append(
+                WorkEvent("WPStatusChanged", one.payload, slug, one.caused_by, event_id=first)
+            )
+            for after in one.follow_ups:
+                causes = first, *after.rests_on
+                events.append(WorkEvent(after.event_type, after.payload, slug, causes))
             board = after_move(board, decision, first, context.actor)
         watched = frozenset(subject for move in moves for subject in move.watched)
         guard = Unchanged(session.position, watched, DECIDING_TYPES)
@@ -166,8 +161,7 @@ def decide_move(
 
 
 def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, context: MoveContext) -> Refused:
-    lane = to if to in LANES else repr(to)
-    return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=context.is_agent)
+    return refusal.error("could not move", f"{slug}/{wp_id} to {to}", is_agent=context.is_agent)
 
 
 def context_of(
@@ -186,12 +180,24 @@ def context_of(
     """
     package = planned(session, feature).get(wp_id)
     subtasks = package.subtasks if package else ()
+    slug = feature.slug
+    worktree: Literal["clean", "dirty"] | None = None
+    deleted = deleted_branch(session, slug, wp_id)
+    if deleted is None:
+        path = session.project.root / worktree_of(slug, wp_id)
+        repo, branch = session.project.repo, branch_of(slug, wp_id)
+        state = state_of(repo, branch, path, session.refs.trees)
+        if state.kind == "moved":
+            worktree = "dirty" if uncommitted(state.path) else "clean"
+        elif state.kind == "clean" or state.kind == "dirty":
+            worktree = state.kind
     return MoveContext(
         actor=session.current_actor(),
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id),
+        worktree=worktree,
+        deleted=deleted,
         open_subtasks=tuple(one.id for one in subtasks if not one.is_done),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -215,14 +221,6 @@ def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
             hint="leave it to a person and their own shell; `thence work orchestrate` runs the"
             " gates of the configuration, and merges what has passed review",
         )
-
-
-def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
-    path = session.project.root / worktree_of(slug, wp_id)
-    state = state_of(session.project.repo, branch_of(slug, wp_id), path, session.refs.trees)
-    if state.kind == "moved":
-        return "dirty" if uncommitted(state.path) else "clean"
-    return state.kind if state.kind in ("clean", "dirty") else None
 
 
 def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
@@ -268,66 +266,6 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
             " `thence work finalize-tasks`",
         )
     return package
-
-
-def _events_of(move: Move, first: str) -> list[WorkEvent]:
-    """Returns a move's event, whose id is `first`, and its follow-ups."""
-    slug = move.feature_slug
-    return [
-        WorkEvent("WPStatusChanged", move.payload, slug, move.caused_by, event_id=first),
-        *(
-            WorkEvent(follow_up.event_type, follow_up.payload, slug, (first, *follow_up.rests_on))
-            for follow_up in move.follow_ups
-        ),
-    ]
-
-
-def is_mirrored(session: Session, feature: FeatureState) -> bool:
-    """Reports whether planning files of the feature show lanes.
-
-    Where features land by pull requests none does: no move is a commit there.
-    """
-    return not session.planning.is_by_pull_request and any(_lanes(session, feature))
-
-
-def mirror(session: Session, feature: FeatureState) -> None:
-    """Writes the packages' lanes into their files, as far as the files show lanes."""
-    if not is_mirrored(session, feature) or operation_under_way(session.project.main.git_dir):
-        return  # the next move writes the missing lanes
-    changes = {
-        path: _with_lane(lane, path)
-        for path, present, lane in _lanes(session, feature)
-        if present != lane
-    }
-    write_files(session.project.main, changes)
-
-
-def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, str]]:
-    """Yields the files that show a lane, with that lane and the one that the package is in."""
-    files = [path for path, _ in session.planning.package_files(None, feature.slug)]
-    for package in feature.packages.values():
-        path = file_of(package, files, lambda name: session.planning.read(None, name))
-        data = session.planning.read(None, path) if path else None
-        if data is None:
-            continue
-        try:
-            present = read(data, path).text("lane")
-            with_lane(data, package.lane, path)
-        except PlanningError as error:
-            note = f"{error.place}: its lane was not written: {error.cause}"
-            session.warnings += [note] if note not in session.warnings else []
-            continue
-        if present:
-            yield path, present, package.lane
-
-
-def _with_lane(lane: str, path: str) -> FileEdit:
-    def edit(data: bytes | None) -> bytes | None:
-        with suppress(PlanningError):  # the user's unfinished change that can't be read
-            return None if data is None else with_lane(data, lane, path)
-        return data
-
-    return edit
 
 
 def set_gates(

@@ -7,6 +7,7 @@ Commits that came to the worktree from elsewhere, as by a merge of the target in
 not count.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from functools import cached_property, partial
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
+from thence.core.ids import ulid_value
 from thence.errors import Refused, ThenceError
 from thence.git.landed import (
     Landed,
@@ -30,7 +32,16 @@ from thence.git.landed import (
 )
 from thence.git.merging import MergePlan
 from thence.git.refs import REMOTES, Refs, newest_of, push_command, refs_of, tip_of
-from thence.git.repository import HEADS, Repository, is_ancestor, is_shallow
+from thence.git.repository import (
+    HEADS,
+    Repository,
+    current_branch,
+    git_dir_of,
+    is_ancestor,
+    is_shallow,
+    is_standing,
+    repository,
+)
 from thence.git.worktrees import Worktree, commits_made, make
 from thence.work.board.move_request import SHORT, CodeKind, LandingStatus, MoveContext
 from thence.work.board.state import (
@@ -41,12 +52,13 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.journal.claims import workspace_event
+from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.configuration import read_rules
+from thence.work.project.configuration import read_board, read_rules
 from thence.work.project.package_refs import (
     Target,
     base_of_package,
+    kept_commit,
     record_base,
     record_base_if_missing,
     target_in,
@@ -54,6 +66,8 @@ from thence.work.project.package_refs import (
 from thence.work.session.session import Session
 
 NOWHERE = Landing()
+_FETCHED = "FETCH_HEAD"  # git's record of what the last fetch of a working tree brought
+_BROUGHT = b"branch '%b' of "
 
 
 def _target_of(session: Session, feature: FeatureState, refs: Refs) -> Target:
@@ -170,21 +184,6 @@ def code_of_packages(
     return dict(zip(keys, _statuses(session, chosen), strict=True))
 
 
-def code_to_show(
-    session: Session, features: Iterable[FeatureState]
-) -> dict[tuple[str, str], LandingStatus]:
-    """Returns the code of packages in review and done, with what pushes it where that is lacking.
-
-    Raises GitFailed.
-    """
-    codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
-    for key, code in codes.items():
-        if code.kind == "local":
-            target = session.target_of(session.board.features[key[0]])
-            codes[key] = replace(code, push=push_command(session.refs, target))
-    return codes
-
-
 def _statuses(
     session: Session, chosen: Sequence[tuple["LandingCheck", PackageState]]
 ) -> list[LandingStatus]:
@@ -257,6 +256,7 @@ def _lacking(
             here = new - absent_of(repo, new) if new else set()
         table |= {commit: commit in here for commit in new}
         is_seen |= {(bool(places), commit): table[commit] for commit in named}
+    fetched: list[tuple[float, bytes]] | None = None  # the last whole fetches
     for check, package, question in rows:
         code, landed = question.code, question.landed
         bases = [one.base for one in (code, package.reviewed) if one and one.base]
@@ -270,7 +270,23 @@ def _lacking(
         else:
             commit = landed.commit if landed else code.commit if code else None
             kind: CodeKind = "gone" if landed else "missing"
-            kind = kind if is_seen.get((landed is not None, commit or "")) else "unfetched"
+            if not is_seen.get((landed is not None, commit or "")):
+                if fetched is None:
+                    fetched, name = [], read_board(session.project).branch
+                    ends = (ref for ref in refs.commits if ref.startswith(REMOTES))
+                    has_board = any(ref.endswith(f"/{name}") for ref in ends)
+                    board = _BROUGHT % os.fsencode(name)
+                    trees = repo.common.glob(f"worktrees/*/{_FETCHED}")
+                    for path in (repo.common / _FETCHED, *trees):
+                        with suppress(OSError):
+                            data = path.read_bytes()
+                            if board in data or not has_board:
+                                fetched.append((path.stat().st_mtime, data))
+                target = check.target.name.partition("/")[2] or check.target.name
+                brought = _BROUGHT % os.fsencode(target)
+                moved_s = (ulid_value(package.lane_event or "") or 0) / (1 << 80) / 1_000
+                is_absent = any(at_s > moved_s and brought in data for at_s, data in fetched)
+                kind = "absent" if is_absent else "unfetched"
             yield check.status(package, kind, Landing(landed), code)
 
 
@@ -367,6 +383,7 @@ class LandingCheck:
             answer.landed,
             reverts=answer.reverts,
             revert=revert_command(self._session, name, answer.reverts),
+            push=push_command(self._refs, self._session.target_of(self.feature)),
         )
         reviewed = package.reviewed
         if code is None or reviewed is None or package.lane != FOR_REVIEW:
@@ -377,9 +394,10 @@ class LandingCheck:
     def _commit(self, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
         branch, reviewed = branch_of(self.feature.slug, package.wp_id), package.reviewed
-        tip = tip_of(self._refs, branch)
+        refs = refs_of_package(self._repo, self._refs, self.feature.slug, package)
+        tip = tip_of(refs, branch)
         if package.lane == FOR_REVIEW:  # what others have pushed would be merged too
-            newest = newest_of(self._repo, self._refs, branch)
+            newest = newest_of(self._repo, refs, branch)
             tip = newest[1] if newest else None
         if reviewed is None or tip == reviewed.commit:
             return tip
@@ -473,14 +491,35 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
 def workspace(session: Session, feature: FeatureState, package: PackageState) -> Worktree:
     """Makes branch and worktree of a package on top of its dependencies, or completes them.
 
-    An event records a new workspace. Raises GitFailed.
+    It begins at the branches of dependencies that are not merged yet, else at the target; where
+    features land by pull requests, at the open plan branch, else at the target's upstream. An event
+    records a new workspace. Raises GitFailed.
     """
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
     refs = session.refs
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
-    bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
+    bases = [newest[0]] if newest and is_begun else []
+    if not bases:
+        target, needed = session.target_of(feature), package.dependencies
+        at = refs.branches.get(target)
+        if session.planning.is_by_pull_request:
+            # what has landed is in the upstream, where without others a package begins
+            aim, plan = target_in(refs, target), session.planning.open_plan(feature.slug)
+            at, target = aim.tip, plan.name if plan else aim.name
+            part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
+            asked = [replace(feature, packages=part)]
+            codes = code_of_packages(session, asked, (FOR_REVIEW, DONE))
+            landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
+            needed = tuple(wp_id for wp_id in needed if wp_id not in landed)
+        newest_ones = [newest_branch(session, feature, wp_id) for wp_id in needed]
+        bases = [
+            found[0]
+            for found in newest_ones
+            if found and not (at is not None and is_ancestor(session.project.repo, found[1], at))
+        ]
+        bases = bases or [target]
     worktree = make(session.project.repo, branch, path, bases, refs.branches)
     session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
@@ -493,8 +532,46 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     recorded = package.workspace
     is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
     if not is_recorded:
-        session.append_or_warn(workspace_event(feature.slug, package.wp_id))
+        payload = {
+            "work_package_id": package.wp_id,
+            "worktree_path": worktree_of(feature.slug, package.wp_id),
+            "branch_name": branch,
+        }
+        session.append_or_warn(WorkEvent("WorkspaceCreated", payload, feature.slug))
     return worktree
+
+
+def deleted_branch(session: Session, slug: str, wp_id: str) -> tuple[str, str] | None:
+    """Returns what is to be said, and typed, of a branch that was deleted under its worktree.
+
+    None where it is there, or no worktree is on it.
+    """
+    branch, path = branch_of(slug, wp_id), session.project.root / worktree_of(slug, wp_id)
+    if branch in session.refs.branches or not is_standing(path):
+        return None
+    here = repository(path)
+    if here.common != session.project.repo.common or current_branch(here) != branch:
+        return None
+    commit = "COMMIT"
+    with suppress(OSError, IndexError):
+        commit = (git_dir_of(path) / "logs/HEAD").read_text().splitlines()[-1].split()[1]
+    return f"{branch} is gone, which its worktree is on", f"git branch {branch} {commit}"
+
+
+def refs_of_package(repo: Repository, refs: Refs, slug: str, package: PackageState) -> Refs:
+    """Returns the refs without the branch here that is not what somebody else has handed in.
+
+    Who lost a claim has a branch of that name as well. It counts only if it goes on from what was
+    handed in.
+    """
+    name, reviewed = HEADS + branch_of(slug, package.wp_id), package.reviewed
+    tip = refs.commits.get(name)
+    if tip is None or reviewed is None or package.lane not in (FOR_REVIEW, DONE):
+        return refs
+    is_own = kept_commit(refs, slug, package.wp_id) == reviewed.commit
+    if is_own or tip == reviewed.commit or not missing_commits(repo, tip, [reviewed.commit]):
+        return refs
+    return refs._replace(commits={one: oid for one, oid in refs.commits.items() if one != name})
 
 
 def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
@@ -503,32 +580,10 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
     Branches on remotes count, unless the number was given twice: they may be the other package's.
     """
     branch, package = branch_of(feature.slug, wp_id), feature.packages.get(wp_id)
+    repo, refs = session.project.repo, session.refs
     if package is not None and package.lost:
-        commit = session.refs.branches.get(branch)
+        commit = refs.branches.get(branch)
         return (branch, commit) if commit else None
-    return newest_of(session.project.repo, session.refs, branch)
-
-
-def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:
-    """Returns the branches to begin at: those of dependencies that are not merged yet.
-
-    Where features land by pull requests, dependencies that have landed are in the target's
-    upstream, and without others a package begins at the open plan branch, or else there.
-    """
-    target = session.target_of(feature)
-    at = session.refs.branches.get(target)
-    if session.planning.is_by_pull_request:
-        aim, plan = target_in(session.refs, target), session.planning.open_plan(feature.slug)
-        at, target = aim.tip, plan.name if plan else aim.name
-        needed = package.dependencies
-        part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
-        codes = code_of_packages(session, [replace(feature, packages=part)], (FOR_REVIEW, DONE))
-        landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
-        package = replace(package, dependencies=tuple(n for n in needed if n not in landed))
-    newest = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
-    open_ones = [
-        pair[0]
-        for pair in newest
-        if pair and not (at is not None and is_ancestor(session.project.repo, pair[1], at))
-    ]
-    return open_ones or [target]
+    if package is not None:
+        refs = refs_of_package(repo, refs, feature.slug, package)
+    return newest_of(repo, refs, branch)

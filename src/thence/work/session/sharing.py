@@ -17,7 +17,6 @@ from thence.errors import GitFailed, HeadsMoved, ThenceError
 from thence.files import is_locked
 from thence.git.locks import EXCHANGING, locked
 from thence.git.refs import REMOTES
-from thence.log.open import OS_DISK
 from thence.sync import background
 from thence.sync.target import (
     REMOTE,
@@ -227,11 +226,10 @@ def state_of(session: Session, *, is_checked: bool = False) -> BoardState:
 def unshared(session: Session) -> int:
     """Returns how many events of the journal the others are not known to have."""
     if _way(session) == SERVER and team_of(session.project.home) is not None:
+        from thence.core.vocabulary import WORK
         from thence.sync.outbox import waiting_count  # seldom needed
 
-        with suppress(OSError):
-            return waiting_count(OS_DISK, session.project.home) or 0
-        return 0
+        return waiting_count(session.project.home, WORK)
     return max(0, session.events_count - load_seen(session.project).shared)
 
 

@@ -43,6 +43,8 @@ _ROW = re.compile(r"[A-Za-z0-9_-]+/\d+/\w+")
 ROW_RUNS_MAX = 64
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
+# of more causes the answer says how to find those that mattered
+_CAUSES_MAX = 30
 
 
 def event_options(command: _F) -> _F:
@@ -50,7 +52,6 @@ def event_options(command: _F) -> _F:
     runs = click.IntRange(min=1)
     for added in (
         log_options,
-        click.option("--allow-calls", is_flag=True, help="Call models for missing answers."),
         click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
         click.option(
             "--measure", "is_measured", is_flag=True, help="Play altered runs, and measure."
@@ -135,6 +136,9 @@ def why_command(
     lines, is_whole = answer_lines(answer, log.vocabulary, out.width, is_whole=is_whole)
     words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
     out.write(*lines, f"next: {command(words, log_name)}")
+    if log.vocabulary.name == "sim" and len(answer.cone) > _CAUSES_MAX:
+        words = command(f"why {answer.event.event_id} --measure", log_name)
+        out.notice(f"{len(answer.cone):,} causes: {words} shows which of them mattered")
     return 0
 
 
@@ -283,9 +287,9 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
         yield f"{len(answer.missing) - _MISSING_SHOWN_MAX:,} more causes are not in this log."
 
 
-def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> bool:
-    if not is_measured and (runs is not None or allow_calls):
-        raise click.UsageError("--runs and --allow-calls belong to --measure")
+def _is_measurement(is_measured: bool, runs: int | None) -> bool:
+    if not is_measured and runs is not None:
+        raise click.UsageError("--runs belongs to --measure")
     return is_measured
 
 
@@ -307,7 +311,7 @@ def _measured(
     if out.is_json:
         out.json(answer.to_dict(f"{kind}s"))
         return INTERRUPTED if answer.interrupted else 0
-    weights = [one for one in answer.weights if one.weight or one.lacking or out.is_verbose]
+    weights = [one for one in answer.weights if one.weight or not one.n or out.is_verbose]
     rows = weights[: None if out.is_verbose else ROWS_MAX]
     out.write(*wrapped(vocabulary.sentence(event), out.width), "")
     if rows:
@@ -317,16 +321,10 @@ def _measured(
             text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   "
             text += f"{weight.moved:.2f}  "
             note = f" ({weight.unknown} unknown)" if weight.unknown else ""
-            if weight.weight is None and weight.lacking:
-                cost = "" if weight.cost is None else f" (about {weight.cost:.2g})"
-                are = "is" if weight.lacking == 1 else "are"
-                note = f": not measured: {counted(weight.lacking, 'answer')} {are} lacking{cost}"
-            if weight.spread:
-                note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
             sentence = vocabulary.sentence(weight.event) + note
             out.write(*wrapped(sentence, out.width, text, " " * len(text)))
         out.write()
-    out.write(*wrapped(_summed(answer, kind, len(rows), plays["allow_calls"]), out.width))
+    out.write(*wrapped(_summed(answer, kind, len(rows)), out.width))
     if rows:
         first = rows[0].event.event_id
         words = f"why {first}" if of_effects else f"effects {first} --measure"
@@ -334,7 +332,7 @@ def _measured(
     return INTERRUPTED if answer.interrupted else 0
 
 
-def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:
+def _summed(answer: "Measurement", kind: str, rows: int) -> str:
     """Returns what a measurement did, and what it did not do."""
     changed = sum(bool(weight.weight) for weight in answer.weights)
     unknown = sum(not weight.n for weight in answer.weights)
@@ -352,7 +350,4 @@ def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> s
         text += " More --runs reach more."
     if answer.problem:
         text += f" An alteration is unknown where {answer.problem}."
-    if answer.problem and answer.calls and not allow_calls:
-        calls = counted(answer.calls, "time")
-        text += f" --allow-calls asks the models, {calls} a play or less, in three plays for each."
     return text

@@ -140,7 +140,7 @@ def _unsynced(log: Log) -> Mapping[str, int]:
         return {}
     from thence.sync.outbox import Outbox
 
-    with closing(Outbox(OS_DISK, log.folder, log.vocabulary, target.key)) as outbox:
+    with closing(Outbox(log.folder, log.vocabulary, target.key)) as outbox:
         outbox.update()
         return outbox.unsynced()
 

@@ -9,11 +9,11 @@ import click
 
 from thence.cli.commands.server.opened_server import (
     OpenedServer,
-    ServerResult,
     server_command,
     team_option,
 )
 from thence.cli.frame import command_group
+from thence.cli.output import current
 
 _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
@@ -52,18 +52,18 @@ def team_command() -> None:
 
 @server_command(team_command, "add", "thence server team add docs")
 @click.argument("name")
-def add_team(server: OpenedServer, name: str) -> ServerResult:
+def add_team(server: OpenedServer, name: str) -> None:
     """Add a team; only its users see its logs."""
     server.accounts.add_team(name)
     server.audit("team.added", team=name)
-    return ServerResult({"team": name}, [f"added the team {name}"])
+    current().result({"team": name}, [f"added the team {name}"])
 
 
 @server_command(team_command, "list", "thence server team list --json")
-def list_teams(server: OpenedServer) -> ServerResult:
+def list_teams(server: OpenedServer) -> None:
     """List the teams."""
     teams = server.accounts.teams()
-    return ServerResult({"teams": teams}, teams)
+    current().result({"teams": teams}, teams)
 
 
 @command_group("user", "thence server user add ada", "thence server user list")
@@ -80,27 +80,21 @@ def user_command() -> None:
 @_password_option
 def add_user(
     server: OpenedServer, name: str, role: str, team: str | None, password_stdin: bool
-) -> ServerResult:
+) -> None:
     """Add a user to a team, also while the server runs.
 
     Without --password-stdin a password is made and shown once. A user who is in another team
     keeps their password.
     """
-    passwords: list[str | None] = []
-
-    def password() -> str:
-        text, new_password = _password(password_stdin)
-        passwords.append(new_password)
-        return text
-
+    text, new_password = _password(password_stdin)
     team = server.team(team)
-    is_new = server.accounts.add_user(name, team, role, password)
+    is_new = server.accounts.add_user(name, team, role, lambda: text)
     server.audit("user.added", user=name, team=team, role=role, is_new=is_new)
     article = "an" if role == "admin" else "a"
-    return _with_password(
+    _show(
         {"user": name, "team": team, "role": role},
         [f"{name} is {article} {role} in {team}"],
-        passwords[0] if passwords and is_new else None,
+        new_password if is_new else None,
     )
 
 
@@ -112,12 +106,10 @@ def _password(from_stdin: bool) -> tuple[str, str | None]:
     return text, text
 
 
-def _with_password(
-    value: dict[str, object], lines: list[str], new_password: str | None
-) -> ServerResult:
-    """Returns a result that shows a password if it was made here."""
+def _show(value: dict[str, object], lines: list[str], new_password: str | None) -> None:
+    """Shows a result, with a password that was made here."""
     last, notes = ([f"password: {new_password}"], [_ONCE]) if new_password else ([], [])
-    return ServerResult({**value, "password": new_password}, [*lines, *last], notes)
+    current().result({**value, "password": new_password}, [*lines, *last], notes)
 
 
 @server_command(
@@ -138,7 +130,7 @@ def set_user(
     is_made: bool,
     password_stdin: bool,
     team: str | None,
-) -> ServerResult:
+) -> None:
     """Change the role of a user or a token in a team, or a user's password.
 
     Another password ends all logins of the user.
@@ -159,14 +151,14 @@ def set_user(
         server.accounts.set_password(name, text)
         server.audit("password.changed", user=name)
         lines.append(f"{name} has another password, and has to log in again")
-    return _with_password(change, lines, new_password)
+    _show(change, lines, new_password)
 
 
 @server_command(user_command, "list", "thence server user list --json")
-def list_users(server: OpenedServer) -> ServerResult:
+def list_users(server: OpenedServer) -> None:
     """List the users with their teams and roles."""
     members = server.accounts.members()
-    return ServerResult(
+    current().result(
         {"users": [member._asdict() for member in members]},
         [f"{member.user}  {member.team}  {member.role}" for member in members],
         () if members else ["no users yet: thence server user add NAME"],
@@ -183,11 +175,11 @@ _STILL_WORKS = (
 
 @server_command(user_command, "remove", "thence server user remove ada")
 @click.argument("name")
-def remove_user(server: OpenedServer, name: str) -> ServerResult:
+def remove_user(server: OpenedServer, name: str) -> None:
     """Remove a user from all teams, and end their logins; their events stay."""
     server.accounts.remove_user(name)
     server.audit("user.removed", user=name)
-    return ServerResult({"removed": name}, [f"removed {name}"], _STILL_WORKS)
+    current().result({"removed": name}, [f"removed {name}"], _STILL_WORKS)
 
 
 @command_group("token", "thence server token add ci --role reader", "thence server token list")
@@ -207,9 +199,7 @@ def token_command() -> None:
     help="The number of days; default: 90d.",
 )
 @team_option
-def add_token(
-    server: OpenedServer, name: str, role: str, expires: int, team: str | None
-) -> ServerResult:
+def add_token(server: OpenedServer, name: str, role: str, expires: int, team: str | None) -> None:
     """Make a token and show it once, also while the server runs.
 
     A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
@@ -222,18 +212,18 @@ def add_token(
     server.audit("token.made", token=name, team=team, role=role, expires=until)
     value = {"name": name, "team": team, "role": role, "expires": until, "token": token}
     lines = [f"{name} has the role {role} in {team} until {until}", f"token: {token}"]
-    return ServerResult(value, lines, [_ONCE])
+    current().result(value, lines, [_ONCE])
 
 
 @server_command(token_command, "list", "thence server token list --json")
-def list_tokens(server: OpenedServer) -> ServerResult:
+def list_tokens(server: OpenedServer) -> None:
     """List the tokens with their teams, roles and ends; never the tokens themselves."""
     tokens = server.logins.machine_tokens()
     lines = []
     for row in tokens:
         end = "has expired" if row.has_expired else f"until {_date(row.expires)}"
         lines.append(f"{row.name}  {row.team}  {row.role}  {end}")
-    return ServerResult(
+    current().result(
         {"tokens": [{**row._asdict(), "expires": _date(row.expires)} for row in tokens]},
         lines,
         () if tokens else ["no tokens yet: thence server token add NAME"],
@@ -242,11 +232,11 @@ def list_tokens(server: OpenedServer) -> ServerResult:
 
 @server_command(token_command, "revoke", "thence server token revoke ci")
 @click.argument("name")
-def revoke_token(server: OpenedServer, name: str) -> ServerResult:
+def revoke_token(server: OpenedServer, name: str) -> None:
     """Revoke a token, at once in all processes that serve; the events it pushed stay."""
     server.accounts.remove_machine(name)
     server.audit("token.revoked", token=name)
-    return ServerResult({"revoked": name}, [f"revoked {name}"])
+    current().result({"revoked": name}, [f"revoked {name}"])
 
 
 def _date(seconds: float) -> str:

@@ -1,12 +1,12 @@
 """The server that a command names by its folder, and what is kept of it in a database."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,14 +57,6 @@ def _keep_address(context: click.Context, option: click.Parameter, address: str 
     context.meta[_ADDRESS] = address
 
 
-def database_file(folder: str) -> Path:
-    """Returns the path of a server's database in SQLite; raises ExtraMissing."""
-    require_packages(_USING, "server", *_PACKAGES)
-    from thence.server.running import TEAM_DATABASE
-
-    return Path(folder) / TEAM_DATABASE
-
-
 def database_place(folder: str) -> str | Path:
     """Returns where a server's database is: an address of PostgreSQL, else a file.
 
@@ -72,14 +64,15 @@ def database_place(folder: str) -> str | Path:
     """
     option = click.get_current_context().meta.get(_ADDRESS)
     address = current().settings.database if option is None else option
-    if address is None:
-        return database_file(folder)
+    require_packages(_USING, "server", *_PACKAGES)
+    from thence.server.running import TEAM_DATABASE
     from thence.server.team.engines import is_address
 
+    if address is None:
+        return Path(folder) / TEAM_DATABASE
     if not is_address(address):
         source = "THENCE_DATABASE" if option is None else "--database"
         raise click.UsageError(f"{source} does not begin with postgresql://")
-    require_packages(_USING, "server", *_PACKAGES)
     require_packages(_USING, "postgres", "psycopg", "psycopg_pool")
     return address
 
@@ -122,26 +115,6 @@ class OpenedServer:
         return teams[0]
 
 
-class ServerResult(NamedTuple):
-    """The result of a command: the value under --json, else lines, and notes for stderr."""
-
-    value: object
-    lines: Sequence[str]
-    notes: Sequence[str] = ()
-
-
-@contextmanager
-def opened_server(data: str) -> Iterator[OpenedServer]:
-    """Opens the database of a server, beside a server that runs too; raises `not_a_server`."""
-    place = database_place(data)
-    from thence.server.running import OWNER_UMASK
-    from thence.server.team.engines import open_database
-
-    os.umask(OWNER_UMASK)
-    with closing(open_database(place)) as database:
-        yield OpenedServer(database, data)
-
-
 @click.command
 @data_option
 @output_options
@@ -151,18 +124,23 @@ def _common(data: str) -> None:
 
 def server_command(
     group: click.Group, name: str, *examples: str
-) -> Callable[[Callable[..., ServerResult]], click.Command]:
+) -> Callable[[Callable[..., None]], click.Command]:
     """Makes a function of an OpenedServer a command of a group; its docstring is the help.
 
-    The function gets the server first, then the command's parameters by their names.
+    The function gets the server first, beside one that runs too, then the command's parameters by
+    their names. Raises `not_a_server`.
     """
 
-    def decorated(function: Callable[..., ServerResult]) -> click.Command:
+    def decorated(function: Callable[..., None]) -> click.Command:
         @wraps(function)
         def call(data: str, **arguments: Any) -> None:
-            with opened_server(data) as server:
-                result = function(server, **arguments)
-            current().result(*result)
+            place = database_place(data)
+            from thence.server.running import OWNER_UMASK
+            from thence.server.team.engines import open_database
+
+            os.umask(OWNER_UMASK)
+            with closing(open_database(place)) as database:
+                function(OpenedServer(database, data), **arguments)
 
         command = click.command(name, cls=click.Command, **help_with(*examples))(call)
         command.params += _common.params

@@ -81,13 +81,17 @@ def play(
         show_traceback(run.failure, out)
     code = report_end(out, result, run.resume_option)
     if result.status == "completed" and 0 < result.turns < turns_planned and result.usage:
-        from thence.sim.run.costs import totals
+        from thence.sim.run.costs import pilot
+        from thence.sim.run.simulation import Components
 
-        own = result.usage.get("by_origin", {}).get("own") or totals(result.usage, result.usage)
-        factor = turns_planned / result.turns
-        sums = {name: value and value * factor for name, value in own.items()}
-        if own["calls"]:
-            out.notice(f"all {turns_planned:,} turns at this rate: {cost_text(sums)}")
+        components = Components(tuple(run.agents), run.engine, run.validator)
+        turns = {"played": result.turns, "planned": turns_planned}
+        sums = pilot(result.output_dir, run.config, components, **turns)
+        least, most = sums["calls"]
+        words = cost_text({**sums, "calls": most})
+        if most:
+            words = words if least == most else f"{least:,} to {words}"
+            out.notice(f"all {turns_planned:,} turns at this rate: {words}")
     return code
 
 

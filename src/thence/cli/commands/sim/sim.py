@@ -454,10 +454,11 @@ def validate_command(scenario: str, is_priced: bool) -> int:
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         out.write(f"ok: {config.simulation.name}, {sizes}")
         if price:
-            names = ("calls", "tokens_in", "tokens_out")
-            ranges = [
-                "{:,} to {:,} ".format(*price[name]) + name.replace("_", " ") for name in names
-            ]
+            ranges = []
+            for name in ("calls", "tokens_in", "tokens_out"):
+                least, most = price[name]
+                text = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+                ranges.append(f"{text} {name.replace('_', ' ')}")
             cost = "cost {:.4g} to {:.4g}".format(*price["cost"]) if price["cost"] else "no prices"
             line = f"{counted(price['turns'], 'turn')}: {', '.join([*ranges, cost])}"
             for text in (line, *price["notes"]):
@@ -583,6 +584,8 @@ def _pairs(
     multiple=True,
     help="Replace a decision by an action as JSON, or by null for none.",
 )
+@click.option("--seed", type=int, help="Draw by another seed after that turn: another future.")
+@click.option("--run-id", metavar="NAME", help="The name of the new folder; default: a new one.")
 @_turns_option
 @root_option
 @output_options
@@ -607,6 +610,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 @click.option("--question", required=True, metavar="TEXT", help="The question for each agent.")
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
 @click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; default: all.")
+@click.option("--leavers", is_flag=True, help="Ask those who left too, as of their last turn.")
 @click.option(
     *("-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),
@@ -637,8 +641,12 @@ def survey_command(
     rows = [*table]
     if output is not None:
         (table.to_csv if output.suffix == ".csv" else table.to_parquet)(output)
-    width = max(len(row["agent"]) for row in rows)
-    lines = [f"{row['agent']:<{width}}  {printable(row['answer'] or '-')}" for row in rows]
+    names = [row["agent"] + (f" (turn {row['turn']})" if "turn" in row else "") for row in rows]
+    width = max(map(len, names))
+    lines = [
+        f"{name:<{width}}  {printable(row['answer'] or '-')}"
+        for name, row in zip(names, rows, strict=True)
+    ]
     written = [f"{counted(len(rows), 'answer')} in {output}"]
     out.result({"answers": rows}, lines if output is None else written)
     for row in rows:

@@ -46,8 +46,7 @@ def login_command(
     ~/.config/thence/credentials.json, which only you can read.
     """
     check_packages()
-    from thence.sync.client import log_in
-    from thence.sync.connection import server_address
+    from thence.sync.client import log_in, server_address
     from thence.sync.credentials import CredentialStore
 
     server = server_address(url)
@@ -57,14 +56,19 @@ def login_command(
     logins = [login for login in store.logins() if login.server == server]
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
     name = name or _asked("--username", "Username")
-    password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
-    new_password = ""
-    if is_changing and is_piped:
-        new_password = _piped()
-    elif is_changing:
-        new_password = _asked("--password-stdin", "New password", is_hidden=True)
-        if _asked("--password-stdin", "New password, again", is_hidden=True) != new_password:
-            raise click.UsageError("the two passwords differ; nothing has changed")
+
+    def secret(text: str) -> str:
+        if not is_piped:
+            return _asked("--password-stdin", text, is_hidden=True)
+        line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).removesuffix("\n").removesuffix("\r")
+        if not line:
+            raise click.UsageError("stdin holds no password")
+        return line
+
+    password = secret("Password")
+    new_password = secret("New password") if is_changing else ""
+    if is_changing and not is_piped and secret("New password, again") != new_password:
+        raise click.UsageError("the two passwords differ; nothing has changed")
     if is_changing and ca_path is None:
         ca_path = next((login.ca_file for login in logins if login.username == name), None)
     login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
@@ -115,10 +119,3 @@ def _asked(option: str, text: str, *, is_hidden: bool = False) -> str:
     check_terminal(f"give {option}")
     answer: str = click.prompt(text, hide_input=is_hidden, err=True)
     return answer
-
-
-def _piped() -> str:
-    line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).removesuffix("\n").removesuffix("\r")
-    if not line:
-        raise click.UsageError("stdin holds no password")
-    return line

@@ -43,7 +43,7 @@ def mirror_command(
     mirrored.
     """
     check_packages()
-    from thence.sync.connection import server_address
+    from thence.sync.client import server_address
     from thence.sync.credentials import CredentialStore
     from thence.sync.mirror import mirror
     from thence.sync.target import SyncTarget

@@ -68,23 +68,22 @@ def redact_command(
                 check_agreed(question, "did not redact", code, stored.event_id)
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
-            name = target.key if target else ""
             out.resumption = command(f"redact {stored.event_id} --yes", str(log.folder))
             with bar(out, "redacting every line of the event"):
-                lines = redact(log, stored, reason, target=name).lines
+                lines = redact(log, stored, reason)
                 project = project_of(log.folder)
                 if project is not None:  # its files hold copies
                     shared = redact_files(project, log)
                     lines += shared.redacted_count
                     remains = [*shared.unwritten, *remains]
-    if out.is_json:
-        out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
-        return
     verb = "would be" if is_dry else "was already" if is_done else "was"
-    out.write(f"the payload of {stored.event_id} {verb} redacted")
+    notes = [f"not reached: {remaining}" for remaining in remains]
     if enabled is not None and not is_dry:
-        out.notice(f"carry it to team {enabled.team}: thence sync now")
-    for remaining in remains:
-        out.notice(f"not reached: {remaining}")
+        notes.insert(0, f"carry it to team {enabled.team}: thence sync now")
     if not stored.members.get("nonce") and not is_done:
-        out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")
+        notes.append("its digest stays, and it has no nonce: a short text can be guessed from it")
+    out.result(
+        {"event_id": stored.event_id, "lines": lines, "remains": remains},
+        [f"the payload of {stored.event_id} {verb} redacted"],
+        notes,
+    )

@@ -1,9 +1,9 @@
 """The commands `sync now`, `sync status` and `sync parked`, and the log that they sync."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore
     from thence.sync.target import SyncReport, SyncTarget
     from thence.work.project.project import Project
-    from thence.work.session.sharing import BoardState
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
-NAMED_MAX = 20
+_NAMED_MAX = 20
 
 # the counts of a round
 ROUND_COUNTS = ("pulled", "pushed", "duplicate", "rejected", "redacted")
@@ -48,15 +47,6 @@ synced_log_option = click.option(
     help="The log: its folder, one of its files, or a run's id. Default: THENCE_LOG, or the one"
     " that `thence log` shows; all but enable prefer the first for which sync was enabled.",
 )
-
-
-def find_synced_log(out: Output, log_name: str | None) -> Path:
-    """Returns the folder of the log; raises NotALog, PlanningError.
-
-    Without a name it is the first of this folder's logs that sync was enabled for, else the one
-    that `thence log` shows.
-    """
-    return _place_of_target(out, log_name) or find_log(out, log_name)
 
 
 def _place_of_target(out: Output, log_name: str | None) -> Path | None:
@@ -75,9 +65,9 @@ def find_synced(
 ) -> "tuple[Path, Project | None]":
     """Returns the folder of the log, and the project whose board goes over a git remote, if any.
 
-    The log is that of `find_synced_log`, but the journal of this folder's project goes before a log
-    without sync. With `create` a clone without a log is a project that lacks its board so far.
-    Raises NotALog, PlanningError.
+    Without a name it is the first of this folder's logs that sync was enabled for, then the journal
+    of this folder's project, then the log that `thence log` shows. With `create` a clone without a
+    log is a project that lacks its board so far. Raises NotALog, PlanningError.
     """
     folder = _place_of_target(out, log_name)
     if named_log(out, log_name) is not None:
@@ -96,15 +86,6 @@ def find_synced(
         assert project is not None, "one of the two was found"
         folder = project.home
     return folder, project
-
-
-@contextmanager
-def opened_synced_log(out: Output, log_name: str | None) -> Iterator[Log]:
-    """Opens the log, with what hooks of agents left for it, and closes it."""
-    folder = find_synced_log(out, log_name)
-    take_in_hooks(folder)
-    with open_log(folder, create=False) as log:
-        yield log
 
 
 def check_packages() -> None:
@@ -145,8 +126,13 @@ def now_command(log_name: str | None) -> None:
                 try:
                     moved = drained(out, log)
                 finally:  # also after a round that failed once it had redacted; the sync stands
+                    unwritten: Sequence[str] = ()
                     try:
-                        unwritten = _redact_files(log)
+                        if (holder := project_of(folder)) is not None:
+                            from thence.work.journal.redacted_views import is_redacted, redact_files
+
+                            if not is_redacted(holder):
+                                unwritten = redact_files(holder, log).unwritten
                     except (OSError, ThenceError) as error:
                         unwritten = [str(error)]
                     for reason in unwritten:
@@ -197,21 +183,6 @@ def _exchange(
     return {"remote": remote.remote, "branch": remote.branch, "commit": result.commit}
 
 
-def _redact_files(log: Log) -> Sequence[str]:
-    """Removes what a project's files hold of redacted lines; returns those that stay.
-
-    Raises OSError, GitFailed, and what reading the log raises.
-    """
-    project = project_of(log.folder)
-    if project is None:
-        return ()
-    from thence.work.journal.redacted_views import is_redacted, redact_files
-
-    if is_redacted(project):
-        return ()
-    return redact_files(project, log).unwritten
-
-
 def project_of(folder: Path) -> "Project | None":
     """Returns the project whose journal is in a folder.
 
@@ -241,7 +212,7 @@ def _project_at(place: Path, *, create: bool = False) -> "Project | None":
 def drained(out: Output, log: Log) -> dict[str, int]:
     """Runs rounds while they move anything; raises the error that ended one, or `sync_error`."""
     from thence.sync.credentials import CredentialStore
-    from thence.sync.rounds import run_round
+    from thence.sync.engine import run_round
     from thence.sync.target import RESTORED
 
     store = CredentialStore()
@@ -311,23 +282,29 @@ def status_command(log_name: str | None, is_checked: bool) -> int:
         fields["board"] = {**board._asdict(), "last": _as_json(board.last)}
         is_in_sync = not board.differs and (target is not None or board.is_shared)
         if target is None or board.is_shared:
-            lines += _board_lines(board)
+            lines.append(f"board       {board.place or 'no git remote: git remote add NAME URL'}")
+            if board.is_shared:
+                lines.append(f"unshared    {counted(board.unshared, 'event')}")
+            elif board.place:
+                lines.append("unshared    all: not shared yet: thence sync now")
+            lines += _last_lines(board.last)
+            if board.differs is not None:
+                words = "not the same as here: thence sync now"
+                lines.append(f"remote      {words if board.differs else 'the same as here'}")
     if project is None or target is not None:
         check_packages()
         from thence.sync.credentials import CredentialStore
 
         store = CredentialStore()
-        missing: Missing | None = None
         take_in_hooks(folder)
         with open_log(folder, create=False) as log:
             state = _state(log, target, store)
             if is_checked:
-                missing = _missing(log, store)
-        fields |= {**state._asdict(), "last": _as_json(state.last)}
-        if missing is not None:
-            is_in_sync = is_in_sync and not (missing.there or missing.here or state.parked)
-            fields |= {"missing_there": missing.there, "missing_here": missing.here}
-        lines += _lines(state, missing)
+                there, here = _missing(log, store)
+                state |= {"missing_there": there, "missing_here": here}
+                is_in_sync = is_in_sync and not (there or here or state["parked"])
+        fields |= state
+        lines += _lines(state, target, folder)
     if is_checked:
         fields["is_in_sync"] = is_in_sync
     out.result(fields, lines)
@@ -342,84 +319,56 @@ def _as_json(last: "SyncReport | None") -> dict[str, object] | None:
     return fields or None
 
 
-class SyncState(NamedTuple):
-    """The state of a log's sync, as it can be seen without the network, under its names in JSON.
+def _state(log: Log, target: "SyncTarget | None", store: "CredentialStore") -> dict[str, Any]:
+    """Returns the state of a log's sync as it can be seen without the network, under its names.
 
     `pending` is the number of lines that the server is not known to hold, None without a target.
     `login` is "valid" as far as is known here, "ended" or "missing". `node_id` is that under which
     the log is written. `redactions` are ids of events whose redactions wait for their authors, or
-    for an admin.
+    for an admin. Raises `read_failed`, SyncRefused.
     """
-
-    is_enabled: bool
-    target: "SyncTarget | None"
-    login: str
-    connection: str
-    pending: int | None
-    parked: int
-    failures: int
-    background: str
-    last: "SyncReport | None"
-    node_id: str | None
-    redactions: Sequence[str]
-
-
-def _state(log: Log, target: "SyncTarget | None", store: "CredentialStore") -> SyncState:
-    """Returns the state of a log's sync; raises `read_failed`, SyncRefused."""
     from thence.log.recovery.writers import next_node_id
+    from thence.sync.outbox import outbox_of
     from thence.sync.redactions import left_to_others
-    from thence.sync.rounds import outbox_of
     from thence.sync.target import OFFLINE, connection_state, is_service_running, read_status
 
     last, is_running = read_status(log.folder), is_service_running(log.folder)
-    pending, parked, connection = None, 0, OFFLINE
-    redactions: Sequence[str] = ()
-    login = "missing"
-    if target is None:
-        login = "valid" if store.logins() else "missing"
-    else:
-        with closing(outbox_of(log)) as outbox:
-            pending, parked = outbox.pending(), outbox.parked_count()
-            redactions = left_to_others(log, outbox)
+    state: dict[str, Any] = {
+        "is_enabled": target is not None and target.is_enabled,
+        "target": target,
+        "login": "valid" if target is None and store.logins() else "missing",
+        "connection": OFFLINE,
+        "pending": None,
+        "parked": 0,
+        "failures": last.failures if last else 0,
+        "background": "running" if is_running else "stopped",
+        "last": _as_json(last),
+        "node_id": next_node_id(log.folder),
+        "redactions": (),
+    }
+    if target is not None:
+        with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
+            state |= {"pending": outbox.pending(), "parked": outbox.parked_count()}
+            state["redactions"] = left_to_others(log, outbox)
         with suppress(NotLoggedIn):
-            login = "ended" if store.login(target.server, target.user).has_ended else "valid"
-        if target.is_enabled and login == "valid":
-            connection = connection_state(log.folder, last, is_service_running=is_running)
-    return SyncState(
-        target is not None and target.is_enabled,
-        target,
-        login,
-        connection,
-        pending,
-        parked,
-        last.failures if last else 0,
-        "running" if is_running else "stopped",
-        last,
-        next_node_id(log.folder),
-        redactions,
-    )
+            has_ended = store.login(target.server, target.user).has_ended
+            state["login"] = "ended" if has_ended else "valid"
+        if target.is_enabled and state["login"] == "valid":
+            word = connection_state(log.folder, last, is_service_running=is_running)
+            state["connection"] = word
+    return state
 
 
-class Missing(NamedTuple):
-    """How many lines of a log its server lacks, and how many more lines it has than that.
+def _missing(log: Log, store: "CredentialStore") -> tuple[int, int]:
+    """Returns how many lines of a log its server lacks, and how many more it has than that.
 
-    Pruned lines don't count, nor such as other logins are to push.
-    """
-
-    there: int
-    here: int
-
-
-def _missing(log: Log, store: "CredentialStore") -> Missing:
-    """Asks the server about each line of the log; raises what a round does.
-
-    Lines that are pushed or pulled meanwhile may be counted.
+    It is asked about each line; pruned ones don't count, nor such as other logins are to push.
+    Lines that are pushed or pulled meanwhile may be counted. Raises what a round does.
     """
     from thence.core.codec import BadLine
     from thence.log.read.reader import lines
     from thence.sync.client import client_to
-    from thence.sync.outbox import key_of
-    from thence.sync.rounds import outbox_of
+    from thence.sync.outbox import key_of, outbox_of
     from thence.sync.target import enabled_target
     from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
@@ -429,7 +378,7 @@ def _missing(log: Log, store: "CredentialStore") -> Missing:
             with suppress(InvalidEvent):  # a server takes no such line
                 keys.add(key_of(line.content))
     own = sorted({key.digest for key in keys})
-    with closing(outbox_of(log)) as outbox:
+    with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
         leaving = {one.key.digest.hex() for one in outbox.left()}
     pruned = log.pruned()
     numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
@@ -441,20 +390,7 @@ def _missing(log: Log, store: "CredentialStore") -> Missing:
             missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
             lacking.update(missing.digests)
             count = missing.count
-    common = len(own) - len(lacking)
-    return Missing(len(lacking - leaving), max(0, count - common - gone))
-
-
-def _board_lines(board: "BoardState") -> Iterator[str]:
-    yield f"board       {board.place or 'no git remote: git remote add NAME URL'}"
-    if board.is_shared:
-        yield f"unshared    {counted(board.unshared, 'event')}"
-    elif board.place:
-        yield "unshared    all: not shared yet: thence sync now"
-    yield from _last_lines(board.last)
-    if board.differs is not None:
-        words = "not the same as here: thence sync now" if board.differs else "the same as here"
-        yield f"remote      {words}"
+    return len(lacking - leaving), max(0, count - (len(own) - len(lacking)) - gone)
 
 
 def _last_lines(last: "SyncReport | None") -> Iterator[str]:
@@ -467,31 +403,32 @@ def _last_lines(last: "SyncReport | None") -> Iterator[str]:
         yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
 
 
-def _lines(state: SyncState, missing: Missing | None) -> Iterator[str]:
-    from thence.sync.target import connection_words
+def _lines(state: Mapping[str, Any], target: "SyncTarget | None", folder: Path) -> Iterator[str]:
+    from thence.sync.target import read_status
 
-    target, last, is_running = state.target, state.last, state.background == "running"
     if target is None:
         yield "target      none: thence sync enable"
     else:
         yield f"target      {target.place}{'' if target.is_enabled else ' (turned off)'}"
         yield f"log         {target.log}"
-        yield f"node        {state.node_id or 'none yet'}"
-    yield f"login       {state.login}"
-    yield f"connection  {connection_words(state.connection, is_service_running=is_running)}"
-    if state.pending is not None:
-        yield f"queue       {counted(state.pending, 'event')}"
-    yield f"parked      {counted(state.parked, 'event')}"
-    for event_id in state.redactions[:NAMED_MAX]:
+        yield f"node        {state['node_id'] or 'none yet'}"
+    yield f"login       {state['login']}"
+    yield f"connection  {state['connection']}"
+    if state["pending"] is not None:
+        yield f"queue       {counted(state['pending'], 'event')}"
+    yield f"parked      {counted(state['parked'], 'event')}"
+    for event_id in state["redactions"][:_NAMED_MAX]:
         yield f"redaction   of {event_id} waits for who wrote it, or an admin: thence redact"
-    if (more := len(state.redactions) - NAMED_MAX) > 0:
+    if (more := len(state["redactions"]) - _NAMED_MAX) > 0:
         yield f"redaction   and of {more:,} more; see --json"
-    yield from _last_lines(last)
+    yield from _last_lines(read_status(folder))
+    is_running = state["background"] == "running"
     yield f"background  {'a service runs' if is_running else 'no service runs'}"
-    if missing is not None:
-        far, near = (counted(count, "line") for count in missing)
+    if "missing_there" in state:
+        counts = state["missing_there"], state["missing_here"]
+        far, near = (counted(count, "line") for count in counts)
         differs = f"{far} missing there, {near} missing here"
-        yield f"server      {differs if any(missing) else 'the same as here'}"
+        yield f"server      {differs if any(counts) else 'the same as here'}"
 
 
 @click.command(
@@ -521,13 +458,15 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
     check_packages()
     if (action == "send") != (event_id is not None):
         raise click.UsageError("name the event with `send` only")
-    from thence.sync.rounds import outbox_of
+    from thence.sync.outbox import outbox_of
 
     out = current()
     count = 0
+    folder = _place_of_target(out, log_name) or find_log(out, log_name)
+    take_in_hooks(folder)
     with (
-        opened_synced_log(out, log_name) as log,
-        closing(outbox_of(log)) as outbox,
+        open_log(folder, create=False) as log,
+        closing(outbox_of(folder, log.vocabulary)) as outbox,
     ):
         if event_id is not None:
             count = outbox.let_out(event_id)

@@ -213,7 +213,7 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
     (`thence sync login URL`), and refuses while secrets are not masked. Nothing goes through git.
     """
     check_packages()
-    from thence.sync.connection import server_address
+    from thence.sync.client import server_address
     from thence.sync.target import read_target, switched, write_target
 
     out = current()

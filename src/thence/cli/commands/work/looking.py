@@ -39,7 +39,11 @@ from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.planning_files import OpenPlan
-from thence.work.session.package_code import code_to_show, in_target_before_done
+from thence.work.session.package_code import (
+    code_of_packages,
+    deleted_branch,
+    in_target_before_done,
+)
 from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import is_shared, status_words, unshared
 
@@ -136,7 +140,7 @@ def status(
     codes: Mapping[tuple[str, str], LandingStatus] = {}
     early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_to_show(session, board.features.values())
+        codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target
@@ -277,6 +281,12 @@ def _feature_status(
             troubles.append(holder_sentence(pid))
         if is_begun:
             troubles.append(_stray(session, slug, wp_id))
+        if package.lane == DOING and package.workspace is None:
+            tree = session.project.root / worktree_of(slug, wp_id)
+            # a reopened package may have kept it; one that is half made has no files yet
+            with suppress(OSError):
+                has_files = is_standing(tree) and (git_dir_of(tree) / "index").exists()
+                troubles += [] if has_files else ["its worktree is not there yet"]
         text = "; ".join(filter(None, troubles))
         rows[wp_id] = _Row(package, code, early.get((slug, wp_id)), steps, text, pid)
     return _FeatureStatus(feature, rows, conflicts, notes)
@@ -295,13 +305,19 @@ def _plan_notes(session: Session, slug: str, target: str, plan: OpenPlan) -> Ite
 
 def _stray(session: Session, slug: str, wp_id: str) -> str:
     """Returns the sentence on a package's worktree that is not on its branch, else ""."""
+    if deleted := deleted_branch(session, slug, wp_id):
+        return ": ".join(deleted)
     path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
     trees = session.refs.trees
     if not is_standing(path) or trees.get(branch) == path:
         return ""
+    try:
+        own = git_dir_of(path)
+    except OSError:
+        return f"git does not know its worktree any more: move {path} away, then implement it again"
     here = realpath(path)
     at = next((name for name, tree in trees.items() if realpath(tree) == here), None)
-    if at is None and operation_under_way(git_dir_of(path)):
+    if at is None and operation_under_way(own):
         return ""
     place = f"{at or 'no branch'}: git -C {path} switch {branch}"
     return "" if at == branch else f"its worktree is on {place}"
@@ -417,8 +433,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
             notes = [*remarks(package, row.code), *filter(None, (row.trouble,))]
             if package.agent and package.lane not in (PLANNED, DONE):
                 notes.insert(0, package.agent)
-            if package.lane == DOING and package.workspace is None:
-                notes.append("its worktree is not there yet")
             if package.dependencies and package.lane == PLANNED:
                 notes.append(f"after {', '.join(package.dependencies)}")
             title = f"{wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()

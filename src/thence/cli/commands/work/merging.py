@@ -46,7 +46,6 @@ from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
-    mirror,
     move_all,
     package_of,
     refuse_agents,
@@ -55,6 +54,7 @@ from thence.work.session.package_code import (
     check_whole,
     code_of,
     code_of_packages,
+    deleted_branch,
     newest_branch,
     with_code,
 )
@@ -282,6 +282,8 @@ def _chosen(
             reviewed = package.reviewed
             if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
                 hint = f"git branch {branch} {reviewed.commit} puts it back"
+            if deleted := deleted_branch(session, feature.slug, wp_id):
+                hint = f"{deleted[1]} puts it back"
             cause = f"it is in {lane}, and has no branch {branch}"
             raise _refused("no_branch", feature, wp_id, cause, hint)
         if lane in (PLANNED, REJECTED):
@@ -332,7 +334,6 @@ def _hand_over(
         take_plan_in(session, feature, wp_id)
     requests = push_packages(session, feature, names)
     moved = _to_review(session, feature, doing)
-    mirror(session, session.board.features.get(feature.slug, feature))
     data = {
         "pushed": [name for name, request in requests.items() if request],
         "pull_requests": {name: one.page for name, one in requests.items() if one},
@@ -381,7 +382,6 @@ def _finish(
     requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
     moves, waiting = move_all(session, slug, requests, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
-    mirror(session, session.board.features.get(slug, feature))
     lacking, steps = not_pushed(session, plan.target, plan.end)
     changed = {wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since}
     data = {
@@ -491,8 +491,6 @@ def accept(
             requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
     moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
     accepted = recorded + [move.wp_id for move in moves if move.to == DONE]
-    if accepted:
-        mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
         raise next(iter(refused.values()))
     kept = {wp_id: f"{error.cause}; {error.hint}" for wp_id, error in refused.items()}

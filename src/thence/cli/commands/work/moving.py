@@ -24,13 +24,14 @@ from thence.work.board.move_request import (
 from thence.work.board.state import (
     DOING,
     DONE,
+    LANES,
     PLANNED,
     REJECTED,
     FeatureState,
     PackageState,
 )
 from thence.work.board.transitions import DECIDING_TYPES, claimable, refusals
-from thence.work.journal.claims import claim_release, claimed
+from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.project.configuration import gates_run
@@ -38,15 +39,14 @@ from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import (
     context_of,
     decide_move,
-    is_mirrored,
     is_started_by_agent,
-    mirror,
     move,
     package_of,
     set_gates,
 )
 from thence.work.session.package_code import (
     LandingCheck,
+    deleted_branch,
     reverted_in,
     workspace,
 )
@@ -186,6 +186,14 @@ def _take(
     # an agent that passed its own claim on would work unclaimed
     is_passed = takes_over and not is_started_by_agent()
     branch = branch_of(state.slug, taken.wp_id)
+    if deleted := deleted_branch(session, state.slug, taken.wp_id):
+        raise Refused(
+            "could not begin work on",
+            guard="no_branch",
+            place=f"{state.slug}/{taken.wp_id}",
+            cause=deleted[0],
+            hint=f"{deleted[1]} puts it back",
+        )
     with claimed(session.project.home, taken.subject, is_passed=is_passed):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
@@ -213,16 +221,20 @@ def _take(
             worktree = workspace(session, state, taken)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
-                reason, who = f"{_NOT_MADE}: {error.cause or error.message}", session.changed_by()
-                session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who))
+                payload = {
+                    "wp_id": taken.wp_id,
+                    "previous_status": DOING,
+                    "new_status": PLANNED,
+                    "changed_by": session.changed_by(),
+                    "feature_slug": state.slug,
+                    "reason": f"{_NOT_MADE}: {error.cause or error.message}",
+                }
+                session.append_or_warn(WorkEvent("WPStatusChanged", payload, state.slug))
             raise
         if not worktree.is_new:
             take_plan_in(session, state, taken.wp_id)
         if not is_mine and not worktree.is_new:
             _check_claimed(session, state, taken)  # another made the branch meanwhile
-        if session.journal_error is None and is_mirrored(session, state):
-            session.refresh()
-            mirror(session, session.board.features.get(state.slug, state))
     data: dict[str, object] = {
         "feature_slug": state.slug,
         "wp_id": taken.wp_id,
@@ -293,7 +305,7 @@ class _GateResult(click.ParamType[tuple[str, str]]):
 
 
 @click.argument("package", metavar="WP")
-@click.option("--to", metavar="LANE", help="planned, doing, for_review, done, rejected.")
+@click.option("--to", type=click.Choice(LANES), help="The lane that it goes to.")
 @click.option(
     "--gate",
     "gates",
@@ -347,11 +359,7 @@ def move_task(
     if to is None or context is None:
         return session.result(data, lines)
     with claimed(session.project.home, moving.subject):
-        shows_lane = is_mirrored(session, state)
-        moved = move(session, slug, wp_id, to, context, needs_log=not shows_lane)
-        if shows_lane and session.journal_error is None:
-            session.refresh()
-        mirror(session, session.board.features.get(slug, state))
+        moved = move(session, slug, wp_id, to, context)
     data |= {"from": moved.previous, "to": to, "overruled": list(moved.overruled)}
     lines.append(f"{wp_id} of {slug}: {moved.previous} -> {to}")
     lines += [f"overruled: {guard}" for guard in moved.overruled]

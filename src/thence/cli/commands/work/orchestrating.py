@@ -19,20 +19,16 @@ from thence.core.json_values import printable
 from thence.errors import ThenceError
 from thence.work.board.attempts import next_steps
 from thence.work.board.move_request import LandingStatus
-from thence.work.board.state import COLUMNS, REJECTED, FeatureState
-from thence.work.orchestrate.orchestrator import (
-    Interruption,
-    Orchestrator,
-    ProgressNote,
-)
-from thence.work.orchestrate.scheduling import plan
+from thence.work.board.state import COLUMNS, DONE, FOR_REVIEW, REJECTED, FeatureState
+from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
+from thence.work.orchestrate.scheduling import choose, open_dependencies
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
-from thence.work.session.package_code import code_to_show
+from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import CommandResult, Session, not_imported
 from thence.work.session.sharing import refresh_first, send_new
 
@@ -49,7 +45,7 @@ class Display(NamedTuple):
 
 
 @click.option(
-    "--dry-run", "is_dry", is_flag=True, help="Show the plan, and what no agent can finish."
+    "--dry-run", "is_dry", is_flag=True, help="Show what would begin now, and what the rest awaits."
 )
 @feature_option
 def orchestrate(
@@ -64,10 +60,10 @@ def orchestrate(
         return _dry_run(session, feature)
     place, rule = feature or "a feature", "begins an orchestration"
     refuse_agents("could not orchestrate", place, "run_by_an_agent", rule)
-    interruption = Interruption()
+    signals = list[int]()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
-            signal.signal(number, interruption)
+            signal.signal(number, lambda came, _: signals.append(came))
     current().resumption = "run the same command again; it continues this work"
     refresh_first(session)
     check_committer(session)
@@ -76,7 +72,12 @@ def orchestrate(
     planned(session, state)  # a file that can't be read is reported at once
     with _display(current()) as shown:  # it ends before the result is written
         orchestrator = Orchestrator(
-            session.project.here, state.slug, setup, shown.report, shown.turn, interruption
+            session.project.here,
+            state.slug,
+            setup,
+            shown.report,
+            shown.turn,
+            lambda: bool(signals),
         )
         summary = orchestrator.run()
     send_new(session)
@@ -85,7 +86,9 @@ def orchestrate(
     if summary.stranded:
         with suppress(ThenceError):  # the run itself went well
             session.refresh()
-            codes = code_to_show(session, [session.board.features[state.slug]])
+            codes = code_of_packages(
+                session, [session.board.features[state.slug]], (DONE, FOR_REVIEW)
+            )
     where, stranded, exit_code = session.board.option_of(state.slug), list[dict[str, str]](), 0
     lines = [f"{state.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
@@ -108,7 +111,7 @@ def orchestrate(
             *orchestrator.appended,
         ],
         "feature_slug": state.slug,
-        "status": summary.status,
+        "status": "stranded" if stranded else "completed",
         "done": list(summary.done),
         "stranded": stranded,
     }
@@ -130,22 +133,27 @@ def _feature(session: Session, name: str | None) -> FeatureState:
 
 
 def _dry_run(session: Session, feature: str | None) -> CommandResult:
-    """Returns the plan of an orchestration: its waves, and what is never begun."""
+    """Returns what would begin now with nobody else at work, and what each other package awaits."""
     session.refresh()
-    state = _feature(session, feature)
-    dry_plan = plan(state, planned(session, state), read_setup(session.project))
-    problems = [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
+    state, setup = _feature(session, feature), read_setup(session.project)
+    tasks = choose(state, planned(session, state), setup, (), {}, (), 0.0)
+    lines, waits = list[str](), dict[str, str]()
+    for task in tasks:
+        lines.append(f"{task.wp_id} begins: {task.phase} by {task.agent}")
+    for wp_id in state.packages.keys() - {task.wp_id for task in tasks}:
+        package = state.packages[wp_id]
+        if package.lane not in (DONE, REJECTED):
+            needed = open_dependencies(state, package)
+            waits[wp_id] = f"waits for {', '.join(needed)}" if needed else f"is {package.column}"
+    waits = dict(sorted(waits.items()))
+    lines += [f"{wp_id} {why}" for wp_id, why in waits.items()]
     data = {
         "feature_slug": state.slug,
-        "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
-        "problems": problems,
+        "begins": [task._asdict() for task in tasks],
+        "waits": waits,
         "dry_run": True,
     }
-    lines = []
-    for number, wave in enumerate(dry_plan.waves, 1):
-        tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
-        lines.append(f"wave {number}: {', '.join(tasks)}")
-    return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
+    return session.result(data, lines or ["nothing is left to do"])
 
 
 def line(progress_note: ProgressNote) -> str:

@@ -17,7 +17,7 @@ from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import PlanningError, Refused
-from thence.git.commits import FileEdit, as_it_is, if_missing
+from thence.git.commits import FileEdit, as_it_is, if_missing, write_files
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
@@ -519,11 +519,21 @@ def _recorded(
     operation, place = "could not make the packages of", session.feature_slug or _GENERAL
     session.run(decided, operation, place, needs_log=False)
     state, packages = planned
-    for wp_id, keeper in state.packages.items() if events else ():
-        lost = {one.title for one in keeper.lost if not one.is_added}
+    lost = [(wp_id, one) for wp_id, keeper in state.packages.items() for one in keeper.lost]
+    for wp_id, one in lost:
         before = package_branch(state.slug, wp_id)
-        for package in packages if before in session.refs.branches else ():
-            if package.title in lost:  # it has another number now
+        for package in packages:
+            if package.title != one.title or package.wp_id == wp_id:
+                continue
+            files = [path for path, _ in session.planning.package_files(None, state.slug)]
+            for path in (path for path in files if is_file_of(wp_id, path)):
+                data = session.planning.read(None, path) or b""
+                if title_of(data, path) == package.title:
+                    data = data.replace(wp_id.encode(), package.wp_id.encode())
+                    to = path.replace(f"/{wp_id}", f"/{package.wp_id}")
+                    write_files(session.planning.repository, {to: if_missing(data)})
+                    session.planning.files.unlink(path)
+            if events and not one.is_added and before in session.refs.branches:
                 after = package_branch(state.slug, package.wp_id)
                 session.warnings.append(
                     f"if {before} has the code of {package.wp_id}, type git branch -m {before}"

@@ -1,20 +1,20 @@
 """The commands of `thence work` that record what is so of a package: ticks, notes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import click
 
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.errors import PlanningError, Refused
-from thence.git.commits import FileEdit, write_files
+from thence.git.commits import write_files
 from thence.work.board.attempts import REVIEW
 from thence.work.board.state import APPROVED, FOR_REVIEW
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
 from thence.work.plan.tasks import parse, tick
 from thence.work.session.lane_changes import (
-    is_mirrored,
-    mirror,
     package_of,
     refuse_agents,
     refuse_author,
@@ -33,9 +33,9 @@ def mark_status(
     feature: str | None = None,
     is_undone: bool = False,
 ) -> CommandResult:
-    """Tick the boxes of subtasks in tasks.md, or open them again.
+    """Tick subtasks, or open them again.
 
-    Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
+    The log has the ticks. A box that somebody ticked in tasks.md is opened there too.
     """
     is_done = not is_undone
     session.refresh()
@@ -67,15 +67,13 @@ def mark_status(
         # a box that somebody ticked by hand has no event yet
         states.append((package, box, in_log or (not is_done and box.is_done)))
     changed = [(package, box) for package, box, was in states if was is not is_done]
+    writes_file = is_undone and not by_pull_request
     if changed:
-        append = session.append_or_warn if is_mirrored(session, state) else session.append
+        append = session.append_or_warn if writes_file else session.append
         append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
-    mirror(session, state)
-    if (not by_pull_request and not is_done) or is_mirrored(session, state):
-        # a box is opened in the file even if the file shows no ticks: its tick would count
-        write_files(
-            session.project.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)}
-        )
+    if writes_file:
+        opened = partial(_opened, names=[box.id for _, box in chosen], path=path)
+        write_files(session.project.main, {path: opened})  # a tick there would count
     result = {
         "feature_slug": state.slug,
         "subtasks": [box.id for _, box in chosen],
@@ -98,18 +96,11 @@ mark_status_command = session_command(
 )
 
 
-def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> FileEdit:
-    def edit(data: bytes | None) -> bytes | None:
-        if data is None:
-            return None
-        for name in ids:
-            try:
-                data = tick(data, name, is_done, path)
-            except PlanningError:  # the user's unfinished change lacks the box
-                continue
-        return data
-
-    return edit
+def _opened(data: bytes | None, names: Sequence[str], path: str) -> bytes | None:
+    for name in names if data is not None else ():
+        with suppress(PlanningError):  # the user's unfinished change lacks the box
+            data = tick(data or b"", name, False, path)
+    return data
 
 
 @click.argument("package", metavar="WP")

@@ -1,5 +1,6 @@
 // The board of a project through time: a slider over its events, with the server's own HTML below.
 
+import { mainOf, tell } from "./request.js";
 import { Source } from "./tiles.js";
 
 /** Puts a slider above a board, and lets `[` and `]` take it one event back and forward. */
@@ -7,6 +8,8 @@ export function slideBoard(section) {
   const { log, pages } = section.dataset;
   const source = new Source(log, () => {});
   const slider = document.createElement("input");
+  const problem = document.createElement("p");
+  problem.setAttribute("role", "status");
   const board = () => section.querySelector(".board-at");
   let [wanted, isLoading] = [null, false];
 
@@ -23,8 +26,8 @@ export function slideBoard(section) {
     query.delete("board");
     if (!isNow) query.set("board", ids[0]);
     const asked = new URLSearchParams(isNow ? {} : { board: ids[0] });
-    const answer = await fetch(`${pages}?${asked}&part=main`, { credentials: "same-origin" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const page = await mainOf(`${pages}?${asked}&part=main`);
+    problem.replaceChildren();
     board().replaceWith(page.querySelector(".board-at"));
     document.querySelector(".verdict").replaceWith(page.querySelector(".verdict"));
     history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}#board`);
@@ -39,7 +42,7 @@ export function slideBoard(section) {
     while (wanted !== null) {
       const next = wanted;
       wanted = null;
-      await load(next).catch(() => {}); // the server is gone: the board stays
+      await load(next).catch((error) => tell(problem, error)); // the board stays
     }
     isLoading = false;
   }
@@ -53,5 +56,5 @@ export function slideBoard(section) {
     show(Number(slider.value) + step);
   });
   take();
-  board().before(slider);
+  board().before(slider, problem);
 }

@@ -15,8 +15,8 @@ export const KEYS = [
   ["?", "these keys"],
 ];
 
-/** Lets the keys of an element act on a view. */
-export function bindKeys(element, view, actions) {
+/** Lets keys act on a view anywhere on the page, but where they mean something themselves. */
+export function bindKeys(view, actions) {
   const step = () => (view.to - view.from) / 4;
   const acts = {
     ArrowLeft: () => view.show(view.from - step(), view.to - step()),
@@ -36,11 +36,16 @@ export function bindKeys(element, view, actions) {
     t: () => actions.path("effects"),
     "/": () => actions.find(),
     "?": () => actions.help(),
-    Escape: () => view.choose(null),
+    Escape: () => actions.close(),
   };
-  element.addEventListener("keydown", (event) => {
+  const typed = "input, textarea, select, [contenteditable]";
+  const own = { Enter: "a, button, summary", ArrowUp: "body", ArrowDown: "body" };
+  document.addEventListener("keydown", (event) => {
     const act = acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isPicture = event.target.closest(".look-lanes") !== null;
+    if (event.key !== "Escape" && event.target.closest(typed)) return;
+    if (!isPicture && own[event.key] && event.target.closest(own[event.key])) return;
     event.preventDefault();
     act();
   });

@@ -1,8 +1,9 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
 import { Scale } from "./gaps.js";
+import { wordsOf } from "./ruler.js";
 import { BUCKETS } from "./tiles.js";
-import { bounds, drawLine, globalLanes, nearestChange, seriesOf } from "./turns.js";
+import { bounds, drawLine, globalLanes, nearestChange, seriesOf, valueAt } from "./turns.js";
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
@@ -14,6 +15,13 @@ const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
 const WORDS = 150; // pixels that the words of the last flag have
+
+// what changes the order of letters, or is no letter at all, is told by its number
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+function plain(name) {
+  return name.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
 
 function diamond(context, x, y) {
   context.beginPath();
@@ -29,6 +37,8 @@ export class Lanes {
     this.row = 0; // the chosen one
     this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
     this.links = []; // child, parent, … among these
+    this.places = {}; // where these lie, by axis: [arrival, position, …]
+    this.pointed = null; // where a pointer is that only looks
     this.pointers = new Map();
     this.scale = new Scale(0, 1);
     element.addEventListener("scroll", () => view.changed());
@@ -37,6 +47,7 @@ export class Lanes {
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
+    canvas.addEventListener("pointerleave", () => this.point(null));
   }
 
   get label() {
@@ -112,7 +123,31 @@ export class Lanes {
     if (this.isNear) this.near(context, first, last, top);
     else this.far(context, first, last, top);
     this.lines(context, first, last, top);
+    this.chosen(context, first, last, top);
     context.restore();
+  }
+
+  /** Marks the chosen event in its lane, and draws lines to its causes, on any axis. */
+  chosen(context, first, last, top) {
+    if (!this.path.length) return;
+    const at = new Map(this.rows.map(([id], row) => [id, row]));
+    const middle = (row) => top(row) + LANE / 2;
+    this.ways(context, at, middle);
+    const [arrival, lane] = this.path[0];
+    const row = at.get(lane);
+    const place = this.placeOf(arrival);
+    if (place === undefined || row === undefined || row < first || row >= last) return;
+    context.strokeStyle = `rgb(${this.colours("ink")})`;
+    context.lineWidth = 2;
+    context.strokeRect(this.x(place) - 5, top(row) + 2, 10, LANE - 4);
+  }
+
+  /** Returns where an event of the shown path lies on the axis; undefined where it has no place. */
+  placeOf(arrival) {
+    if (this.view.axis === "order") return arrival - 0.5;
+    const places = this.places[this.view.axis] ?? [];
+    const at = places.findIndex((one, place) => place % 2 === 0 && one === arrival);
+    return at < 0 ? undefined : places[at + 1] + (this.view.axis === "turn" ? 0.5 : 0);
   }
 
   labels(context, first, last, top) {
@@ -129,7 +164,7 @@ export class Lanes {
       context.rect(0, top(row), this.label - 8, LANE);
       context.clip();
       context.fillStyle = `rgb(${this.colours(failures ? "failed" : "ink")})`;
-      context.fillText(name.replace(SESSION, "$1 ") || "(no lane)", 6, top(row) + LANE / 2);
+      context.fillText(plain(name.replace(SESSION, "$1 ")) || "(no lane)", 6, top(row) + LANE / 2);
       context.restore();
     }
   }
@@ -180,6 +215,10 @@ export class Lanes {
       const bottom = top(row) + this.lane;
       if (points) {
         drawLine(context, points, span, (turn) => this.x(turn), bottom, this.colours("link"));
+        context.fillStyle = `rgb(${this.colours("quiet")})`;
+        context.font = "9px system-ui, sans-serif";
+        context.fillText(span[1].toLocaleString("en"), this.label + 2, bottom - 20);
+        context.fillText(span[0].toLocaleString("en"), this.label + 2, bottom - 5);
       }
     }
   }
@@ -221,14 +260,8 @@ export class Lanes {
         const x = this.x(marks[place] - 0.5) - wide / 2;
         if (marks[place + 2] === commit) diamond(context, x + wide / 2, middle(row));
         else context.fillRect(x, middle(row) - high / 2, wide, high);
-        if (marks[place] === this.view.arrival) {
-          context.strokeStyle = `rgb(${this.colours("ink")})`;
-          context.lineWidth = 2;
-          context.strokeRect(x - 3, middle(row) - high / 2 - 3, wide + 6, high + 6);
-        }
       }
     }
-    this.ways(context, at, middle);
     context.fillStyle = `rgb(${this.colours("ink")})`;
     for (const { lane, words, x, left, end } of this.flags()) {
       const row = at.get(lane);
@@ -268,9 +301,12 @@ export class Lanes {
     context.beginPath();
     for (let place = 0; place < this.links.length; place += 2) {
       const [child, parent] = this.links.slice(place, place + 2);
+      if (!this.isNear && child !== this.path[0][0]) continue; // all of them would hide the rest
+      const [from, to] = [this.placeOf(parent), this.placeOf(child)];
       if (rows.get(child) === undefined || rows.get(parent) === undefined) continue;
-      context.moveTo(this.x(parent - 0.5), middle(rows.get(parent)));
-      context.lineTo(this.x(child - 0.5), middle(rows.get(child)));
+      if (from === undefined || to === undefined) continue;
+      context.moveTo(this.x(from), middle(rows.get(parent)));
+      context.lineTo(this.x(to), middle(rows.get(child)));
     }
     context.stroke();
   }
@@ -296,6 +332,28 @@ export class Lanes {
       }
     }
     return nearest;
+  }
+
+  /** Says what lies at a place of the canvas; "" where nothing does. */
+  wordsAt(x, y) {
+    if (x < this.label) return "";
+    const row = this.rows[Math.floor((y + this.element.scrollTop) / this.lane)];
+    if (!row) return "";
+    const { view } = this;
+    const arrival = this.isNear ? this.hit(x, y) : 0;
+    if (arrival) {
+      const piece = this.source.piece("marks", { from: arrival - 1, to: arrival, ids: 1 });
+      return piece?.words?.[0] ?? "";
+    }
+    const at = wordsOf(view.axis, this.position(x));
+    const points = seriesOf(view)?.lanes[row[0]];
+    const value = points && valueAt(points, Math.floor(this.position(x)));
+    return `${plain(row[1]) || "(no lane)"}, ${at}${value === undefined ? "" : `: ${view.variable} ${value}`}`;
+  }
+
+  point(place) {
+    this.pointed = place;
+    this.view.hover();
   }
 
   /** Returns the arrival of the next event of the chosen lane, behind or before one; 0 for none. */
@@ -342,7 +400,8 @@ export class Lanes {
 
   move(event) {
     const pointer = this.pointers.get(event.pointerId);
-    if (!pointer) return;
+    if (!pointer) return this.point({ x: event.offsetX, y: event.offsetY });
+    this.point(null);
     const { from, to } = this.view;
     const others = [...this.pointers.values()].filter((other) => other !== pointer);
     if (others.length) {

@@ -3,8 +3,10 @@
 import { slideBoard } from "./board.js";
 import { KEYS, bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
-import { follow } from "./live.js";
+import { follow, renew } from "./live.js";
 import { Panel } from "./panel.js";
+import { RequestError, request, tell } from "./request.js";
+import { drawRuler, wordsOf } from "./ruler.js";
 import { Strip } from "./strip.js";
 import { Painter, Source } from "./tiles.js";
 
@@ -13,6 +15,7 @@ const SORTS = { failures: "most failures", events: "most events", first: "first 
 const PATH_MAX = 200;
 const HUES = 8;
 const REST_MS = 150; // without a move, after which the lanes of the window are asked for
+const RENEWED_MS = 1000; // between two looks at what the page says of a log that grows
 const NUMBER = /^\d+$/;
 const LEAST = 10; // positions that are always seen
 
@@ -114,11 +117,13 @@ class View {
     const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
     this.canvas = make("canvas", { tabindex: "0", role: "application" });
     const lanes = make("div", { class: "look-lanes" }, this.canvas, make("div"));
+    this.ruler = make("div", { class: "look-ruler", "aria-hidden": "true" });
+    this.tip = make("p", { class: "look-tip", role: "tooltip", hidden: "" });
     this.spoken = make("p", { class: "look-spoken", "aria-live": "polite" });
     this.aside = make("aside", { hidden: "", "aria-label": "The chosen event" });
     this.keys = make("dl", { hidden: "" });
     for (const [key, words] of KEYS) this.keys.append(make("dt", {}, key), make("dd", {}, words));
-    const picture = make("div", { class: "look-picture" }, lanes, this.spoken);
+    const picture = make("div", { class: "look-picture" }, this.ruler, lanes, this.tip, this.spoken);
     this.root.append(bar, strip, this.legend, this.keys, make("div", { class: "look-body" }, picture, this.aside));
     this.root.hidden = false;
     this.panel = new Panel(this.aside, this);
@@ -127,7 +132,7 @@ class View {
     this.lanes = new Lanes(lanes, this.canvas, this, this.source, null, colours);
     let last = Promise.resolve(); // a key waits for the one before: both may ask the server
     const inTurn = (act) => (argument) => (last = last.then(() => act(argument)));
-    bindKeys(this.canvas, this, {
+    bindKeys(this, {
       lane: (direction) => this.lanes.step(direction),
       failure: inTurn((direction) => this.failure(direction)),
       event: inTurn((direction) => this.neighbour(direction)),
@@ -135,6 +140,7 @@ class View {
       path: inTurn((way) => this.nearest(way)),
       find: () => this.search.focus(),
       help: () => this.help(),
+      close: () => this.close(),
     });
   }
 
@@ -146,7 +152,7 @@ class View {
 
   readAddress() {
     const query = new URLSearchParams(location.search);
-    this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
+    this.sort = Object.hasOwn(SORTS, query.get("lanes") ?? "") ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
     this.variable = query.get("var") ?? this.usualVariable;
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
@@ -161,8 +167,8 @@ class View {
   /** Shows the window between two events, wherever a rebuild has put them. */
   async seek(ids) {
     const asked = ids.map((id) => this.source.ask(`path/${encodeURIComponent(id)}`, { limit: 1 }));
-    const [first, last] = await Promise.all(asked).catch(() => []);
-    if (last) this.show(first.arrival - 1, last.arrival);
+    const [first, last] = await Promise.all(asked);
+    this.show(first.arrival - 1, last.arrival);
   }
 
   /** Returns the ends of the window for the address: events by order, as their places may change. */
@@ -226,9 +232,28 @@ class View {
       this.frame = undefined;
       this.strip.draw();
       this.lanes.draw();
+      this.rule();
+      this.hover();
     });
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.rest(), REST_MS);
+  }
+
+  rule() {
+    const { lanes, axis, from, to } = this;
+    drawRuler(this.ruler, axis, [from, to], [lanes.label, lanes.width], (at) => lanes.x(at));
+  }
+
+  /** Says what lies below the pointer: the event with its duration, a value, or the place. */
+  hover() {
+    const { x, y } = this.lanes.pointed ?? {};
+    const words = x === undefined ? "" : this.lanes.wordsAt(x, y);
+    this.tip.hidden = !words;
+    if (!words) return;
+    this.tip.textContent = words;
+    const right = Math.max(0, this.lanes.width - this.tip.offsetWidth - 4);
+    this.tip.style.left = `${Math.min(x + 12, right)}px`;
+    this.tip.style.top = `${this.ruler.offsetHeight + y + 16}px`;
   }
 
   async rest() {
@@ -237,8 +262,8 @@ class View {
     const key = JSON.stringify([asked, this.facts.events]);
     if (key !== this.lanesKey) {
       this.lanesKey = key;
-      const answer = await this.source.ask("lanes", asked).catch(() => null);
-      if (answer && key === this.lanesKey) {
+      const answer = await this.source.ask("lanes", asked);
+      if (key === this.lanesKey) {
         this.named = { key: `${bounds.axis} ${[bounds.from, bounds.to]}`, ids: answer.ends ?? [] };
         this.lanes.take(answer.lanes);
         this.describe(answer.lanes);
@@ -252,12 +277,10 @@ class View {
   describe(lanes) {
     const number = (value) => Math.round(value).toLocaleString("en");
     const failed = lanes.reduce((sum, row) => sum + row[3], 0);
-    const at = {
-      order: (position) => `event ${number(position)}`,
-      turn: (position) => `turn ${number(position - 1)}`,
-      time: (position) => new Date(position / 1000).toISOString(),
-    }[this.axis];
-    const span = `${at(Math.floor(this.from) + 1)} to ${at(Math.ceil(this.to))}`;
+    const isTime = this.axis === "time";
+    const at = (position) => (isTime ? new Date(position / 1000).toISOString() : wordsOf(this.axis, position));
+    const last = Math.ceil(this.to) - (this.axis === "turn" ? 1 : 0);
+    const span = `${at(Math.floor(this.from) + (this.axis === "order" ? 1 : 0))} to ${at(last)}`;
     const words = `${number(lanes.length)} ${lanes.length === 1 ? "lane" : "lanes"}, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
   }
@@ -265,7 +288,7 @@ class View {
   /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
   async choose(id, isPushed = true, arrival = 0) {
     [this.chosen, this.arrival] = [id, arrival];
-    if (id === null) [this.arrival, this.lanes.path, this.lanes.links] = [0, [], []];
+    if (id === null) [this.arrival, this.lanes.path, this.lanes.links, this.lanes.places] = [0, [], [], {}];
     if (isPushed) this.writeAddress(true);
     this.panel.show(id);
     await this.panel.shown;
@@ -276,11 +299,11 @@ class View {
     }
     this.spoken.textContent = this.aside.querySelector("h1")?.textContent ?? "";
     const address = `path/${encodeURIComponent(id)}`;
-    const answer = await this.source.ask(address, { limit: PATH_MAX }).catch(() => null);
-    if (!answer || this.chosen !== id) return;
-    const { path, causes } = answer;
+    const answer = await this.source.ask(address, { limit: PATH_MAX });
+    if (this.chosen !== id) return;
+    const { path, causes, places } = answer;
     this.arrival = answer.arrival;
-    [this.lanes.path, this.lanes.links] = [[], causes];
+    [this.lanes.path, this.lanes.links, this.lanes.places] = [[], causes, places];
     for (let at = 0; at < path.length; at += 4) this.lanes.path.push(path.slice(at, at + 4));
     if (this.axis === "order" && !(this.from < this.arrival && this.arrival <= this.to)) {
       const half = (this.to - this.from) / 2;
@@ -293,8 +316,8 @@ class View {
   /** Chooses the event of an arrival. */
   async chooseArrival(arrival) {
     const bounds = { from: arrival - 1, to: arrival };
-    const answer = await this.source.ask("marks", { ...bounds, ids: 1 }).catch(() => null);
-    if (answer?.ids?.length) await this.choose(answer.ids[0], true, arrival);
+    const answer = await this.source.ask("marks", { ...bounds, ids: 1 });
+    if (answer.ids.length) await this.choose(answer.ids[0], true, arrival);
   }
 
   /** Chooses what the lane of an agent or place has in a turn: a failure first. */
@@ -304,8 +327,8 @@ class View {
     const actor = lane.startsWith("agent/") && lane.slice("agent/".length);
     if (actor) tries.unshift({ actor, failed: 1 }, { actor });
     for (const asked of tries) {
-      const answer = await this.source.ask("events", { ...asked, turn, limit: 1 }).catch(() => null);
-      if (answer?.events?.length) return this.choose(answer.events[0].event_id);
+      const answer = await this.source.ask("events", { ...asked, turn, limit: 1 });
+      if (answer.events.length) return this.choose(answer.events[0].event_id);
     }
     this.spoken.textContent = `There is nothing to choose in turn ${turn}.`;
   }
@@ -313,8 +336,8 @@ class View {
   async failure(direction) {
     const from = this.arrival || (direction > 0 ? Math.floor(this.from) : Math.ceil(this.to) + 1);
     const asked = direction > 0 ? { after: from } : { before: from };
-    const answer = await this.source.ask("failures", asked).catch(() => null);
-    if (!answer?.arrival) {
+    const answer = await this.source.ask("failures", asked);
+    if (!answer.arrival) {
       this.spoken.textContent = "There is no further failure.";
       return;
     }
@@ -334,8 +357,8 @@ class View {
   async nearest(way) {
     if (this.chosen === null) return;
     const asked = { then: way === "effects" ? 1 : null, limit: 2 };
-    const answer = await this.source.ask(`path/${encodeURIComponent(this.chosen)}`, asked).catch(() => null);
-    const arrival = answer?.path.filter((_, at) => at % 4 === 0).find((one) => one !== answer.arrival);
+    const answer = await this.source.ask(`path/${encodeURIComponent(this.chosen)}`, asked);
+    const arrival = answer.path.filter((_, at) => at % 4 === 0).find((one) => one !== answer.arrival);
     if (arrival) await this.chooseArrival(arrival);
     else this.spoken.textContent = way === "effects" ? "It has no effects." : "It has no causes.";
   }
@@ -344,12 +367,21 @@ class View {
     this.keys.hidden = !this.keys.hidden;
   }
 
+  /** Closes what is open: the list of keys, else the chosen event. */
+  close() {
+    if (this.keys.hidden) return this.choose(null);
+    this.keys.hidden = true;
+  }
+
   /** Takes the growth of a log that is written to: moves along at its right end, else says so. */
   async grown(growth) {
     const before = this.facts;
     if (growth.events === before.events && growth.generation === before.generation) return;
-    const facts = await this.source.ask("look").catch(() => null);
-    if (facts === null) return;
+    const facts = await this.source.ask("look");
+    this.renewing ??= setTimeout(() => {
+      this.renewing = undefined;
+      renew().catch((error) => tell(this.spoken, error));
+    }, RENEWED_MS);
     const wasAtEnd = this.to >= this.end;
     const wide = wasAtEnd && this.from <= this.first ? Infinity : this.to - this.from;
     const isAnew = facts.generation !== before.generation;
@@ -376,11 +408,29 @@ class View {
   }
 }
 
+// what a request that failed has to say is said where all else of the picture is
+for (const name of [
+  ...["seek", "rest", "choose", "chooseArrival", "chooseInTurn"],
+  ...["failure", "nearest", "grown"],
+]) {
+  const act = View.prototype[name];
+  View.prototype[name] = function (...given) {
+    return act.apply(this, given).catch((error) => tell(this.spoken, error));
+  };
+}
+
 const board = document.getElementById("board");
 if (board?.dataset.log) slideBoard(board);
+const home = document.getElementById("home");
+if (home !== null) setInterval(() => document.hidden || renew().catch(() => {}), Number(home.dataset.every) * 1000);
 const root = document.getElementById("look");
 if (root !== null) {
-  const answer = await fetch(`${root.dataset.log}/look`, { credentials: "same-origin" });
-  const facts = answer.ok ? await answer.json() : null;
-  if (facts?.events) new View(root, facts);
+  try {
+    const facts = await (await request(`${root.dataset.log}/look`)).json();
+    if (facts.events) new View(root, facts);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    root.hidden = false;
+    tell(root, error);
+  }
 }

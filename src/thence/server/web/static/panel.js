@@ -1,5 +1,7 @@
 // An event's page beside the picture: a part of the server's own HTML.
 
+import { mainOf, tell } from "./request.js";
+
 /** Shows the page of one event in an element, and follows its links to other events. */
 export class Panel {
   constructor(element, view) {
@@ -24,10 +26,14 @@ export class Panel {
   }
 
   async fetched(address) {
-    const answer = await fetch(`${address}?part=main`, { credentials: "same-origin" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const parts = document.createElement("div");
+    try {
+      parts.append(...(await mainOf(`${address}?part=main`)).childNodes);
+    } catch (error) {
+      tell(parts, error);
+    }
     if (this.address !== address) return; // another one was chosen meanwhile
-    this.element.replaceChildren(this.head(address), ...page.querySelector("main").childNodes);
+    this.element.replaceChildren(this.head(address), ...parts.childNodes);
     this.element.scrollTop = 0;
   }
 

@@ -1,5 +1,7 @@
 // The overview: all of a log in one strip, with the part that is seen; dragging chooses another.
 
+import { LEAST_PIXELS } from "./tiles.js";
+
 const HEIGHT = 48;
 
 /** Draws the strip of a view, and lets a pointer move what is seen. */
@@ -73,7 +75,8 @@ export class Strip {
     const { counts, failures, first, level, buckets } = overview;
     const sums = new Float64Array(buckets);
     for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
-    const most = Math.log2(1 + Math.max(1, ...sums));
+    const most = Math.max(1, ...sums);
+    const high = (bucket) => Math.max(LEAST_PIXELS, (HEIGHT * sums[bucket]) / most);
     const filled = new Float64Array(buckets);
     const scale = width / (this.view.end - this.view.first || 1);
     const wide = Math.max(1, 2 ** level * scale);
@@ -84,11 +87,14 @@ export class Strip {
     };
     for (let at = 0; at < counts.length; at += 3) {
       const bucket = counts[at];
-      const whole = (HEIGHT * Math.log2(1 + sums[bucket])) / most;
+      const whole = high(bucket);
       const from = (filled[bucket] / sums[bucket]) * whole;
       filled[bucket] += counts[at + 2];
       box(bucket, from, (filled[bucket] / sums[bucket]) * whole, counts[at + 1]);
     }
-    for (let at = 0; at < failures.length; at += 2) box(failures[at], 0, HEIGHT, "failed");
+    for (let at = 0; at < failures.length; at += 2) {
+      const [bucket, number] = failures.slice(at, at + 2);
+      box(bucket, 0, Math.max(LEAST_PIXELS, (high(bucket) * number) / sums[bucket]), "failed");
+    }
   }
 }

@@ -1,8 +1,11 @@
 // What the server knows of a log, asked for in pieces: tiles of 256 buckets, and marks.
 
+import { request } from "./request.js";
+
 const AT_ONCE = 3;
 const KEPT = 120;
 export const BUCKETS = 256;
+export const LEAST_PIXELS = 3; // of what is there at all
 const BEHIND_MS = 300; // after which an answer that lacks events is asked for again
 const NOTHING = Object.freeze({ lanes: {}, failures: {} });
 
@@ -29,12 +32,9 @@ export class Source {
     return `${this.base}/${route}${text && "?"}${text}`;
   }
 
-  /** Asks at once, past the queue; throws an Error with the server's words. */
+  /** Asks at once, past the queue; throws a RequestError. */
   async ask(route, parameters) {
-    const answer = await fetch(this.address(route, parameters), { credentials: "same-origin" });
-    const content = await answer.json();
-    if (!answer.ok) throw new Error(content.message ?? content.detail ?? `status ${answer.status}`);
-    return content;
+    return (await request(this.address(route, parameters))).json();
   }
 
   /** Returns a piece if it is here; else it is asked for, and undefined until it comes. */
@@ -74,8 +74,8 @@ export class Source {
       const address = this.waiting.shift();
       if (!this.pieces.has(address)) continue;
       this.running += 1;
-      fetch(address, { credentials: "same-origin" })
-        .then((answer) => (answer.ok ? answer.json() : NOTHING))
+      request(address)
+        .then((answer) => answer.json())
         .catch(() => NOTHING) // the server is gone: what is here stays
         .then((content) => {
           this.running -= 1;
@@ -111,18 +111,22 @@ export class Painter {
     const image = new ImageData(BUCKETS, height);
     const sums = new Float64Array(BUCKETS);
     for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
-    const most = Math.log2(1 + Math.max(...sums));
+    const most = Math.max(...sums);
+    const high = (bucket) => Math.max(LEAST_PIXELS, Math.round((height * sums[bucket]) / most));
     const filled = new Float64Array(BUCKETS);
     for (let at = 0; at < counts.length; at += 3) {
       const [bucket, type, number] = counts.slice(at, at + 3);
-      const whole = Math.max(3, Math.round((height * Math.log2(1 + sums[bucket])) / most));
+      const whole = high(bucket);
       const from = Math.round((filled[bucket] / sums[bucket]) * whole);
       filled[bucket] += number;
       const to = Math.round((filled[bucket] / sums[bucket]) * whole);
       this.column(image, bucket, height - to, height - from, this.colours(type));
     }
     for (let at = 0; at < failures.length; at += 2) {
-      this.column(image, failures[at], 0, height, this.colours("failed"));
+      const [bucket, number] = failures.slice(at, at + 2);
+      const share = Math.round((high(bucket) * number) / sums[bucket]);
+      const tall = Math.max(LEAST_PIXELS, share);
+      this.column(image, bucket, height - tall, height, this.colours("failed"));
     }
     const canvas = new OffscreenCanvas(BUCKETS, height);
     canvas.getContext("2d").putImageData(image, 0, 0);

@@ -60,3 +60,10 @@ export function nearestChange(points, x, at, reach) {
   }
   return nearest;
 }
+
+/** Returns the value of a line in a turn: that of the last change until then. */
+export function valueAt(points, turn) {
+  let value;
+  for (let place = 0; place < points.length && points[place] <= turn; place += 3) value = points[place + 1];
+  return value;
+}

@@ -1,0 +1,108 @@
+"""The page on where time, tokens, cost and failures of a log went; each row is a filter."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from thence.core.markup import Child, Column, Html, el, link, path, table, words
+from thence.core.query.filter import Filter
+from thence.core.sentences.events import clipped, duration
+from thence.core.sentences.events import line as in_line
+from thence.log.index import query
+from thence.log.index.overview import LogFacts
+from thence.log.index.spending import CALLS_MAX, Key, spending
+from thence.server.logs.root import FoundLog, OpenLog
+from thence.server.web.layout import page
+from thence.server.web.parts import log_link
+
+# failures whose lines are read; of more the newest
+FAILURES_READ_MAX = 1_000
+MESSAGE_CHARACTERS_MAX = 200
+MESSAGES_SHOWN_MAX = 30
+# how many names of each key are shown
+NAMES_SHOWN_MAX = 12
+_KEYS: Sequence[tuple[Key, str]] = (
+    ("actor", "Agent"),
+    ("model", "Model"),
+    ("tool", "Tool"),
+    ("type", "Type"),
+)
+# the members in which a failure says what went wrong, the first that is a text
+_MESSAGES = ("error", "error_message", "message", "reason", "exception.message")
+_NUMBERS = (
+    Column("Calls", "number", "calls"),
+    Column("Failed", "number", "failed"),
+    Column("Median", "number", "median"),
+    Column("Longest", "number", "longest"),
+    Column("Tokens", "number", "tokens"),
+    Column("Cost", "number", "cost"),
+)
+
+
+def spending_link(log: FoundLog) -> Html:
+    """Returns the link to the page of both tables."""
+    return link("Where did it go: time, tokens, failures", path("runs", log.id, "spending"))
+
+
+def spending_page(log: OpenLog, facts: LogFacts) -> Response:
+    """Returns the page of both tables; raises `read_failed`."""
+    parts = []
+    for key, name in _KEYS:
+        found = spending(log.index, key)
+        rows: list[Sequence[Child]] = []
+        for one in found[:NAMES_SHOWN_MAX]:
+            text: Child = words(one.name, 60)
+            if key in ("actor", "type"):
+                text = link(text, path("runs", log.id, **{key: one.name}) + "#events")
+            rows.append(
+                (
+                    text,
+                    f"{one.calls:,}",
+                    f"{one.failed:,}" if one.failed else None,
+                    None if one.median_s is None else duration(one.median_s),
+                    None if one.longest_s is None else duration(one.longest_s),
+                    None if one.tokens is None else f"{one.tokens:,}",
+                    None if one.cost is None else f"{one.cost:,.4g}",
+                )
+            )
+        columns = (Column(name, names_row=True), *_NUMBERS)
+        used = [at for at in range(len(columns)) if any(row[at] is not None for row in rows)]
+        caption = f"Calls by {name.lower()}"
+        if len(found) > len(rows):
+            caption += f", the first {len(rows)} of {len(found)}"
+        if sum(one.calls for one in found) >= CALLS_MAX:
+            caption += f"; the newest {CALLS_MAX:,}"
+        cells = [[row[at] for at in used] for row in rows]
+        if cells:
+            parts.append(table(caption, [columns[at] for at in used], cells))
+    if facts.failures:
+        parts.append(_failures(log, facts.failures))
+    if not parts:
+        parts = [el("p", "It holds no calls that ended, and no failures.", class_="empty")]
+    heading = "Where did it go"
+    current = el("span", heading, aria_current="page")
+    return page(heading, el("h1", heading), *parts, trail=(log_link(log), current))
+
+
+def _failures(log: OpenLog, count: int) -> Html:
+    """Returns how often the newest failures said what, each with the filter that finds those."""
+    told = Counter[tuple[str, str, str]]()
+    newest = query.page(log.index, Filter(failed=True), limit=FAILURES_READ_MAX, descending=True)
+    for event in newest:
+        said = ((key, event.cut_payload.get(key)) for key in _MESSAGES)
+        key, text = next(((key, text) for key, text in said if isinstance(text, str)), ("", ""))
+        where = f"{key} = {json.dumps(text, ensure_ascii=False)}" if text else ""
+        text = text or log.vocabulary.in_columns(event) or event.event_type
+        message = clipped(in_line(text), MESSAGE_CHARACTERS_MAX)
+        told[message, "where" if where else "type", where or event.event_type] += 1
+    rows = [
+        (link(words(text), path("runs", log.id, failed="1", **{key: asked}) + "#events"), f"{n:,}")
+        for (text, key, asked), n in told.most_common(MESSAGES_SHOWN_MAX)
+    ]
+    caption = "Failures by message"
+    if count > FAILURES_READ_MAX:
+        caption += f", of the newest {FAILURES_READ_MAX:,}"
+    columns = (Column("Message", "what"), Column("Failures", "number", "failures"))
+    return table(caption, columns, rows)

@@ -1,0 +1,45 @@
+"""The page on where a log's time, tokens, cost and failures went."""
+
+from pathlib import Path
+
+from tests.server.serving import serving
+from tests.server.test_pages import page
+
+import thence
+from thence.core.new_event import HostEvent
+
+
+def call(log: thence.Log, kind: str, actor: str, **payload: object) -> None:
+    begun = log.append_many([HostEvent(f"{kind}.begun", {}, actor=actor, begins=True)])
+    outcome = "failed" if "error" in payload else "done"
+    log.append_many([HostEvent(f"{kind}.{outcome}", payload, actor=actor, ends=begun[0].event_id)])
+
+
+def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "calls") as log:
+        for _ in range(120):
+            call(log, "chat", "ada", model="m1", tokens_in=10, tokens_out=2)
+        for number in range(3):
+            call(log, "pay", "ben", error="card declined", order=number)
+        call(log, "pay", "ben", error="no such <order>")
+        log.append("asked", {"model": "m2", "tokens_in": 5}, actor="cleo")
+    with serving(tmp_path) as server:
+        assert "/runs/calls/spending" in page(server, "/runs/calls").links
+        found = page(server, "/runs/calls/spending")
+        text = found.text.replace("\n", "")
+        assert "ada120" in text
+        assert "1,440" in text  # tokens of each of the 120 calls
+        assert "ben44" in text  # four calls, all of them failed
+        assert "m21" in text
+        assert "card declined3" in text
+        assert "no such <order>1" in text
+        (address,) = [one for one in found.links if "card" in one]
+        narrowed = page(server, address.partition("#")[0])
+        assert "3 events" in narrowed.text
+
+
+def test_log_without_calls_says_so(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "notes") as log:
+        log.append("noted", {})
+    with serving(tmp_path) as server:
+        assert "no calls that ended" in page(server, "/runs/notes/spending").text
