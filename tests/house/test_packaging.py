@@ -89,12 +89,19 @@ def test_extras_that_are_named_exist():
     assert not missing
 
 
-@pytest.mark.parametrize("extra", ["tables", "pandas", "plot", "ray"])
+@pytest.mark.parametrize("extra", ["tables", "pandas", "plot", "populations", "ray"])
 def test_what_is_large_is_not_in_all(extra):
     (everything,) = PROJECT["optional-dependencies"]["all"]
     named = set(re.findall(r"\w+", everything.partition("[")[2]))
     assert extra not in named
-    others = PROJECT["optional-dependencies"].keys() - {"tables", "pandas", "plot", "ray", "all"}
+    others = PROJECT["optional-dependencies"].keys() - {
+        "tables",
+        "pandas",
+        "plot",
+        "populations",
+        "ray",
+        "all",
+    }
     assert named == others
 
 

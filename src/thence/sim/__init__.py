@@ -69,6 +69,7 @@ from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
     from thence.sim.again.survey import survey
+    from thence.sim.populations.population import Population
     from thence.sim.run.thinking import (
         DeclaredValidator,
         LLMAgent,
@@ -110,6 +111,7 @@ __all__ = [
     "Orchestrator",
     "Owned",
     "PlaceSettings",
+    "Population",
     "PromptedAgent",
     "RecordedRun",
     "RecordedState",
@@ -163,6 +165,10 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.again.survey import survey
 
             return survey
+        if name == "Population":
+            from thence.sim.populations.population import Population
+
+            return Population
         others = ("DeclaredValidator", "MemoryRecord", "PromptedAgent")
         if (not name.startswith("LLM") and name not in others) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,7 @@ from thence.sim.again.replay_input import (
     changed_files,
     is_of_an_end,
 )
+from thence.sim.populations.hooks import own_variables, row_named
 from thence.sim.record.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.record.events import level_of
 from thence.sim.record.loggers import logger
@@ -187,7 +188,8 @@ def _last_states(
     states: dict[int, dict[str, Any]] = {}
     if (newest := next(read_checkpoints(run.folder), None)) is not None:
         of_scopes = states.setdefault(newest.turn, {})
-        table = config.table([agent.name for agent in components.agents])
+        agents = components.agents
+        table = config.table([agent.name for agent in agents], own_variables(agents))
         for variable, value in zip(table, newest.values, strict=False):
             of_scopes.setdefault(variable.scope, {})[variable.declaration.name] = value
     result = run.result
@@ -376,7 +378,8 @@ def _changes(
     decide: Mapping[str, object],
 ) -> dict[str, Any]:
     """Returns the changes of a branch by step; raises ThenceError for one that can't be."""
-    table = config.table([agent.name for agent in components.agents])
+    agents = components.agents
+    table = config.table([agent.name for agent in agents], own_variables(agents))
     changes: dict[str, Any] = {}
     for subject, value in set.items():
         scope, slash, name = subject.rpartition("/")
@@ -384,6 +387,9 @@ def _changes(
             hint = "name a variable by its scope too, such as agent/ada/money or global/price"
             cause = "it has no scope"
             raise ThenceError("could not branch", place=f"set {subject}", cause=cause, hint=hint)
+        if row := row_named(agents, subject):
+            changes[f"{at}.set.-.{subject}"] = row[0].converted(row[2], value)
+            continue
         variable = table[table.index(scope, name)]
         changes[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
     for step, action in decide.items():

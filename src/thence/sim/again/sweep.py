@@ -339,17 +339,21 @@ def _orchestrator(task: RunTask) -> SimulationOrchestrator:
     return SimulationOrchestrator(config, seed=run.seed, output_root=task.folder, run_id=run.run_id)
 
 
-def sweep_table(folder: str | Path, rows: Literal["runs", "turns"] = "runs") -> Table:
+def sweep_table(
+    folder: str | Path, rows: Literal["runs", "turns"] = "runs", variables: Sequence[str] = ()
+) -> Table:
     """Returns the table of a sweep, or of one run, by its folder.
 
     A row is a run, with run_id, the sweep's settings by their keys, seed, status, turns, error, and
     the final value of each variable as `<scope>/<name>`; or a turn of a run that has begun, with
-    run_id, settings, seed, turn, and the values after it. Raises ThenceError where the folder
-    holds neither, `not_recorded` for turns of a run whose verbosity is below STATE.
+    run_id, settings, seed, turn, and the values after it, with those of the `variables` of single
+    rows of populations, such as people/817/money. Raises ThenceError where the folder holds
+    neither, `not_recorded` for turns of a run whose verbosity is below STATE.
     """
-    read = _turn_rows if rows == "turns" else _run_rows
     members = planned_runs(Path(folder))
-    return Table.of(lambda: read(members))
+    if rows == "turns":
+        return Table.of(lambda: _turn_rows(members, variables))
+    return Table.of(lambda: _run_rows(members))
 
 
 def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
@@ -388,8 +392,16 @@ def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, 
         yield row | final_values(result)
 
 
-def _turn_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:
+def _turn_rows(
+    members: Sequence[tuple[Path, PlannedRun]], variables: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     for place, run in members:
         with suppress(NotALog), open_run(place) as recorded:
-            for row in recorded.variables():
-                yield {"run_id": run.run_id, **run.settings, "seed": run.seed, **row}
+            courses: dict[str, list[Any]] = {}
+            if variables:
+                from thence.sim.populations.why import row_courses
+
+                courses = row_courses(recorded, variables)
+            for at, row in enumerate(recorded.variables()):
+                of_rows = {name: course[at] for name, course in courses.items()}
+                yield {"run_id": run.run_id, **run.settings, "seed": run.seed, **row, **of_rows}

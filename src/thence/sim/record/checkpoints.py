@@ -4,6 +4,7 @@ A checkpoint costs by the state, not by the history. It is written after the log
 that a kill or a disk spoilt is passed over, for the one before.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +27,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `event_id` is that of the turn's turn_end, which the log holds. `provenance` holds, by the index
     of a variable, a place in `causes`. `lineage` are the causes of the turn's events. `turn_causes`
     is what the next turn_start names beside turn_end. `components` are the states of those that
-    have one, `roster` what changed of the agents. `decisions` and `decisions_failed` are counts.
+    have one, `binary` those that are bytes; `roster` is what changed of the agents. `decisions` and
+    `decisions_failed` are counts.
     """
 
     version: int = VERSION
@@ -41,16 +43,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     turn_causes: Ids
     turn_has_causes: bool
     components: dict[str, Any]
+    binary: dict[str, bytes] = {}
     roster: dict[str, Any]
     decisions: int
     decisions_failed: int
 
 
-_decode = msgspec.json.Decoder(ready(Checkpoint)).decode
+_decode = msgspec.json.Decoder().decode
 
 
 def is_whole(value: object, kind: Any = Checkpoint) -> bool:
     """Reports whether JSON gives a value back as it was: no NaN, no tuple, no set in it."""
+    if isinstance(value, Checkpoint):
+        value = msgspec.structs.replace(value, binary={})
     try:
         return bool(msgspec.json.decode(msgspec.json.encode(value), type=ready(kind)) == value)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
@@ -71,22 +76,35 @@ def with_causes(checkpoint: Checkpoint, written: Callable[[Ids], Ids]) -> Checkp
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Writes a checkpoint into the folder of its run and returns the file; raises ThenceError.
 
-    The file is complete or absent: its last line is the SHA-256 of the lines before.
+    The file is complete or absent: its last line is the SHA-256 of all before. Behind the line of
+    JSON come the bytes of `binary`, where the JSON has their lengths.
     """
-    data = msgspec.json.encode(checkpoint) + b"\n"
+    content: dict[str, Any] = msgspec.structs.asdict(checkpoint)
+    binary = {name: len(state) for name, state in checkpoint.binary.items()}
+    data = msgspec.json.encode({**content, "binary": binary}) + b"\n"
+    data += b"".join(checkpoint.binary.values())
     path = folder / FOLDER / f"turn-{checkpoint.turn:08}.json"
     replace_file(path, data + sha256(data).hexdigest().encode())
     return path
 
 
-def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
-    """Yields the checkpoints of the run in a folder, the newest first, without unusable ones."""
+def read_checkpoints(folder: Path, before: float = math.inf) -> Iterator[Checkpoint]:
+    """Yields the checkpoints of the run in a folder, the newest first, without unusable ones.
+
+    Only those of turns before `before` are read.
+    """
     for path in sorted((folder / FOLDER).glob("turn-*.json"), reverse=True):
+        if int(path.stem.removeprefix("turn-")) >= before:
+            continue
         try:
             data = path.read_bytes()
             content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
             is_whole_file = sha256(content).hexdigest().encode() == digest
-            checkpoint = _decode(content) if is_whole_file else None
+            line, _, rest = content.partition(b"\n")
+            members = _decode(line) if is_whole_file else {"binary": {}}
+            for name, size in members["binary"].items():
+                members["binary"][name], rest = rest[:size], rest[size:]
+            checkpoint = msgspec.convert(members, ready(Checkpoint)) if is_whole_file else None
         except (OSError, msgspec.MsgspecError):
             continue
         if checkpoint is not None and checkpoint.version == VERSION:

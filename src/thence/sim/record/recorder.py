@@ -12,6 +12,7 @@ turns name turns alone.
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from msgspec import structs
@@ -159,17 +160,19 @@ class RunRecorder:
             append, recent = self._ready.append, self.lineage.recent
             self._usual = usual_events(self._labels, self.turn, append, recent, self.counts)
 
-    def end_turn(self) -> None:
-        """Ends the turn, and passes on its events."""
-        step = self._step("turn_end")
-        self.last_end_id = self._milestone("turn_end", step, (self.turn_id,), ends=self.turn_id)
+    def end_turn(self, digests: Mapping[str, str]) -> None:
+        """Ends the turn, and passes on its events; `digests` are those of populations by name."""
+        step, facts = self._step("turn_end"), {"populations": digests} if digests else {}
+        self.last_end_id = self._milestone(
+            "turn_end", step, (self.turn_id,), facts, ends=self.turn_id
+        )
         self.turn_id = ""
         self.flush()
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
         """Ends the run, also during a turn; `outcome` is its status, with the reason behind it."""
         all_causes = _unique(self.turn_id or self.last_end_id, *causes)
-        end = {"ends": self.start_id, "description": f"simulation_{outcome}"}
+        end: dict[str, Any] = {"ends": self.start_id, "description": f"simulation_{outcome}"}
         self._milestone("simulation_end", self._step("end"), all_causes, **end)
         self.flush()
 
@@ -532,9 +535,17 @@ class RunRecorder:
         step = self._step(_phase("act", acted.attempt), action.agent_id, acted.ordinal)
         return self._add("ACTION", action.agent_id, acted.causes, step, details)
 
-    def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
+    def _milestone(
+        self,
+        kind: str,
+        step: str,
+        causes: Ids,
+        facts: Mapping[str, object] = MappingProxyType({}),
+        **members: Any,
+    ) -> str:
         members = {"description": _MILESTONES.get(kind), **members}
-        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
+        details = {"milestone_type": kind, **facts}
+        return self._add("MILESTONE", None, causes, step, details, **members)
 
     def _system(
         self,

@@ -26,6 +26,7 @@ from thence.errors import RunDiverged, ThenceError
 from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, recorded_config
 from thence.sim.again.replay_input import RecordedSteps, ReplayInput, plain_details
 from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.populations.hooks import is_summary
 from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
@@ -280,7 +281,8 @@ class _Trials:
         if event.event_type != "STATE":
             return event.event_type in ("DECISION", "ACTION") and event.step is not None
         details = event.payload
-        return details["variable_name"] in self._player.table.names(details["scope"])
+        is_known = details["variable_name"] in self._player.table.names(details["scope"])
+        return is_known and not is_summary(details["new_value"])
 
     def size(self, details: Mapping[str, Any]) -> float:
         """Returns how much of its range in the run a STATE's number changed by, else 0."""

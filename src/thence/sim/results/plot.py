@@ -17,6 +17,7 @@ from thence.core.ready import ready
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.files import replacing
 from thence.sim.again.sweep import PLAN, planned_runs
+from thence.sim.populations.hooks import are_rows
 from thence.sim.results.recorded import fitting, open_run
 from thence.sim.scenario.sections import SpatialSettings
 from thence.sim.space.worlds import with_edges
@@ -85,7 +86,14 @@ def _draw_courses(
     for number, (folder, place, run) in enumerate(members):
         on_run(number, len(members))
         with suppress(NotALog), open_run(place) as recorded:
-            numbers, courses = recorded.courses(patterns)
+            of_rows = are_rows(patterns)
+            others = [pattern for pattern in patterns if pattern not in of_rows]
+            numbers, courses = recorded.courses(others) if others else ([], {})
+            if of_rows:
+                from thence.sim.populations.why import row_courses
+
+                courses |= row_courses(recorded, of_rows)
+                numbers = numbers or [*range(len(courses[of_rows[0]]))]
             parents[run.run_id] = recorded.config.get("parent") or {}
             for name, values in courses.items():
                 of_run = [f"{key}={run.settings[key]}" for key in varying if key in run.settings]

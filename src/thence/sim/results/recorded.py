@@ -23,6 +23,7 @@ from thence.core.ready import ready
 from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.log.open import Log, open_log
+from thence.sim.populations.hooks import plain_value
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
 from thence.sim.results.table import REST, Kind, Table, Values, joined, kind_of
 from thence.sim.scenario.state import GLOBAL
@@ -259,7 +260,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 def final_values(result: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a result's final state by `<scope>/<name>`."""
     return {
-        f"{scope}/{name}": value
+        f"{scope}/{name}": plain_value(value)
         for scope, variables in result.get("final_state", {}).items()
         for name, value in variables.items()
     }
@@ -423,7 +424,8 @@ def _changes(event: Event) -> Iterator[Change]:
         return
     scope, name = details.get("scope", GLOBAL), details.get("variable_name")
     if isinstance(scope, str) and isinstance(name, str):
-        yield Change(f"{scope}/{name}", details.get("old_value"), details.get("new_value"), step)
+        old, new = plain_value(details.get("old_value")), plain_value(details.get("new_value"))
+        yield Change(f"{scope}/{name}", old, new, step)
 
 
 def _rank(variable: str) -> int:

@@ -503,6 +503,8 @@ class BaseAgent:
 
     talk: Any = False
     """Whether it speaks and hears, as its key `talk` in the scenario."""
+    is_many = False
+    """True for a population alone, whose rows are agents."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -63,6 +63,8 @@ class Roster:
         ledger.present = self._agents
         self._reach_of = reach_of
         self.reach = {name: reach_of(name) for name in self._agents}
+        # many agents as one, which apply their own actions
+        self.populations: list[Any] = [one for one in self._agents.values() if one.is_many]
         self._added: dict[str, Mapping[str, object]] = {}
         self._removed: dict[str, Ids] = {}
         self._paused: dict[str, Pause] = {}

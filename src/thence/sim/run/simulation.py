@@ -15,6 +15,13 @@ import msgspec
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD, NEIGHBOURS, talk_reach
+from thence.sim.populations.hooks import (
+    digests,
+    own_variables,
+    populations,
+    set_rows,
+    summaries,
+)
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -213,6 +220,7 @@ class Simulation:
         is_drafting: bool = False,
     ) -> None:
         self._known_failures, self._stored = again.failures, again.stored
+        self._populations = populations(components.agents)
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
@@ -281,9 +289,12 @@ class Simulation:
         if self._near is not None:
             await self._renew_reach()
         state = await self.components.engine.run_turn(Turn(self._context).play)
+        if self._populations and self.recorder.is_altered:
+            self._set_rows()
         if self.recorder.is_altered and self._context.trace.set_values():
             state = self._ledger.state(self.recorder.turn)
-        self.recorder.end_turn()
+        values = self._ledger.values
+        self.recorder.end_turn(digests(self._populations, self._ledger.table, values))
         self.history.append(state)
         if self._stored is not None:
             self._stored.check_state(self.recorder.turn, state.as_dict)
@@ -330,7 +341,8 @@ class Simulation:
             memory=self._context.trace.memory,
             turn_causes=self._reads,
             turn_has_causes=self.recorder.turn_has_causes,
-            components=states,
+            components={name: state for name, state in states.items() if type(state) is not bytes},
+            binary={name: state for name, state in states.items() if type(state) is bytes},
             roster=roster,
             decisions=self.recorder.decisions,
             decisions_failed=self.recorder.decisions_failed,
@@ -347,8 +359,8 @@ class Simulation:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
-        components = partial(restore_components, self.components, checkpoint.components)
-        await self.caller.beside(components)
+        states = {**checkpoint.components, **checkpoint.binary}
+        await self.caller.beside(partial(restore_components, self.components, states))
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
@@ -358,6 +370,15 @@ class Simulation:
             self.outcomes.sync()
             self._emit(piece)
 
+    def _set_rows(self) -> None:
+        """Sets the values of populations' rows that `alter` sets at the end of this turn."""
+        values, ledger, turn = self.recorder.values_to_set(), self._ledger, self.recorder.turn
+        for variable, new in set_rows(self._populations, ledger.table, values, turn):
+            index = variable.index
+            cause = self.recorder.set_value(variable, ledger.values[index], new)
+            ledger.values[index] = new
+            ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
         if not self._is_ended:
@@ -365,11 +386,14 @@ class Simulation:
             self.recorder.end_run(outcome, self._reads)
 
     async def _start(self) -> None:
-        table = self.config.table([agent.name for agent in self.components.agents])
-        initial = State(table, table.defaults()).replace(self.config.initial_values())
+        agents, seed = self.components.agents, self.config.simulation.seed
+        table = self.config.table([agent.name for agent in agents], own_variables(agents))
+        for population in self._populations:
+            population.begin(seed, self.recorder.alterations)
+        first_values = {**self.config.initial_values(), **summaries(self._populations)}
+        initial = State(table, table.defaults()).replace(first_values)
         world = World(self.config.spatial, table) if self.config.spatial.has_world else None
         if world is not None:
-            seed = self.config.simulation.seed
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
@@ -391,7 +415,7 @@ class Simulation:
             provenance=[start] * len(table),
             facts=engine.facts,
             outcomes=self.outcomes,
-            seed=self.config.simulation.seed,
+            seed=seed,
             models=self.models,
             world=world,
             sights=sights_of(self.config),
@@ -416,6 +440,8 @@ class Simulation:
             timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
             order=order_of(self.config, engine),
         )
+        if self._populations and self.recorder.is_altered:
+            self._set_rows()
         if self.recorder.is_altered:
             trace.set_values()
         self.history.append(self._ledger.state(0))

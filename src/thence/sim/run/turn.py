@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, SAY
+from thence.sim.populations.hooks import apply_own
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.run.agents import (
     Accepted,
@@ -300,7 +301,8 @@ class Turn:
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
         )
-        call = partial(engine.apply_actions, state, [act.action for act in accepted], writes)
+        actions = apply_own(roster.populations, [act.action for act in accepted], writes)
+        call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
         trace.asked(state)
         trace.all_applied(accepted, agents)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from thence.core.nearest import nearest
+from thence.errors import ScenarioError
 from thence.sim.scenario.scenario_file import KeyPath, TableRow
 
 ROWS_MAX = 100_000
@@ -161,6 +162,23 @@ def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
         hint = f"write 1 to {ROWS_MAX:,} rows behind a line of names, {_BYTES_MAX:,} bytes at most"
         raise _BadTable(0, message, hint)
     return rows, sha256(data).hexdigest()
+
+
+def read_columns(table: str, folder: Path | None) -> tuple[int, dict[str, list[object]]]:
+    """Returns the number of rows of a table beside the scenario, and its columns by name.
+
+    Raises ScenarioError, and ExtraMissing for Parquet without pyarrow.
+    """
+    try:
+        rows, _ = _read((folder or Path()) / table)
+    except _BadTable as bad:
+        line, cause, hint = bad.args
+        place = f"{table}:{line}" if line else table
+        raise ScenarioError(
+            "could not read the table", place=place, cause=cause, hint=hint
+        ) from bad
+    names = rows[0][1]
+    return len(rows), {name: [_value_of(cells.get(name)) for _, cells in rows] for name in names}
 
 
 def _csv_rows(data: bytes) -> Iterator[tuple[int, dict[str, str]]]:

@@ -53,7 +53,7 @@ from thence.sim.scenario.sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario.state import GLOBAL, Declaration, Name, VariableTable
+from thence.sim.scenario.state import GLOBAL, NO_DECLARATIONS, Declaration, Name, VariableTable
 from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -128,8 +128,15 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """True if any agent talks."""
         return any(talk_reach(agent.params.get("talk")) for agent in self.agents)
 
-    def table(self, agents: Iterable[str]) -> VariableTable:
-        """Returns the variables of a run of this scenario with these agents."""
+    def table(
+        self,
+        agents: Iterable[str],
+        own_vars: Mapping[str, Iterable[Declaration]] = NO_DECLARATIONS,
+    ) -> VariableTable:
+        """Returns the variables of a run of this scenario with these agents.
+
+        `own_vars` are those of agents that have others than the scenario declares.
+        """
         declared, of_world = self.state_variables, declared_by(self.spatial)
         agent_vars = (*declared.agent_vars, *of_world["agent_vars"])
         places: Iterable[str] = [place.name for place in self.spatial.places]
@@ -144,6 +151,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
             places=places,
             agents=agents,
             has_map=self.spatial.has_world,
+            own_vars=own_vars,
         )
 
     def initial_values(self) -> dict[tuple[str, str], Any]:

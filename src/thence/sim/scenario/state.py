@@ -122,10 +122,14 @@ class Variable(msgspec.Struct, frozen=True):
         return own_copy(value)
 
 
+NO_DECLARATIONS: Mapping[str, Iterable[Declaration]] = {}
+
+
 class VariableTable:
     """All variables of a run, found by index or by scope and name.
 
     A scope is added with all its variables; their indices follow those of earlier scopes.
+    `own_vars` are those of agents that have others than `agent_vars`, by name.
     `by_scope` has the index of each variable by scope and name, `present` is that of who is there.
     """
 
@@ -138,6 +142,7 @@ class VariableTable:
         places: Iterable[str] = (),
         agents: Iterable[str] = (),
         has_map: bool = False,
+        own_vars: Mapping[str, Iterable[Declaration]] = NO_DECLARATIONS,
     ) -> None:
         per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
         self._variables: list[Variable] = []
@@ -150,7 +155,7 @@ class VariableTable:
         for name in places:
             self._add(f"place/{name}", per_place)
         for name in agents:
-            self.add_agent(name)
+            self._add(f"agent/{name}", own_vars.get(name, self._per_agent))
 
     def __len__(self) -> int:
         return len(self._variables)

@@ -154,7 +154,7 @@ class World:
                 for place, links in by_place.items():
                     first[f"{shape.owner}/{place}", _links_name(layer)] = links
         for agent in () if self.is_of_agents or not places else _agents(self.table):
-            if not state.agent(agent)[POSITION]:
+            if state.agent(agent).get(POSITION) == "":  # a population is nowhere
                 first[f"agent/{agent}", POSITION] = chance(agent).choice(places)
         return state.replace(first)
 
@@ -163,7 +163,7 @@ class World:
         for agent in agents or _agents(self.table):
             if isinstance(self.shape, Graph) and self.is_of_agents:
                 self.shape.places[agent] = None
-            else:
+            elif POSITION in self.table.names(f"agent/{agent}"):
                 index = self.table.index(f"agent/{agent}", POSITION)
                 self.positions[index] = agent
                 self._take(index, values[index])

@@ -1,6 +1,7 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
 import os.path
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -36,6 +37,10 @@ _F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
+# an agent of a population and its column, as people/817/money
+_ROW = re.compile(r"[A-Za-z0-9_-]+/\d+/\w+")
+# the plays of a measurement of a row, unless others are named
+ROW_RUNS_MAX = 64
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
 # of more causes the answer says how to find those that mattered
@@ -86,9 +91,26 @@ def why_command(
 
     With --measure thence plays the run of a simulation again, each time with one cause altered, and
     shows for each cause the share of its alterations that changed the event.
+
+    In a run with a population, people/817/money names the value of one of its agents: thence plays
+    turns again from the nearest checkpoint, and shows the changes that led to it.
     """
     out = current()
-    if _is_measurement(is_measured, **plays):
+    measures = _is_measurement(is_measured, **plays)
+    if _ROW.fullmatch(event):
+        from thence.cli.commands.sim.rows import explain_row, measure_row_causes, names_row
+
+        def has(log: Log) -> bool:
+            return names_row(log, event)
+
+        with open_for_reading(out, log_name, has=has) as log:
+            if has(log) and measures:
+                measure_row_causes(out, log, event, log_name, plays["runs"] or ROW_RUNS_MAX)
+                return 0
+            if has(log):
+                explain_row(out, log, event, log_name)
+                return 0
+    if measures:
         return _measured(out, event, log_name, of_effects=False, **plays)
     with open_to_explain(out, log_name, event) as log:
         named = explained(out, log, event)

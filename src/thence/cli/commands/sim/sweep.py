@@ -182,8 +182,11 @@ def sweep_command(
 @click.option(
     "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
 )
+@click.option("--variable", multiple=True, help="With turns: that of one row, people/817/money.")
 @output_options
-def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:
+def table_command(
+    folder: str, output: Path, rows: Literal["runs", "turns"], variable: tuple[str, ...]
+) -> None:
     """Write a sweep, or one run, as a table in Parquet or CSV.
 
     A row is a run, with its settings, seed, status and the final values of its variables; or a turn
@@ -192,7 +195,7 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     out = current()
     check_ending(output, ".parquet", ".csv")
     place = _folder(out, folder)
-    table = sweep_table(place, rows)
+    table = sweep_table(place, rows, variable)
     write = table.to_csv if output.suffix == ".csv" else table.to_parquet
     write(output)
     told = f"{counted(len(table), 'row')} in {output}"

@@ -1,0 +1,1 @@
+"""Populations of many rule agents, each one component."""

@@ -1,0 +1,280 @@
+"""A population is one agent of a run, and each of its rows one agent of its own."""
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+from tests.log.processes import ran
+from tests.sim.populations.people import Flu, Givers, Herd, Leaning
+from tests.sim.toys import Adder, Doer, add, at_turn, config, killed, lines, orchestrator, told
+
+from thence.errors import ThenceError
+from thence.sim import BaseEngine, Population, SimulationOrchestrator, replay, resume
+from thence.sim.record.checkpoints import read_checkpoints
+
+pytestmark = pytest.mark.promise("O15")
+LEVELS = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
+
+
+def steps(folder):
+    return {line["step"]: line for line in lines(folder) if "step" in line}
+
+
+def run_of(folder, population, turns=4, engine=None, **options):
+    """Plays a run of a population alone."""
+    options = {"agents": [population], "engine": engine or BaseEngine(), **options}
+    return orchestrator(folder, turns=turns, **options).run()
+
+
+def test_turn_of_a_population_is_a_decision_an_action_and_a_state_of_each_changed_column(tmp_path):
+    result = run_of(tmp_path, Flu("people"))
+    by_step = steps(result.output_dir)
+    of_turn = [step for step in by_step if step.startswith("2.")]
+    assert of_turn == [
+        "2.turn_start.-.0",
+        "2.decide.people.0",
+        "2.act.people.0",
+        "2.apply0.people.agent/people/sick",
+        "2.apply0.people.agent/people/days",
+        "2.turn_end.-.0",
+    ]
+    state = by_step["2.apply0.people.agent/people/sick"]["details"]
+    assert (state["scope"], state["variable_name"]) == ("agent/people", "sick")
+    old, new = state["old_value"], state["new_value"]
+    assert new["type"] == "bool"
+    assert new["sum"] - old["sum"] == new["rows"] > 0, "nobody is well again in turn 2"
+    assert re.fullmatch("[0-9a-f]{64}", new["digest"])
+    assert by_step["2.act.people.0"]["details"]["action_payload"]["sick"] == new["rows"]
+    assert result.final_state["agent/people"]["sick"]["sum"] > 3
+
+
+def test_digest_is_that_of_the_values(tmp_path):
+    people = Flu("people")
+    result = run_of(tmp_path, people)
+    for name, values in people.kept().values.items():
+        digest = hashlib.sha256(values.tobytes()).hexdigest()
+        assert result.final_state["agent/people"][name]["digest"] == digest
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_holds_the_same_digest_of_each_turn(tmp_path, level):
+    result = run_of(tmp_path, Givers("people"), verbosity=level)
+    ends = [line for line in lines(result.output_dir) if ".turn_end." in line.get("step", "")]
+    digests = [end["details"]["populations"]["people"] for end in ends]
+    assert len(digests) == len(set(digests)) == 4
+    other = run_of(tmp_path, Givers("people"), verbosity="STATE")
+    assert digests == [
+        line["details"]["populations"]["people"]
+        for line in lines(other.output_dir)
+        if ".turn_end." in line.get("step", "")
+    ]
+
+
+def test_what_rows_give_is_neither_lost_nor_made(tmp_path):
+    people = Givers("people", 500)
+    result = run_of(tmp_path, people, turns=20)
+    money = people.kept().values["money"]
+    assert money.min() == 0
+    assert result.final_state["agent/people"]["money"]["sum"] == money.sum() == 1_000
+
+
+def test_population_and_agents_live_in_one_world_and_their_events_name_each_other(tmp_path):
+    def reader(observation):
+        return add(observation.agent("herd")["age"]["sum"] % 5 + 1)
+
+    class Pasture(Adder):
+        def apply_engine_rules(self, view):
+            view.world["sum"] = view.agent("herd")["alive"]["sum"]
+            view.world["grass"] = 1.0 / (1 + view.world["sum"])
+
+    world = [{"name": "sum", "type": "int"}, {"name": "grass", "type": "float", "default": 1.0}]
+    given = config(turns=4, global_vars=world)
+    run = orchestrator(tmp_path, [Doer("ada", reader), Herd("herd")], Pasture(), given=given)
+    result = run.run()
+    by_step = steps(result.output_dir)
+    ids = {line["event_id"]: step for step, line in by_step.items()}
+    named = {
+        step: {ids[cause] for cause in line.get("caused_by", ())} for step, line in by_step.items()
+    }
+    assert "2.apply0.herd.agent/herd/age" in named["3.decide.ada.0"]
+    assert "2.rules.-.global/grass" in named["3.decide.herd.0"]
+    assert "2.apply0.herd.agent/herd/age" in named["3.decide.herd.0"]
+    assert result.final_state["agent/ada"]["x"] > 4
+    replayed = replay(
+        result.output_dir, agents=[Doer("ada", reader), Herd("herd")], engine=Pasture()
+    )
+    assert replayed.difference == ""
+
+
+@pytest.mark.parametrize("level", ["MILESTONE", "ACTION", "STATE"])
+def test_killed_run_goes_on_to_the_same_events_and_columns(tmp_path, level):
+    options = {"verbosity": level, "turns": 9, "checkpoint_interval": 2, "mode": "sync"}
+    whole = run_of(tmp_path, Flu("people"), run_id="whole", **options)
+    for turn in (1, 4, 7):
+        folder = tmp_path / f"killed-{turn}"
+        killed(
+            lambda turn=turn: run_of(
+                tmp_path, Flu("people"), run_id=f"killed-{turn}", on_turn=at_turn(turn), **options
+            )
+        )
+        people = Flu("people")
+        result = resume(folder, agents=[people], engine=BaseEngine()).run()
+        assert told(folder) == told(whole.output_dir)
+        assert result.final_state == whole.final_state
+        replayed = replay(folder, agents=[people], engine=BaseEngine())
+        assert replayed.difference == ""
+
+
+def test_checkpoint_holds_the_columns_as_bytes_and_a_damaged_one_is_passed_over(tmp_path):
+    people = Givers("people", 1_000)
+    options = {"turns": 4, "checkpoint_interval": 2, "run_id": "given"}
+    result = run_of(tmp_path, people, **options)
+    (file,) = (result.output_dir / "checkpoints").glob("turn-*2.json")
+    data = file.read_bytes()
+    (checkpoint,) = read_checkpoints(result.output_dir)
+    assert checkpoint.binary["agent/people"] in data
+    flaw = data.index(b"NUMPY") + 2_000
+    file.write_bytes(data[:flaw] + bytes([data[flaw] ^ 1]) + data[flaw + 1 :])
+    assert [*read_checkpoints(result.output_dir)] == []
+
+
+def test_replay_tells_a_population_that_decides_otherwise(tmp_path):
+    result = run_of(tmp_path, Flu("people"), verbosity="MILESTONE")
+    replayed = replay(result.output_dir, agents=[Flu("people", odds=0.1)], engine=BaseEngine())
+    assert re.fullmatch(r"\d.turn_end.-.0", replayed.step)
+
+
+def test_draws_are_by_row_and_purpose_and_not_by_the_number_of_rows(tmp_path):
+    drawn = {}
+
+    class Drawer(Givers):
+        def decide(self, rows):
+            draws = [rows.random("a"), rows.random("a"), rows.random("b"), rows.integers("c", 0, 9)]
+            drawn.setdefault(rows.observation.turn, {})[self.name, len(rows)] = draws
+
+    for name, size in (("people", 60), ("people", 90), ("others", 60)):
+        run_of(tmp_path, Drawer(name, size), turns=2)
+    first = drawn[1]["people", 60]
+    for few, many in zip(first, drawn[1]["people", 90], strict=True):
+        assert (few == many[:60]).all()
+    streams = [*first, *drawn[1]["others", 60], *drawn[2]["people", 60]]
+    assert len({tuple(draw) for draw in streams}) == len(streams)
+    assert abs(np.mean(drawn[1]["people", 90][0]) - 0.5) < 0.15
+
+
+@pytest.mark.parametrize("how", ["mean", "order", "place", "length"])
+def test_decision_that_depends_on_more_than_its_row_fails_the_run(tmp_path, how):
+    result = run_of(tmp_path, Leaning("people", how=how))
+    assert result.status == "failed"
+    assert "depends on more than it reads" in result.error
+    assert "agent people" in result.error
+
+
+@pytest.mark.parametrize("people", [Leaning("people", how="all"), Flu("people"), Givers("people")])
+def test_decision_that_depends_on_what_it_reads_does_not(tmp_path, people):
+    assert run_of(tmp_path, people, turns=9).status == "completed"
+
+
+def test_dead_rows_decide_nothing_and_new_ones_append(tmp_path):
+    world = [{"name": "grass", "type": "float", "default": 1.0}]
+    herd = Herd("herd")
+    result = run_of(tmp_path, herd, turns=12, given=config(turns=12, global_vars=world))
+    kept = herd.kept()
+    alive, age = kept.values["alive"], kept.values["age"]
+    assert len(age) > 20, "some are born"
+    assert (~alive).sum() >= 20
+    assert set(age[~alive]) == {9}, "the dead grow no older"
+    born = slice(20, None)
+    assert (kept.writers["alive"][born] >= 0).all()
+    assert kept.turns["weight"].max() == 12
+    replayed = replay(result.output_dir, agents=[Herd("herd")], engine=BaseEngine())
+    assert replayed.difference == ""
+
+
+def test_population_comes_from_a_table(tmp_path):
+    (tmp_path / "people.csv").write_text("age,money,name\n30,5,ada\n41,0,ben\n7,2,cleo\n")
+    (tmp_path / "people.py").write_text(
+        "from thence.sim import Population\n\n\n"
+        "class People(Population):\n"
+        "    def __init__(self, name: str, table: str, config=None):\n"
+        "        columns = {'age': 'int8', 'money': 'int32', 'gave': 'int16'}\n"
+        "        super().__init__(name, columns=columns, table=table, config=config)\n\n"
+        "    def decide(self, rows):\n"
+        "        gives = (rows['money'] > 0) & (rows['age'] > 18)\n"
+        "        rows.add('money', -1, where=gives)\n"
+        "        rows.add('gave', 1, where=gives)\n"
+    )
+    scenario = tmp_path / "money.yaml"
+    scenario.write_text(
+        "simulation: {name: money, max_turns: 3}\n"
+        "agents:\n  - {name: people, type: ./people.py:People, table: people.csv}\n"
+    )
+    result = SimulationOrchestrator(scenario, output_root=tmp_path / "runs").run()
+    columns = result.final_state["agent/people"]
+    assert [columns[name]["sum"] for name in ("age", "money", "gave")] == [78, 4, 3]
+    assert replay(result.output_dir).difference == ""
+
+
+def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
+    class Thief(BaseEngine):
+        def apply_engine_rules(self, view):
+            view.agent("people")["money"] = {}
+
+    result = run_of(tmp_path, Givers("people"), engine=Thief())
+    assert result.status == "failed"
+    assert "another component set it" in result.error
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda rows: rows.set("money", 2**31), "int32 can't hold 2147483648"),
+        (lambda rows: rows.set("money", 1.5), "int32 can't hold 1.5"),
+        (lambda rows: rows.set("mony", 1), "money"),
+        (lambda rows: rows.set("money", 1, where=[True]), "true or false"),
+        (lambda rows: rows.set("money", [1, 2]), "50"),
+        (lambda rows: rows.set("money", 1, of=rows.ids + 1), "rows"),
+        (lambda rows: rows.get("money", of=rows.ids - 1), "rows"),
+        (lambda rows: rows["money"].__setitem__(0, 1), "read-only"),
+    ],
+)
+def test_write_that_does_not_fit_is_refused_with_the_column(tmp_path, write, words):
+    class Writer(Givers):
+        def decide(self, rows):
+            write(rows)
+
+    result = run_of(tmp_path, Writer("people"))
+    assert result.status == "failed"
+    assert words in result.error
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": 5},
+        {"size": 0, "columns": {"x": "bool"}},
+        {"size": 5, "columns": {"x": "text"}},
+        {"size": 5, "columns": {"a b": "bool"}},
+        {"size": 5, "columns": {"x": ("float32", np.zeros(4))}},
+        {"size": 5, "columns": {"x": "bool"}, "name": "global"},
+    ],
+)
+def test_columns_that_can_not_be_are_refused(given):
+    with pytest.raises(ThenceError, match="columns"):
+        Population(**{"name": "people", **given})
+
+
+def test_run_without_a_population_loads_no_numpy():
+    program = (
+        "import sys, thence.sim; print('numpy' in sys.modules, thence.sim.Population.__name__)"
+    )
+    assert ran(program).stdout.split() == ["False", "Population"]
+
+
+def test_population_beside_a_world_is_nowhere_in_it(tmp_path):
+    given = config(turns=2, spatial={"grid": {"width": 4, "height": 4}})
+    agents = [Givers("people"), Doer("ada", lambda observation: None)]
+    result = orchestrator(tmp_path, agents, BaseEngine(), given=given).run()
+    assert result.status == "completed", result.error
+    assert set(result.final_state["agent/people"]) == {"money"}

@@ -1,0 +1,225 @@
+"""The causes of a row come from turns played again, and are those that made its value."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from tests.cli.warm import warm
+from tests.sim.populations.people import Flu, Givers
+from tests.sim.populations.test_population import run_of
+from tests.sim.toys import lines
+
+from thence.errors import RunDiverged, ThenceError
+from thence.sim import BaseEngine, branch, open_run, replay
+from thence.sim.populations.why import measure_row, row_courses, why_row
+
+pytestmark = pytest.mark.promise("O15")
+
+SCENARIO = """
+simulation: {name: flu, max_turns: 8, seed: 4, checkpoint_interval: 3}
+events: {verbosity: STATE}
+agents:
+  - {name: people, type: ./people.py:People, size: 300}
+"""
+PEOPLE = """
+from thence.sim import Population
+
+
+class People(Population):
+    def __init__(self, name: str, size: int, odds: float = 0.7):
+        super().__init__(name, size, {"sick": "bool", "days": "int8"})
+        self._odds = odds
+
+    def start(self, rows):
+        rows.set("sick", True, where=rows.ids < 3)
+
+    def decide(self, rows):
+        sick, days = rows["sick"], rows["days"]
+        met = rows.get("sick", of=rows.integers("meet", 0, rows.size))
+        rows.set("sick", True, where=~sick & met & (rows.random("catch") < self._odds))
+        rows.add("days", 1, where=sick)
+"""
+
+
+def _project(tmp_path):
+    (tmp_path / "people.py").write_text(PEOPLE)
+    (tmp_path / "flu.yaml").write_text(SCENARIO)
+    ran = warm("sim", "run", tmp_path / "flu.yaml", "--run-id", "flu", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    return tmp_path
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a run of a scenario with a population."""
+    return _project(tmp_path)
+
+
+@pytest.mark.parametrize("interval", [0, 1, 4])
+@pytest.mark.parametrize("level", ["MILESTONE", "STATE"])
+def test_chain_of_a_sick_row_goes_back_to_one_that_was_sick_at_first(tmp_path, interval, level):
+    people = Flu("people")
+    options = {"turns": 9, "checkpoint_interval": interval, "verbosity": level}
+    result = run_of(tmp_path, people, **options)
+    parts = {"agents": [Flu("people")], "engine": BaseEngine()}
+    kept = people.kept()
+    row = int(np.flatnonzero(kept.values["sick"] & (kept.turns["sick"] > 5))[0])
+    answer = why_row(result.output_dir, f"people/{row}/sick", **parts)
+    assert (answer.value, answer.turn, answer.is_whole) == (True, 9, True)
+    first = answer.chain[0]
+    assert first.subject == f"people/{row}/sick"
+    assert (first.old, first.new, first.by) == (False, True, (f"people/{row}",))
+    for change, before in zip(answer.chain, answer.chain[1:], strict=False):
+        assert before.turn < change.turn
+        assert before.subject in {read.subject for read in change.reads}
+    last = answer.chain[-1]
+    assert {read.turn for read in last.reads} == {0}, "what it read nobody had written"
+    ids = {line["event_id"] for line in lines(result.output_dir)}
+    assert {change.event_id for change in answer.chain} <= ids
+    windows = {-(-change.turn // (interval or 9)) for change in answer.chain} | {
+        -(-9 // (interval or 9))
+    }
+    assert answer.turns_played <= len(windows) * (interval or 9)
+
+
+def test_change_by_many_names_all_of_them(tmp_path):
+    people = Givers("people", 40)
+    result = run_of(tmp_path, people, turns=3)
+    parts = {"agents": [Givers("people", 40)], "engine": BaseEngine()}
+    changes = [
+        why_row(result.output_dir, f"people/{row}/money", **parts).chain[:1] for row in range(40)
+    ]
+    assert any(len(change.by) > 2 for (change,) in filter(None, changes))
+
+
+def test_turn_whose_columns_are_others_is_told(tmp_path):
+    result = run_of(tmp_path, Flu("people"), turns=4)
+    with pytest.raises(RunDiverged, match="people"):
+        why_row(
+            result.output_dir,
+            "people/9/sick",
+            agents=[Flu("people", odds=0.1)],
+            engine=BaseEngine(),
+        )
+
+
+@pytest.mark.parametrize(
+    "subject", ["people/200/sick", "people/1/x", "people/sick", "others/1/sick"]
+)
+def test_row_that_is_not_there_is_refused(tmp_path, subject):
+    result = run_of(tmp_path, Flu("people"))
+    with pytest.raises(ThenceError, match=r"people|population"):
+        why_row(result.output_dir, subject, agents=[Flu("people")], engine=BaseEngine())
+
+
+def test_commands_explain_measure_and_show_a_row(project):
+    answers = {}
+    for row in range(40, 300):
+        told = warm("why", f"people/{row}/sick", "--log", "output/flu", "--json", cwd=project)
+        assert told.code == 0, told.err
+        answers[row] = json.loads(told.out)
+        if answers[row]["chain"] and answers[row]["chain"][0]["turn"] > 2:
+            break
+    assert answers[row]["value"] is True
+    told = warm("why", f"people/{row}/sick", "--log", "output/flu", cwd=project).out
+    assert f"people/{row}/sick is True after turn 8, because" in told
+    assert re.search(rf"- people/{row}/sick became True \(before False\) in turn \d by", told)
+    measured = warm("why", f"people/{row}/sick", "--log", "output/flu", "--measure", cwd=project)
+    turn = answers[row]["chain"][0]["turn"]
+    assert f"{turn}.decide.people/{row}.0  without it" in measured.out
+    assert f"people/{row}/sick would be" in measured.out or "nothing would change" in measured.out
+
+
+def test_sums_of_columns_stand_in_tables_and_pictures(project):
+    with open_run(project / "output/flu") as run:
+        rows = [*run.variables()]
+        course = run.courses(["agent/people/sick"])[1]["agent/people/sick"]
+    assert [row["agent/people/sick"] for row in rows] == course
+    assert course[0] == 3
+    assert course == sorted(course)
+    assert course[-1] == run.result["final_state"]["agent/people"]["sick"]["sum"]
+
+
+def test_branch_sets_a_row_and_leaves_a_decision_out(project):
+    folder = project / "output/flu"
+    run = branch(folder, 2, set={"people/250/sick": True}, run_id="set")
+    result = run.run()
+    (line,) = [
+        line for line in lines(result.output_dir) if line.get("step", "").startswith("2.set")
+    ]
+    assert line["step"] == "2.set.-.people/250/sick"
+    details = line["details"]
+    assert (details["scope"], details["variable_name"]) == ("agent/people", "sick")
+    assert details["new_value"]["set"] == {"250": True}
+    assert details["new_value"]["sum"] == details["old_value"]["sum"] + 1
+    assert replay(result.output_dir).difference == ""
+    answer = why_row(result.output_dir, "people/250/days")
+    assert answer.value == 6
+    why_sick = why_row(result.output_dir, "people/250/sick").chain
+    assert [(change.turn, change.by) for change in why_sick] == [(2, ())]
+    with pytest.raises(ThenceError, match="bool can't hold 7"):
+        branch(folder, 2, set={"people/250/sick": 7})
+    with pytest.raises(ThenceError, match="300 rows"):
+        branch(folder, 2, set={"people/300/sick": True})
+    (row,) = [0]
+    left_out = branch(folder, 2, decide={f"3.decide.people/{row}.0": None}, run_id="left").run()
+    assert why_row(left_out.output_dir, f"people/{row}/days").value == 7
+    assert why_row(folder, f"people/{row}/days").value == 8
+    refused = branch(folder, 2, decide={"3.decide.people.0": {"action_type": "x"}}).run()
+    assert "its rows decided otherwise" in refused.error
+
+
+def test_measured_decisions_are_those_that_change_the_value(project):
+    folder = project / "output/flu"
+    row = next(
+        row for row in range(40, 300) if len(why_row(folder, f"people/{row}/sick").chain) > 1
+    )
+    weights = measure_row(folder, f"people/{row}/sick")
+    own = why_row(folder, f"people/{row}/sick").chain[0]
+    by_step = {weight.step: weight for weight in weights}
+    assert f"{own.turn}.decide.people/{row}.0" in by_step
+    for weight in weights[:4]:
+        at = int(weight.step.partition(".")[0])
+        other = branch(folder, at - 1, decide={weight.step: None}).run()
+        value = why_row(other.output_dir, f"people/{row}/sick").value
+        assert (value, value is not True) == (weight.value, weight.matters)
+
+
+def test_sweep_of_a_population_has_its_sums(project):
+    swept = warm(
+        "sim",
+        "sweep",
+        "flu.yaml",
+        "--seeds",
+        "1-2",
+        "--set",
+        "agents.people.odds=0.1,0.9",
+        "--output",
+        "swept",
+        cwd=project,
+    )
+    assert swept.code == 0, swept.err
+    written = warm("sim", "table", "swept", "--output", "t.csv", cwd=project)
+    assert written.code == 0, written.err
+    head, *rows = (project / "t.csv").read_text().splitlines()
+    place = head.split(",").index("agent/people/sick")
+    sums = [int(row.split(",")[place]) for row in rows]
+    assert max(sums[:2]) < min(sums[2:])
+
+
+def test_course_of_a_row_stands_in_tables_and_pictures(project):
+    with open_run(project / "output/flu") as run:
+        courses = row_courses(run, ["people/1/days", "people/40/sick"])
+    assert courses["people/1/days"] == [*range(9)]
+    assert len(courses["people/40/sick"]) == 9
+    options = ("--rows", "turns", "--variable", "people/1/days", "--output", "t.csv")
+    written = warm("sim", "table", "output/flu", *options, cwd=project)
+    assert written.code == 0, written.err
+    head, *rows = (project / "t.csv").read_text().splitlines()
+    place = head.split(",").index("people/1/days")
+    assert [row.split(",")[place] for row in rows] == [str(turn) for turn in range(9)]
+    options = ("--variable", "people/1/days", "--variable", "agent/people/sick", "-o", "t.svg")
+    drawn = warm("sim", "plot", "output/flu", *options, cwd=project)
+    assert drawn.code == 0, drawn.err
+    assert "people/1/days" in (project / "t.svg").read_text()
