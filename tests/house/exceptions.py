@@ -32,7 +32,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 81,
     "otel": 4,
     "server": 77,
-    "sim": 127,
+    "sim": 126,
     "sync": 19,
     "trace": 52,
     "work": 51,
@@ -48,12 +48,12 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10536, 52), (10400, 50)),
+    "cli": ((10633, 53), (10400, 50)),
     "core": ((6527, 32), (6500, 32)),
     "git": ((3221, 14), (3400, 14)),
     "log": ((13290, 51), (13300, 52)),
     "server": ((9557, 57), (11400, 50)),
-    "sim": ((14247, 57), (13900, 58)),
+    "sim": ((15365, 62), (13900, 58)),
     "sync": ((3356, 13), (3100, 14)),
     "thence": ((987, 6), (1000, 8)),
     "trace": ((7242, 27), (7000, 35)),

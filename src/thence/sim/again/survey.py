@@ -125,7 +125,7 @@ async def _answers(
     models = question.models(folder / FILE, at, config, **limits)
     try:
         chosen = [everyone[name] for name in names or everyone]
-        calls = [question.answer(*one, models) for one in chosen]
+        calls = [question.answer(agent, view, asked, models) for agent, view, asked in chosen]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         await models.close()

@@ -167,7 +167,7 @@ def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
 def read_columns(table: str, folder: Path | None) -> tuple[int, dict[str, list[object]]]:
     """Returns the number of rows of a table beside the scenario, and its columns by name.
 
-    Raises ScenarioError, and ExtraMissing for Parquet without pyarrow.
+    Raises ScenarioError.
     """
     try:
         rows, _ = _read((folder or Path()) / table)
@@ -178,7 +178,7 @@ def read_columns(table: str, folder: Path | None) -> tuple[int, dict[str, list[o
             "could not read the table", place=place, cause=cause, hint=hint
         ) from bad
     names = rows[0][1]
-    return len(rows), {name: [_value_of(cells.get(name)) for _, cells in rows] for name in names}
+    return len(rows), {name: [_value_of(cells[name]) for _, cells in rows] for name in names}
 
 
 def _csv_rows(data: bytes) -> Iterator[tuple[int, dict[str, str]]]:
