@@ -25,6 +25,9 @@ MYPY = pytest.mark.xdist_group("mypy of a user's program")
 # what stands in a public signature and is private all the same, with the reason
 PRIVATE = {
     "Accepted": "thence makes views of it",
+    "Alterations": "`branch` makes it",
+    "Kept": "the columns of a Population, which thence keeps",
+    "Rows": "what `decide` of a Population is given",
     "MapView": "thence makes maps of it",
     "EventFields": "only a log's own parts make it",
     "ReplayInput": "`resume` and `branch` make it",
@@ -32,6 +35,9 @@ PRIVATE = {
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
     "UsualEvent": "only a run's own parts make it",
     "WriteScope": "thence makes views of it",
+    "DeclaredAction": "an entry of `actions`, which a scenario declares",
+    "MemorySettings": "the value of `memory`, which a scenario declares",
+    "TalkSettings": "the value of `talk`, which a scenario declares",
     "Disk": "stands for a disk in the tests of thence itself",
     "Field": "only thence itself declares types of events",
     "Filter": "what an EventFilter is made into for the log",

@@ -161,7 +161,7 @@ BOARD = {
         dDdDDdDp landed 4
         001-shop Shop (4 of 8 done)
         planned WP08 Report (after WP05, WP07)
-        doing WP01 Prices (bob; its worktree is not there yet)
+        doing WP01 Prices (bob)
         next: thence work implement WP01
         doing WP03 Receipt (bob)
         doing WP06 Stock (bob)
@@ -179,7 +179,7 @@ BOARD = {
         dDdDDdDdp landed 4
         001-shop Shop (4 of 9 done)
         its planning files are on plan/001-shop, and not in main yet
-        doing WP01 Prices (bob; its worktree is not there yet)
+        doing WP01 Prices (bob)
         next: thence work implement WP01
         doing WP03 Receipt (bob)
         doing WP06 Stock (bob)

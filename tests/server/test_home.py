@@ -33,7 +33,7 @@ def make_sweep(root: Path, name: str = "fish", begun: int = 3) -> Path:
     folder = root / name
     folder.mkdir(parents=True)
     settings = {"engine.growth": [0.2, 0.35]}
-    plan = {"scenario": "fish.yaml", "sha256": "", "settings": settings, "seeds": [1, 2]}
+    plan = {"scenario": "fish.yaml", "files": {}, "settings": settings, "seeds": [1, 2]}
     (folder / "plan.json").write_text(json.dumps(plan))
     names = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2)]
     for at, run in enumerate(names[:begun]):
@@ -133,13 +133,13 @@ def test_folder_of_a_sweep_is_a_root_too(tmp_path: Path) -> None:
     ("plan", "text"),
     [
         ("{", "can't be read"),
-        ('{"scenario":"","sha256":"","settings":[],"seeds":[]}', "can't be read"),
+        ('{"scenario":"","files":{},"settings":[],"seeds":[]}', "can't be read"),
         ("[" * 100_000, "can't be read"),
         (
             json.dumps(
                 {
                     "scenario": "",
-                    "sha256": "",
+                    "files": {},
                     "settings": {str(n): [*range(1_000)] for n in range(30)},
                     "seeds": [1],
                 }

@@ -80,7 +80,8 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
     `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
     one that the scenario has. `sights` are those of the agents by name, None where all see all.
-    `talks` is the reach of the agents that speak and hear, `present` are those of the roster.
+    `talks` is the reach of the agents that speak and hear, `present` are those of the roster. Reads
+    name the events `around` where no provenance is kept.
     """
 
     table: VariableTable
@@ -94,6 +95,7 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     sights: Mapping[str, SightSettings] | None
     talks: dict[str, str] = {}
     present: Mapping[str, object] = {}
+    around: Ids = ()
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
         """Adds the variables of an agent with their first values, which depend on `causes`."""

@@ -279,8 +279,9 @@ class RecordedView(msgspec.Struct, eq=False):
 
     @property
     def causes(self) -> dict[str, None]:
-        """The causes of what depends on all that was read; at MILESTONE there are none."""
-        return {cause: None for ids in self.reads.values() for cause in ids}
+        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
+        causes = {cause: None for ids in self.reads.values() for cause in ids}
+        return causes or dict.fromkeys(self.ledger.around)
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""

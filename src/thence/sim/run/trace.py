@@ -130,6 +130,10 @@ class Trace:
         self._inaction, self._notices = self._roster.begin_turn(self.turn, change)
         self.absent = [*self._inaction]
 
+    def around(self) -> Ids:
+        """Returns the turn's start, which stands for all in it where no event names a cause."""
+        return () if self._is_written else (self._recorder.turn_id,)
+
     def begin_attempt(self, agents: Sequence[BaseAgent], attempt: int) -> None:
         """Counts the decisions that agents are asked for."""
         self._attempt = attempt

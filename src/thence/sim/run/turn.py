@@ -140,6 +140,7 @@ class Turn:
         """Lets agents decide, once more where an action is refused; returns what is accepted."""
         trace, retries, accepted = self._trace, self._context.retries, list[Accepted]()
         asked: Sequence[BaseAgent] = agents
+        self._ledger.around = trace.around()
         for attempt in range(retries + 1):
             rejections = await self._attempt(asked, attempt, accepted)
             if not rejections:
@@ -148,6 +149,7 @@ class Turn:
                 for name, refused in rejections.items():
                     trace.retried(name, refused)
             asked = [agent for agent in asked if agent.name in rejections]
+        self._ledger.around = ()
         if attempt:  # each agent's actions at its place, whenever they were accepted
             places = {agent.name: place for place, agent in enumerate(agents)}
             accepted.sort(key=lambda act: places[act.action.agent_id])

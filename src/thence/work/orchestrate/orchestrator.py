@@ -77,12 +77,13 @@ class OrchestrationSummary(NamedTuple):
 class HoldUp(NamedTuple):
     """What git, a guard or the disk refused: the reason, how often, when it is tried again.
 
-    After too many refusals that is never, in this run.
+    After too many refusals that is once the package is no longer as it was `seen`.
     """
 
     why: str
     times: int
     until_s: float
+    seen: PackageState | None
 
 
 class Orchestrator:
@@ -167,6 +168,10 @@ class Orchestrator:
             return
         shared.session.refresh()
         send_new(shared.session)
+        for wp_id, package in shared.feature.packages.items():
+            hold_up = self._held_up.get(wp_id)
+            if hold_up and hold_up.until_s == math.inf and hold_up.seen != package:
+                del self._held_up[wp_id]
         self._plan = planned(shared.session, shared.feature)
         shared.histories = attempt_histories(shared.session.events, self.slug)
         self._journal_size = seen
@@ -327,8 +332,11 @@ class Orchestrator:
         """Has a package, or all, wait; reports a reason once."""
         last = self._held_up.get(wp_id)
         times = last.times + 1 if last else 1
-        rest_s = min(REST_MIN_S * 2**times, REST_MAX_S) if times <= times_max else math.inf
-        self._held_up[wp_id] = HoldUp(why, times, time.monotonic() + rest_s)
+        rest_s, seen = min(REST_MIN_S * 2**times, REST_MAX_S), None
+        if times > times_max:
+            self.shared.session.refresh()  # the step may have changed it before it was refused
+            rest_s, seen = math.inf, self.shared.feature.packages[wp_id]
+        self._held_up[wp_id] = HoldUp(why, times, time.monotonic() + rest_s, seen)
         if last is None or last.why != why:
             self._report("waiting" if wp_id else "trouble", why, wp_id or None)
 

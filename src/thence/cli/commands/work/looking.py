@@ -281,7 +281,7 @@ def _feature_status(
             troubles.append(holder_sentence(pid))
         if is_begun:
             troubles.append(_stray(session, slug, wp_id))
-        if package.lane == DOING and package.workspace is None:
+        if package.lane == DOING and package.workspace is None and package.lane_event in own:
             tree = session.project.root / worktree_of(slug, wp_id)
             # a reopened package may have kept it; one that is half made has no files yet
             with suppress(OSError):
