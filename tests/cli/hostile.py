@@ -91,7 +91,7 @@ def make(folder: Path) -> Path:
     """Make the logs `evil`, `other` and EVIL, a run and a project; return the project."""
     repo = planned(folder / "project", _TASKS)
     assert warm("work", "finalize-tasks", cwd=repo).code == 0
-    warm("work", "move-task", EVIL, "--to", EVIL, cwd=repo)
+    warm("work", "move-task", EVIL, "--to", "done", cwd=repo)
     home = find_project(repo, create=False).home
     _twist(home / "events.jsonl", repeat=2)
     for path in (repo / ".kittify/errors").iterdir():

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from tests.sim.models.players import MODELS
+from tests.sim.models.players import MODELS, SCENARIOS
 from tools.cassettes import main
 
 from thence.sim import SimulationConfig, SimulationOrchestrator
@@ -34,7 +34,7 @@ def test_cassette_of_other_requests_is_written_anew_and_plays_the_same(shipped, 
         shutil.copy(file, tmp_path)
     scenario = tmp_path / shipped.name
     cassette = scenario.with_suffix(".jsonl")
-    text = scenario.read_text()
+    text = scenario.read_text().replace("../scenarios", str(SCENARIOS))
     assert "prompt: |\n      You" in text
     scenario.write_text(text.replace("prompt: |\n      You", "prompt: |\n      Listen. You"))
     assert play(scenario, tmp_path / "old")[0].reason == "paused"

@@ -14,7 +14,7 @@ _END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|functio
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*([^\s`]*)[^`]*")
 # what tokenizers leave at the ends of a text: a byte order mark, tokens of the end
 _BLANK, _TOKEN_CHARACTERS = "\ufeff \t\r\n", 40
-_END_TOKEN = re.compile(r"(<\|\w+\|>|</s>|<eos>|<end_of_turn>)\Z")
+_TURN_END = re.compile(r"(<\|\w+\|>|</s>|<eos>|<end_of_turn>)\Z")
 # thoughts come before an answer, once or several times, as <think> or <seed:think>
 _THINK = r"<(?:\w+:)?think(?:ing)?>"
 _THOUGHTS = re.compile(rf".*?</{_THINK[1:]}(?:\s*{_THINK}.*?</{_THINK[1:]})*\s*", re.DOTALL)
@@ -78,7 +78,7 @@ def readings(text: str) -> Iterator[str]:
     """Yields a text as it is, without its edges and thoughts, and without its only code fence."""
     yield text
     answer = text.rpartition(_FINAL)[2].strip(_BLANK)
-    while token := _END_TOKEN.search(answer, max(0, len(answer) - _TOKEN_CHARACTERS)):
+    while token := _TURN_END.search(answer, max(0, len(answer) - _TOKEN_CHARACTERS)):
         answer = answer[: token.start()].rstrip()
     if thoughts := _THOUGHTS.match(answer):
         answer = answer[thoughts.end() :].strip()

@@ -200,8 +200,7 @@ class _Intake:
                 self._adopt(draft)
         count = size = 0
         events: dict[Path, list[HostEvent]] = {}
-        paths = (spool / name for spool in self._spools for name in _names(spool))
-        for path in sorted(paths, key=lambda path: path.name):
+        for path in _paths(self._spools):
             with suppress(OSError):
                 size += path.lstat().st_size
             try:
@@ -228,18 +227,22 @@ class _Intake:
     def _earlier(self, spooled: Spooled) -> list[HostEvent]:
         """Returns what a session of another repository did before it edited here, and notes it.
 
-        It is asked for once, of the session's own log, which takes in what waits for it.
+        It is asked for once, of the session's own log and of what waits for that: two sessions may
+        edit in each other's repositories, so that neither intake can wait for the other.
         """
         name = text_of(in_claudes_form(spooled.input), "session_id")
         if spooled.log is None or name is None or name in self._table.sessions:
             return []
-        take_in(Path(spooled.log))
-        events: list[HostEvent] = []
+        files: list[Spooled] = []
+        for path in _paths(_spools(Path(spooled.log))):
+            with suppress(Unreadable, OSError):  # another command takes it in
+                files.append(read_spooled(path))
+        events: dict[str, HostEvent] = {}
         with suppress(ThenceError), open_log(spooled.log, create=False) as log:
             for event in log.read():
                 origin = event.header.source, event.header.source_id or ""
                 if event.stream == name and origin[0] != "git" and origin[1] < spooled.source_id:
-                    own = HostEvent(
+                    events[event.event_id] = HostEvent(
                         event.event_type,
                         event.payload,
                         event.subject,
@@ -254,9 +257,13 @@ class _Intake:
                         source_id=origin[1],
                         inferred_causes=event.header.inferred_causes,
                     )
-                    events.append(own)
                     _note(self._table, event)
-        return events
+        for file in files:
+            is_own = text_of(in_claudes_form(file.input), "session_id") == name
+            if is_own and file.source_id < spooled.source_id:
+                own = events_of(file, self._table, self._text_before)
+                events |= {event.event_id or "": event for event in own}
+        return [*events.values()]
 
     def _adopt(self, draft: Path) -> None:
         """Gives the draft of a killed hook its name if it is whole, else removes it."""
@@ -302,6 +309,12 @@ class _Intake:
 
 def _spools(folder: Path) -> list[Path]:
     return [Path(spool) for spool in spools(str(folder.absolute()))]
+
+
+def _paths(folders: Iterable[Path]) -> list[Path]:
+    """Returns what waits in the spools of a log, in its order."""
+    paths = [folder / name for folder in folders for name in _names(folder)]
+    return sorted(paths, key=lambda path: path.name)
 
 
 def _names(spool: Path) -> Iterator[str]:
