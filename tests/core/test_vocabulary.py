@@ -154,6 +154,7 @@ def test_words_of_a_host_are_read_off_its_members():
         ([1, 2], [3, 4], "went from 1, 2 to 3, 4"),
         ([1, 2], [1], "went from 1, 2 to 1"),
         (2, 3, "went from 2 to 3"),
+        ([1], [], "went from 1 to nothing"),
     ],
 )
 def test_list_that_grew_shows_what_was_added(old, new, told):

@@ -34,7 +34,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "server": 77,
     "sim": 126,
     "sync": 19,
-    "trace": 52,
+    "trace": 51,
     "work": 51,
 }
 STARRED: dict[str, int] = {
@@ -49,13 +49,13 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10633, 53), (10400, 50)),
-    "core": ((6527, 32), (6500, 32)),
+    "core": ((6525, 32), (6500, 32)),
     "git": ((3221, 14), (3400, 14)),
     "log": ((13290, 51), (13300, 52)),
     "server": ((9557, 57), (11400, 50)),
-    "sim": ((15365, 62), (13900, 58)),
+    "sim": ((15374, 62), (13900, 58)),
     "sync": ((3356, 13), (3100, 14)),
     "thence": ((987, 6), (1000, 8)),
-    "trace": ((7242, 27), (7000, 35)),
-    "work": ((9927, 52), (9500, 46)),
+    "trace": ((7255, 27), (7000, 35)),
+    "work": ((9935, 52), (9500, 46)),
 }

@@ -19,7 +19,6 @@ from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
 
-from tests.log.committers import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
@@ -233,7 +232,9 @@ class Storm:
             program.kill()
 
     def _wait(self, is_so: Callable[[], bool]) -> None:
-        until(lambda: self.ended.wait(_PAUSE_S) or is_so(), self._ends_s)
+        end_s = time.monotonic() + self._ends_s
+        while not (self.ended.wait(_PAUSE_S) or is_so()):
+            assert time.monotonic() < end_s, "it never came so"
 
     def _fault(self) -> Fault | None:
         if self._network.random() > FAULTY:

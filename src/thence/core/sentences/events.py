@@ -68,7 +68,7 @@ def in_columns(event: Event, write: Write) -> str:
         text = _any(event, is_typed=False)
     elif event.event_type == "STATE" and event.subject:
         old, new = event.payload.get("old_value"), event.payload.get("new_value")
-        change = f"{shown(old)} → {shown(new)}"
+        change = f"{shown(old) or 'nothing'} → {shown(new) or 'nothing'}"
         text = f"{event.subject} {added(old, new) or change}"
     else:
         text = _written(event, write).removeprefix(f"In turn {event.turn_number} ")
@@ -227,9 +227,10 @@ def added(old: object, new: object) -> str:
 
 def state_change(event: Event) -> str:
     """Writes the sentence of a STATE: what it was and is, of a list that grew what was added."""
-    if words := added(event.payload.get("old_value"), event.payload.get("new_value")):
-        return f"{filled('In turn {turn} [{subject}|{variable_name}|something]', event)} {words}"
-    return filled(_CHANGED, event)
+    old, new = event.cut_payload.get("old_value"), event.cut_payload.get("new_value")
+    what = filled("In turn {turn} [{subject}|{variable_name}|something]", event)
+    change = f"went from {shown(old) or 'nothing'} to {shown(new) or 'nothing'}"
+    return f"{what} {added(old, new) or change}"
 
 
 def line(text: str) -> str:
@@ -474,9 +475,6 @@ def _cause_first(cause: str, about: str) -> str:
     return clipped(cause, FAILURE_CHARACTERS_MAX - len(about)) + about
 
 
-_CHANGED = (
-    "In turn {turn} [{subject}|{variable_name}|something] went from {old_value} to {new_value}"
-)
 SIM_SENTENCES: Mapping[str, Sentence] = {
     "MILESTONE": "[{milestone_type:=turn_start}Turn {turn} began"
     "|{milestone_type:=turn_end}Turn {turn} ended"
