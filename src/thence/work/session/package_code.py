@@ -552,6 +552,8 @@ def deleted_branch(session: Session, slug: str, wp_id: str) -> tuple[str, str] |
     here = repository(path)
     if here.common != session.project.repo.common or current_branch(here) != branch:
         return None
+    if branch in refs_of(session.project.main).branches:
+        return None  # another command has made both since the refs were read
     commit = "COMMIT"
     with suppress(OSError, IndexError):
         commit = (git_dir_of(path) / "logs/HEAD").read_text().splitlines()[-1].split()[1]
