@@ -12,6 +12,9 @@ from tests.cli.work.three_packages import SLUG, done, plan, work
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
 
+from thence.work.session.package_code import deleted_branch
+from thence.work.session.session import Session
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -151,3 +154,13 @@ def test_branch_that_is_gone_under_its_worktree_is_told_with_what_puts_it_back(p
     if lane == "doing":
         done(project, "move-task", "WP03", "--to", "for_review")
     done(project, "merge", "WP03")
+
+
+def test_branch_that_another_command_makes_meanwhile_is_not_told_as_gone(project):
+    session = Session(project)
+    session.refresh()
+    assert f"{SLUG}-WP03" not in session.refs.branches
+    done(project, "implement", "WP03")
+    assert deleted_branch(session, SLUG, "WP03") is None
+    git(project, "update-ref", "-d", f"refs/heads/{SLUG}-WP03")
+    assert deleted_branch(session, SLUG, "WP03") is not None

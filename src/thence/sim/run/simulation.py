@@ -163,7 +163,7 @@ def order_of(config: SimulationConfig, engine: BaseEngine) -> Order:
     try:
         return function_of("order", order, config)  # type: ignore[no-any-return]
     except ValueError as error:
-        _refuse(config, ("simulation", "order"), f"{error}, or as together, in turn, or random")
+        _refuse(config, ("simulation", "order"), f"{error}; others are together, in turn, random")
         raise
 
 
