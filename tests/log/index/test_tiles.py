@@ -309,8 +309,8 @@ def test_a_long_log_is_counted_by_zones_and_on_other_axes_by_what_came_since(
     monkeypatch.setattr(tiles, "_OVERVIEW_ROWS_MAX", 100)
     types = {name: id for id, name, _ in log.ask(tiles.look)["types"]}
     told = log.ask(lambda view: tiles.overview(view, "order"))
-    assert (told["level"], told["buckets"], told["behind"]) == (13, 2, 0)
-    counts = Counter(((at - 1) >> 13, types[event.event_type]) for at, event in events)
+    assert (told["level"], told["buckets"], told["behind"]) == (9, 18, 0)
+    counts = Counter(((at - 1) >> 9, types[event.event_type]) for at, event in events)
     assert {row[:2]: row[2] for row in triples(told["counts"], 3)} == counts
     log.ask(lambda view: tiles.overview(view, "turn"))
     log.grow(100)
