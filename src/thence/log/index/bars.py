@@ -5,11 +5,9 @@ A bar is a step, or a prompt with the work of its turn; a place on an axis is as
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from math import inf
 from typing import Any, Literal, NamedTuple
 
-from thence.core.event import Event
 from thence.core.sentences.events import agent_sentence, clipped
 from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import PLAIN
@@ -38,9 +36,16 @@ _STEPS = """
     CROSS JOIN events AS begun ON begun.arrival = begin
     LEFT JOIN events AS ended ON ended.arrival = end
 """
+# prompts of coding agents, each until its turn ended or the next one came
 _TURNS = """
-    SELECT type, lane, arrival, time FROM events
-    WHERE type IN ('prompt', 'turn.ended') AND arrival BETWEEN :low AND :high ORDER BY arrival
+    SELECT begin, end, lane, us, ended_us, 0 FROM (
+        SELECT
+            type, lane, arrival AS begin, time AS us,
+            lead(arrival) OVER turns AS end, lead(time) OVER turns AS ended_us
+        FROM events
+        WHERE type IN ('prompt', 'turn.ended') AND arrival BETWEEN :low AND :high
+        WINDOW turns AS (PARTITION BY lane ORDER BY arrival)
+    ) WHERE type = 'prompt' ORDER BY begin
 """
 _PARENTS = """
     SELECT child, parent FROM causes
@@ -63,16 +68,25 @@ def bars(view: TileView, axis: Literal["order", "time"], first: int, end: int) -
     """Returns the longest bars between two positions, in rows; none of a window of many events.
 
     A bar lies below what caused it, and in the first row of its lane that is free all the while.
-    Steps that began before the window are the latest `STEPS_MAX` of those.
+    Steps that began before the window are the latest `STEPS_MAX` of those. Words are without who;
+    of spans and of what failed they are those of the end.
     """
     window = window_of(view, axis, first, end)
     if window.high - window.low >= ARRIVALS_MAX:
         return {"bars": [], "rows": {}, "words": {}, "total": None}
-    found = [
-        bar
-        for bar in _bars(view, axis, window.low, window.high)
-        if bar.first < end and bar.last > first
-    ]
+    bounds = {"low": window.low, "high": window.high, "limit": STEPS_MAX}
+    lasting = view.connection.execute(_STEPS, bounds).fetchall()
+    if view.of.vocabulary.name == PLAIN.name:
+        turns = view.connection.execute(_TURNS, bounds).fetchall()
+        prompts = events_at(view.of, view.connection, [turn[0] for turn in turns])
+        lasting += [turn for turn, at in zip(turns, prompts, strict=True) if agent_sentence(at)]
+    found = list[_Bar]()
+    for begin, last, lane, begun_us, ended_us, failed in lasting:
+        places = (begin - 1, last and last - 1) if axis == "order" else (begun_us, ended_us)
+        if places[0] is not None and (last is None or places[1] is not None):
+            bar = _Bar(begin, last or 0, places[0], places[1] if last else inf, lane, failed)
+            if bar.first < end and bar.last > first:
+                found.append(bar)
     longest = sorted(found, key=lambda bar: (bar.first - bar.last, bar.begin))[:BARS_MAX]
     begins = {bar.begin for bar in longest}
     values = {"begins": json.dumps([*begins])}
@@ -94,55 +108,21 @@ def bars(view: TileView, axis: Literal["order", "time"], first: int, end: int) -
         rows += [-inf] * (row + 1 - len(rows))
         rows[row] = max(rows[row], bar.last)
         of_begin[bar.begin] = bar.lane, row
-        last = -1 if bar.last == inf else int(bar.last)
-        numbers += (bar.begin, bar.end, int(bar.first), last, bar.lane, row, bar.failed, parent)
-    told = sorted(longest[:WORDS_MAX])
-    events = events_at(view.of, view.connection, [bar.begin for bar in told])
-    ends = sorted(bar.end for bar in told if bar.end)
-    ended = dict(zip(ends, events_at(view.of, view.connection, ends), strict=True))
+        until = -1 if bar.last == inf else int(bar.last)
+        numbers += (bar.begin, bar.end, int(bar.first), until, bar.lane, row, bar.failed, parent)
+    told = longest[:WORDS_MAX]
+    arrivals = sorted({at for bar in told for at in (bar.begin, bar.end) if at})
+    events = dict(zip(arrivals, events_at(view.of, view.connection, arrivals), strict=True))
+    words = {}
+    for bar in told:
+        begun = events[bar.begin]
+        is_told_by_end = bar.end and (bar.failed or "span_id" in begun.cut_payload)
+        summary = view.of.vocabulary.summary(events[bar.end] if is_told_by_end else begun)
+        text = in_line(summary).removeprefix(in_line(begun.actor or "")).removeprefix(": ")
+        words[str(bar.begin)] = clipped(text.strip(), WORD_CHARACTERS_MAX)
     return {
         "bars": numbers,
         "rows": {str(lane): len(rows) for lane, rows in taken.items()},
-        "words": {
-            str(bar.begin): _words(view, event, ended.get(bar.end), bar.failed)
-            for bar, event in zip(told, events, strict=True)
-        },
+        "words": words,
         "total": len(found),
     }
-
-
-def _bars(view: TileView, axis: Literal["order", "time"], low: int, high: int) -> Iterator[_Bar]:
-    """Yields what lasted between two arrivals; by time, what has one."""
-    bounds = {"low": low, "high": high, "limit": STEPS_MAX}
-    rows = view.connection.execute(_STEPS, bounds).fetchall()
-    if view.of.vocabulary.name == PLAIN.name:
-        rows += _turns(view, bounds)
-    for begin, end, lane, begun_us, ended_us, failed in rows:
-        if axis == "order":
-            yield _Bar(begin, end or 0, begin - 1, end - 1 if end else inf, lane, failed)
-        elif begun_us is not None and (end is None or ended_us is not None):
-            yield _Bar(begin, end or 0, begun_us, inf if end is None else ended_us, lane, failed)
-
-
-def _words(view: TileView, begin: Event, end: Event | None, failed: int) -> str:
-    """Returns what lasted, without who; of a span or a failure as its end tells it."""
-    is_told_by_end = end is not None and (failed or "span_id" in begin.cut_payload)
-    words = in_line(view.of.vocabulary.summary(end if end and is_told_by_end else begin))
-    actor = in_line(begin.actor or "")
-    return clipped(words.removeprefix(actor).removeprefix(": ").strip(), WORD_CHARACTERS_MAX)
-
-
-def _turns(view: TileView, bounds: dict[str, int]) -> list[tuple[Any, ...]]:
-    """Returns the prompts of coding agents, each until its turn ended or the next prompt came."""
-    turns = list[tuple[Any, ...]]()
-    open_: dict[int, tuple[int, int | None]] = {}  # by lane
-    for type_, lane, arrival, us in view.connection.execute(_TURNS, bounds):
-        if lane in open_:
-            begin, begun_us = open_.pop(lane)
-            turns.append((begin, arrival, lane, begun_us, us, 0))
-        if type_ == "prompt":
-            open_[lane] = arrival, us
-    turns += ((begin, None, lane, us, None, 0) for lane, (begin, us) in open_.items())
-    begins = sorted(turn[0] for turn in turns)
-    events = dict(zip(begins, events_at(view.of, view.connection, begins), strict=True))
-    return [turn for turn in turns if agent_sentence(events[turn[0]])]
