@@ -219,6 +219,19 @@ class Index:
         with closing(reader), reading(self.folder):
             yield from reader.lines(extents, self.vocabulary)
 
+    def attach(self, connection: sqlite3.Connection, name: str) -> None:
+        """Gives a connection a database of a name that is beside the index and goes with it.
+
+        It is made where there is none, in memory for an index in memory.
+        """
+        databases = {own: file for _, own, file in connection.execute("PRAGMA database_list")}
+        if name in databases:
+            return
+        file = f"{databases['main']}.{name}" if databases["main"] else ":memory:"
+        if databases["main"]:
+            self._disk.close(self._disk.open_append(Path(file)))  # with the rights of a draft
+        connection.execute(f"ATTACH ? AS {name}", (file,))
+
     def close(self) -> None:
         """Closes the connections; running readers keep theirs until they have finished."""
         with self._lock:

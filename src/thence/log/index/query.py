@@ -26,10 +26,24 @@ from thence.log.index.segments import Stale
 from thence.log.index.zones import Bounds, bounds_of
 
 
+class Within(NamedTuple):
+    """The events among which a filter chooses: those with words, and of a span of arrivals.
+
+    `words` is a question of `log.index.words`, which has to have followed; "" asks for none.
+    """
+
+    words: str = ""
+    arrivals: tuple[int, int] | None = None
+
+
+ALL = Within()
+
+
 def page(
     index: Index,
     filter: Filter,
     log_id: str = "",
+    within: Within = ALL,
     **paging: Unpack[PageBounds],
 ) -> Page:
     """Returns a page of the events that match, from the present log.
@@ -38,10 +52,12 @@ def page(
     the cursor; then it holds only events that had arrived at the first page. `log_id` is part
     of the cursors. Raises InvalidFilter, `invalid_cursor`, `read_failed`.
     """
-    request = PageRequest.of(filter, log_id, **paging)
+    request = PageRequest.of(filter, f"{log_id}{within if within != ALL else ''}", **paging)
 
     def work(connection: sqlite3.Connection) -> Page:
-        arrivals, end = _answer(index, connection, filter, request)
+        if within.words:
+            index.attach(connection, "words")
+        arrivals, end = _answer(index, connection, filter, request, within)
         return Page(tuple(events_at(index, connection, arrivals)), *end)
 
     return index.answer(work)
@@ -79,11 +95,15 @@ def count(index: Index, filter: Filter) -> int:
 
 
 def _answer(
-    index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
+    index: Index,
+    connection: sqlite3.Connection,
+    filter: Filter,
+    request: PageRequest,
+    within: Within = ALL,
 ) -> tuple[list[int], tuple[int, bool, str | None]]:
     """Returns the arrivals of a page's events, and what `PageRequest.end` returns of them."""
     snapshot, mark = event_count(connection), request.mark
-    scan = scan_of(connection, filter, request.descending)
+    scan = scan_of(connection, filter, request.descending, within)
     if scan is None:
         return [], request.end(0, None, snapshot, 0)
     if mark is not None:
@@ -203,6 +223,7 @@ INDEXES = {
     "lane": "lanes",
 }
 _NOT_FAILED = "failed = 0"
+_OF_WORDS = "FROM words.found WHERE found MATCH :words"
 # the columns by which the table of counts is asked
 _COUNTED = frozenset(("type", "actor"))
 _KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
@@ -234,7 +255,7 @@ class Scan(NamedTuple):
     def source(self) -> str:
         """Returns the table and conditions that select each event once, in no order."""
         column = self.driving_column
-        by = "NOT INDEXED" if column is None else f"INDEXED BY {INDEXES[column]}"
+        by = f"INDEXED BY {INDEXES[column]}" if column in INDEXES else "NOT INDEXED"
         conditions, others = self._conditions()
         if self.bounds is not None:
             first, last = self.bounds.arrival_first, self.bounds.arrival_last
@@ -258,9 +279,11 @@ class Scan(NamedTuple):
             clocks[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
             clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
             clocks.append(f"+arrival <= {self.snapshot}")
-        by = INDEXES.get(self.driving_column or "", "ordered")
+        by = f"INDEXED BY {INDEXES.get(self.driving_column or '', 'ordered')}"
+        if self.driving_column == "words":
+            by = "NOT INDEXED"
         driving, others = self._conditions()
-        return f"events INDEXED BY {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
+        return f"events {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
 
     def _conditions(self) -> tuple[list[str], list[str]]:
         """Returns the condition of the driving column, and the others, which use no index."""
@@ -294,6 +317,8 @@ class Scan(NamedTuple):
         if not self.conditions:
             return event_count(connection)
         sql = f"SELECT count(*) FROM {self.source()}"
+        if {*self.conditions} == {"words"}:
+            sql = f"SELECT count(*) {_OF_WORDS}"
         if self.is_counted:
             conditions = " AND ".join(self.conditions.values())
             sql = f"SELECT CAST(total(events) AS INTEGER) FROM counts WHERE {conditions}"
@@ -307,7 +332,10 @@ class Scan(NamedTuple):
 
 
 def scan_of(
-    connection: sqlite3.Connection, filter: Filter, descending: bool = False
+    connection: sqlite3.Connection,
+    filter: Filter,
+    descending: bool = False,
+    within: Within = ALL,
 ) -> Scan | None:
     """Returns the scan of a filter; None if no event can match."""
     named = {
@@ -323,9 +351,13 @@ def scan_of(
             conditions[column] = _named(column, names, values)
     if filter.failed is not None:
         conditions["failed"] = f"failed = {int(filter.failed)}"
+    if within.words:
+        conditions["words"] = f"arrival IN (SELECT rowid {_OF_WORDS})"
+        values["words"] = within.words
     ranges = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
+        "arrival": within.arrivals or (None, None),
     }
     spans = {
         column: (
@@ -385,7 +417,9 @@ def _driving_column(
     for column, condition in conditions.items():
         if condition == _NOT_FAILED:  # most events did not fail: these have no index
             continue
-        some = f"SELECT 1 FROM events INDEXED BY {INDEXES[column]} WHERE {condition}"
+        some = f"SELECT 1 FROM events INDEXED BY {INDEXES.get(column)} WHERE {condition}"
+        if column == "words":
+            some = f"SELECT 1 {_OF_WORDS}"
         sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
         if column in _COUNTED:
             sql = f"SELECT total(events) FROM counts WHERE {condition}"

@@ -43,7 +43,10 @@ AGENTS = "coding agents"
 NAMES_MAX = 100_000
 OPEN_MAX = 16
 # the files of a log's own folder that are read when the log is opened
-_OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
+_OWN_FILES = (
+    *("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock"),
+    *("index.db.words", "index.db.words-journal"),
+)
 
 LogKey = tuple[str, FileId, str]
 # name, inode, size and time of files: they stay the same as long as the contents do
