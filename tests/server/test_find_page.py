@@ -13,7 +13,6 @@ from tests.server.test_pages import HOSTILE, page
 import thence
 from thence.core.clock import microseconds
 
-
 _EVENT = re.compile(r'<a href="/runs/[^/"]+/events/([^"]+)"')
 
 
@@ -110,9 +109,7 @@ def test_words_that_are_not_read_yet_say_how_far_they_are(tmp_path: Path) -> Non
         assert answer.headers["refresh"] == "1"
         found = page(server, "/runs/orders?words=stock", status=503)
         assert "the words of orders are being read: 0 of 4 events" in found.text
-        assert found.all("progress") == [
-            {"value": "0", "max": "4", "aria-label": "How far it is"}
-        ]
+        assert found.all("progress") == [{"value": "0", "max": "4", "aria-label": "How far it is"}]
         page(server, "/runs/orders")
         page(server, "/runs/orders?words=%20-%20")
 

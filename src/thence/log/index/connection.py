@@ -149,7 +149,6 @@ class Index:
     def answer(
         self,
         work: Callable[[sqlite3.Connection], Answer],
-        refresh: Callable[[], None] | None = None,
     ) -> Answer:
         """Returns the result of a function of a connection that sees the present log.
 
@@ -158,7 +157,7 @@ class Index:
         """
         is_rechecked = is_rebuilt = False
         while True:
-            (refresh or self.refresh)()
+            self.refresh()
             try:
                 with reading(self.folder), self._snapshot() as connection:
                     return work(connection)
@@ -181,31 +180,6 @@ class Index:
                 with self._lock:
                     self._drop_idle()
                     self._seen, self._is_distrusted = None, self._is_distrusted or is_rebuilt
-
-    def answer_soon(
-        self, work: Callable[[sqlite3.Connection, bool], Answer], within_s: float
-    ) -> Answer:
-        """Returns the result of a function of a connection, and of whether it sees all of the log.
-
-        New events are taken in for `within_s` seconds; an index that does not fit is made first.
-        Raises what `answer` raises.
-        """
-        is_whole = False
-
-        def refresh() -> None:
-            nonlocal is_whole
-            is_whole = False
-            until_ns = monotonic_ns() + int(within_s * 1e9)
-            if not self._lock.acquire(timeout=within_s):
-                return
-            try:
-                with reading(self.folder):
-                    self._refresh(until_ns=until_ns)
-                is_whole = self._seen is not None
-            finally:
-                self._lock.release()
-
-        return self.answer(lambda connection: work(connection, is_whole), refresh)
 
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
@@ -339,14 +313,8 @@ class Index:
             with suppress(sqlite3.Error):
                 builder.connection.close()
 
-    def _refresh(
-        self, on_read: Callable[[int], None] | None = None, until_ns: int | None = None
-    ) -> None:
-        """Does what `refresh` does; the lock is held.
-
-        What is to be added is left for later once the monotonic time is `until_ns`; a build is
-        always whole.
-        """
+    def _refresh(self, on_read: Callable[[int], None] | None = None) -> None:
+        """Does what `refresh` does; the lock is held."""
         is_fresh = self._seen is not None and self._file_now() == self._file
         if is_fresh and present(self._disk, self.folder) == self._seen:
             return
@@ -365,13 +333,13 @@ class Index:
                     raise DiskError(f"{self.folder} is gone")
                 self._disk.make_folder(self._places[0])
                 with self._locked(self._places[0]):
-                    self._update(on_read, until_ns)
+                    self._update(on_read)
                 return
             except (Stale, DiskError, sqlite3.Error):
                 self._close_writer()
                 self._places = self._places[1:]
         try:
-            self._update(on_read, until_ns)
+            self._update(on_read)
         except (Stale, sqlite3.Error) as error:
             raise ThenceError(
                 "could not index the log",
@@ -406,7 +374,7 @@ class Index:
         """Returns the database, the files of SQLite beside it, and drafts."""
         return [folder / name for name in self._disk.names(folder) if name.startswith(_NAME)]
 
-    def _update(self, on_read: Callable[[int], None] | None, until_ns: int | None) -> None:
+    def _update(self, on_read: Callable[[int], None] | None) -> None:
         """Brings the database up to date, by a rebuild if needed; the lock of a file is held.
 
         Any error while a row is read makes it rebuild the index once.
@@ -427,10 +395,8 @@ class Index:
                     self._is_distrusted = True
                     continue
                 self._seen = None
-                with closing(self._builder.catch_up(segments, matched)) as transactions:
-                    for _ in transactions:
-                        if until_ns is not None and monotonic_ns() >= until_ns:
-                            return
+                for _ in self._builder.catch_up(segments, matched):
+                    pass
                 self._seen = segments
                 return
             except Stale:

@@ -404,7 +404,8 @@ def overview(index: Index) -> tuple[LogFacts, dict[str, int]]:
 _LONGEST = """
     SELECT steps.begin, events.time - steps.time AS lasted
     FROM steps JOIN events ON events.arrival = steps.end
-    WHERE lasted > 0 ORDER BY lasted DESC, steps.begin LIMIT 1
+    WHERE lasted > 0 AND (steps.begin = :begin OR steps.begin > :after OR steps.end > :after)
+    ORDER BY lasted DESC, steps.begin LIMIT 1
 """
 
 
@@ -435,11 +436,25 @@ def standing(index: Index, newest_max: int) -> Standing:
     return index.answer(work)
 
 
-def longest_step(index: Index) -> tuple[Event, float] | None:
-    """Returns the begin of the step that lasted longest, and its seconds; raises `read_failed`."""
+def longest_step(index: Index, kept: dict[str, int]) -> tuple[Event, float] | None:
+    """Returns the begin of the step that lasted longest, and its seconds; raises `read_failed`.
+
+    `kept` is {} at first, then what was found last: of a generation only what came since is read.
+    """
 
     def work(connection: sqlite3.Connection) -> tuple[Event, float] | None:
-        row = connection.execute(_LONGEST).fetchone()
-        return (events_at(index, connection, row[:1])[0], row[1] / 1e6) if row else None
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        if kept.get("generation") != meta["generation"]:
+            kept.clear()
+        values = {"begin": kept.get("begin", 0), "after": kept.get("events", 0)}
+        if values["after"] != meta["events"]:
+            row = connection.execute(_LONGEST, values).fetchone() or (0, 0)
+            if row[1] < kept.get("lasted_us", 0):  # it has another end now: look at all
+                values = {"begin": 0, "after": 0}
+                row = connection.execute(_LONGEST, values).fetchone() or (0, 0)
+            kept.update(generation=meta["generation"], events=meta["events"])
+            kept.update(begin=row[0], lasted_us=row[1])
+        begin = events_at(index, connection, [kept["begin"]]) if kept.get("begin") else []
+        return (begin[0], kept["lasted_us"] / 1e6) if begin else None
 
     return index.answer(work)

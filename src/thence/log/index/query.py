@@ -27,13 +27,15 @@ from thence.log.index.zones import Bounds, bounds_of
 
 
 class Within(NamedTuple):
-    """The events among which a filter chooses: those with words, and of a span of arrivals.
+    """The events among which a filter chooses: with words, of a span of arrivals, of calls.
 
     `words` is a question of `log.index.words`, which has to have followed; "" asks for none.
+    `calls` is SQL that selects arrivals, with the value of `:name`.
     """
 
     words: str = ""
     arrivals: tuple[int, int] | None = None
+    calls: tuple[str, str] | None = None
 
 
 ALL = Within()
@@ -223,7 +225,7 @@ INDEXES = {
     "lane": "lanes",
 }
 _NOT_FAILED = "failed = 0"
-_OF_WORDS = "FROM words.found WHERE found MATCH :words"
+_OF_WORDS = "SELECT rowid FROM words.found WHERE found MATCH :words"
 # the columns by which the table of counts is asked
 _COUNTED = frozenset(("type", "actor"))
 _KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
@@ -279,9 +281,8 @@ class Scan(NamedTuple):
             clocks[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
             clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
             clocks.append(f"+arrival <= {self.snapshot}")
-        by = f"INDEXED BY {INDEXES.get(self.driving_column or '', 'ordered')}"
-        if self.driving_column == "words":
-            by = "NOT INDEXED"
+        index = INDEXES.get(self.driving_column) if self.driving_column else "ordered"
+        by = f"INDEXED BY {index}" if index else "NOT INDEXED"
         driving, others = self._conditions()
         return f"events {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
 
@@ -318,7 +319,7 @@ class Scan(NamedTuple):
             return event_count(connection)
         sql = f"SELECT count(*) FROM {self.source()}"
         if {*self.conditions} == {"words"}:
-            sql = f"SELECT count(*) {_OF_WORDS}"
+            sql = f"SELECT count(*) FROM ({_OF_WORDS})"
         if self.is_counted:
             conditions = " AND ".join(self.conditions.values())
             sql = f"SELECT CAST(total(events) AS INTEGER) FROM counts WHERE {conditions}"
@@ -351,9 +352,12 @@ def scan_of(
             conditions[column] = _named(column, names, values)
     if filter.failed is not None:
         conditions["failed"] = f"failed = {int(filter.failed)}"
+    sets: dict[str, str] = {}
     if within.words:
-        conditions["words"] = f"arrival IN (SELECT rowid {_OF_WORDS})"
-        values["words"] = within.words
+        sets["words"], values["words"] = _OF_WORDS, within.words
+    if within.calls:
+        sets["calls"], values["name"] = within.calls
+    conditions |= {key: f"arrival IN ({sql})" for key, sql in sets.items()}
     ranges = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
@@ -375,7 +379,8 @@ def scan_of(
         for column, names in named.items()
         if len(names) == 1 and "GLOB" not in conditions[column]
     }
-    driving_column = _driving_column(connection, conditions, values, frozenset((*single, "failed")))
+    in_order = frozenset((*single, "failed"))
+    driving_column = _driving_column(connection, conditions, values, in_order, sets)
     conditions |= {
         column: f"{column} BETWEEN {first} AND {last}" for column, (first, last) in spans.items()
     }
@@ -406,10 +411,11 @@ def _driving_column(
     conditions: Mapping[str, str],
     values: Mapping[str, object],
     single: frozenset[str],
+    sets: Mapping[str, str],
 ) -> str | None:
     """Chooses the column with the fewest events, if these are few or come in order.
 
-    Those of a `single` name do.
+    Those of a `single` name do. `sets` are the queries that select arrivals.
     """
     if len(conditions) == 1 and single.issuperset(conditions):
         return next((column for column in conditions if conditions[column] != _NOT_FAILED), None)
@@ -418,8 +424,8 @@ def _driving_column(
         if condition == _NOT_FAILED:  # most events did not fail: these have no index
             continue
         some = f"SELECT 1 FROM events INDEXED BY {INDEXES.get(column)} WHERE {condition}"
-        if column == "words":
-            some = f"SELECT 1 {_OF_WORDS}"
+        if column in sets:
+            some = f"SELECT 1 FROM ({sets[column]})"
         sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
         if column in _COUNTED:
             sql = f"SELECT total(events) FROM counts WHERE {condition}"

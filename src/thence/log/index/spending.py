@@ -16,17 +16,18 @@ GROUPS_MAX = 50
 
 Key = Literal["actor", "model", "tool", "type"]
 
-_CALLS = """
+_CALLS = f"""
     WITH calls AS (
         SELECT begin, end AS at FROM steps WHERE end IS NOT NULL
         UNION ALL
         SELECT arrival, arrival FROM usage
-        WHERE NOT EXISTS (SELECT 1 FROM steps WHERE end = arrival)
+        WHERE coalesce(model, tokens_in, tokens_out, cost) IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM steps WHERE end = arrival)
             AND NOT EXISTS (SELECT 1 FROM steps WHERE begin = arrival)
-        ORDER BY at DESC LIMIT :calls
+        ORDER BY at DESC LIMIT {CALLS_MAX}
     ), told AS (
         SELECT
-            begun.actor, begun.type, ended.failed, ended.time - begun.time AS lasted,
+            at, begun.actor, begun.type, ended.failed, ended.time - begun.time AS lasted,
             calls.at <> calls.begin AS is_step,
             coalesce(after.model, before.model) AS model,
             coalesce(after.tool, before.tool) AS tool,
@@ -40,6 +41,11 @@ _CALLS = """
         LEFT JOIN usage AS before ON before.arrival = begin
     )
 """
+
+
+def calls_of(key: Key, name: str) -> tuple[str, str]:
+    """Returns the SQL that selects the arrivals of the ends of a name's calls, with its value."""
+    return f"{_CALLS} SELECT at FROM told WHERE {key} = :name", name
 
 
 class Spending(NamedTuple):
@@ -63,7 +69,7 @@ def spending(index: Index, key: Key) -> tuple[Spending, ...]:
             sum(cost)
         FROM told WHERE {key} <> '' GROUP BY {key} ORDER BY 2 DESC, 1 LIMIT :groups
     """
-    values = {"calls": CALLS_MAX, "groups": GROUPS_MAX}
+    values = {"groups": GROUPS_MAX}
 
     def work(connection: sqlite3.Connection) -> tuple[Spending, ...]:
         found = []

@@ -7,15 +7,11 @@ goes with the index, whenever that is rebuilt or has another generation, as afte
 
 import re
 import sqlite3
-from collections.abc import Iterable
 from unicodedata import normalize
 
 import msgspec
 
-from thence.core.bodies import BODIES_SIGN
-from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import monotonic_ns
 from thence.log.index.connection import Index
 
@@ -23,8 +19,8 @@ WORDS_MAX = 20
 # events whose words are added in one transaction
 _TOGETHER = 2_000
 _WORD = re.compile(r"[^\W_]+")
-# escapes of JSON, but for those of characters, which `_text` reads first
-_ESCAPES = re.compile(rb"\\.")
+# what stands for a quote, a break or another sign in JSON, at which words end
+_ESCAPES = re.compile(rb"\\(?:u....|.)")
 _SCHEMA = (
     "CREATE TABLE words.state (generation, arrival)",
     "INSERT INTO words.state VALUES (0, 0)",
@@ -38,26 +34,6 @@ _EXTENTS = """
     SELECT segment, offset, length, event_id FROM events
     WHERE arrival > :arrival ORDER BY arrival LIMIT :limit
 """
-
-
-class _Texts(msgspec.Struct, gc=False):
-    """The members of a line that hold words."""
-
-    event_type: str = ""
-    stream: str | None = None
-    subject: str | None = None
-    actor: str | None = None
-    simulation_id: str | None = None
-    agent_id: str | None = None
-    feature_slug: str | None = None
-    aggregate_id: str | None = None
-    step: str | None = None
-    description: str | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"")
-    details: msgspec.Raw = msgspec.Raw(b"")
-
-
-_decode = msgspec.json.Decoder(_Texts).decode
 
 
 def question(text: str) -> str:
@@ -94,8 +70,7 @@ def follow(index: Index, within_s: float) -> tuple[int, int]:
                 if arrival == events or monotonic_ns() >= until_ns:
                     break
                 extents = one(_EXTENTS, {"arrival": arrival, "limit": _TOGETHER}).fetchall()
-                texts = _texts(index.lines(connection, extents), index.vocabulary)
-                rows = enumerate(texts, arrival + 1)
+                rows = enumerate(map(_text, index.fetch(connection, extents)), arrival + 1)
                 connection.executemany("INSERT INTO words.found (rowid, text) VALUES (?, ?)", rows)
                 arrival += len(extents)
                 state = {"generation": meta["generation"], "arrival": arrival}
@@ -112,14 +87,8 @@ def follow(index: Index, within_s: float) -> tuple[int, int]:
     return index.answer(work)
 
 
-def _texts(lines: Iterable[bytes], vocabulary: Vocabulary) -> Iterable[str]:
-    """Yields the texts of events."""
-    for line in lines:
-        members = _decode(line)
-        content = bytes(members.payload or members.details)
-        if b"\\u" in line or BODIES_SIGN in line:
-            event = parse(line, vocabulary)
-            if isinstance(event, Event):
-                content = msgspec.json.encode(event.readable_payload[0])
-        named = map(members.__getattribute__, members.__struct_fields__[:-2])
-        yield " ".join([*filter(None, named), _ESCAPES.sub(b" ", content).decode()])
+def _text(event: Event) -> str:
+    """Returns all of an event that has words."""
+    content = _ESCAPES.sub(b" ", msgspec.json.encode(event.readable_payload[0])).decode()
+    about = (event.event_type, event.stream, event.subject, event.actor, event.step)
+    return " ".join(filter(None, (*about, event.description, content)))

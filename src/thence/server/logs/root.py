@@ -91,6 +91,7 @@ class OpenLog(FoundLog, frozen=True):
 
     reader: Reader
     counted: Kept
+    longest: dict[str, int]
 
     @property
     def index(self) -> Index:
@@ -251,6 +252,7 @@ class _Shared:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.counted: Kept = {}
+        self.longest: dict[str, int] = {}
         self.users = 0
 
 
@@ -318,7 +320,8 @@ class Logs:
         _close(closing)
         try:
             yield OpenLog(
-                found.id, found.folder, found.vocabulary, key, shared.reader, shared.counted
+                *(found.id, found.folder, found.vocabulary, key),
+                *(shared.reader, shared.counted, shared.longest),
             )
         finally:
             with self._mutex:

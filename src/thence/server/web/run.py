@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast, get_args
 
 from msgspec import structs
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -36,19 +36,30 @@ from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import EventNotFound, InvalidFilter
-from thence.log.index import query, words as word_index
-from thence.log.index.overview import LogFacts
+from thence.log.index import query
+from thence.log.index import words as word_index
 from thence.log.index.lookup import arrival_of
+from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
 from thence.log.index.query import ALL, Within
+from thence.log.index.spending import Key, calls_of
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
 from thence.server.routes.state import RELOADED_AFTER_S
 from thence.server.web.layout import page
-from thence.server.web.parts import choice, event_link, failures_link, form, log_link, mark, status
+from thence.server.web.parts import (
+    choice,
+    event_link,
+    failures_link,
+    form,
+    log_link,
+    mark,
+    mirrored_words,
+    status,
+)
 from thence.server.web.session import sessions_section
-from thence.server.web.spending import spending_link
+from thence.server.web.spending import spending_section
 from thence.server.web.verdict import is_of_agents, verdict
 
 EVENTS = 100
@@ -59,6 +70,7 @@ WORDS_S = 1.5
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
 _OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
+_CALLS = rf"(?s)^({'|'.join(get_args(Key))}):.+"
 _POSITION = re.compile(r"[0-9]{1,16}", re.ASCII)
 _FIELDS = (
     ("type", "Type", ""),
@@ -88,9 +100,13 @@ _EVENTS = (
 
 
 class PageParameters(LogPage):
-    """A page of events as a browser asks for it: `words` begin as words of an event do."""
+    """A page of events as a browser asks for it.
+
+    `words` begin as words of an event do, `calls` are those of an agent, model, tool or type.
+    """
 
     words: str = ""
+    calls: Annotated[str, Field(pattern=_CALLS)] = ""
     order: Literal["oldest", "newest"] = "oldest"
 
 
@@ -204,7 +220,7 @@ def run_page(
         section,
         picture,
         beside,
-        None if log.vocabulary.name == WORK.name else el("p", spending_link(log)),
+        None if log.vocabulary.name == WORK.name else spending_section(log, summary),
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
@@ -226,41 +242,48 @@ def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
         if had < events:
             text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
             raise HTTPException(503, text, {"Retry-After": str(RELOADED_AFTER_S)})
+    key, _, name = (question.fields.get("calls") or [""])[-1].partition(":")
+    calls = calls_of(cast(Key, key), name) if key else None
+    filter, span = _window(log, question)
+    return filter, Within(match, span, calls)
+
+
+def _window(log: OpenLog, question: Question) -> tuple[Filter, tuple[int, int] | None]:
+    """Returns the filter within the picture's turns or times, or the arrivals of its window."""
     axis, *ends = (question.picture.get(key, "") for key in ("axis", "from", "to"))
-    filter, span = question.filter, None
+    filter = question.filter
     if all(map(_POSITION.fullmatch, ends)):
         first, last = int(ends[0]), int(ends[1]) - 1
         if first > last:
-            return filter, Within(match)
-        if axis in ("turn", "time"):
-            names = ("turn_first", "turn_last") if axis == "turn" else ("since", "until")
-            least, most = (getattr(filter, name) for name in names)
-            first = first if least is None else max(first, least)
-            last = last if most is None else min(last, most)
-            return structs.replace(filter, **{names[0]: first, names[1]: last}), Within(match)
-        span = first + 1, last + 1
-    elif all(ends):
+            return filter, None
+        if axis not in ("turn", "time"):
+            return filter, (first + 1, last + 1)
+        names = ("turn_first", "turn_last") if axis == "turn" else ("since", "until")
+        least, most = (getattr(filter, name) for name in names)
+        bounds = (
+            first if least is None else max(first, least),
+            last if most is None else min(last, most),
+        )
+        return structs.replace(filter, **dict(zip(names, bounds, strict=True))), None
+    if all(ends):
         with suppress(EventNotFound):
-            first, last = log.index.answer(
-                lambda one: [arrival_of(log.index, one, event_id) for event_id in ends]
+            return filter, log.index.answer(
+                lambda one: (
+                    arrival_of(log.index, one, ends[0]),
+                    arrival_of(log.index, one, ends[1]),
+                )
             )
-            span = first, last
-    return filter, Within(match, span)
+    return filter, None
 
 
 def _summary(log: FoundLog, run: RunRecord, summary: LogFacts, question: Question) -> Html:
-    is_run, mirrors, events = log.is_simulation, None, f"{summary.events:,}"
-    if (mirrored := run.mirrored) is not None:
-        of = mirrored.log
-        mirrors = f"the log {of.log} of team {mirrored.team} at {mirrored.server}"
-        mirrors += f", last pushed by {of.last_by}" if of.last_by else ""
-        mirrors += f"; not up to date: {mirrored.withdrawn}" if mirrored.withdrawn else ""
+    is_run, events = log.is_simulation, f"{summary.events:,}"
     if summary.unverified:
         events += f", {summary.unverified:,} of them another tool's, which nothing verifies"
     return facts(
         (
             ("Status", status(run, summary.failures) if is_run else None),
-            ("Mirrors", mirrors),
+            ("Mirrors", mirrored_words(run.mirrored) if run.mirrored else None),
             ("Reason", run.reason),
             ("Error", run.error),
             ("Branch of", run.parent),
@@ -322,12 +345,12 @@ def _damage(summary: LogFacts) -> Html | None:
 def _search(log: FoundLog, question: Question) -> Html:
     """Returns the box for words or a comparison, which keeps the filter and the picture."""
     label = el("label", "Words, or key > value", for_="words")
-    box = el("input", id="words", name="words", type="search", value=question.words or None)
+    box = el("input", id="words", name="words", type="search", value=question.words)
     address = path("runs", log.id)
     return el(
         "form",
         el("div", label, box),
-        *_hidden(question, "words"),
+        _hidden(question, "words"),
         el("button", "Find", type="submit"),
         class_="plain do",
         method="get",
@@ -337,12 +360,16 @@ def _search(log: FoundLog, question: Question) -> Html:
     )
 
 
-def _hidden(question: Question, *changed: str) -> list[Html]:
-    """Returns what a form keeps of a question, all but the fields that it changes."""
+def _hidden(question: Question, *changed: str) -> Html:
+    """Returns what a form keeps of a question, all but the fields that it changes.
+
+    The window may move after the page was loaded.
+    """
     fields = [(key, value) for key, values in question.fields.items() for value in values]
     kept = [pair for pair in fields if pair[0] not in (*changed, "cursor")]
     pairs = [*kept, *question.picture.items()]
-    return [el("input", type="hidden", name=name, value=value) for name, value in pairs]
+    inputs = (el("input", type="hidden", name=name, value=value) for name, value in pairs)
+    return el("span", *inputs, hidden=True, data_live=True)
 
 
 def _form(log: FoundLog, question: Question) -> Html:
@@ -355,7 +382,7 @@ def _form(log: FoundLog, question: Question) -> Html:
     address = path("runs", log.id)
     shown = (*(name for name, *_ in _FIELDS), "failed", "order")
     body = form(
-        [*fields, order, where, *_hidden(question, *shown)],
+        [*fields, order, where, _hidden(question, *shown)],
         el("button", "Show", type="submit"),
         el("a", "All events", href=address),
         method="get",

@@ -16,8 +16,7 @@ from thence.server.web.verdict import SESSION, since
 OPEN_MAX = 50
 SESSIONS_MAX = 20
 # of each session, the newest ones
-EVENTS_MAX = 1_500
-EDITS_READ_MAX = 100
+EVENTS_MAX = 10_000
 PROMPTS_MAX = 25
 PROMPT_CHARACTERS_MAX = 160
 _TYPES = ("prompt", "tool.begun", "tool.ended", "tool.failed", "commit")
@@ -42,7 +41,7 @@ def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
         for event in now.newest
         if event.event_type != SESSION
     ]
-    reads = {"prompt": PROMPTS_MAX, "tool.ended": EDITS_READ_MAX}
+    reads = {"prompt": PROMPTS_MAX, "tool.ended": EVENTS_MAX}
     streams, events = newest_streams(log.index, _TYPES, SESSIONS_MAX + 1, EVENTS_MAX, reads)
     sections = [_session(log, stream, events) for stream in streams[:SESSIONS_MAX]]
     if len(streams) > SESSIONS_MAX:
@@ -67,12 +66,10 @@ def _session(log: FoundLog, stream: StreamEvents, read: Mapping[int, Event]) -> 
                 who, followed = who or prompt.actor or "", stream.events[place + 1 : end]
                 counts = Counter(kind for _, kind, _ in followed)
                 failures = sum(is_failed for *_, is_failed in followed)
-                edits = [read.get(at) for at, kind, _ in followed if kind == "tool.ended"]
-                files = len({name for edit in edits if edit for name in edited_paths(edit)})
+                edits = [read[at] for at, kind, _ in followed if kind == "tool.ended"]
+                files = len({name for edit in edits for name in edited_paths(edit)})
                 numbers = (counts["tool.begun"], failures, files, counts["commit"])
                 texts = [f"{number:,}" if number else None for number in numbers]
-                if None in edits:
-                    texts[2] = f"{files:,} or more"
                 text = event_link(log, prompt, first_words(prompt))
                 rows.append((moment(prompt.timestamp), text, *texts))
             end = place
@@ -86,6 +83,8 @@ def _session(log: FoundLog, stream: StreamEvents, read: Mapping[int, Event]) -> 
 
 def edited_paths(event: Event) -> Iterator[str]:
     """Yields the paths of the files that an ended call edited."""
+    if b'"files"' not in event.line:
+        return
     payload = event.cut_payload
     entries = [entry for entry in event.body_entries if first_key(entry.pointer) == "files"]
     put_back(payload, entries, event.vocabulary.bodies, decoded)
