@@ -51,14 +51,10 @@ def test_box_and_filter_keep_each_other_and_the_picture(shop: Shop) -> None:
     address = "/runs/orders?words=12&type=order.paid&order=newest&axis=order&from=0&to=3"
     found = page(shop.server, address)
     assert rows(shop.server, address) == shop.orders[1:2]
-    forms = found.all("form")
-    assert [form.get("action") for form in forms if form.get("role") == "search"] == [
-        "/runs/orders#events"
-    ] * 2
-    names = [field["name"] for field in found.all("input")]
-    assert names.count("words") == 2  # the box, and hidden in the filter
-    assert names.count("type") == 2
-    assert names.count("from") == names.count("to") == 2
+    (form,) = [one for one in found.all("form") if one.get("role") == "search"]
+    assert form["action"] == "/runs/orders#events"
+    asked = {field["name"]: field["value"] for field in found.all("input") if field.get("value")}
+    assert asked.items() >= {"words": "12", "type": "order.paid", "from": "0", "to": "3"}.items()
     assert not [link for link in found.links if link.startswith("/logs/orders/events?")]
     (actor,) = [link for link in found.links if "actor=ada" in link]
     assert {"axis=order", "from=0", "to=3"} <= {*actor.partition("#")[0].split("?")[1].split("&")}

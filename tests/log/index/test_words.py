@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.events import line_of
 from tests.log.index.asked import filters, lines, matching, read
 from tests.log.index.logs import add, generation, index_of
@@ -19,6 +20,8 @@ import thence
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.redaction import Redaction, digests
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
 from thence.log.index import words
 from thence.log.index.connection import Index
 from thence.log.index.query import Within, page
@@ -163,6 +166,28 @@ def test_file_that_is_gone_or_damaged_is_made_again(tmp_path: Path, content: byt
     (tmp_path / ".thence" / "index.db.words").write_bytes(content)
     with index_of(tmp_path) as index:
         assert len(found(index, "word")) == 1
+
+
+class FullDisk(Index):
+    """An index beside which there is no room for words."""
+
+    def attach(self, connection: sqlite3.Connection, name: str) -> None:
+        super().attach(connection, name)
+        connection.execute(f"PRAGMA {name}.max_page_count = 12")
+
+
+def test_full_disk_is_told_and_rebuilds_nothing(tmp_path: Path) -> None:
+    with thence.open(tmp_path) as log:
+        for number in range(3_000):
+            log.emit("noted", {"a": f"word{number}"})
+        log.flush()
+    with FullDisk(OS_DISK, tmp_path, PLAIN) as index:
+        before = generation(index)
+        with raises_code("read_failed", match="full"):
+            words.follow(index, LONG_S)
+        assert generation(index) == before
+    with index_of(tmp_path) as index:
+        assert len(found(index, "word2999")) == 1
 
 
 def test_index_in_memory_has_its_words_there(tmp_path: Path) -> None:

@@ -135,7 +135,39 @@ class Index:
         the number of bytes read so far. Raises `read_failed` where the log can't be read.
         """
         with self._lock, reading(self.folder):
-            self._refresh(on_read)
+            is_fresh = self._seen is not None and self._file_now() == self._file
+            if is_fresh and present(self._disk, self.folder) == self._seen:
+                return
+            if self._places is None:
+                info = read_info(self._disk, self.folder)
+                self._log_id = info.log_id if info else ""
+                self._places = []
+                # over a network SQLite's shared memory does not work between hosts, or not at all
+                if durability_on(self._disk.filesystem(self.folder)) != "unproven":
+                    self._places.append(own_folder(self.folder))
+                if self._cache is not None and self._log_id:
+                    self._places.append(self._cache / self._log_id)
+            while self._places:
+                try:
+                    if not self._disk.is_folder(self.folder):
+                        raise DiskError(f"{self.folder} is gone")
+                    self._disk.make_folder(self._places[0])
+                    with self._locked(self._places[0]):
+                        self._update(on_read)
+                    return
+                except (Stale, DiskError, sqlite3.Error):
+                    self._close_writer()
+                    self._places = self._places[1:]
+            try:
+                self._update(on_read)
+            except (Stale, sqlite3.Error) as error:
+                raise ThenceError(
+                    "could not index the log",
+                    place=self.folder,
+                    cause=error,
+                    hint="try again",
+                    code="read_failed",
+                ) from error
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
         """Rebuilds the index from the segments.
@@ -146,10 +178,7 @@ class Index:
             self._seen, self._is_distrusted = None, True
             self.refresh(on_read)
 
-    def answer(
-        self,
-        work: Callable[[sqlite3.Connection], Answer],
-    ) -> Answer:
+    def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Returns the result of a function of a connection that sees the present log.
 
         The function is called again when the segments changed meanwhile, and, once, when a row
@@ -312,42 +341,6 @@ class Index:
         if builder is not None:
             with suppress(sqlite3.Error):
                 builder.connection.close()
-
-    def _refresh(self, on_read: Callable[[int], None] | None = None) -> None:
-        """Does what `refresh` does; the lock is held."""
-        is_fresh = self._seen is not None and self._file_now() == self._file
-        if is_fresh and present(self._disk, self.folder) == self._seen:
-            return
-        if self._places is None:
-            info = read_info(self._disk, self.folder)
-            self._log_id = info.log_id if info else ""
-            self._places = []
-            # over a network SQLite's shared memory does not work between hosts, or not at all
-            if durability_on(self._disk.filesystem(self.folder)) != "unproven":
-                self._places.append(own_folder(self.folder))
-            if self._cache is not None and self._log_id:
-                self._places.append(self._cache / self._log_id)
-        while self._places:
-            try:
-                if not self._disk.is_folder(self.folder):
-                    raise DiskError(f"{self.folder} is gone")
-                self._disk.make_folder(self._places[0])
-                with self._locked(self._places[0]):
-                    self._update(on_read)
-                return
-            except (Stale, DiskError, sqlite3.Error):
-                self._close_writer()
-                self._places = self._places[1:]
-        try:
-            self._update(on_read)
-        except (Stale, sqlite3.Error) as error:
-            raise ThenceError(
-                "could not index the log",
-                place=self.folder,
-                cause=error,
-                hint="try again",
-                code="read_failed",
-            ) from error
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:

@@ -12,6 +12,7 @@ from unicodedata import normalize
 import msgspec
 
 from thence.core.event import Event
+from thence.errors import ThenceError
 from thence.log.files.disk import monotonic_ns
 from thence.log.index.connection import Index
 
@@ -30,6 +31,8 @@ _SCHEMA = (
     )
     """,
 )
+# a rebuild would end none of these
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 _EXTENTS = """
     SELECT segment, offset, length, event_id FROM events
     WHERE arrival > :arrival ORDER BY arrival LIMIT :limit
@@ -80,7 +83,17 @@ def follow(index: Index, within_s: float) -> tuple[int, int]:
                 # the lock comes first: what is read then, nobody changes
                 one("UPDATE words.state SET arrival = arrival")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            code = error.sqlite_errorcode & 0xFF
+            if code in _OF_THE_DISK:
+                hint = "see that the disk has room, and that its files can be written"
+                raise ThenceError(
+                    "could not add words to the index of",
+                    place=index.folder,
+                    cause=error,
+                    hint=hint,
+                    code="read_failed",
+                ) from error
+            if code != sqlite3.SQLITE_BUSY:
                 raise
         return arrival, events
 

@@ -128,9 +128,9 @@ def _lines(difference: Difference, variable: str) -> Html | None:
     if not names:
         return None
     subject = variable if variable in names else names[0]
-    lines, turns = list[list[tuple[int, float]]](), list[int]()
+    lines = list[list[tuple[int, float]]]()
+    turns = [one.turn_number for one in (*sides[0], *sides[1]) if one.turn_number is not None]
     for events in sides:
-        turns += [one.turn_number for one in events if one.turn_number is not None]
         own = [one for one in events if one.subject == subject]
         points = [(one.turn_number, _number_in(one)) for one in own]
         points.insert(0, (min(turns), _number_in((*own, firsts[subject])[0], "old_value")))

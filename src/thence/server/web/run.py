@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Annotated, Literal, NamedTuple, cast, get_args
 
@@ -225,7 +226,6 @@ def run_page(
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
-        _search(log, question),
         _form(log, question),
         el("div", events, data_live=True),
     )
@@ -245,36 +245,25 @@ def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
             raise HTTPException(503, text, {"Retry-After": str(RELOADED_AFTER_S)})
     key, _, name = (question.fields.get("calls") or [""])[-1].partition(":")
     calls = calls_of(cast(Key, key), name) if key else None
-    filter, span = _window(log, question)
-    return filter, Within(match, span, calls)
-
-
-def _window(log: OpenLog, question: Question) -> tuple[Filter, tuple[int, int] | None]:
-    """Returns the filter within the picture's turns or times, or the arrivals of its window."""
+    filter, span = question.filter, None
     axis, *ends = (question.picture.get(key, "") for key in ("axis", "from", "to"))
-    filter = question.filter
     if all(map(_POSITION.fullmatch, ends)):
         first, last = int(ends[0]), int(ends[1]) - 1
-        if first > last:
-            return filter, None
-        if axis not in ("turn", "time"):
-            return filter, (first + 1, last + 1)
-        names = ("turn_first", "turn_last") if axis == "turn" else ("since", "until")
-        least, most = (getattr(filter, name) for name in names)
-        bounds = (
-            first if least is None else max(first, least),
-            last if most is None else min(last, most),
-        )
-        return structs.replace(filter, **dict(zip(names, bounds, strict=True))), None
-    if all(ends):
+        if first <= last and axis in ("turn", "time"):
+            names = ("turn_first", "turn_last") if axis == "turn" else ("since", "until")
+            least, most = (getattr(filter, name) for name in names)
+            first = first if least is None else max(first, least)
+            last = last if most is None else min(last, most)
+            filter = structs.replace(filter, **{names[0]: first, names[1]: last})
+        elif first <= last:
+            span = first + 1, last + 1
+    elif all(ends):
         with suppress(EventNotFound):
-            return filter, log.index.answer(
-                lambda one: (
-                    arrival_of(log.index, one, ends[0]),
-                    arrival_of(log.index, one, ends[1]),
-                )
-            )
-    return filter, None
+            arrivals = [
+                log.index.answer(partial(arrival_of, log.index, event_id=end)) for end in ends
+            ]
+            span = arrivals[0], arrivals[1]
+    return filter, Within(match, span, calls)
 
 
 def _summary(log: FoundLog, run: RunRecord, summary: LogFacts, question: Question) -> Html:
@@ -343,37 +332,10 @@ def _damage(summary: LogFacts) -> Html | None:
     return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
 
 
-def _search(log: FoundLog, question: Question) -> Html:
-    """Returns the box for words or a comparison, which keeps the filter and the picture."""
+def _form(log: FoundLog, question: Question) -> Html:
+    """Returns the box for words or a comparison, with the filter; it keeps the picture."""
     label = el("label", "Words, or key > value", for_="words")
     box = el("input", id="words", name="words", type="search", value=question.words)
-    address = path("runs", log.id)
-    return el(
-        "form",
-        el("div", label, box),
-        _hidden(question, "words"),
-        el("button", "Find", type="submit"),
-        class_="plain do",
-        method="get",
-        action=f"{address}#events",
-        role="search",
-        aria_label="Find events",
-    )
-
-
-def _hidden(question: Question, *changed: str) -> Html:
-    """Returns what a form keeps of a question, all but the fields that it changes.
-
-    The window may move after the page was loaded.
-    """
-    fields = [(key, value) for key, values in question.fields.items() for value in values]
-    kept = [pair for pair in fields if pair[0] not in (*changed, "cursor")]
-    pairs = [*kept, *question.picture.items()]
-    inputs = (el("input", type="hidden", name=name, value=value) for name, value in pairs)
-    return el("span", *inputs, hidden=True, data_live=True)
-
-
-def _form(log: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
@@ -381,18 +343,29 @@ def _form(log: FoundLog, question: Question) -> Html:
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
     order = choice("order", "Order", orders[question.is_newest_first][0], orders)
     address = path("runs", log.id)
-    shown = (*(name for name, *_ in _FIELDS), "failed", "order")
-    body = form(
-        [*fields, order, where, _hidden(question, *shown)],
-        el("button", "Show", type="submit"),
+    pairs = [
+        *question.picture.items(),
+        *(("calls", one) for one in question.fields.get("calls", ())),
+    ]
+    kept = (el("input", type="hidden", name=name, value=value) for name, value in pairs)
+    return el(
+        "form",
+        el("div", label, box),
+        el("span", *kept, hidden=True, data_live=True),  # a window may move
+        el(
+            "details",
+            el("summary", "Filter and order"),
+            el("div", *fields, order, where, class_="fields"),
+            open=bool(question.fields.keys() - {"words", "calls", "cursor"}),
+        ),
+        el("button", "Find", type="submit"),
+        " ",
         el("a", "All events", href=address),
         method="get",
         action=f"{address}#events",
         role="search",
-        aria_label="Filter the events",
+        aria_label="Find and filter the events",
     )
-    is_used = not question.fields.keys().isdisjoint(shown)
-    return el("details", el("summary", "Filter and order"), body, open=is_used)
 
 
 def _field(question: Question, name: str, label: str, example: str) -> Html:

@@ -71,9 +71,9 @@ def spending_page(log: OpenLog, facts: LogFacts) -> Response:
 
 def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
     """Returns what calls of each agent, model, tool and type took, and what failures said."""
-    parts = []
+    parts, spent = [], spending(log.index)
     for key, name in _KEYS:
-        found = spending(log.index, key)
+        found = spent[key]
         rows: list[Sequence[Child]] = []
         for one in found[:NAMES_SHOWN_MAX]:
             its = {"calls": f"{key}:{one.name}"}

@@ -9,25 +9,13 @@ from thence.core.markup import TEXT_CHARACTERS_MAX, Html, cut, el, joined, visib
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-# of a longer text only the characters are shown
+# a longer file has no colours
 COLOURED_CHARACTERS_MAX = 200_000
 # few and well known: others would read what strangers wrote, with patterns that may take for ever
-_LANGUAGES = {
-    **dict.fromkeys((".py", ".pyi"), "python"),
-    **dict.fromkeys((".js", ".mjs", ".jsx"), "javascript"),
-    **dict.fromkeys((".ts", ".tsx"), "typescript"),
-    **dict.fromkeys((".c", ".h"), "c"),
-    **dict.fromkeys((".cpp", ".cc", ".hpp"), "cpp"),
-    **dict.fromkeys((".yaml", ".yml"), "yaml"),
-    **dict.fromkeys((".sh", ".bash"), "bash"),
-    ".css": "css",
-    ".go": "go",
-    ".java": "java",
-    ".json": "json",
-    ".rs": "rust",
-    ".sql": "sql",
-    ".toml": "toml",
-}
+_LANGUAGES = (
+    *("py", "js", "ts", "c", "cpp", "yaml", "sh"),
+    *("css", "go", "java", "json", "rs", "sql", "toml"),
+)
 
 
 def markdown(text: str, characters_max: int) -> Html:
@@ -60,8 +48,8 @@ def coloured(name: str, lines: list[str]) -> list[Html]:
     Of a long line the beginning is shown, without colours.
     """
     plain = [words(line) for line in lines]
-    language, text = _LANGUAGES.get(PurePosixPath(name).suffix), "\n".join(lines)
-    if language is None or len(text) > COLOURED_CHARACTERS_MAX:
+    language, text = PurePosixPath(name).suffix[1:], "\n".join(lines)
+    if language not in _LANGUAGES or len(text) > COLOURED_CHARACTERS_MAX:
         return plain
     from pygments.lexers import get_lexer_by_name
     from pygments.token import Comment, Keyword, Number, String
