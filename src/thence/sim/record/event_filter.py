@@ -81,32 +81,27 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         """
         if isinstance(event, stored.Event):
             return self.filter.matches(event)
-        # it has all that is asked for without `where`
-        return self.filter.matches(cast(stored.Event, _filtered(event)))
+        members = event.to_dict() if isinstance(event, Event) else event
+        turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
+        details = members.get("details")
+        filtered = _Filtered(
+            event_type=members.get("event_type", ""),
+            actor=members.get("agent_id"),
+            turn_number=turn_number if type(turn_number) is int else None,
+            timestamp=timestamp if isinstance(timestamp, str) else "",
+            cut_payload=details if isinstance(details, Mapping) else {},
+        )
+        return self.filter.matches(cast(stored.Event, filtered))
 
 
 class _Filtered(NamedTuple):
-    """What a filter without `where` reads of an event."""
+    """What a filter without `where` reads of an event that is not stored; None or "" if absent."""
 
     event_type: str
     actor: str | None
     turn_number: int | None
     timestamp: str
     cut_payload: Mapping[str, Any]
-
-
-def _filtered(event: Event | Mapping[str, Any]) -> _Filtered:
-    """Returns what a filter reads of an event that is not stored; None or "" if absent."""
-    members = event.to_dict() if isinstance(event, Event) else event
-    turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
-    details = members.get("details")
-    return _Filtered(
-        event_type=members.get("event_type", ""),
-        actor=members.get("agent_id"),
-        turn_number=turn_number if type(turn_number) is int else None,
-        timestamp=timestamp if isinstance(timestamp, str) else "",
-        cut_payload=details if isinstance(details, Mapping) else {},
-    )
 
 
 def _check_within(field: str, value: object, least: int, most: int) -> None:
