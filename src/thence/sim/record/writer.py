@@ -386,21 +386,16 @@ def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]
     import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
 
     def report(word: str, facts: Mapping[str, Any]) -> None:
-        members = {key: _short(value) for key, value in facts.items()}
-        members |= {"mode": mode, "simulation_id": simulation_id}
+        members = {**facts, "mode": mode, "simulation_id": simulation_id}
+        for key, value in members.items():
+            if isinstance(value, BaseException):
+                members[key] = str(value)
+            elif isinstance(value, list) and len(value) > 10:  # of many ids the first
+                members[key] = [*value[:10], f"and {len(value) - 10} more"]
         level = "info" if word in _INFOS else "warning" if word in _WARNINGS else "error"
         getattr(logger(), level)(f"event_writer_{word}", **members)
 
     return report
-
-
-def _short(value: object) -> object:
-    """Returns a short value for a record: an error as text, the first ten of many ids."""
-    if isinstance(value, BaseException):
-        return str(value)
-    if isinstance(value, list) and len(value) > 10:
-        return [*value[:10], f"and {len(value) - 10} more"]
-    return value
 
 
 class CauseForwarding:

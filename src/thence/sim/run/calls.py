@@ -128,25 +128,20 @@ class Waits:
     def longer_than(self, time_s: float) -> list[Wait]:
         """Returns the waits that have lasted so long, the oldest first.
 
-        An async method that blocks the loop's thread keeps all others waiting: it comes first.
+        An async method that blocks the loop's thread keeps all others waiting: it comes first. A
+        plain call waits since it was seen first.
         """
-        pending = [*self._pending]  # one step, in which no other thread changes it
-        waits = [*pending, *self._plain()]
+        waits = [*self._pending]  # one step, in which no other thread changes it
+        asked, seen = self.asked, self._seen
+        if asked is not None and (place := len(asked.answers)) < asked.count:
+            if seen is None or seen[0] is not asked or seen[1] != place:
+                wait = Wait(asked.component_at(place).name, monotonic())
+                self._seen = seen = asked, place, wait
+            waits.append(seen[2])
         end_s = monotonic() - time_s
         old = [wait for wait in waits if wait.since_s <= end_s]
         old.sort(key=lambda wait: (not wait.runs_now, wait.since_s))
         return old
-
-    def _plain(self) -> list[Wait]:
-        """Returns the wait for the plain call that goes on, since it was seen first."""
-        calls, seen = self.asked, self._seen
-        place = len(calls.answers) if calls else 0
-        if calls is None or place >= calls.count:
-            return []
-        if seen is None or seen[0] is not calls or seen[1] != place:
-            wait = Wait(calls.component_at(place).name, monotonic())
-            self._seen = seen = (calls, place, wait)
-        return [seen[2]]
 
 
 @contextmanager
@@ -272,8 +267,8 @@ class Caller:
     def __init__(self, threads_max: int = 32, waits: Waits | None = None) -> None:
         self._threads_max = max(1, threads_max)
         self._waits = waits or Waits()
-        # by the id of a component, with the component, whose id is its own as long as it lives
-        self._abandoned: dict[int, tuple[object, asyncio.Future[CallEnd]]] = {}
+        # the last call in a thread by the id of its component, with it: so its id stays its own
+        self._last: dict[int, tuple[object, asyncio.Future[CallEnd]]] = {}
         # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
         self._worker: Worker | None = None
@@ -324,17 +319,11 @@ class Caller:
         is_over = False
 
         def call_each() -> None:
-            timeout_s = None
             for place, (call, arguments) in enumerate(calls):
-                if timeout_of is not None:
-                    timeout_s = timeout_of(place)
-                if timeout_s is not None and not inspect.iscoroutinefunction(call):
-                    name = component_at(place).name
-                    pending[place] = self._in_thread(call, arguments, name, timeout_s, slots)
-                    answers.append(None)
-                    continue
+                timeout_s = None if timeout_of is None else timeout_of(place)
+                in_thread = timeout_s is not None and not inspect.iscoroutinefunction(call)
                 try:
-                    answer = call(*arguments)
+                    answer = self._in_thread(call, arguments) if in_thread else call(*arguments)
                     is_plain = type(answer) in plain_types
                     if not is_plain:
                         answer = taken_whole(answer)
@@ -345,7 +334,7 @@ class Caller:
                     answer, is_plain = CallFailure("raised", error), True
                 if not is_plain and inspect.isawaitable(answer):
                     asks_models = getattr(_component_of(call), "asks_models", False)
-                    gate = nullcontext() if asks_models else limit
+                    gate = slots if in_thread else nullcontext() if asks_models else limit
                     name = component_at(place).name
                     pending[place] = self._awaited(answer, name, timeout_s, gate)
                 elif not is_plain:
@@ -387,31 +376,21 @@ class Caller:
         return answers
 
     async def _in_thread(
-        self,
-        call: Callable[..., object],
-        arguments: tuple[object, ...],
-        name: str,
-        timeout_s: float,
-        slots: asyncio.Semaphore,
+        self, call: Callable[..., object], arguments: tuple[object, ...]
     ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
-        async with slots:
-            _, abandoned = self._abandoned.get(id(component), (None, None))
-            if abandoned is not None and not await self._has_ended(abandoned, name, timeout_s):
-                return _no_answer(name, timeout_s)
-            self._abandoned.pop(id(component), None)
-            future = Worker().call(lambda: taken_whole(call(*arguments)))
-            if not await self._has_ended(future, name, timeout_s):
-                self._abandoned[id(component)] = component, future
-                return _no_answer(name, timeout_s)
-        answer, error = future.result()
+        _, last = self._last.get(id(component), (None, None))
+        if last is not None and not last.done():
+            await asyncio.wait({last})
+        future = Worker().call(lambda: taken_whole(call(*arguments)))
+        self._last[id(component)] = component, future
+        answer, error = await asyncio.shield(future)
         if isinstance(error, Exception):
             return CallFailure("raised", error)
         if error is not None:
             raise error
-        is_pending = inspect.isawaitable(answer)
-        return await self._awaited(answer, name, timeout_s, nullcontext()) if is_pending else answer
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _awaited(
         self,
@@ -422,37 +401,24 @@ class Caller:
     ) -> object:
         """Returns what an answer comes to, a CallFailure if not in time; `gate` lets it begin."""
         async with gate:
-            if timeout_s in (None, inf):
-                with self._waits.waiting_for(name) as wait:
+            with self._waits.waiting_for(name) as wait:
+                if timeout_s in (None, inf):
                     wait.task = asyncio.current_task()
                     return await answer
-            task = asyncio.ensure_future(answer)
-            is_ended = await self._has_ended(task, name, timeout_s)
-            return task.result() if is_ended else _no_answer(name, timeout_s)
-
-    async def _has_ended(
-        self, call: "asyncio.Future[Any]", name: str, timeout_s: float | None
-    ) -> bool:
-        """Waits for a call; False if it has not ended in time, when what awaits it is cancelled."""
-        with self._waits.waiting_for(name) as wait:
-            wait.task = call if isinstance(call, asyncio.Task) else None
-            try:
-                await asyncio.wait({call}, timeout=None if timeout_s == inf else timeout_s)
-            finally:
-                is_done = call.done()
-                if not is_done and wait.task is not None:
-                    call.cancel()
-                    # its error, which else the event loop reports
-                    call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        return is_done
-
-
-def _no_answer(name: str, timeout_s: float | None) -> CallFailure:
-    """Returns the failure of a call that was not answered in time."""
-    place, cause = f"of {name}", f"it gave none within {timeout_s:g} s"
-    hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
-    error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
-    return CallFailure("timed_out", error)
+                wait.task = task = asyncio.ensure_future(answer)
+                try:
+                    await asyncio.wait({task}, timeout=timeout_s)
+                finally:
+                    if not (is_done := task.done()):
+                        task.cancel()
+                        # its error, which else the event loop reports
+                        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if is_done:
+            return task.result()
+        place, cause = f"of {name}", f"it gave none within {timeout_s:g} s"
+        hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
+        error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
+        return CallFailure("timed_out", error)
 
 
 def _component_of(call: Callable[..., object]) -> object:

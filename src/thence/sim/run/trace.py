@@ -200,16 +200,13 @@ class Trace:
         calls = observation.calls
         self._record_calls(agent)
         step = recorder.failure_step(agent, self._attempt)
-
-        def facts_of(call: Any) -> dict[str, Any]:
-            return {**({"step": call.step} if call.step else {}), **call.sums}
-
+        sums = [{**({"step": one.step} if one.step else {}), **one.sums} for one in calls]
         facts = self._known_failures.get(step) or {
             "kind": failure.kind,
             "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
             "policy": self._policy,
             "reads": [self._ledger.table[index].subject for index in observation.reads],
-            **({"calls": [*map(facts_of, calls)]} if calls else {}),
+            **({"calls": sums} if sums else {}),
         }
         failed_id = recorder.agent_failure(agent, self._attempt, facts, self._decided_by(agent))
         causes = (failed_id,) if self._is_written else ()

@@ -73,9 +73,10 @@ class Turn:
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the next turn and returns the state after it."""
-        trace, together = self._trace, self._order == "together"
+        ledger, roster, trace = self._ledger, self._roster, self._trace
+        together = self._order == "together"
         trace.begin_turn()
-        self._agents, self._accepted = self._roster.active, []
+        turn, self._agents, self._accepted = trace.turn, roster.active, []
         learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
         self._told = {one.name: {"observation": trace.lesson(one.name)} for one in learners}
         for agents in (self._agents,) if together else await self._in_order():
@@ -85,12 +86,19 @@ class Turn:
         if not together:
             trace.idle(trace.absent)  # who could have acted behind the others
         if overrides(engine, BaseEngine, "apply_engine_rules"):
-            await self._apply_rules(engine)
+            scope, before = WriteScope("rules"), ledger.state(turn)
+            view = View(ledger, turn, reads=scope.reads, _trace=trace, _scope=scope, _roster=roster)
+            causes = partial(view.last_causes, scope)
+            component = ComponentRef("the engine, applying its rules", causes)
+            rules = partial(engine.apply_engine_rules, view)
+            result = await self._caller.ask_one(component, rules)
+            view.close()
+            record_returned(ledger, trace, (before, result), "rules", self._accepted)
         if learners:
             await self._learn(learners)
-        if self._roster.asked:  # who reaches what is asked anew where one is added
-            await self._caller.beside(self._roster.end_turn)
-        return self._ledger.state(trace.turn)
+        if roster.asked:  # who reaches what is asked anew where one is added
+            await self._caller.beside(roster.end_turn)
+        return ledger.state(turn)
 
     def _timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
         """Returns the function of the timeout by an agent's index, None if none needs a thread."""
@@ -109,10 +117,10 @@ class Turn:
         trace, order, agents = self._trace, self._order, self._agents
         if order == "random":
             seed = self._ledger.seed
-            draws = {one.name: stream(seed, one.name, self._trace.turn, "order") for one in agents}
+            draws = {one.name: stream(seed, one.name, trace.turn, "order") for one in agents}
             agents = tuple(sorted(agents, key=lambda one: draws[one.name].random()))
         elif not isinstance(order, str):
-            view = RecordedState(self._ledger, self._trace.turn, site="order")
+            view = RecordedState(self._ledger, trace.turn, site="order")
             component = ComponentRef("the order", partial(trace.ended_by, view))
             names: Any = await self._caller.ask_one(component, partial(order, view))
             active = {agent.name: agent for agent in agents}
@@ -177,7 +185,7 @@ class Turn:
                 policy, failure_ids = trace.failed(agent.name, actions)
                 if policy == "pause":
                     pause = RosterChange("paused", agent.name, causes=failure_ids)
-                    self._roster.ask(pause, self._trace.turn)
+                    self._roster.ask(pause, trace.turn)
                 continue
             if agent.name in told:
                 decided = [of_agent(action, agent.name) for action in actions]
@@ -242,7 +250,7 @@ class Turn:
         """Returns each action's verdict with the causes of the validator's reads."""
         trace, judge = self._trace, self._validator.validate_action
         states = [
-            RecordedState(self._ledger, self._trace.turn, act.action.agent_id, site=act.phase)
+            RecordedState(self._ledger, trace.turn, act.action.agent_id, site=act.phase)
             for act in acts
         ]
 
@@ -272,13 +280,13 @@ class Turn:
         """Lets the engine apply the accepted actions of agents, in their order."""
         trace, roster = self._trace, self._roster
         is_alone = agents is not self._agents
-        state = RecordedState(self._ledger, self._trace.turn)
+        state = RecordedState(self._ledger, trace.turn)
         writes = Writes(self._ledger, trace, accepted, roster.reach, state)
         idle = [agent.name for agent in agents] if is_alone else None
         trace.idle(idle)  # others' actions may read variables of an inactive agent
         if is_alone and not accepted:
             return
-        before = None if is_alone else self._ledger.state(self._trace.turn)
+        before = None if is_alone else self._ledger.state(trace.turn)
         component = ComponentRef(
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
@@ -291,23 +299,6 @@ class Turn:
         if before is not None:
             record_returned(self._ledger, trace, (before, result), "apply", accepted)
         trace.idle(idle)  # and the agent might have changed them later
-
-    async def _apply_rules(self, engine: BaseEngine) -> None:
-        trace, call = self._trace, WriteScope("rules")
-        view = View(
-            self._ledger,
-            self._trace.turn,
-            reads=call.reads,
-            _trace=trace,
-            _scope=call,
-            _roster=self._roster,
-        )
-        before = self._ledger.state(self._trace.turn)
-        component = ComponentRef("the engine, applying its rules", partial(view.last_causes, call))
-        rules = partial(engine.apply_engine_rules, view)
-        result = await self._caller.ask_one(component, rules)
-        view.close()
-        record_returned(self._ledger, trace, (before, result), "rules", self._accepted)
 
     async def _learn(self, agents: Sequence[BaseAgent]) -> None:
         """Lets the agents learn what came of their turn, which their next decisions name."""
