@@ -32,9 +32,7 @@ from thence.sim.record.loggers import logger
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0
 RECORDED_AFTER_S = 10.0
-_WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
-_COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
 _MARK = "_thence_fault"
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
@@ -185,7 +183,7 @@ def watched(
                     logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
             is_named = bool(named)
 
-    thread = Thread(target=watch, name=_WATCH_THREAD, daemon=True)
+    thread = Thread(target=watch, name="thence-waits", daemon=True)
     thread.start()
     try:
         yield
@@ -248,7 +246,7 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         weakref.finalize(self, self._jobs.put, None)
-        Thread(target=_work, args=(self._jobs,), name=_COMPONENT_THREAD, daemon=True).start()
+        Thread(target=_work, args=(self._jobs,), name="thence-component", daemon=True).start()
 
     def call(self, call: Callable[[], object]) -> "asyncio.Future[CallEnd]":
         """Starts a call with the caller's context variables; the future is of the running loop."""
@@ -356,8 +354,7 @@ class Caller:
         try:
             await self.beside(call_each, joins=joins)
             tasks = {place: asyncio.ensure_future(pending[place]) for place in pending}
-            if tasks:
-                await asyncio.gather(*tasks.values(), return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
             for place, task in tasks.items():
                 error = task.exception()
                 failed = CallFailure("raised", error) if isinstance(error, Exception) else None
