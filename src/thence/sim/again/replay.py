@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import msgspec
@@ -158,15 +159,23 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
 
 
 def again_in_memory(
-    run: RecordedRun, config: SimulationConfig, parts: RunParts, events: Sequence[Event]
+    run: RecordedRun,
+    config: SimulationConfig,
+    parts: RunParts,
+    events: Sequence[Event],
+    *,
+    behind: str | None = None,
+    alter: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Simulation, RecordedSteps]:
     """Returns a simulation that plays a run again, and the recorded events that it compares.
 
-    `config` is its `recorded_config`, `events` are all of its log. Nothing outside is asked.
+    `config` is its `recorded_config`, `events` are all of its log; those up to the id `behind` are
+    not played. Nothing outside is asked. Where `alter` maps steps to other values, nothing is
+    compared.
     """
     components = _components(config, parts)
     states = _last_states(run, config, components)
-    stored = RecordedSteps(_of_complete_turns(events), None, run.config, states)
+    stored = RecordedSteps(_of_complete_turns(events), behind, run.config, states)
     simulation = Simulation(
         config,
         components,
@@ -175,7 +184,9 @@ def again_in_memory(
         verbosity=level_of(config.events.verbosity),
         outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
         again=ReplayInput(
-            altered=altered_steps(run), stored=stored, failures=failures_by_step(events)
+            altered={**altered_steps(run), **alter},
+            stored=None if alter else stored,
+            failures=failures_by_step(events),
         ),
     )
     return simulation, stored

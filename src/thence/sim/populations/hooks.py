@@ -27,7 +27,7 @@ def populations(agents: Iterable[BaseAgent]) -> "list[Population]":
 def own_variables(agents: Iterable[BaseAgent]) -> dict[str, tuple[Declaration, ...]]:
     """Returns the variables of populations: their columns, in place of the scenario's."""
     return {
-        one.name: tuple([Declaration(name=name, kind="dict") for name in one.column_names])
+        one.name: tuple([Declaration(name=name, kind="dict") for name in one.types])
         for one in populations(agents)
     }
 
@@ -58,12 +58,10 @@ def apply_own(
     own: "Sequence[Population]", actions: Sequence[Action], writes: Writes
 ) -> Sequence[Action]:
     """Lets populations apply their actions, and returns the others, which the engine applies."""
-    if not own:
-        return actions
     by_name = {one.name: one for one in own}
     theirs = [action for action in actions if action.agent_id in by_name]
     writes.apply(theirs, lambda view, action: by_name[action.agent_id].apply_own(view, action))
-    return [action for action in actions if action.agent_id not in by_name]
+    return [action for action in actions if action.agent_id not in by_name] if own else actions
 
 
 def set_rows(
@@ -73,13 +71,12 @@ def set_rows(
 
     The subject of such a variable is the row's, which the step of its STATE names.
     """
-    for one in own:
-        for subject, value in values.items():
-            if subject.startswith(f"{one.name}/"):
-                column, summary = one.set_row(subject, value, turn)
-                variable = replace(table[table.index(f"agent/{one.name}", column)])
-                force_setattr(variable, "subject", subject)
-                yield variable, summary
+    for subject, value in values.items():
+        if row := row_named(own, subject):
+            column, summary = row[0].set_row(subject, value, turn)
+            variable = replace(table[table.index(f"agent/{row[0].name}", column)])
+            force_setattr(variable, "subject", subject)
+            yield variable, summary
 
 
 def row_named(agents: Iterable[BaseAgent], subject: str) -> "tuple[Population, int, str] | None":
