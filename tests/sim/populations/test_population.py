@@ -274,6 +274,7 @@ def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
         (lambda rows: rows.get("mony", of=rows.ids), "the population has no such column"),
         (lambda rows: rows.all("mony"), "the population has no such column"),
         (lambda rows: rows.append(rows.ids == 0, mony=1), "the population has no such column"),
+        (lambda rows: rows.append([True]), "of the rows: it was given bool in the shape (1,)"),
         (lambda rows: rows.append(rows.ids == 0, money=2.5), "int32 can't hold 2.5"),
         (lambda rows: rows.add("money", 2**31 - 1), "int32 can't hold 2147483649"),
         (lambda rows: rows.set("money", 1, where=[True]), "true or false"),

@@ -326,7 +326,7 @@ def cast(column: str, values: "ArrayLike", kind: str) -> Array:
             return result
         array = array[~is_held]
     example = repr(array.flat[0].item()) if array.size else array.dtype
-    cause, hint = f"a column of {kind} can't hold {example!s:.60}", "declare another type"
+    cause, hint = f"a column of {kind} can't hold {example!s:.60}", "give another value or type"
     raise ThenceError("could not set", place=f"column {column}", cause=cause, hint=hint)
 
 

@@ -53,11 +53,11 @@ class Rows:
         observation: Observation | None,
         altered: tuple[Array, Mapping[str, Array]] | None = None,
     ) -> None:
-        self.columns, self._key, self._observation = columns, key, observation
+        self._columns, self._key, self._observation = columns, key, observation
         self._size = len(next(iter(columns.values())).values)
         self._altered = None if altered is None else altered[1]
         self.ids: Array = np.arange(self._size, dtype=np.int32) if altered is None else altered[0]
-        self.ids.flags.writeable = False
+        self.ids.setflags(write=False)
         self.reads: list[tuple[str, Array | None]] = []
         self.writes: list[Write] = []
         self._draws: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class Rows:
     @property
     def size(self) -> int:
         """The number of rows of the population; what depends on it depends on each new row."""
-        self._depend(next(iter(self.columns)))
+        self._depend(next(iter(self._columns)))
         return self._size
 
     @property
@@ -143,7 +143,7 @@ class Rows:
         self._check(column)
         self.reads.append((column, of))
         self._depend(column)
-        return self.columns[column].values
+        return self._columns[column].values
 
     def _depend(self, column: str) -> None:
         """Makes the summary of a column a cause; to read it would copy it."""
@@ -176,8 +176,8 @@ class Rows:
         raise _fault(column, cause, f"give {needs} for each of the {len(self)} rows")
 
     def _check(self, column: str) -> None:
-        if column and column not in self.columns:
-            hint = f"it has {', '.join(self.columns)}{did_you_mean(column, self.columns)}"
+        if column and column not in self._columns:
+            hint = f"it has {', '.join(self._columns)}{did_you_mean(column, self._columns)}"
             raise _fault(column, "the population has no such column", hint)
 
 
@@ -188,5 +188,5 @@ def generator(*key: str) -> "np.random.Generator":
 
 
 def _fault(column: str, cause: str, hint: str) -> ThenceError:
-    place = f"of column {column or 'alive'}"
+    place = f"of column {column}" if column else "of the rows"
     return ThenceError("could not take the decision", place=place, cause=cause, hint=hint)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import msgspec
 
@@ -84,6 +84,14 @@ class RowWeight(msgspec.Struct, frozen=True):
     value: Any
 
 
+class PlayedTurn(NamedTuple):
+    """A turn of a population: its rows as they decided, if asked, the columns before and after."""
+
+    rows: Rows | None
+    before: Mapping[str, Column]
+    after: Mapping[str, Column]
+
+
 class PlayedRows:
     """The turns of a run, played again from the checkpoint before one that is asked for.
 
@@ -97,13 +105,10 @@ class PlayedRows:
         self._config, self._events = recorded_config(run, parts), list(run.log.read())
         self.turns, self.turns_played = complete_turns(self._events), 0
         self._ids = {event.step: event.event_id for event in self._events}
-        self._window: dict[int, tuple[Rows | None, dict[str, Column]]] = {}
+        self._window: dict[int, PlayedTurn] = {}
 
-    def at(self, turn: int) -> tuple[Rows | None, dict[str, Column]]:
-        """Returns the rows as they decided in a turn, None if not asked, and the columns after it.
-
-        Raises RunDiverged if that is not what the log says.
-        """
+    def at(self, turn: int) -> PlayedTurn:
+        """Returns what happened in a turn; raises RunDiverged if that is not what the log says."""
         if turn not in self._window:
             self._window = {}
             self._play(turn, {})
@@ -136,19 +141,23 @@ class PlayedRows:
             hint = "name a row by its population, number and column, as people/817/money"
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
         self.own, own[0].is_traced = own[0], not alter
+        before: Mapping[str, Column] = {}
 
         def keep(turn: int, _: int) -> None:
+            nonlocal before
             if not alter:
-                self._window[turn] = self.own.traced, self.own.columns
-                self.own.traced = None
-                self.turns_played += 1
+                self._window[turn] = PlayedTurn(self.own.traced, before, self.own.columns)
+                before, self.own.traced = self.own.columns, None
+                self.turns_played += turn > 0
 
         async def play() -> None:
+            nonlocal before
             if checkpoint is not None:
                 await simulation.restore(checkpoint)
+                before = self.own.columns
             else:
                 await simulation.observation(self._name)  # which makes the rows
-                self._window[0] = None, self.own.columns
+                keep(0, last)
             await simulation.run(last, keep)
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -157,19 +166,19 @@ class PlayedRows:
     def change(self, place: Place) -> RowChange:
         """Returns the change of a row's value in the turn that wrote it."""
         turn, row, column = place
-        rows, after = self.at(turn)
+        rows, before, after = self.at(turn)
         last, old = int(after[column].writers[row]), None
         by: dict[int, None] = {}
         reads: dict[RowRead, None] = {}
         if rows is not None and last != NO_ROW:
 
             def read(name: str, at: int) -> None:
-                values, turns, _ = rows.columns[name]
+                values, turns, _ = before[name]
                 reads[RowRead(self._subject(at, name), values[at].item(), int(turns[at]))] = None
 
             by[last] = None
-            if row < len(rows.ids):
-                old = rows.columns[column].values[row].item()
+            if row < len(before[column].values):
+                old = before[column].values[row].item()
             for kind, values, where, of in rows.writes:
                 if column in values and kind != "append":
                     hits = np.flatnonzero(where & (of == row)).tolist()
@@ -200,7 +209,7 @@ class PlayedRows:
         Of what a change has read it follows the value that was written last, or all values.
         """
         row, column = place
-        pending = {(int(self.at(self.turns)[1][column].turns[row]), row, column)}
+        pending = {(int(self.at(self.turns).after[column].turns[row]), row, column)}
         while pending and max(pending)[0]:
             pending.remove(latest := max(pending))
             yield (change := self.change(latest))
@@ -244,13 +253,15 @@ def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any
 
     All turns are played again in memory. Raises as `why_row`.
     """
-    courses: dict[str, list[Any]] = {}
-    for subject in subjects:
-        played, (row, column) = _begun(run, subject, {})
-        courses[subject] = []
+    courses: dict[str, list[Any]] = {subject: [] for subject in subjects}
+    for name in {subject.partition("/")[0] for subject in courses}:
+        own = [subject for subject in courses if subject.startswith(f"{name}/")]
+        played, _ = _begun(run, own[0], {})
+        places = {subject: played.own.row_of(subject) or (0, "") for subject in own}
         for turn in range(played.turns, -1, -1):  # those since a checkpoint are played at once
-            values = played.at(turn)[1][column].values
-            courses[subject].insert(0, values[row].item() if row < len(values) else None)
+            for subject, (row, column) in places.items():
+                values = played.at(turn).after[column].values
+                courses[subject].insert(0, values[row].item() if row < len(values) else None)
     return courses
 
 
