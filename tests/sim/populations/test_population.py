@@ -240,6 +240,27 @@ def test_dead_rows_decide_nothing_and_new_ones_append(tmp_path):
             assert [*array] == [*again]
 
 
+def test_new_rows_begin_with_the_one_first_value_of_a_column_or_with_0(tmp_path):
+    class Splitting(Population):
+        def __init__(self):
+            columns = {"kind": ("int8", 3), "well": ("bool", [True, False]), "age": "int16"}
+            super().__init__("cells", 2, columns)
+
+        def decide(self, rows):
+            rows.add("age", 1)
+            rows.append(rows.ids == 1, age=rows["age"] + 7)
+
+    cells = Splitting()
+    assert run_of(tmp_path, cells, turns=2).status == "completed"
+    values = {name: column.values.tolist() for name, column in cells.columns.items()}
+    assert values == {
+        "kind": [3, 3, 3, 3],
+        "well": [True, False, False, False],
+        "age": [2, 2, 8, 8],
+    }
+    assert cells.columns["kind"].writers.tolist() == [-1, -1, 1, 1]
+
+
 def test_population_comes_from_a_table(tmp_path):
     (tmp_path / "people.csv").write_text("age,money,name\n30,5,ada\n41,0,ben\n7,2,cleo\n")
     (tmp_path / "people.py").write_text(TABLED)

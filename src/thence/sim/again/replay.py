@@ -163,19 +163,16 @@ def again_in_memory(
     config: SimulationConfig,
     parts: RunParts,
     events: Sequence[Event],
-    *,
-    behind: str | None = None,
     alter: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Simulation, RecordedSteps]:
     """Returns a simulation that plays a run again, and the recorded events that it compares.
 
-    `config` is its `recorded_config`, `events` are all of its log; those up to the id `behind` are
-    not played. Nothing outside is asked. Where `alter` maps steps to other values, nothing is
-    compared.
+    `config` is its `recorded_config`, `events` are those of the turns that are played. Nothing
+    outside is asked. Where `alter` maps steps to other values, nothing is compared.
     """
     components = _components(config, parts)
     states = _last_states(run, config, components)
-    stored = RecordedSteps(_of_complete_turns(events), behind, run.config, states)
+    stored = RecordedSteps(_of_complete_turns(events), None, run.config, states)
     simulation = Simulation(
         config,
         components,

@@ -58,10 +58,12 @@ def apply_own(
     own: "Sequence[Population]", actions: Sequence[Action], writes: Writes
 ) -> Sequence[Action]:
     """Lets populations apply their actions, and returns the others, which the engine applies."""
+    if not own:
+        return actions
     by_name = {one.name: one for one in own}
     theirs = [action for action in actions if action.agent_id in by_name]
     writes.apply(theirs, lambda view, action: by_name[action.agent_id].apply_own(view, action))
-    return [action for action in actions if action.agent_id not in by_name] if own else actions
+    return [action for action in actions if action.agent_id not in by_name]
 
 
 def set_rows(

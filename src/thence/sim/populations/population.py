@@ -281,12 +281,8 @@ class Population(BaseAgent):
         for name, kind in self.types.items() if any(len(at) for _, at in births) else ():
             values, by = after.get(name) or (self.columns[name].values, rows.ids)
             for write, at in births:
-                new = write.values.get(name, self._first[name])
-                new = (
-                    new[at]
-                    if name in write.values
-                    else np.full(len(at), new if not new.ndim else 0)
-                )
+                first = np.zeros((), kind) if self._first[name].ndim else self._first[name]
+                new = write.values.get(name, np.broadcast_to(first, len(rows)))[at]
                 values, by = np.append(values, cast(name, new, kind)), np.append(by, at)
             after[name] = values, by
         nexts = {}
@@ -306,8 +302,8 @@ class Population(BaseAgent):
         writers += after.changed * (after.writers - writers)
         values.flags.writeable = False
         self.columns = {**self.columns, name: Column(values, turns, writers)}
-        if turn == 0 or after.changed.any():
-            summary = {"type": self.types[name], "rows": int(np.count_nonzero(after.changed))}
+        if (count := np.count_nonzero(after.changed)) or turn == 0:
+            summary: Summary = {"type": self.types[name], "rows": int(count)}
             if values.dtype.kind != "f":
                 summary["sum"] = int(values.sum(dtype=np.int64))
             summary["digest"] = sha256(np.ascontiguousarray(values).data).hexdigest()

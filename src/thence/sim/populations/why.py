@@ -127,14 +127,9 @@ class PlayedRows:
         ends = {self._ids.get(f"{turn}.turn_end.-.0") for turn in range(first)}
         checkpoints = read_checkpoints(self._run.folder, before=first)
         checkpoint = next((one for one in checkpoints if one.event_id in ends), None)
-        simulation, _ = again_in_memory(
-            self._run,
-            self._config,
-            self._parts,
-            self._events,
-            behind=None if checkpoint is None else checkpoint.event_id,
-            alter=alter,
-        )
+        past = -1 if checkpoint is None else checkpoint.turn
+        events = [event for event in self._events if past < (event.turn_number or 0) <= last]
+        simulation, _ = again_in_memory(self._run, self._config, self._parts, events, alter)
         own = [one for one in populations(simulation.components.agents) if one.name == self._name]
         if not own:
             what, cause = "could not play again", f"the run has no population {self._name!r:.60}"
