@@ -292,8 +292,10 @@ class Turn:
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
         )
         actions = apply_own(roster.populations, [act.action for act in accepted], writes)
-        call = partial(engine.apply_actions, state, actions, writes)
-        result = await self._caller.ask_one(component, call)
+        result: Any = None
+        if actions or overrides(engine, BaseEngine, "apply_actions"):  # else there is no call
+            call = partial(engine.apply_actions, state, actions, writes)
+            result = await self._caller.ask_one(component, call)
         trace.asked(state)
         trace.all_applied(accepted, agents)
         if before is not None:
