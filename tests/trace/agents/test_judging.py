@@ -268,6 +268,46 @@ def test_a_persons_indent_of_an_agents_lines_is_told():
     assert answers == ["none"] + ["agent form"] * 3
 
 
+RETURNED = "    return least_of(first, second, third)\n"
+SPLIT = "    return least_of(\n        first,\n        second,\n        third,\n    )\n"
+WRAPPED = "if z:\n    x = 1\n    y = 2\n"
+# what a commit does to lines of its own file that were committed before, and what they are then
+FORMED = {
+    "quotes": ("x = 'a'\n", 'x = "a"\n', ["form"]),
+    "broken": (RETURNED, SPLIT, ["form"] * 5),
+    "joined": (SPLIT, RETURNED, ["form"]),
+    "indented": ("x = 1\ny = 2\n", WRAPPED, ["new", "form", "form"]),
+    "indented no longer": (WRAPPED, "x = 1\ny = 2\n", ["form"] * 2),
+    "cut short": ("return total\n", "return\n", ["new"]),
+    "added to": ("x = f(1)\n", "x = f(1, 2)\n", ["new"]),
+    "broken, and a part of it changed": (
+        RETURNED,
+        SPLIT.replace("second", "last"),
+        ["unsure", "unsure", "new", "unsure", "unsure"],
+    ),
+}
+
+
+@pytest.mark.parametrize("was", [Said(AGENT, "e0"), Said(MAYBE), Said(NONE)])
+@pytest.mark.parametrize("case", FORMED)
+def test_committed_lines_that_change_in_form_alone_keep_their_owner(case, was):
+    old, new, kinds = FORMED[case]
+    judge = Judge()
+    said(judge, hunks("", old), edit(old))
+    answers = said(judge, hunks(old, new), name="c2", place=20, former=lambda hunk, number: was)
+    stays = {AGENT: "agent form", MAYBE: "maybe form", NONE: "none"}[was.rank]
+    words = {"form": stays, "unsure": "maybe form" if was.rank else "none", "new": "none"}
+    assert answers == [words[kind] for kind in kinds]
+
+
+def test_commit_that_is_made_again_has_its_edits_at_hand():
+    judge = Judge()
+    assert said(judge, hunks("", BROKEN), edit(BROKEN)) == ["agent"] * 5
+    text = CommitText("c2", "main", 20, hunks("", JOINED + KEPT), again={"e1"})
+    assert [one.rank for one in judge.judge(text).values()] == [AGENT, MAYBE]
+    assert said(judge, hunks("", JOINED + KEPT), name="c3", place=30) == ["none"] * 2
+
+
 def test_a_renamed_file_has_the_edits_of_its_old_path():
     change = hunks(KEPT, KEPT + CODE, "b.py", "a.py")
     assert said(Judge(), change, edit(CODE)) == ["agent moved"] * 3

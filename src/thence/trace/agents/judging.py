@@ -9,11 +9,11 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from functools import cached_property
 from hashlib import blake2b
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -76,8 +76,9 @@ class CommitText(NamedTuple):
     """What a commit changed, and where the log has it: edits begun before `place` are before it.
 
     `brought` is what was said of its added lines, by path and number, in the commits that it was
-    made from (amended, rebased, picked or squashed); `reverts` are the hunks of the commit that it
-    takes back. Where its message names `sessions`, the edits of others are no certain owners.
+    made from (amended, rebased, picked or squashed), and `again` are the edits that own lines of
+    these. `reverts` are the hunks of the commit that it takes back. Where its message names
+    `sessions`, the edits of others are no certain owners.
     """
 
     commit: str
@@ -85,6 +86,7 @@ class CommitText(NamedTuple):
     place: int
     hunks: tuple[Hunk, ...]
     brought: Mapping[tuple[str, int], "Said"] = {}
+    again: Set[str] = frozenset()
     reverts: tuple[Hunk, ...] = ()
     sessions: tuple[str, ...] = ()
 
@@ -216,10 +218,20 @@ class Judge:
         return answers
 
     def _at_hand(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
-        """Returns the edits of paths in a tree since the last commits of these there."""
-        edits = (edit for path in dict.fromkeys(paths) for edit in self._pending.get(path, ()))
-        own = (edit for edit in edits if edit.edit.tree == tree)
+        """Returns the edits of paths in a tree since the last commits of these there.
+
+        What a commit was made from is no such commit: a formatter may have come between.
+        """
+        edits = [edit for path in dict.fromkeys(paths) for edit in self._pending.get(path, ())]
+        edits += [
+            self._edits[key] for key in sorted(commit.again & self.landed & self._edits.keys())
+        ]
+        own = (edit for edit in edits if edit.edit.tree == tree and edit.edit.path in paths)
         return [edit for edit in own if edit.edit.begun < commit.place]
+
+    def _has_landed(self, edit: "_Edit", commit: CommitText) -> bool:
+        """Reports whether a commit has an edit that this one was not made from."""
+        return edit.edit.key in self.landed and edit.edit.key not in commit.again
 
     def _stretches(
         self,
@@ -282,7 +294,7 @@ class Judge:
         came = defaultdict[tuple[str, str, str | None], set[int]](set)
         for match in matches:
             edit, path = match.edit, match.text.hunk.path
-            is_pending = edit.edit.key not in self.landed
+            is_pending = not self._has_landed(edit, commit)
             if is_pending and (path, commit.tree) != (edit.edit.path, edit.edit.tree):
                 telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
                 came[path, edit.edit.path, edit.edit.tree] |= telling
@@ -321,7 +333,7 @@ class Judge:
                 rank, how = MAYBE, "part"
                 if telling or (is_sure and (is_form or is_row or share == 1)):
                     rank, how = AGENT, "draft" if match.is_draft else "" if is_here else "moved"
-            elif edit.edit.key in self.landed:
+            elif self._has_landed(edit, commit):
                 rank, how = (MAYBE, "copied") if is_many else (NONE, "")
             elif telling and (share == 1 or (is_many and 0 in telling)):
                 rank, how = AGENT, "" if is_here else "moved"
@@ -378,13 +390,19 @@ class Judge:
         removed: Mapping[str, list["_Removed"]],
         former: Former,
     ) -> None:
-        """Lets lines that were moved keep what was said of them; too few of them are unknown."""
+        """Lets lines that were moved or formatted keep what was said of them.
+
+        Too few of them are unknown, but where they came back whole in their place.
+        """
+        formatted = {line: was for line, was in _formatted(text) if line in lines}
         moved = {line: where for line in lines if (where := removed.get(text.keys[line]))}
+        moved |= {line: was.lines for line, was in formatted.items()}
         telling = {line for line in moved if text.digests[line]}
         for line, sources in moved.items():
+            is_whole = line in formatted and formatted[line].is_whole
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
-            is_likely = near or is_back
+            is_likely = near or is_back or is_whole
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
@@ -392,7 +410,8 @@ class Judge:
             sessions = [edit.edit.session if edit else None for edit in edits]
             ranks = (other.rank if other else None for other in was)
             owners = {*zip(ranks, sessions, strict=True)}
-            is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
+            is_enough = is_back or is_whole or near >= TELLING_LINES
+            is_sure = is_enough and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
             )
@@ -554,6 +573,42 @@ class _Removed(NamedTuple):
     hunk: Hunk
     number: int  # before the commit
     line: str
+
+
+class _Formatted(NamedTuple):
+    """The removed lines in whose place a line has their tokens; `is_whole` if all of these."""
+
+    lines: list[_Removed]
+    is_whole: bool
+
+
+def _formatted(text: _HunkText) -> Iterator[tuple[int, _Formatted]]:
+    """Yields the added lines that a formatter or an indent may have made of removed lines.
+
+    Compared are the tokens at the begin and at the end of each stretch of changed lines.
+    """
+    line, number = 0, text.hunk.old_start
+    for is_changed, group in groupby(text.hunk.lines, key=lambda row: row[0] != " "):
+        rows = [*group]
+        gone = _Tokens([row for sign, row in rows if sign != "+"])
+        end = line + sum(sign != "-" for sign, _ in rows)
+        first = text.starts[line]
+        old, new = gone.tokens, text.tokens[first : text.starts[end]]
+        head, tail = (
+            sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            for pairs in (zip(old, new, strict=False), zip(old[::-1], new[::-1], strict=False))
+        )
+        for at in filter(text.is_worded, range(line, end) if is_changed else ()):
+            start, stop = text.starts[at] - first, text.starts[at + 1] - first
+            is_first = stop <= head
+            shift = 0 if is_first else len(old) - len(new)
+            if is_first or start >= len(new) - tail:
+                span = range(gone.line_at(start + shift), gone.line_at(stop - 1 + shift) + 1)
+                begin, until = gone.starts[span[0]], gone.starts[span[-1] + 1]
+                is_whole = until <= head if is_first else begin >= len(old) - tail
+                sources = [_Removed(text.hunk, number + one, gone.lines[one]) for one in span]
+                yield at, _Formatted(sources, is_whole)
+        line, number = end, number + len(gone.lines)
 
 
 def _say_wordless(
