@@ -569,7 +569,8 @@ def test_commits_are_formatted_amended_stashed_renamed_and_squashed(day):
         # something is urgent meanwhile
         day.ada.git("stash", "-q")
         day.ada.changes("loans.py", '"film": 7', '"film": 10')
-        day.ada.commits("Films for ten days")
+        day.ada.changes("shop.py", "line.count for", "max(line.count, 0) for")
+        day.ada.commits("Films for ten days, and nothing is sold twice")
         day.ada.git("stash", "pop", "-q")
         holds.shell("git commit -q -am 'Reservations'")
     day.ada.git("mv", "fines.py", "fees.py")
@@ -666,7 +667,7 @@ holds|    return len(queue[item.number]) - 1
 
 
 ada  |def total(basket):
-ada  |    return sum(line.price * line.count for line in basket.lines)
+ada  |    return sum(line.price * max(line.count, 0) for line in basket.lines)
 """,
             "renewals.py": """
 renewals|def may_renew(loan, reservations):
@@ -686,6 +687,93 @@ renewals|    if loan.is_overdue(today):
 renewals|        return 0
 renewals|    return max(3 - loan.renewed, 0)
 """,
+        }
+    )
+
+
+MEMBERS = """\
+LEVELS = ("", "bronze", "silver", "gold")
+
+# how a member begins
+
+
+def is_member(person):
+    return person.number in PEOPLE
+
+
+# how a member ends
+
+
+def is_gone(person):
+    return person.left_on is not None
+"""
+JOIN = """\
+
+
+def join(person, today):
+    PEOPLE[person.number] = person
+    person.joined_on = today
+"""
+LEAVE = """\
+
+
+def leave(person, today):
+    person.left_on = today
+    del PEOPLE[person.number]
+"""
+
+
+@pytest.mark.promise("A5e")
+@pytest.mark.parametrize("is_whole", [True, False], ids=["a whole write", "two edits"])
+def test_parts_of_a_file_are_committed_one_after_the_other(day, is_whole):
+    day.ada.types({"members.py": MEMBERS})
+    day.ada.commits("Members")
+    with day.agent("members") as agent:
+        agent.asked("People join and leave")
+        if is_whole:
+            text = MEMBERS.replace("begins\n", f"begins\n{JOIN}")
+            agent.writes("members.py", text.replace("ends\n", f"ends\n{LEAVE}"))
+        else:
+            agent.edits("members.py", "begins\n", f"begins\n{JOIN}")
+            agent.edits("members.py", "ends\n", f"ends\n{LEAVE}")
+    # Ada commits the first hunk, then something urgent without the second
+    words = ["git", "add", "-p", "members.py"]
+    options = {"cwd": day.top, "env": day.ada.env, "check": True, "capture_output": True}
+    subprocess.run(words, input=b"y\nn\n", **options)
+    day.ada.git("commit", "-q", "-m", "People join")
+    day.ada.git("stash", "-q")
+    day.ada.changes("members.py", '("", "bronze"', '("none", "bronze"')
+    day.ada.commits("A member has a level")
+    day.ada.git("stash", "pop", "-q")
+    day.ada.commits("People leave")
+    day.judge(
+        {
+            "members.py": """
+ada    |LEVELS = ("none", "bronze", "silver", "gold")
+
+ada    |# how a member begins
+
+
+members|def join(person, today):
+members|    PEOPLE[person.number] = person
+members|    person.joined_on = today
+
+
+ada    |def is_member(person):
+ada    |    return person.number in PEOPLE
+
+
+ada    |# how a member ends
+
+
+members|def leave(person, today):
+members|    person.left_on = today
+members|    del PEOPLE[person.number]
+
+
+ada    |def is_gone(person):
+ada    |    return person.left_on is not None
+"""
         }
     )
 

@@ -214,13 +214,40 @@ def test_text_that_has_landed_makes_no_line_new(tree, new, answers):
         assert said(one, change, *edits, name="c2", tree=tree, place=20) == answers
 
 
-def test_a_commit_of_its_path_lands_an_edit_and_half_of_its_text_does_in_any_path():
-    judge = Judge()
-    assert said(judge, hunks(KEPT, ""), edit(CODE)) == []  # its lines were thrown away
-    assert said(judge, hunks("", CODE, "b.py"), name="c2", place=20) == ["maybe copied"] * 3
+def test_half_of_the_text_of_an_edit_lands_it_in_any_path():
     judge = Judge()
     assert said(judge, hunks("", CODE, "b.py"), edit(CODE)) == ["agent draft"] * 3
     assert said(judge, hunks("", CODE), name="c2", place=20) == ["maybe copied"] * 3
+
+
+FEW = "x = 1\ny = 2\n"
+# what an edit wrote, and what is said of it where a commit of its path had left it out
+LEFT_OUT = {
+    "telling lines": (OTHER, "a.py", ["agent"] * 2),
+    "one telling line": (EQUAL, "a.py", ["agent"]),
+    "some of them": (CODE + OTHER, "a.py", ["maybe part"] * 2),
+    "short lines": (FEW, "a.py", ["maybe part"] * 2),
+    "in another file": (CODE, "b.py", ["agent moved"] * 3),
+    "too few in another file": (OTHER, "b.py", ["maybe part"] * 2),
+    "short lines in another file": (FEW, "b.py", ["none"] * 2),
+}
+
+
+@pytest.mark.parametrize("is_part", [True, False], ids=["a part", "nothing"])
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_a_commit_left_out_of_an_edit_is_the_agents_in_a_later_one(case, is_part):
+    """As `git add -p` does, or a stash while something urgent is mended."""
+    left, path, answers = LEFT_OUT[case]
+    first = LONGER.removeprefix(CODE + OTHER) if is_part else KEPT
+    judge = Judge()
+    said(judge, hunks("", first), edit(first + left if is_part else left))
+    judge = Judge(judge.counts, judge.landed)
+    whole = edit(first + left if is_part else left)
+    new = left.removeprefix(CODE) or left
+    before = first if path == "a.py" else ""
+    change = hunks(before, before + new, path)
+    assert said(judge, change, whole, name="c2", place=20) == answers
+    assert said(judge, hunks("", new, "c.py"), name="c3", place=30)[0].split()[0] != "agent"
 
 
 def test_a_commit_made_from_others_has_what_was_said_of_their_lines():

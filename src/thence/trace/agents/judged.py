@@ -383,7 +383,7 @@ class Judgements:
                 self._reach(commit, info.parents, ())
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
-        kept.state = msgspec.msgpack.encode((judge.counts, sorted(judge.landed)))
+        kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
         if self._file is not None:
             with suppress(ThenceError, OSError):
                 replace_file(self._file, msgspec.msgpack.encode(kept), 0o600)
@@ -393,9 +393,10 @@ class Judgements:
         self._waiting = [*self._work.edits.values()][::-1]
         if self._kept.state:
             counts, landed = msgspec.msgpack.decode(
-                self._kept.state, type=tuple[dict[int, int], list[str]]
+                self._kept.state, type=tuple[dict[int, int], dict[str, list[int]]]
             )
-            return Judge(counts, self._work.edits.keys() & landed)
+            edits = self._work.edits
+            return Judge(counts, {key: landed[key] for key in edits.keys() & landed})
         counts = defaultdict[int, int](int)
         for commit in base:
             words = ("grep", "--no-color", "-I", "-h", "-E", "-e", "[[:alnum:]].{11}", commit)

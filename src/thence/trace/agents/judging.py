@@ -9,7 +9,7 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from functools import cached_property
 from hashlib import blake2b
@@ -130,23 +130,28 @@ def digests(text: str) -> Iterator[int]:
 class Judge:
     """Judges commits in their order, given the edits that began before each.
 
-    `counts` has how often each digest of a line is in the files before the first commit. `counts`
-    and `landed` (the keys of edits) are its whole state: a judge made from both, and given the same
-    edits, continues.
+    `counts` has how often each digest of a line is in the files before the first commit, `landed`
+    the edits that a commit of their path came after, or that are in one, by their keys, with their
+    lines that are in no commit yet. Both are its whole state: a judge made from them, and given the
+    same edits, continues.
     """
 
-    def __init__(self, counts: Mapping[int, int] | None = None, landed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        counts: Mapping[int, int] | None = None,
+        landed: Mapping[str, Iterable[int]] = {},
+    ) -> None:
         self.counts = Counter(counts or {})
-        self.landed = set(landed)
+        self.landed = {key: {*lines} for key, lines in landed.items()}
         self._edits: dict[str, _Edit] = {}
-        self._pending = defaultdict[str, list[_Edit]](list)  # of a path
+        self._open = defaultdict[str, list[_Edit]](list)  # of a path: they are not all committed
         self._seeds = defaultdict[int, list[tuple[_Edit, int]]](list)
 
     def add(self, edit: EditText) -> None:
         """Adds an edit; edits come in the log's order, each before the commits after its begin."""
         text = self._edits[edit.key] = _Edit(edit)
-        if edit.key not in self.landed:
-            self._pending[edit.path].append(text)
+        if self.landed.get(edit.key, True):
+            self._open[edit.path].append(text)
         for seed, at in text.seeds(SEED_STEP):
             places = self._seeds[seed]
             places.append((text, at))
@@ -162,14 +167,14 @@ class Judge:
         a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
-        at_hand = {
-            hunk.path: self._at_hand(commit, hunk.path, hunk.old_path, tree=commit.tree)
+        near = {
+            hunk.path: self._near(commit, hunk.path, hunk.old_path, tree=commit.tree)
             for hunk in commit.hunks
         }
         matches = [
             match
             for text in hunks
-            for match in self._stretches(text, {*at_hand[text.hunk.path]}, commit)
+            for match in self._stretches(text, {*near[text.hunk.path]}, commit)
         ]
         matches += [
             match._replace(is_draft=True)
@@ -182,7 +187,11 @@ class Judge:
         here = defaultdict[_Edit, set[int]](set)
         for match in matches:
             here[match.edit] |= match.edit_lines
-        best = self._best(matches, here, commit)
+        at_hand = {
+            path: [edit for edit in edits if not self._has_landed(edit, commit)]
+            for path, edits in near.items()
+        }
+        best = self._best(matches, here, near, commit)
         self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
@@ -217,20 +226,19 @@ class Judge:
                     self.counts[digest] += 1
         return answers
 
-    def _at_hand(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
-        """Returns the edits of paths in a tree since the last commits of these there.
+    def _near(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
+        """Returns the edits of paths in a tree that have lines in no commit yet.
 
         What a commit was made from is no such commit: a formatter may have come between.
         """
-        edits = [edit for path in dict.fromkeys(paths) for edit in self._pending.get(path, ())]
-        edits += [
-            self._edits[key] for key in sorted(commit.again & self.landed & self._edits.keys())
-        ]
-        own = (edit for edit in edits if edit.edit.tree == tree and edit.edit.path in paths)
+        edits = [edit for path in dict.fromkeys(paths) for edit in self._open.get(path, ())]
+        again = [edit for key in sorted(commit.again) if (edit := self._edits.get(key))]
+        edits += [one for one in again if one.edit.path in paths and one not in edits]
+        own = (edit for edit in edits if edit.edit.tree == tree)
         return [edit for edit in own if edit.edit.begun < commit.place]
 
     def _has_landed(self, edit: "_Edit", commit: CommitText) -> bool:
-        """Reports whether a commit has an edit that this one was not made from."""
+        """Reports whether an edit has landed by a commit that this one was not made from."""
         return edit.edit.key in self.landed and edit.edit.key not in commit.again
 
     def _stretches(
@@ -281,7 +289,7 @@ class Judge:
             if pairs:
                 here = edit.whole(start + shift, end - start)
                 own = frozenset(line for line in here if edit.newness[line])
-                fit = len(lines), end - start, edit in near
+                fit = len(lines), end - start, edit in near and not self._has_landed(edit, commit)
                 yield _Match(text, edit, tuple(pairs), own, *fit)
 
     def _drafts(
@@ -299,14 +307,22 @@ class Judge:
                 telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
                 came[path, edit.edit.path, edit.edit.tree] |= telling
         for (path, draft, tree), lines in came.items():
-            edits = {*self._at_hand(commit, draft, tree=tree)}
+            edits = {
+                edit
+                for edit in self._near(commit, draft, tree=tree)
+                if not self._has_landed(edit, commit)
+            }
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
             is_new = any(not self.counts[digest] for digest in lines)
             if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
                 yield path, edits
 
     def _best(
-        self, matches: list["_Match"], here: Mapping["_Edit", set[int]], commit: CommitText
+        self,
+        matches: list["_Match"],
+        here: Mapping["_Edit", set[int]],
+        near: Mapping[str, Collection["_Edit"]],
+        commit: CommitText,
     ) -> dict["_HunkText", dict[int, Said]]:
         """Returns the best that a match says of each line, the longest match first."""
         best = defaultdict[_HunkText, dict[int, Said]](dict)
@@ -321,11 +337,18 @@ class Judge:
                 and (digest := text.digests[line])
                 and (times := self.counts[digest]) <= TELLING_TIMES
             ]
-            wanted = edit.telling or edit.new
+            is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
+            is_at_home, wanted = True, edit.telling or edit.new
+            is_landed = self._has_landed(edit, commit)
+            rest = self.landed[edit.edit.key] if is_landed else set[int]()
+            is_rest = all(edit.line_at(place) in rest for place, _, _ in match.pairs)
+            if is_rest:  # a commit left it out
+                telling = [times for times in telling if not times]
+                is_at_home, wanted = edit in near[text.hunk.path], edit.telling & rest or rest
             share = len(here[edit] & wanted) / max(len(wanted), 1)
             is_many = len(telling) >= TELLING_LINES
-            is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
-            rank, how = (MAYBE, "part") if telling or share >= HALF else (NONE, "")
+            is_part = telling or (is_at_home and share >= HALF)
+            rank, how = (MAYBE, "part") if is_part else (NONE, "")
             if match.is_aligned:
                 is_sure = not match.is_draft or edit.edit.tree == commit.tree
                 is_form = all(new == _FORM for _, _, new in match.pairs)
@@ -333,9 +356,9 @@ class Judge:
                 rank, how = MAYBE, "part"
                 if telling or (is_sure and (is_form or is_row or share == 1)):
                     rank, how = AGENT, "draft" if match.is_draft else "" if is_here else "moved"
-            elif self._has_landed(edit, commit):
+            elif is_landed and not is_rest:
                 rank, how = (MAYBE, "copied") if is_many else (NONE, "")
-            elif telling and (share == 1 or (is_many and 0 in telling)):
+            elif telling and ((is_at_home and share == 1) or (is_many and 0 in telling)):
                 rank, how = AGENT, "" if is_here else "moved"
             other = sum(
                 used.get((edit, place), (text, line)) != (text, line)
@@ -368,7 +391,7 @@ class Judge:
         landing = {
             edit
             for path in {path for hunk in commit.hunks for path in (hunk.path, hunk.old_path)}
-            for edit in self._pending.get(path, ())
+            for edit in self._open.get(path, ())
             if edit.edit.tree == commit.tree and edit.edit.place <= commit.place
         }
         for edit, lines in here.items():
@@ -377,10 +400,12 @@ class Judge:
             }
             if rare and len(lines & rare) >= HALF * len(rare):
                 landing.add(edit)
+        landing |= {edit for edit in here if edit.edit.key in self.landed}
         for edit in landing:
-            if edit.edit.key not in self.landed:
-                self.landed.add(edit.edit.key)
-                self._pending[edit.edit.path].remove(edit)
+            key, path = edit.edit.key, edit.edit.path
+            self.landed[key] = self.landed.get(key, edit.new) - here.get(edit, set())
+            if not self.landed[key] and edit in self._open[path]:
+                self._open[path].remove(edit)
 
     def _keep_former(
         self,
@@ -576,7 +601,10 @@ class _Removed(NamedTuple):
 
 
 class _Formatted(NamedTuple):
-    """The removed lines in whose place a line has their tokens; `is_whole` if all of these."""
+    """The removed lines in whose place a line has their tokens.
+
+    `is_whole` is true where all tokens of these came back, and half of what was removed there.
+    """
 
     lines: list[_Removed]
     is_whole: bool
@@ -606,6 +634,7 @@ def _formatted(text: _HunkText) -> Iterator[tuple[int, _Formatted]]:
                 span = range(gone.line_at(start + shift), gone.line_at(stop - 1 + shift) + 1)
                 begin, until = gone.starts[span[0]], gone.starts[span[-1] + 1]
                 is_whole = until <= head if is_first else begin >= len(old) - tail
+                is_whole &= head + tail >= HALF * len(old)
                 sources = [_Removed(text.hunk, number + one, gone.lines[one]) for one in span]
                 yield at, _Formatted(sources, is_whole)
         line, number = end, number + len(gone.lines)
