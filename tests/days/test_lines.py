@@ -35,6 +35,13 @@ def discount_of(member, basket, today):
 """  # noqa: E501
 
 
+def formats_commits(day: Day) -> None:
+    """Has a hook of git format what is committed."""
+    hook = day.top / ".git/hooks/pre-commit"
+    hook.write_text(FORMATTER)
+    hook.chmod(0o755)
+
+
 @pytest.fixture
 def day(tmp_path: Path) -> Day:
     day = Day(tmp_path / "day")
@@ -47,9 +54,7 @@ def day(tmp_path: Path) -> Day:
 
 @pytest.mark.promise("A5e")
 def test_an_agent_writes_a_person_commits_and_a_formatter_changes_the_form(day):
-    hook = day.top / ".git/hooks/pre-commit"
-    hook.write_text(FORMATTER)
-    hook.chmod(0o755)
+    formats_commits(day)
     with day.agent("discounts") as agent:
         agent.asked("Members get a discount")
         agent.writes("discounts.py", DISCOUNTS)
@@ -526,8 +531,7 @@ def renewals_left(loan):
 
 
 @pytest.mark.promise("A5e")
-def test_commits_are_formatted_amended_stashed_renamed_and_squashed(day):
-    forge, clone, ben = day.folder / "forge", day.folder / "clone", Person(day, "Ben")
+def test_commits_are_formatted_afterwards_and_amended(day):
     with day.agent("loans") as loans, day.agent("fines") as fines:
         loans.asked("Lend things")
         fines.asked("Who is late pays")
@@ -549,65 +553,17 @@ def test_commits_are_formatted_amended_stashed_renamed_and_squashed(day):
     subprocess.run([RUFF, "format", "--isolated", "-q", day.top / "catalogue.py"], check=True)
     day.ada.git("commit", "-q", "-m", "Formatted", "catalogue.py")
     # from now on each commit is formatted, the one that Ada amends too
-    hook = day.top / ".git/hooks/pre-commit"
-    hook.write_text(FORMATTER)
-    hook.chmod(0o755)
+    formats_commits(day)
     day.ada.changes(
         "fines.py", "cents'\n", "cents'\n\n\nCENTS_AT_MOST = { 'a day': 500 }['a day']\n"
     )
     day.ada.git("commit", "-q", "-a", "--amend", "-m", "Fines, at most 5 euros")
-    with day.agent("holds") as holds:
-        holds.asked("Things can be reserved")
-        holds.edits(
-            "shop.py",
-            "def total(basket):\n",
-            "def reserve(item, member, queue):\n"
-            "    queue.setdefault(item.number, []).append(member.number)\n"
-            "    return len(queue[item.number]) - 1\n"
-            "\n\ndef total(basket):\n",
-        )
-        # something is urgent meanwhile
-        day.ada.git("stash", "-q")
-        day.ada.changes("loans.py", '"film": 7', '"film": 10')
-        day.ada.changes("shop.py", "line.count for", "max(line.count, 0) for")
-        day.ada.commits("Films for ten days, and nothing is sold twice")
-        day.ada.git("stash", "pop", "-q")
-        holds.shell("git commit -q -am 'Reservations'")
-    day.ada.git("mv", "fines.py", "fees.py")
-    day.ada.changes("fees.py", "def fine_of(", "def fee_of(")
-    day.ada.commits("Fees")
-    # a branch is formatted, amended and pushed; on the forge a line is changed, and it is squashed
-    day.ada.git("clone", "-q", "--bare", day.top, forge)
-    day.ada.git("remote", "add", "origin", forge)
-    day.ada.git("switch", "-q", "-c", "renewals")
-    with day.agent("renewals") as agent:
-        agent.asked("Loans can be renewed")
-        agent.writes("renewals.py", RENEWALS)
-        agent.shell("git add renewals.py && git commit -q -m 'Renewals'")
-        agent.edits("renewals.py", "def renewals_left(loan):", "def renewals_left(loan, today):")
-        agent.edits(
-            "renewals.py",
-            "    return max(3 - loan.renewed, 0)",
-            "    if loan.is_overdue(today): return 0\n    return max(3 - loan.renewed, 0)",
-        )
-        agent.shell("git commit -q -a --amend --no-edit && git push -q origin renewals")
-    ben.git("clone", "-q", forge, clone)
-    ben.git("switch", "-q", "renewals", root=clone)
-    ben.changes("renewals.py", "somebody else waits for it", "it is reserved", clone)
-    ben.commits("Update renewals.py", clone)
-    ben.git("switch", "-q", "main", root=clone)
-    ben.git("merge", "-q", "--squash", "renewals", root=clone)
-    ben.git("commit", "-q", "-m", "Renewals (#2)", root=clone)
-    ben.git("push", "-q", "origin", "main", root=clone)
-    day.ada.git("switch", "-q", "main")
-    day.ada.git("pull", "-q", "--ff-only", "origin", "main")
-    day.ada.git("branch", "-q", "-D", "renewals")
     day.judge(
         {
             "loans.py": """
 loans|from datetime import timedelta
 
-ada? |DAYS = {"book": 28, "film": 10, "game": 14, "map": 28}
+loans|DAYS = {"book": 28, "film": 7, "game": 14, "map": 28}
 
 
 loans|def due_on(item, lent_on):
@@ -636,11 +592,11 @@ loans|        for item in shop.items
 loans|        if item.kind == kind and all(word in item.title.casefold() for word in words)
 loans|    ][:limit]
 """,
-            "fees.py": """
+            "fines.py": """
 fines|CENTS_A_DAY = {"book": 20, "film": 100}
 
 
-ada? |def fee_of(item, days_late, member):
+fines|def fine_of(item, days_late, member):
 fines|    if member.is_child:
 fines|        return 0
 fines|    return min(
@@ -657,7 +613,35 @@ fines|    return f"{member.name} owes {sum(fines)} cents"
 
 ada? |CENTS_AT_MOST = {"a day": 500}["a day"]
 """,
-            "shop.py": """
+        }
+    )
+
+
+@pytest.mark.promise("A5e")
+def test_work_is_stashed_for_something_urgent_in_its_file_which_is_renamed(day):
+    formats_commits(day)
+    with day.agent("holds") as holds:
+        holds.asked("Things can be reserved")
+        holds.edits(
+            "shop.py",
+            "def total(basket):\n",
+            "def reserve(item, member, queue):\n"
+            "    queue.setdefault(item.number, []).append(member.number)\n"
+            "    return len(queue[item.number]) - 1\n"
+            "\n\ndef total(basket):\n",
+        )
+        # something is urgent meanwhile
+        day.ada.git("stash", "-q")
+        day.ada.changes("shop.py", "line.count for", "max(line.count, 0) for")
+        day.ada.commits("Nothing is sold twice")
+        day.ada.git("stash", "pop", "-q")
+        holds.shell("git commit -q -am 'Reservations'")
+    day.ada.git("mv", "shop.py", "till.py")
+    day.ada.changes("till.py", "def total(basket):", "def total_of(basket):")
+    day.ada.commits("The till")
+    day.judge(
+        {
+            "till.py": """
 ada  |from decimal import Decimal
 
 
@@ -666,9 +650,44 @@ holds|    queue.setdefault(item.number, []).append(member.number)
 holds|    return len(queue[item.number]) - 1
 
 
-ada  |def total(basket):
+ada  |def total_of(basket):
 ada  |    return sum(line.price * max(line.count, 0) for line in basket.lines)
 """,
+        }
+    )
+
+
+@pytest.mark.promise("A5e")
+def test_a_branch_is_formatted_and_amended_and_squashed_with_a_suggestion(day):
+    forge, clone, ben = day.folder / "forge", day.folder / "clone", Person(day, "Ben")
+    formats_commits(day)
+    day.ada.git("clone", "-q", "--bare", day.top, forge)
+    day.ada.git("remote", "add", "origin", forge)
+    day.ada.git("switch", "-q", "-c", "renewals")
+    with day.agent("renewals") as agent:
+        agent.asked("Loans can be renewed")
+        agent.writes("renewals.py", RENEWALS)
+        agent.shell("git add renewals.py && git commit -q -m 'Renewals'")
+        agent.edits("renewals.py", "def renewals_left(loan):", "def renewals_left(loan, today):")
+        agent.edits(
+            "renewals.py",
+            "    return max(3 - loan.renewed, 0)",
+            "    if loan.is_overdue(today): return 0\n    return max(3 - loan.renewed, 0)",
+        )
+        agent.shell("git commit -q -a --amend --no-edit && git push -q origin renewals")
+    ben.git("clone", "-q", forge, clone)
+    ben.git("switch", "-q", "renewals", root=clone)
+    ben.changes("renewals.py", "somebody else waits for it", "it is reserved", clone)
+    ben.commits("Update renewals.py", clone)
+    ben.git("switch", "-q", "main", root=clone)
+    ben.git("merge", "-q", "--squash", "renewals", root=clone)
+    ben.git("commit", "-q", "-m", "Renewals (#2)", root=clone)
+    ben.git("push", "-q", "origin", "main", root=clone)
+    day.ada.git("switch", "-q", "main")
+    day.ada.git("pull", "-q", "--ff-only", "origin", "main")
+    day.ada.git("branch", "-q", "-D", "renewals")
+    day.judge(
+        {
             "renewals.py": """
 renewals|def may_renew(loan, reservations):
 renewals|    if loan.renewed >= 3:

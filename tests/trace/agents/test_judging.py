@@ -327,6 +327,20 @@ def test_committed_lines_that_change_in_form_alone_keep_their_owner(case, was):
     assert answers == [words[kind] for kind in kinds]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "answers"),
+    [
+        ("import json\nimport os\n", "import os\nimport json\n", ["maybe moved"]),
+        ("}\n" + OTHER, OTHER + "}\n", ["none"]),
+    ],
+)
+def test_short_lines_that_are_sorted_in_their_place_are_no_persons(old, new, answers):
+    judge, was = Judge(), Said(AGENT, "e1")
+    said(judge, hunks("", old), edit(old))
+    change = hunks(old, new)
+    assert said(judge, change, name="c2", place=20, former=lambda hunk, number: was) == answers
+
+
 def test_commit_that_is_made_again_has_its_edits_at_hand():
     judge = Judge()
     assert said(judge, hunks("", BROKEN), edit(BROKEN)) == ["agent"] * 5

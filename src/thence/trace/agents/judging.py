@@ -419,7 +419,7 @@ class Judge:
 
         Too few of them are unknown, but where they came back whole in their place.
         """
-        formatted = {line: was for line, was in _formatted(text) if line in lines}
+        formatted = {line: was for line, was in text.formatted.items() if line in lines}
         moved = {line: where for line in lines if (where := removed.get(text.keys[line]))}
         moved |= {line: was.lines for line, was in formatted.items()}
         telling = {line for line in moved if text.digests[line]}
@@ -427,7 +427,11 @@ class Judge:
             is_whole = line in formatted and formatted[line].is_whole
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
-            is_likely = near or is_back or is_whole
+            # nobody knows if a short line was moved within its hunk, or written again
+            is_sorted = any(map(str.isalnum, text.keys[line])) and any(
+                one.hunk is text.hunk and one.line == text.lines[line] for one in sources
+            )
+            is_likely = near or is_back or is_whole or is_sorted
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
@@ -554,6 +558,38 @@ class _HunkText(_Tokens):
         groups = groupby(in_order, key=lambda pair: pair[1] - pair[0])
         return [[line for _, line in group] for _, group in groups]
 
+    @cached_property
+    def formatted(self) -> "dict[int, _Formatted]":
+        """Its added lines that a formatter or an indent may have made of removed lines.
+
+        Compared are the tokens at the begin and at the end of each stretch of changed lines.
+        """
+        formatted: dict[int, _Formatted] = {}
+        line, number = 0, self.hunk.old_start
+        for is_changed, group in groupby(self.hunk.lines, key=lambda row: row[0] != " "):
+            rows = [*group]
+            gone = _Tokens([row for sign, row in rows if sign != "+"])
+            end = line + sum(sign != "-" for sign, _ in rows)
+            first = self.starts[line]
+            old, new = gone.tokens, self.tokens[first : self.starts[end]]
+            head, tail = (
+                sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                for pairs in (zip(old, new, strict=False), zip(old[::-1], new[::-1], strict=False))
+            )
+            for at in filter(self.is_worded, range(line, end) if is_changed else ()):
+                start, stop = self.starts[at] - first, self.starts[at + 1] - first
+                is_first = stop <= head
+                shift = 0 if is_first else len(old) - len(new)
+                if is_first or start >= len(new) - tail:
+                    span = range(gone.line_at(start + shift), gone.line_at(stop - 1 + shift) + 1)
+                    begin, until = gone.starts[span[0]], gone.starts[span[-1] + 1]
+                    is_whole = until <= head if is_first else begin >= len(old) - tail
+                    is_whole &= head + tail >= HALF * len(old)
+                    sources = [_Removed(self.hunk, number + one, gone.lines[one]) for one in span]
+                    formatted[at] = _Formatted(sources, is_whole)
+            line, number = end, number + len(gone.lines)
+        return formatted
+
 
 class _Match(NamedTuple):
     """A stretch of equal tokens of a hunk and an edit.
@@ -608,36 +644,6 @@ class _Formatted(NamedTuple):
 
     lines: list[_Removed]
     is_whole: bool
-
-
-def _formatted(text: _HunkText) -> Iterator[tuple[int, _Formatted]]:
-    """Yields the added lines that a formatter or an indent may have made of removed lines.
-
-    Compared are the tokens at the begin and at the end of each stretch of changed lines.
-    """
-    line, number = 0, text.hunk.old_start
-    for is_changed, group in groupby(text.hunk.lines, key=lambda row: row[0] != " "):
-        rows = [*group]
-        gone = _Tokens([row for sign, row in rows if sign != "+"])
-        end = line + sum(sign != "-" for sign, _ in rows)
-        first = text.starts[line]
-        old, new = gone.tokens, text.tokens[first : text.starts[end]]
-        head, tail = (
-            sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-            for pairs in (zip(old, new, strict=False), zip(old[::-1], new[::-1], strict=False))
-        )
-        for at in filter(text.is_worded, range(line, end) if is_changed else ()):
-            start, stop = text.starts[at] - first, text.starts[at + 1] - first
-            is_first = stop <= head
-            shift = 0 if is_first else len(old) - len(new)
-            if is_first or start >= len(new) - tail:
-                span = range(gone.line_at(start + shift), gone.line_at(stop - 1 + shift) + 1)
-                begin, until = gone.starts[span[0]], gone.starts[span[-1] + 1]
-                is_whole = until <= head if is_first else begin >= len(old) - tail
-                is_whole &= head + tail >= HALF * len(old)
-                sources = [_Removed(text.hunk, number + one, gone.lines[one]) for one in span]
-                yield at, _Formatted(sources, is_whole)
-        line, number = end, number + len(gone.lines)
 
 
 def _say_wordless(
