@@ -29,7 +29,7 @@ from thence.work.plan.planning_files import has_landed
 from thence.work.project.package_refs import base_of_package, target_in
 from thence.work.project.plan_refs import own_refs, plan_refs
 from thence.work.project.project import Project
-from thence.work.session.lane_changes import context_of, move_all
+from thence.work.session.lane_changes import move_all, request_of
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import Session
 
@@ -86,7 +86,7 @@ def begin_plan(session: Session, slug: str, target: str) -> None:
             if not error.recoverable:
                 raise  # otherwise the user's changes are committed first
     session.forget_refs()
-    session.planning.writes_in = tree
+    session.plan(writes_in=tree)
 
 
 def _merge(project: Project, tree: Path, branch: str, other: str) -> None:
@@ -128,7 +128,7 @@ def take_plan_in(session: Session, feature: FeatureState, wp_id: str) -> None:
     for a conflict, with nothing changed.
     """
     refs, project, slug = session.refs, session.project, feature.slug
-    repo, branch, target = project.repo, branch_of(slug, wp_id), session.target_of(feature)
+    repo, branch, target = project.repo, branch_of(slug, wp_id), session.snapshot.target_of(feature)
     aim, tip, tree = target_in(refs, target), refs.branches.get(branch), refs.trees.get(branch)
     if not (session.planning.is_by_pull_request and tip and tree and aim.tip):
         return
@@ -188,15 +188,14 @@ def record_landings(session: Session) -> None:
     for feature in session.board.features.values():
         packages = {wp_id: one for wp_id, one in feature.packages.items() if one.is_approved}
         parts += [replace(feature, packages=packages)] if packages else []
-    for (slug, wp_id), code in code_of_packages(session, parts, (FOR_REVIEW,)).items():
+    for (slug, wp_id), code in code_of_packages(session.snapshot, parts, (FOR_REVIEW,)).items():
         feature = session.board.features[slug]
         package = feature.packages[wp_id]
         if code.kind != "landed" or code.changed_since is not None:
             continue
         with session.acting_as(package.approved_by or NOBODY):
-            context = context_of(session, feature, wp_id, DONE)
-            context = replace(context, code=code, rests_on=package.events_of("approved"))
-            requests = [(wp_id, DONE, context)]
+            request = request_of(session, feature, wp_id, DONE, code=code)
+            requests = [request.knowing(rests_on=package.events_of("approved"))]
             moves, _ = move_all(session, slug, requests, needs_log=False, is_strict=False)
         if moves:
             session.recorded.append((slug, wp_id))
@@ -238,7 +237,7 @@ def push_packages(
 
     Raises GitFailed if the remote refuses one.
     """
-    target = session.target_of(feature)
+    target = session.snapshot.target_of(feature)
     remote, main = reached(session, target), session.project.main
     requests: dict[str, PullRequest | None] = {}
     for name in names:

@@ -18,7 +18,7 @@ from thence.git.refs import tip_of
 from thence.git.repository import git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
-from thence.work.board.board import as_json, conflict_json, package_name
+from thence.work.board.board import as_json, conflict_json
 from thence.work.board.move_request import LandingStatus, can_begin_on
 from thence.work.board.remarks import remarks, waiting_for, waits_for
 from thence.work.board.state import (
@@ -44,7 +44,7 @@ from thence.work.session.package_code import (
     deleted_branch,
     in_target_before_done,
 )
-from thence.work.session.session import CommandResult, Session, not_imported
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import is_shared, status_words, unshared
 
 _TITLE_CHARACTERS_MAX = 60
@@ -129,25 +129,24 @@ def status(
     """Show the board: the packages of features in work, a line for each other feature.
 
     It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
-    that settled them, and the command that settles them otherwise. So are packages at work whose
-    branches change the same files.
+    that settled them, and the command that settles them otherwise.
     """
     board = session.refresh()
-    unlogged = not_imported(session.board, session.planning) if feature is None else []
+    unlogged = session.snapshot.not_imported() if feature is None else []
     if feature is not None:
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     codes: Mapping[tuple[str, str], LandingStatus] = {}
     early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
+        codes = code_of_packages(session.snapshot, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target
-        early = in_target_before_done(session, board)
+        early = in_target_before_done(session.snapshot, board)
     conflicts = [_conflict_here(session, conflict) for conflict in board.conflicts]
     node_id = next_node_id(session.project.home)
-    own = {event.event_id for event in session.events if event.node_id == node_id}
+    own = {event.event_id for event in session.snapshot.events if event.node_id == node_id}
     parts = []
     for state in board.features.values():
         open_ones = [one for one in conflicts if one["open"] and state.is_about(one["subject"])]
@@ -239,7 +238,7 @@ def _feature_status(
     notes, half_added = list[str](), list[str]()
     with suppress(GitFailed):
         try:
-            target, folder = session.target_of(feature), session.planning.path(slug)
+            target, folder = session.snapshot.target_of(feature), session.planning.path(slug)
             trees = (None, target)
             has_files = any(session.planning.names(tree, folder) for tree in trees)
             if feature.spec_event in own and not feature.packages and not has_files:
@@ -265,7 +264,7 @@ def _feature_status(
                 ]
         except PlanningError as error:  # no target
             notes = [error.cause, f"next: {error.hint}"]
-    rows, histories = dict[str, _Row](), attempt_histories(session.events, slug)
+    rows, histories = dict[str, _Row](), attempt_histories(session.snapshot.events, slug)
     for wp_id, package in feature.packages.items():
         code, history, pid = codes.get((slug, wp_id)), histories.get(wp_id), None
         has_branch = code is not None and tip_of(session.refs, code.branch) is not None
@@ -305,7 +304,7 @@ def _plan_notes(session: Session, slug: str, target: str, plan: OpenPlan) -> Ite
 
 def _stray(session: Session, slug: str, wp_id: str) -> str:
     """Returns the sentence on a package's worktree that is not on its branch, else ""."""
-    if deleted := deleted_branch(session, slug, wp_id):
+    if deleted := deleted_branch(session.snapshot, slug, wp_id):
         return ": ".join(deleted)
     path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
     trees = session.refs.trees
@@ -450,8 +449,8 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
 
 def _conflict_here(session: Session, conflict: Conflict) -> dict[str, Any]:
     """Returns a conflict as JSON, with the steps by which a person settles it otherwise."""
-    slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
-    name, where = package_name(conflict), f" --feature {slug}"
+    _, slug, name = conflict.subject.rsplit("/", 2)
+    where = f" --feature {slug}"
     package = session.board.package(slug, name)
     steps = [
         f"where it was made: thence work finalize-tasks --add {quote(one.title)}{where}"
