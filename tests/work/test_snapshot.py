@@ -48,8 +48,8 @@ def test_snapshot_stays_as_it_was_read_whatever_comes_later(session):
 def test_moves_are_decided_without_a_look_at_disk_or_git(session):
     snapshot = session.snapshot
     shutil.rmtree(session.project.root)
-    wishes = [request("WP01", to) for to in ("doing", "for_review")] + [request("WP02", "doing")]
-    events, guard, (moves, refused, board) = decide_moves(snapshot, SLUG, wishes)
+    requests = [request("WP01", to) for to in ("doing", "for_review")] + [request("WP02", "doing")]
+    events, guard, (moves, refused, board) = decide_moves(snapshot, SLUG, requests)
     lanes = [(move.wp_id, move.previous, move.to) for move in moves]
     assert lanes == [
         ("WP01", "planned", "doing"),
@@ -63,13 +63,15 @@ def test_moves_are_decided_without_a_look_at_disk_or_git(session):
 
 
 def test_package_goes_through_all_its_lanes_or_none_and_the_rest_goes_on(session):
-    wishes = [request("WP02", "doing"), request("WP01", "doing"), request("WP01", "done")]
+    requests = [request("WP02", "doing"), request("WP01", "doing"), request("WP01", "done")]
     events, _, (moves, refused, board) = decide_moves(
-        session.snapshot, SLUG, wishes, is_strict=False
+        session.snapshot, SLUG, requests, is_strict=False
     )
     assert (events, moves, [*refused]) == ([], [], ["WP02", "WP01"])
     assert board == session.board
-    events, _, (moves, refused, _) = decide_moves(session.snapshot, SLUG, wishes[1:2] + wishes[:1])
+    events, _, (moves, refused, _) = decide_moves(
+        session.snapshot, SLUG, requests[1:2] + requests[:1]
+    )
     assert ([move.wp_id for move in moves], [*refused]) == (["WP01"], ["WP02"])
 
 

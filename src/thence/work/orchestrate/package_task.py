@@ -467,7 +467,7 @@ class PackageTask:
         self.report("failed", why, seconds)
 
     def _request(self, to: str, reason: str = "", **members: Any) -> LaneRequest:
-        """Returns the wish to move the package; `members` are those of its context."""
+        """Returns the request to move the package; `members` are those of its context."""
         session, wp_id = self._shared.session, self.task.wp_id
         request = request_of(session, self._feature, wp_id, to, reason=reason)
         return request.knowing(waived_guards=_ANSWERS, **members)

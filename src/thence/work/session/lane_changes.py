@@ -44,7 +44,7 @@ RUN_VARIABLE = "THENCE_RUN"  # agents and gates have it, and what they start
 
 
 class LaneRequest(NamedTuple):
-    """A wish to move a package to a lane."""
+    """A request to move a package to a lane, with what decides it beside the board."""
 
     wp_id: str
     to: str
@@ -193,10 +193,11 @@ def request_of(
     is_forced: bool = False,
     code: LandingStatus | None = None,
 ) -> LaneRequest:
-    """Returns the wish to move a package, with all that planning files, worktree and git say of it.
+    """Returns the request to move a package, with what planning files and git say of the package.
 
-    Before done that is where its code is, unless `code` says it, and which gates are run. Raises
-    PlanningError for a file that can't be read, GitFailed.
+    A move to done needs to know where the code is, unless `code` says it, and which gates are run.
+    Without a lane `to` only subtasks and worktree are looked at. Raises PlanningError for a file
+    that can't be read, GitFailed.
     """
     snapshot, slug = session.snapshot, feature.slug
     package, plan = feature.packages[wp_id], snapshot.planned(feature).get(wp_id)

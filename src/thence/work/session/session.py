@@ -15,10 +15,13 @@ from thence.errors import HeadsMoved, InvalidEvent, Refused, ThenceError
 from thence.git.memo import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import user_of
+from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold
+from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
+from thence.work.names import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.session.snapshot import Snapshot
@@ -147,9 +150,17 @@ class Session:
         return len(self.snapshot.events) + self._appended_count
 
     def feature(self, name: str | None, *packages: str) -> FeatureState:
-        """Returns the command's feature and notes it; raises as `Snapshot.feature` does."""
+        """Returns the command's feature and notes it; raises as `Snapshot.feature` does.
+
+        Raises Refused for a package that was made here and has lost its number, too.
+        """
         feature = self.snapshot.feature(name, *packages)
         self.feature_slug = feature.slug
+        for package in filter(None, map(feature.packages.get, map(wp_id_of, packages))):
+            node_id = next_node_id(self.project.home) if package.lost else None
+            if refusal := number_given_twice(feature, package, node_id):
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not use the package", place, is_agent=False)
         return feature
 
     def refresh(self) -> Board:

@@ -16,8 +16,6 @@ from thence.errors import PlanningError, Refused
 from thence.git.memo import Memo
 from thence.git.refs import Refs
 from thence.git.repository import branch_of
-from thence.log.recovery.writers import next_node_id
-from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.names import is_slug, resolve, wp_id_of
 from thence.work.plan.planning_files import Planning
@@ -68,8 +66,7 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         """Returns the command's feature: the named one, that of this worktree, the only one.
 
         That is the only open one, or the only one that has the named packages. Raises Refused for
-        one that is not on the board, and for a package that was made here and has lost its number,
-        PlanningError where several are possible or none is open.
+        one that is not on the board, PlanningError where several are possible or none is open.
         """
         features, here = self.board.features, self.planning.feature_here()
         wp_ids = [wp_id_of(package) for package in packages]
@@ -90,12 +87,6 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
                 step = "finalize-tasks" if self.not_imported() else "setup-spec TITLE"
                 hint = f"thence work {step}"
             raise PlanningError("could not decide which feature is meant", cause=cause, hint=hint)
-        for package in filter(None, map(feature.packages.get, wp_ids)):
-            node_id = next_node_id(self.project.home) if package.lost else None
-            refusal = number_given_twice(feature, package, node_id)
-            if refusal is not None:
-                place = f"{feature.slug}/{package.wp_id}"
-                raise refusal.error("could not use the package", place, is_agent=False)
         return feature
 
     def _feature_named(self, name: str) -> FeatureState:

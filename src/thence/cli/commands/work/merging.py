@@ -34,7 +34,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusals
+from thence.work.board.transitions import DECIDING_TYPES, landed_payload
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
@@ -272,7 +272,7 @@ def _chosen(
     in_work: dict[str, LandingStatus] = {}
     stays: dict[str, str] = {}
     for package in in_order(packages):
-        wp_id, lane, why = package.wp_id, package.lane, ""
+        wp_id, lane = package.wp_id, package.lane
         code, branch = codes.get((feature.slug, wp_id)), branch_of(feature.slug, wp_id)
         about = f"{wp_id} --feature {feature.slug}"
         if lane == DONE and code is not None and code.kind == "landed":
@@ -300,17 +300,13 @@ def _chosen(
         request = request_of(session, feature, wp_id, to, reason=reason, is_forced=is_forced)
         request = request.knowing(waived_guards=waived)
         if lane == DOING:
-            for refusal in refusals(session.board, feature.slug, wp_id, to, request.context):
-                if is_forced and refusal.may_be_forced:
-                    continue
+            try:
+                check_move(session.board, feature.slug, request)
+            except Refused as refusal:
                 if wp_ids:
-                    place = f"{feature.slug}/{wp_id}"
-                    raise refusal.error("could not merge", place, is_agent=request.context.is_agent)
-                why = f"{refusal.message}; {refusal.remedy}"
-                break
-        if why:
-            stays[wp_id] = why
-            continue
+                    raise
+                stays[wp_id] = _reason(refusal)
+                continue
         requests[wp_id] = request
         if code is not None and lane != DONE:
             in_work[wp_id] = code
@@ -336,8 +332,7 @@ def _hand_over(
     """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
     packages = feature.packages
     doing = {w: one for w, one in requests.items() if packages[w].lane == DOING}
-    for wp_id, request in doing.items():
-        check_move(session.board, feature.slug, request)
+    for wp_id in doing:
         take_plan_in(session, feature, wp_id)
     pull_requests = push_packages(session, feature, names)
     for wp_id, request in doing.items():  # a plan that was taken in is part of the code
