@@ -32,6 +32,7 @@ from thence.work.project.project import Project
 from thence.work.session.lane_changes import move_all, request_of
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import Session
+from thence.work.session.snapshot import Snapshot
 
 ATTEMPTS_MAX = 5
 
@@ -205,10 +206,10 @@ def record_landings(session: Session) -> None:
         session.refresh()
 
 
-def unpushed(session: Session, slug: str, target: str) -> list[str]:
+def unpushed(snapshot: Snapshot, slug: str, target: str) -> list[str]:
     """Returns the command that takes commits off a target that a plan branch has, if there are."""
-    refs, aim = session.refs, target_in(session.refs, target)
-    repo, plan = session.project.repo, plan_branch(slug)
+    refs, aim = snapshot.refs, target_in(snapshot.refs, target)
+    repo, plan = snapshot.project.repo, plan_branch(slug)
     if not aim.local or not aim.tip or is_ancestor(repo, aim.local, aim.tip):
         return []
     if not is_ancestor(repo, aim.local, refs.branches[plan]):
@@ -218,12 +219,13 @@ def unpushed(session: Session, slug: str, target: str) -> list[str]:
     return [f"{plan} has all commits that {aim.name} lacks; to take them off {target}: {move}"]
 
 
-def not_pushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
+def not_pushed(snapshot: Snapshot, target: str, end: str) -> tuple[str | None, list[str]]:
     """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
-    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
+    refs = snapshot.refs
+    push, upstream = push_command(refs, target), refs.upstreams.get(HEADS + target)
     if push is None or upstream is None:
         return None, []
-    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
+    if is_ancestor(snapshot.project.repo, end, refs.commits[upstream]):
         return None, []
     lacking = upstream.removeprefix(REMOTES)
     switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"

@@ -388,7 +388,7 @@ def _finish(
     closing = [request_of(session, feature, wp_id, DONE) for wp_id in approved]
     moves, waiting = move_all(session, slug, closing, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
-    lacking, steps = not_pushed(session, plan.target, plan.end)
+    lacking, steps = not_pushed(session.snapshot, plan.target, plan.end)
     changed = {wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since}
     data = {
         "merged": merged,

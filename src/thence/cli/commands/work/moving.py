@@ -52,6 +52,7 @@ from thence.work.session.package_code import (
 from thence.work.session.pull_requests import take_plan_in
 from thence.work.session.session import CommandResult, Session, moved_meanwhile
 from thence.work.session.sharing import give_way, refresh_first
+from thence.work.session.snapshot import Snapshot
 
 NOTHING_READY = 4  # the exit code of `implement` without a package
 _NOT_MADE = "its worktree could not be made"
@@ -251,19 +252,19 @@ def _take(
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
     ]
-    lines[3:3] = _revert_lines(session, state, taken, data)
+    lines[3:3] = _revert_lines(session.snapshot, state, taken, data)
     if previous and worktree.is_new:
         lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
     return session.result(data, lines)
 
 
 def _revert_lines(
-    session: Session, feature: FeatureState, package: PackageState, data: dict[str, object]
+    snapshot: Snapshot, feature: FeatureState, package: PackageState, data: dict[str, object]
 ) -> list[str]:
     """Returns what brings the code of a package back that was reverted, also into the data."""
     if not package.reviews:
         return []
-    code = LandingCheck(session.snapshot, feature).of(package)
+    code = LandingCheck(snapshot, feature).of(package)
     if code.kind != "reverted":
         return []
     data["reverted_by"] = list(code.reverts)
@@ -371,7 +372,7 @@ def move_task(
     if to == DOING and moved.previous in (PLANNED, DONE):
         lines.append(f"next: thence work implement {wp_id} --feature {slug}")
     if to == DOING:
-        lines += _revert_lines(session, state, moving, data)
+        lines += _revert_lines(session.snapshot, state, moving, data)
     return session.result(data, lines)
 
 

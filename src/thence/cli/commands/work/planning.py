@@ -372,7 +372,7 @@ def _switch(session: Session, land: Land) -> CommandResult:
         begin_plan(session, feature.slug, target)
         commit(session, {}, f"Land by {land}", "setup-spec", target=target)
         lines += push_plan(session, feature.slug, target).lines
-        lines += unpushed(session, feature.slug, target)
+        lines += unpushed(session.snapshot, feature.slug, target)
     return session.result({"land": land}, dict.fromkeys(lines))
 
 
