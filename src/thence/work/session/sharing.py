@@ -149,7 +149,7 @@ def status_words(session: Session) -> str | None:
         is_sent = is_locked(home / EXCHANGING) or background.is_waiting(home)
         return None if is_sent and last and not last.error_text else _unshared_words(session)
     is_alone = not any(ref.startswith(REMOTES) for ref in session.refs.commits)
-    return None if is_alone or not session.events else "not shared yet: thence sync now"
+    return None if is_alone or not session.snapshot.events else "not shared yet: thence sync now"
 
 
 def _way(session: Session) -> str:
