@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from thence.errors import NotLoggedIn, SyncRefused
+from thence.errors import NotLoggedIn, SyncRefused, ThenceError
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.wire.messages import Tokens
 
@@ -53,7 +53,7 @@ def test_symbolic_link_is_refused(store, tmp_path):
     store.save(ADA)
     store.path.rename(tmp_path / "elsewhere")
     store.path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SyncRefused, match="symbolic link"):
+    with pytest.raises(ThenceError, match="symbolic link"):
         store.logins()
 
 
@@ -111,7 +111,7 @@ def test_refused_login_is_remembered_until_the_next(store):
 def test_new_tokens_that_can_not_be_stored_are_not_used(store):
     store.save(ADA)
     (store.folder / ".credentials.json.part").mkdir()
-    with pytest.raises(SyncRefused):
+    with pytest.raises(ThenceError):
         store.refreshed(ADA, lambda refresh: tokens(1))
     assert store.login(URL) == ADA
 

@@ -1,4 +1,4 @@
-"""The exchange of a log in the background: a detached `thence sync now`, and whether it may run.
+"""The exchange of a log in the background: a detached `thence sync now`.
 
 One is at work and one waits for its turn, so that whatever was appended before a start is sent by
 one of them. The one that waits holds a lock as its stdin, which it has from its start.
@@ -55,17 +55,3 @@ def begin_turn(folder: Path) -> None:
 def is_waiting(folder: Path) -> bool:
     """Reports whether a process of the background waits for its turn. Raises ThenceError."""
     return is_locked(sync_folder(folder) / _WAITING)
-
-
-def is_private(marker: Path) -> bool:
-    """Reports whether sync was disabled, by a marker."""
-    return marker.exists()
-
-
-def set_private(marker: Path, *, is_private: bool) -> None:
-    """Sets or removes a marker. Raises OSError."""
-    if is_private:
-        marker.parent.mkdir(exist_ok=True)
-        marker.touch()
-    else:
-        marker.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ else of it, which names the log and has appends refused. A log that the login ma
 stays, and its file says why. A folder that mirrors something else, or nothing, is never touched.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +20,8 @@ from thence.log.files.segment import mirror_path
 from thence.log.open import open_log
 from thence.sync.client import client_to
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import SyncEngine, sync_lock
-from thence.sync.target import SyncReport, SyncTarget, read_state, write_state
+from thence.sync.engine import SyncEngine
+from thence.sync.target import LOCK, SyncReport, SyncTarget, read_state, sync_folder, write_state
 from thence.sync.wire.messages import MirroredLog, TeamLog
 
 # how long another process may pull the same log
@@ -34,20 +34,16 @@ _GONE = "the team has no such log any more"
 Progress = Callable[[str, int], None]
 
 
-class Unmirrored(NamedTuple):
-    """A log that could not be updated, and why."""
-
-    log: str
-    error: ThenceError
-
-
 class MirrorReport(NamedTuple):
-    """The report of one pass: how many logs the team has, lines pulled, lines redacted."""
+    """The report of one pass: how many logs the team has, lines pulled, lines redacted.
+
+    `unmirrored` maps the logs that could not be updated to the reasons.
+    """
 
     logs: int
     pulled: int
     redacted: int
-    unmirrored: Sequence[Unmirrored]
+    unmirrored: Mapping[str, ThenceError]
     withdrawn: Sequence[str]
 
 
@@ -68,12 +64,12 @@ def mirror(
                 _withdraw(folder, str(refused.cause))
         raise
     pulled = redacted = 0
-    unmirrored: list[Unmirrored] = []
+    unmirrored: dict[str, ThenceError] = {}
     for log in logs:
         try:
             report = _pull(root / log.log, target, store, log, progress)
         except ThenceError as error:
-            unmirrored.append(Unmirrored(log.log, error))
+            unmirrored[log.log] = error
             continue
         pulled, redacted = pulled + report[0], redacted + report[1]
     names = {log.log for log in logs}
@@ -145,7 +141,7 @@ def _pull(
             closing(
                 SyncEngine(opened, client, target=named.key, progress=show, pulls_only=True)
             ) as engine,
-            file_lock(sync_lock(opened), _WAIT_S),
+            file_lock(sync_folder(folder) / LOCK, _WAIT_S),
         ):
             report = engine.round()
     if report.error is not None:

@@ -85,10 +85,6 @@ class AuthRoutes:
                 known_name = name if self._accounts.has_user(name) else None
                 self._audit.record("login.failed", user=known_name, address=address)
                 raise
-            if credentials.new_password:
-                self._accounts.set_password(name, credentials.new_password)  # it ends this one too
-                self._audit.record("password.changed", name, user=name, address=address)
-                tokens = self._logins.begin(name)
             self._audit.record("login.succeeded", name, address=address)
             return tokens
 

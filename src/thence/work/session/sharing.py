@@ -50,7 +50,7 @@ def remote_of(session: Session) -> BoardRemote:
 
 def is_on_remote(session: Session) -> bool:
     """Reports whether the board is shared over a git remote. Raises GitFailed, PlanningError."""
-    if background.is_private(_private(session.project)):
+    if _private(session.project).exists():
         return False
     return board_tip(session.project, session.refs, session.board.targets) is not None
 
@@ -235,7 +235,12 @@ def unshared(session: Session) -> int:
 
 def set_private(project: Project, *, is_private: bool) -> None:
     """Ends the sharing over a git remote here, or allows it again. Raises OSError."""
-    background.set_private(_private(project), is_private=is_private)
+    marker = _private(project)
+    if is_private:
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
+    else:
+        marker.unlink(missing_ok=True)
 
 
 @contextmanager

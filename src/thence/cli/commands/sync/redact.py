@@ -13,7 +13,7 @@ from thence.cli.shared.logs import (
     names_event,
     open_for_reading,
 )
-from thence.errors import SyncRefused
+from thence.errors import ThenceError
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
@@ -56,7 +56,7 @@ def redact_command(
             try:
                 with closing(client_to(enabled, CredentialStore())) as client:
                     right = client.node_owner(stored.node_id)
-            except SyncRefused as error:
+            except ThenceError as error:
                 cause = error.cause or error
                 out.notice(f"note: the server was not asked whose event it is: {cause}")
         check_right(log, stored, right, is_synced=enabled is not None)
