@@ -57,9 +57,7 @@ def test_symbolic_link_is_refused(store, tmp_path):
         store.logins()
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b'{"version":1,"logins":[{"access":"secret"}]}', b"\xff"]
-)
+@pytest.mark.parametrize("data", [b"", b"{", b'[{"access":"secret"}]', b"\xff"])
 def test_spoilt_file_is_refused_unseen(store, data):
     store.save(ADA)
     store.path.write_bytes(data)
@@ -120,7 +118,7 @@ def test_left_over_of_a_killed_process_is_replaced(store):
     store.save(ADA)
     (store.folder / ".credentials.json.part").write_text("half")
     store.save(ADA.renewed(tokens(1)))
-    assert json.loads(store.path.read_bytes())["logins"][0]["access"] == "access-1"
+    assert json.loads(store.path.read_bytes())[0]["access"] == "access-1"
     assert sorted(os.listdir(store.folder)) == ["credentials.json", "credentials.lock"]
 
 

@@ -82,17 +82,14 @@ _NO_PAGE = LinesPage((), "", False)
 _T = TypeVar("_T")
 
 
-class _Problem(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
-    hint: str = ""
-
-
 class Refusal(msgspec.Struct, frozen=True):
-    """An answer of 400 or more in the form of the protocol; without an error it had another."""
+    """An answer of 400 or more in the form of the protocol; without an error it had another.
+
+    `problem` has a code, and a hint.
+    """
 
     error: str = ""
-    problem: _Problem = _Problem()
+    problem: dict[str, str] = {}
 
 
 class HttpAnswer(NamedTuple):
@@ -115,8 +112,7 @@ class HttpAnswer(NamedTuple):
     @property
     def reason(self) -> str:
         """The server's own words for a refusal, else its status."""
-        refusal = self.refusal
-        return self.words(refusal.problem.message or refusal.error) or f"status {self.status}"
+        return self.words(self.refusal.error) or f"status {self.status}"
 
     def words(self, text: str) -> str:
         """Returns a text of the server in few printable words, without a secret."""
@@ -156,10 +152,10 @@ class HttpAnswer(NamedTuple):
             code, hint = "server_unreachable", "nothing is lost; try again later"
         elif status == 401:
             kind, code, hint = NotLoggedIn, "not_logged_in", f"thence sync login {self.server}"
-        elif status == 409 and refusal.problem.code == "cursor_unknown":
+        elif status == 409 and refusal.problem.get("code") == "cursor_unknown":
             code, hint = "cursor_unknown", "the next round begins anew by itself"
         elif status in (403, 409, 412, 413) or (404 != status >= 400 and refusal.error):
-            code, hint = "sync_refused", self.words(refusal.problem.hint) or _ASK
+            code, hint = "sync_refused", self.words(refusal.problem.get("hint", "")) or _ASK
         else:
             text = self.words(self.body.decode(errors="replace"))
             cause = f"it is of status {status}: {text!r}"
@@ -564,7 +560,7 @@ class SyncClient:
                 if answer.status == 200:
                     return answer.decoded(kind)
                 refusal, status = answer.refusal, answer.status
-                if unknown is not None and status == 404 and refusal.problem.code:
+                if unknown is not None and status == 404 and refusal.problem.get("code"):
                     return unknown
                 if is_push and (status == 413 or (status == 400 and refusal.error)):
                     raise BatchRefused(

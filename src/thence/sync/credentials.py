@@ -53,11 +53,6 @@ class Login(Secret, frozen=True, omit_defaults=True):
         )
 
 
-class _File(Secret, frozen=True):
-    version: int
-    logins: tuple[Login, ...]
-
-
 class CredentialStore:
     """The file of logins in a folder, by default this user's; nothing is made before a save.
 
@@ -90,7 +85,7 @@ class CredentialStore:
         if is_open:  # closed to others
             self.path.chmod(0o600)
         try:
-            logins = msgspec.json.decode(data, type=ready(_File)).logins
+            logins = msgspec.json.decode(data, type=ready(tuple[Login, ...]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise SyncRefused(
                 "could not use your logins in",
@@ -171,7 +166,7 @@ class CredentialStore:
                 yield logins
             finally:
                 if logins != before:
-                    data = msgspec.json.encode(_File(1, tuple(logins.values())))
+                    data = msgspec.json.encode([*logins.values()])
                     replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
 
 

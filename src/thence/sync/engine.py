@@ -13,8 +13,6 @@ in, and keeps its report beside the log.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from io import FileIO
-from pathlib import Path
 from random import uniform
 
 from msgspec.structs import replace
@@ -33,21 +31,15 @@ from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import Outbox, OutboxLine, key_of
 from thence.sync.redactions import own_nodes, settle_bodies
-from thence.sync.target import (
-    LOCK,
-    QUEUE,
-    SyncReport,
-    enabled_target,
-    recorded,
-    sync_folder,
-)
+from thence.sync.target import LOCK, QUEUE, SyncReport, enabled_target, recorded, sync_folder
 from thence.sync.wire.messages import (
-    BODIES_MISSING,
     BODY_MISSING,
     OWN_NODES_MAX,
     BatchFailed,
     BatchRefused,
     Cursors,
+    EventVerdict,
+    Results,
     batches,
 )
 
@@ -63,7 +55,6 @@ BATCH_PAUSE_S = 5.0
 _QUEUE_S = 0.5
 _TOO_NEW = "its clock is too far ahead of the log's"
 _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
-_VALUE_MISSING = "body_missing"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 BACKOFF_MIN_S = 0.5
@@ -122,7 +113,6 @@ class SyncEngine:
         self._find_secret = find_secret or (lambda line: log.redact_settings.parking.found_in(line))
         self.outbox = Outbox(log.folder, log.vocabulary, target)
         self._pulls_only = pulls_only
-        self._begin()
 
     def round(self) -> SyncReport:
         """Runs one round and returns its report; an error that ends it early is part of that."""
@@ -207,14 +197,12 @@ class SyncEngine:
             passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
-            if self._relay(page.lines, page.next, before, is_again=is_again):
-                is_again = False
-                if not page.more:
-                    return
-            elif is_again:
+            is_whole = self._relay(page.lines, page.next, before, is_again=is_again)
+            if is_again and not is_whole:
                 raise _bad("a line in its page is not an event")
-            else:
-                is_again = True
+            if is_whole and not page.more:
+                return
+            is_again = not is_whole
         raise _bad("its pages have no end")
 
     def _relay(
@@ -248,7 +236,7 @@ class SyncEngine:
         parked += [
             (Event(line, None, vocabulary), bad.reason)
             for line, bad in relayed.bad
-            if is_retry or (is_again and bad.code == _VALUE_MISSING)
+            if is_retry or (is_again and bad.code == "body_missing")
         ]
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
         others = {*lines}.difference(new, (event.line for event, _ in parked))
@@ -259,9 +247,7 @@ class SyncEngine:
                 keys += [] if isinstance(event, BadLine) else [key_of(event)]
         is_whole = len(keys) == len(others)
         with self.outbox.at_once():
-            if is_retry:
-                self.outbox.forget_pulled()
-            self.outbox.park_pulled(parked)
+            self.outbox.park_pulled(parked, are_all=is_retry)
             self.outbox.update(new)
             self.outbox.record_synced(keys, moved if is_whole else before, before, are_pulled=True)
         self._count(pulled=len(new))
@@ -327,23 +313,21 @@ class SyncEngine:
             if half:
                 has_verdict = self._push_batch(group[:half], is_again=True)
                 return self._push_batch(group[half:], is_again=True) or has_verdict
+            if isinstance(error, BodyMissing):
+                self._keep_damaged(one, error)  # or it was redacted meanwhile
+                return True
             if isinstance(error, BatchFailed):  # the line waits for the next round
                 self._failed_in_a_row += 1
                 self._failure = BatchFailed(
                     "could not push an event to",
                     place=error.place,
-                    cause=f"{error.cause}, twice, at {one.event_id}, a line of"
-                    f" {len(one.line):,} bytes",
-                    hint="let its proxy pass bodies of 4 MiB; all else is pushed:"
-                    " thence sync status",
+                    cause=f"{error.cause}, twice, at {one.event_id} of {len(one.line):,} bytes",
+                    hint="let its proxy pass bodies of 4 MiB; all else is pushed",
                 )
                 if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
                     raise error
-            elif isinstance(error, BatchRefused):
-                self._park(one, error.cause, error)
-            else:  # it was redacted meanwhile, or its value was damaged
-                self._keep_damaged(one, error)
-            return True
+                return True
+            results = Results((EventVerdict(one.event_id, "rejected", error.cause),))
         self._failed_in_a_row = 0
         ids, count = [one.event_id for one in group], Counter(one.event_id for one in group)
         by_id = {verdict.event_id: verdict for verdict in results.results}
@@ -363,19 +347,12 @@ class SyncEngine:
             if verdict.error == BODY_MISSING and one.key.node not in self._nodes:
                 self.outbox.leave(one.key)  # its author or an admin pushes it
             elif verdict.status == "rejected":
-                self._park(one, verdict.error_message or verdict.error or "no reason given", None)
-        has_verdict = bool(held) or statuses["rejected"] > 0
-        lacking = [one for one, verdict in verdicts if verdict.error == BODIES_MISSING]
-        if lacking and not is_again:  # a redaction has swept, or the server was put back
-            self._values.forget()
-            return self._push_batch(lacking, is_again=True) or has_verdict
-        return has_verdict
-
-    def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:
-        if self._counts["rejected"] == PARKED_IN_ROUND_MAX:
-            raise _bad(f"it refuses line after line: {reason}") from error
-        self.outbox.park(one.key, reason)
-        self._count(rejected=1)
+                reason = verdict.error_message or verdict.error or "no reason given"
+                if self._counts["rejected"] == PARKED_IN_ROUND_MAX:
+                    raise _bad(f"it refuses line after line: {reason}")
+                self.outbox.park(one.key, reason)
+                self._count(rejected=1)
+        return bool(held) or statuses["rejected"] > 0
 
 
 def _bad(cause: str) -> SyncRefused:
@@ -397,7 +374,6 @@ def run_round(
     `wait` is that of a background service, whose rounds pause between batches and give way: None
     too for a round that did. Every error of the house is part of the report.
     """
-
     own_folder = sync_folder(log.folder)
 
     def pause(pause_s: float) -> None:
@@ -411,9 +387,14 @@ def run_round(
     report = SyncReport()
     try:
         target = enabled_target(log.folder)
-        turn = _turn(own_folder, wait_s)
-        if turn is None:
-            return None
+        with ExitStack() as queue:
+            if wait_s:  # a background service gives way to who waits
+                with suppress(FileBusy):  # a look at the lock takes it for a moment
+                    queue.enter_context(file_lock(own_folder / QUEUE, min(wait_s, _QUEUE_S)))
+            try:
+                turn = file_lock(own_folder / LOCK, wait_s)
+            except FileBusy:
+                return None
         with (
             turn,
             closing(client_to(target, store)) as client,
@@ -431,13 +412,3 @@ def run_round(
 
 class _GaveWay(ThenceError):
     """Error: the round of a background service ended for the sake of somebody else."""
-
-
-def _turn(folder: Path, wait_s: float) -> FileIO | None:
-    """Takes the lock of a round; a caller that waits for it has a background service give way."""
-    with ExitStack() as queue, suppress(FileBusy):
-        if wait_s:
-            with suppress(FileBusy):  # a look at the lock takes it for a moment
-                queue.enter_context(file_lock(folder / QUEUE, min(wait_s, _QUEUE_S)))
-        return file_lock(folder / LOCK, wait_s)
-    return None

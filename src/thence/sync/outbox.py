@@ -270,11 +270,15 @@ class Outbox:
         """Keeps a line of the log back, with the reason."""
         self._db.execute(_PARK, (reason[:_REASON_CHARACTERS_MAX], is_secret, *key))
 
-    def park_pulled(self, parked: Iterable[tuple[Event, str]]) -> None:
-        """Keeps lines of the server that the log can't take, whole, with the reasons."""
+    def park_pulled(self, parked: Iterable[tuple[Event, str]], *, are_all: bool = False) -> None:
+        """Keeps lines of the server that the log can't take, whole, with the reasons.
+
+        If they `are_all`, those of before are forgotten.
+        """
+        if are_all:
+            self._db.execute("DELETE FROM pulled")
         rows = [(same_line_key(event), event.event_id, why, event.line) for event, why in parked]
-        with self.at_once():
-            self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
 
     def parked_count(self) -> int:
         """Returns how many lines are parked."""
@@ -317,10 +321,6 @@ class Outbox:
             for (line,) in self._db.execute(sql, (digest,)).fetchall():
                 sql = "UPDATE pulled SET line = ? WHERE digest = ?"
                 self._db.execute(sql, (redacted(line), digest))
-
-    def forget_pulled(self) -> None:
-        """Forgets the lines that the log can't take: they are tried again now."""
-        self._db.execute("DELETE FROM pulled")
 
     def close(self) -> None:
         """Closes the database."""
@@ -419,9 +419,7 @@ _SYNCED = f"""
     {_BY_KEY} AND state <> 'synced'
 """
 _COME_BACK = f"{_SYNCED} AND kind IS NOT 'redaction'"
-_MOVE = """
-    UPDATE state SET after = CASE after WHEN ? THEN ? ELSE after END, seen = ?
-"""
+_MOVE = "UPDATE state SET after = CASE after WHEN ? THEN ? ELSE after END, seen = ?"
 _LEAVE = f"UPDATE lines SET state = 'left' {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = ?, is_secret = ? {_BY_KEY}"
 _RETRY = """

@@ -15,13 +15,7 @@ from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts
 from thence.server.team.audit import AuditLog
 from thence.server.team.logins import Logins
-from thence.server.team.wire_http import (
-    WirePath,
-    address_of,
-    answered,
-    body_of,
-    decoded_as,
-)
+from thence.server.team.wire_http import WirePath, address_of, answered, body_of, decoded_as
 from thence.sync.wire.messages import Credentials, Refresh, Tokens
 
 BODY_BYTES_MAX = 16 * 1024

@@ -23,14 +23,7 @@ from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
 from thence.errors import ThenceError
-from thence.server.team.database import (
-    Parameters,
-    Row,
-    check_schema,
-    first,
-    schema,
-    schema_digest,
-)
+from thence.server.team.database import Parameters, Row, check_schema, first, schema, schema_digest
 
 WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
@@ -273,16 +266,14 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
     """Gives a connection of its own in a transaction; raises as PostgresDatabase does."""
     try:
         conninfo_to_dict(address)
-    except (
-        psycopg.ProgrammingError
-    ):  # its message has parts of the address, the password among them
+    except psycopg.ProgrammingError:
         raise ThenceError(
             operation,
             place="the database",
             cause="its address can't be read",
             hint="write postgresql://USER@HOST:PORT/DATABASE, a password by PGPASSFILE",
             code="not_a_server",
-        ) from None
+        ) from None  # its message has parts of the address, the password among them
     with _failures(operation, shown(address), address):
         try:
             with psycopg.connect(address, **_CONNECTING) as connection:

@@ -18,14 +18,7 @@ from threading import Lock
 import apsw
 
 from thence.errors import ThenceError
-from thence.server.team.database import (
-    Parameters,
-    Row,
-    check_schema,
-    first,
-    schema,
-    schema_digest,
-)
+from thence.server.team.database import Parameters, Row, check_schema, first, schema, schema_digest
 
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was redacted leaves the file of commits

@@ -14,7 +14,7 @@ from thence.server.team import body_pieces
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.database import Database, Transaction, first
 from thence.server.team.nodes import Authority
-from thence.server.team.redactions import apply_redactions
+from thence.server.team.redactions import AppliedPush
 from thence.server.team.rows import (
     BEGINNING,
     EVENT_COLUMNS,
@@ -160,11 +160,36 @@ class Store:
             log = _locked_log(connection, team, name, kind)
             if not lines:
                 return Ingested(set(), {}, log.last, _end(connection, log))
-            ingested, has_redacted = _commit(connection, log, lines, login, nodes)
+            stored = _digests_matching(connection, log, [line.digest for line in lines])
+            new = [line for line in lines if line.digest not in stored] if stored else lines
+            lacking = body_pieces.lacking(connection, log, new)
+            if lacking:
+                new = [line for line in new if line.digest not in lacking]
+                lines = [line for line in lines if line.digest not in lacking]
+            named = {*nodes, *(line.node for line in lines)}
+            authority = Authority(connection, log.team, login, named)
+            authority.claim(nodes)
+            push = AppliedPush(connection, log, lines, new, authority)
+            number, chain = _end(connection, log)
+            rows = []
+            for line in push.lines:
+                number, chain = number + 1, chained(chain, line.digest)
+                rows.append((log.team, log.id, number, *line, chain, login))
+            if rows:
+                connection.insert("events", EVENT_COLUMNS, rows)
+                count = {"team": log.team, "log": log.id, "last": number}
+                connection.execute(_COUNT, count)
+            body_pieces.add_names(connection, log, push.lines)
+            # a line that came whole, with its pieces, may be one that was redacted before
+            whole = [line.digest for line in lines if BODIES_SIGN in line.line]
+            has_redacted = push.has_redacted
+            if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
+                has_redacted |= body_pieces.sweep(connection, log)
         if has_redacted:
             self._database.erased()
             self._on_redacted(name)
-        return ingested
+        end = LogPlace(number, chain)
+        return Ingested(stored, push.refusals | lacking, log.last, end)
 
     def set_title(self, log: StoredLog, title: str) -> None:
         """Sets what the pages of a log call it, if nothing is set."""
@@ -244,41 +269,6 @@ def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> Sto
             cause=f"it is of the kind {log.kind}, not {kind}",
         )
     return log
-
-
-def _commit(
-    connection: Transaction,
-    log: StoredLog,
-    lines: Sequence[NewLine],
-    login: str,
-    nodes: Sequence[str],
-) -> tuple[Ingested, bool]:
-    """Inserts what is new behind the last line; returns also if stored lines were replaced."""
-    stored = _digests_matching(connection, log, [line.digest for line in lines])
-    new = [line for line in lines if line.digest not in stored] if stored else lines
-    lacking = body_pieces.lacking(connection, log, new)
-    if lacking:
-        new = [line for line in new if line.digest not in lacking]
-        lines = [line for line in lines if line.digest not in lacking]
-    authority = Authority(connection, log.team, login, {*nodes, *(line.node for line in lines)})
-    authority.claim(nodes)
-    push = apply_redactions(connection, log, lines, new, authority)
-    number, chain = _end(connection, log)
-    rows = []
-    for line in push.lines:
-        number, chain = number + 1, chained(chain, line.digest)
-        rows.append((log.team, log.id, number, *line, chain, login))
-    if rows:
-        connection.insert("events", EVENT_COLUMNS, rows)
-        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
-    body_pieces.add_names(connection, log, push.lines)
-    # a line that came whole, with its pieces, may be one that was redacted before
-    whole = [line.digest for line in lines if BODIES_SIGN in line.line]
-    has_redacted = push.has_redacted
-    if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
-        has_redacted |= body_pieces.sweep(connection, log)
-    end = LogPlace(number, chain)
-    return Ingested(stored, push.refusals | lacking, log.last, end), has_redacted
 
 
 def _end(connection: Transaction, log: StoredLog) -> LogPlace:

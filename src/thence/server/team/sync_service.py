@@ -24,7 +24,6 @@ from thence.sync.wire.messages import (
     BODIES_MISSING,
     DIGEST_BYTES,
     LOG_NAME,
-    LOGS_PAGE_MAX,
     OWN_NODES_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
@@ -38,6 +37,7 @@ from thence.sync.wire.messages import (
 )
 
 TITLE_CHARACTERS_MAX = 200
+LOGS_PAGE_MAX = 1_000
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
 

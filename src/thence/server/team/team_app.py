@@ -29,7 +29,7 @@ from thence.server.team.nodes import node_owner
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
 from thence.server.team.wire_http import WirePath, answered, packed, token_of
-from thence.sync.wire.messages import PROTOCOL, LiveToken, ServerHealth
+from thence.sync.wire.messages import LiveToken
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
@@ -169,7 +169,7 @@ class Team:
 async def _health(request: Request) -> Response:
     """Reports that the server answers, and the versions of the wire that it speaks."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    health = ServerHealth("ok", (PROTOCOL,), version("thence"), now)
+    health = {"status": "ok", "protocol": [1], "version": version("thence"), "time": now}
     return packed(request, health)
 
 

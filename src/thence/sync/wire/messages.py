@@ -12,7 +12,6 @@ import msgspec
 
 from thence.errors import SyncRefused
 
-PROTOCOL = 1
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event
@@ -27,8 +26,6 @@ CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
 # of a batch: a log keeps 1,000 former ones
 OWN_NODES_MAX = 1_001
-# of a page of a team's logs
-LOGS_PAGE_MAX = 1_000
 # the name of a log at a server
 _LOG_NAME = r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}"
 LOG_NAME = re.compile(_LOG_NAME, re.ASCII)
@@ -95,13 +92,6 @@ class Lines(msgspec.Struct, frozen=True):
     """Lines of events, undecoded: the answer to a request for digests."""
 
     events: tuple[msgspec.Raw, ...]
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Lines of events, undecoded; `nodes` are all under which the log that pushes them wrote."""
-
-    events: tuple[msgspec.Raw, ...]
-    nodes: tuple[str, ...] = ()
 
 
 class LinesPage(msgspec.Struct, frozen=True):
@@ -230,15 +220,6 @@ class LiveToken(Secret, frozen=True):
     token: Token
     lifetime: int
     ws_token: str = ""
-
-
-class ServerHealth(msgspec.Struct, frozen=True):
-    """The state of a server, without login; `protocol` are the versions that it speaks."""
-
-    status: str
-    protocol: tuple[int, ...] = ()
-    version: str = ""
-    time: str = ""
 
 
 def joined(lines: Iterable[bytes], kind: str = "events", **rest: object) -> bytes:

@@ -24,6 +24,7 @@ from thence.sync.target import (
     SyncReport,
     read_status,
     recorded,
+    sync_folder,
     team_of,
 )
 from thence.work.board.board import is_claim, person
@@ -146,7 +147,7 @@ def status_words(session: Session) -> str | None:
     """Returns what is to be said of the sharing beside the board, if anything."""
     if is_shared(session):
         last, home = read_status(session.project.home, _way(session)), session.project.home
-        is_sent = is_locked(home / EXCHANGING) or background.is_waiting(home)
+        is_sent = is_locked(home / EXCHANGING) or is_locked(sync_folder(home) / background.WAITING)
         return None if is_sent and last and not last.error_text else _unshared_words(session)
     is_alone = not any(ref.startswith(REMOTES) for ref in session.refs.commits)
     return None if is_alone or not session.events else "not shared yet: thence sync now"

@@ -14,14 +14,7 @@ from thence.cli.shared.locate import find_log, named_log, places
 from thence.cli.shared.logs import take_in_hooks
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
-from thence.errors import (
-    LogBusy,
-    NotALog,
-    NotLoggedIn,
-    SuppressCodes,
-    SyncRefused,
-    ThenceError,
-)
+from thence.errors import LogBusy, NotALog, NotLoggedIn, SuppressCodes, SyncRefused, ThenceError
 from thence.git.git import Git
 from thence.log.open import Log, open_log
 from thence.sync.target import TARGET, read_target, sync_folder, team_of
