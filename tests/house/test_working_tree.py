@@ -90,12 +90,8 @@ OF_THE_USER = {
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_project_in": "a home in the git folder",
     "project/project.py:_root_of": _GIT,
-<<<<<<< HEAD
-=======
-    "project/project.py:_known_homes": "homes in the git folder",
     "session/sharing.py:is_on_remote": _HOME,
     "session/sharing.py:set_private": _HOME,
->>>>>>> h-sync
     "session/package_code.py:_lacking": "a reflog, in the git folder",
     "cli/commands/work/looking.py:_feature_status": _GIT,
     "session/package_code.py:deleted_branch": "a reflog, in the git folder",
