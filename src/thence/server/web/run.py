@@ -221,7 +221,11 @@ def run_page(
         picture,
         sessions,
         beside,
-        None if log.vocabulary.name == WORK.name else spending_section(log, summary),
+        el(
+            "div",
+            None if log.vocabulary.name == WORK.name else spending_section(log, summary),
+            data_live=True,
+        ),
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
