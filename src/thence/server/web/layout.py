@@ -50,6 +50,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
         el("main", *body, id="content", tabindex="-1"),
         el(
             "footer",
+            el("a", "Documents", href="/docs"),
             el("a", "API document", href="/openapi.json"),
             el("a", "Health", href="/health"),
         ),
