@@ -26,6 +26,8 @@ with needs_extra("otel", "thence.otel"):
 # of the spans that began last; an older one is no cause any more
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
+_DEPTH_MAX = 1_000
+_LANGCHAIN = "openinference.instrumentation.langchain"
 
 
 class SpanTable:
@@ -52,16 +54,33 @@ class SpanTable:
         return None if scope is None else scope.parent
 
     def current(self) -> SpanScope | None:
-        """Returns the current span, or the nearest around it: of another provider, unsampled."""
-        span = get_current_span()
+        """Returns the current span, or the nearest around it: of another provider, unsampled.
+
+        LangChain's instrumentor keeps a current span of its own. It counts where OpenTelemetry has
+        none, or one that is around it.
+        """
+        span, scope = get_current_span(), None
         context = span.get_span_context()
-        if not context.is_valid or context.is_remote:
-            return None
-        scope = self.of(context) or self.of(getattr(span, "parent", None))
-        if scope is None:
-            last = begun_here.get()
-            scope = last if last is not None and last.key[0] == context.trace_id else None
-        return scope
+        if context.is_valid and not context.is_remote:
+            scope = self.of(context) or self.of(getattr(span, "parent", None))
+            if scope is None:
+                last = begun_here.get()
+                scope = last if last is not None and last.key[0] == context.trace_id else None
+        langchain = sys.modules.get(_LANGCHAIN)
+        own = None if langchain is None else langchain.get_current_span()
+        inner = None if own is None else self.of(own.get_span_context())
+        if inner is None or scope is None:
+            return inner or scope
+        return inner if scope.key in self.lineage(inner.key) else scope
+
+    def lineage(self, key: SpanKey) -> set[SpanKey]:
+        """Returns the ids of a span and of those around it, as far as they are known."""
+        keys: set[SpanKey] = set()
+        above: SpanKey | None = key
+        while above is not None and above not in keys and len(keys) < _DEPTH_MAX:
+            keys.add(above)
+            above = self.parent_of(above)
+        return keys
 
     def context(self) -> object:
         """Returns OpenTelemetry's context."""
