@@ -186,7 +186,7 @@ class SpanProcessor(SdkSpanProcessor):
         trace = (payload["trace_id"], "")
         begin_id, log_id = event.event_id, self._log.log_id
         cause = PassedCause(begin_id, event.lamport_clock, log_id) if log_id else None
-        scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame)
+        scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame, words[1])
         opened = BegunSpan(scope, attributes, words, agent, sys.exception(), process_id())
         SPANS.add(scope)
         begun_here.set(scope)

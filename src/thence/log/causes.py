@@ -103,10 +103,12 @@ class SpanScope:
     `begin_id` is the event that began it, `cause` the same as another log names it, `outer` the
     span around its begin, `frame` that of the generator in which it was begun. `trace` is the id
     of its trace in hex, with what other tools say of that. `key` holds the ids of trace and span,
-    `parent` those of the span that the tracer calls its parent.
+    `parent` those of the span that the tracer calls its parent. `actor` is who acts inside.
     """
 
-    __slots__ = ("begin_id", "cause", "frame", "is_ended", "key", "outer", "parent", "trace")
+    __slots__ = (
+        *("actor", "begin_id", "cause", "frame", "is_ended", "key", "outer", "parent", "trace"),
+    )
 
     def __init__(
         self,
@@ -117,7 +119,9 @@ class SpanScope:
         parent: tuple[int, int] | None = None,
         outer: "SpanScope | None" = None,
         frame: FrameType | None = None,
+        actor: str | None = None,
     ) -> None:
+        self.actor = actor
         self.key = key
         self.parent = parent
         self.begin_id = begin_id
@@ -269,6 +273,12 @@ def current_causes() -> tuple[str, ...]:
     if blocks[-1].frame is None and not blocks[-1].is_left:
         return blocks[-1].causes
     return next((block.causes for block in _counting()), ())
+
+
+def current_actor() -> str | None:
+    """Returns who acts in the innermost counting span, None where a block lies inside of it."""
+    span = None if _watch is None else _inner_span()
+    return None if span is None else span.actor
 
 
 def current_step() -> "OpenStep | None":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -134,6 +135,29 @@ def test_live_spans_have_who_did_it_what_it_is_part_of_and_where_they_are_from(l
     assert (resource["service.name"], resource["zone"]) == ("till", "b")
     assert not any(name.startswith("telemetry.") for name in resource)
     assert plain.payload["scope"] == "pydantic-ai"
+
+
+def test_what_is_appended_in_a_span_has_its_actor_unless_it_names_one(log, tracer):
+    handler = thence.LogHandler(log)
+    logger = logging.getLogger("shop.acting")
+    logger.addHandler(handler)
+    with (
+        tracer.start_as_current_span("agent", attributes=AGENT),
+        tracer.start_as_current_span("pay"),
+    ):
+        log.append("a")
+        log.append_many([{"event_type": "b"}, {"event_type": "c", "actor": "ada"}])
+        log.emit("d")
+        logger.warning("low")
+        with thence.step("s", log=log):
+            log.append("in step")
+    log.append("behind")
+    logger.removeHandler(handler)
+    log.flush()
+    actors = {event.event_type: event.actor for event in log.events()}
+    for name in ("a", "b", "d", "record.warning", "s.begun", "s.ended"):
+        assert actors[name] == "shop", name
+    assert (actors["c"], actors["in step"], actors["behind"]) == ("ada", None, None)
 
 
 def ends(log):
