@@ -106,6 +106,7 @@ SCENES = {
         "with_langgraph",
         (("interrupted", 0), ("resumed", 0)),
         12,
+        {"inside": {"counted": "count", "drafting": "draft"}},
     ),
     "langgraph-streamed": Scene(
         "LangGraph: a stream that is dropped",
