@@ -26,6 +26,7 @@ COLUMNS = (
     "fields",
     "open",
     "why",
+    "diff",
 )
 AGENT = "gen_ai.agent.name"
 # what programs append around spans, and between the pieces of a stream

@@ -51,6 +51,7 @@ SCENES = {
         {
             "inside": IN_STOCK,
             "checks": (token_is_of_the_tool, failure_has_its_message),
+            "altered": "payload.attributes.gen_ai.output.messages.0.parts.1.arguments.order",
             "why": {
                 "execute_tool pay.failed": (
                     "invoke_agent shop.begun",

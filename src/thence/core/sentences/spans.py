@@ -43,11 +43,11 @@ TOKENS_OUT = (
     "llm.token_count.completion",
 )
 COST = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
-_ARGUMENTS = ("gen_ai.tool.call.arguments", "tool_arguments", "input.value")
+ARGUMENTS = ("gen_ai.tool.call.arguments", "tool_arguments", "input.value")
 _RESULT = ("gen_ai.tool.call.result", "tool_response", "output.value")
 _CALLS = "llm.output_messages."
 _CALLED = ".tool_call.function.name"
-_SAID_AGAIN = (*OPERATION, *TOOL, *MODEL, *_ARGUMENTS[:2])
+_SAID_AGAIN = (*OPERATION, *TOOL, *MODEL, *ARGUMENTS[:2])
 _SAID_AGAIN_CHARACTERS_MAX = 500
 # what a span can't have when it begins
 OF_END_ALONE = frozenset(
@@ -88,6 +88,12 @@ def sums_up(attributes: Json) -> bool:
     return any(attributes.get(name) in _INNER for name in OPERATION)
 
 
+def is_of_tool(attributes: Json) -> bool:
+    """Reports whether a span is that of a tool."""
+    is_tool = any(attributes.get(name) in _TOOLS for name in OPERATION)
+    return is_tool or first(attributes, TOOL) is not None
+
+
 def first(attributes: Json, names: tuple[str, ...]) -> Any:
     """Returns the first value that a span has under one of some names, None without one."""
     return next((value for name in names if (value := attributes.get(name)) is not None), None)
@@ -115,10 +121,10 @@ def _write(event: Event) -> str:
     past = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
     if any(kind in _MODEL_CALLS for kind in kinds) and who:
         what, rest = _model_call(name, outcome, attributes, who)
-    elif any(kind in _TOOLS for kind in kinds) or first(attributes, TOOL):
+    elif is_of_tool(attributes):
         # pay(order 881); only its name where no arguments are known
         what = line(str(first(attributes, TOOL) or name.removeprefix("execute_tool ")))
-        arguments = _json(first(attributes, _ARGUMENTS))
+        arguments = _json(first(attributes, ARGUMENTS))
         if isinstance(arguments, Mapping):
             text = ", ".join(f"{key} {shown(item)}" for key, item in arguments.items())
             what += f"({clipped(line(text), _ARGUMENTS_MAX)})"
