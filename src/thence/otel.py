@@ -16,7 +16,7 @@ from msgspec import structs
 from thence.core.event import Event
 from thence.core.json_values import repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
-from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
+from thence.core.sentences.spans import STREAM, agent_of, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
 from thence.log.causes import (
     CauseScope,
@@ -74,7 +74,7 @@ _OF_SPAN = frozenset(
     )
 )
 _KINDS = {kind: kind.name.lower() for kind in SpanKind}
-_KIND, _SERVICE = "openinference.span.kind", "service.name"
+_SERVICE = "service.name"
 
 
 class SpanProcessor(SdkSpanProcessor):
@@ -164,9 +164,7 @@ class SpanProcessor(SdkSpanProcessor):
             payload["links"] = list(map(link_facts, kept))
         payload |= self._origin(span)
         outer_span = self._open.get(parent_key) if parent_key is not None else None
-        agent = first_text(attributes, AGENT)
-        if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
-            agent = span.name
+        agent = agent_of(attributes, span.name)
         if agent is None and outer_span is not None:
             agent = outer_span.agent
         stream = first_text(attributes, STREAM)
@@ -236,7 +234,7 @@ class SpanProcessor(SdkSpanProcessor):
         words: Words = (None, None, None) if opened is None else opened.words
         words = (
             words[0],
-            first_text(since, AGENT) or words[1],
+            agent_of(since, span.name) or words[1],
             first_text(since, STREAM) or words[2],
         )
         # what runs at the end need not be around the span: where no begin is held the parent is

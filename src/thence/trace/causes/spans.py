@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from thence.core.json_values import Repair, text_of
+from thence.core.sentences.spans import message_of
 from thence.errors import needs_extra
 from thence.log.causes import SpanScope, Words, owning_generator_frame, watch_spans
 from thence.trace.causes.model_calls import SpanKey
@@ -184,10 +185,9 @@ def outcome_of(
     if span.status.status_code is StatusCode.ERROR or is_late:
         kind = since.get("error.type") or last.get("exception.type")
         kind = text_of(kind or (type(error).__name__ if is_late else "error"))
-        message = text_of(span.status.description or last.get("exception.message") or "")
+        message = text_of(message_of(span.status.description or "", last, kind))
         message = message or (text_of(error) if is_late else "")
-        short = kind.rpartition(".")[2]
-        return "failed", {"error_type": kind, "error_message": message.removeprefix(f"{short}: ")}
+        return "failed", {"error_type": kind, "error_message": message}
     if error is not None and is_cancellation(error):
         reason = text_of(error)
         return "cancelled", {"reason": reason} if reason else {}

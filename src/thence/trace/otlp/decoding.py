@@ -20,7 +20,14 @@ from thence.core.codec import line_bytes
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent
-from thence.core.sentences.spans import AGENT, OF_END_ALONE, STREAM, first_text, said_again
+from thence.core.sentences.spans import (
+    OF_END_ALONE,
+    STREAM,
+    agent_of,
+    first_text,
+    message_of,
+    said_again,
+)
 from thence.trace.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -157,7 +164,7 @@ class SpanReader:
         is_tracers = scope not in ("", "thence") or not is_ours
         if scope and is_tracers:
             first["scope"] = scope
-        agent = first_text(attributes, AGENT)
+        agent = agent_of(attributes, name)
         # the service of others is the actor, unless that is an agent
         placed = (LOG_ID,) if is_tracers and (is_ours or agent) else (LOG_ID, "service.name")
         if others := {k: v for k, v in resource.items() if k not in placed}:
@@ -226,9 +233,8 @@ class SpanReader:
             exceptions = [one["attributes"] for one in events if one["name"] == "exception"]
             facts = _map(exceptions[-1] if exceptions else None)
             kind = str(facts.get("exception.type") or "error")
-            message = _text(status.get("message")) or _text(facts.get("exception.message"))
             payload["error_type"] = kind
-            payload["error_message"] = message.removeprefix(f"{kind.rpartition('.')[2]}: ")
+            payload["error_message"] = message_of(_text(status.get("message")), facts, kind)
         return payload
 
     def _links(self, values: Any) -> Iterator[Link]:
