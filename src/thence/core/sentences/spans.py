@@ -66,7 +66,9 @@ _RESULT = (
     *("gen_ai.tool.call.result", "tool_response", "output.value"),
     *("langfuse.observation.output", "traceloop.entity.output"),
 )
-ANSWER = "gen_ai.output.messages"
+# by which a model's answer names the call that a tool answers
+CALL_ID = ("gen_ai.tool.call.id", "tool_call.id", "tool.id", "tool_call_id")
+REQUEST, ANSWER = "gen_ai.input.messages", "gen_ai.output.messages"
 _CALLED = re.compile(
     r"llm\.output_messages\.\d+\.message\.tool_calls\.\d+\.tool_call\.function\.name"
     r"|gen_ai\.completion\.\d+\.tool_calls\.\d+\.name"
@@ -136,7 +138,42 @@ def sums_up(attributes: Json) -> bool:
 def is_of_tool(attributes: Json) -> bool:
     """Reports whether a span is that of a tool."""
     is_tool = any(attributes.get(name) in _TOOLS for name in OPERATION)
-    return is_tool or first(attributes, TOOL) is not None
+    return is_tool or first(attributes, (*TOOL, *CALL_ID)) is not None
+
+
+def is_of_model_call(attributes: Json) -> bool:
+    """Reports whether a span is that of a model call; one of no kind is by its messages."""
+    kinds = [kind for name in OPERATION if (kind := attributes.get(name)) is not None]
+    if kinds:
+        return any(kind in _MODEL_CALLS for kind in kinds)
+    return ANSWER in attributes or REQUEST in attributes
+
+
+def tool_of(attributes: Json, name: str) -> str:
+    """Returns the name of the tool whose span has these attributes and this name."""
+    tool = first(attributes, (*TOOL, "traceloop.entity.name"))
+    return str(tool or name.removeprefix("execute_tool "))
+
+
+def called(attributes: Json, name: str) -> str:
+    """Returns the call of a tool, `pay(order 881)`; its name where no arguments are known."""
+    tool, arguments = line(tool_of(attributes, name)), _json(first(attributes, ARGUMENTS))
+    if not isinstance(arguments, Mapping):
+        return tool
+    by_place, by_name = arguments_of(arguments)
+    texts = [*map(shown, by_place), *(f"{key} {shown(item)}" for key, item in by_name.items())]
+    return f"{tool}({clipped(line(', '.join(texts)), _ARGUMENTS_MAX)})"
+
+
+def arguments_of(arguments: Json) -> tuple[list[Any], Json]:
+    """Returns the arguments of a call by place and by name; some tracers name the parts."""
+    inner = arguments.get("inputs")
+    arguments = inner if isinstance(inner, Mapping) and inner else arguments
+    by_name = arguments.get("kwargs")
+    if not isinstance(by_name, Mapping):
+        return [], arguments
+    by_place = arguments.get("args")
+    return by_place if isinstance(by_place, list) else [], by_name
 
 
 def first(attributes: Json, names: tuple[str, ...]) -> Any:
@@ -199,13 +236,7 @@ def _write(event: Event) -> str:
     if any(kind in _MODEL_CALLS for kind in kinds):
         what, rest = _model_call(name, outcome, attributes, who)
     elif is_of_tool(attributes):
-        # pay(order 881); only its name where no arguments are known
-        tool = first(attributes, (*TOOL, "traceloop.entity.name"))
-        what = line(str(tool or name.removeprefix("execute_tool ")))
-        arguments = _json(first(attributes, ARGUMENTS))
-        if isinstance(arguments, Mapping):
-            what += f"({clipped(line(_arguments(arguments)), _ARGUMENTS_MAX)})"
-        what += f" {past}" + ("" if outcome == "failed" else took)
+        what = f"{called(attributes, name)} {past}{'' if outcome == 'failed' else took}"
         rest = _quoted(first(attributes, _RESULT))
     else:
         what = f"{who if is_agent and who and who in name else line(name)} {past}{took}"
@@ -256,17 +287,6 @@ def _model_call(name: str, outcome: str, attributes: Json, who: str) -> tuple[st
     elif answer := _answer(attributes):
         parts.append(answer)
     return what, ", ".join(parts)
-
-
-def _arguments(arguments: Json) -> str:
-    """Returns the arguments of a call; some tracers write `args` and `kwargs` of the function."""
-    inner = arguments.get("inputs", arguments)
-    arguments = inner if isinstance(inner, Mapping) and inner else arguments
-    by_place: object = ()
-    if isinstance(arguments.get("kwargs"), Mapping):
-        by_place, arguments = arguments.get("args") or (), arguments["kwargs"]
-    texts = [shown(value) for value in by_place] if isinstance(by_place, list) else []
-    return ", ".join((*texts, *(f"{key} {shown(item)}" for key, item in arguments.items())))
 
 
 def _quoted(value: Any) -> str:

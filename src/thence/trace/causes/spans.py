@@ -4,6 +4,7 @@ Needs the extra `otel`.
 """
 
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -12,10 +13,10 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from thence.core.json_values import Repair, text_of
-from thence.core.sentences.spans import message_of
+from thence.core.sentences.spans import STREAM, agent_of, first_text, message_of
 from thence.errors import needs_extra
 from thence.log.causes import SpanScope, Words, owning_generator_frame, watch_spans
-from thence.trace.causes.model_calls import SpanKey
+from thence.trace.causes.model_calls import SpanKey, and_ancestors
 from thence.trace.causes.steps import is_cancellation
 
 with needs_extra("otel", "thence.otel"):
@@ -27,7 +28,6 @@ with needs_extra("otel", "thence.otel"):
 # of the spans that began last; an older one is no cause any more
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
-_DEPTH_MAX = 1_000
 _LANGCHAIN = "openinference.instrumentation.langchain"
 
 
@@ -72,16 +72,7 @@ class SpanTable:
         inner = None if own is None else self.of(own.get_span_context())
         if inner is None or scope is None:
             return inner or scope
-        return inner if scope.key in self.lineage(inner.key) else scope
-
-    def lineage(self, key: SpanKey) -> set[SpanKey]:
-        """Returns the ids of a span and of those around it, as far as they are known."""
-        keys: set[SpanKey] = set()
-        above: SpanKey | None = key
-        while above is not None and above not in keys and len(keys) < _DEPTH_MAX:
-            keys.add(above)
-            above = self.parent_of(above)
-        return keys
+        return inner if scope.key in and_ancestors(inner.key, self.parent_of) else scope
 
     def context(self) -> object:
         """Returns OpenTelemetry's context."""
@@ -114,6 +105,14 @@ class BegunSpan(NamedTuple):
     agent: str | None
     error: BaseException | None
     process: int
+    span: "weakref.ref[ReadableSpan]"
+
+    def now(self) -> tuple[str | None, str | None]:
+        """Returns the agent and the stream of the span as its attributes are now."""
+        span = self.span()
+        attributes = (span.attributes if span is not None else None) or {}
+        agent = agent_of(attributes, None if span is None else span.name)
+        return agent or self.agent, first_text(attributes, STREAM) or self.words[2]
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:

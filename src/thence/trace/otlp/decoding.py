@@ -28,6 +28,7 @@ from thence.core.sentences.spans import (
     message_of,
     said_again,
 )
+from thence.trace.causes.model_calls import ModelCalls, SpanFacts, SpanKey
 from thence.trace.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -81,6 +82,19 @@ class ReadSpan(NamedTuple):
     ended_ns: int
     begin: HostEvent
     end: HostEvent | None
+
+    @property
+    def facts(self) -> SpanFacts:
+        """What the span says, as model calls are found by it."""
+        first, last = self.begin.payload or {}, (self.end and self.end.payload) or {}
+        events = last.get("events") or first.get("events") or ()
+        return SpanFacts(
+            _numbers(self.key),
+            _numbers(self.parent) if self.parent else None,
+            self.begin.event_type.removesuffix(".begun"),
+            {**first.get("attributes", {}), **last.get("attributes", {})},
+            tuple((one["name"], one["attributes"]) for one in events),
+        )
 
 
 class SpanReader:
@@ -269,6 +283,7 @@ class Arrivals:
     def __init__(self, spans: dict[str, ReadSpan], recorded: Iterable[Event]) -> None:
         """Takes spans, and the events of the log in its order."""
         self._spans = spans
+        self._calls = ModelCalls(self._parent_of)
         self._begins: dict[str, str] = {}
         self._ends: dict[str, str] = {}
         # what spans name: events of spans, and steps that gave a token away
@@ -307,12 +322,26 @@ class Arrivals:
                 assert span.end is not None, "only ends are ordered"
                 begin_id = self._begins[key]
                 ends = filter(None, (self._cause(link) for link in span.links if link.of_end))
-                caused_by = (begin_id, *ends)
-                event = msgspec.structs.replace(span.end, ends=begin_id, caused_by=caused_by)
+                asked = self._calls.asked_late(span.facts, begin_id)
+                caused_by = tuple(dict.fromkeys((begin_id, *ends, *asked.causes)))
+                event = msgspec.structs.replace(
+                    span.end,
+                    ends=begin_id,
+                    caused_by=caused_by,
+                    inferred_causes=asked.inferred,
+                )
             else:
                 event = self._begin(span)
             ids[key] = event_id = new_id()
+            if is_end:
+                self._calls.end(span.facts, event_id)
+            else:
+                self._calls.begin(span.facts, event_id)
             yield msgspec.structs.replace(event, event_id=event_id)
+
+    def _parent_of(self, key: SpanKey) -> SpanKey | None:
+        span = self._spans.get(f"{key[0]:032x}:{key[1]:016x}")
+        return _numbers(span.parent) if span is not None and span.parent else None
 
     def _begin(self, span: ReadSpan) -> HostEvent:
         payload = dict(span.begin.payload or {})
@@ -333,6 +362,9 @@ class Arrivals:
                 payload["links"].append({"trace_id": trace_id, "span_id": span_id, **attributes})
         causes += [cause for link, cause in named if cause and not link.is_inferred]
         inferred = [cause for link, cause in named if cause and link.is_inferred]
+        asked = self._calls.asked(span.facts)
+        causes += [cause for cause in asked.causes if cause not in causes]
+        inferred += [cause for cause in asked.inferred if cause not in (*causes, *inferred)]
         return msgspec.structs.replace(
             span.begin,
             payload=payload,
@@ -397,6 +429,11 @@ def _causes_of(span: ReadSpan, is_end: bool) -> Iterator[tuple[str, bool]]:
 def _key(ids: Any) -> str:
     trace, span = hex_id(_map(ids).get("traceId"), 32), hex_id(_map(ids).get("spanId"), 16)
     return f"{trace}:{span}" if trace and span else ""
+
+
+def _numbers(key: str) -> SpanKey:
+    trace_id, span_id = key.split(":")
+    return int(trace_id, 16), int(span_id, 16)
 
 
 def _ns(value: Any) -> int:
