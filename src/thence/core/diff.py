@@ -166,15 +166,16 @@ _UNIQUE_IN_BYTES = re.compile(rb'[._]id"|"retry_of"|"duration_s"|"time_unix_nano
 # the same in the resource and the attributes of spans: what runs, where, when and for whom
 _OF_RUN = re.compile(
     r"^(?:process|host|k8s)\.|^service\.instance\.id$|\.stacktrace$|(?:^|_)checkpoint_(?:id|ns)$"
-    r"|(?:^|[._])(?:created_at|start_time|end_time)$"
-    r"|(?:^|[._])(?:checkpoint|container|message|process|request|run|task|thread)[._]id$"
+    r"|(?:^|[._])(?:created_at|start_time|end_time|duration|time_to_first_token)$"
+    r"|(?:^|[._])(?:checkpoint|container|cycle|message|process|request|run|task|thread)[._]id$"
 )
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}"
-_IS_ID = re.compile(rf"(?:[\w-]+-)?(?:{_UUID})(?:-\d+)?")
+_IS_ID = re.compile(rf"(?:[\w-]+-)?(?:{_UUID})(?:-\d+)?|[0-9a-f]{{16}}")
 # a random id as part of a name, the place of an object in memory, a port of loopback
 _RANDOM = re.compile(
     rf"(?<=[\w(-])(?:{_UUID})(?:/(?:{_UUID}))?(?![0-9a-f])|(?<=id=['\"])(?:{_UUID})"
-    r"|(?<=\bat 0x)[0-9a-f]{6,}|(?<=\b127\.0\.0\.1:)\d+|(?<=\blocalhost:)\d+|(?<=\[::1\]:)\d+"
+    r"|(?<=\bat 0x)[0-9a-f]{6,}|(?<=_time=)[0-9.]+|(?<=\bduration=)[0-9.]+"
+    r"|(?<=\b127\.0\.0\.1:)\d+|(?<=\blocalhost:)\d+|(?<=\[::1\]:)\d+"
 )
 # a type that holds such an id is longer
 _ID_CHARACTERS_MIN = 32
@@ -307,7 +308,7 @@ def _is_of_run(key: str, item: Any, attributes: dict[str, Any]) -> bool:
     """Reports whether an attribute of a span says what ran, where, when or for whom."""
     if key.endswith(".port"):
         return attributes.get(f"{key.removesuffix('port')}address") in _LOOPBACK
-    if key == "id" and isinstance(item, str):
+    if (key == "id" or key.startswith("graph.node.")) and isinstance(item, str):
         return _IS_ID.fullmatch(item) is not None
     return _OF_RUN.search(key) is not None
 

@@ -7,6 +7,7 @@ from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.cli.installed import thence as command
 
 import thence
 from thence.log.files.process_state import new_id
@@ -223,3 +224,31 @@ def test_agent_and_session_that_a_span_gets_once_it_has_begun_are_those_of_what_
         assert (events[name].actor, events[name].stream) == ("shop", "s-1"), name
     assert events["money.sent"].actor == "shop"
     program.log.close()
+
+
+def test_why_tells_who_asked_for_a_tool_whose_end_alone_says_so(tmp_path):
+    program = Program("live", tmp_path / "log")
+    with program.span("agent"):
+        program.model("chat gpt-4o", strands("c1", ARGUMENTS))
+        with program.span("pay", {"tool.name": "pay"}) as pay:
+            program.log.append("money.sent")
+            pay.set_attribute("gen_ai.tool.call.id", "c1")
+        program.model("chat m", strands("c2", ARGUMENTS))
+        arguments = {"tool.name": "pay", "input.value": json.dumps(ARGUMENTS)}
+        with program.span("pay again", TOOL | arguments):
+            program.log.append("money.sent.again")
+        with program.span("killed", {"tool.name": "pay"}):
+            program.log.append("money.not.sent")
+    program.log.close()
+
+    def why(event, *words):
+        return command("why", event, "--log", "log", *words, cwd=tmp_path)
+
+    told = why("money.sent").out
+    assert "asked by: gpt-4o was asked" in told
+    assert [len(why("money.sent", "--json").json[name]) for name in ("chain", "asked_by")] == [3, 1]
+    assert "the only call that asked for pay(order 881): m was asked" in why("money.sent.again").out
+    (call,) = why("money.sent.again", "--json").json["asked_by"]
+    assert call["inferred"]
+    assert "asked" not in why("money.not.sent").out
+    assert "asked by: gpt-4o was asked" in why("pay.ended").out

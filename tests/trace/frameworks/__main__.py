@@ -81,7 +81,13 @@ def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
                 write(name, taped(folder))
             whys = scene.expected.get("why", {})
             tallies = judge(looked_at(folder, output, BIN / "thence", whys), scene.expected)
-            if name in RECORDED:
+            if asked := scene.expected.get("asked"):
+                event, words = asked
+                command = [BIN / "thence", "why", event, "--log", folder / "agent"]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                told = " ".join(done.stdout.split())
+                tallies["asked"].add(words in told, f"why {event} does not say: {words}")
+            if name in RECORDED or scene.expected.get("is_compared"):
                 compare(folder, scene, tallies["diff"])
         except Exception as error:
             traceback.print_exc()

@@ -87,7 +87,10 @@ SCENES = {
         "with_openai_agents",
         (("plain", 0),),
         12,
-        {"inside": {"money.sent": "pay"}},
+        {
+            "inside": {"money.sent": "pay"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881"),
+        },
     ),
     "openai-agents-streamed": Scene(
         "openai-agents: the same streamed",
@@ -134,6 +137,46 @@ SCENES = {
         "with_openai_client",
         (("plain", 0),),
         3,
+    ),
+    "langfuse": Scene(
+        "Langfuse: an agent, a tool that fails once",
+        "with_langfuse",
+        (("plain", 0),),
+        4,
+        {"inside": {"money.sent": "pay", "asking": "answer"}, "is_compared": True},
+    ),
+    "strands": Scene(
+        "strands-agents: a tool that fails",
+        "with_strands",
+        (("plain", 0),),
+        6,
+        {
+            "inside": {"money.sent": "execute_tool pay"},
+            "asked": ("money.sent", "asked by: shop asked gpt-4o"),
+            "is_compared": True,
+        },
+    ),
+    "smolagents": Scene(
+        "smolagents: a tool",
+        "with_smolagents",
+        (("plain", 0),),
+        7,
+        {
+            "inside": {"money.sent": "SimpleTool"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
+    ),
+    "agno": Scene(
+        "agno: a tool",
+        "with_agno",
+        (("plain", 0),),
+        4,
+        {
+            "inside": {"money.sent": "pay"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
     ),
     "celery": Scene(
         "Celery: eager",

@@ -89,7 +89,7 @@ OF_END_ALONE = frozenset(
 )
 # attributes of which a sentence says nothing: they say how something is written, or where it ran
 _UNTOLD = re.compile(
-    r"mime_type$|\.role$|^(?:metadata|user\.id|user_id)$|_time$"
+    r"mime_type$|\.role$|cycle_id$|^(?:metadata|user\.id|user_id)$|_time$"
     r"|^(?:code|thread|server|telemetry|graph|process|host|langfuse\.(?:trace|environment|release)"
     r"|traceloop\.(?:workflow|association))\b|^gen_ai\.(?:system|provider\.name|tool\.definitions)$"
 )
@@ -103,6 +103,7 @@ _MODEL_CALLS = (
 _AGENTS = ("invoke_agent", "create_agent", "AGENT", "agent")
 _TOOLS = ("execute_tool", "TOOL", "tool")
 _INNER = frozenset((*_AGENTS, "CHAIN", "invoke_workflow", "chain", "workflow", "task"))
+_MESSAGE_DEPTH_MAX = 12
 _TRACEBACK = "Traceback (most recent call last)"
 _OUTCOMES = ("begun", "ended", "failed", "cancelled")
 _NAME_CHARACTERS_MAX = 150
@@ -157,12 +158,27 @@ def tool_of(attributes: Json, name: str) -> str:
 
 def called(attributes: Json, name: str) -> str:
     """Returns the call of a tool, `pay(order 881)`; its name where no arguments are known."""
-    tool, arguments = line(tool_of(attributes, name)), _json(first(attributes, ARGUMENTS))
+    tool, arguments = line(tool_of(attributes, name)), from_json(first(attributes, ARGUMENTS))
     if not isinstance(arguments, Mapping):
         return tool
     by_place, by_name = arguments_of(arguments)
     texts = [*map(shown, by_place), *(f"{key} {shown(item)}" for key, item in by_name.items())]
     return f"{tool}({clipped(line(', '.join(texts)), _ARGUMENTS_MAX)})"
+
+
+def called_in(event: Event) -> str:
+    """Returns the call of the tool whose span an event began or ended."""
+    return called(_attributes_of(event), event.event_type.rpartition(".")[0])
+
+
+def is_model_answer(event: Event) -> bool:
+    """Reports whether an event ended the span of a model call."""
+    return event.ends is not None and is_of_model_call(_attributes_of(event))
+
+
+def _attributes_of(event: Event) -> Json:
+    attributes = event.readable_payload[0].get("attributes")
+    return attributes if isinstance(attributes, Mapping) else {}
 
 
 def arguments_of(arguments: Json) -> tuple[list[Any], Json]:
@@ -204,7 +220,7 @@ def with_usage(attributes: Json) -> Json:
         return attributes
     spelled = dict(attributes)
     for name, members, told in _USAGE:
-        details = _json(attributes.get(name))
+        details = from_json(attributes.get(name))
         if isinstance(details, Mapping) and (value := first(details, members)) is not None:
             spelled.setdefault(told, value)
     return spelled
@@ -223,9 +239,7 @@ def message_of(description: str, exception: Json, kind: str) -> str:
 
 
 def _write(event: Event) -> str:
-    payload = event.readable_payload[0]
-    attributes: Json = payload.get("attributes") or {}
-    attributes = with_usage(attributes) if isinstance(attributes, Mapping) else {}
+    payload, attributes = event.readable_payload[0], with_usage(_attributes_of(event))
     name, _, outcome = event.event_type.rpartition(".")
     kinds = [attributes.get(of) for of in OPERATION]
     is_agent = any(kind in _AGENTS for kind in kinds)
@@ -234,7 +248,8 @@ def _write(event: Event) -> str:
     took = "" if seconds is None or outcome == "begun" else f" after {duration(seconds)}"
     past = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
     if any(kind in _MODEL_CALLS for kind in kinds):
-        what, rest = _model_call(name, outcome, attributes, who)
+        said = (attributes, *(one.get("attributes") for one in _maps(payload.get("events"))))
+        what, rest = _model_call(name, outcome, said, who)
     elif is_of_tool(attributes):
         what = f"{called(attributes, name)} {past}{'' if outcome == 'failed' else took}"
         rest = _quoted(first(attributes, _RESULT))
@@ -256,8 +271,12 @@ def _write(event: Event) -> str:
     return f"{what}: {rest}" if rest else what
 
 
-def _model_call(name: str, outcome: str, attributes: Json, who: str) -> tuple[str, str]:
-    """Returns the sentence of a model call, and what it took and gave."""
+def _model_call(name: str, outcome: str, said: tuple[Any, ...], who: str) -> tuple[str, str]:
+    """Returns the sentence of a model call, and what it took and gave.
+
+    `said` are the attributes of the span and of its span events.
+    """
+    attributes = said[0]
     operation, _, named = name.partition(" ")
     model = first(attributes, MODEL) or (named if operation in _MODEL_CALLS else "")
     model = line(str(model)) or "a model"
@@ -274,19 +293,52 @@ def _model_call(name: str, outcome: str, attributes: Json, who: str) -> tuple[st
     cost = first(attributes, COST)
     if isinstance(cost, (int, float)) and not isinstance(cost, bool):
         parts.append(f"${cost:.6g}")
+    messages = [one.get(ANSWER) for one in said if isinstance(one, Mapping)]
+    messages += [one.get("message") for one in said[1:] if isinstance(one, Mapping)]
     wanted_tools = [
-        line(str(part["name"]))
-        for part in _messages(attributes)
-        if part.get("type") == "tool_call" and part.get("name")
+        str(call["name"])
+        for text in messages
+        for call in calls_in(from_json(text))
+        if call.get("name")
     ]
-    wanted_tools += [
-        line(str(value)) for key, value in attributes.items() if _CALLED.fullmatch(key)
-    ]
+    wanted_tools += [str(value) for key, value in attributes.items() if _CALLED.fullmatch(key)]
     if wanted_tools:
-        parts.append(f"wants {', '.join(wanted_tools)}")
-    elif answer := _answer(attributes):
+        parts.append(f"wants {', '.join(map(line, wanted_tools))}")
+    elif answer := _answer(attributes) or _text_in(messages):
         parts.append(answer)
     return what, ", ".join(parts)
+
+
+def calls_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Yields the calls of tools in messages: `id`, `name`, `arguments`, whatever their provider."""
+    for part in maps_in(value):
+        bedrock, function = part.get("toolUse"), part.get("function")
+        if isinstance(bedrock, Mapping):
+            yield {**bedrock, "id": bedrock.get("toolUseId"), "arguments": bedrock.get("input")}
+        elif isinstance(function, Mapping):
+            yield {**function, "id": part.get("id")}
+        elif part.get("type") in ("tool_call", "tool_use"):
+            yield {**part, "arguments": first(part, ("arguments", "args", "input"))}
+
+
+def maps_in(value: Any, depth: int = 0) -> Iterator[Json]:
+    """Yields the maps in a JSON value, to a depth of 12."""
+    if isinstance(value, Mapping):
+        yield value
+        value = [*value.values()]
+    if isinstance(value, list) and depth < _MESSAGE_DEPTH_MAX:
+        for item in value:
+            yield from maps_in(item, depth + 1)
+
+
+def _maps(values: Any) -> list[Json]:
+    return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
+
+
+def _text_in(messages: list[Any]) -> str:
+    """Returns the first text of an answer that a span event holds."""
+    texts = (part.get("text") for text in messages for part in maps_in(from_json(text)))
+    return next((f'"{_quoted(text)}"' for text in texts if isinstance(text, str) and text), "")
 
 
 def _quoted(value: Any) -> str:
@@ -295,7 +347,7 @@ def _quoted(value: Any) -> str:
 
 def _messages(attributes: Json) -> Iterator[Json]:
     """Yields the parts of a model's answer."""
-    messages = _json(attributes.get(ANSWER))
+    messages = from_json(attributes.get(ANSWER))
     for message in messages if isinstance(messages, list) else ():
         parts = message.get("parts") if isinstance(message, Mapping) else None
         yield from (part for part in parts or () if isinstance(part, Mapping))
@@ -311,7 +363,7 @@ def _answer(attributes: Json) -> str:
     return f'"{text}"' if text else ""
 
 
-def _json(value: Any) -> Any:
+def from_json(value: Any) -> Any:
     """Returns what a text holds as JSON, else the value as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         with suppress(msgspec.MsgspecError, ValueError, RecursionError):

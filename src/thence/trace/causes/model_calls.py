@@ -25,9 +25,12 @@ from thence.core.sentences.spans import (
     CALL_ID,
     REQUEST,
     arguments_of,
+    calls_in,
     first,
+    from_json,
     is_of_model_call,
     is_of_tool,
+    maps_in,
     tool_of,
 )
 
@@ -49,7 +52,6 @@ _READ = re.compile(r"llm\.input_messages\.(?P<at>\d+)\.message\.(?P<what>role|to
 # span events that hold what a model was told and answered
 _CHOICE, _FORMER_ANSWER = "gen_ai.choice", "gen_ai.assistant.message"
 _TOLD = ("gen_ai.tool.message", "gen_ai.user.message")
-_MESSAGE_DEPTH_MAX = 12
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 # the ids of a trace and of a span in it
@@ -74,10 +76,14 @@ class Asked(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """An event of a span that has a name or an id for others, with the key of its parent."""
+    """An event of a span that has a name or an id for others, with the key of its parent.
+
+    `call` is what the id stands for: the name of a tool with its arguments.
+    """
 
     event_id: str
     parent: SpanKey | None
+    call: str = ""
 
 
 class _Newest:
@@ -110,13 +116,13 @@ class _Newest:
         name: str,
         is_near: Callable[[_Named], bool],
         is_earlier: Callable[[_Named], bool] = lambda event: True,
-    ) -> tuple[str, ...]:
-        """Returns the newest event that is near, else the only one of the trace."""
+    ) -> list[_Named]:
+        """Returns the newest event that is near, else the only one of the trace, in a list."""
         events = list(filter(is_earlier, self.under(trace_id, name)))
-        near = next((one.event_id for one in events if is_near(one)), None)
-        if near is None and len({one.event_id for one in events}) == 1:
-            near = events[0].event_id
-        return (near,) if near is not None else ()
+        near = list(filter(is_near, events))
+        if not near and len({one.event_id for one in events}) == 1:
+            near = events
+        return near[:1]
 
 
 class ModelCalls:
@@ -146,22 +152,20 @@ class ModelCalls:
             return begin_id is None or end.event_id < begin_id
 
         call_id, call = _call_id(span.attributes), _fingerprint(span)
-        causes: tuple[str, ...] = ()
+        certain: list[_Named] = []
+        inferred: list[_Named] = []
         if call_id:
-            causes = self._askers.fitting(
+            certain = self._askers.fitting(
                 trace_id, call_id, lambda end: end.parent in around, is_earlier
             )
-        inferred: tuple[str, ...] = ()
-        if call and not call_id:
-            ends = filter(is_earlier, self._open.under(trace_id, call))
-            candidates = {end.event_id for end in ends}
-            inferred = (*candidates,) if len(candidates) == 1 else ()
-        for event_id in (*causes, *inferred):
-            self._open.remove(trace_id, call, event_id)
+        elif call:
+            inferred = self._open.fitting(trace_id, call, lambda end: False, is_earlier)
+        for end in (*certain, *inferred):
+            self._open.remove(trace_id, end.call, end.event_id)
             self._taken[span.key] = None
             if len(self._taken) > CALLS_MAX:
                 self._taken.popitem(last=False)
-        return Asked(causes, inferred)
+        return Asked(*(tuple(end.event_id for end in ends) for ends in (certain, inferred)))
 
     def begin(self, span: SpanFacts, event_id: str) -> None:
         """Notes the event that began a span, of an agent."""
@@ -178,7 +182,7 @@ class ModelCalls:
         causes = [*asked.causes]
         if is_of_model_call(span.attributes):
             for call_id in _read(span):
-                causes += self._tools.fitting(
+                read = self._tools.fitting(
                     span.key[0],
                     call_id,
                     lambda end: (
@@ -186,6 +190,7 @@ class ModelCalls:
                         and span.parent in and_ancestors(end.parent, self._parent_of)
                     ),
                 )
+                causes += [end.event_id for end in read]
         by = span.attributes.get(_HANDED_OVER_BY)
         if isinstance(by, str):
             events = (
@@ -199,6 +204,7 @@ class ModelCalls:
         end, trace_id = _Named(event_id, span.parent), span.key[0]
         if is_of_model_call(span.attributes):
             for call_id, call in _wanted(span):
+                end = _Named(event_id, span.parent, call)
                 if call_id:
                     self._askers.add(trace_id, call_id, end)
                 self._open.add(trace_id, call, end)
@@ -224,7 +230,7 @@ def _call_id(attributes: Mapping[str, Any]) -> str:
         return call_id
     for name in _ANSWERS:
         text = attributes.get(name)
-        if isinstance(text, str) and "tool_call_id" in text and (ids := _answered(_json(text))):
+        if isinstance(text, str) and "tool_call_id" in text and (ids := _answered(from_json(text))):
             return ids[0]
     return ""
 
@@ -238,7 +244,7 @@ def _fingerprint(span: SpanFacts) -> str:
 
 def _call(name: object, arguments: Any) -> str:
     """Returns a name with arguments in one form, as models and tools write them."""
-    value = _json(arguments)
+    value = from_json(arguments)
     if isinstance(value, str) and value.startswith("{"):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value = ast.literal_eval(value)  # as LangChain writes them
@@ -261,7 +267,7 @@ def _wanted(span: SpanFacts) -> Iterator[tuple[str, str]]:
         if name == _CHOICE:
             texts += attributes.values()
     for text in texts:
-        calls += _calls_in(_json(text))
+        calls += calls_in(from_json(text))
     seen = set()
     for call in calls:
         call_id = call.get("id")
@@ -277,13 +283,16 @@ def _read(span: SpanFacts) -> list[str]:
     for key, value in span.attributes.items():
         if piece := _READ.fullmatch(key):
             messages[int(piece["at"])][piece["what"]] = value
-    requests = [[messages[at] for at in sorted(messages)], _json(span.attributes.get(REQUEST))]
+    requests = [
+        [messages[at] for at in sorted(messages)],
+        from_json(span.attributes.get(REQUEST)),
+    ]
     told: list[Any] = []
     for name, attributes in span.events:
-        requests.append(_json(attributes.get(REQUEST)))
+        requests.append(from_json(attributes.get(REQUEST)))
         if name in _TOLD:
             told.append({"tool_call_id": attributes.get("id")})
-            told += map(_json, attributes.values())
+            told += map(from_json, attributes.values())
         elif name == _FORMER_ANSWER:
             told.append({"role": "assistant"})
     ids: list[str] = []
@@ -296,35 +305,10 @@ def _read(span: SpanFacts) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _inside(value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """Yields the maps in a JSON value."""
-    if isinstance(value, Mapping):
-        yield value
-        value = value.values()
-    elif not isinstance(value, list):
-        return
-    if depth < _MESSAGE_DEPTH_MAX:
-        for item in value:
-            yield from _inside(item, depth + 1)
-
-
-def _calls_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Yields the calls of tools in messages, however their provider writes them."""
-    for part in _inside(value):
-        bedrock, function = part.get("toolUse"), part.get("function")
-        if isinstance(bedrock, Mapping):
-            yield {**bedrock, "id": bedrock.get("toolUseId"), "arguments": bedrock.get("input")}
-        elif isinstance(function, Mapping):
-            yield {**function, "id": part.get("id")}
-        elif part.get("type") in ("tool_call", "tool_use"):
-            names = ("arguments", "args", "input")
-            yield {**part, "arguments": first(part, names)}
-
-
 def _answered(value: Any) -> list[str]:
     """Returns the ids of calls whose answers are in messages."""
     ids: list[Any] = []
-    for part in _inside(value):
+    for part in maps_in(value):
         bedrock = part.get("toolResult")
         if isinstance(bedrock, Mapping):
             ids.append(bedrock.get("toolUseId"))
@@ -333,11 +317,3 @@ def _answered(value: Any) -> list[str]:
         else:
             ids += [part.get("tool_call_id"), part.get("tool_use_id")]
     return [one for one in ids if one and isinstance(one, str)]
-
-
-def _json(value: Any) -> Any:
-    """Returns what a text holds as JSON, else the value as it is."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-            return msgspec.json.decode(value)
-    return value

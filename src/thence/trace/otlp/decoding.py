@@ -115,6 +115,10 @@ class SpanReader:
             whole = _document(data)
             documents = [whole] if isinstance(whole, dict) else documents
             documents = whole if isinstance(whole, list) and whole else documents
+        return self.read(documents)
+
+    def read(self, documents: Iterable[Any]) -> dict[str, ReadSpan]:
+        """Returns the spans of documents of OTLP/JSON, by trace and span id."""
         spans: dict[str, ReadSpan] = {}
         for document in documents:
             for raw, resource, scope in self._listed(document):
@@ -283,34 +287,50 @@ class Arrivals:
     def __init__(self, spans: dict[str, ReadSpan], recorded: Iterable[Event]) -> None:
         """Takes spans, and the events of the log in its order."""
         self._spans = spans
-        self._calls = ModelCalls(self._parent_of)
+        self._calls = ModelCalls(lambda key: self._parents.get(key))
         self._begins: dict[str, str] = {}
         self._ends: dict[str, str] = {}
+        self._parents: dict[SpanKey, SpanKey] = {}
         # what spans name: events of spans, and steps that gave a token away
         named = {link.key for span in self._spans.values() for link in span.links}
         named |= {span.parent for span in self._spans.values()}
         # the trace of a step is that of its outermost one; its own 64 bits name it
-        by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
-        steps: dict[str, str] = {}
+        self._by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
+        self._steps: dict[str, str] = {}
         for event in recorded:
-            source_id, is_end = event.header.source_id, event.ends in steps
-            if event.header.source == SOURCE and source_id:
-                key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
-            elif is_end:
-                key = steps[event.ends or ""]
-            elif event.begins and (ids := tracer_ids(event)):
-                key = f"{ids.trace}:{ids.span}"
-            else:
-                key = by_span.get(ids_of(event.event_id).span, "") if by_span else ""
-            if key:
-                (self._ends if is_end else self._begins).setdefault(key, event.event_id)
-                if event.begins:
-                    steps[event.event_id] = key
+            self.note(event)
         self.already = sum(
             key in self._begins and (span.end is None or key in self._ends)
             for key, span in spans.items()
         )
         self.unknown = self.circular = 0
+        self.add(spans)
+
+    def note(self, event: Event) -> None:
+        """Notes an event of the log, if a span names it or is it."""
+        source_id, is_end = event.header.source_id, event.ends in self._steps
+        if event.header.source == SOURCE and source_id:
+            key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
+        elif is_end:
+            key = self._steps[event.ends or ""]
+        elif event.begins and (ids := tracer_ids(event)):
+            key = f"{ids.trace}:{ids.span}"
+        else:
+            key = self._by_span.get(ids_of(event.event_id).span, "") if self._by_span else ""
+        if key:
+            (self._ends if is_end else self._begins).setdefault(key, event.event_id)
+            if event.begins:
+                self._steps[event.event_id] = key
+
+    def add(self, spans: dict[str, ReadSpan]) -> None:
+        """Takes the spans of which `events` yields events from now on."""
+        self._spans = spans
+        pairs = ((span.facts.key, span.facts.parent) for span in spans.values())
+        self._parents |= {key: parent for key, parent in pairs if parent is not None}
+
+    def holds(self, key: str) -> bool:
+        """Reports whether the log has the event that began a span."""
+        return key in self._begins
 
     def events(self, new_id: Any) -> Iterator[HostEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""
@@ -338,10 +358,6 @@ class Arrivals:
             else:
                 self._calls.begin(span.facts, event_id)
             yield msgspec.structs.replace(event, event_id=event_id)
-
-    def _parent_of(self, key: SpanKey) -> SpanKey | None:
-        span = self._spans.get(f"{key[0]:032x}:{key[1]:016x}")
-        return _numbers(span.parent) if span is not None and span.parent else None
 
     def _begin(self, span: ReadSpan) -> HostEvent:
         payload = dict(span.begin.payload or {})
