@@ -80,7 +80,9 @@ def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
             if is_recorded and name in RECORDED:
                 write(name, taped(folder))
             whys = scene.expected.get("why", {})
-            tallies = judge(looked_at(folder, output, BIN / "thence", whys), scene.expected)
+            seen = looked_at(folder, output, BIN / "thence", whys)
+            seen.is_other_dialect = "asked" in scene.expected
+            tallies = judge(seen, scene.expected)
             if asked := scene.expected.get("asked"):
                 event, words = asked
                 command = [BIN / "thence", "why", event, "--log", folder / "agent"]

@@ -199,6 +199,8 @@ SCENES = {
         10,
         {"inside": {"money.sent": "run/pay"}},
     ),
+    "node-json": Scene("Node's SDK, spans sent as JSON", "with_node", (("http", 0),), 0),
+    "node-protobuf": Scene("Node's SDK, as protobuf", "with_node", (("proto", 0),), 0),
     "threads": Scene(
         "ThreadPoolExecutor",
         "with_pools",
