@@ -176,7 +176,7 @@ class SpanProcessor(SdkSpanProcessor):
         words: Words = (subject, actor or None, stream)
         scopes = [scope for scope in (before, *(scope for _, scope in links)) if scope is not None]
         ids = [scope.begin_id for scope in scopes]
-        facts = SpanFacts(key, parent_key, text_of(span.name), attributes)
+        facts = SpanFacts(key, parent_key, span.name, attributes)
         with self._lock:
             asked = self._calls.asked(facts)
         ids += asked.causes
@@ -227,10 +227,11 @@ class SpanProcessor(SdkSpanProcessor):
         payload["span_id"] = f"{key[1]:016x}"
         if said := said_again(since) | changed(since, before):
             payload["attributes"] = said
-        if events := [
+        events: list[dict[str, Any]] = [
             {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
             for e in span.events
-        ]:
+        ]
+        if events:
             payload["events"] = events
         if span.end_time is not None and span.start_time is not None:
             payload["duration_s"] = (span.end_time - span.start_time) // 1_000 / 1_000_000
@@ -246,8 +247,8 @@ class SpanProcessor(SdkSpanProcessor):
         # what runs at the end need not be around the span: where no begin is held the parent is
         around = SPANS.of(span.parent) if scope is None else scope
         begins = () if around is None else (around.begin_id,)
-        messages = tuple((one.name, one.attributes or {}) for one in span.events)
-        facts = SpanFacts(key, parent, text_of(span.name), since, messages)
+        messages = tuple([(one["name"], one["attributes"]) for one in events])
+        facts = SpanFacts(key, parent, span.name, since, messages)
         with self._lock:
             asked = self._calls.asked_late(facts, begin_id)
         causes = (*begins, *asked.causes)

@@ -78,7 +78,10 @@ _SAID = (
     *("llm.output_messages.0.message.contents.0.message_content.text",),
     *("gen_ai.completion.0.content", "langfuse.observation.output"),
 )
-_SAID_AGAIN = (*OPERATION, *TOOL, *MODEL)
+_SAID_AGAIN = frozenset((*OPERATION, *TOOL, *MODEL))
+_SAID_AGAIN_OF_TOOL = _SAID_AGAIN.union(ARGUMENTS)
+# which spans of tools alone have
+_TOOLS_OWN = frozenset((*TOOL, *CALL_ID))
 _SAID_AGAIN_CHARACTERS_MAX = 500
 # what a span can't have when it begins
 OF_END_ALONE = frozenset(
@@ -122,11 +125,11 @@ def span_sentence(event: Event) -> Callable[[Event], str] | None:
 
 def said_again(attributes: Json) -> dict[str, Any]:
     """Returns what the end of a span says again of its begin: a sentence has one event alone."""
-    names = (*_SAID_AGAIN, *ARGUMENTS) if is_of_tool(attributes) else _SAID_AGAIN
+    names = _SAID_AGAIN_OF_TOOL if is_of_tool(attributes) else _SAID_AGAIN
     return {
         name: value
-        for name in names
-        if (value := attributes.get(name)) is not None
+        for name, value in attributes.items()
+        if name in names
         and not (isinstance(value, str) and len(value) > _SAID_AGAIN_CHARACTERS_MAX)
     }
 
@@ -138,16 +141,21 @@ def sums_up(attributes: Json) -> bool:
 
 def is_of_tool(attributes: Json) -> bool:
     """Reports whether a span is that of a tool."""
-    is_tool = any(attributes.get(name) in _TOOLS for name in OPERATION)
-    return is_tool or first(attributes, (*TOOL, *CALL_ID)) is not None
+    return not _TOOLS_OWN.isdisjoint(attributes) or _is_of_kind(attributes, _TOOLS)
 
 
 def is_of_model_call(attributes: Json) -> bool:
     """Reports whether a span is that of a model call; one of no kind is by its messages."""
-    kinds = [kind for name in OPERATION if (kind := attributes.get(name)) is not None]
-    if kinds:
-        return any(kind in _MODEL_CALLS for kind in kinds)
+    kind = attributes.get(OPERATION[0])
+    if kind is not None:
+        return kind in _MODEL_CALLS
+    if first(attributes, OPERATION) is not None:
+        return _is_of_kind(attributes, _MODEL_CALLS)
     return ANSWER in attributes or REQUEST in attributes
+
+
+def _is_of_kind(attributes: Json, kinds: tuple[str, ...]) -> bool:
+    return any(map(kinds.__contains__, map(attributes.get, OPERATION)))
 
 
 def tool_of(attributes: Json, name: str) -> str:
@@ -194,7 +202,11 @@ def arguments_of(arguments: Json) -> tuple[list[Any], Json]:
 
 def first(attributes: Json, names: tuple[str, ...]) -> Any:
     """Returns the first value that a span has under one of some names, None without one."""
-    return next((value for name in names if (value := attributes.get(name)) is not None), None)
+    for name in names:
+        value = attributes.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def first_text(attributes: Json, names: tuple[str, ...]) -> str | None:
@@ -202,14 +214,14 @@ def first_text(attributes: Json, names: tuple[str, ...]) -> str | None:
     for name in names:
         value = attributes.get(name)
         if value and isinstance(value, str):
-            return text_of(value)[:_NAME_CHARACTERS_MAX]
+            return (value if value.isascii() else text_of(value))[:_NAME_CHARACTERS_MAX]
     return None
 
 
 def agent_of(attributes: Json, name: object) -> str | None:
     """Returns the name of the agent whose span this is, or that a span says it is of."""
     agent = first_text(attributes, AGENT)
-    if agent is None and any(attributes.get(of) in _AGENTS[2:] for of in OPERATION):
+    if agent is None and _is_of_kind(attributes, _AGENTS[2:]):
         agent = first_text(attributes, _AGENTS_NODE) or (name if isinstance(name, str) else None)
     return agent
 
@@ -241,13 +253,12 @@ def message_of(description: str, exception: Json, kind: str) -> str:
 def _write(event: Event) -> str:
     payload, attributes = event.readable_payload[0], with_usage(_attributes_of(event))
     name, _, outcome = event.event_type.rpartition(".")
-    kinds = [attributes.get(of) for of in OPERATION]
-    is_agent = any(kind in _AGENTS for kind in kinds)
+    is_agent = _is_of_kind(attributes, _AGENTS)
     who = line(event.actor) if event.actor else ""
     seconds = duration_s_of(payload)
     took = "" if seconds is None or outcome == "begun" else f" after {duration(seconds)}"
     past = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
-    if any(kind in _MODEL_CALLS for kind in kinds):
+    if _is_of_kind(attributes, _MODEL_CALLS):
         said = (attributes, *(one.get("attributes") for one in _maps(payload.get("events"))))
         what, rest = _model_call(name, outcome, said, who)
     elif is_of_tool(attributes):

@@ -75,6 +75,9 @@ class Asked(NamedTuple):
     inferred: tuple[str, ...] = ()
 
 
+_NOTHING = Asked()
+
+
 class _Named(NamedTuple):
     """An event of a span that has a name or an id for others, with the key of its parent.
 
@@ -118,6 +121,8 @@ class _Newest:
         is_earlier: Callable[[_Named], bool] = lambda event: True,
     ) -> list[_Named]:
         """Returns the newest event that is near, else the only one of the trace, in a list."""
+        if (trace_id, name) not in self._events:
+            return []
         events = list(filter(is_earlier, self.under(trace_id, name)))
         near = list(filter(is_near, events))
         if not near and len({one.event_id for one in events}) == 1:
@@ -137,7 +142,8 @@ class ModelCalls:
         self._askers, self._tools, self._names = _Newest(), _Newest(), _Newest()
         # by name and arguments the calls that no tool has taken
         self._open = _Newest()
-        self._taken: OrderedDict[SpanKey, None] = OrderedDict()
+        # the tools whose id, or name with arguments, was known at their begin
+        self._sought: OrderedDict[SpanKey, None] = OrderedDict()
 
     def asked(self, span: SpanFacts, begin_id: str | None = None) -> Asked:
         """Returns the end of the model call that asked for a tool, whose span begins.
@@ -145,32 +151,38 @@ class ModelCalls:
         With a `begin_id` the span has begun by that event, and only earlier ones count.
         """
         if span.parent is None or not is_of_tool(span.attributes):
-            return Asked()
-        trace_id, around = span.key[0], and_ancestors(span.parent, self._parent_of)
+            return _NOTHING
+        trace_id = span.key[0]
+        call_id = _call_id(span.attributes)
+        call = "" if call_id else _fingerprint(span)
+        if not call_id and not call:
+            return _NOTHING
+        self._sought[span.key] = None
+        if len(self._sought) > CALLS_MAX:
+            self._sought.popitem(last=False)
 
         def is_earlier(end: _Named) -> bool:
             return begin_id is None or end.event_id < begin_id
 
-        call_id, call = _call_id(span.attributes), _fingerprint(span)
+        def is_around(end: _Named) -> bool:
+            return end.parent in and_ancestors(span.parent or span.key, self._parent_of)
+
         certain: list[_Named] = []
         inferred: list[_Named] = []
         if call_id:
-            certain = self._askers.fitting(
-                trace_id, call_id, lambda end: end.parent in around, is_earlier
-            )
-        elif call:
+            certain = self._askers.fitting(trace_id, call_id, is_around, is_earlier)
+        else:
             inferred = self._open.fitting(trace_id, call, lambda end: False, is_earlier)
         for end in (*certain, *inferred):
             self._open.remove(trace_id, end.call, end.event_id)
-            self._taken[span.key] = None
-            if len(self._taken) > CALLS_MAX:
-                self._taken.popitem(last=False)
         return Asked(*(tuple(end.event_id for end in ends) for ends in (certain, inferred)))
 
     def begin(self, span: SpanFacts, event_id: str) -> None:
         """Notes the event that began a span, of an agent."""
-        if any(span.attributes.get(of) == kind for of, kind in _KINDS):
-            self._names.add(span.key[0], span.name, _Named(event_id, span.parent))
+        for of, kind in _KINDS:
+            if span.attributes.get(of) == kind:
+                self._names.add(span.key[0], span.name, _Named(event_id, span.parent))
+                return
 
     def asked_late(self, span: SpanFacts, begin_id: str | None) -> Asked:
         """Returns the causes of a span's end beside the event that began it.
@@ -178,38 +190,43 @@ class ModelCalls:
         They are the model call that asked for a tool, if only now the span says so, the ends of
         tools that a model call has read, or the agent that handed over.
         """
-        asked = Asked() if span.key in self._taken else self.asked(span, begin_id)
-        causes = [*asked.causes]
-        if is_of_model_call(span.attributes):
-            for call_id in _read(span):
-                read = self._tools.fitting(
-                    span.key[0],
-                    call_id,
-                    lambda end: (
-                        end.parent is not None
-                        and span.parent in and_ancestors(end.parent, self._parent_of)
-                    ),
-                )
-                causes += [end.event_id for end in read]
+        asked = _NOTHING
+        if is_of_tool(span.attributes):
+            if span.key not in self._sought:
+                asked = self.asked(span, begin_id)
+        elif is_of_model_call(span.attributes):
+            asked = Asked(tuple(self._tools_read(span)))
         by = span.attributes.get(_HANDED_OVER_BY)
-        if isinstance(by, str):
-            events = (
-                one for one in self._names.under(span.key[0], by) if one.parent == span.parent
+        if not isinstance(by, str):
+            return asked
+        same = (one for one in self._names.under(span.key[0], by) if one.parent == span.parent)
+        givers = [one.event_id for one in same if one.event_id != begin_id][:1]
+        return Asked((*asked.causes, *givers), asked.inferred)
+
+    def _tools_read(self, span: SpanFacts) -> Iterator[str]:
+        """Yields the ends of the tools whose answers a model call has read."""
+
+        def is_below(end: _Named) -> bool:
+            return end.parent is not None and span.parent in and_ancestors(
+                end.parent, self._parent_of
             )
-            causes += [one.event_id for one in events if one.event_id != begin_id][:1]
-        return Asked(tuple(dict.fromkeys(causes)), asked.inferred)
+
+        for call_id in _read(span):
+            for end in self._tools.fitting(span.key[0], call_id, is_below):
+                yield end.event_id
 
     def end(self, span: SpanFacts, event_id: str) -> None:
         """Notes what a span that has ended says, and the event that ended it."""
         end, trace_id = _Named(event_id, span.parent), span.key[0]
-        if is_of_model_call(span.attributes):
+        if is_of_tool(span.attributes):
+            if answers := _call_id(span.attributes):
+                self._tools.add(trace_id, answers, end)
+        elif is_of_model_call(span.attributes):
             for call_id, call in _wanted(span):
                 end = _Named(event_id, span.parent, call)
                 if call_id:
                     self._askers.add(trace_id, call_id, end)
                 self._open.add(trace_id, call, end)
-        elif is_of_tool(span.attributes) and (answers := _call_id(span.attributes)):
-            self._tools.add(trace_id, answers, end)
         self.begin(span, event_id)
 
 
@@ -225,7 +242,7 @@ def and_ancestors(key: SpanKey, parent_of: Callable[[SpanKey], SpanKey | None]) 
 
 def _call_id(attributes: Mapping[str, Any]) -> str:
     """Returns the id of the call that a tool answers, "" where its span has none."""
-    call_id = first(attributes, CALL_ID)
+    call_id = attributes.get(CALL_ID[0]) or first(attributes, CALL_ID)
     if isinstance(call_id, str):
         return call_id
     for name in _ANSWERS:

@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from threading import RLock
 from types import FrameType
 from typing import Any, NamedTuple
@@ -146,10 +147,8 @@ def type_of(raw: object) -> tuple[str, tuple[Repair, ...]]:
 
     Types that begin with `log.` are the log's own.
     """
-    if isinstance(raw, str) and raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX:
-        usual = raw.strip()
-        if usual and not f"{usual}.".startswith("log."):
-            return usual, ()
+    if isinstance(raw, str) and (usual := _usual_type(raw)):
+        return usual, ()
     text = text_of(raw)
     name = "".join(character if character.isprintable() else " " for character in text)
     name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
@@ -158,6 +157,13 @@ def type_of(raw: object) -> tuple[str, tuple[Repair, ...]]:
     if isinstance(raw, str):
         return name, ()
     return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
+
+
+@lru_cache(maxsize=1_024)
+def _usual_type(raw: str) -> str:
+    """Returns a span's name as it is, but for spaces around; "" for one that must be changed."""
+    usual = raw.strip() if raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX else ""
+    return "" if f"{usual}.".startswith("log.") else usual
 
 
 def changed(since: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
