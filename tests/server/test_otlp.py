@@ -22,6 +22,8 @@ from tests.cli.installed import THENCE, begin, thence
 from tests.log.faults import WAIT_S
 
 import thence as package
+from thence.log.files.process_state import new_id
+from thence.trace.otlp.decoding import Arrivals, SpanReader
 from thence.trace.otlp.receiving import SpanIntake
 
 pytestmark = pytest.mark.promise("A4e")
@@ -176,6 +178,23 @@ def test_span_whose_parent_does_not_come_in_time_is_a_root(tmp_path, spans):
         intake.settle()
         assert list(log.read()) == []
         recorded(tmp_path, 2)
+
+
+def test_span_whose_end_alone_was_lost_by_a_kill_gets_it_at_the_next_start(tmp_path, spans):
+    tracer, exported = spans
+    with tracer.start_as_current_span("agent"), tracer.start_as_current_span("tool"):
+        pass
+    document = json.loads(exported())
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"].pop()
+    with package.open(tmp_path / "log") as log:
+        with SpanIntake(log) as intake:
+            intake.take(document)
+        read = SpanReader(log.log_id).read([document])
+        log._host_append([*Arrivals(read, ()).events(new_id)][:1])
+        with SpanIntake(log):
+            recorded(tmp_path, 2)
+        with SpanIntake(log):
+            recorded(tmp_path, 2)
 
 
 def test_spans_of_two_requests_are_tied_to_the_model_call_that_asked(tmp_path, spans):

@@ -287,13 +287,18 @@ def _lasting(value: Any, *, is_of_span: bool) -> Any:
         given = ARGUMENTS if is_of_span and is_of_tool(value) else ("input",) if is_call else ()
         lasting = {}
         for key, item in value.items():
+            is_volatile = bool(_UNIQUE.search(key)) or (is_call and key == "id")
             if key in given or _CALLED_WITH.search(key):
                 lasting[key] = item
-            elif not (
-                _UNIQUE.search(key)
-                or (is_call and key == "id")
-                or (is_of_span and _is_of_run(key, item, value))
-            ):
+                continue
+            if is_of_span and not is_volatile:
+                if key.endswith(".port"):
+                    is_volatile = value.get(f"{key.removesuffix('port')}address") in _LOOPBACK
+                elif (key == "id" or key.startswith("graph.node.")) and isinstance(item, str):
+                    is_volatile = _IS_ID.fullmatch(item) is not None
+                else:
+                    is_volatile = _OF_RUN.search(key) is not None
+            if not is_volatile:
                 lasting[key] = _lasting(item, is_of_span=is_of_span)
         return lasting
     if isinstance(value, list):
@@ -302,15 +307,6 @@ def _lasting(value: Any, *, is_of_span: bool) -> Any:
         with suppress(ValueError, RecursionError):
             return _lasting(msgspec.json.decode(value), is_of_span=is_of_span)
     return _RANDOM.sub("…", value) if is_of_span and isinstance(value, str) else value
-
-
-def _is_of_run(key: str, item: Any, attributes: dict[str, Any]) -> bool:
-    """Reports whether an attribute of a span says what ran, where, when or for whom."""
-    if key.endswith(".port"):
-        return attributes.get(f"{key.removesuffix('port')}address") in _LOOPBACK
-    if (key == "id" or key.startswith("graph.node.")) and isinstance(item, str):
-        return _IS_ID.fullmatch(item) is not None
-    return _OF_RUN.search(key) is not None
 
 
 # the most differences of each kind in the JSON, the earliest ones

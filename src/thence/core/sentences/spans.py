@@ -259,7 +259,10 @@ def _write(event: Event) -> str:
     took = "" if seconds is None or outcome == "begun" else f" after {duration(seconds)}"
     past = {"begun": "began", "cancelled": "was cancelled"}.get(outcome, outcome)
     if _is_of_kind(attributes, _MODEL_CALLS):
-        said = (attributes, *(one.get("attributes") for one in _maps(payload.get("events"))))
+        events = payload.get("events")
+        events = events if isinstance(events, list) else []
+        of_events = [one.get("attributes") for one in events if isinstance(one, Mapping)]
+        said = [attributes, *(one for one in of_events if isinstance(one, Mapping))]
         what, rest = _model_call(name, outcome, said, who)
     elif is_of_tool(attributes):
         what = f"{called(attributes, name)} {past}{'' if outcome == 'failed' else took}"
@@ -282,7 +285,7 @@ def _write(event: Event) -> str:
     return f"{what}: {rest}" if rest else what
 
 
-def _model_call(name: str, outcome: str, said: tuple[Any, ...], who: str) -> tuple[str, str]:
+def _model_call(name: str, outcome: str, said: list[Json], who: str) -> tuple[str, str]:
     """Returns the sentence of a model call, and what it took and gave.
 
     `said` are the attributes of the span and of its span events.
@@ -304,19 +307,19 @@ def _model_call(name: str, outcome: str, said: tuple[Any, ...], who: str) -> tup
     cost = first(attributes, COST)
     if isinstance(cost, (int, float)) and not isinstance(cost, bool):
         parts.append(f"${cost:.6g}")
-    messages = [one.get(ANSWER) for one in said if isinstance(one, Mapping)]
-    messages += [one.get("message") for one in said[1:] if isinstance(one, Mapping)]
+    messages = [from_json(one.get(ANSWER)) for one in said]
+    messages += [from_json(one.get("message")) for one in said[1:]]
     wanted_tools = [
-        str(call["name"])
-        for text in messages
-        for call in calls_in(from_json(text))
-        if call.get("name")
+        str(call["name"]) for message in messages for call in calls_in(message) if call.get("name")
     ]
     wanted_tools += [str(value) for key, value in attributes.items() if _CALLED.fullmatch(key)]
     if wanted_tools:
         parts.append(f"wants {', '.join(map(line, wanted_tools))}")
-    elif answer := _answer(attributes) or _text_in(messages):
+    elif answer := _answer(attributes):
         parts.append(answer)
+    else:  # the first text in a span event
+        texts = [part.get("text") for message in messages for part in maps_in(message)]
+        parts += [f'"{_quoted(text)}"' for text in texts if isinstance(text, str) and text][:1]
     return what, ", ".join(parts)
 
 
@@ -340,16 +343,6 @@ def maps_in(value: Any, depth: int = 0) -> Iterator[Json]:
     if isinstance(value, list) and depth < _MESSAGE_DEPTH_MAX:
         for item in value:
             yield from maps_in(item, depth + 1)
-
-
-def _maps(values: Any) -> list[Json]:
-    return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
-
-
-def _text_in(messages: list[Any]) -> str:
-    """Returns the first text of an answer that a span event holds."""
-    texts = (part.get("text") for text in messages for part in maps_in(from_json(text)))
-    return next((f'"{_quoted(text)}"' for text in texts if isinstance(text, str) and text), "")
 
 
 def _quoted(value: Any) -> str:

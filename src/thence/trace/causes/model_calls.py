@@ -154,7 +154,10 @@ class ModelCalls:
             return _NOTHING
         trace_id = span.key[0]
         call_id = _call_id(span.attributes)
-        call = "" if call_id else _fingerprint(span)
+        arguments = None if call_id else first(span.attributes, ARGUMENTS)
+        call = ""
+        if arguments is not None:
+            call = _call(tool_of(span.attributes, span.name), arguments)
         if not call_id and not call:
             return _NOTHING
         self._sought[span.key] = None
@@ -195,25 +198,24 @@ class ModelCalls:
             if span.key not in self._sought:
                 asked = self.asked(span, begin_id)
         elif is_of_model_call(span.attributes):
-            asked = Asked(tuple(self._tools_read(span)))
+
+            def is_below(end: _Named) -> bool:
+                return end.parent is not None and span.parent in and_ancestors(
+                    end.parent, self._parent_of
+                )
+
+            read = [
+                end.event_id
+                for call_id in read_calls(span)
+                for end in self._tools.fitting(span.key[0], call_id, is_below)
+            ]
+            asked = Asked(tuple(read))
         by = span.attributes.get(_HANDED_OVER_BY)
         if not isinstance(by, str):
             return asked
         same = (one for one in self._names.under(span.key[0], by) if one.parent == span.parent)
         givers = [one.event_id for one in same if one.event_id != begin_id][:1]
         return Asked((*asked.causes, *givers), asked.inferred)
-
-    def _tools_read(self, span: SpanFacts) -> Iterator[str]:
-        """Yields the ends of the tools whose answers a model call has read."""
-
-        def is_below(end: _Named) -> bool:
-            return end.parent is not None and span.parent in and_ancestors(
-                end.parent, self._parent_of
-            )
-
-        for call_id in _read(span):
-            for end in self._tools.fitting(span.key[0], call_id, is_below):
-                yield end.event_id
 
     def end(self, span: SpanFacts, event_id: str) -> None:
         """Notes what a span that has ended says, and the event that ended it."""
@@ -222,7 +224,7 @@ class ModelCalls:
             if answers := _call_id(span.attributes):
                 self._tools.add(trace_id, answers, end)
         elif is_of_model_call(span.attributes):
-            for call_id, call in _wanted(span):
+            for call_id, call in wanted_calls(span):
                 end = _Named(event_id, span.parent, call)
                 if call_id:
                     self._askers.add(trace_id, call_id, end)
@@ -252,13 +254,6 @@ def _call_id(attributes: Mapping[str, Any]) -> str:
     return ""
 
 
-def _fingerprint(span: SpanFacts) -> str:
-    """Returns a tool's name with its arguments, "" where the span does not say them."""
-    name = tool_of(span.attributes, span.name)
-    arguments = first(span.attributes, ARGUMENTS)
-    return _call(name, arguments) if arguments is not None else ""
-
-
 def _call(name: object, arguments: Any) -> str:
     """Returns a name with arguments in one form, as models and tools write them."""
     value = from_json(arguments)
@@ -271,7 +266,7 @@ def _call(name: object, arguments: Any) -> str:
     return ""
 
 
-def _wanted(span: SpanFacts) -> Iterator[tuple[str, str]]:
+def wanted_calls(span: SpanFacts) -> Iterator[tuple[str, str]]:
     """Yields the calls that a model's answer asks for: the id, the name with its arguments."""
     pieces: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, value in span.attributes.items():
@@ -294,7 +289,7 @@ def _wanted(span: SpanFacts) -> Iterator[tuple[str, str]]:
             yield fits
 
 
-def _read(span: SpanFacts) -> list[str]:
+def read_calls(span: SpanFacts) -> list[str]:
     """Returns the ids of the tools' answers in a request, behind the assistant's last message."""
     messages: dict[int, dict[str, Any]] = defaultdict(dict)
     for key, value in span.attributes.items():

@@ -299,10 +299,7 @@ class Arrivals:
         self._steps: dict[str, str] = {}
         for event in recorded:
             self.note(event)
-        self.already = sum(
-            key in self._begins and (span.end is None or key in self._ends)
-            for key, span in spans.items()
-        )
+        self.already = sum(map(self.has_all_of, spans.values()))
         self.unknown = self.circular = 0
         self.add(spans)
 
@@ -331,6 +328,10 @@ class Arrivals:
     def holds(self, key: str) -> bool:
         """Reports whether the log has the event that began a span."""
         return key in self._begins
+
+    def has_all_of(self, span: ReadSpan) -> bool:
+        """Reports whether the log has the begin and the end of a span."""
+        return span.key in self._begins and (span.end is None or span.key in self._ends)
 
     def events(self, new_id: Any) -> Iterator[HostEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""

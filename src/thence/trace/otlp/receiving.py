@@ -6,6 +6,7 @@ log, or arrives; after `WAIT_S` seconds, or at the next start, without. Then the
 """
 
 import base64
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Event as Signal
@@ -61,18 +62,29 @@ class SpanIntake:
         self._lock, self._ended = Lock(), Signal()
         self._waiting: dict[str, _Waiting] = {}
         self._files: dict[Path, int] = {}
-        self._thread = Thread(target=self._settle_until_end, name="thence-otlp", daemon=True)
-        self._number = 0
+        self._number, self._is_stale = 0, False
 
     def __enter__(self) -> "SpanIntake":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._import_lock = file_lock(own_folder(self._log.folder) / "import.lock")
-        self._is_stale = False
         self._arrivals = Arrivals({}, self._log.read())
-        for file in sorted(self._folder.glob("*.json")):
+        for file in sorted(self._folder.glob("[0-9]*.json")):
             self._number = max(self._number, int(file.stem))
-            self._keep(file, self._read(_decoded(file.read_bytes())), wait_s=0)
+            kept: Any = None
+            with suppress(msgspec.MsgspecError):
+                kept = msgspec.json.decode(file.read_bytes())
+            spans = SpanReader(self._log.log_id).read([kept and kept.get("request")])
+            self._keep(file, spans, wait_s=0)
         self.settle()
+
+        def settle_until_end() -> None:
+            while not self._ended.wait(_LOOK_EVERY_S):
+                try:
+                    self.settle()
+                except (ThenceError, OSError) as error:  # they stay in their files: once more
+                    warn("spans_not_recorded", {"error": error})
+
+        self._thread = Thread(target=settle_until_end, name="thence-otlp", daemon=True)
         self._thread.start()
         return self
 
@@ -112,7 +124,30 @@ class SpanIntake:
             if self._is_stale:
                 self._arrivals = Arrivals({}, self._log.read())
                 self._is_stale = False
-            ready = self._ready()
+            ready: dict[str, ReadSpan] = {}
+            missing: set[str] = set()
+
+            def has_parent(span: ReadSpan) -> bool:
+                if not span.parent or span.parent in ready or self._arrivals.holds(span.parent):
+                    return True
+                if span.parent in self._waiting or span.parent in missing:
+                    return False
+                begin = self._log.span_begin(*span.parent.split(":"))
+                if begin is None:
+                    missing.add(span.parent)
+                else:  # another process recorded it
+                    self._arrivals.note(begin)
+                return begin is not None
+
+            now_s, is_more = monotonic(), True
+            while is_more:
+                fresh = {
+                    key: waiting.span
+                    for key, waiting in self._waiting.items()
+                    if key not in ready and (waiting.until_s <= now_s or has_parent(waiting.span))
+                }
+                ready |= fresh
+                is_more = bool(fresh)
             self._arrivals.add(ready)
             events = self._arrivals.events(new_id)
             self._is_stale = True  # unless all that it yields is in the log
@@ -126,42 +161,12 @@ class SpanIntake:
                     del self._files[file]
                     file.unlink(missing_ok=True)
 
-    def _ready(self) -> dict[str, ReadSpan]:
-        ready: dict[str, ReadSpan] = {}
-        missing: set[str] = set()
-
-        def has_parent(span: ReadSpan) -> bool:
-            if not span.parent or span.parent in ready or self._arrivals.holds(span.parent):
-                return True
-            if span.parent in self._waiting or span.parent in missing:
-                return False
-            begin = self._log.span_begin(*span.parent.split(":"))
-            if begin is None:
-                missing.add(span.parent)
-            else:  # another process recorded it
-                self._arrivals.note(begin)
-            return begin is not None
-
-        now_s, is_more = monotonic(), True
-        while is_more:
-            fresh = {
-                key: waiting.span
-                for key, waiting in self._waiting.items()
-                if key not in ready and (waiting.until_s <= now_s or has_parent(waiting.span))
-            }
-            ready |= fresh
-            is_more = bool(fresh)
-        return ready
-
-    def _read(self, kept: Any) -> dict[str, ReadSpan]:
-        return SpanReader(self._log.log_id).read([kept.get("request") if kept else None])
-
     def _keep(self, file: Path, spans: dict[str, ReadSpan], wait_s: float) -> None:
         """Has spans wait; of a span that is sent twice the first one counts."""
         fresh = [
             span
             for key, span in spans.items()
-            if key not in self._waiting and not self._arrivals.holds(key)
+            if key not in self._waiting and not self._arrivals.has_all_of(span)
         ]
         if not fresh:
             file.unlink(missing_ok=True)
@@ -169,20 +174,6 @@ class SpanIntake:
         self._files[file] = len(fresh)
         until_s = monotonic() + wait_s
         self._waiting |= {span.key: _Waiting(span, file, until_s) for span in fresh}
-
-    def _settle_until_end(self) -> None:
-        while not self._ended.wait(_LOOK_EVERY_S):
-            try:
-                self.settle()
-            except ThenceError as error:  # they stay in their files, and are tried again
-                warn("spans_not_recorded", {"error": error})
-
-
-def _decoded(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.MsgspecError:
-        return None
 
 
 def document_of(body: bytes) -> Json:

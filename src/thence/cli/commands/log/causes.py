@@ -123,7 +123,7 @@ def why_command(
             write_explanation(out, log, named, is_whole=is_whole)
             return 0
         answer = log.why(named)
-        asked = list(_asked(log, answer))
+        asked = list(asked_calls(log, answer))
     if out.is_json:
         out.json(
             {
@@ -153,7 +153,7 @@ def why_command(
     return 0
 
 
-def _asked(log: Log, answer: Why) -> Iterator[tuple[Event, Event, bool]]:
+def asked_calls(log: Log, answer: Why) -> Iterator[tuple[Event, Event, bool]]:
     """Yields the model calls that asked for tools of a chain, where they are no causes in it.
 
     Such a tool's end names the call, or it was concluded from its name and arguments. Each is the
