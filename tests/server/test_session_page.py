@@ -114,7 +114,7 @@ def test_log_of_another_program_has_no_sessions(tmp_path: Path) -> None:
         log.append("prompt", {"prompt": "mine"}, stream="s1", actor="me")
     with serving(tmp_path) as server:
         assert "Sessions" not in page(server, "/runs/other").text
-        assert server.json("/logs/other/marks")["flags"] == []
+        assert server.json("/logs/other/bars")["bars"] == []
 
 
 @pytest.mark.parametrize("name", ["src/pay.py", "hand.py", "lock.txt", "README é.md"])

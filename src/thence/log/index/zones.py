@@ -1,4 +1,4 @@
-"""The zones of an index: bounds of what each 8,192 arrivals hold, by node.
+"""The zones of an index: bounds of what each 512 arrivals hold, by node.
 
 By them a span of times or turns is found without its events, and so are the arrivals that a node's
 numbers can have: what comes together in a log has near clocks, times and numbers.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
-ZONE_BITS = 13
+ZONE_BITS = 9
 
 Span = tuple[int, int]
 

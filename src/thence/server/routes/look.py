@@ -6,16 +6,17 @@ less one, by `turn` the turn, by `time` microseconds since 1970; spans are from 
 Types and lanes are numbers: those of types are in `look`, those of lanes in `lanes`; 0 is the rest.
 Lists in one line are flat: `[a,b,…]` repeats a and b.
 
-look      events, axes: [name, …], ends: {axis: [first, end]}
+look      events, failures, axes: [name, …], ends: {axis: [first, end]}
           types: [[id, name, events], …] most first
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
 lanes     lanes: [[id, name, events, failures], …], 200 at most
           by order also ends: the ids of the first and the last event of the span
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
-marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
-          steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
-          flags: [arrival,lane,first words,…] of the prompts of coding agents, 100 at most
+marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…]
+          with ids=1 also ids: [event_id, …], words: [sentence, …]
+bars      bars: [begin,end or 0,first,last or -1,lane,row,failed,parent,…], 2,000 at most
+          rows: {lane: number}, words: {begin: text} of the longest, total; null: too many events
 path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
           causes: [child,parent,…] among these, truncated
 failures  arrival, event_id, lane; null where there is no further one
@@ -26,7 +27,7 @@ growth    server-sent: events, from: the lowest arrival whose picture changed
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -35,6 +36,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.log.index import tiles
+from thence.log.index.bars import bars as bars_of
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.root import OpenLog
@@ -88,6 +90,12 @@ class _Marks(Parameters):
     ids: bool = False
 
 
+class _Bars(Parameters):
+    axis: Literal["order", "time"] = "order"
+    first: _From = 0
+    end: _To = POSITION_MAX
+
+
 class _Path(Parameters):
     then: bool = False
     limit: Annotated[int, Field(ge=1, le=PATH_MAX), Number] = PATH_MAX
@@ -135,12 +143,17 @@ def routes_of(kind: Kind) -> APIRouter:
 
     @router.get("/{id}/marks", response_model=Picture)
     async def marks(request: Request, id: str, it: Annotated[_Marks, Query()]) -> Response:
-        """Returns the events of a short span, their steps and causes."""
+        """Returns the events of a short span."""
         if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
             raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
         return await ask(
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
+
+    @router.get("/{id}/bars", response_model=Picture)
+    async def bars(request: Request, id: str, it: Annotated[_Bars, Query()]) -> Response:
+        """Returns what lasted in a span, in rows by what it is a part of."""
+        return await ask(request, id, lambda view: bars_of(view, it.axis, it.first, it.end))
 
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(

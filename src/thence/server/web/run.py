@@ -146,13 +146,13 @@ def run_page(
         events = _events(log, question, query.page(log.index, question.filter, log.mark, **bounds))
     problem = el("p", question.problem, role="alert") if question.problem else None
     of_board: list[Child] = []
-    section = Html()
+    section, sessions = Html(), Html()
     if log.vocabulary.name == WORK.name:
         from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
         of_board, section = board_section(log, summary.events, at)
     elif log.vocabulary.name == PLAIN.name and is_of_agents(log, summary):
-        section = sessions_section(log, summary)
+        sessions = sessions_section(log, summary)
     # the script fills it
     picture = el(
         "section",
@@ -176,6 +176,7 @@ def run_page(
         _damage(summary),
         section,
         picture,
+        sessions,
         beside,
         None if log.vocabulary.name == WORK.name else el("p", spending_link(log)),
         _comparison(log, names),
