@@ -18,11 +18,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import set_span_in_context
 from tests.cli.installed import THENCE, begin, thence
 from tests.log.faults import WAIT_S
 
 import thence as package
 from thence.log.files.process_state import new_id
+from thence.trace.otlp import receiving
 from thence.trace.otlp.decoding import Arrivals, SpanReader
 from thence.trace.otlp.receiving import SpanIntake
 
@@ -195,6 +197,21 @@ def test_span_whose_end_alone_was_lost_by_a_kill_gets_it_at_the_next_start(tmp_p
             recorded(tmp_path, 2)
         with SpanIntake(log):
             recorded(tmp_path, 2)
+
+
+def test_parent_that_is_no_longer_in_memory_is_looked_up_in_the_log(tmp_path, spans, monkeypatch):
+    monkeypatch.setattr(receiving, "HELD_MAX", 0)
+    tracer, exported = spans
+    with tracer.start_as_current_span("agent") as agent:
+        pass
+    first = json.loads(exported())
+    with tracer.start_as_current_span("tool", context=set_span_in_context(agent)):
+        pass
+    with package.open(tmp_path / "log") as log, SpanIntake(log) as intake:
+        intake.take(first)
+        recorded(tmp_path, 2)
+        intake.take(json.loads(exported()))
+        assert recorded(tmp_path, 4)["tool.begun"] == ["agent.begun"]
 
 
 def test_spans_of_two_requests_are_tied_to_the_model_call_that_asked(tmp_path, spans):

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -324,6 +325,14 @@ class Arrivals:
         self._spans = spans
         pairs = ((span.facts.key, span.facts.parent) for span in spans.values())
         self._parents |= {key: parent for key, parent in pairs if parent is not None}
+
+    def forget(self, kept_max: int) -> None:
+        """Forgets the oldest spans but so many; the log still has them."""
+        memories: tuple[dict[Any, Any], ...]
+        memories = (self._begins, self._ends, self._steps, self._parents)
+        for memory in memories:
+            for key in [*islice(memory, max(len(memory) - kept_max, 0))]:
+                del memory[key]
 
     def holds(self, key: str) -> bool:
         """Reports whether the log has the event that began a span."""

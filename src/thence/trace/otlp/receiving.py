@@ -30,6 +30,8 @@ WAIT_S = 30.0
 BODY_BYTES_MAX = 64 * 1024 * 1024
 # of spans whose parent has not come; more are refused until some are recorded
 WAITING_MAX = 50_000
+# spans whose ids stay in memory: a parent before them is looked up in the log
+HELD_MAX = 200_000
 _LOOK_EVERY_S = 0.5
 _BATCH_EVENTS = 256
 _REASON_CHARACTERS_MAX = 500
@@ -154,6 +156,7 @@ class SpanIntake:
             while batch := list(islice(events, _BATCH_EVENTS)):
                 self._log._host_append(batch)
             self._is_stale = False
+            self._arrivals.forget(HELD_MAX)
             for key in ready:
                 file = self._waiting.pop(key).file
                 self._files[file] -= 1
