@@ -328,8 +328,7 @@ class Arrivals:
 
     def forget(self, kept_max: int) -> None:
         """Forgets the oldest spans but so many; the log still has them."""
-        memories: tuple[dict[Any, Any], ...]
-        memories = (self._begins, self._ends, self._steps, self._parents)
+        memories: list[dict[Any, Any]] = [self._begins, self._ends, self._steps, self._parents]
         for memory in memories:
             for key in [*islice(memory, max(len(memory) - kept_max, 0))]:
                 del memory[key]
