@@ -109,7 +109,7 @@ class SpanProcessor(SdkSpanProcessor):
         self._lock = RLock()
         self._open: OrderedDict[SpanKey, BegunSpan] = OrderedDict()
         self._calls = ModelCalls(SPANS.parent_of)
-        self._resource: tuple[object, dict[str, Any]] = (None, {})
+        self._facts: tuple[object, object, dict[str, Any]] = (None, None, {})
         self._losses = Losses(log)
         self._missed = 0  # remote parents in a row that the log does not hold
 
@@ -267,18 +267,20 @@ class SpanProcessor(SdkSpanProcessor):
 
     def _origin(self, span: ReadableSpan) -> dict[str, Any]:
         """Returns what the tracer's provider and its instrumentation say of themselves."""
-        resource, facts = self._resource
-        if span.resource is not resource:
+        resource, scope = span.resource, span.instrumentation_scope
+        of, in_scope, facts = self._facts
+        if resource is not of or scope is not in_scope:
             of_resource = {
                 name: value
-                for name, value in span.resource.attributes.items()
+                for name, value in resource.attributes.items()
                 if not name.startswith("telemetry.sdk.")
                 and not (name == _SERVICE and str(value).startswith("unknown_service"))
             }
             facts = {"resource": of_resource} if of_resource else {}
-            self._resource = (span.resource, facts)
-        scope = span.instrumentation_scope
-        return {**facts, "scope": scope.name} if scope is not None and scope.name else facts
+            if scope is not None and scope.name:
+                facts["scope"] = scope.name
+            self._facts = (resource, scope, facts)
+        return facts
 
     def _looked_up(self, parent: SpanContext | None) -> SpanScope | None:
         """Returns a span of another process, by what the log holds of it."""

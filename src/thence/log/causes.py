@@ -245,8 +245,9 @@ def owning_generator_frame(frame: FrameType | None) -> FrameType | None:
     belongs to the code around the `with` that uses it.
     """
     while frame is not None:
-        if not _is_of_manager(frame) and not is_manager(frame):
-            return frame if frame.f_code.co_flags & _GENERATOR_FLAGS else None
+        is_generator = frame.f_code.co_flags & _GENERATOR_FLAGS
+        if not _is_of_manager(frame) and not (is_generator and is_manager(frame)):
+            return frame if is_generator else None
         frame = frame.f_back
     return None
 
