@@ -128,16 +128,16 @@ def why_command(
         out.json(
             {
                 "event_id": answer.event.event_id,
-                "asked_by": [
-                    {"tool": tool.event_id, "event_id": call.event_id, "inferred": is_inferred}
-                    for tool, call, is_inferred in asked
-                ],
                 "sentences": answer.sentences,
                 "chain": [msgspec.Raw(link.readable_line) for link in answer.chain],
                 "causes": distances(answer.cone),
                 "truncated": answer.truncated,
                 "cut_at": answer.cut_at[:ENDS_MAX],
                 "missing": answer.missing[:ENDS_MAX],
+                "asked_by": [
+                    {"tool": tool.event_id, "event_id": call.event_id, "inferred": is_inferred}
+                    for tool, call, is_inferred in asked
+                ],
             }
         )
         return 0
