@@ -29,7 +29,7 @@ from thence.core.sentences.spans import (
     message_of,
     said_again,
 )
-from thence.trace.causes.model_calls import ModelCalls, SpanFacts, SpanKey
+from thence.trace.causes.model_calls import Asked, ModelCalls, SpanFacts, SpanKey
 from thence.trace.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -74,7 +74,10 @@ class Link(NamedTuple):
 
 
 class ReadSpan(NamedTuple):
-    """A span as it was read; without `end` it is a single event or has not ended."""
+    """A span as it was read; without `end` it is a single event or has not ended.
+
+    `is_ours` is one that thence exported: its links say which model call asked for it.
+    """
 
     key: str
     parent: str
@@ -83,6 +86,7 @@ class ReadSpan(NamedTuple):
     ended_ns: int
     begin: HostEvent
     end: HostEvent | None
+    is_ours: bool
 
     @property
     def facts(self) -> SpanFacts:
@@ -228,7 +232,7 @@ class SpanReader:
         links = tuple(self._links(raw.get("links")))
         parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
-        return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end)
+        return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end, is_ours)
 
     def _ended(self, raw: Json, begun_ns: int, ended_ns: int) -> Json:
         """Returns the payload of a span's end."""
@@ -351,7 +355,7 @@ class Arrivals:
                 assert span.end is not None, "only ends are ordered"
                 begin_id = self._begins[key]
                 ends = filter(None, (self._cause(link) for link in span.links if link.of_end))
-                asked = self._calls.asked_late(span.facts, begin_id)
+                asked = Asked() if span.is_ours else self._calls.asked_late(span.facts, begin_id)
                 caused_by = tuple(dict.fromkeys((begin_id, *ends, *asked.causes)))
                 event = msgspec.structs.replace(
                     span.end,
@@ -387,7 +391,7 @@ class Arrivals:
                 payload["links"].append({"trace_id": trace_id, "span_id": span_id, **attributes})
         causes += [cause for link, cause in named if cause and not link.is_inferred]
         inferred = [cause for link, cause in named if cause and link.is_inferred]
-        asked = self._calls.asked(span.facts)
+        asked = Asked() if span.is_ours else self._calls.asked(span.facts)
         causes += [cause for cause in asked.causes if cause not in causes]
         inferred += [cause for cause in asked.inferred if cause not in (*causes, *inferred)]
         return msgspec.structs.replace(
