@@ -226,6 +226,8 @@ UUIDS = "5cb8f779-ff2b-4a13-8a24-8dc59e2b1b66", "e9cb9163-75ba-436d-98c6-d895eeb
         ("resource", "k8s.pod.name", "shop-1", "shop-2"),
         ("resource", "container.id", "a", "b"),
         ("attributes", "thread.id", 1, 2),
+        ("attributes", "celery.hostname", "gen1@vm", "gen2@vm"),
+        ("attributes", "celery.reply_to", *UUIDS),
         ("attributes", "messaging.message.id", *UUIDS),
         ("attributes", "langgraph_checkpoint_ns", f"draft:{UUIDS[0]}", f"draft:{UUIDS[1]}"),
         (

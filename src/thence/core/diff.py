@@ -167,6 +167,7 @@ _UNIQUE_IN_BYTES = re.compile(rb'[._]id"|"retry_of"|"duration_s"|"time_unix_nano
 _OF_RUN = re.compile(
     r"^(?:process|host|k8s)\.|^service\.instance\.id$|\.stacktrace$|(?:^|_)checkpoint_(?:id|ns)$"
     r"|(?:^|[._])(?:created_at|start_time|end_time|duration|time_to_first_token)$"
+    r"|\.(?:hostname|reply_to)$"
     r"|(?:^|[._])(?:checkpoint|container|cycle|message|process|request|run|task|thread)[._]id$"
 )
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}"
