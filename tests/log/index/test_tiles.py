@@ -86,9 +86,7 @@ class Drawn:
         add(self.folder, lines)
 
     def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
-        while (told := tiles.read(self.index, self.kept, work))["behind"]:
-            pass
-        return told
+        return tiles.read(self.index, self.kept, work)
 
     def lanes(self) -> dict[str, int]:
         sql = "SELECT name, number FROM lane_names"
@@ -116,7 +114,7 @@ def fits(log: Drawn) -> None:
     """Asserts that overview, lanes and tiles are a plain count of the lines."""
     events = list(enumerate(read(log.folder), 1))
     facts = log.ask(tiles.look)
-    assert (facts["events"], facts["behind"]) == (len(events), 0)
+    assert facts["events"] == len(events)
     types = {name: id for id, name, _ in facts["types"]}
     assert [row[1:] for row in facts["types"]] == [
         [name, count]
@@ -155,7 +153,6 @@ def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, in
         assert told["buckets"] <= buckets
         finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
         assert not told["level"] or max(finer) - min(finer) >= buckets, "not the least level"
-        assert told["behind"] == 0
         counts = Counter(
             ((at - told["first"]) >> told["level"], types[event.event_type])
             for at, _, event in placed
@@ -309,7 +306,7 @@ def test_a_long_log_is_counted_by_zones_and_on_other_axes_by_what_came_since(
     monkeypatch.setattr(tiles, "_OVERVIEW_ROWS_MAX", 100)
     types = {name: id for id, name, _ in log.ask(tiles.look)["types"]}
     told = log.ask(lambda view: tiles.overview(view, "order"))
-    assert (told["level"], told["buckets"], told["behind"]) == (9, 18, 0)
+    assert (told["level"], told["buckets"]) == (9, 18)
     counts = Counter(((at - 1) >> 9, types[event.event_type]) for at, event in events)
     assert {row[:2]: row[2] for row in triples(told["counts"], 3)} == counts
     log.ask(lambda view: tiles.overview(view, "turn"))
@@ -388,22 +385,6 @@ def test_growth_names_the_lowest_arrival_whose_picture_changed(log: Drawn) -> No
     assert growth() == (7, 2)
     log.index.rebuild()
     assert growth() == (7, 1)
-
-
-def test_an_index_that_is_behind_answers_and_says_so(log: Drawn) -> None:
-    log.grow(50)
-    log.index.refresh()
-    block = b"".join(
-        log.line(f"far-{number:08}", payload={"x": "y" * 900}) for number in range(6_000)
-    )
-    add(log.folder, [block])
-    assert not log.index.answer_soon(lambda connection, is_whole: is_whole, 0.0)
-    told = tiles.read(log.index, log.kept, tiles.look)
-    assert told["events"] > 50
-    log.index = index_of(log.folder)  # as after a kill: what was taken in is not all
-    log.index.refresh()
-    assert log.ask(tiles.look)["events"] == 6_050
-    assert log.ask(tiles.look)["behind"] == 0
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -10,23 +9,13 @@ import click
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Line, Painted, current
 from thence.core.nearest import did_you_mean
+from thence.documents import documents, read_document
 
 # code stays as it is, and so do links to pages of others
 _LINK = re.compile(
     r"(?P<code>```.*?```)|\[(?P<words>[^\]]+)\]\((?!\w+:)(?P<path>[^()\s#]*)(?:#[^()\s]*)?\)",
     re.DOTALL,
 )
-_PICTURE = re.compile(r"<picture>.*?</picture>\n*", re.DOTALL)
-# the order in which they are read
-_FOLDERS = ("start", "guides", "concepts", "reference")
-
-
-def documents() -> dict[str, Path]:
-    """Returns the pages that came with thence by their names, such as "quickstart"."""
-    folder = Path(str(files("thence"))) / "docs"
-    pages = sorted(folder.rglob("*.md"))
-    pages.sort(key=lambda page: _FOLDERS.index(page.relative_to(folder).parts[0]))
-    return {page.stem: page for page in pages}
 
 
 @click.command("docs", **help_with("thence docs", "thence docs quickstart"))
@@ -38,9 +27,8 @@ def docs_command(page: str | None) -> None:
     In the text of a page `thence docs NAME` stands for a link. The pages are those of this version.
     """
     out, pages = current(), documents()
-    titles = {name: path.read_text("utf-8").partition("\n")[0] for name, path in pages.items()}
-    titles = {name: title.removeprefix("# ") for name, title in titles.items()}
     if page is None:
+        titles = {name: read_document(path)[0] for name, path in pages.items()}
         lines: list[Line] = []
         folder = None
         for name, path in pages.items():
@@ -61,9 +49,10 @@ def docs_command(page: str | None) -> None:
             f" (`thence docs {target}`)" if target in pages else ""
         )
 
-    text = _LINK.sub(told, _PICTURE.sub("", pages[name].read_text("utf-8")))
+    title, text = read_document(pages[name])
+    text = _LINK.sub(told, text)
     if out.is_json:
-        out.json({"page": name, "title": titles[name], "text": text})
+        out.json({"page": name, "title": title, "text": text})
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown

@@ -38,7 +38,6 @@ STEPS_MAX = 2_000
 # of fewer arrivals the rows are read; of more the index of lanes, which is a fifth as large
 _ROWS_MAX = 100_000
 _OVERVIEW_ROWS_MAX = 150_000
-_REFRESH_S = 0.1
 SERIES_LANES_MAX = 200
 SERIES_LINES_MAX = 15_000
 # of more values, of all lanes, the index of lanes is searched by turn
@@ -117,20 +116,19 @@ def _whole(
 
 
 def read(index: Index, kept: Kept, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
-    """Returns an answer of one state of the index, with `generation` and `behind`.
+    """Returns an answer of one state of the index, with its `generation`.
 
-    New events are taken in for 100 ms before; `behind` reports that some are still missing.
     Raises `read_failed`, and what the work raises.
     """
 
-    def answer(connection: sqlite3.Connection, is_whole: bool) -> dict[str, Any]:
+    def answer(connection: sqlite3.Connection) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         sql = f"SELECT type FROM zone_types GROUP BY type ORDER BY min(rowid) LIMIT {TYPES_MAX}"
         types = {name: id for id, (name,) in enumerate(connection.execute(sql), 1)}
         view = TileView(index, connection, kept, types, meta["events"], meta["generation"])
-        return {"generation": view.generation, "behind": not is_whole, **work(view)}
+        return {"generation": view.generation, **work(view)}
 
-    return index.answer_soon(answer, _REFRESH_S)
+    return index.answer(answer)
 
 
 def look(view: TileView) -> dict[str, Any]:

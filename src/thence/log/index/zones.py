@@ -39,7 +39,10 @@ def zone_arrivals(number: int) -> Span:
 def bounds_of(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]]) -> Bounds | None:
     """Returns the bounds of spans of columns, ends included; None if no event can lie in all."""
     within = " AND ".join(
-        f"{column}_first <= {last} AND {column}_last >= {first}" for column, (first, last) in spans
+        f"number BETWEEN {zone_of(first)} AND {zone_of(last)}"
+        if column == "arrival"
+        else f"{column}_first <= {last} AND {column}_last >= {first}"
+        for column, (first, last) in spans
     )
     sql = "SELECT min(lamport_first), max(lamport_last), min(number), max(number) FROM zones"
     first, last, *numbers = connection.execute(f"{sql} WHERE {within}").fetchone()

@@ -1,9 +1,9 @@
 """The routes that the script of the pages draws by; their shapes are not promised.
 
-Every answer has `generation`, which differs once what an arrival holds may have changed, and
-`behind`: it lacks events yet (ask again). Axes: by `order` a position is the arrival
-less one, by `turn` the turn, by `time` microseconds since 1970; spans are from <= position < to.
-Types and lanes are numbers: those of types are in `look`, those of lanes in `lanes`; 0 is the rest.
+Every answer has `generation`, which differs once what an arrival holds may have changed. Axes: by
+`order` a position is the arrival less one, by `turn` the turn, by `time` microseconds since 1970;
+spans are from <= position < to. Types and lanes are numbers: those of types are in `look`, those of
+lanes in `lanes`; 0 is the rest.
 Lists in one line are flat: `[a,b,…]` repeats a and b.
 
 look      events, failures, axes: [name, …], ends: {axis: [first, end]}
@@ -40,7 +40,7 @@ from thence.log.index.bars import bars as bars_of
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.root import OpenLog
-from thence.server.routes.live_events import TICK_S, LastEventId, News, open_stream
+from thence.server.routes.live_events import LastEventId, News, open_stream
 from thence.server.routes.logs import EventId, Kind, answer
 from thence.server.routes.parameters import Number, Parameters
 from thence.server.routes.state import app_state
@@ -64,7 +64,6 @@ class Picture(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     generation: int
-    behind: bool = Field(description="Whether events are not in it yet.")
 
 
 class _Axis(Parameters):
@@ -201,12 +200,11 @@ class Growth:
     def read(self, log: OpenLog) -> News:
         """Returns a frame if the log has changed."""
         growth = _read(log, lambda view: tiles.growth(view, self._since))
-        again_s = TICK_S if growth["behind"] else None
         self._since = mark = growth["generation"], growth["events"]
         if mark == self._sent:
-            return News(b"", again_s)
+            return News(b"")
         self._sent = mark
-        return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)), again_s)
+        return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)))
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:

@@ -193,6 +193,7 @@ class View {
       var: this.variable === this.usualVariable ? null : this.variable,
       at: this.chosen,
     };
+    if (`${from}` !== `${query.get("from")}`) query.delete("cursor"); // it is of another window
     for (const [name, value] of Object.entries(values)) {
       if (value === null) query.delete(name);
       else query.set(name, value);
@@ -277,6 +278,9 @@ class View {
       }
     }
     this.writeAddress();
+    const listed = `${bounds.axis} ${bounds.from} ${bounds.to}`;
+    if ((this.listed ??= listed) !== listed) this.renewSoon(); // the list has the window's events
+    this.listed = listed;
     if (this.chosen !== null && this.panel.address === null) this.choose(this.chosen, false);
   }
 
@@ -384,10 +388,7 @@ class View {
     const before = this.facts;
     if (growth.events === before.events && growth.generation === before.generation) return;
     const facts = await this.source.ask("look");
-    this.renewing ??= setTimeout(() => {
-      this.renewing = undefined;
-      renew().catch((error) => tell(this.spoken, error));
-    }, RENEWED_MS);
+    this.renewSoon();
     const wasAtEnd = this.to >= this.end;
     const wide = wasAtEnd && this.from <= this.first ? Infinity : this.to - this.from;
     const isAnew = facts.generation !== before.generation;
@@ -399,6 +400,13 @@ class View {
     this.growth.hidden = !this.unseen;
     this.growth.textContent = `${this.unseen.toLocaleString("en")} new`;
     this.changed();
+  }
+
+  renewSoon() {
+    this.renewing ??= setTimeout(() => {
+      this.renewing = undefined;
+      renew().catch((error) => tell(this.spoken, error));
+    }, RENEWED_MS);
   }
 
   /** Reports whether a tile holds arrivals from one on. */

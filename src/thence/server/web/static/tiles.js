@@ -6,7 +6,6 @@ const AT_ONCE = 3;
 const KEPT = 120;
 export const BUCKETS = 256;
 const LEAST_PIXELS = 3; // of what is there at all
-const BEHIND_MS = 300; // after which an answer that lacks events is asked for again
 const NOTHING = Object.freeze({ lanes: {}, failures: {} });
 
 /** Asks for the pieces of one log; `changed` is called when one has come. */
@@ -61,14 +60,6 @@ export class Source {
     this.waiting = [];
   }
 
-  /** Asks soon for a piece again that lacks events; it stays here until then. */
-  again(address) {
-    setTimeout(() => {
-      this.waiting.push(address);
-      this.pump();
-    }, BEHIND_MS);
-  }
-
   pump() {
     while (this.running < AT_ONCE && this.waiting.length) {
       const address = this.waiting.shift();
@@ -80,7 +71,6 @@ export class Source {
         .then((content) => {
           this.running -= 1;
           this.pieces.set(address, content);
-          if (content.behind && address.includes("/overview?")) this.again(address);
           while (this.pieces.size > KEPT) this.pieces.delete(this.pieces.keys().next().value);
           this.changed();
           this.pump();
